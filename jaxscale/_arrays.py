@@ -1,0 +1,104 @@
+"""What every public function does at entry: one dtype, shapes that broadcast, aligned ranks.
+
+Structure is checked here, once, and raises. Values are never looked at: a bad value is a
+scenario's status, not an exception.
+"""
+
+import math
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import core
+
+# A field that a user fills with a number and the library reads as an array: a type checker
+# has no name for what is both.
+Real: TypeAlias = Any
+
+# The arguments that have fields; all others are numbers.
+CONTAINERS = ("law", "demand", "costs", "bounds")
+
+NUMBER = "a real number or an array of float32, float64 or integers"
+
+
+def enter(**arguments: Any) -> tuple:
+    """Give every leaf of `arguments` one float dtype; check that all shapes broadcast.
+
+    Python numbers, weakly typed values and integers take the dtype of the float arrays
+    given, or JAX's default where there are none; float arrays of two widths widen.
+    NumPy arrays are copied, because JAX may alias a host buffer and runs later.
+
+    Raises TypeError for a leaf that is no real number or is narrower than float32, and
+    ValueError for shapes that do not broadcast. Both name the leaf.
+    """
+    flat = {name: _flatten(name, tree) for name, tree in arguments.items()}
+    named = {leaf_name: leaf for leaves, _ in flat.values() for leaf_name, leaf in leaves}
+    widths = [dtype for name, leaf in named.items() if (dtype := _float_dtype(name, leaf))]
+    dtype = jax.dtypes.canonicalize_dtype(np.result_type(*widths) if widths else np.float64)
+    _check_shapes({name: np.shape(leaf) for name, leaf in named.items()})
+    return tuple(
+        jax.tree.unflatten(treedef, [_cast(leaf, dtype) for _, leaf in leaves])
+        for leaves, treedef in flat.values()
+    )
+
+
+def align(*trees: Any) -> tuple:
+    """Pad the shapes of all array leaves with leading ones to one rank; scalars stay scalars.
+
+    Rank is then never promoted, yet a leaf keeps its own size until it meets another:
+    the logarithm of an axis value is taken once per axis value, not once per scenario.
+    """
+    rank = max((jnp.ndim(leaf) for leaf in jax.tree.leaves(trees)), default=0)
+
+    def pad(leaf):
+        missing = rank - jnp.ndim(leaf)
+        return leaf if missing in (0, rank) else jnp.expand_dims(leaf, tuple(range(missing)))
+
+    return jax.tree.map(pad, trees)
+
+
+def is_concrete(value: Any) -> bool:
+    """Whether `value` holds numbers that can be looked at now (it is not being traced)."""
+    return not isinstance(value, core.Tracer)
+
+
+def _flatten(name: str, tree: Any) -> tuple[list[tuple[str, Any]], Any]:
+    # One level deep: what stands where a number should is a leaf to be judged, whatever it is.
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(
+        tree, is_leaf=lambda x: x is not tree or name not in CONTAINERS
+    )
+    return [(name + jax.tree_util.keystr(path), leaf) for path, leaf in leaves], treedef
+
+
+def _float_dtype(name: str, leaf: Any) -> np.dtype | None:
+    """Dtype that `leaf` insists on; None for one that follows the others."""
+    if type(leaf) in (int, float):
+        return None
+    if not isinstance(leaf, (np.ndarray, np.generic, jax.Array)):
+        raise TypeError(f"{name} must be {NUMBER}; got {leaf!r} ({type(leaf).__name__})")
+    dtype = leaf.dtype
+    if jnp.issubdtype(dtype, jnp.integer):
+        return None
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name} must be {NUMBER}; got dtype {dtype}")
+    return None if getattr(leaf, "weak_type", False) else np.dtype(dtype)
+
+
+def _check_shapes(shapes: dict[str, tuple[int, ...]]) -> None:
+    try:
+        np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        given = ", ".join(f"{name} {shape}" for name, shape in shapes.items() if shape)
+        raise ValueError(
+            f"shapes do not broadcast: {given}; along each axis sizes must be equal or 1"
+        ) from None
+
+
+def _cast(leaf: Any, dtype: Any) -> Any:
+    if isinstance(leaf, jax.Array):
+        return jax.lax.convert_element_type(leaf, dtype)
+    if type(leaf) is int and abs(leaf) > int(np.finfo(dtype).max):
+        leaf = math.inf if leaf > 0 else -math.inf
+    with np.errstate(over="ignore"):
+        return np.array(leaf, dtype=dtype)
