@@ -1,0 +1,115 @@
+"""The Chinchilla law: loss falls as a sum of two powers, of size and of data.
+
+Every power is the exponential of a sum of logarithms. `pow` costs more, and the factors of
+`A * N**-alpha` can overflow where the term itself is small.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxscale import _arrays
+from jaxscale._arrays import Real
+from jaxscale._values import (
+    has_normal_exp,
+    is_finite,
+    is_nonnegative,
+    is_positive,
+    where_safe,
+)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Chinchilla:
+    """`L(N, D) = E + A / N^alpha + B / D^beta`, Hoffmann et al. 2022, eq. 2.
+
+    Fields are scalars or arrays that broadcast with each other and with what the methods
+    are given, so a bootstrap of a law is one law with longer fields. `E >= 0` is in nats
+    per token; all other coefficients are positive. The constructor checks nothing, because
+    JAX rebuilds the class with tracers inside. Where a coefficient or an argument is bad,
+    or no answer exists, the methods return NaN with zero derivatives.
+    """
+
+    E: Real  # irreducible loss, nats per token
+    A: Real
+    B: Real
+    alpha: Real
+    beta: Real
+
+    def loss(self, params: ArrayLike, tokens: ArrayLike) -> Array:
+        """Loss in nats per token of `params` parameters trained on `tokens` tokens."""
+        return _loss(*_arrays.enter(law=self, params=params, tokens=tokens))
+
+    def tokens_for(self, loss: ArrayLike, params: ArrayLike) -> Array:
+        """Training tokens with which `params` parameters reach `loss`; NaN where none do."""
+        law, loss, params = _arrays.enter(law=self, loss=loss, params=params)
+        return _other_size(law, loss, params, (law.A, law.alpha), (law.B, law.beta))
+
+    def params_for(self, loss: ArrayLike, tokens: ArrayLike) -> Array:
+        """Parameters that reach `loss` on `tokens` training tokens; NaN where none do."""
+        law, loss, tokens = _arrays.enter(law=self, loss=loss, tokens=tokens)
+        return _other_size(law, loss, tokens, (law.B, law.beta), (law.A, law.alpha))
+
+    def loss_from_logs(self, log_params: Array, log_tokens: Array) -> Array:
+        """`loss` at natural logarithms of params and tokens; checks and converts nothing."""
+        size = jnp.exp(jnp.log(self.A) - self.alpha * log_params)
+        data = jnp.exp(jnp.log(self.B) - self.beta * log_tokens)
+        return self.E + size + data
+
+    def is_valid(self) -> Array:
+        """Whether every coefficient is finite and of the sign that the law needs."""
+        positive = is_positive(self.A) & is_positive(self.B)
+        positive &= is_positive(self.alpha) & is_positive(self.beta)
+        return is_nonnegative(self.E) & positive
+
+    def made_safe(self) -> "Chinchilla":
+        """The law with 1 for each bad coefficient: no NaN may enter a gradient."""
+        return Chinchilla(
+            E=where_safe(is_nonnegative(self.E), self.E),
+            A=where_safe(is_positive(self.A), self.A),
+            B=where_safe(is_positive(self.B), self.B),
+            alpha=where_safe(is_positive(self.alpha), self.alpha),
+            beta=where_safe(is_positive(self.beta), self.beta),
+        )
+
+
+def log_other(excess: Array, log_scale: Array, exponent: Array) -> Array:
+    """Logarithm of the one size, given the share of reducible loss that the other leaves.
+
+    One term of the law is the share `exp(-excess)` of the reducible loss, so the other is
+    the share `1 - exp(-excess)`: `log_scale` is the logarithm of that other term's
+    coefficient over the reducible loss. Needs `excess > 0`.
+    """
+    return (log_scale - jnp.log(-jnp.expm1(-excess))) / exponent
+
+
+@jax.jit
+def _loss(law, params, tokens):
+    law, params, tokens = _arrays.align(law, params, tokens)
+    answer = law.is_valid() & is_positive(params) & is_positive(tokens)
+    log_params = jnp.log(where_safe(is_positive(params), params))
+    log_tokens = jnp.log(where_safe(is_positive(tokens), tokens))
+    return jnp.where(answer, law.made_safe().loss_from_logs(log_params, log_tokens), jnp.nan)
+
+
+@jax.jit
+def _other_size(law, loss, known, known_term, other_term):
+    law, loss, known, known_term, other_term = _arrays.align(
+        law, loss, known, known_term, other_term
+    )
+    answer = law.is_valid() & is_positive(known) & is_finite(loss) & (loss > law.E)
+    known_scale, known_exponent = (where_safe(is_positive(x), x) for x in known_term)
+    other_scale, other_exponent = (where_safe(is_positive(x), x) for x in other_term)
+    log_reducible = jnp.log(where_safe(answer, loss - law.E))
+    log_known = jnp.log(where_safe(is_positive(known), known))
+    excess = known_exponent * log_known - (jnp.log(known_scale) - log_reducible)
+    answer &= excess > 0
+    log_answer = log_other(
+        where_safe(answer, excess), jnp.log(other_scale) - log_reducible, other_exponent
+    )
+    answer &= has_normal_exp(log_answer)
+    return jnp.where(answer, jnp.exp(where_safe(answer, log_answer)), jnp.nan)
