@@ -1,0 +1,179 @@
+"""Demand and prices: what a model is asked to do, and what one model FLOP costs.
+
+FLOPs are counted as 6 N per training token and 2 N per token read or written (Kaplan et
+al. 2020, Section 2.1), so dollars enter the mathematics only as a price per model FLOP.
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Any, Self
+
+import jax
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxscale import _arrays
+from jaxscale._arrays import Real
+from jaxscale._values import is_nonnegative, is_positive, where_safe
+from jaxscale.hardware import Accelerator
+
+TRAIN_FLOPS = 6  # per parameter and token: forward 2, backward 4
+INFERENCE_FLOPS = 2  # per parameter and token: forward
+SECONDS_PER_HOUR = 3600
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Demand:
+    """Tokens that the model reads and writes over its whole life; none by default."""
+
+    input_tokens: Real = 0.0  # read in prefill
+    output_tokens: Real = 0.0  # written in decode
+
+    @classmethod
+    def from_requests(
+        cls, requests: ArrayLike, *, input_tokens: ArrayLike, output_tokens: ArrayLike
+    ) -> Self:
+        """Demand of `requests` requests, each with so many tokens read and written.
+
+        Raises ValueError for a concrete value that is negative or not finite.
+        """
+        _check("requests", requests, at_least=0)
+        _check("input_tokens", input_tokens, at_least=0)
+        _check("output_tokens", output_tokens, at_least=0)
+        requests, input_tokens, output_tokens = _ready(
+            requests=requests, input_tokens=input_tokens, output_tokens=output_tokens
+        )
+        return cls(requests * input_tokens, requests * output_tokens)
+
+    def is_valid(self) -> Array:
+        """Whether no count is negative, infinite or NaN."""
+        return is_nonnegative(self.input_tokens) & is_nonnegative(self.output_tokens)
+
+    def made_safe(self) -> Self:
+        """The demand with 1 for each bad count: no NaN may enter a gradient."""
+        return jax.tree.map(lambda x: where_safe(is_nonnegative(x), x), self)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Costs:
+    """Price of one model FLOP by phase: the price at peak over the utilisation.
+
+    The unit is the user's: dollars per FLOP, or FLOP per FLOP (`Costs.flops()`). A budget
+    and all costs of a plan are in the same unit.
+    """
+
+    train: Real
+    prefill: Real
+    decode: Real
+
+    @classmethod
+    def flops(cls) -> Self:
+        """Every FLOP costs one: bills are then counted in FLOPs."""
+        return cls(1.0, 1.0, 1.0)
+
+    @classmethod
+    def on(
+        cls,
+        *,
+        train: Accelerator,
+        serve: Accelerator,
+        train_precision: str = "bf16",
+        serve_precision: str = "bf16",
+        train_mfu: ArrayLike = 0.5,
+        prefill_mfu: ArrayLike = 0.5,
+        decode_mfu: ArrayLike = 0.01,
+    ) -> Self:
+        """Dollars per model FLOP on rented accelerators (Sardana et al. 2024, eq. 6).
+
+        `mfu` is model FLOPs utilisation, the share of the peak that is useful work; the
+        defaults are that paper's Section 6. Prices and utilisations may be arrays or traced.
+
+        Raises ValueError for an accelerator without a chosen price (listing its quotes),
+        for a precision that it lacks, and for a concrete utilisation outside (0, 1].
+        """
+        _check("train_mfu", train_mfu, above=0, at_most=1)
+        _check("prefill_mfu", prefill_mfu, above=0, at_most=1)
+        _check("decode_mfu", decode_mfu, above=0, at_most=1)
+        return cls(
+            _price_per_flop("train", train, train_precision, train_mfu),
+            _price_per_flop("serve", serve, serve_precision, prefill_mfu),
+            _price_per_flop("serve", serve, serve_precision, decode_mfu),
+        )
+
+    def effective_demand(self, demand: Demand) -> Array:
+        """The demand Q, in tokens, that would cost as much at the price of training.
+
+        With it the bill is `train * (6 N D + 2 N Q)`: the dollar problem of Sardana et al.
+        2024, eq. 6, is their FLOP problem, eq. 3. Checks and converts nothing.
+        """
+        # In units of the training price: its square, in the derivative, underflows float32.
+        # The 4 keeps the reciprocal of the largest price normal.
+        unit = jax.lax.stop_gradient(4 / self.train)
+        read = (self.prefill * unit) * demand.input_tokens
+        written = (self.decode * unit) * demand.output_tokens
+        return (read + written) / (self.train * unit)
+
+    def is_valid(self) -> Array:
+        """Whether training costs something, nothing costs less than zero, and all is finite."""
+        return is_positive(self.train) & is_nonnegative(self.prefill) & is_nonnegative(self.decode)
+
+    def made_safe(self) -> Self:
+        """The costs with 1 for each bad price: no NaN may enter a gradient."""
+        return type(self)(
+            train=where_safe(is_positive(self.train), self.train),
+            prefill=where_safe(is_nonnegative(self.prefill), self.prefill),
+            decode=where_safe(is_nonnegative(self.decode), self.decode),
+        )
+
+
+def _price_per_flop(role: str, device: Accelerator, precision: str, mfu: ArrayLike) -> ArrayLike:
+    if not isinstance(device, Accelerator):
+        raise TypeError(
+            f"{role} must be an Accelerator, such as jaxscale.accelerator('H100-SXM', price=2.5); "
+            f"got {device!r}"
+        )
+    if not isinstance(precision, str):
+        raise TypeError(f"{role}_precision must be a string such as 'bf16'; got {precision!r}")
+    peak = device.peak(precision)
+    if device.price is None:
+        quotes = "; ".join(
+            f"${quote.dollars_per_hour:g} ({quote.date}, {quote.source})" for quote in device.quotes
+        )
+        raise ValueError(
+            f"{role}: no price was chosen for {device.name}; pass "
+            f"accelerator({device.name!r}, price=...) in dollars per device-hour. "
+            f"Quotes: {quotes or 'none known'}"
+        )
+    price, peak, mfu = _ready(price=device.price, peak=peak, mfu=mfu)
+    return price / SECONDS_PER_HOUR / peak / mfu
+
+
+def _ready(**values: Any) -> tuple:
+    """Plain numbers as they are, to take any dtype later; else arrays of one dtype and rank."""
+    if all(type(value) in (int, float) for value in values.values()):
+        return tuple(values.values())
+    return _arrays.align(*_arrays.enter(**values))
+
+
+def _check(
+    name: str,
+    value: ArrayLike,
+    *,
+    above: float = -np.inf,
+    at_least: float = -np.inf,
+    at_most: float = np.inf,
+) -> None:
+    """Raise ValueError for a concrete `value` that is not finite or is out of its range."""
+    _arrays.enter(**{name: value})
+    if not _arrays.is_concrete(value):
+        return
+    huge = type(value) is int and abs(value) > sys.float_info.max
+    host = np.asarray(np.inf if huge else value, dtype=np.float64)
+    good = np.isfinite(host) & (host > above) & (host >= at_least) & (host <= at_most)
+    if not good.all():
+        lower = f"above {above:g}" if above > -np.inf else f"at least {at_least:g}"
+        upper = f" and at most {at_most:g}" if at_most < np.inf else ""
+        raise ValueError(f"{name} must be finite, {lower}{upper}; got {host[~good].flat[0]:g}")
