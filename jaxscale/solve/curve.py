@@ -1,0 +1,148 @@
+"""A constraint curve: the plans that just meet a target, by their logarithms.
+
+Both problems minimise along such a curve, on which params fall as tokens rise: all plans of
+one loss, or all plans of one lifetime cost. The free optimum has a closed reduction to one
+equation. A bounded one is the free one clamped, because along an iso-loss curve log cost is
+convex in log tokens, and along a budget line loss has one minimum.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxscale._values import has_normal_exp, where_safe
+from jaxscale.plan import Bounds, Place, Status, first_status, is_ok
+
+# How many epsilons, times the logarithms involved, a plan fed back as its own bounds may miss by.
+TIE = 32
+
+
+class Curve(NamedTuple):
+    """What clamping needs to know of a curve. Logarithms are natural."""
+
+    log_params: Array  # of the free optimum
+    log_tokens: Array
+    tokens_at: Callable[[Array], Array]  # log params -> log tokens; infinite off the curve
+    params_at: Callable[[Array], Array]  # log tokens -> log params; infinite off the curve
+    at_ratio: Callable[[Array], tuple[Array, Array]]  # log ratio -> log params, log tokens
+    use: Callable[[Array, Array], Array]  # loss or cost over the target: 1 on the curve
+    rounding: Array  # absolute error of `use` near 1, in epsilons
+    slack_is_low: bool  # whether the lowest corner is the one that may beat the target
+    infeasible: Status  # status where no plan inside the bounds meets the target
+
+
+def optimum(
+    curve_of: Callable[..., Curve], inputs: tuple, bounds: Bounds | None, status: Array, ok: Array
+) -> Place:
+    """The best plan on the curve of `inputs` within `bounds`, for the scenarios that are ok so far.
+
+    Which bound decides is found first, without derivatives; the plan is then computed as
+    the problem with that bound in force, so its derivatives are those of that problem.
+    """
+    curve = curve_of(*inputs)
+    if bounds is None:
+        return _exponentiate(curve.log_params, curve.log_tokens, status, ok)
+    decided = _decide(curve_of(*lax.stop_gradient(inputs)), lax.stop_gradient(bounds))
+    return _place(curve, bounds, jnp.where(ok, decided, status))
+
+
+def _place(curve, bounds, status):
+    """The plan that `_decide` found to lie where `status` says."""
+    at_params = (status == int(Status.AT_MIN_PARAMS)) | (status == int(Status.AT_MAX_PARAMS))
+    at_tokens = (status == int(Status.AT_MIN_TOKENS)) | (status == int(Status.AT_MAX_TOKENS))
+    at_corner = status == int(Status.AT_CORNER)
+    at_ratio = status == int(Status.AT_MAX_RATIO)
+
+    low_corner, high_corner = _corners(jax.tree.map(lambda x: where_safe(at_corner, x), bounds))
+    corner_params, corner_tokens = low_corner if curve.slack_is_low else high_corner
+    at_low_params = status == int(Status.AT_MIN_PARAMS)
+    at_low_tokens = status == int(Status.AT_MIN_TOKENS)
+    params = jnp.where(at_low_params, bounds.min_params, bounds.max_params)
+    tokens = jnp.where(at_low_tokens, bounds.min_tokens, bounds.max_tokens)
+    # A bound that is not in force may be 0 or infinite: it goes before its logarithm is taken.
+    params = where_safe(at_params | at_corner, jnp.where(at_corner, corner_params, params))
+    tokens = where_safe(at_tokens | at_corner, jnp.where(at_corner, corner_tokens, tokens))
+    ratio = where_safe(at_ratio, bounds.max_tokens_per_param)
+
+    log_params = jnp.where(at_params | at_corner, jnp.log(params), curve.log_params)
+    log_tokens = jnp.where(at_tokens | at_corner, jnp.log(tokens), curve.log_tokens)
+    log_params, log_tokens = (
+        jnp.where(at_tokens, curve.params_at(log_tokens), log_params),
+        jnp.where(at_params, curve.tokens_at(log_params), log_tokens),
+    )
+    ratio_params, ratio_tokens = curve.at_ratio(jnp.log(ratio))
+    place = _exponentiate(
+        jnp.where(at_ratio, ratio_params, log_params),
+        jnp.where(at_ratio, ratio_tokens, log_tokens),
+        status,
+        is_ok(status),
+    )
+    return place._replace(
+        params=jnp.where(at_params | at_corner, params, place.params),
+        tokens=jnp.where(at_tokens | at_corner, tokens, place.tokens),
+    )
+
+
+def _decide(curve, bounds):
+    """Status of each scenario within valid bounds. Not for differentiation."""
+    (low_params, low_tokens), (high_params, high_tokens) = _corners(bounds)
+    empty = (low_params > high_params) | (low_tokens > high_tokens)
+    empty |= (high_params == 0) | (high_tokens == 0) | (bounds.max_tokens_per_param == 0)
+    empty |= (low_params == jnp.inf) | (low_tokens == jnp.inf)
+    low_use = curve.use(jnp.log(low_params), jnp.log(low_tokens))
+    high_use = curve.use(jnp.log(high_params), jnp.log(high_tokens))
+    slack, strict = (low_use, high_use) if curve.slack_is_low else (high_use, low_use)
+    # A tie must be decided once. XLA may evaluate a comparison again for each use of it, in loops
+    # that round differently; so nothing is decided by less than rounding can move.
+    logs = jnp.abs(curve.log_params) + jnp.abs(curve.log_tokens)
+    tie = TIE * jnp.finfo(strict.dtype).eps * (1 + curve.rounding + logs)
+
+    # Compared by tokens per param, which rises along the whole curve: where one term of the law
+    # is negligible, tokens alone (or params alone) are the same everywhere on it.
+    def at_params(params):
+        log_params = jnp.log(params)
+        return curve.tokens_at(log_params) - log_params
+
+    def at_tokens(tokens):
+        log_tokens = jnp.log(tokens)
+        return jnp.where(tokens < jnp.inf, log_tokens - curve.params_at(log_tokens), jnp.inf)
+
+    at_min_params, at_max_params = at_params(bounds.min_params), at_params(bounds.max_params)
+    at_min_tokens, at_max_tokens = at_tokens(bounds.min_tokens), at_tokens(bounds.max_tokens)
+    at_max_ratio = jnp.log(bounds.max_tokens_per_param)
+    free = curve.log_tokens - curve.log_params
+    above = free > jnp.minimum(jnp.minimum(at_max_tokens, at_min_params), at_max_ratio) + tie
+    below = free < jnp.maximum(at_min_tokens, at_max_params) - tie
+    tokens_first = (at_max_tokens <= at_min_params) & (at_max_tokens <= at_max_ratio)
+    return first_status(
+        (empty, Status.INFEASIBLE_BOUNDS),
+        (strict > 1 + tie, curve.infeasible),
+        (slack <= 1 - tie, Status.AT_CORNER),
+        (above & tokens_first, Status.AT_MAX_TOKENS),
+        (above & (at_min_params <= at_max_ratio), Status.AT_MIN_PARAMS),
+        (above, Status.AT_MAX_RATIO),
+        (below & (at_min_tokens >= at_max_params), Status.AT_MIN_TOKENS),
+        (below, Status.AT_MAX_PARAMS),
+    )
+
+
+def _corners(bounds):
+    """The lowest (params, tokens) that the bounds allow together, and the highest."""
+    # An infinite factor has an infinite derivative beside it, so it is replaced beforehand.
+    limited = bounds.max_tokens_per_param < jnp.inf
+    ratio = where_safe(limited & (bounds.max_tokens_per_param > 0), bounds.max_tokens_per_param)
+    capped = limited & (bounds.max_params < jnp.inf)
+    needed = jnp.where(limited, bounds.min_tokens / ratio, 0)
+    allowed = jnp.where(capped, where_safe(capped, bounds.max_params) * ratio, jnp.inf)
+    low = jnp.maximum(bounds.min_params, needed), bounds.min_tokens
+    return low, (bounds.max_params, jnp.minimum(bounds.max_tokens, allowed))
+
+
+def _exponentiate(log_params, log_tokens, status, ok):
+    """Place with each logarithm exponentiated once; `priced` judges what came of it."""
+    params = jnp.exp(where_safe(has_normal_exp(log_params), log_params))
+    tokens = jnp.exp(where_safe(has_normal_exp(log_tokens), log_tokens))
+    return Place(params, tokens, log_params, log_tokens, status, ok)

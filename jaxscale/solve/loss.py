@@ -1,0 +1,148 @@
+"""The best loss for a budget: Sardana et al. 2024, eq. 6, turned around, in closed reduction."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from jaxscale import _arrays
+from jaxscale._logarithm import exponent, log, split_log, weight, weighted_sum
+from jaxscale._values import is_finite, is_normal, is_positive, where_safe
+from jaxscale.costs import INFERENCE_FLOPS, TRAIN_FLOPS, Costs, Demand
+from jaxscale.laws.chinchilla import Chinchilla
+from jaxscale.plan import Bounds, Plan, Status, plan_arguments, priced
+from jaxscale.solve.curve import Curve, optimum
+from jaxscale.solve.root import root_above
+from jaxscale.solve.scenario import judged
+
+
+def minimize_loss(
+    law: Chinchilla,
+    budget: ArrayLike,
+    demand: Demand | None = None,
+    costs: Costs | None = None,
+    bounds: Bounds | None = None,
+) -> Plan:
+    """Plan of the lowest loss whose lifetime cost, serving counted, is at most `budget`.
+
+    All leaves of all arguments broadcast; `budget` is in the unit of `costs` (FLOPs, the
+    default, or dollars). `demand` defaults to none, `bounds` to no limits. Fixed work for
+    each scenario; usable under jit, vmap, grad, jacfwd and hessian, at a demand of 0 too.
+
+    A scenario without a plan gets a status and NaN; its neighbours are untouched. Wrong
+    structure raises TypeError or ValueError naming the argument.
+
+    Source: the costs of Sardana et al. 2024, eq. 6, under the problem of Hoffmann et al.
+    2022, eq. 4, of which this is the generalisation to a demand.
+    """
+    arguments = plan_arguments(law, demand, costs, bounds)
+    return _minimize_loss(*_arrays.enter(budget=budget, **arguments))
+
+
+@jax.jit
+def _minimize_loss(budget, law, demand, costs, bounds=None):
+    budget, law, demand, costs, bounds = _arrays.align(budget, law, demand, costs, bounds)
+    budget_is_valid = is_positive(budget)
+    share = _serving_share_per_param(_bill(demand.made_safe(), costs.made_safe()), budget)
+    in_range = is_normal(4 / budget) & is_finite(share)
+    scenario = judged(law, demand, costs, bounds, budget_is_valid, (~in_range, Status.OUT_OF_RANGE))
+    law, demand, costs = scenario.law, scenario.demand, scenario.costs
+    budget, demand, costs = jax.tree.map(
+        lambda x: where_safe(budget_is_valid & in_range, x), (budget, demand, costs)
+    )
+    inputs = law, budget, scenario.effective_demand, demand, costs
+    place = optimum(budget_curve, inputs, scenario.bounds, scenario.status, scenario.ok)
+    return priced(law, place, demand, costs)
+
+
+def budget_curve(
+    law: Chinchilla, budget: Array, effective_demand: Array, demand: Demand, costs: Costs
+) -> Curve:
+    """All plans whose lifetime cost is `budget`, and the best of them.
+
+    With D = D0 exp(c u), D0 the optimum at no demand and c = (1 - alpha) / (alpha + beta),
+    the stationarity condition of the loss along the line is `u = softplus(k - c u)`.
+    """
+    alpha, beta = law.alpha, law.beta
+    # Without demand the product N D is a sixth of the budget in FLOPs, and how it is shared
+    # out depends on which of the law's two terms is the steeper.
+    log_flops = split_log(budget).minus(split_log(TRAIN_FLOPS * costs.train))
+    log_steepness = split_log(law.B * beta).minus(split_log(law.A * alpha))
+    tokens = (weight(alpha, alpha, beta), log_flops), (weight(1, alpha, beta), log_steepness)
+    params = (weight(beta, alpha, beta), log_flops), (weight(-1, alpha, beta), log_steepness)
+    c = (1 - alpha) / (alpha + beta)
+    log_base, u = root_above(c, -math.log(3), tokens, effective_demand)
+    log_product = log_flops.value()
+    bill = _bill(demand, costs)
+    inverse_limit = _serving_share_per_param(bill, budget)
+
+    def params_at(log_tokens):
+        return _log_params(log_tokens - log_product, bill, budget)
+
+    def tokens_at(log_params):
+        # 1 / N less the part of it that serving takes; none is left for training above the limit.
+        left = jnp.exp(-log_params) - inverse_limit
+        affordable = left > 0
+        return jnp.where(affordable, log_product + jnp.log(where_safe(affordable, left)), -jnp.inf)
+
+    def at_ratio(log_limit):
+        # (ratio / product) N^2 + inverse_limit N = 1, by the root formula that does not cancel.
+        log_root = (log_limit - log_product) / 2 + math.log(2)
+        log_params = math.log(2) - log_root - jnp.arcsinh(jnp.exp(-log_root) * inverse_limit)
+        return log_params, log_params + log_limit
+
+    def use(log_params, log_tokens):
+        training = jnp.exp(log_params + log_tokens - log_product)
+        return training + jnp.exp(log_params) * inverse_limit
+
+    return Curve(
+        log_params=_log_params(c * u - weighted_sum(*params), bill, budget),
+        log_tokens=log_base + c * u,
+        tokens_at=tokens_at,
+        params_at=params_at,
+        at_ratio=at_ratio,
+        use=use,
+        rounding=jnp.abs(log_product),
+        slack_is_low=False,
+        infeasible=Status.INFEASIBLE_BUDGET,
+    )
+
+
+def _log_params(log_training, bill, budget):
+    """Logarithm of N, where 1 / N is `exp(log_training)` and what serving adds to it.
+
+    N is not taken from N0 as D is from D0: where serving dominates it would be the small
+    difference of large logarithms, and the second term alone has it to the last digit.
+    """
+    # In units of a power of two near N: 1 / N itself is subnormal for the largest N, and its
+    # derivative by a budget of 1e27 FLOPs underflows float32.
+    limits = jnp.finfo(budget.dtype)
+    inverse = jnp.exp(log_training) + _serving_share_per_param(bill, budget)
+    power = jnp.clip(-exponent(inverse), limits.minexp, limits.maxexp - 1).astype(jnp.int32)
+    log_scale = power.astype(budget.dtype) * math.log(2)
+    log_scaled = log_training + log_scale
+    in_range = log_scaled < (limits.maxexp - 1) * math.log(2)
+    scaled = jnp.exp(where_safe(in_range, log_scaled))
+    scaled += _serving_share_per_param(bill, budget, power)
+    in_range &= is_normal(scaled)
+    out_of_range = jnp.where(log_training > 0, -jnp.inf, jnp.inf)
+    return jnp.where(in_range, log_scale - log(where_safe(in_range, scaled)), out_of_range)
+
+
+def _bill(demand, costs):
+    """What serving costs for each parameter, before the factor of two FLOPs."""
+    return costs.prefill * demand.input_tokens + costs.decode * demand.output_tokens
+
+
+def _serving_share_per_param(bill: Array, budget: Array, power: Array | int = 0) -> Array:
+    """Share of the budget that serving takes for each parameter, times two to a power."""
+    # In units of the budget: its square, in the derivative, underflows float32. The 4 keeps
+    # the reciprocal of the largest budget normal. Half of the power at a time, because the bill
+    # is less than the budget over N, but nothing is known of either alone.
+    unit = lax.stop_gradient(4 / budget)
+    half = jnp.asarray(power, jnp.int32) // 2
+    one = jnp.ones_like(budget)
+    scaled = (bill * jnp.ldexp(one, half) * unit) * jnp.ldexp(one, power - half)
+    return INFERENCE_FLOPS * scaled / (budget * unit)
