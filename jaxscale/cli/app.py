@@ -1,0 +1,78 @@
+"""The commands together, and the one place where a mistake becomes a line and an exit code."""
+
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from jaxscale.cli import catalogues, demo, estimate, plan
+from jaxscale.cli.mistakes import Mistake, UsageError, one_line
+
+INTERRUPTED = 130  # as shells report a process ended by Ctrl-C
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="How large a language model should be, and how long to train it, once serving is counted.",
+    epilog=(
+        "[bold]Examples[/bold]\n\n\b\n"
+        "jaxscale plan --like-params 70B --inference-tokens 10T\n"
+        "jaxscale estimate --params 7B --compute-optimal --train-on A100-40GB\n"
+        "jaxscale laws besiroglu2024\n"
+        "jaxscale demo\n"
+    ),
+)
+
+
+_EXAMPLES = {
+    plan.plan: plan.EXAMPLES,
+    estimate.estimate: estimate.EXAMPLES,
+    catalogues.laws: catalogues.LAWS_EXAMPLES,
+    catalogues.hardware: catalogues.HARDWARE_EXAMPLES,
+    demo.demo: demo.EXAMPLES,
+}
+for command, examples in _EXAMPLES.items():
+    app.command(epilog=f"[bold]Examples[/bold]\n\n\b\n{examples}")(command)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; the exit code."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(list(arguments), prog_name="jaxscale", standalone_mode=False)
+    except (Mistake, UsageError) as error:
+        label = typer.style("error:", fg="red", bold=True)
+        typer.echo(f"{label} {one_line(error)}", err=True)
+        return 2
+    except OSError as error:  # from writing to a full disk; a closed pipe ends silently
+        typer.echo(f"error: cannot write the output: {error.strerror}", err=True)
+        return 2
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"jaxscale {metadata.version('jaxscale')}")
+        except metadata.PackageNotFoundError:
+            typer.echo("jaxscale, run from a folder that is not installed")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    del version  # printed by its callback
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())

@@ -1,0 +1,129 @@
+"""`jaxscale estimate`: two of size, training length and FLOPs give the rest and the price."""
+
+from typing import Any, NamedTuple
+
+import jaxscale as js
+from jaxscale.cli import options, tables
+from jaxscale.cli.mistakes import Mistake, blamed_on
+from jaxscale.cli.named_law import NamedLaw, read_law
+from jaxscale.cli.optimal import optimal_params, optimal_tokens
+from jaxscale.cli.pricing import Prices, Use, read_prices
+from jaxscale.cli.quantities import count, dollars, scientific
+from jaxscale.cli.solving import one_scenario, solved
+from jaxscale.costs import TRAIN_FLOPS
+
+
+class Estimate(NamedTuple):
+    law: NamedLaw
+    prices: Prices
+    plan: js.Plan  # without demand
+
+    @property
+    def flops(self) -> float:
+        return TRAIN_FLOPS * float(self.plan.params) * float(self.plan.tokens)
+
+    @property
+    def dollars(self) -> float | None:
+        return float(self.plan.train_cost) if self.prices.train else None
+
+    @property
+    def device_hours(self) -> float | None:
+        """None where no accelerator is named, like dollars."""
+        train = self.prices.train
+        return float(self.plan.train_cost) / train.price if train else None
+
+
+def estimate(
+    params: options.Params = None,
+    tokens: options.Tokens = None,
+    flops: options.Flops = None,
+    compute_optimal: options.ComputeOptimal = False,
+    train_on: options.TrainOn = None,
+    train_precision: options.TrainPrecision = None,
+    train_mfu: options.TrainMfu = None,
+    train_price: options.TrainPrice = None,
+    law: options.Law = options.DEFAULT_LAW,
+    as_json: options.Json = False,
+) -> None:
+    """What a training gives and costs, from two of params, tokens and FLOPs.
+
+    With --compute-optimal one of them is enough: the rest is what Hoffmann et al. 2022 call
+    compute-optimal. Numbers are written 7B, 1.5T, 2e12 or 1,000,000.
+    """
+    named = read_law(law)
+    sizes = {"params": params, "tokens": tokens, "flops": flops}
+    given = {name: value for name, value in sizes.items() if value is not None}
+    if len(given) != (1 if compute_optimal else 2):
+        wanted = "one" if compute_optimal else "two"
+        other = "" if compute_optimal else ", or one with --compute-optimal"
+        raise Mistake(f"give {wanted} of --params, --tokens and --flops{other}")
+    train = Use("train", train_on, train_precision, train_price, {"train": train_mfu})
+    prices = read_prices(train)
+    with one_scenario():
+        size = compute_optimal_size(named.law, given) if compute_optimal else remaining_size(given)
+        plan = solved(js.evaluate(named.law, *size, js.Demand(), prices.costs))
+    found = Estimate(named, prices, plan)
+    tables.print_json(as_record(found)) if as_json else show(found)
+
+
+EXAMPLES = """\
+jaxscale estimate --params 70B --tokens 1.4T
+jaxscale estimate --flops 5.76e23 --compute-optimal
+jaxscale estimate --params 7B --compute-optimal --train-on H100-SXM \\
+    --train-price 2.69 --train-mfu 40%
+"""
+
+
+def remaining_size(given: dict[str, float]) -> tuple[float, float]:
+    """Params and tokens from two of params, tokens and FLOPs."""
+    if "flops" not in given:
+        return given["params"], given["tokens"]
+    if "params" not in given:
+        return given["flops"] / (TRAIN_FLOPS * given["tokens"]), given["tokens"]
+    return given["params"], given["flops"] / (TRAIN_FLOPS * given["params"])
+
+
+def compute_optimal_size(law: js.laws.Chinchilla, given: dict[str, float]) -> tuple[float, float]:
+    """Params and tokens of the lowest loss for their FLOPs, from one of the three."""
+    if "flops" in given:
+        plan = solved(js.minimize_loss(law, given["flops"]))
+        return float(plan.params), float(plan.tokens)
+    with blamed_on("--compute-optimal"):
+        if "params" in given:
+            return given["params"], optimal_tokens(law, given["params"])
+        return optimal_params(law, given["tokens"]), given["tokens"]
+
+
+def show(found: Estimate) -> None:
+    """Print the estimate as a table, with what a reader must know about it."""
+    plan = found.plan
+    rows = [
+        ("params", count(float(plan.params))),
+        ("tokens", count(float(plan.tokens))),
+        ("tokens per param", count(float(plan.tokens_per_param))),
+        ("loss", f"{float(plan.loss):.4f}"),
+        ("training", f"{scientific(found.flops)} FLOPs"),
+    ]
+    if found.dollars is not None and found.device_hours is not None:
+        rows += [("device-hours", count(found.device_hours)), ("price", dollars(found.dollars))]
+    tables.note(f"Training, law {found.law.name}", style="bold")
+    for line in found.prices.describe():
+        tables.note(line, style="dim")
+    tables.print_columns(("", ""), rows, emphasis=("price",))
+    tables.note(found.law.range_note(plan), style="dim")
+
+
+def as_record(found: Estimate) -> dict[str, Any]:
+    """The estimate for machines: numbers and strings alone; null where nothing is priced."""
+    plan = found.plan
+    return {
+        "law": {"name": found.law.name, **tables.plain(found.law.law)},
+        "params": float(plan.params),
+        "tokens": float(plan.tokens),
+        "tokens_per_param": float(plan.tokens_per_param),
+        "loss": float(plan.loss),
+        "flops": found.flops,
+        "device_hours": found.device_hours,
+        "dollars": found.dollars,
+        "note": found.law.range_note(plan),
+    }

@@ -1,0 +1,64 @@
+"""What the user got wrong, said in one line."""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+# click's, or typer's own copy of it: which of the two depends on the version of typer.
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+class Mistake(Exception):
+    """Something that the user can correct; its text is the one line to print."""
+
+
+@contextmanager
+def blamed_on(option: str) -> Iterator[None]:
+    """Turn a ValueError inside the block into a mistake in `option`."""
+    try:
+        yield
+    except ValueError as error:
+        raise Mistake(f"{option}: {error}") from None
+
+
+def reading(option: str, read: Callable[[str], float]) -> Callable[[Any], float]:
+    """`read` as the parser of `option`: what it refuses is a mistake in that option."""
+
+    def parser(text: str) -> float:
+        with blamed_on(option):
+            return read(text)
+
+    return parser
+
+
+def one_line(error: Exception) -> str:
+    """What to print for a mistake, with the nearest spelling or where to look."""
+    message = _joined(getattr(error, "format_message", error.__str__)())
+    context: Any = getattr(error, "ctx", None)
+    if context is None:
+        return message
+    option = getattr(error, "option_name", "")
+    if message.startswith("No such option"):
+        options = [name for each in context.command.params for name in each.opts]
+        message = f"no such option: {option}{nearest(option, options)}"
+    elif message.startswith("No such command"):
+        name = message.split("'")[1]
+        message = f"no such command: {name}{nearest(name, context.command.commands)}"
+    return f"{message.rstrip('.')}; see {context.command_path} --help"
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """A question after a misspelt word; empty where nothing is near."""
+    choices = list(choices)
+    begun = [choice for choice in choices if choice.startswith(word)]
+    near = begun or difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
+
+
+def _joined(text: str) -> str:
+    """The text as one line of characters that a terminal shows."""
+    line = " ".join(text.split())
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)

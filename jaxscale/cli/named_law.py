@@ -1,0 +1,60 @@
+"""A law as the command line names it, and how its fitted range is told."""
+
+from typing import NamedTuple
+
+import jaxscale as js
+from jaxscale.cli.mistakes import Mistake, blamed_on
+from jaxscale.cli.quantities import count, nonnegative, positive
+from jaxscale.laws import Chinchilla, Entry
+
+COEFFICIENTS = ("E", "A", "B", "alpha", "beta")
+EXAMPLE = "E=1.69,A=406.4,B=410.7,alpha=.336,beta=.283"
+
+
+class NamedLaw(NamedTuple):
+    name: str
+    law: Chinchilla
+    entry: Entry | None  # None for a law given by its coefficients
+
+    def range_note(self, plan: js.Plan) -> str:
+        """A line where the plan leaves the range that the law was fitted in; else empty."""
+        if self.entry is None or self.entry.in_range(plan):
+            return ""
+        if self.entry.params_range is None or self.entry.tokens_range is None:
+            return f"The range of the runs behind {self.name} is not known."
+        limits = [
+            _limits(self.entry.params_range, "params"),
+            _limits(self.entry.tokens_range, "tokens"),
+            _limits(self.entry.tokens_per_param_range, "tokens per param"),
+        ]
+        return f"Extrapolated: the runs behind {self.name} had {', '.join(filter(None, limits))}."
+
+
+def read_law(text: str) -> NamedLaw:
+    """The law that `--law` names, or the one whose coefficients it lists."""
+    if "=" in text:
+        return NamedLaw("".join(text.split()), _from_coefficients(text), None)
+    with blamed_on("--law"):
+        entry = js.laws.entry(text.strip())
+    return NamedLaw(entry.name, entry.law, entry)
+
+
+def _from_coefficients(text: str) -> Chinchilla:
+    known = {name.lower(): name for name in COEFFICIENTS}
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        given, _, value = part.partition("=")
+        name = known.get(given.strip().lower())
+        if name is None or name in found:
+            problem = "is given twice" if name in found else "is no coefficient"
+            raise Mistake(f"--law: {given.strip()!r} {problem}; write {EXAMPLE}")
+        with blamed_on(f"--law: {name}"):
+            found[name] = (nonnegative if name == "E" else positive)(value)
+    missing = [name for name in COEFFICIENTS if name not in found]
+    if missing:
+        raise Mistake(f"--law: {', '.join(missing)} missing; write {EXAMPLE}")
+    return Chinchilla(**found)
+
+
+def _limits(limits: tuple[float, float] | None, what: str) -> str:
+    return f"{count(limits[0])} to {count(limits[1])} {what}" if limits else ""

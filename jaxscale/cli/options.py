@@ -1,0 +1,116 @@
+"""The options of the commands: how each is written, read and explained."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from jaxscale.cli.mistakes import reading
+from jaxscale.cli.pricing import PHASES
+from jaxscale.cli.quantities import dollars_per_hour, nonnegative, positive, share
+
+DEFAULT_LAW = "sardana2024"
+
+QUALITY = "Quality: a loss, or the model to match"
+DEMAND = "Demand over the model's life, in one of three ways"
+DOLLARS = "Dollars instead of FLOPs"
+BOUNDS = "Bounds"
+
+
+def _number(
+    name: str,
+    metavar: str,
+    description: str,
+    panel: str | None = None,
+    read: Callable[[str], float] = positive,
+) -> Any:
+    return typer.Option(
+        name, parser=reading(name, read), metavar=metavar, help=description, rich_help_panel=panel
+    )
+
+
+def _count(name: str, description: str, panel: str | None = None) -> Any:
+    return _number(name, "N", description, panel)
+
+
+def _demand(name: str, description: str) -> Any:
+    return _number(name, "N", description, DEMAND, nonnegative)
+
+
+def _mfu(phase: str, default: str) -> Any:
+    description = f"Useful share of the peak in {PHASES[phase]}. [dim]\\[default: {default}][/dim]"
+    return _number(f"--{phase}-mfu", "SHARE", description, DOLLARS, share)
+
+
+def _price(role: str) -> Any:
+    description = "Dollars per device-hour; needed where the accelerator has no default price."
+    return _number(f"--{role}-price", "DOLLARS", description, DOLLARS, dollars_per_hour)
+
+
+def _name(name: str, description: str) -> Any:
+    return typer.Option(name, metavar="NAME", help=description, rich_help_panel=DOLLARS)
+
+
+_BF16 = "[dim]\\[default: bf16][/dim]"
+
+Law = Annotated[
+    str,
+    typer.Option(
+        "--law",
+        metavar="LAW",
+        help="A name from [bold]jaxscale laws[/bold], or E=..,A=..,B=..,alpha=..,beta=..",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+Loss = Annotated[float | None, _number("--loss", "NATS", "Loss in nats per token.", QUALITY)]
+LikeParams = Annotated[
+    float | None,
+    _count(
+        "--like-params",
+        "Params of a model to match; alone, of the one that is compute-optimal at no demand.",
+        QUALITY,
+    ),
+]
+LikeTokens = Annotated[
+    float | None, _count("--like-tokens", "Tokens that this model was trained on.", QUALITY)
+]
+
+InferenceTokens = Annotated[
+    float | None, _demand("--inference-tokens", "Tokens in all, every one priced as prefill.")
+]
+InputTokens = Annotated[float | None, _demand("--input-tokens", "Tokens read in all.")]
+OutputTokens = Annotated[float | None, _demand("--output-tokens", "Tokens written in all.")]
+Requests = Annotated[float | None, _demand("--requests", "Requests in all.")]
+InputPerRequest = Annotated[
+    float | None, _demand("--input-per-request", "Tokens read in each request.")
+]
+OutputPerRequest = Annotated[
+    float | None, _demand("--output-per-request", "Tokens written in each request.")
+]
+
+TrainOn = Annotated[str | None, _name("--train-on", "Accelerator that trains.")]
+ServeOn = Annotated[str | None, _name("--serve-on", "Accelerator that serves.")]
+TrainPrecision = Annotated[str | None, _name("--train-precision", f"Whose peak counts. {_BF16}")]
+ServePrecision = Annotated[str | None, _name("--serve-precision", f"Whose peak counts. {_BF16}")]
+TrainMfu = Annotated[float | None, _mfu("train", "50%")]
+PrefillMfu = Annotated[float | None, _mfu("prefill", "50%")]
+DecodeMfu = Annotated[float | None, _mfu("decode", "1%")]
+TrainPrice = Annotated[float | None, _price("train")]
+ServePrice = Annotated[float | None, _price("serve")]
+
+MaxParams = Annotated[float | None, _count("--max-params", "Largest model allowed.", BOUNDS)]
+MaxTokens = Annotated[float | None, _count("--max-tokens", "Most training tokens.", BOUNDS)]
+MaxTokensPerParam = Annotated[
+    float | None, _count("--max-tokens-per-param", "Most training tokens per param.", BOUNDS)
+]
+
+Params = Annotated[float | None, _count("--params", "Params of the model.")]
+Tokens = Annotated[float | None, _count("--tokens", "Training tokens.")]
+Flops = Annotated[float | None, _count("--flops", "Training FLOPs, 6 per param and token.")]
+ComputeOptimal = Annotated[
+    bool, typer.Option("--compute-optimal", help="The lowest loss for the training FLOPs.")
+]
+
+Scenarios = Annotated[Any, _count("--scenarios", "How many to solve.")]
+Picture = Annotated[str, typer.Option("--picture", metavar="PATH", help="Where the picture goes.")]

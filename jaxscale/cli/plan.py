@@ -1,0 +1,194 @@
+"""`jaxscale plan`: the cheapest way to a quality, once serving is counted."""
+
+from typing import Any, NamedTuple
+
+import jaxscale as js
+from jaxscale.cli import options, tables
+from jaxscale.cli.mistakes import Mistake, blamed_on
+from jaxscale.cli.named_law import NamedLaw, read_law
+from jaxscale.cli.optimal import optimal_tokens
+from jaxscale.cli.pricing import Prices, Use, read_prices
+from jaxscale.cli.quantities import count, percent
+from jaxscale.cli.solving import numbers_of, one_scenario, solved, status_of
+
+
+class Comparison(NamedTuple):
+    """The cheapest plan beside the Chinchilla plan of equal loss, and what was asked for."""
+
+    law: NamedLaw
+    target: float  # loss, nats per token
+    demand: js.Demand
+    prices: Prices
+    optimum: js.Plan
+    chinchilla: js.Plan
+
+    @property
+    def saving(self) -> float:
+        return 1 - float(self.optimum.total_cost / self.chinchilla.total_cost)
+
+
+def plan(
+    loss: options.Loss = None,
+    like_params: options.LikeParams = None,
+    like_tokens: options.LikeTokens = None,
+    inference_tokens: options.InferenceTokens = None,
+    input_tokens: options.InputTokens = None,
+    output_tokens: options.OutputTokens = None,
+    requests: options.Requests = None,
+    input_per_request: options.InputPerRequest = None,
+    output_per_request: options.OutputPerRequest = None,
+    train_on: options.TrainOn = None,
+    serve_on: options.ServeOn = None,
+    train_precision: options.TrainPrecision = None,
+    serve_precision: options.ServePrecision = None,
+    train_mfu: options.TrainMfu = None,
+    prefill_mfu: options.PrefillMfu = None,
+    decode_mfu: options.DecodeMfu = None,
+    train_price: options.TrainPrice = None,
+    serve_price: options.ServePrice = None,
+    max_params: options.MaxParams = None,
+    max_tokens: options.MaxTokens = None,
+    max_tokens_per_param: options.MaxTokensPerParam = None,
+    law: options.Law = options.DEFAULT_LAW,
+    as_json: options.Json = False,
+) -> None:
+    """The cheapest plan for a quality, with training and serving counted.
+
+    Beside it stands the Chinchilla plan: the one of equal loss that is cheapest to train.
+    Numbers are written 7B, 1.5T, 2e12 or 1,000,000, and shares 0.5 or 50%.
+    """
+    demand = read_demand(
+        {"--inference-tokens": inference_tokens},
+        {"--input-tokens": input_tokens, "--output-tokens": output_tokens},
+        {
+            "--requests": requests,
+            "--input-per-request": input_per_request,
+            "--output-per-request": output_per_request,
+        },
+    )
+    serving = {"prefill": prefill_mfu, "decode": decode_mfu}
+    prices = read_prices(
+        Use("train", train_on, train_precision, train_price, {"train": train_mfu}),
+        Use("serve", serve_on, serve_precision, serve_price, serving),
+    )
+    named = read_law(law)
+    bounds = read_bounds(
+        max_params=max_params, max_tokens=max_tokens, max_tokens_per_param=max_tokens_per_param
+    )
+    with one_scenario():
+        target = read_target(named.law, loss, like_params, like_tokens)
+        found = compare(named, target, demand, prices, bounds)
+    tables.print_json(as_record(found)) if as_json else show(found)
+
+
+EXAMPLES = """\
+jaxscale plan --like-params 70B --inference-tokens 10T
+jaxscale plan --loss 1.9 --input-tokens 2T --output-tokens 6T --max-params 34B
+jaxscale plan --like-params 30B --requests 1.5B --input-per-request 70 \\
+    --output-per-request 215 --train-on A100-80GB --train-price 1.50 \\
+    --serve-on A100-40GB --serve-precision int8
+"""
+
+
+def read_demand(*ways: dict[str, float | None]) -> js.Demand:
+    """The demand from the one way in which it was given, whole."""
+    used = [way for way in ways if any(value is not None for value in way.values())]
+    if len(used) != 1:
+        problem = "given in more than one way" if used else "missing"
+        choices = "; or ".join(" with ".join(way) for way in ways)
+        raise Mistake(f"the demand is {problem}: use {choices}")
+    missing = [name for name, value in used[0].items() if value is None]
+    if missing:
+        raise Mistake(f"give {' and '.join(missing)} too, or 0 where there is none")
+    numbers = [value for value in used[0].values() if value is not None]
+    if len(numbers) < 3:
+        return js.Demand(*numbers)
+    requests, read, written = numbers
+    return js.Demand.from_requests(requests, input_tokens=read, output_tokens=written)
+
+
+def read_target(
+    law: js.laws.Chinchilla, loss: float | None, params: float | None, tokens: float | None
+) -> float:
+    """The loss to reach, given as such or by a model that has it."""
+    if loss is not None and (params is not None or tokens is not None):
+        raise Mistake("give either --loss or the model to match, not both")
+    if loss is not None:
+        return loss
+    if params is None:
+        alone = "; --like-tokens alone is no model" if tokens is not None else ""
+        raise Mistake(f"give --loss, or --like-params for the model to match{alone}")
+    with blamed_on("--like-params"):
+        tokens = optimal_tokens(law, params) if tokens is None else tokens
+    return float(solved(js.evaluate(law, params, tokens)).loss)
+
+
+def read_bounds(**bounds: float | None) -> js.Bounds | None:
+    """The bounds that were given; None for none, because solving without is faster."""
+    given = {name: value for name, value in bounds.items() if value is not None}
+    return js.Bounds(**given) if given else None
+
+
+def compare(
+    named: NamedLaw, target: float, demand: js.Demand, prices: Prices, bounds: js.Bounds | None
+) -> Comparison:
+    """Solve for both plans and price both with the demand; bounds hold the first alone."""
+    law, costs = named.law, prices.costs
+    optimum = solved(js.minimize_cost(law, target, demand, costs, bounds))
+    size = solved(js.minimize_cost(law, target))
+    chinchilla = js.evaluate(law, size.params, size.tokens, demand, costs)
+    return Comparison(named, target, demand, prices, optimum, solved(chinchilla))
+
+
+def show(found: Comparison) -> None:
+    """Print both plans as a table, with what a reader must know about them."""
+    read, written = float(found.demand.input_tokens), float(found.demand.output_tokens)
+    demand = f"{count(read)} tokens read and {count(written)} written"
+    tables.note(f"Loss {found.target:.5g}, {demand}, law {found.law.name}", style="bold")
+    for line in found.prices.describe():
+        tables.note(line, style="dim")
+    rows = [
+        (label, write(optimum), write(chinchilla), count(optimum / chinchilla) if optimum else "")
+        for label, write, optimum, chinchilla in _rows(found)
+    ]
+    rows.append(("saving", percent(found.saving), "", ""))
+    tables.print_columns(("", "optimum", "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
+    if status_of(found.optimum) is not js.Status.OK:
+        tables.note(status_of(found.optimum).sentence)
+    tables.note(found.law.range_note(found.optimum), style="dim")
+
+
+def _rows(found: Comparison) -> list[tuple[str, Any, float, float]]:
+    money = found.prices.format
+    writers = {
+        "params": ("params", count),
+        "tokens": ("tokens", count),
+        "tokens per param": ("tokens_per_param", count),
+        "loss": ("loss", "{:.4f}".format),
+        "training": ("train_cost", money),
+        "prefill": ("prefill_cost", money),
+        "decode": ("decode_cost", money),
+        "total": ("total_cost", money),
+    }
+    optimum, chinchilla = numbers_of(found.optimum), numbers_of(found.chinchilla)
+    return [
+        (label, write, optimum[name], chinchilla[name]) for label, (name, write) in writers.items()
+    ]
+
+
+def as_record(found: Comparison) -> dict[str, Any]:
+    """The comparison for machines: numbers and strings alone."""
+    status = status_of(found.optimum)
+    return {
+        "law": {"name": found.law.name, **tables.plain(found.law.law)},
+        "target_loss": found.target,
+        "demand": tables.plain(found.demand),
+        "unit": found.prices.unit,
+        "costs_per_flop": tables.plain(found.prices.costs),
+        "optimum": numbers_of(found.optimum),
+        "chinchilla": numbers_of(found.chinchilla),
+        "saving": found.saving,
+        "status": status.name,
+        "status_sentence": status.sentence,
+        "note": found.law.range_note(found.optimum),
+    }

@@ -1,0 +1,87 @@
+"""Numbers as people write them, `7B`, `1.5T`, `2e12`, `1,000,000`, and the way back.
+
+A suffix only moves the decimal point, so `4.35M` is read as exactly as 4350000.
+"""
+
+import math
+import re
+
+POWERS = {"": 0, "K": 3, "M": 6, "B": 9, "T": 12, "Q": 15}
+SUFFIXES = {power: suffix for suffix, power in POWERS.items()}
+
+_NUMBER = re.compile(
+    r"(?P<digits>(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+(?:_[0-9]+)*)(?:\.[0-9]*)?|\.[0-9]+)"
+    r"(?:e(?P<power>[+-]?[0-9]+)| *(?P<suffix>[kmbtq]))?",
+    re.IGNORECASE,
+)
+
+
+def positive(text: str) -> float:
+    """The number that `text` writes; ValueError unless it is above zero."""
+    value = nonnegative(text)
+    if value == 0:
+        raise ValueError(f"{text!r} must be greater than zero")
+    return value
+
+
+def nonnegative(text: str) -> float:
+    """The number that `text` writes, zero or more; ValueError names what is wrong."""
+    written = text.strip()
+    found = _NUMBER.fullmatch(written)
+    if not found:
+        if written.startswith(("-", "\N{MINUS SIGN}")) and _NUMBER.fullmatch(written[1:].strip()):
+            raise ValueError(f"{text!r} must not be negative")
+        raise ValueError(f"{text!r} is not a number; write it like 7B, 1.5T, 2e12 or 1,000,000")
+    power = found["power"] or POWERS[(found["suffix"] or "").upper()]
+    value = float(f"{re.sub('[,_]', '', found['digits'])}e{power}")
+    if math.isinf(value) or (value == 0 and re.search("[1-9]", found["digits"])):
+        raise ValueError(f"{text!r} is beyond the range of float64")
+    return value
+
+
+def share(text: str) -> float:
+    """A share of one, as `0.4` or `40%`; ValueError outside (0, 1]."""
+    written = text.strip()
+    is_percentage = written.endswith("%")
+    value = positive(written.removesuffix("%"))
+    value = value / 100 if is_percentage else value
+    if value > 1:
+        raise ValueError(f"{text!r} must be a share of the peak: at most 1, or 100%")
+    return value
+
+
+def dollars_per_hour(text: str) -> float:
+    """A price, with or without its dollar sign; ValueError unless above zero."""
+    return positive(text.strip().removeprefix("$"))
+
+
+def count(x: float, digits: int = 3) -> str:
+    """A few digits and a suffix: `41.6B`; a power of ten where no suffix reaches."""
+    if x == 0 or not math.isfinite(x):
+        return f"{x:g}"
+    rounded = f"{x:.{digits - 1}e}"
+    power = int(rounded.partition("e")[2])
+    if not -3 <= power < max(SUFFIXES) + 3:
+        return scientific(x, digits)
+    thousands = max(0, power - power % 3)
+    decimals = max(0, digits - 1 - power + thousands)
+    return f"{float(rounded) / 10**thousands:.{decimals}f}{SUFFIXES[thousands]}"
+
+
+def scientific(x: float, digits: int = 3) -> str:
+    """A few digits and a power of ten: `4.86e23`."""
+    if x == 0 or not math.isfinite(x):
+        return f"{x:g}"
+    mantissa, _, power = f"{x:.{digits - 1}e}".partition("e")
+    return f"{mantissa}e{int(power)}"
+
+
+def dollars(x: float) -> str:
+    return f"${count(x)}"
+
+
+def percent(x: float) -> str:
+    """A share in percent with two digits: `12 %`, `9.1 %`."""
+    value = 100 * x
+    decimals = sum(abs(value) < limit for limit in (9.95, 0.995))
+    return f"{round(value, decimals) + 0.0:.{decimals}f} %"  # the sum turns -0.0 into 0.0
