@@ -1,0 +1,160 @@
+"""Whatever the user gets wrong is one line on stderr and exit code 2."""
+
+import pytest
+
+import jaxscale as js
+from jaxscale.cli import main
+
+pytest.importorskip("typer")
+
+LOSS = ("plan", "--loss", "1.9")
+DEMAND = ("--inference-tokens", "1T")
+PLAN = (*LOSS, *DEMAND)
+ON = ("--train-on", "A100-40GB", "--serve-on", "A100-40GB")
+SIZES = ("estimate", "--params", "7B", "--tokens", "1T")
+COEFFICIENTS = "E=1.69,A=406.4,B=410.7,alpha=.336,beta=.283"
+
+# What is typed, and a piece of what must be answered.
+MISTAKES = [
+    # numbers
+    (("plan", "--loss", "low", *DEMAND), "--loss: 'low' is not a number"),
+    (("plan", "--loss", "", *DEMAND), "--loss: '' is not a number"),
+    (("plan", "--loss", "nan", *DEMAND), "--loss: 'nan' is not a number"),
+    (("plan", "--loss", "inf", *DEMAND), "--loss: 'inf' is not a number"),
+    (("plan", "--loss", "-2", *DEMAND), "--loss: '-2' must not be negative"),
+    (("plan", "--loss", "0", *DEMAND), "--loss: '0' must be greater than zero"),
+    (("plan", "--like-params", "70 G", *DEMAND), "--like-params: '70 G' is not a number"),
+    (("plan", "--like-params", "-70B", *DEMAND), "--like-params: '-70B' must not be negative"),
+    (("plan", "--like-params", "0", *DEMAND), "greater than zero"),
+    ((*LOSS, "--inference-tokens", "-1"), "--inference-tokens: '-1' must not be negative"),
+    ((*LOSS, "--inference-tokens", "1e999"), "beyond the range of float64"),
+    ((*LOSS, "--inference-tokens", "1\n2"), "is not a number"),
+    ((*PLAN, "--max-params", "0"), "--max-params: '0' must be greater than zero"),
+    ((*PLAN, "--max-tokens", "many"), "--max-tokens: 'many' is not a number"),
+    ((*PLAN, "--max-tokens-per-param", "nan"), "--max-tokens-per-param: 'nan'"),
+    ((*PLAN, *ON, "--train-mfu", "50"), "at most 1, or 100%"),
+    ((*PLAN, *ON, "--decode-mfu", "0"), "--decode-mfu: '0' must be greater than zero"),
+    ((*PLAN, *ON, "--train-price", "free"), "--train-price: 'free' is not a number"),
+    ((*PLAN, *ON, "--serve-price", "0"), "--serve-price: '0' must be greater than zero"),
+    # which quality
+    (("plan", *DEMAND), "give --loss, or --like-params"),
+    ((*PLAN, "--like-params", "7B"), "either --loss or the model to match, not both"),
+    ((*PLAN, "--like-tokens", "7B"), "either --loss or the model to match, not both"),
+    (("plan", "--like-tokens", "1T", *DEMAND), "--like-tokens alone is no model"),
+    # which demand
+    (LOSS, "the demand is missing: use --inference-tokens; or --input-tokens with"),
+    ((*PLAN, "--requests", "1B"), "the demand is given in more than one way"),
+    ((*LOSS, "--input-tokens", "1T"), "give --output-tokens too, or 0"),
+    ((*LOSS, "--output-tokens", "1T"), "give --input-tokens too, or 0"),
+    ((*LOSS, "--requests", "1B"), "give --input-per-request and --output-per-request too"),
+    ((*LOSS, "--input-per-request", "9"), "give --requests and --output-per-request too"),
+    (
+        (*LOSS, "--requests", "1e300", "--input-per-request", "1e300", "--output-per-request", "1"),
+        js.Status.INVALID_INPUT.sentence,
+    ),
+    # laws
+    ((*PLAN, "--law", "sardana2O24"), "unknown law 'sardana2O24' (did you mean sardana2024?)"),
+    ((*PLAN, "--law", ""), "unknown law ''"),
+    ((*PLAN, "--law", "[bold]"), "unknown law '[bold]'"),
+    ((*PLAN, "--law", "E=1.69,A=406.4"), "B, alpha, beta missing"),
+    ((*PLAN, "--law", f"{COEFFICIENTS},beta=.3"), "'beta' is given twice"),
+    ((*PLAN, "--law", f"{COEFFICIENTS},gamma=1"), "'gamma' is no coefficient"),
+    ((*PLAN, "--law", "="), "'' is no coefficient"),
+    ((*PLAN, "--law", COEFFICIENTS.replace(".336", "nan")), "--law: alpha: 'nan' is not a number"),
+    ((*PLAN, "--law", COEFFICIENTS.replace(".336", "0")), "alpha: '0' must be greater than zero"),
+    ((*PLAN, "--law", COEFFICIENTS.replace("406.4", "-1")), "A: '-1' must not be negative"),
+    ((*PLAN, "--law", COEFFICIENTS.replace(".336", "9")), js.Status.NOT_CONVERGED.sentence),
+    # accelerators
+    ((*PLAN, "--train-on", "H1OO-SXM", "--serve-on", "L4"), "did you mean H100-SXM?"),
+    ((*PLAN, "--train-on", "A100", "--serve-on", "L4"), "--train-on: accelerator 'A100' is ambig"),
+    ((*PLAN, "--train-on", "", "--serve-on", "L4"), "--train-on: unknown accelerator ''"),
+    ((*PLAN, "--train-on", "A100-40GB"), "give --serve-on too"),
+    ((*PLAN, "--serve-on", "A100-40GB"), "give --train-on too"),
+    ((*PLAN, *ON, "--serve-precision", "fp8"), "--serve-precision: A100-40GB has no peak for"),
+    ((*PLAN, *ON, "--train-precision", "bf61"), "did you mean bf16?"),
+    ((*PLAN, *ON, "--train-precision", ""), "A100-40GB has no peak for precision ''"),
+    (
+        (*PLAN, "--train-on", "H100-SXM", *ON[2:]),
+        "H100-SXM has no default price: give --train-price",
+    ),
+    (
+        (*PLAN, *ON[:2], "--serve-on", "GB200"),
+        "give --serve-price in dollars per device-hour; quotes",
+    ),
+    ((*PLAN, "--train-mfu", "0.4"), "--train-mfu needs --train-on and --serve-on"),
+    ((*PLAN, "--serve-price", "2"), "--serve-price needs --train-on and --serve-on"),
+    ((*PLAN, "--train-precision", "fp8"), "--train-precision needs"),
+    # what no plan satisfies
+    (("plan", "--loss", "1.5", *DEMAND), js.Status.INFEASIBLE_LOSS.sentence),
+    (("plan", "--loss", "1.69", *DEMAND), js.Status.INFEASIBLE_LOSS.sentence),
+    ((*PLAN, "--max-params", "1B"), js.Status.INFEASIBLE_BOUNDS.sentence),
+    ((*PLAN, "--max-params", "20B", "--max-tokens", "1T"), js.Status.INFEASIBLE_BOUNDS.sentence),
+    ((*PLAN, "--json", "--max-params", "1B"), js.Status.INFEASIBLE_BOUNDS.sentence),
+    (("plan", "--like-params", "1e300", *DEMAND), "--like-params: the compute-optimal plan is"),
+    (("plan", "--loss", "1e300", *DEMAND), js.Status.OUT_OF_RANGE.sentence),
+    # estimate
+    (("estimate",), "give two of --params, --tokens and --flops, or one with --compute-optimal"),
+    (("estimate", "--params", "7B"), "give two of --params, --tokens and --flops"),
+    ((*SIZES, "--flops", "1e22"), "give two of --params, --tokens and --flops"),
+    ((*SIZES, "--compute-optimal"), "give one of --params, --tokens and --flops"),
+    (("estimate", "--compute-optimal"), "give one of --params, --tokens and --flops"),
+    ((*SIZES, "--train-mfu", "0.4"), "--train-mfu needs --train-on"),
+    ((*SIZES, "--train-on", "TPU-v9"), "unknown accelerator 'TPU-v9'"),
+    ((*SIZES, "--train-on", "L4"), "L4 has no default price: give --train-price"),
+    (("estimate", "--params", "1e280", "--compute-optimal"), "--compute-optimal: the compute-opt"),
+    (("estimate", "--params", "1e-300", "--flops", "1e300"), js.Status.INVALID_INPUT.sentence),
+    # catalogues
+    (("laws", "chinchilla"), "unknown law 'chinchilla'"),
+    (("hardware", "abacus"), "unknown accelerator 'abacus'"),
+    (("hardware", "H100"), "'H100' is ambiguous: choose from H100-SXM, H100-PCIe"),
+    # demo
+    (("demo", "--scenarios", "0"), "--scenarios: '0' must be greater than zero"),
+    (("demo", "--scenarios", "1.5"), "--scenarios must be a whole number up to 10,000,000"),
+    (("demo", "--scenarios", "1T"), "--scenarios must be a whole number up to 10,000,000"),
+    (("demo", "--picture", "x.gif"), "--picture: 'x.gif' must end in .pdf, .png, .svg"),
+    (("demo", "--picture", ""), "--picture: '' must end in"),
+    (("demo", "--picture", "no/such/folder.png"), "lies in a folder that does not exist"),
+    # the words themselves
+    (("pln",), "no such command: pln (did you mean plan?); see jaxscale --help"),
+    (("xyz",), "no such command: xyz; see jaxscale --help"),
+    ((*PLAN, "--lik", "3"), "no such option: --lik (did you mean --like-params or --like-tokens?)"),
+    ((*PLAN, "--inferense-tokens", "3"), "did you mean --inference-tokens?"),
+    ((*PLAN, "--xyzzy"), "no such option: --xyzzy; see jaxscale plan --help"),
+    (("--verison",), "no such option: --verison (did you mean --version?)"),
+    ((*PLAN, "70"), "extra argument"),
+    (("plan", "--loss"), "--loss"),
+    ((*PLAN, "--json=yes"), "--json"),
+    (("laws", "a", "b"), "extra argument"),
+    (("plan", "\x1b[31m"), "extra argument"),
+]
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"), MISTAKES, ids=[ascii(" ".join(typed)) for typed, _ in MISTAKES]
+)
+def test_a_mistake_is_one_line_and_exit_code_2(command, typed, answer):
+    code, out, err = command(*typed)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ")
+    assert answer in err
+    assert "Traceback" not in err
+
+
+def test_ctrl_c_prints_no_traceback(command, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jaxscale.cli.plan.compare", interrupt)
+    code, _, err = command(*PLAN)
+    assert code == 130
+    assert err.strip() in ("", "Aborted!")
+
+
+def test_a_fault_of_our_own_is_not_blamed_on_the_user(monkeypatch):
+    def fail(*_):
+        raise ValueError("ours")
+
+    monkeypatch.setattr("jaxscale.cli.plan.compare", fail)
+    with pytest.raises(ValueError, match="ours"):
+        main(PLAN)

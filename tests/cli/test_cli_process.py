@@ -1,0 +1,130 @@
+"""The command as a process of its own: help, version, exit codes and clean streams."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("typer")
+
+PLAN = ("plan", "--like-params", "70B", "--inference-tokens", "10T")
+
+
+def shell(*arguments, script=None):
+    """A finished process of `jaxscale`, or of a script that calls it."""
+    start = ("-c", script) if script else ("-m", "jaxscale.cli")
+    return subprocess.run(
+        [sys.executable, *start, *arguments], capture_output=True, text=True, timeout=120
+    )
+
+
+def test_json_is_all_that_stdout_holds():
+    done = shell(*PLAN, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert round(found["optimum"]["params"] / 1e9, 1) == 41.6
+    # Float32 would miss the loss asked for in the eighth digit.
+    assert abs(found["optimum"]["loss"] - found["target_loss"]) < 1e-12
+
+
+def test_a_mistake_ends_with_exit_code_2_and_one_line():
+    done = shell("plan", "--loss", "seven", "--inference-tokens", "10T")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_the_extra_one_line_says_what_to_install():
+    script = (
+        "import sys; sys.modules['typer'] = None\nfrom jaxscale.cli import main; main(['plan'])"
+    )
+    done = shell(script=script)
+    assert done.returncode == 2
+    assert done.stderr == "error: the command line needs: pip install 'jaxscale[all]'\n"
+
+
+def test_importing_the_package_changes_no_switch_and_loads_no_terminal_or_picture():
+    script = (
+        "import sys, jaxscale, jaxscale.cli, jax\n"
+        "assert not jax.config.jax_enable_x64\n"
+        "assert not {'typer', 'rich', 'matplotlib'} & set(sys.modules)"
+    )
+    assert shell(script=script).returncode == 0
+
+
+def test_a_plan_loads_no_matplotlib():
+    script = (
+        "import sys; from jaxscale.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: assert 'matplotlib' not in sys.modules"
+    )
+    assert shell(*PLAN, script=script).returncode == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_a_full_disk_is_one_line(option):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "jaxscale.cli", *PLAN, *option],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=120,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "error: cannot write the output: No space left on device\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT on Windows")
+def test_ctrl_c_ends_a_demo_without_a_traceback(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jaxscale.cli", "demo", "--scenarios", "2M",
+         "--picture", str(tmp_path / "figure.png")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.readline()  # it has compiled, and is at work
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", [None, "plan", "estimate", "laws", "hardware", "demo"])
+def test_every_help_has_examples(command, name):
+    code, out, err = command(*([name] if name else []), "--help")
+    assert (code, err) == (0, "")
+    assert "Examples" in out
+    assert f"jaxscale {name or 'plan'}" in out.split("Examples")[1]
+
+
+def test_no_command_prints_the_help(command):
+    assert command().out == command("--help").out
+
+
+def test_the_help_of_plan_explains_every_option(command):
+    help_text = command("plan", "--help").out
+    options = set(re.findall(r"--[a-z-]+", help_text))
+    assert len(options) >= 24
+    for option in ("--like-tokens", "--decode-mfu", "--max-tokens-per-param", "--json"):
+        assert option in options
+    assert "compute-optimal at no demand" in " ".join(help_text.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("name", ["plan", "estimate", "laws", "hardware"])
+def test_the_examples_of_the_help_run(command, name):
+    text = re.sub(r"\\ *\n", " ", command(name, "--help").out.split("Examples")[1])
+    lines = re.findall(r"^ *jaxscale (.+?) *$", text, re.MULTILINE)
+    assert lines
+    for line in lines:
+        code, _, err = command(*line.split())
+        assert (code, err) == (0, "")
+
+
+def test_the_version_is_printed(command):
+    code, out, err = command("--version")
+    assert (code, err) == (0, "")
+    assert out.startswith("jaxscale")

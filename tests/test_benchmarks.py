@@ -1,0 +1,134 @@
+"""The benchmarks run, say what they measured, and notice a wrong answer. Nothing asserts a time."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import reference
+from benchmarks import floor, problem, report
+
+ROOT = Path(__file__).parent.parent
+KEYS = {
+    "benchmark", "quick", "scenarios", "problem", "tolerance", "chunk", "versions", "machine",
+    "commit", "rows", "omitted", "batches", "aims",
+}  # fmt: skip
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    if importlib.util.find_spec("scipy") is None:
+        pytest.skip("scipy, a peer, is not installed")
+    output = tmp_path_factory.mktemp("benchmarks") / "solve.json"
+    done = run("solve", "--quick", "--output", str(output))
+    assert done.returncode == 0, done.stderr
+    return json.loads(output.read_text())
+
+
+@pytest.fixture(params=floor.C_TYPES)
+def built_floor(request):
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    try:
+        return floor.load(request.param)
+    except floor.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+def test_result_says_what_was_measured_and_on_what(quick):
+    assert set(quick) == KEYS
+    assert quick["versions"]["jax"]
+    assert quick["versions"]["scipy"]
+    assert quick["machine"]["cpu"]
+    assert quick["machine"]["cores"] >= 1
+
+
+def test_every_row_was_measured_or_says_why_not(quick):
+    from benchmarks.rows import BUILDERS
+
+    names = [row["name"] for row in quick["rows"]]
+    assert sorted([*names, *quick["omitted"]]) == sorted(BUILDERS)
+    assert all(quick["omitted"].values())
+    assert {"scipy newton, loop", "scipy newton, array"} <= set(names)
+
+
+def test_every_row_has_its_times_and_agrees(quick):
+    for row in quick["rows"]:
+        seconds, agreement = row["seconds"], row["agreement"]
+        assert seconds["rounds"] == len(seconds["times"]) >= 1
+        assert 0 < seconds["min"] <= seconds["median"]
+        assert agreement["jaxscale"] <= agreement["tolerance"]
+        assert row["reduced"] or agreement["truth"] <= agreement["tolerance"]
+
+
+def test_every_aim_is_judged_by_its_own_value(quick):
+    for aim in quick["aims"]:
+        assert aim["met"] == (None if aim["value"] is None else aim["value"] >= aim["at_least"])
+
+
+def test_report_without_rich_is_plain_text(quick, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    report.show(quick)
+    printed = capsys.readouterr().out
+    assert "scipy newton, loop" in printed
+    assert printed.isascii()
+
+
+def test_help_has_examples():
+    assert "python -m benchmarks solve --quick" in run("--help").stdout
+
+
+def test_true_plans_match_the_reference_at_50_digits():
+    loss, demand = problem.random_scenarios(20, "float64")
+    found = np.transpose(problem.true_plans(loss, demand))
+    for pair, here, there in zip(found, loss, demand, strict=True):
+        plan = reference.cheapest(reference.Law(*problem.LAW), here, reference.Demand(there))
+        np.testing.assert_allclose(
+            pair.astype(float), [float(plan.params), float(plan.tokens)], 1e-14
+        )
+
+
+@pytest.mark.parametrize("wrong", [1 + 1e-8, np.nan], ids=["a little off", "not solved"])
+def test_a_wrong_answer_is_noticed(wrong):
+    truth = problem.true_plans(*problem.random_scenarios(5, "float64"))
+    assert problem.require_agreement("right", truth, truth, 1e-9) == 0
+    params, tokens = truth
+    with pytest.raises(problem.Disagreement, match=r"off by"):
+        problem.require_agreement("wrong", (params, tokens * wrong), truth, 1e-9)
+
+
+def test_one_wrong_scenario_among_many_is_noticed():
+    params, tokens = problem.true_plans(*problem.random_scenarios(50, "float64"))
+    spoilt = np.where(np.arange(50) == 17, 1.001 * params, params)
+    with pytest.raises(problem.Disagreement):
+        problem.require_agreement("one wrong", (spoilt, tokens), (params, tokens), 1e-9)
+
+
+def test_floor_agrees_with_the_truth(built_floor):
+    scenarios = problem.random_scenarios(1500, built_floor.dtype)  # not a whole block
+    found, truth = built_floor.materialised(*scenarios), problem.true_plans(*scenarios)
+    tolerance = problem.TOLERANCE[built_floor.dtype]
+    problem.require_agreement("floor", found, truth, tolerance)
+
+
+def test_floor_sums_the_grid_that_it_decodes(built_floor):
+    sums = built_floor.reduced(rows=3)
+    arrays = built_floor.materialised(*problem.Grid(3).arrays(built_floor.dtype))
+    expected = [np.sum(x, dtype=np.float64) for x in arrays]
+    np.testing.assert_allclose(sums, expected, rtol=problem.TOLERANCE[built_floor.dtype])
+
+
+def test_a_loop_that_was_not_vectorised_is_no_floor(monkeypatch):
+    monkeypatch.setattr(floor, "_output", lambda *command: " U exp\n U _ZGVeN8v_log\n")
+    with pytest.raises(floor.Unavailable, match="no floor"):
+        floor._vector_calls(Path("floor.so"))

@@ -1,0 +1,105 @@
+"""What an import costs and touches, and that imports run downhill."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxscale
+
+PACKAGE = Path(jaxscale.__file__).parent
+
+# DESIGN's order: a part may import itself and what stands to its left.
+ALLOWED = {
+    "_arrays": set(),
+    "_values": {"_arrays"},
+    "_logarithm": {"_arrays", "_values"},
+    "laws": {"_arrays", "_values"},
+    "hardware": set(),
+    "costs": {"_arrays", "_values", "laws", "hardware"},
+    "plan": {"_arrays", "_values", "_logarithm", "laws", "hardware", "costs"},
+    "solve": {"_arrays", "_values", "_logarithm", "laws", "hardware", "costs", "plan"},
+    "plots": set(),
+}
+CORE = {"jax", "numpy", "optax", "jaxscale"} | sys.stdlib_module_names
+
+
+def modules():
+    """Every module with the part of the house it belongs to; the command line may import all."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if part not in ("cli", "__init__"):
+            yield pytest.param(path, part, id=str(path.relative_to(PACKAGE)))
+
+
+def imported(path):
+    """Dotted names of all that a module imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+@pytest.mark.parametrize(("path", "part"), list(modules()))
+def test_imports_run_downhill(path, part):
+    ours = [name.split(".")[1] for name in imported(path) if name.startswith("jaxscale.")]
+    assert set(ours) <= ALLOWED[part] | {part}
+
+
+@pytest.mark.parametrize(("path", "part"), list(modules()))
+def test_the_core_needs_jax_numpy_and_optax_alone(path, part):
+    if part == "plots":
+        pytest.skip("pictures come with an extra")
+    assert {name.split(".")[0] for name in imported(path)} <= CORE
+
+
+@pytest.mark.parametrize(("path", "part"), list(modules()))
+def test_nothing_below_the_command_line_prints(path, part):
+    del part
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    assert "print" not in [call.func.id for call in calls if isinstance(call.func, ast.Name)]
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+
+def test_import_adds_less_than_150_ms_to_jax_and_optax():
+    code = (
+        "import time, jax, optax; start = time.perf_counter(); import jaxscale; "
+        "print(time.perf_counter() - start)"
+    )
+    # The best of five: other work on the machine only ever adds.
+    assert min(float(run(code).stdout) for _ in range(5)) < 0.15
+
+
+def test_import_does_nothing_else():
+    code = """
+import jax, optax, sys
+before, loaded = jax.config.values.copy(), set(sys.modules)
+import jaxscale
+assert jax.config.values == before, "a config switch changed"
+assert not jax._src.xla_bridge._backends, "a backend was started"
+extras = {"pandas", "matplotlib", "typer", "rich", "xarray", "zarr", "tensorstore", "scipy"}
+print(*(extras & set(sys.modules) - loaded))
+"""
+    assert run(code).stdout.split() == []
+
+
+def test_the_public_names_are_those_of_the_design():
+    names = {name for name in vars(jaxscale) if not name.startswith("_")}
+    modules = {"costs", "plan", "solve", "hardware", "laws", "cli", "plots"}
+    assert names - modules == {
+        "Bounds",
+        "Costs",
+        "Demand",
+        "Plan",
+        "Status",
+        "accelerator",
+        "evaluate",
+        "minimize_cost",
+        "minimize_loss",
+    }

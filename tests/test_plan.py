@@ -1,0 +1,72 @@
+"""Plans: what `evaluate` prices, and what a plan says of itself."""
+
+import numpy as np
+import pytest
+
+import jaxscale as js
+from conftest import X64
+from reference import Costs, Demand, Law, priced
+
+LAW = js.laws.Chinchilla(1.69, 406.4, 410.7, 0.336, 0.283)
+RTOL = 1e-13 if X64 else 2e-6
+NUMBERS = ("params", "tokens", "loss", "train_cost", "prefill_cost", "decode_cost")
+
+
+@pytest.mark.parametrize("params", [1e6, 7e9, 1e13])
+@pytest.mark.parametrize("tokens", [1e8, 1.4e12])
+def test_evaluate_agrees_with_the_papers_formulas(params, tokens):
+    plan = js.evaluate(LAW, params, tokens, js.Demand(1e12, 3e11), js.Costs(2e-18, 1e-18, 5e-17))
+    law = Law(*(float(np.asarray(x, plan.loss.dtype)) for x in (1.69, 406.4, 410.7, 0.336, 0.283)))
+    truth = priced(law, params, tokens, Demand(1e12, 3e11), Costs(2e-18, 1e-18, 5e-17))
+    for name in NUMBERS:
+        np.testing.assert_allclose(getattr(plan, name), float(getattr(truth, name)), rtol=RTOL)
+
+
+def test_flops_are_counted_exactly_by_default():
+    plan = js.evaluate(LAW, 7e9, 2e12)
+    assert plan.train_cost == np.asarray(6 * 7e9 * 2e12, plan.loss.dtype)
+    assert plan.inference_cost == 0
+
+
+def test_sums_and_ratios_follow_from_the_fields():
+    plan = js.evaluate(LAW, 7e9, 2e12, js.Demand(1e12, 5e11))
+    assert plan.inference_cost == plan.prefill_cost + plan.decode_cost
+    assert plan.total_cost == plan.train_cost + plan.inference_cost
+    np.testing.assert_allclose(plan.tokens_per_param, 2e12 / 7e9, rtol=RTOL)
+    assert plan.ok
+
+
+def test_a_bill_that_overflows_is_out_of_range():
+    huge = float(np.finfo(float if X64 else np.float32).max) / 1e3
+    plan = js.evaluate(LAW, np.array([huge, 1e9]), 1e6)
+    assert [js.Status(int(x)).name for x in plan.status] == ["OUT_OF_RANGE", "OK"]
+    assert np.isnan(plan.params[0])
+    assert np.isfinite(plan.total_cost[1])
+
+
+@pytest.mark.parametrize("status", js.Status)
+def test_every_status_says_what_it_means(status):
+    assert status.sentence.endswith(".")
+    assert len(status.sentence) > 20
+    assert status.ok == (status <= js.Status.AT_CORNER)
+
+
+def test_statuses_fit_in_a_byte_and_keep_their_numbers():
+    # Stored results hold these numbers: they may be added to, never changed.
+    assert [status.name for status in js.Status] == [
+        "OK",
+        "AT_MIN_PARAMS",
+        "AT_MAX_PARAMS",
+        "AT_MIN_TOKENS",
+        "AT_MAX_TOKENS",
+        "AT_MAX_RATIO",
+        "AT_CORNER",
+        "INFEASIBLE_LOSS",
+        "INFEASIBLE_BUDGET",
+        "INFEASIBLE_BOUNDS",
+        "INVALID_INPUT",
+        "OUT_OF_RANGE",
+        "NO_INTERIOR_OPTIMUM",
+        "NOT_CONVERGED",
+    ]
+    assert [int(status) for status in js.Status] == list(range(14))

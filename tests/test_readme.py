@@ -1,0 +1,61 @@
+"""The README's examples run as printed and print what it says."""
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+
+import jax
+import pytest
+
+from jaxscale import cli
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+@pytest.fixture(autouse=True)
+def _as_a_reader_runs_it():
+    """JAX as it starts: single precision, promotion allowed."""
+    settings = {
+        "jax_enable_x64": False,
+        "jax_numpy_dtype_promotion": "standard",
+        "jax_numpy_rank_promotion": "allow",
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def test_python_example_prints_the_block_below_it():
+    [(code, printed)] = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", README, re.DOTALL)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(code, "README.md", "exec"), {})
+    assert out.getvalue() == printed
+
+
+def test_python_example_is_ten_lines():
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+
+
+def console_examples():
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, printed = part.split("\n", 1)
+            yield pytest.param(command, printed, id=command)
+
+
+@pytest.mark.parametrize(("command", "printed"), list(console_examples()))
+def test_console_example_prints_what_the_readme_shows(command, printed, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    program, *arguments = shlex.split(command)
+    assert program == "jaxscale"
+    with contextlib.suppress(SystemExit):
+        cli.main(arguments)
+    shown = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert "\n".join(shown).strip() == printed.strip()
