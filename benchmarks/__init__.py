@@ -1,0 +1,1 @@
+"""Timings of jaxscale beside what a user would pick instead; `python -m benchmarks --help`."""

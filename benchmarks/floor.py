@@ -1,0 +1,118 @@
+"""Builds and loads floor.c: the same algorithm as jaxscale's, as bare as a processor runs it."""
+
+import contextlib
+import ctypes
+import functools
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.problem import COLUMNS, LAW, Grid
+
+SOURCE = Path(__file__).with_name("floor.c")
+C_TYPES = {"float64": ("double", ctypes.c_double), "float32": ("float", ctypes.c_float)}
+FLAGS = ["-std=gnu11", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-fPIC"]
+# By default gcc uses half of an AVX-512 register.
+X86_FLAGS = ["-mprefer-vector-width=512"]
+VECTOR_CALL = re.compile(r"\b_ZGV\w+_(?:exp|expm1|log)f?\b")
+
+
+class Unavailable(RuntimeError):
+    """This row cannot run here; the message says why."""
+
+
+class Floor(NamedTuple):
+    """A compiled floor.c of one precision."""
+
+    library: ctypes.CDLL
+    dtype: str
+    threads: int
+    flags: list[str]
+    vector_calls: list[str]  # the symbols that show that it is vectorised
+
+    def materialised(self, loss: np.ndarray, demand: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """N and D in fresh arrays."""
+        loss, demand = (np.ascontiguousarray(x, self.dtype) for x in (loss, demand))
+        params, tokens = np.empty_like(loss), np.empty_like(loss)
+        self.library.materialised(
+            self._numbers(*LAW), self.threads, ctypes.c_int64(loss.size),
+            *(ctypes.c_void_p(x.ctypes.data) for x in (loss, demand, params, tokens)),
+        )  # fmt: skip
+        return params, tokens
+
+    def reduced(self, rows: int) -> tuple[float, float]:
+        """Sums of N and of D over a grid of which no more than a block is stored."""
+        grid, sums = Grid(rows), (ctypes.c_double * 2)()
+        self.library.reduced(
+            self._numbers(*LAW), self.threads, ctypes.c_int64(rows * COLUMNS),
+            ctypes.c_int64(COLUMNS), self._numbers(*grid.loss_axis),
+            self._numbers(*grid.log_demand_axis), sums,
+        )  # fmt: skip
+        return sums[0], sums[1]
+
+    def _numbers(self, *values):
+        return (C_TYPES[self.dtype][1] * len(values))(*values)
+
+
+@functools.cache
+def load(dtype: str) -> Floor:
+    """The floor in `dtype`; Unavailable without gcc, or where its loop was not vectorised."""
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        raise Unavailable("gcc is not installed")
+    flags = FLAGS + X86_FLAGS * (platform.machine() in ("x86_64", "AMD64"))
+    # Threads that spin after their work would slow the row that runs next.
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    with _library_file(compiler, flags, C_TYPES[dtype][0]) as path:
+        calls = _vector_calls(path)
+        library = ctypes.CDLL(str(path))
+    return Floor(library, dtype, cores(), flags, calls)
+
+
+def compiler_version() -> str | None:
+    """What gcc calls itself; None without it."""
+    if shutil.which("gcc") is None:
+        return None
+    return _output("gcc", "--version").splitlines()[0]
+
+
+def cores() -> int:
+    """How many this process may use, and so how many threads XLA starts."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _library_file(compiler: str, flags: list[str], c_type: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="jaxscale-floor-") as folder:
+        built, library = Path(folder) / "floor.o", Path(folder) / "floor.so"
+        _output(compiler, *flags, f"-DREAL={c_type}", "-c", str(SOURCE), "-o", str(built))
+        # Linked without -ffast-math, which would make the whole process flush denormals.
+        _output(compiler, "-shared", "-fopenmp", str(built), "-o", str(library), "-lmvec", "-lm")
+        yield library
+
+
+def _vector_calls(path: Path) -> list[str]:
+    symbols = _output("nm", "--dynamic", "--undefined-only", str(path))
+    calls = sorted(set(VECTOR_CALL.findall(symbols)))
+    called = {re.sub(r"f?$", "", call.rpartition("_")[2]) for call in calls}
+    if called != {"exp", "expm1", "log"}:
+        raise Unavailable(f"gcc vectorised only {calls}, so this would be no floor")
+    return calls
+
+
+def _output(*command: str) -> str:
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = getattr(error, "stderr", None) or error
+        raise Unavailable(f"{command[0]} failed: {str(reason).strip()[:200]}") from None

@@ -1,0 +1,58 @@
+"""What jaxscale is timed as: whole arrays in and out, or scenarios made and summed in place."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+import jaxscale as js
+from benchmarks.problem import COLUMNS, LAW, Grid
+
+# Scenarios solved at a time in a loop: on a CPU few enough for the cache and
+# enough to pay for handing them to threads; on an accelerator enough to fill it.
+CHUNK = 2**16 if jax.default_backend() == "cpu" else 2**22
+
+
+def plans(loss, demand):
+    """The whole Plan, with costs and status, by a plain call."""
+    return js.minimize_cost(js.laws.Chinchilla(*LAW), loss, js.Demand(input_tokens=demand))
+
+
+@jax.jit
+def params_and_tokens(loss, demand):
+    """N and D alone: XLA drops the work for everything else."""
+    plan = plans(loss, demand)
+    return plan.params, plan.tokens
+
+
+@jax.jit
+def params_and_tokens_in_blocks(loss, demand):
+    """The same from a loop over blocks, whose intermediate arrays stay in a CPU's cache."""
+    return jax.lax.map(lambda x: params_and_tokens(*x), (loss, demand), batch_size=CHUNK)
+
+
+@partial(jax.jit, static_argnames=("rows", "dtype"))
+def grid_sums(rows: int, dtype: str):
+    """Sums of N and of D over a grid whose scenarios exist for one chunk at a time."""
+    chunk_rows = min(rows, CHUNK // COLUMNS)
+
+    def chunk_sums(first_row):
+        plan = plans(*_decoded(first_row, chunk_rows, Grid(rows), dtype))
+        # Along rows, so that a vector of columns is added at once.
+        return tuple(jnp.sum(x.reshape(-1, COLUMNS), axis=0) for x in (plan.params, plan.tokens))
+
+    first_rows = jnp.arange(0, rows, chunk_rows, dtype=jnp.int32)
+    sums = jax.lax.map(chunk_sums, first_rows)
+    return tuple(jnp.sum(x.astype(jnp.float64)) for x in sums)
+
+
+def _decoded(first_row, chunk_rows: int, grid: Grid, dtype: str):
+    """Losses and demands of the scenarios in consecutive rows of the grid."""
+    index = jax.lax.iota(jnp.int32, chunk_rows * COLUMNS)
+    row, column = first_row + index // COLUMNS, index % COLUMNS
+    loss, loss_step = (jnp.asarray(x, dtype) for x in grid.loss_axis)
+    log_demand, log_step = (jnp.asarray(x, dtype) for x in grid.log_demand_axis)
+    return (
+        loss + loss_step * row.astype(dtype),
+        jnp.exp(log_demand + log_step * column.astype(dtype)),
+    )
