@@ -159,6 +159,13 @@ class Place(NamedTuple):
     ok: Array  # whether the status comes with numbers
 
 
+def with_finite_loss(law: Chinchilla, place: Place) -> Place:
+    """The place, OUT_OF_RANGE where its loss overflows, as that of an absurdly small plan may."""
+    finite = is_finite(law.loss_from_logs(place.log_params, place.log_tokens))
+    status = jnp.where(place.ok & ~finite, jnp.int8(Status.OUT_OF_RANGE), place.status)
+    return place._replace(status=status, ok=place.ok & finite)
+
+
 def priced(law: Chinchilla, place: Place, demand: Demand, costs: Costs) -> Plan:
     """The plan at `place` with its loss and bills; NaN where its status is not ok.
 
@@ -172,13 +179,13 @@ def priced(law: Chinchilla, place: Place, demand: Demand, costs: Costs) -> Plan:
     ok &= in_range
     # Derivatives of an overflowed product are infinite, so bad lanes are priced at one instead.
     safe_params, safe_tokens = where_safe(ok, params), where_safe(ok, tokens)
-    demand = jax.tree.map(lambda x: where_safe(ok, x), demand)
+    law, demand, costs = jax.tree.map(lambda x: where_safe(ok, x), (law, demand, costs))
     loss = law.loss_from_logs(where_safe(ok, log_params), where_safe(ok, log_tokens))
     # N * D overflows float32 long before the bill does, and a price times an N below 1 underflows.
     below_one = log_params < 0
     first = jnp.where(below_one, safe_tokens, costs.train)
     second = jnp.where(below_one, costs.train, safe_tokens)
-    train = TRAIN_FLOPS * (safe_params * first) * second
+    train = (safe_params * first) * (TRAIN_FLOPS * second)
     prefill = safe_params * (INFERENCE_FLOPS * (costs.prefill * demand.input_tokens))
     decode = safe_params * (INFERENCE_FLOPS * (costs.decode * demand.output_tokens))
     numbers = params, tokens, loss, train, prefill, decode
@@ -220,7 +227,6 @@ def _evaluate(params, tokens, law, demand, costs):
     valid &= is_positive(params) & is_positive(tokens)
     law, demand, costs = law.made_safe(), demand.made_safe(), costs.made_safe()
     log_params, log_tokens = (jnp.log(where_safe(is_positive(x), x)) for x in (params, tokens))
-    in_range = is_finite(law.loss_from_logs(log_params, log_tokens))
-    status = first_status((~valid, Status.INVALID_INPUT), (~in_range, Status.OUT_OF_RANGE))
-    place = Place(params, tokens, log_params, log_tokens, status, valid & in_range)
-    return priced(law, place, demand, costs)
+    status = first_status((~valid, Status.INVALID_INPUT))
+    place = Place(params, tokens, log_params, log_tokens, status, valid)
+    return priced(law, with_finite_loss(law, place), demand, costs)

@@ -52,7 +52,7 @@ def _minimize_cost(loss, law, demand, costs, bounds=None):
         (loss <= law.E, Status.INFEASIBLE_LOSS),
         (~in_range, Status.OUT_OF_RANGE),
     )
-    reducible = where_safe(in_range, reducible)
+    reducible = where_safe(scenario.ok, reducible)
     law, demand, costs = scenario.law, scenario.demand, scenario.costs
     inputs = law, reducible, scenario.effective_demand
     place = optimum(iso_loss_curve, inputs, scenario.bounds, scenario.status, scenario.ok)
@@ -67,18 +67,22 @@ def iso_loss_curve(law: Chinchilla, reducible: Array, demand: Array) -> Curve:
     """
     alpha, beta = law.alpha, law.beta
     log_reducible = split_log(reducible)
-    log_data = split_log(law.B * ((alpha + beta) / alpha)).minus(log_reducible)
-    base = ((weight(1, beta), log_data),)
-    log_shift = log(beta / (3 * (alpha + beta)))
-    log_base, u = root_above(1 / beta, log_shift, base, demand)
-    # A / N^alpha is the share (beta + alpha sigma) / (alpha + beta) of the reducible loss: a
-    # sum of positive terms, where subtracting B / D^beta from it would cancel.
-    sigma = root_sigma(u)
-    log_size = split_log(law.A * (alpha + beta)).minus(log_reducible)
-    log_size = log_size.minus(split_log(beta + alpha * sigma))
-    log_tokens = log_base + u / beta
-    if log_tokens.dtype == jnp.float32:
-        log_tokens = _log_tokens_served(law, demand, sigma, u, log_tokens, log_shift)
+
+    def free():
+        log_data = split_log(law.B * ((alpha + beta) / alpha)).minus(log_reducible)
+        base = ((weight(1, beta), log_data),)
+        log_shift = log(beta / (3 * (alpha + beta)))
+        log_base, u = root_above(1 / beta, log_shift, base, demand)
+        # A / N^alpha is the share (beta + alpha sigma) / (alpha + beta) of the reducible loss: a
+        # sum of positive terms, where subtracting B / D^beta from it would cancel.
+        sigma = root_sigma(u)
+        log_size = split_log(law.A * (alpha + beta)).minus(log_reducible)
+        log_size = log_size.minus(split_log(beta + alpha * sigma))
+        log_tokens = log_base + u / beta
+        if log_tokens.dtype == jnp.float32:
+            log_tokens = _log_tokens_served(law, demand, sigma, u, log_tokens, log_shift)
+        return weighted_sum((weight(1, alpha), log_size)), log_tokens
+
     # Only bounds need these two; without them XLA drops their computation.
     log_A = split_log(law.A).minus(log_reducible).value()
     log_B = split_log(law.B).minus(log_reducible).value()
@@ -107,8 +111,7 @@ def iso_loss_curve(law: Chinchilla, reducible: Array, demand: Array) -> Curve:
         return log_tokens - log_limit, log_tokens
 
     return Curve(
-        log_params=weighted_sum((weight(1, alpha), log_size)),
-        log_tokens=log_tokens,
+        free=free,
         tokens_at=tokens_at,
         params_at=params_at,
         at_ratio=at_ratio,

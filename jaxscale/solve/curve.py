@@ -23,8 +23,7 @@ TIE = 32
 class Curve(NamedTuple):
     """What clamping needs to know of a curve. Logarithms are natural."""
 
-    log_params: Array  # of the free optimum
-    log_tokens: Array
+    free: Callable[[], tuple[Array, Array]]  # log params, log tokens of the optimum without bounds
     tokens_at: Callable[[Array], Array]  # log params -> log tokens; infinite off the curve
     params_at: Callable[[Array], Array]  # log tokens -> log params; infinite off the curve
     at_ratio: Callable[[Array], tuple[Array, Array]]  # log ratio -> log params, log tokens
@@ -42,22 +41,33 @@ def optimum(
     Which bound decides is found first, without derivatives; the plan is then computed as
     the problem with that bound in force, so its derivatives are those of that problem.
     """
-    curve = curve_of(*inputs)
     if bounds is None:
-        return _exponentiate(curve.log_params, curve.log_tokens, status, ok)
+        return _exponentiate(*curve_of(*inputs).free(), status, ok)
     decided = _decide(curve_of(*lax.stop_gradient(inputs)), lax.stop_gradient(bounds))
-    return _place(curve, bounds, jnp.where(ok, decided, status))
+    status = jnp.where(ok, decided, status)
+
+    # A bound may be there because the free optimum is absurd; so each way to a plan is
+    # differentiated only where it is the one taken.
+    def curve_where(taken):
+        return curve_of(*_made_safe(taken, inputs))
+
+    return _place(curve_where, _made_safe(is_ok(status), bounds), status)
 
 
-def _place(curve, bounds, status):
+def _made_safe(good, tree):
+    return jax.tree.map(lambda x: where_safe(good, x), tree)
+
+
+def _place(curve_where, bounds, status):
     """The plan that `_decide` found to lie where `status` says."""
     at_params = (status == int(Status.AT_MIN_PARAMS)) | (status == int(Status.AT_MAX_PARAMS))
     at_tokens = (status == int(Status.AT_MIN_TOKENS)) | (status == int(Status.AT_MAX_TOKENS))
     at_corner = status == int(Status.AT_CORNER)
     at_ratio = status == int(Status.AT_MAX_RATIO)
 
-    low_corner, high_corner = _corners(jax.tree.map(lambda x: where_safe(at_corner, x), bounds))
-    corner_params, corner_tokens = low_corner if curve.slack_is_low else high_corner
+    low_corner, high_corner = _corners(_made_safe(at_corner, bounds))
+    along_params, along_tokens = curve_where(at_params), curve_where(at_tokens)
+    corner_params, corner_tokens = low_corner if along_params.slack_is_low else high_corner
     at_low_params = status == int(Status.AT_MIN_PARAMS)
     at_low_tokens = status == int(Status.AT_MIN_TOKENS)
     params = jnp.where(at_low_params, bounds.min_params, bounds.max_params)
@@ -67,13 +77,14 @@ def _place(curve, bounds, status):
     tokens = where_safe(at_tokens | at_corner, jnp.where(at_corner, corner_tokens, tokens))
     ratio = where_safe(at_ratio, bounds.max_tokens_per_param)
 
-    log_params = jnp.where(at_params | at_corner, jnp.log(params), curve.log_params)
-    log_tokens = jnp.where(at_tokens | at_corner, jnp.log(tokens), curve.log_tokens)
+    free_params, free_tokens = curve_where(status == int(Status.OK)).free()
+    log_params = jnp.where(at_params | at_corner, jnp.log(params), free_params)
+    log_tokens = jnp.where(at_tokens | at_corner, jnp.log(tokens), free_tokens)
     log_params, log_tokens = (
-        jnp.where(at_tokens, curve.params_at(log_tokens), log_params),
-        jnp.where(at_params, curve.tokens_at(log_params), log_tokens),
+        jnp.where(at_tokens, along_tokens.params_at(where_safe(at_tokens, log_tokens)), log_params),
+        jnp.where(at_params, along_params.tokens_at(where_safe(at_params, log_params)), log_tokens),
     )
-    ratio_params, ratio_tokens = curve.at_ratio(jnp.log(ratio))
+    ratio_params, ratio_tokens = curve_where(at_ratio).at_ratio(jnp.log(ratio))
     place = _exponentiate(
         jnp.where(at_ratio, ratio_params, log_params),
         jnp.where(at_ratio, ratio_tokens, log_tokens),
@@ -97,7 +108,8 @@ def _decide(curve, bounds):
     slack, strict = (low_use, high_use) if curve.slack_is_low else (high_use, low_use)
     # A tie must be decided once. XLA may evaluate a comparison again for each use of it, in loops
     # that round differently; so nothing is decided by less than rounding can move.
-    logs = jnp.abs(curve.log_params) + jnp.abs(curve.log_tokens)
+    free_params, free_tokens = curve.free()
+    logs = jnp.abs(free_params) + jnp.abs(free_tokens)
     tie = TIE * jnp.finfo(strict.dtype).eps * (1 + curve.rounding + logs)
 
     # Compared by tokens per param, which rises along the whole curve: where one term of the law
@@ -113,7 +125,7 @@ def _decide(curve, bounds):
     at_min_params, at_max_params = at_params(bounds.min_params), at_params(bounds.max_params)
     at_min_tokens, at_max_tokens = at_tokens(bounds.min_tokens), at_tokens(bounds.max_tokens)
     at_max_ratio = jnp.log(bounds.max_tokens_per_param)
-    free = curve.log_tokens - curve.log_params
+    free = free_tokens - free_params
     above = free > jnp.minimum(jnp.minimum(at_max_tokens, at_min_params), at_max_ratio) + tie
     below = free < jnp.maximum(at_min_tokens, at_max_params) - tie
     tokens_first = (at_max_tokens <= at_min_params) & (at_max_tokens <= at_max_ratio)

@@ -12,7 +12,7 @@ from jaxscale._logarithm import exponent, log, split_log, weight, weighted_sum
 from jaxscale._values import is_finite, is_normal, is_positive, where_safe
 from jaxscale.costs import INFERENCE_FLOPS, TRAIN_FLOPS, Costs, Demand
 from jaxscale.laws.chinchilla import Chinchilla
-from jaxscale.plan import Bounds, Plan, Status, plan_arguments, priced
+from jaxscale.plan import Bounds, Plan, Status, plan_arguments, priced, with_finite_loss
 from jaxscale.solve.curve import Curve, optimum
 from jaxscale.solve.root import root_above
 from jaxscale.solve.scenario import judged
@@ -49,11 +49,11 @@ def _minimize_loss(budget, law, demand, costs, bounds=None):
     in_range = is_normal(4 / budget) & is_finite(share)
     scenario = judged(law, demand, costs, bounds, budget_is_valid, (~in_range, Status.OUT_OF_RANGE))
     law, demand, costs = scenario.law, scenario.demand, scenario.costs
-    budget, demand, costs = jax.tree.map(
-        lambda x: where_safe(budget_is_valid & in_range, x), (budget, demand, costs)
-    )
+    budget = where_safe(scenario.ok, budget)
     inputs = law, budget, scenario.effective_demand, demand, costs
     place = optimum(budget_curve, inputs, scenario.bounds, scenario.status, scenario.ok)
+    if bounds is not None:
+        place = with_finite_loss(law, place)
     return priced(law, place, demand, costs)
 
 
@@ -72,11 +72,15 @@ def budget_curve(
     log_steepness = split_log(law.B * beta).minus(split_log(law.A * alpha))
     tokens = (weight(alpha, alpha, beta), log_flops), (weight(1, alpha, beta), log_steepness)
     params = (weight(beta, alpha, beta), log_flops), (weight(-1, alpha, beta), log_steepness)
-    c = (1 - alpha) / (alpha + beta)
-    log_base, u = root_above(c, -math.log(3), tokens, effective_demand)
     log_product = log_flops.value()
     bill = _bill(demand, costs)
     inverse_limit = _serving_share_per_param(bill, budget)
+
+    def free():
+        c = (1 - alpha) / (alpha + beta)
+        log_base, u = root_above(c, -math.log(3), tokens, effective_demand)
+        log_training = c * u - weighted_sum(*params)
+        return _log_params(log_training, bill, budget), log_base + c * u
 
     def params_at(log_tokens):
         return _log_params(log_tokens - log_product, bill, budget)
@@ -98,8 +102,7 @@ def budget_curve(
         return training + jnp.exp(log_params) * inverse_limit
 
     return Curve(
-        log_params=_log_params(c * u - weighted_sum(*params), bill, budget),
-        log_tokens=log_base + c * u,
+        free=free,
         tokens_at=tokens_at,
         params_at=params_at,
         at_ratio=at_ratio,

@@ -64,6 +64,11 @@ def judged(
     # Not `is_ok(status)`: XLA would carry bytes through every loop that needs one bit.
     ok = ~reduce(operator.or_, (condition for condition, _ in cases))
     law = Chinchilla(law.E, A, B, alpha, beta)
+    # A scenario that one input spoils is differentiated at 1 everywhere: where that input was
+    # replaced, the others need not go together.
+    law, demand, costs, bounds = jax.tree.map(
+        lambda x: where_safe(ok, x), (law, demand, costs, bounds)
+    )
     effective_demand = costs.effective_demand(demand)
     return Scenario(law, demand, costs, bounds, effective_demand, first_status(*cases), ok)
 

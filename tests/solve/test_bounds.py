@@ -1,8 +1,11 @@
 """Bounded plans: which bound decides, what the plan is then, and where there is none."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
+from mpmath import log
 
 from jaxscale import Status
 from reference import (
@@ -63,6 +66,31 @@ def expected_status(row, plan, active, target) -> Status:
     return AT[next(iter(active))] if active else Status.OK
 
 
+def rounding(row, target) -> float:
+    """What the library takes for a tie: it decides no comparison by less than this.
+
+    A plan fed back as its own bounds must not depend on which way its last digit was rounded.
+    """
+    free = solve_row(REFERENCES[target], row, target)
+    logs = sum(abs(float(log(size))) for size in free[:2]) + abs(float(np.log(row[target])))
+    return 64 * EPS * (1 + logs + 1 / row["alpha"] + 1 / row["beta"])
+
+
+def statuses_within(margin, row, target) -> set[Status]:
+    """What the status is, or would be if the target or all the bounds moved by a margin."""
+    found = set()
+    for moved, widened in itertools.product((-margin, 0, margin), repeat=2):
+        near = dict(row)
+        if target == "loss":
+            near["loss"] = row["E"] + (row["loss"] - row["E"]) * (1 + moved)
+        else:
+            near["budget"] = row["budget"] * (1 + moved)
+        for name in BOUNDS:
+            near[name] = row[name] * (1 + (-widened if name.startswith("min") else widened))
+        found.add(expected_status(near, *bounded_reference(near, target), target))
+    return found
+
+
 def allowed_error(row, plan, target) -> float:
     """What rounding explains of a coordinate's error, the other one being given.
 
@@ -104,7 +132,10 @@ def check(draws, target):
     for lane, row in enumerate(rows(draws)):
         expected, active = bounded_reference(row, target)
         status = Status(plan.status[lane])
-        assert status == expected_status(row, expected, active, target), (status, active, row)
+        if status != expected_status(row, expected, active, target):
+            near = statuses_within(rounding(row, target), row, target)
+            assert status in near, (status, near, active, row)
+            continue
         if expected is None:
             assert np.isnan(plan.params[lane])
             continue
