@@ -185,7 +185,11 @@ def priced(law: Chinchilla, place: Place, demand: Demand, costs: Costs) -> Plan:
     below_one = log_params < 0
     first = jnp.where(below_one, safe_tokens, costs.train)
     second = jnp.where(below_one, costs.train, safe_tokens)
-    train = (safe_params * first) * (TRAIN_FLOPS * second)
+    # So may 6 times the larger of the two factors.
+    product = safe_params * first
+    small = product < 1
+    train = jnp.where(small, TRAIN_FLOPS * product, product)
+    train *= jnp.where(small, second, TRAIN_FLOPS * second)
     prefill = safe_params * (INFERENCE_FLOPS * (costs.prefill * demand.input_tokens))
     decode = safe_params * (INFERENCE_FLOPS * (costs.decode * demand.output_tokens))
     numbers = params, tokens, loss, train, prefill, decode
