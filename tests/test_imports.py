@@ -19,8 +19,10 @@ ALLOWED = {
     "laws": {"_arrays", "_values"},
     "hardware": set(),
     "costs": {"_arrays", "_values", "laws", "hardware"},
-    "plan": {"_arrays", "_values", "_logarithm", "laws", "hardware", "costs"},
-    "solve": {"_arrays", "_values", "_logarithm", "laws", "hardware", "costs", "plan"},
+    "status": set(),
+    "plan": {"_arrays", "_values", "_logarithm", "status", "laws", "hardware", "costs"},
+    "solve": {"_arrays", "_values", "_logarithm", "status", "laws", "hardware", "costs", "plan"},
+    "sweeping": {"_arrays", "_values", "status"},
     "plots": set(),
 }
 CORE = {"jax", "numpy", "optax", "jaxscale"} | sys.stdlib_module_names
@@ -91,7 +93,7 @@ print(*(extras & set(sys.modules) - loaded))
 
 def test_the_public_names_are_those_of_the_design():
     names = {name for name in vars(jaxscale) if not name.startswith("_")}
-    modules = {"costs", "plan", "solve", "hardware", "laws", "cli", "plots"}
+    modules = {"costs", "plan", "solve", "status", "hardware", "laws", "sweeping", "cli", "plots"}
     assert names - modules == {
         "Bounds",
         "Costs",

@@ -10,10 +10,11 @@ from jaxscale._logarithm import log, split_log, weight, weighted_sum
 from jaxscale._values import is_finite, where_safe
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.chinchilla import Chinchilla, log_other
-from jaxscale.plan import Bounds, Plan, Status, plan_arguments, priced
+from jaxscale.plan import Bounds, Plan, plan_arguments, priced
 from jaxscale.solve.curve import Curve, optimum
 from jaxscale.solve.root import root_above, root_sigma, softplus_root
 from jaxscale.solve.scenario import has_normal_products, judged
+from jaxscale.status import Status
 
 
 def minimize_cost(

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxscale._values import has_normal_exp, where_safe
-from jaxscale.plan import Bounds, Place, Status, first_status, is_ok
+from jaxscale.plan import Bounds, Place
+from jaxscale.status import Status, first_status, is_ok
 
 # How many epsilons, times the logarithms involved, a plan fed back as its own bounds may miss by.
 TIE = 32

@@ -12,10 +12,11 @@ from jaxscale._logarithm import exponent, log, split_log, weight, weighted_sum
 from jaxscale._values import is_finite, is_normal, is_positive, where_safe
 from jaxscale.costs import INFERENCE_FLOPS, TRAIN_FLOPS, Costs, Demand
 from jaxscale.laws.chinchilla import Chinchilla
-from jaxscale.plan import Bounds, Plan, Status, plan_arguments, priced, with_finite_loss
+from jaxscale.plan import Bounds, Plan, plan_arguments, priced, with_finite_loss
 from jaxscale.solve.curve import Curve, optimum
 from jaxscale.solve.root import root_above
 from jaxscale.solve.scenario import judged
+from jaxscale.status import Status
 
 
 def minimize_loss(

@@ -11,7 +11,8 @@ from jax import Array
 from jaxscale._values import is_finite, is_normal, where_safe
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.chinchilla import Chinchilla
-from jaxscale.plan import Bounds, Status, first_status
+from jaxscale.plan import Bounds
+from jaxscale.status import Status, first_status
 
 # The start of the root is tuned for these exponents; accuracy is promised for 0.02 to 2.
 MIN_EXPONENT, MAX_EXPONENT = 0.01, 3.0

@@ -1,0 +1,54 @@
+"""What became of a scenario: one small integer, with a sentence that says what to do about it."""
+
+import enum
+
+import jax.numpy as jnp
+from jax import Array
+
+
+class Status(enum.IntEnum):
+    """What became of a scenario; `sentence` says what to do about it.
+
+    Members up to AT_CORNER are `ok`: the plan's numbers are given. After it they are NaN.
+    """
+
+    sentence: str
+
+    def __new__(cls, value: int, sentence: str) -> "Status":
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.sentence = sentence
+        return member
+
+    OK = 0, "The optimum lies inside the bounds."
+    AT_MIN_PARAMS = 1, "The bound min_params decides; lower it for a cheaper or better plan."
+    AT_MAX_PARAMS = 2, "The bound max_params decides; raise it for a cheaper or better plan."
+    AT_MIN_TOKENS = 3, "The bound min_tokens decides; lower it for a cheaper or better plan."
+    AT_MAX_TOKENS = 4, "The bound max_tokens decides; raise it for a cheaper or better plan."
+    AT_MAX_RATIO = 5, "The bound max_tokens_per_param decides; raise it for a better plan."
+    AT_CORNER = 6, "Bounds fix params and tokens: the loss is beaten or budget is left over."
+    INFEASIBLE_LOSS = 7, "The loss is not above the law's E, so no model reaches it; raise it."
+    INFEASIBLE_BUDGET = 8, "The budget does not pay for the lower bounds; raise it or lower them."
+    INFEASIBLE_BOUNDS = 9, "No plan meets the bounds and the target together; widen the bounds."
+    INVALID_INPUT = 10, "An input is NaN, infinite or of the wrong sign; correct it."
+    OUT_OF_RANGE = 11, "A result over- or underflows its dtype; use float64 or other units."
+    NO_INTERIOR_OPTIMUM = 12, "The law has no optimum for this scenario; add bounds."
+    NOT_CONVERGED = 13, "The solver does not reach this law: its exponents must be 0.01 to 3."
+
+    @property
+    def ok(self) -> bool:
+        """Whether the plan's numbers are given."""
+        return self <= Status.AT_CORNER
+
+
+def is_ok(status: Array) -> Array:
+    """Whether each status is one that comes with numbers."""
+    return status <= int(Status.AT_CORNER)
+
+
+def first_status(*cases: tuple[Array, Status]) -> Array:
+    """Status of the first condition that holds in each lane; OK where none does."""
+    result = jnp.int8(Status.OK)
+    for condition, status in reversed(cases):
+        result = jnp.where(condition, jnp.int8(status), result)
+    return result
