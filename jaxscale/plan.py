@@ -16,7 +16,7 @@ from jaxscale._logarithm import exponent
 from jaxscale._values import has_normal_exp, is_finite, is_positive, where_safe
 from jaxscale.costs import INFERENCE_FLOPS, TRAIN_FLOPS, Costs, Demand
 from jaxscale.laws.chinchilla import Chinchilla
-from jaxscale.status import Status, first_status
+from jaxscale.status import Status, first_status, is_ok
 
 
 @jax.tree_util.register_dataclass

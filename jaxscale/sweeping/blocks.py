@@ -1,0 +1,74 @@
+"""How a space is cut into blocks: each a contiguous range of scenarios, all of one shape.
+
+Scenarios are numbered in C order over the axes of a space. A block takes whole axes from
+the right while they fit, equal parts of the next axis, and one value of each axis further
+left. So block after block is the numbering itself, a block is a chunk of a labelled array,
+and what varies along one axis only is computed once for each of its values.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Blocks(NamedTuple):
+    """A space of `sizes` scenarios along its axes, cut into blocks of `shape`.
+
+    The last block along the split axis may reach beyond the space: what lies there is
+    computed, masked and never kept.
+    """
+
+    sizes: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """How many blocks lie along each axis."""
+        return tuple(
+            math.ceil(size / length) for size, length in zip(self.sizes, self.shape, strict=True)
+        )
+
+    @property
+    def count(self) -> int:
+        return math.prod(self.grid)
+
+    @property
+    def length(self) -> int:
+        """Scenarios in a block, those beyond the space included."""
+        return math.prod(self.shape)
+
+    def starts(self, numbers: np.ndarray) -> np.ndarray:
+        """Index of the first scenario of each block along each axis: int64, (blocks, axes)."""
+        places = np.stack(np.unravel_index(np.asarray(numbers, np.int64), self.grid), axis=-1)
+        return places * np.array(self.shape, np.int64)
+
+    def slices(self, number: int) -> tuple[slice, ...]:
+        """Where a block lies in an array of the whole space."""
+        starts = self.starts(np.array([number]))[0].tolist()
+        return tuple(
+            slice(start, min(start + length, size))
+            for start, length, size in zip(starts, self.shape, self.sizes, strict=True)
+        )
+
+    def inside(self, number: int) -> tuple[slice, ...]:
+        """The part of a block that lies in the space."""
+        return tuple(slice(0, each.stop - each.start) for each in self.slices(number))
+
+    def scenarios_in(self, number: int) -> int:
+        return math.prod(each.stop for each in self.inside(number))
+
+
+def cut(sizes: tuple[int, ...], target: int) -> Blocks:
+    """Blocks of at most `target` scenarios, as near to it as equal parts allow."""
+    shape = [1] * len(sizes)
+    room = target
+    for axis in reversed(range(len(sizes))):
+        size = sizes[axis]
+        if size > room:
+            parts = math.ceil(size / room)
+            shape[axis] = math.ceil(size / parts)
+            break
+        shape[axis] = size
+        room //= size
+    return Blocks(sizes, tuple(shape))
