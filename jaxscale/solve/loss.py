@@ -53,9 +53,7 @@ def _minimize_loss(budget, law, demand, costs, bounds=None):
     budget = where_safe(scenario.ok, budget)
     inputs = law, budget, scenario.effective_demand, demand, costs
     place = optimum(budget_curve, inputs, scenario.bounds, scenario.status, scenario.ok)
-    if bounds is not None:
-        place = with_finite_loss(law, place)
-    return priced(law, place, demand, costs)
+    return priced(law, with_finite_loss(law, place), demand, costs)
 
 
 def budget_curve(

@@ -55,8 +55,13 @@ class Blocks(NamedTuple):
         """The part of a block that lies in the space."""
         return tuple(slice(0, each.stop - each.start) for each in self.slices(number))
 
-    def scenarios_in(self, number: int) -> int:
-        return math.prod(each.stop for each in self.inside(number))
+    def extents(self, numbers: np.ndarray) -> np.ndarray:
+        """How far each block reaches into the space along each axis: (blocks, axes)."""
+        return np.clip(np.array(self.sizes) - self.starts(numbers), 0, self.shape)
+
+    def scenarios_in(self, numbers: np.ndarray) -> int:
+        """Scenarios of all these blocks together."""
+        return int(self.extents(numbers).prod(axis=1).sum())
 
 
 def cut(sizes: tuple[int, ...], target: int) -> Blocks:

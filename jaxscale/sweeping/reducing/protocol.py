@@ -7,7 +7,7 @@ Totals are dicts of NumPy arrays, so they can be sent and stored.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jax import Array
@@ -42,8 +42,11 @@ class Locate(Protocol):
     def __call__(self, number: int, /) -> dict[str, Any]: ...
 
 
+@runtime_checkable
 class Reducer(Protocol):
     """A statistic of a sweep; see the module's docstring."""
+
+    needs_grid: bool  # whether it asks for the axes of a grid
 
     @property
     def fields(self) -> tuple[str, ...]:

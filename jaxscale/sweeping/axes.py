@@ -1,0 +1,175 @@
+"""The axes of a grid: values that a scenario takes one after another, checked when built.
+
+An axis is held in full, so that what a scenario is given and what labels its result are the
+same numbers; only the product of axes is never made.
+"""
+
+import difflib
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import jax
+import numpy as np
+
+MAX_SIZE = 2**24  # 128 MiB of float64, and every index exact in float32
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """Values along one axis: a pytree of arrays with one leading axis, and what names them."""
+
+    values: Any  # a 1-D array of numbers, or a pytree whose leaves share a leading axis
+    labels: tuple[str, ...] | None  # of a catalogue; None where the values are numbers
+    attributes: Mapping[str, str]  # units and long_name, where given
+
+    @property
+    def size(self) -> int:
+        return len(jax.tree.leaves(self.values)[0])
+
+    @property
+    def coordinate(self) -> np.ndarray:
+        """What labels a result along this axis: numbers, or the labels of a catalogue."""
+        return self.values if self.labels is None else np.array(self.labels)
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides the results, in a form that JSON holds exactly."""
+        return {
+            "size": self.size,
+            "values": digest(self.values),
+            "labels": list(self.labels or ()),
+            **self.attributes,
+        }
+
+
+def linspace(
+    start: float, stop: float, num: int, *, units: str | None = None, long_name: str | None = None
+) -> Axis:
+    """`num` evenly spaced values from `start` to `stop`, both among them.
+
+    `units` and `long_name` label the axis in results. Raises TypeError or ValueError for
+    numbers that are not finite, or equal though several values are asked for.
+    """
+    _check_ends(start, stop, num)
+    return _numbers(np.linspace(start, stop, num), units, long_name)
+
+
+def geomspace(
+    start: float, stop: float, num: int, *, units: str | None = None, long_name: str | None = None
+) -> Axis:
+    """`num` values from `start` to `stop`, each the same multiple of the one before.
+
+    Otherwise as `linspace`; both ends must be above zero.
+    """
+    _check_ends(start, stop, num)
+    for name, end in (("start", start), ("stop", stop)):
+        if end <= 0:
+            raise ValueError(f"{name} must be above 0 on a geometric axis; got {end!r}")
+    return _numbers(np.geomspace(start, stop, num), units, long_name)
+
+
+def as_axis(name: str, given: Any) -> Axis:
+    """The axis called `name` that a user's values mean: numbers, or a dict of labelled entries.
+
+    Raises TypeError or ValueError naming the axis for anything but distinct finite numbers
+    in one dimension, or entries of one structure.
+    """
+    if isinstance(given, Axis):
+        return given
+    if isinstance(given, Mapping):
+        return _catalogue(name, given)
+    if isinstance(given, str) or not isinstance(given, (Iterable, np.ndarray)):
+        raise TypeError(
+            f"axis {name!r} must be js.linspace, js.geomspace, a sequence of numbers or a dict of "
+            f"labels to entries; got {given!r}"
+        )
+    try:
+        values = np.array(given if isinstance(given, (np.ndarray, Sequence)) else list(given))
+    except ValueError:  # lists of unequal lengths
+        raise ValueError(f"axis {name!r} must have one dimension; got {given!r}") from None
+    if values.ndim != 1 or values.dtype.kind not in "iuf":
+        raise ValueError(
+            f"axis {name!r} must be numbers in one dimension; got dtype {values.dtype} and shape "
+            f"{values.shape} (entries with labels go in a dict)"
+        )
+    _check_values(name, values)
+    return Axis(values, None, {})
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """A question after a misspelt word; empty where nothing is near."""
+    near = difflib.get_close_matches(word, list(choices), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def digest(tree: Any) -> str:
+    """SHA-256 of the arrays of a pytree, their dtypes and shapes, and its structure."""
+    leaves, treedef = jax.tree.flatten(tree)
+    found = hashlib.sha256(str(treedef).encode())
+    for leaf in map(np.asarray, leaves):
+        found.update(f"{leaf.dtype.str}{leaf.shape}".encode() + leaf.tobytes())
+    return found.hexdigest()
+
+
+def _check_ends(start: float, stop: float, num: int) -> None:
+    for name, end in (("start", start), ("stop", stop)):
+        if not isinstance(end, Real) or isinstance(end, bool):
+            raise TypeError(f"{name} must be a number; got {end!r}")
+        if not math.isfinite(end):
+            raise ValueError(f"{name} must be finite; got {end!r}")
+    if not isinstance(num, Integral) or isinstance(num, bool):
+        raise TypeError(f"num must be a whole number; got {num!r}")
+    if not 1 <= num <= MAX_SIZE:
+        raise ValueError(f"num must be 1 to {MAX_SIZE:,}; got {num}")
+    if num > 1 and start == stop:
+        raise ValueError(f"start and stop must differ for {num} values; both are {start!r}")
+
+
+def _numbers(values: np.ndarray, units: str | None, long_name: str | None) -> Axis:
+    given = {"units": units, "long_name": long_name}
+    for name, text in given.items():
+        if not isinstance(text, str | None):
+            raise TypeError(f"{name} must be a string; got {text!r}")
+    _check_values("of these ends", values)
+    return Axis(values, None, {name: text for name, text in given.items() if text is not None})
+
+
+def _check_values(name: str, values: np.ndarray) -> None:
+    if not 1 <= values.size <= MAX_SIZE:
+        raise ValueError(f"axis {name!r} must have 1 to {MAX_SIZE:,} values; got {values.size:,}")
+    if not np.isfinite(values).all():
+        at = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise ValueError(f"axis {name!r} must be finite; value {at} is {values[at]}")
+    if np.unique(values).size < values.size:
+        raise ValueError(f"axis {name!r} must have distinct values; one of them repeats")
+    values.flags.writeable = False
+
+
+def _catalogue(name: str, entries: Mapping[Any, Any]) -> Axis:
+    """Entries of one structure, stacked leaf by leaf."""
+    if not entries:
+        raise ValueError(f"axis {name!r} must have at least one entry; the dict is empty")
+    for label in entries:
+        if not isinstance(label, str):
+            raise TypeError(f"axis {name!r}: labels must be strings; got {label!r}")
+    (first, structure), *others = (
+        (label, jax.tree.structure(entry)) for label, entry in entries.items()
+    )
+    for label, other in others:
+        if other != structure:
+            raise ValueError(
+                f"axis {name!r}: entry {label!r} must have the structure of {first!r}; "
+                f"got {other} against {structure}"
+            )
+    if not structure.num_leaves:
+        raise ValueError(f"axis {name!r}: entries must hold numbers; {first!r} holds none")
+    leaves = [[np.asarray(leaf) for leaf in jax.tree.leaves(each)] for each in entries.values()]
+    for label, row in zip(entries, leaves, strict=True):
+        wrong = [leaf for leaf in row if leaf.ndim or leaf.dtype.kind not in "iuf"]
+        if wrong:
+            raise ValueError(f"axis {name!r}: entry {label!r} must hold numbers; got {wrong[0]!r}")
+    stacked = [np.stack(column) for column in zip(*leaves, strict=True)]
+    return Axis(jax.tree.unflatten(structure, stacked), tuple(entries), {})

@@ -1,0 +1,247 @@
+"""A sweep as it is asked for, checked in full before anything is computed.
+
+A job holds all that decides the results, so its digest names them: two jobs of one digest
+give the same numbers, and a store that was begun by one may be finished by the other.
+"""
+
+import inspect
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxscale.sweeping import fingerprint
+from jaxscale.sweeping.axes import nearest
+from jaxscale.sweeping.blocks import Blocks, cut
+from jaxscale.sweeping.program import Program, build
+from jaxscale.sweeping.reducing import StatusCounts
+from jaxscale.sweeping.reducing.protocol import Group, Reducer
+from jaxscale.sweeping.spaces import Draws, Grid, Scenario, Space
+from jaxscale.sweeping.words import attributes_of
+
+FLOATS = ("float32", "float64")
+MAX_GROUP = 2**30  # scenarios whose counts fit 32 bits with room to spare
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What to compute, cut into groups of blocks; picklable where the scenario function is."""
+
+    scenario: Scenario
+    space: Space
+    dtypes: Mapping[str, str]  # of all that the scenario function gives, by name
+    fields: Mapping[str, Mapping[str, str]]  # kept: attributes by name; empty when reducing
+    reducers: tuple[Reducer, ...]
+    group: Group
+    dtype: str
+    store: str | None
+    parts: Mapping[str, Any]  # what the digest is of, in a form that JSON holds
+
+    @property
+    def blocks(self) -> Blocks:
+        return self.group.blocks
+
+    @property
+    def size(self) -> int:
+        """Scenarios."""
+        return math.prod(self.space.sizes)
+
+    @cached_property
+    def digest(self) -> str:
+        return fingerprint.digest(dict(self.parts))
+
+    def field_bytes(self) -> int:
+        """Bytes of all fields that are kept, for all scenarios."""
+        return self.size * sum(np.dtype(self.dtypes[name]).itemsize for name in self.fields)
+
+    def attributes(self) -> dict[str, Any]:
+        """What labels the results as a whole."""
+        own = getattr(self.scenario, "attributes", {})
+        return {"jaxscale_version": self.parts["versions"]["jaxscale"], **own}
+
+    def in_dtype(self) -> Any:
+        """The scope in which everything of this job is traced and run."""
+        return jax.enable_x64(self.dtype == "float64")
+
+    def program(self) -> Program:
+        """The compiled program; made once for each job in a process."""
+        key = self.digest, tuple(self.fields), self.reducers, self.group.count
+        if key not in _PROGRAMS:
+            while len(_PROGRAMS) >= PROGRAMS_KEPT:
+                del _PROGRAMS[next(iter(_PROGRAMS))]
+            _PROGRAMS[key] = build(
+                self.scenario,
+                self.space,
+                self.group,
+                self.reducers,
+                tuple(self.fields),
+                {name: np.dtype(dtype) for name, dtype in self.dtypes.items()},
+                np.dtype(self.dtype),
+            )
+        return _PROGRAMS[key]
+
+
+# By digest, because a worker is sent its job anew with each task.
+_PROGRAMS: dict[tuple, Program] = {}
+PROGRAMS_KEPT = 8
+
+
+def prepare(
+    scenario: Scenario,
+    space: Space,
+    *,
+    fields: Iterable[str] | Mapping[str, Mapping[str, str]] | None,
+    reduce: Sequence[Reducer] | None,
+    store: str | os.PathLike | None,
+    dtype: Any,
+    chunk: int | None,
+) -> Job:
+    """The job that a call of `sweep` asks for; TypeError or ValueError for what it cannot mean."""
+    if not isinstance(space, Grid | Draws):
+        raise TypeError(f"space must be js.Grid, js.Sample or js.Sobol; got {space!r}")
+    name = _float_name(dtype)
+    _check_signature(scenario, space)
+    with jax.enable_x64(name == "float64"):
+        jaxpr, shapes = _traced(scenario, space.arguments(np.dtype(name)))
+        dtypes = _dtypes(shapes, space, name)
+    reducers = _reducers(reduce or (), dtypes, space)
+    kept = {} if reduce and store is None else _kept(fields, dtypes)
+    group = _group(space, chunk, reducing=not kept, storing=store is not None)
+    parts = {
+        "space": space.describe(),
+        "chunk": list(group.blocks.shape),
+        "fields": {field: dtypes[field] for field in kept},
+        "dtype": name,
+        "scenario": fingerprint.jaxpr_digest(jaxpr),
+        "versions": fingerprint.versions(),
+        "platform": fingerprint.platform(),
+    }
+    path = None if store is None else os.path.abspath(os.path.expanduser(store))
+    return Job(scenario, space, dtypes, kept, reducers, group, name, path, parts)
+
+
+def _float_name(dtype: Any) -> str:
+    if dtype is None:
+        return "float64" if jax.config.jax_enable_x64 else "float32"
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = None
+    if name not in FLOATS:
+        raise ValueError(f"dtype must be 'float32' or 'float64'; got {dtype!r}")
+    return name
+
+
+def _check_signature(scenario: Scenario, space: Space) -> None:
+    """Refuse a function whose arguments are not the names of the space."""
+    if not callable(scenario):
+        raise TypeError(f"scenario must be a function of {', '.join(space.names)}; got {scenario!r}")
+    parameters = inspect.signature(scenario).parameters.values()
+    keywords = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    taken = [each.name for each in parameters if each.kind in keywords]
+    required = [
+        each.name for each in parameters if each.kind in keywords and each.default is each.empty
+    ]
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
+    for name in space.names:
+        if name not in taken and not takes_any:
+            raise ValueError(
+                f"the scenario function takes no {name!r}{nearest(name, taken)}; "
+                f"it takes {', '.join(taken) or 'nothing'}"
+            )
+    for name in required:
+        if name not in space.names:
+            raise ValueError(
+                f"the scenario function needs {name!r}{nearest(name, space.names)}; "
+                f"the space gives {', '.join(space.names)}"
+            )
+
+
+def _traced(scenario: Scenario, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The jaxpr of the function of one scenario, and the shapes of what it gives, by name."""
+
+    def by_name(arguments):
+        results = scenario(**arguments)
+        if not isinstance(results, Mapping) or not results:
+            raise TypeError(f"the scenario function must return a dict of scalars; got {results!r}")
+        return dict(results)
+
+    return jax.make_jaxpr(by_name, return_shape=True)(dict(arguments))
+
+
+def _dtypes(shapes: Mapping[str, Any], space: Space, dtype: str) -> dict[str, str]:
+    """Dtype of every field by name: those of the scenario function and what a sample draws."""
+    found = {}
+    for name, shape in shapes.items():
+        if not isinstance(name, str):
+            raise TypeError(f"fields must have strings as names; got {name!r}")
+        if not isinstance(shape, jax.ShapeDtypeStruct):
+            raise TypeError(f"field {name!r} must be a scalar; got {type(shape).__name__}")
+        if shape.shape != ():
+            raise ValueError(f"field {name!r} must be a scalar; got shape {shape.shape}")
+        if name in (*space.axes_names, *space.names):
+            raise ValueError(
+                f"field {name!r} has the name of an argument; call it otherwise, such as "
+                f"'plan_{name}'"
+            )
+        if shape.dtype.kind not in "biuf":
+            raise TypeError(f"field {name!r} must be a real number; got dtype {shape.dtype}")
+        found[name] = dtype if shape.dtype.kind == "f" else shape.dtype.name
+    return found | space.columns(dtype)
+
+
+def _reducers(reduce: Sequence[Reducer], dtypes: Mapping[str, str], space: Space) -> tuple:
+    if isinstance(reduce, Reducer) or not isinstance(reduce, Sequence):
+        raise TypeError(f"reduce must be a list of reducers such as js.Moments; got {reduce!r}")
+    for reducer in reduce:
+        if not isinstance(reducer, Reducer):
+            raise TypeError(f"reduce must hold reducers such as js.Moments; got {reducer!r}")
+        for name in reducer.fields:
+            _require_field("reduce", name, dtypes)
+        if reducer.needs_grid and not isinstance(space, Grid):
+            raise ValueError(f"{reducer!r} needs the axes of a js.Grid; the space is a sample")
+    return tuple(dict.fromkeys([*reduce, StatusCounts()]))
+
+
+def _kept(fields, dtypes: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+    """Attributes of each field that is kept, by name."""
+    if isinstance(fields, str) or not isinstance(fields, Iterable | None):
+        raise TypeError(f"fields must be names, or a dict of names to attributes; got {fields!r}")
+    asked = list(dtypes if fields is None else fields)
+    if not asked:
+        raise ValueError(f"fields must name at least one of {', '.join(dtypes)}")
+    for name in asked:
+        _require_field("fields", name, dtypes)
+    own = fields if isinstance(fields, Mapping) else {}
+    return {name: {**attributes_of(name), **own.get(name, {})} for name in asked}
+
+
+def _require_field(argument: str, name: str, dtypes: Mapping[str, str]) -> None:
+    if name not in dtypes:
+        raise ValueError(
+            f"{argument}: the scenario function gives no {name!r}{nearest(str(name), dtypes)}; "
+            f"it gives {', '.join(dtypes)}"
+        )
+
+
+def _group(space: Space, chunk: int | None, *, reducing: bool, storing: bool) -> Group:
+    """Blocks of a size that suits the device, and how many of them go in one group."""
+    on_cpu = jax.default_backend() == "cpu"
+    if chunk is None:
+        # A processor is fastest while the temporaries of a block stay in its cache; an
+        # accelerator needs enough lanes to be full; a file wants a few megabytes.
+        chunk = (2**18 if storing else 2**16) if on_cpu else 2**22
+    if not isinstance(chunk, int | np.integer) or isinstance(chunk, bool):
+        raise TypeError(f"chunk must be a whole number of scenarios; got {chunk!r}")
+    if not 1 <= chunk <= MAX_GROUP:
+        raise ValueError(f"chunk must be 1 to {MAX_GROUP:,} scenarios; got {chunk:,}")
+    blocks = cut(space.sizes, int(chunk))
+    # Where only statistics leave the device, one launch takes about a tenth of a second.
+    target = 2**22 if on_cpu else 2**28
+    count = max(1, min(target // blocks.length, blocks.count)) if reducing else 1
+    return Group(blocks, space.axes_names, count)

@@ -1,0 +1,157 @@
+"""One compiled program for all blocks of a sweep, on all devices of this process.
+
+The scenario function is mapped over a block, its results are reduced and, where they are
+kept, returned. Each device takes groups of blocks of its own, one block after another, and
+devices never talk to each other. There is one program, because there is one shape: what a
+last block or group lacks is computed as well, and masked.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from jaxscale.status import is_ok
+from jaxscale.sweeping.blocks import Blocks
+from jaxscale.sweeping.reducing.protocol import Block, Group, Reducer, Total
+from jaxscale.sweeping.spaces import Scenario, Space
+
+DEVICES = "devices"
+STATUS = "status"
+
+
+class Done(NamedTuple):
+    """What one group of blocks gave, on the host."""
+
+    numbers: np.ndarray  # of the blocks
+    fields: list[dict[str, np.ndarray]]  # for each block, cropped to the space; empty if not kept
+    totals: list[Total]  # for each reducer
+
+
+class Program(NamedTuple):
+    """A compiled step with all it needs but the numbers of the blocks."""
+
+    step: Callable[..., Any]
+    tables: Any
+    space: Space
+    reducers: tuple[Reducer, ...]
+    kept: tuple[str, ...]  # fields that are returned
+    group: Group
+    devices: int
+    sharding: Any
+
+    def launch(self, groups: Sequence[np.ndarray]) -> tuple[Any, list[np.ndarray]]:
+        """Start one group on each device; returns at once. At most as many as there are devices."""
+        words, extents = zip(*map(self._inputs, groups), strict=True)
+        idle = self.devices - len(groups)
+        # An idle device repeats the last group with nothing of it inside the space.
+        words += (words[-1],) * idle
+        extents += (np.zeros_like(extents[-1]),) * idle
+        inputs = jax.device_put((np.stack(words), np.stack(extents)), self.sharding)
+        outputs = self.step(self.tables, *inputs)
+        jax.tree.map(lambda array: array.copy_to_host_async(), outputs)
+        return outputs, list(groups)
+
+    def fetch(self, launched: tuple[Any, list[np.ndarray]]) -> list[Done]:
+        """Wait for groups and bring what they gave to the host."""
+        outputs, groups = launched
+        fields, states = jax.device_get(outputs)
+        return [self._done(at, numbers, fields, states) for at, numbers in enumerate(groups)]
+
+    def _inputs(self, numbers):
+        blocks = self.group.blocks
+        extents = blocks.extents(numbers).astype(np.int32)
+        words = self.space.starts(blocks, numbers)
+        missing = ((0, self.group.count - len(numbers)), (0, 0))
+        return np.pad(words, missing, mode="edge"), np.pad(extents, missing)
+
+    def _done(self, at, numbers, fields, states):
+        blocks = self.group.blocks
+        kept = [
+            {name: array[at, place][blocks.inside(int(number))] for name, array in fields.items()}
+            for place, number in enumerate(numbers)
+            if fields
+        ]
+        starts = blocks.starts(numbers)
+        totals = [
+            reducer.total(jax.tree.map(lambda leaf: leaf[at], state), starts, self.group)
+            for reducer, state in zip(self.reducers, states, strict=True)
+        ]
+        return Done(numbers, kept, totals)
+
+
+def build(
+    scenario: Scenario,
+    space: Space,
+    group: Group,
+    reducers: tuple[Reducer, ...],
+    kept: tuple[str, ...],
+    dtypes: Mapping[str, np.dtype],
+    dtype: Any,
+) -> Program:
+    """The program of a sweep on the local devices; call and use it under the sweep's x64 switch."""
+    devices = jax.local_devices()
+    mesh = jax.make_mesh((len(devices),), (DEVICES,), (AxisType.Auto,), devices=devices)
+    each, all_of_them = PartitionSpec(DEVICES), PartitionSpec()
+
+    def on_device(tables, words, extents):
+        # A device is given a leading axis of one, which goes here and comes back at the end.
+        given = tables, words[0], extents[0]
+        return jax.tree.map(lambda leaf: leaf[None], reduced_group(*given))
+
+    def reduced_group(tables, words, extents):
+        def body(states, block_inputs):
+            place, start, extent = block_inputs
+            fields = _fields(scenario, space, group.blocks, dtypes, tables, start)
+            inside = _inside(group.blocks, extent)
+            block = Block(fields, inside, inside & _ok(fields), start.astype(jnp.int32), place)
+            states = [
+                reducer.update(state, block, group)
+                for reducer, state in zip(reducers, states, strict=True)
+            ]
+            return states, {name: fields[name] for name in kept}
+
+        states = [reducer.start(group, dtypes) for reducer in reducers]
+        places = lax.iota(jnp.int32, group.count)
+        states, fields = lax.scan(body, states, (places, words, extents))
+        return fields, states
+
+    step = jax.jit(
+        jax.shard_map(
+            on_device,
+            mesh=mesh,
+            in_specs=(all_of_them, each, each),
+            out_specs=each,
+            # Nothing crosses devices, and an empty state is the same on each.
+            check_vma=False,
+        )
+    )
+    tables = jax.device_put(space.tables(group.blocks, dtype), NamedSharding(mesh, all_of_them))
+    sharding = NamedSharding(mesh, each)
+    return Program(step, tables, space, reducers, kept, group, len(devices), sharding)
+
+
+def _fields(scenario, space, blocks, dtypes, tables, start):
+    """Every field of a block, in its dtype."""
+    results = space.evaluate(scenario, tables, start, blocks)
+    return {name: jnp.asarray(results[name]).astype(dtype) for name, dtype in dtypes.items()}
+
+
+def _inside(blocks: Blocks, extent: Array) -> Array:
+    """Which lanes of a block lie in the space; a block without extent has none."""
+    inside = jnp.ones(blocks.shape, bool)
+    for axis in range(len(blocks.shape)):
+        inside &= lax.broadcasted_iota(jnp.int32, blocks.shape, axis) < extent[axis]
+    return inside
+
+
+def _ok(fields: Mapping[str, Array]) -> Array:
+    """Which lanes have numbers: by their status or, without one, because they are finite."""
+    if STATUS in fields:
+        return is_ok(fields[STATUS])
+    finite = [jnp.isfinite(x) for x in fields.values() if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.stack(finite).all(axis=0) if finite else jnp.bool_(True)

@@ -1,0 +1,359 @@
+"""Sets of scenarios that are never made in full: a grid of axes, a sample of distributions.
+
+A space numbers its scenarios, and makes any block of them on the device from the number of
+the first. What goes to the device is the axes, or a few words of a key.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from jaxscale.sweeping import sobol
+from jaxscale.sweeping.axes import Axis, as_axis
+from jaxscale.sweeping.blocks import Blocks
+from jaxscale.sweeping.distributions import Distribution, bits, key_words, uniforms
+
+MAX_SCENARIOS = 10**15
+SCENARIO = "scenario"  # the one axis of a sample
+
+Scenario = Callable[..., Any]  # named values of one scenario to a dict of scalars
+
+
+class Coordinate(NamedTuple):
+    """Values that label an axis of the results."""
+
+    name: str
+    values: np.ndarray  # numbers, or strings for a catalogue
+    attributes: Mapping[str, str]
+
+
+class Space(Protocol):
+    """What a sweep asks of a set of scenarios."""
+
+    @property
+    def axes_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Arguments of the scenario function."""
+        ...
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Scenarios along each axis of the results."""
+        ...
+
+    def coordinates(self) -> list[Coordinate]: ...
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides the scenarios, in a form that JSON holds exactly."""
+        ...
+
+    def columns(self, dtype: str) -> dict[str, str]:
+        """Dtypes of what a block gives beside the scenario's results: the arguments drawn."""
+        ...
+
+    def tables(self, blocks: Blocks, dtype: Any) -> Any:
+        """What the device needs for any block: a pytree of arrays."""
+        ...
+
+    def starts(self, blocks: Blocks, numbers: np.ndarray) -> np.ndarray:
+        """Where blocks begin, in words of 32 bits: (blocks, words)."""
+        ...
+
+    def arguments(self, dtype: Any) -> dict[str, Any]:
+        """Shapes and dtypes of the arguments of one scenario."""
+        ...
+
+    def evaluate(self, scenario: Scenario, tables: Any, start: Array, blocks: Blocks) -> Any:
+        """What `scenario` gives for a block, each result of the block's shape. Traced."""
+        ...
+
+    def locate(self, number: int) -> dict[str, Any]:
+        """The arguments of a scenario, or their labels, by its number."""
+        ...
+
+
+@dataclass(frozen=True, init=False, eq=False)
+class Grid:
+    """Every combination of the values of some axes; the last axis varies fastest.
+
+    Axes by name: `js.linspace`, `js.geomspace`, a sequence of distinct numbers, or a dict of
+    labels to entries of one structure (laws, say), of which a scenario is given one. At most
+    1e15 scenarios, of at most 2^24 values an axis.
+
+    Raises TypeError or ValueError naming the axis.
+    """
+
+    axes: Mapping[str, Axis]
+
+    def __init__(self, /, **axes: Any) -> None:
+        if not axes:
+            raise ValueError("a grid needs at least one axis")
+        object.__setattr__(
+            self, "axes", {name: as_axis(name, given) for name, given in axes.items()}
+        )
+        _check_size(self.size)
+
+    @property
+    def axes_names(self) -> tuple[str, ...]:
+        return tuple(self.axes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.axes)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(axis.size for axis in self.axes.values())
+
+    @property
+    def size(self) -> int:
+        """How many scenarios there are."""
+        return math.prod(self.sizes)
+
+    def coordinates(self) -> list[Coordinate]:
+        return [
+            Coordinate(name, axis.coordinate, axis.attributes) for name, axis in self.axes.items()
+        ]
+
+    def describe(self) -> dict[str, Any]:
+        return {"axes": {name: axis.describe() for name, axis in self.axes.items()}}
+
+    def tables(self, blocks: Blocks, dtype: Any) -> Any:
+        def padded(leaf, length):
+            # A slice that would reach beyond an axis would be moved back, not cut off.
+            missing = -len(leaf) % length
+            return jnp.array(np.pad(_in_dtype(leaf, dtype), (0, missing), mode="edge"))
+
+        return [
+            jax.tree.map(lambda leaf, length=length: padded(leaf, length), axis.values)
+            for axis, length in zip(self.axes.values(), blocks.shape, strict=True)
+        ]
+
+    def columns(self, dtype: str) -> dict[str, str]:
+        del dtype  # the arguments of a grid are coordinates
+        return {}
+
+    def starts(self, blocks: Blocks, numbers: np.ndarray) -> np.ndarray:
+        return blocks.starts(numbers).astype(np.int32)
+
+    def arguments(self, dtype: Any) -> dict[str, Any]:
+        def scalar(leaf):
+            return jax.ShapeDtypeStruct((), _in_dtype(leaf, dtype).dtype)
+
+        return {name: jax.tree.map(scalar, axis.values) for name, axis in self.axes.items()}
+
+    def evaluate(self, scenario: Scenario, tables: Any, start: Array, blocks: Blocks) -> Any:
+        values = [
+            jax.tree.map(
+                lambda leaf, at=start[axis], length=length: lax.dynamic_slice_in_dim(
+                    leaf, at, length
+                ),
+                table,
+            )
+            for axis, (table, length) in enumerate(zip(tables, blocks.shape, strict=True))
+        ]
+
+        def mapped(*arguments):
+            return scenario(**dict(zip(self.names, arguments, strict=True)))
+
+        # One axis at a time: what depends on one axis alone is computed once for each of its
+        # values, not once for each scenario.
+        for axis in reversed(range(len(values))):
+            along = [0 if other == axis else None for other in range(len(values))]
+            mapped = jax.vmap(mapped, in_axes=along)
+        return mapped(*values)
+
+    def locate(self, number: int) -> dict[str, Any]:
+        indices = np.unravel_index(number, self.sizes)
+        return {
+            name: axis.coordinate[index].item()
+            for (name, axis), index in zip(self.axes.items(), indices, strict=True)
+        }
+
+
+class Points(NamedTuple):
+    """How scenarios are given their places in (0, 1), one for each argument."""
+
+    name: str
+    max_size: int
+    tables: Callable[[Mapping[str, tuple[int, int]]], Any]  # words of a key by name -> arrays
+    place: Callable[[Any, Array, Array, Any], Array]  # of one argument: table, number, dtype
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Scenarios drawn from distributions; made by `Sample` and `Sobol`."""
+
+    size: int
+    distributions: Mapping[str, Distribution]
+    words: Mapping[str, tuple[int, int]]  # of the key, by name
+    points: Points
+
+    @property
+    def axes_names(self) -> tuple[str, ...]:
+        return (SCENARIO,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.distributions)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (self.size,)
+
+    def coordinates(self) -> list[Coordinate]:
+        return []
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "points": self.points.name,
+            "size": self.size,
+            "distributions": {
+                name: {"key": list(self.words[name]), **each.describe()}
+                for name, each in self.distributions.items()
+            },
+        }
+
+    def arguments(self, dtype: Any) -> dict[str, Any]:
+        place = jax.ShapeDtypeStruct((), dtype)
+        return {
+            name: jax.eval_shape(each.quantile, place) for name, each in self.distributions.items()
+        }
+
+    def tables(self, blocks: Blocks, dtype: Any) -> Any:
+        del blocks
+        # The array of no elements carries the dtype of the draws.
+        return self.points.tables(self.words), jnp.zeros(0, dtype)
+
+    def columns(self, dtype: str) -> dict[str, str]:
+        place = jax.ShapeDtypeStruct((), np.dtype(dtype))
+        return {
+            name: jax.eval_shape(each.column, place).dtype.name for name, each in self._named()
+        }
+
+    def starts(self, blocks: Blocks, numbers: np.ndarray) -> np.ndarray:
+        first = blocks.starts(numbers)
+        return np.concatenate([first >> 32, first & (2**32 - 1)], axis=1).astype(np.uint32)
+
+    def evaluate(self, scenario: Scenario, tables: Any, start: Array, blocks: Blocks) -> Any:
+        (length,) = blocks.shape
+        offset = lax.iota(jnp.uint32, length)
+        low = start[1] + offset
+        high = start[0] + (low < offset).astype(jnp.uint32)  # where the low word wrapped
+
+        def lane(high, low):
+            places = self._places(tables, high, low)
+            drawn = {name: each.quantile(places[name]) for name, each in self._named()}
+            return {**scenario(**drawn), **self._columns(places)}
+
+        return jax.vmap(lane)(high, low)
+
+    def locate(self, number: int) -> dict[str, Any]:
+        with jax.enable_x64(True):
+            tables = self.tables(Blocks(self.sizes, (1,)), jnp.float64)
+            high, low = jnp.uint32(number >> 32), jnp.uint32(number & (2**32 - 1))
+            columns = jax.device_get(self._columns(self._places(tables, high, low)))
+        found = {name: column.item() for name, column in columns.items()}
+        for name, each in self._named():
+            if each.labels:
+                found[name] = each.labels[found[name]]
+        return {SCENARIO: number, **found}
+
+    def _places(self, tables, high, low):
+        by_name, empty = tables
+        return {
+            name: self.points.place(by_name[name], high, low, empty.dtype) for name in self.names
+        }
+
+    def _columns(self, places):
+        return {name: each.column(places[name]) for name, each in self._named()}
+
+    def _named(self):
+        return self.distributions.items()
+
+
+def Sample(size: int, key: Any, /, **distributions: Distribution) -> Draws:
+    """`size` scenarios drawn at random, each named argument from its own distribution.
+
+    `key` is a JAX key. Scenario i is a function of the key, the argument's name and i alone:
+    the same whatever the chunks, devices and processes, and whatever else is drawn. At most
+    1e15 scenarios.
+
+    Raises TypeError or ValueError naming the argument.
+    """
+    return _draws(size, key, distributions, _RANDOM)
+
+
+def Sobol(size: int, key: Any, /, **distributions: Distribution) -> Draws:
+    """`size` scenarios at scrambled Sobol' points: averages converge faster than at random.
+
+    As `Sample`, of at most 2^32 scenarios and 64 arguments, and even where the size is a
+    power of two. Points depend on the order of the arguments.
+
+    Source: Joe and Kuo 2008 (direction numbers); Matousek 1998 (linear scrambling).
+    """
+    if len(distributions) > sobol.MAX_DIMENSIONS:
+        raise ValueError(f"at most {sobol.MAX_DIMENSIONS} arguments; got {len(distributions)}")
+    return _draws(size, key, distributions, _SOBOL)
+
+
+def _draws(size, key, distributions, points):
+    _check_size(size, points.max_size)
+    if not distributions:
+        raise ValueError("a sample needs at least one distribution")
+    for name, each in distributions.items():
+        if not isinstance(each, Distribution):
+            raise TypeError(f"{name} must be a distribution such as js.uniform; got {each!r}")
+        if name == SCENARIO:
+            raise ValueError(f"{SCENARIO!r} numbers the scenarios; give the argument another name")
+    words = {name: key_words(key, name) for name in distributions}
+    return Draws(int(size), dict(distributions), words, points)
+
+
+def _check_size(size: Any, largest: int = MAX_SCENARIOS) -> None:
+    if not isinstance(size, Integral) or isinstance(size, bool):
+        raise TypeError(f"size must be a whole number of scenarios; got {size!r}")
+    if not 1 <= size <= largest:
+        raise ValueError(f"a space has 1 to {largest:,} scenarios; got {size:,}")
+
+
+def _in_dtype(leaf: np.ndarray, dtype: Any) -> np.ndarray:
+    """Floats in the dtype of the sweep; whole numbers as they are where 32 bits hold them."""
+    if leaf.dtype.kind in "iu" and np.abs(leaf.astype(np.float64)).max(initial=0) < 2**31:
+        return leaf.astype(np.int32)
+    return leaf.astype(dtype)
+
+
+def _random_tables(words):
+    return {name: jnp.array(pair, jnp.uint32) for name, pair in words.items()}
+
+
+def _random_place(table, high, low, dtype):
+    return uniforms(bits((table[0], table[1]), high, low), dtype)
+
+
+def _sobol_tables(words):
+    made = {name: sobol.directions(at, pair) for at, (name, pair) in enumerate(words.items())}
+    return {
+        name: (jnp.array(directions), jnp.array(shift, jnp.uint32))
+        for name, (directions, shift) in made.items()
+    }
+
+
+def _sobol_place(table, high, low, dtype):
+    del high  # always 0
+    directions, shift = table
+    return sobol.point(low, directions, shift, dtype)
+
+
+_RANDOM = Points("random", MAX_SCENARIOS, _random_tables, _random_place)
+_SOBOL = Points("sobol", 2**32, _sobol_tables, _sobol_place)
