@@ -93,6 +93,40 @@ def catalog() -> tuple[Accelerator, ...]:
     return tuple(accelerator(name) for name in _ENTRIES)
 
 
+def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
+    """Accelerators by name, alike but for their numbers: an axis of a grid takes one or another.
+
+    Each keeps the precisions that all of them have, and says of its name only that it is one
+    of these.
+
+    Raises:
+        ValueError: a name is unknown or repeats, no precision is common to all, or some have
+            a price and some have not.
+    """
+    found = [accelerator(each) if isinstance(each, str) else each for each in accelerators]
+    names = [each.name for each in found]
+    if not found or len(set(names)) < len(names):
+        raise ValueError(f"accelerators must be one or more, each once; got {', '.join(names)}")
+    common = [each for each in PRECISIONS if all(each in one.peak_flops for one in found)]
+    if not common:
+        raise ValueError(f"no precision is common to {', '.join(names)}")
+    unpriced = [each.name for each in found if each.price is None]
+    if 0 < len(unpriced) < len(found):
+        raise ValueError(f"choose a price for {', '.join(unpriced)}: the others have one")
+    return {
+        each.name: dataclasses.replace(
+            each,
+            peak_flops={precision: each.peak_flops[precision] for precision in common},
+            name=" or ".join(names),
+            vendor=" or ".join(sorted({each.vendor for each in found})),
+            quotes=(),
+            source="",
+            note="",
+        )
+        for each in found
+    }
+
+
 def _find(name: str) -> str:
     """The catalogue's own spelling of a name."""
     key = _key(name)
