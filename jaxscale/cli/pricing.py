@@ -91,7 +91,7 @@ def rent(use: Use) -> Rented:
     if price is None:
         raise Mistake(
             f"{device.name} has no default price: give --{use.role}-price in dollars per "
-            f"device-hour; quotes: {_quotes(device)}"
+            f"device-hour; quotes: {quotes_of(device)}"
         )
     mfu = {phase: value or MFU[phase] for phase, value in use.mfu.items()}
     return Rented(js.accelerator(device.name, price=price), precision, price, mfu)
@@ -110,7 +110,7 @@ def dollars_on(train: Rented, serve: Rented) -> js.Costs:
     )
 
 
-def _quotes(device: Accelerator) -> str:
+def quotes_of(device: Accelerator) -> str:
     quotes = [
         f"${quote.dollars_per_hour:.2f} ({quote.date}, {quote.source})" for quote in device.quotes
     ]

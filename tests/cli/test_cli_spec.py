@@ -1,0 +1,282 @@
+"""Specifications: what is understood, and how each mistake is pointed at."""
+
+import jax
+import numpy as np
+import pytest
+
+import jaxscale as js
+from jaxscale.cli import scenarios, spec
+from jaxscale.cli.mistakes import Mistake
+
+LOSS = "loss_nats_per_token = [1.9, 2.0, 2.1]"
+DEMAND = "inference_tokens = 1e12"
+DEVICES = 'train_on = "A100-40GB"\nserve_on = "A100-40GB"'
+
+
+def written(axes=LOSS, fixed=DEMAND, top=""):
+    """A specification whose axes begin on line 3."""
+    return f"{top}\n[axes]\n{axes}\n[fixed]\n{fixed}\n"
+
+
+def read(axes=LOSS, fixed=DEMAND, top=""):
+    return spec.read_spec("a.toml", written(axes, fixed, top))
+
+
+def one(specification, **varied):
+    return {name: float(x) for name, x in scenarios.scenario_of(specification)(**varied).items()}
+
+
+def expected(law, loss, demand, costs=None, bounds=None):
+    """Fields of one scenario by the public functions alone."""
+    best = js.minimize_cost(law, loss, demand, costs, bounds)
+    size = js.minimize_cost(law, loss)
+    chinchilla = js.evaluate(law, size.params, size.tokens, demand, costs)
+    return {
+        "params": float(best.params),
+        "total_cost": float(best.total_cost),
+        "cost_ratio": float(best.total_cost / chinchilla.total_cost),
+        "tokens_ratio": float(best.tokens / chinchilla.tokens),
+    }
+
+
+def assert_agrees(found, reference):
+    assert {name: found[name] for name in reference} == pytest.approx(reference, rel=1e-5)
+
+
+def test_ranges_and_lists_become_axes_with_units_in_the_order_written():
+    axes = """requests = {from = 1e6, to = 1e8, count = 3, spacing = "log"}
+loss_nats_per_token = {from = 2.2, to = 1.8, count = 5}
+decode_mfu = [0.01, 0.05]"""
+    fixed = f"input_tokens_per_request = 70\noutput_tokens_per_request = 215\n{DEVICES}"
+    space = scenarios.space_of(read(axes, fixed))
+    assert space.names == ("requests", "loss", "decode_mfu")
+    requests, loss, mfu = space.coordinates()
+    np.testing.assert_allclose(requests.values, [1e6, 1e7, 1e8])
+    np.testing.assert_allclose(loss.values, [2.2, 2.1, 2.0, 1.9, 1.8])
+    assert mfu.values.tolist() == [0.01, 0.05]
+    assert loss.attributes == {"units": "nats/token", "long_name": "loss to reach"}
+
+
+def test_the_default_is_a_million_scenarios_around_the_setting_of_sardana_et_al():
+    found = spec.read_spec("default", spec.default_text())
+    assert scenarios.space_of(found).size == 1_000_000
+    assert found.axes["decode_mfu"][2] == pytest.approx(0.01)
+    assert found.axes["serve_price_dollars_per_hour"][2] == pytest.approx(1.10)
+
+
+def test_flops_where_no_accelerator_is_named():
+    found = read("loss_nats_per_token = [1.9, 2.0]", "input_tokens = 2e12\noutput_tokens = 6e12")
+    law = js.laws.published("sardana2024")
+    reference = expected(law, 2.0, js.Demand(2e12, 6e12))
+    assert_agrees(one(found, loss=2.0), reference)
+    assert scenarios.labels_of(found)["total_cost"]["units"] == "FLOPs"
+
+
+def test_dollars_where_accelerators_are_named():
+    fixed = """requests = 1.5e9
+input_tokens_per_request = 70
+output_tokens_per_request = 215
+train_on = "a100 80gb"
+train_price_dollars_per_hour = 1.50
+serve_on = "A100-40GB"
+serve_precision = "int8"
+max_params = 15e9"""
+    found = read(fixed=fixed)
+    costs = js.Costs.on(
+        train=js.accelerator("A100-80GB", price=1.50),
+        serve=js.accelerator("A100-40GB"),
+        serve_precision="int8",
+    )
+    demand = js.Demand.from_requests(1.5e9, input_tokens=70, output_tokens=215)
+    law = js.laws.published("sardana2024")
+    reference = expected(law, 1.9583, demand, costs, js.Bounds(max_params=15e9))
+    assert_agrees(one(found, loss=1.9583), reference)
+    assert scenarios.labels_of(found)["total_cost"]["units"] == "dollars"
+
+
+def test_accelerators_and_laws_may_be_axes():
+    axes = f"""{LOSS}
+law = ["sardana2024", "besiroglu2024"]
+serve_on = ["A100-40GB", "H100-SXM"]"""
+    fixed = f'{DEMAND}\ntrain_on = "A100-40GB"\nserve_price_dollars_per_hour = 2'
+    found = read(axes, fixed)
+    space = scenarios.space_of(found)
+    assert space.sizes == (3, 2, 2)
+    law, device = space.axes["law"], space.axes["serve_on"]
+    assert (law.labels, device.labels) == (found.axes["law"], found.axes["serve_on"])
+    h100 = jax.tree.map(lambda values: values[1], device.values)
+    costs = js.Costs.on(
+        train=js.accelerator("A100-40GB"), serve=js.accelerator("H100-SXM", price=2.0)
+    )
+    besiroglu = js.laws.published("besiroglu2024")
+    reference = expected(besiroglu, 2.1, js.Demand(1e12), costs)
+    assert_agrees(one(found, loss=2.1, law=besiroglu, serve_on=h100), reference)
+
+
+def test_a_law_may_be_given_by_its_coefficients():
+    law = "law = {E = 1.7, A = 400, B = 410, alpha = 0.34, beta = 0.28}"
+    found = read(fixed=f"{law}\n{DEMAND}")
+    own = js.laws.Chinchilla(E=1.7, A=400.0, B=410.0, alpha=0.34, beta=0.28)
+    assert_agrees(one(found, loss=2.1), expected(own, 2.1, js.Demand(1e12)))
+
+
+def test_fields_are_those_asked_for_and_the_status():
+    found = read(top='fields = ["params", "plan_loss"]')
+    assert found.fields == ("params", "plan_loss", "status")
+    assert list(one(found, loss=2.0)) == list(found.fields)
+    assert list(scenarios.labels_of(found)) == list(found.fields)
+
+
+def test_costs_in_flops_need_nothing_of_the_dollars():
+    whole = spec.read_spec("default", spec.default_text())
+    bare = scenarios.in_flops(whole)
+    assert list(bare.axes) == ["loss_nats_per_token", "requests"]
+    demand = js.Demand.from_requests(1e9, input_tokens=70, output_tokens=215)
+    reference = expected(js.laws.published("sardana2024"), 2.0, demand)
+    assert_agrees(one(bare, loss=2.0, requests=1e9), reference)
+
+
+def test_conditions_are_stated_in_words():
+    default = spec.read_spec("default", spec.default_text())
+    assert scenarios.scenario_of(default).attributes["conditions"] == (
+        "law sardana2024; each request reads 70 tokens and writes 215 tokens; "
+        "trained on A100-80GB (bf16, $1.50 an hour, 50 % MFU); "
+        "served on A100-40GB (int8, 50 % prefill MFU)"
+    )
+
+
+# What is written, and what must be answered.
+MISTAKES = [
+    # keys and units
+    (dict(axes="loss_bits = [2, 3]"), "line 3: loss_bits: unknown key (did you mean loss_nats_per"),
+    (dict(axes="loss_bits = [2, 3]"), "loss_nats_per_token, in nats/token?)"),
+    (
+        dict(fixed=f"{DEMAND}\n{DEVICES}\nserve_price_dollars = 2"),
+        "line 8: serve_price_dollars: unknown key (did you mean serve_price_dollars_per_hour,",
+    ),
+    (dict(fixed=f"{DEMAND}\nprice_dollars_per_hour = 2"), "did you mean train_price_dollars_per"),
+    (dict(fixed=f"{DEMAND}\ndecode_mfu_percent = 1"), "did you mean decode_mfu?)"),
+    (
+        dict(fixed="requests_millions = 3"),
+        "line 5: requests_millions: unknown key (did you mean re",
+    ),
+    (dict(fixed=f"{DEMAND}\nlaww = 'x'"), "laww: unknown key (did you mean law?)"),
+    (dict(top="fixd = 1"), "line 1: fixd: unknown key (did you mean fixed?)"),
+    (dict(top="law = 'sardana2024'"), "line 1: law: belongs under [axes] or [fixed]"),
+    (dict(fixed=f"{DEMAND}\nfields = ['params']"), "line 6: fields: belongs at the top, above"),
+    (
+        dict(top="fields = ['parms']"),
+        "line 1: fields: unknown field 'parms' (did you mean params?)",
+    ),
+    (dict(top="fields = []"), "line 1: fields: must be a list of names"),
+    (dict(top="fields = 'params'"), "line 1: fields: must be a list of names"),
+    # axes
+    (dict(axes="loss_nats_per_token = []"), "line 3: loss_nats_per_token: the list is empty"),
+    (dict(axes="loss_nats_per_token = [2, 1.9, 2.1]"), "must rise or fall throughout; 1.9 is foll"),
+    (dict(axes="loss_nats_per_token = [2, 2]"), "must rise or fall throughout; 2 is followed by 2"),
+    (dict(axes="loss_nats_per_token = 2"), "line 3: loss_nats_per_token: an axis is a list or {f"),
+    (dict(axes="loss_nats_per_token = [2, '3']"), "must be a number, without quotes"),
+    (dict(axes="loss_nats_per_token = [2, nan]"), "must be above 0 and finite; got nan"),
+    (dict(axes="loss_nats_per_token = [-2, 2]"), "must be above 0 and finite; got -2"),
+    (
+        dict(axes="loss_nats_per_token = {from = 1, to = 2}"),
+        "line 3: loss_nats_per_token: count mi",
+    ),
+    (
+        dict(axes="loss_nats_per_token = {from = 2, to = 2, count = 9}"),
+        "from and to must differ for 9 values; both are 2.0",
+    ),
+    (dict(axes="loss_nats_per_token = {from = 1, to = 2, count = 0}"), "count must be 1 to 16,777"),
+    (
+        dict(axes="loss_nats_per_token = {from = 1, to = 2, count = 9.5}"),
+        "line 3: count: must be a",
+    ),
+    (
+        dict(axes="loss_nats_per_token = {from = 1, to = 2, count = 9, step = 1}"),
+        "line 3: step: unknown key; write loss_nats_per_token = {from",
+    ),
+    (
+        dict(axes="loss_nats_per_token = {from = 1, to = 2, count = 9, spacing = 'ln'}"),
+        'line 3: spacing: must be "linear" or "log"; got \'ln\'',
+    ),
+    (
+        dict(
+            axes=f"{LOSS}\nrequests = {{from = 0, to = 9, count = 3, spacing = 'log'}}",
+            fixed="input_tokens_per_request = 70\noutput_tokens_per_request = 215",
+        ),
+        "line 4: requests: from must be above 0 on a geometric axis; got 0.0",
+    ),
+    (
+        dict(axes=f"{LOSS}\ntrain_precision = ['bf16']"),
+        "line 4: train_precision: cannot be an axis",
+    ),
+    (dict(axes=f"{LOSS}\nlaw = 'sardana2024'"), "must be a list of names; a single one belongs un"),
+    (dict(axes=f"{LOSS}\nlaw = []"), "line 4: law: the list is empty"),
+    (dict(axes=f"{LOSS}\nlaw = ['sardana2024', 'devries2023']"), "'sardana2024' is given twice"),
+    (
+        dict(axes=f"{LOSS}\nlaw = ['sardana2O24']"),
+        "unknown law 'sardana2O24' (did you mean sardana",
+    ),
+    (dict(axes=f"{LOSS}\nlaw = [3]"), "line 4: law: must be the name of a law; got 3"),
+    (dict(axes=""), "a.toml: give at least one axis under [axes]"),
+    # fixed values
+    (dict(fixed="inference_tokens = -1"), "line 5: inference_tokens: must be 0 or more and finite"),
+    (dict(fixed="inference_tokens = true"), "inference_tokens: must be a number; got True"),
+    (dict(fixed="inference_tokens = [1, 2]"), "must be a number; a list belongs under [axes]"),
+    (dict(fixed=f"{DEMAND}\nlaw = ['sardana2024']"), "line 6: law: a list belongs under [axes]"),
+    (dict(fixed=f"{DEMAND}\nlaw = {{E = 1}}"), "line 6: law: A, B, alpha, beta missing"),
+    (dict(fixed=f"{DEMAND}\nlaw = {{e = 1}}"), "line 6: e: is no coefficient of a law"),
+    (
+        dict(fixed=f"{DEMAND}\n{DEVICES}\ntrain_mfu = 50"),
+        "above 0 and at most 1 and finite; got 50",
+    ),
+    (dict(fixed=f"{DEMAND}\n{DEVICES}\nserve_precision = 'fp61'"), "unknown precision 'fp61' (did"),
+    (dict(fixed=f"{DEMAND}\n{DEVICES}\nserve_precision = 'fp8'"), "A100-40GB has no peak for prec"),
+    (dict(fixed=f"{DEMAND}\ntrain_on = 'A100-41GB'"), "did you mean A100-40GB?"),
+    # together
+    (dict(axes="decode_mfu = [0.1]"), "a.toml: loss_nats_per_token is missing"),
+    (dict(fixed=""), "a.toml: the demand is missing: use inference_tokens; or input_tokens with"),
+    (dict(fixed=f"{DEMAND}\nrequests = 1"), "the demand is given in more than one way"),
+    (dict(fixed="input_tokens = 1"), "give output_tokens too, or 0 where there is none"),
+    (
+        dict(fixed=f"{DEMAND}\ntrain_on = 'L4'"),
+        "give serve_on too: dollars need train_on and serve",
+    ),
+    (dict(fixed=f"{DEMAND}\ntrain_mfu = 0.4"), "line 6: train_mfu: needs train_on and serve_on: w"),
+    (
+        dict(fixed=f"{DEMAND}\ntrain_on = 'A100-40GB'\nserve_on = 'L4'"),
+        "line 7: serve_on: L4 has no default price: give serve_price_dollars_per_hour; q",
+    ),
+    (
+        dict(fixed=f"{DEMAND}\nloss_nats_per_token = 2"),
+        "line 6: loss_nats_per_token: is an axis too",
+    ),
+    # the text itself
+    (dict(top="fields ="), "a.toml: not TOML: Invalid value (at line 1"),
+    (dict(top="axes = 3\n#"), "not TOML"),
+]
+
+
+@pytest.mark.parametrize(("parts", "answer"), MISTAKES, ids=[answer for _, answer in MISTAKES])
+def test_a_mistake_names_line_key_and_what_was_meant(parts, answer):
+    with pytest.raises(Mistake) as caught:
+        read(**parts)
+    message = str(caught.value)
+    assert message.startswith("a.toml")
+    assert answer in message
+
+
+def test_a_section_that_is_none_is_told_how_to_be_one():
+    with pytest.raises(
+        Mistake, match="line 1: axes: must be a section; write \\[axes\\] on a line"
+    ):
+        spec.read_spec("a.toml", "axes = 3")
+
+
+def test_lines_are_found_for_dotted_keys_and_tables_of_their_own():
+    table = '[axes.loss_nats_per_token]\nfrom = 1.8\nto = "x"\ncount = 3'
+    text = f"fixed.inference_tokens = 1e12\n\n{table}"
+    with pytest.raises(Mistake, match="line 5: to: must be a number"):
+        spec.read_spec("a.toml", text)
+    with pytest.raises(Mistake, match="line 1: inference_tokens: must be 0 or more"):
+        spec.read_spec("a.toml", text.replace("1e12", "-1").replace('"x"', "2"))
