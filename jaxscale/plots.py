@@ -4,6 +4,8 @@ Matplotlib is imported on the first call. Figures belong to no window and not to
 save one with `figure.savefig(path)`, or return it from a notebook cell.
 """
 
+import re
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,11 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE, DPI = (10.0, 3.5), 150  # inches, dots per inch
+HEADING, SUBTITLE_LINE = 0.34, 0.15  # inches: down to the subtitle, and each line of it
+SUBTITLE_CHARACTERS = 15  # of an inch
 INK, LINE, FRAME = "#22262b", "#474d55", "#6a7079"
 
 BELOW_ONE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
 ABOVE_ONE = (1.01, 1.1, 1.25, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 EDGE = 0.07  # share of the diagonal in which a label would meet the frame
+GAP = 0.04  # share of the diagonal between two labels, lest they touch
 MODEL_SIZES = (1, 2, 5)  # of each decade, on the axis of model sizes
 
 
@@ -47,6 +52,7 @@ def ratio_panels(
     *,
     chinchilla_params: ArrayLike | None = None,
     title: str = "",
+    subtitle: str = "",
     demand_label: str = "inference demand (tokens)",
     loss_label: str = "loss (nats per token)",
     panel_titles: Sequence[str] = ("total cost", "params", "training tokens"),
@@ -54,14 +60,12 @@ def ratio_panels(
     """Three maps of ratios to the Chinchilla plan, as in Figure 2 of Sardana et al. 2024.
 
     Each ratio has one row for each loss and one column for each demand. `chinchilla_params`,
-    one for each loss, adds an axis with the model that has that loss.
+    one for each loss, adds an axis with the model that has that loss. `subtitle` says, small
+    under the title, what else the scenarios have in common.
 
     Scenarios that are NaN stay white. Raises ValueError for shapes that do not fit and for a
     demand of zero, ImportError without matplotlib.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     demand, losses = np.asarray(demand_tokens), np.asarray(loss)
     ratios = [np.asarray(ratio) for ratio in (cost_ratio, params_ratio, tokens_ratio)]
     for name, ratio in zip(("cost_ratio", "params_ratio", "tokens_ratio"), ratios, strict=True):
@@ -69,7 +73,7 @@ def ratio_panels(
     if not (demand > 0).all():
         raise ValueError("demand_tokens must be above zero: their axis is logarithmic")
 
-    figure = Figure(figsize=SIZE, dpi=DPI, layout=ConstrainedLayoutEngine(wspace=0.06))
+    figure = _titled(SIZE, title, subtitle)
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
     for panel, ratio, name, look in zip(panels, ratios, panel_titles, LOOKS, strict=True):
         _draw_map(panel, demand, losses, ratio, look)
@@ -80,7 +84,28 @@ def ratio_panels(
         sizes = np.asarray(chinchilla_params)
         _check_shape("chinchilla_params", sizes, losses.shape)
         _add_model_axis(panels[2], losses, sizes)
-    figure.suptitle(title, fontsize=11, color=INK)
+    return figure
+
+
+def _titled(size: tuple[float, float], title: str, subtitle: str) -> "Figure":
+    """An empty figure under a title, and under small lines that say what it holds for."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    # What stands between two semicolons belongs on one line.
+    together = re.sub("(?<!;) ", "\N{NO-BREAK SPACE}", subtitle)
+    lines = textwrap.wrap(together, width=int(size[0] * SUBTITLE_CHARACTERS))
+    heading = (HEADING + SUBTITLE_LINE * len(lines)) if lines else 0.0  # inches
+    height = size[1] + (heading - HEADING if lines else 0.0)
+    layout = ConstrainedLayoutEngine(wspace=0.06, rect=(0, 0, 1, 1 - heading / height))
+    figure = Figure(figsize=(size[0], height), dpi=DPI, layout=layout)
+    if not lines:
+        figure.suptitle(title, fontsize=11, color=INK)
+        return figure
+    # The layout makes room for one text; under a place of their own there is room for both.
+    figure.suptitle(title, y=1 - 0.1 / height, va="top", fontsize=11, color=INK)
+    below = 1 - HEADING / height
+    figure.text(0.5, below, "\n".join(lines), ha="center", va="top", fontsize=8, color=LINE)
     return figure
 
 
@@ -119,15 +144,18 @@ def _draw_map(panel: "Axes", demand: Any, losses: Any, ratio: Any, look: Look) -
 def _diagonal_crossings(
     demand: Any, losses: Any, ratio: Any, levels: Sequence[float]
 ) -> list[tuple[float, float]]:
-    """Where each level meets the diagonal of the map: labels there never meet each other."""
+    """Where each level meets the diagonal of the map: those there do not meet."""
     along = np.linspace(0, 1, 500)
     row = np.rint(along * (losses.size - 1)).astype(int)
     column = np.rint(along * (demand.size - 1)).astype(int)
     values = ratio[row, column]
-    spots = []
+    spots, taken = [], []
     for level in levels:
         found = np.flatnonzero(np.diff(values > level))
-        if found.size and EDGE < along[found[0]] < 1 - EDGE:
+        if not found.size or not EDGE < along[found[0]] < 1 - EDGE:
+            continue
+        if all(abs(along[found[0]] - other) > GAP for other in taken):
+            taken.append(along[found[0]])
             spots.append((float(demand[column[found[0]]]), float(losses[row[found[0]]])))
     return spots
 
