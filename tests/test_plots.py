@@ -12,7 +12,7 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.figure import Figure
 
-from jaxscale.plots import ratio_panels
+from jaxscale.plots import field_histograms, field_line, field_map, ratio_panels
 
 DEMAND = np.geomspace(1e9, 1e14, 31)
 LOSS = np.linspace(1.8, 2.6, 21)
@@ -143,6 +143,52 @@ def test_arrays_that_do_not_fit_are_named():
         ratio_panels(DEMAND, LOSS, cost, params, tokens, chinchilla_params=PARAMS[1:])
     with pytest.raises(ValueError, match="demand_tokens must be above zero"):
         ratio_panels(0 * DEMAND, LOSS, cost, params, tokens)
+
+
+def test_a_subtitle_stands_whole_below_the_title_and_above_the_panels():
+    parts = [f"condition {number} of the scenario" for number in range(12)]
+    figure = drawn(title="all", subtitle="; ".join(parts))
+    subtitle = figure.texts[-1]
+    lines = subtitle.get_text().replace("\N{NO-BREAK SPACE}", " ").split("\n")
+    assert [part for line in lines for part in line.strip("; ").split("; ")] == parts
+    title, below = figure._suptitle.get_window_extent(), subtitle.get_window_extent()
+    panels = max(panel.get_tightbbox().y1 for panel in figure.axes)
+    assert title.y0 >= below.y1
+    assert below.y0 >= panels
+
+
+def test_a_field_over_two_axes_gets_round_levels_and_log_axes_where_it_spans_decades():
+    figure = field_map(DEMAND, LOSS, LOSS[:, None] * DEMAND, title="all", x_label="x")
+    panel, bar = figure.axes
+    assert (panel.get_xscale(), panel.get_yscale()) == ("log", "linear")
+    figure.draw_without_rendering()
+    labels = [label.get_text() for label in bar.get_yticklabels()]
+    assert labels == ["1B", "10B", "100B", "1T", "10T", "100T", "1Q"]
+    assert (panel.get_xlabel(), figure.get_suptitle()) == ("x", "all")
+
+
+def test_a_map_that_does_not_fit_is_named_and_an_empty_one_is_drawn():
+    with pytest.raises(ValueError, match=r"values must have shape \(21, 31\)"):
+        field_map(DEMAND, LOSS, np.ones((31, 21)))
+    assert png(field_map(DEMAND, LOSS, np.full((21, 31), np.nan)))
+
+
+def test_a_field_along_one_axis_is_a_line_through_its_values():
+    figure = field_line(DEMAND, np.sqrt(DEMAND), x_label="demand")
+    (line,) = figure.axes[0].lines
+    np.testing.assert_array_equal(line.get_xydata(), np.stack([DEMAND, np.sqrt(DEMAND)], axis=1))
+    assert figure.axes[0].get_yscale() == "log"
+    assert png(figure)
+
+
+def test_histograms_count_every_finite_value_once():
+    values = {"a": np.append(DEMAND, np.nan), "b": LOSS, "c": LOSS, "d": np.full(3, np.nan)}
+    figure = field_histograms(values, title="all")
+    counts = [sum(bar.get_height() for bar in panel.patches) for panel in figure.axes[:4]]
+    assert counts == [31, 21, 21, 0]
+    assert [panel.get_visible() for panel in figure.axes] == [True] * 4 + [False] * 2
+    assert [panel.get_xscale() for panel in figure.axes[:2]] == ["log", "linear"]
+    assert png(figure)
 
 
 def test_matplotlib_is_imported_late_and_pyplot_never():

@@ -1,25 +1,18 @@
-"""Pictures of what they are handed: nothing here solves, and no global state is touched.
+"""Maps of ratios to the Chinchilla plan, as Sardana et al. 2024 draw them."""
 
-Matplotlib is imported on the first call. Figures belong to no window and not to `pyplot`:
-save one with `figure.savefig(path)`, or return it from a notebook cell.
-"""
-
-import re
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxscale.plots.frame import INK, LINE, count_axis, dress, short, titled
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SIZE, DPI = (10.0, 3.5), 150  # inches, dots per inch
-HEADING, SUBTITLE_LINE = 0.34, 0.15  # inches: down to the subtitle, and each line of it
-SUBTITLE_CHARACTERS = 15  # of an inch
-INK, LINE, FRAME = "#22262b", "#474d55", "#6a7079"
+SIZE = (10.0, 3.5)  # inches
 
 BELOW_ONE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
 ABOVE_ONE = (1.01, 1.1, 1.25, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -73,39 +66,18 @@ def ratio_panels(
     if not (demand > 0).all():
         raise ValueError("demand_tokens must be above zero: their axis is logarithmic")
 
-    figure = _titled(SIZE, title, subtitle)
+    figure = titled(SIZE, title, subtitle)
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
     for panel, ratio, name, look in zip(panels, ratios, panel_titles, LOOKS, strict=True):
         _draw_map(panel, demand, losses, ratio, look)
-        _dress(panel, name)
+        dress(panel, name)
+        count_axis(panel.xaxis)
     panels[0].set_ylabel(loss_label, fontsize=9, color=INK)
     panels[1].set_xlabel(demand_label, fontsize=9, color=INK)
     if chinchilla_params is not None:
         sizes = np.asarray(chinchilla_params)
         _check_shape("chinchilla_params", sizes, losses.shape)
         _add_model_axis(panels[2], losses, sizes)
-    return figure
-
-
-def _titled(size: tuple[float, float], title: str, subtitle: str) -> "Figure":
-    """An empty figure under a title, and under small lines that say what it holds for."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    # What stands between two semicolons belongs on one line.
-    together = re.sub("(?<!;) ", "\N{NO-BREAK SPACE}", subtitle)
-    lines = textwrap.wrap(together, width=int(size[0] * SUBTITLE_CHARACTERS))
-    heading = (HEADING + SUBTITLE_LINE * len(lines)) if lines else 0.0  # inches
-    height = size[1] + (heading - HEADING if lines else 0.0)
-    layout = ConstrainedLayoutEngine(wspace=0.06, rect=(0, 0, 1, 1 - heading / height))
-    figure = Figure(figsize=(size[0], height), dpi=DPI, layout=layout)
-    if not lines:
-        figure.suptitle(title, fontsize=11, color=INK)
-        return figure
-    # The layout makes room for one text; under a place of their own there is room for both.
-    figure.suptitle(title, y=1 - 0.1 / height, va="top", fontsize=11, color=INK)
-    below = 1 - HEADING / height
-    figure.text(0.5, below, "\n".join(lines), ha="center", va="top", fontsize=8, color=LINE)
     return figure
 
 
@@ -160,19 +132,6 @@ def _diagonal_crossings(
     return spots
 
 
-def _dress(panel: "Axes", name: str) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    panel.xaxis.set_major_locator(LogLocator(numticks=12))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _short(x)))
-    panel.xaxis.set_minor_formatter(NullFormatter())
-    panel.set_title(name, fontsize=10, fontweight="bold", color=INK)
-    panel.tick_params(labelsize=8, colors=INK, length=3, width=0.6)
-    panel.tick_params(which="minor", length=0)
-    for spine in panel.spines.values():
-        spine.set(linewidth=0.6, color=FRAME)
-
-
 def _add_model_axis(panel: "Axes", losses: Any, sizes: Any) -> None:
     """A second axis of y, with model sizes where the loss is theirs."""
     order = np.argsort(sizes)
@@ -181,15 +140,7 @@ def _add_model_axis(panel: "Axes", losses: Any, sizes: Any) -> None:
     ticks = ticks[(ticks >= sizes.min()) & (ticks <= sizes.max())]
     axis = panel.secondary_yaxis("right")
     axis.set_yticks(
-        np.interp(np.log(ticks), np.log(sizes[order]), losses[order]), map(_short, ticks)
+        np.interp(np.log(ticks), np.log(sizes[order]), losses[order]), map(short, ticks)
     )
     axis.set_ylabel("params of the Chinchilla plan", fontsize=9, color=INK)
     axis.tick_params(labelsize=8, colors=INK, length=3, width=0.6)
-
-
-def _short(x: float) -> str:
-    """A count in few characters: 10B, 1T."""
-    for power, suffix in ((15, "Q"), (12, "T"), (9, "B"), (6, "M"), (3, "K")):
-        if x >= 10**power:
-            return f"{x / 10**power:g}{suffix}"
-    return f"{x:g}"

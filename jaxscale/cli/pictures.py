@@ -1,0 +1,188 @@
+"""The picture of a data set: what to draw of it, at the middle of the axes that are too many."""
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxscale import plots
+from jaxscale.cli.mistakes import Mistake
+from jaxscale.cli.quantities import count
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from xarray import DataArray, Dataset
+
+FORMATS = (".pdf", ".png", ".svg")
+RATIOS = ("cost_ratio", "params_ratio", "tokens_ratio")
+LOSS = "loss"
+DEMANDS = ("requests", "inference_tokens", "output_tokens", "input_tokens")
+FAVOURITES = ("total_cost", "params", "cost_ratio")  # drawn where one field must do
+SPREADS = 6  # fields of a sample that are drawn
+STATUS = "status"
+
+
+def checked_path(option: str, text: str) -> Path:
+    """Where a picture goes, checked before any work is done."""
+    path = Path(text).expanduser()
+    if path.suffix.lower() not in FORMATS:
+        raise Mistake(f"{option}: {text!r} must end in {', '.join(FORMATS)}")
+    if path.is_dir() or not path.parent.is_dir():
+        problem = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
+        raise Mistake(f"{option}: {text!r} {problem}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise Mistake("the picture needs matplotlib: pip install 'jaxscale[all]'")
+    return path
+
+
+def draw(data: "Dataset", path: Path) -> None:
+    """Write the picture of a data set; a mistake where it cannot be written."""
+    figure = picture_of(data)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise Mistake(f"cannot write the picture {str(path)!r}: {error.strerror}") from None
+
+
+def picture_of(data: "Dataset") -> "Figure":
+    """Ratios over demand and loss where there are such, else one field over two axes or one.
+
+    Axes that a picture has no room for are taken at their middle, as its title says; of a
+    sample, the spread of each field is drawn.
+    """
+    demand = demand_axis(data)
+    if demand and LOSS in data.dims and all(name in data for name in RATIOS):
+        return _ratios(data, demand)
+    axes = _axes(data)
+    if not axes:
+        return _spreads(data)
+    field = next((name for name in (*FAVOURITES, *_fields(data)) if name in _fields(data)), None)
+    if field is None:
+        raise Mistake("the sweep holds no field that a picture could show")
+    return _map(data, field, axes) if len(axes) > 1 else _line(data, field, axes[0])
+
+
+def demand_axis(data: "Dataset") -> str | None:
+    """The axis along which demand grows, if the data set has one."""
+    return next((name for name in DEMANDS if name in data.dims and (data[name] > 0).all()), None)
+
+
+def _ratios(data: "Dataset", demand: str) -> "Figure":
+    here, where = _middle(data, (LOSS, demand))
+    losses = here[LOSS].values
+    sizes = None
+    if "params" in here:
+        # The Chinchilla plan has no demand: any column gives its size.
+        sizes = _at_first_number((here["params"] / here["params_ratio"]).transpose(LOSS, demand))
+    known = sizes is not None and np.isfinite(sizes).all()
+    return plots.ratio_panels(
+        here[demand].values,
+        losses,
+        *(here[name].transpose(LOSS, demand).values for name in RATIOS),
+        chinchilla_params=sizes if known else None,
+        title=f"The cheapest plan over the Chinchilla plan of equal loss, {_currency(data)}",
+        subtitle=_subtitle(data, where),
+        demand_label=_label(data[demand]),
+    )
+
+
+def _map(data: "Dataset", field: str, axes: list[str]) -> "Figure":
+    longest = sorted(axes, key=lambda name: -data.sizes[name])[:2]
+    x, y = sorted(longest, key=lambda name: name == LOSS)  # loss upwards, as is the custom
+    here, where = _middle(data, (x, y))
+    return plots.field_map(
+        here[x].values,
+        here[y].values,
+        here[field].transpose(y, x).values,
+        title=_label(data[field]),
+        subtitle=_subtitle(data, where),
+        x_label=_label(data[x]),
+        y_label=_label(data[y]),
+    )
+
+
+def _line(data: "Dataset", field: str, axis: str) -> "Figure":
+    here, where = _middle(data, (axis,))
+    return plots.field_line(
+        here[axis].values,
+        here[field].values,
+        title=_label(data[field]),
+        subtitle=_subtitle(data, where),
+        x_label=_label(data[axis]),
+    )
+
+
+def _spreads(data: "Dataset") -> "Figure":
+    names = _fields(data)[:SPREADS]
+    if not names:
+        raise Mistake("the sweep holds no field that a picture could show")
+    return plots.field_histograms(
+        {_label(data[name]): data[name].values.ravel() for name in names},
+        title="How the fields spread over all scenarios",
+        subtitle=_subtitle(data, ""),
+    )
+
+
+def _middle(data: "Dataset", kept: tuple[str, ...]) -> tuple["Dataset", str]:
+    """The data set along the axes kept, loaded, and in words where on the others."""
+    others = {str(name): size // 2 for name, size in data.sizes.items() if name not in kept}
+    here = data.isel(others).load()
+    return here, "; ".join(_place(here[name]) for name in others if name in here.coords)
+
+
+def _place(coordinate: "DataArray") -> str:
+    value = coordinate.values.item()
+    if isinstance(value, str):
+        return f"{coordinate.name} {value}"
+    shown = f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else count(value)
+    units = _units(coordinate)
+    if units.startswith("dollars/"):
+        shown, units = f"${value:.2f}", f"an {units[8:]}"
+    return f"{_long_name(coordinate)} {shown}{units and f' {units}'}"
+
+
+def _subtitle(data: "Dataset", where: str) -> str:
+    return "; ".join(filter(None, (data.attrs.get("conditions", ""), where)))
+
+
+def _currency(data: "Dataset") -> str:
+    units = data["total_cost"].attrs.get("units") if "total_cost" in data else None
+    return f"costs in {units}" if units else "costs as given"
+
+
+def _label(array: "DataArray") -> str:
+    units = _units(array)
+    return _long_name(array) + (f" ({units})" if units else "")
+
+
+def _long_name(array: "DataArray") -> str:
+    return array.attrs.get("long_name", str(array.name).replace("_", " "))
+
+
+def _units(array: "DataArray") -> str:
+    units = array.attrs.get("units", "")
+    return "" if units in ("1", str(array.name)) else units
+
+
+def _axes(data: "Dataset") -> list[str]:
+    """Axes that number something, longer than one value."""
+    return [
+        str(name)
+        for name, size in data.sizes.items()
+        if size > 1 and name in data.coords and data[name].dtype.kind in "iuf"
+    ]
+
+
+def _fields(data: "Dataset") -> list[str]:
+    return [
+        str(name)
+        for name, array in data.data_vars.items()
+        if array.dtype.kind in "iuf" and name != STATUS and array.ndim
+    ]
+
+
+def _at_first_number(sizes: "DataArray") -> Any:
+    values = sizes.values
+    place = np.isfinite(values).argmax(axis=1)
+    return np.take_along_axis(values, place[:, None], axis=1)[:, 0]
