@@ -140,7 +140,9 @@ def _float_name(dtype: Any) -> str:
 def _check_signature(scenario: Scenario, space: Space) -> None:
     """Refuse a function whose arguments are not the names of the space."""
     if not callable(scenario):
-        raise TypeError(f"scenario must be a function of {', '.join(space.names)}; got {scenario!r}")
+        raise TypeError(
+            f"scenario must be a function of {', '.join(space.names)}; got {scenario!r}"
+        )
     parameters = inspect.signature(scenario).parameters.values()
     keywords = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     taken = [each.name for each in parameters if each.kind in keywords]

@@ -106,7 +106,9 @@ def build(
     def reduced_group(tables, words, extents):
         def body(states, block_inputs):
             place, start, extent = block_inputs
-            fields = _fields(scenario, space, group.blocks, dtypes, tables, start)
+            fields = lax.optimization_barrier(
+                _fields(scenario, space, group.blocks, dtypes, tables, start)
+            )
             inside = _inside(group.blocks, extent)
             block = Block(fields, inside, inside & _ok(fields), start.astype(jnp.int32), place)
             states = [

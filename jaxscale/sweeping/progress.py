@@ -23,7 +23,13 @@ def shown(
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         BarColumn(),
@@ -38,7 +44,9 @@ def shown(
         task = bar.add_task("", total=scenarios, speed="-", failed="")
 
         def advance(done: int, totals: list[Total]) -> None:
-            gathered[:] = [reducer.merge(gathered[0], totals[counts]) if gathered else totals[counts]]
+            gathered[:] = [
+                reducer.merge(gathered[0], totals[counts]) if gathered else totals[counts]
+            ]
             found = reducer.result(gathered[0], lambda number: {})
             speed = bar.tasks[task].speed
             bar.update(

@@ -236,9 +236,7 @@ class Draws:
 
     def columns(self, dtype: str) -> dict[str, str]:
         place = jax.ShapeDtypeStruct((), np.dtype(dtype))
-        return {
-            name: jax.eval_shape(each.column, place).dtype.name for name, each in self._named()
-        }
+        return {name: jax.eval_shape(each.column, place).dtype.name for name, each in self._named()}
 
     def starts(self, blocks: Blocks, numbers: np.ndarray) -> np.ndarray:
         first = blocks.starts(numbers)

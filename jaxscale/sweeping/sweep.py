@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
-from jaxscale.sweeping import processes, results, store as stores
+from jaxscale.sweeping import processes, results
+from jaxscale.sweeping import store as stores
 from jaxscale.sweeping.job import Job, prepare
 from jaxscale.sweeping.progress import shown
 from jaxscale.sweeping.reducing.protocol import Reducer
 from jaxscale.sweeping.shares import combined
 from jaxscale.sweeping.spaces import Scenario, Space
-from jaxscale.sweeping.working import empty_arrays, merged, open_writer, work, work_in
+from jaxscale.sweeping.working import empty_arrays, stored_fields, work, work_in, writer
 
 
 def sweep(
@@ -94,8 +95,11 @@ def _begin(job: Job) -> frozenset[int]:
             path,
             job.blocks,
             job.space.axes_names,
-            job.stored_fields(),
-            job.stored_coordinates(),
+            stored_fields(job),
+            [
+                stores.Coordinate(each.name, (each.name,), each.values, each.attributes)
+                for each in job.space.coordinates()
+            ],
             job.attributes(),
             plan,
         )
@@ -110,8 +114,8 @@ def _run(job: Job, numbers, sink, written, progress, executor):
             return work_in(executor, job, numbers, sink, written, advance)
         if job.store is None:
             return work(job, numbers, sink, written, advance)
-        with open_writer(job) as writer:
-            return work(job, numbers, writer, written, advance)
+        with writer(job) as sink:
+            return work(job, numbers, sink, written, advance)
 
 
 def _statistics(job: Job, totals) -> dict[Reducer, Any]:

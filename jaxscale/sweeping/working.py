@@ -7,6 +7,7 @@ other, so one done twice is harmless.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from contextlib import closing
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -65,10 +66,14 @@ def empty_arrays(job: Job) -> Arrays:
     return Arrays(job, {name: np.empty(sizes, job.dtypes[name]) for name in job.fields})
 
 
-def open_writer(job: Job) -> Writer:
-    fields = [Field(name, np.dtype(job.dtypes[name]), kept) for name, kept in job.fields.items()]
+def stored_fields(job: Job) -> list[Field]:
+    return [Field(name, np.dtype(job.dtypes[name]), kept) for name, kept in job.fields.items()]
+
+
+def writer(job: Job) -> closing[Writer]:
+    """A sink to the job's store, closed at the end of a `with`."""
     assert job.store is not None
-    return Writer(job.store, job.blocks, fields, job.digest)
+    return closing(Writer(job.store, job.blocks, stored_fields(job), job.digest))
 
 
 def work(
@@ -150,8 +155,8 @@ def _task(job: Job, numbers: Sequence[int], written: Collection[int], sends: boo
     if sends:
         parcel = Parcel([])
         return work(job, numbers, parcel), parcel.blocks
-    with open_writer(job) as writer:
-        return work(job, numbers, writer, frozenset(written)), []
+    with writer(job) as sink_of_store:
+        return work(job, numbers, sink_of_store, frozenset(written)), []
 
 
 def _outcomes(job: Job, numbers: Sequence[int]) -> Iterator[Done]:

@@ -1,0 +1,81 @@
+"""A sweep of many small chunks, to be run, killed and run again in processes of its own.
+
+    python small_sweep.py STORE [--devices N] [--process RANK/COUNT] [--reduce]
+    python small_sweep.py STORE --killed TIMES SEED
+
+The second form forks a child for each attempt, so that JAX is imported once, and kills it
+with SIGKILL after a random time, until the store is complete or TIMES have passed.
+"""
+
+import argparse
+import os
+import random
+import signal
+import sys
+import time
+import warnings
+
+import jax
+
+import jaxscale as js
+
+LAW = js.laws.published("sardana2024")
+SPACE = js.Grid(
+    loss=js.linspace(1.6, 2.6, 90), requests=js.geomspace(1e6, 1e12, 16), price=[0.5, 1.0, 2.0]
+)
+CHUNK = 48  # one value of loss
+REDUCERS = [js.Moments("total_cost"), js.TopK("params", k=3), js.Quantiles("params")]
+
+
+def scenario(loss, requests, price):
+    """Cheap to compile: the law alone, at a size that depends on all three."""
+    tokens = 1e3 * requests * price
+    params = LAW.params_for(loss, tokens)
+    return {"params": params, "total_cost": 6 * params * tokens}
+
+
+def run(store, **options):
+    return js.sweep(scenario, SPACE, store=store, dtype="float64", chunk=CHUNK, **options)
+
+
+def killed(store, times, seed):
+    """Kill `times` runs, each after a random time; how many of them had not finished."""
+    draw = random.Random(seed)
+    found = 0
+    for _ in range(times):
+        child = os.fork()
+        if not child:
+            run(store)
+            os._exit(0)
+        time.sleep(draw.uniform(0.3, 1.1))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        found += os.WIFSIGNALED(status)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("store")
+    parser.add_argument("--devices", type=int)
+    parser.add_argument("--process")
+    parser.add_argument("--reduce", action="store_true")
+    parser.add_argument("--killed", nargs=2, type=int)
+    given = parser.parse_args()
+    warnings.simplefilter("error")
+    if given.killed:
+        print(killed(given.store, *given.killed))
+        return
+    if given.devices:
+        jax.config.update("jax_num_cpu_devices", given.devices)
+        assert len(jax.devices()) == given.devices
+    options = {"reduce": REDUCERS} if given.reduce else {}
+    if given.process:
+        options["process"] = tuple(map(int, given.process.split("/")))
+    found = run(given.store, **options)
+    if given.reduce:
+        print(*(found[each] for each in (*REDUCERS, js.StatusCounts())), sep="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

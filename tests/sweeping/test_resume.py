@@ -1,0 +1,173 @@
+"""Nothing finished is lost, and who computes makes no difference: the bytes on disk agree."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import jaxscale as js
+from jaxscale.sweeping import store as stores
+from jaxscale.sweeping import working
+from sweeping.small_sweep import CHUNK, REDUCERS, SPACE, run, scenario
+
+SCRIPT = Path(__file__).parent / "small_sweep.py"
+
+
+def script(*arguments):
+    process = subprocess.run(
+        [sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def array_bytes(store):
+    """Bytes of every file of every field."""
+    files = sorted(path for path in Path(store).rglob("c.*") if path.is_file())
+    return {str(path.relative_to(store)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    store = tmp_path_factory.mktemp("uninterrupted") / "sweep.zarr"
+    run(store)
+    return array_bytes(store)
+
+
+def test_an_uninterrupted_store_holds_what_memory_would(uninterrupted, tmp_path):
+    assert len(uninterrupted) == 2 * 90
+    data = run(tmp_path / "sweep.zarr")
+    expected = js.sweep(scenario, SPACE, dtype="float64")
+    for name in ("params", "total_cost"):
+        np.testing.assert_allclose(data[name], expected[name], rtol=1e-13)
+    assert array_bytes(tmp_path / "sweep.zarr") == uninterrupted
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bytes(uninterrupted, tmp_path):
+    seed = int(os.environ.get("JAXSCALE_TEST_SEED", time.time_ns() % 2**32))
+    print(f"JAXSCALE_TEST_SEED={seed}")
+    kills, stores = 0, 0
+    while kills < 20:
+        store = tmp_path / f"{stores}.zarr"
+        kills += int(script(store, "--killed", 20 - kills, seed + stores))
+        stores += 1
+        assert stores < 10, f"only {kills} runs were killed before they had finished"
+        run(store)
+        assert array_bytes(store) == uninterrupted
+
+
+def test_two_processes_share_a_store_and_merge_their_statistics(uninterrupted, tmp_path):
+    store = tmp_path / "sweep.zarr"
+    alone = script(tmp_path / "alone.zarr", "--reduce")
+    for rank in (1, 0):
+        printed = script(store, "--process", f"{rank}/2", "--reduce")
+    assert array_bytes(store) == uninterrupted
+    assert rounded(printed) == rounded(alone)
+
+
+def rounded(text):
+    """The words of a text, its floats to ten digits."""
+    return re.sub(r"\d+\.\d+(e[+-]?\d+)?", lambda found: f"{float(found[0]):.9e}", text)
+
+
+def test_four_devices_write_the_bytes_of_one(uninterrupted, tmp_path):
+    store = tmp_path / "sweep.zarr"
+    four = script(store, "--devices", 4, "--reduce")
+    assert array_bytes(store) == uninterrupted
+    assert four == script(tmp_path / "one.zarr", "--devices", 1, "--reduce")
+
+
+@pytest.mark.filterwarnings("ignore")  # dask's and tornado's own
+def test_a_cluster_goes_on_when_a_worker_dies(uninterrupted, tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(working, "TASK", 2 * CHUNK)  # many tasks, so that some are lost
+    store = tmp_path / "sweep.zarr"
+    with (
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+        ThreadPoolExecutor(1) as aside,
+    ):
+        victim = next(iter(client.run(os.getpid).values()))
+        finished = aside.submit(run, store, executor=client.get_executor())
+        while not (found := len(array_bytes(store))) and not finished.done():
+            time.sleep(0.01)
+        os.kill(victim, signal.SIGKILL)
+        finished.result()
+    assert found < len(uninterrupted), "the sweep was over before the worker was killed"
+    assert array_bytes(store) == uninterrupted
+
+
+def test_a_store_of_another_call_is_refused_and_named(tmp_path):
+    store = tmp_path / "sweep.zarr"
+    space = js.Grid(a=[1.0, 2.0, 3.0])
+    factor = 2.0
+
+    def doubled(a):
+        return {"b": factor * a}
+
+    js.sweep(doubled, space, store=store, dtype="float32")
+    before = array_bytes(store)
+    with pytest.raises(stores.StoreError, match="dtype"):
+        js.sweep(doubled, space, store=store, dtype="float64")
+    with pytest.raises(stores.StoreError, match="'?a'?"):
+        js.sweep(doubled, js.Grid(a=[1.0, 2.0, 4.0]), store=store, dtype="float32")
+    with pytest.raises(stores.StoreError, match="chunk"):
+        js.sweep(doubled, space, store=store, dtype="float32", chunk=2)
+    factor = 3.0
+    with pytest.raises(stores.StoreError, match="scenario"):
+        js.sweep(doubled, space, store=store, dtype="float32")
+    assert array_bytes(store) == before
+
+
+def test_a_damaged_chunk_is_found_and_computed_again(uninterrupted, tmp_path):
+    store = tmp_path / "sweep.zarr"
+    run(store)
+    first, second, *_ = sorted(Path(store).glob("params/c.*"))
+    first.write_bytes(first.read_bytes()[:-3])
+    second.write_bytes(bytes([second.read_bytes()[0] ^ 1]) + second.read_bytes()[1:])
+    verdict = stores.verify(str(store))
+    assert len(verdict.bad) == 2
+    stores.forget(str(store), [*verdict.bad, *verdict.missing])
+    run(store)
+    assert array_bytes(store) == uninterrupted
+
+
+def test_statistics_of_a_store_count_what_was_written_before(tmp_path):
+    store = tmp_path / "sweep.zarr"
+    run(store)
+    found = run(store, reduce=REDUCERS)
+    expected = js.sweep(scenario, SPACE, dtype="float64", chunk=48, reduce=REDUCERS)
+    assert found[js.StatusCounts()] == expected[js.StatusCounts()]
+    np.testing.assert_allclose(found[REDUCERS[0]].mean, expected[REDUCERS[0]].mean, rtol=1e-12)
+
+
+def test_a_store_opens_and_plots_with_xarray_alone(tmp_path):
+    store = tmp_path / "sweep.zarr"
+    run(store)
+    code = f"""
+import sys, warnings
+warnings.simplefilter("error")
+import xarray
+data = xarray.open_zarr({str(store)!r}, consolidated=False)
+assert not [name for name in sys.modules if name.startswith("jax")], "xarray alone"
+assert data["params"].dims == ("loss", "requests", "price")
+import matplotlib
+matplotlib.use("Agg")
+data["params"].sel(price=1.0).plot()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_sampled_sweeps_are_stored_too(tmp_path):
+    space = js.Sample(100, jax.random.key(0), a=js.uniform(0, 1))
+    data = js.sweep(lambda a: {"b": 2 * a}, space, store=tmp_path / "s.zarr", chunk=30)
+    assert data["b"].dims == ("scenario",)
+    np.testing.assert_allclose(data["b"], 2 * data["a"], rtol=1e-6)
