@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxscale.sweeping import store
 from jaxscale.sweeping.job import Job
+from jaxscale.sweeping.layout import journal_folder
 from jaxscale.sweeping.reducing.protocol import Total
 from jaxscale.sweeping.working import merged
 
@@ -17,7 +17,7 @@ def combined(job: Job, totals: list[Total] | None, share: tuple[int, int]) -> li
     rank, count = share
     if count == 1:
         return totals
-    folder = store.journal_folder(job.store) / f"statistics-{_digest(job)}-of-{count}"
+    folder = journal_folder(job.store) / f"statistics-{_digest(job)}-of-{count}"
     folder.mkdir(parents=True, exist_ok=True)
     _save(folder / f"{rank}.npz", totals or [])
     found = [_load(folder / f"{each}.npz") for each in range(count)]

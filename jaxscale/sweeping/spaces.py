@@ -20,7 +20,7 @@ from jaxscale.sweeping.axes import Axis, as_axis
 from jaxscale.sweeping.blocks import Blocks
 from jaxscale.sweeping.distributions import Distribution, bits, key_words, uniforms
 
-MAX_SCENARIOS = 10**15
+MAX_SCENARIOS = 10**18  # numbers of scenarios are exact in 64 bits
 SCENARIO = "scenario"  # the one axis of a sample
 
 Scenario = Callable[..., Any]  # named values of one scenario to a dict of scalars
@@ -87,7 +87,7 @@ class Grid:
 
     Axes by name: `js.linspace`, `js.geomspace`, a sequence of distinct numbers, or a dict of
     labels to entries of one structure (laws, say), of which a scenario is given one. At most
-    1e15 scenarios, of at most 2^24 values an axis.
+    1e18 scenarios, of at most 2^24 values an axis.
 
     Raises TypeError or ValueError naming the axis.
     """
@@ -284,7 +284,7 @@ def Sample(size: int, key: Any, /, **distributions: Distribution) -> Draws:
 
     `key` is a JAX key. Scenario i is a function of the key, the argument's name and i alone:
     the same whatever the chunks, devices and processes, and whatever else is drawn. At most
-    1e15 scenarios.
+    1e18 scenarios.
 
     Raises TypeError or ValueError naming the argument.
     """

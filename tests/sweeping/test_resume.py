@@ -64,25 +64,32 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(uninterrupted, tm
         assert array_bytes(store) == uninterrupted
 
 
-def test_two_processes_share_a_store_and_merge_their_statistics(uninterrupted, tmp_path):
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What one process on one device prints as statistics."""
+    return script(tmp_path_factory.mktemp("alone") / "sweep.zarr", "--devices", 1, "--reduce")
+
+
+def test_two_processes_share_a_store_and_merge_their_statistics(uninterrupted, alone, tmp_path):
     store = tmp_path / "sweep.zarr"
-    alone = script(tmp_path / "alone.zarr", "--reduce")
-    for rank in (1, 0):
-        printed = script(store, "--process", f"{rank}/2", "--reduce")
+    with ThreadPoolExecutor(2) as both:
+        shares = [
+            both.submit(script, store, "--process", f"{rank}/2", "--reduce") for rank in (0, 1)
+        ]
     assert array_bytes(store) == uninterrupted
-    assert rounded(printed) == rounded(alone)
+    # Who ended last has the statistics of both; both may have.
+    assert rounded(alone) in [rounded(share.result()) for share in shares]
 
 
 def rounded(text):
-    """The words of a text, its floats to ten digits."""
+    """A text with its floats to ten digits."""
     return re.sub(r"\d+\.\d+(e[+-]?\d+)?", lambda found: f"{float(found[0]):.9e}", text)
 
 
-def test_four_devices_write_the_bytes_of_one(uninterrupted, tmp_path):
+def test_four_devices_write_the_bytes_and_statistics_of_one(uninterrupted, alone, tmp_path):
     store = tmp_path / "sweep.zarr"
-    four = script(store, "--devices", 4, "--reduce")
+    assert script(store, "--devices", 4, "--reduce") == alone
     assert array_bytes(store) == uninterrupted
-    assert four == script(tmp_path / "one.zarr", "--devices", 1, "--reduce")
 
 
 @pytest.mark.filterwarnings("ignore")  # dask's and tornado's own
@@ -117,7 +124,7 @@ def test_a_store_of_another_call_is_refused_and_named(tmp_path):
     before = array_bytes(store)
     with pytest.raises(stores.StoreError, match="dtype"):
         js.sweep(doubled, space, store=store, dtype="float64")
-    with pytest.raises(stores.StoreError, match="'?a'?"):
+    with pytest.raises(stores.StoreError, match=r"axes\.a"):
         js.sweep(doubled, js.Grid(a=[1.0, 2.0, 4.0]), store=store, dtype="float32")
     with pytest.raises(stores.StoreError, match="chunk"):
         js.sweep(doubled, space, store=store, dtype="float32", chunk=2)

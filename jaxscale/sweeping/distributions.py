@@ -1,0 +1,321 @@
+"""Distributions that the arguments of a scenario are drawn from, checked when built.
+
+A draw is the quantile of a place u in the open interval (0, 1), so the same distributions
+serve random and Sobol' points.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.special import ndtri
+
+from jaxscale._arrays import is_concrete
+from jaxscale.sweeping.axes import as_axis, digest
+from jaxscale.sweeping.places import bits as bits
+from jaxscale.sweeping.places import key_words as key_words
+from jaxscale.sweeping.places import uniforms as uniforms
+
+# A float32 place takes 2^23 values, so each of so many rows has its share to one part in eight.
+MAX_ROWS = 2**20
+
+
+@runtime_checkable
+class Distribution(Protocol):
+    """What an argument of a sampled scenario is drawn from."""
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Words for the numbers in `column`, where those are indices of labelled entries."""
+        ...
+
+    def quantile(self, u: Array) -> Any:
+        """The draw at u in (0, 1), in u's dtype; whole numbers are int32. Traced."""
+        ...
+
+    def column(self, u: Array) -> Array:
+        """One number that tells draws apart in a table: the draw itself, or an int32 index."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides the draws, in a form that JSON holds exactly."""
+        ...
+
+
+def uniform(low: float, high: float) -> Distribution:
+    """Every number from `low` to `high` alike.
+
+    Raises TypeError or ValueError for numbers that are not finite and in ascending order.
+    """
+    low, high = _number("low", low), _number("high", high)
+    _check_ascending(low, high)
+    return Continuous(_uniform, {"low": low, "high": high})
+
+
+def loguniform(low: float, high: float) -> Distribution:
+    """Every ratio alike: the logarithm is uniform between those of `low` and `high`.
+
+    Raises as `uniform`; `low` must be above 0.
+    """
+    low, high = _positive("low", low), _number("high", high)
+    _check_ascending(low, high)
+    return Continuous(_loguniform, {"low": low, "high": high})
+
+
+def normal(mean: float, std: float) -> Distribution:
+    """The normal distribution of this mean and standard deviation.
+
+    `(x - mean) / std` is within 3 eps, relative, of the exact quantile at u, in both dtypes
+    and all of (0, 1).
+
+    Raises TypeError or ValueError for numbers that are not finite, and for `std` of 0 or less.
+    """
+    return Continuous(_normal, {"mean": _number("mean", mean), "std": _positive("std", std)})
+
+
+def lognormal(median: float, sigma: float) -> Distribution:
+    """`exp` of a normal draw of mean `log(median)` and standard deviation `sigma`.
+
+    `sigma` is the standard deviation of the natural logarithm: two draws in three lie within
+    a factor of exp(sigma) of the median.
+
+    Raises TypeError or ValueError for numbers that are not finite and above 0.
+    """
+    given = {"median": _positive("median", median), "sigma": _positive("sigma", sigma)}
+    return Continuous(_lognormal, given)
+
+
+def triangular(low: float, mode: float, high: float) -> Distribution:
+    """A density that rises linearly from `low` to `mode` and falls linearly to `high`.
+
+    Raises TypeError or ValueError for numbers that are not finite or not in this order;
+    `mode` may be one of the ends.
+    """
+    low, mode, high = _number("low", low), _number("mode", mode), _number("high", high)
+    _check_ascending(low, high)
+    if not low <= mode <= high:
+        raise ValueError(f"mode must be {low!r} to {high!r}, as low and high are; got {mode!r}")
+    return Continuous(_triangular, {"low": low, "mode": mode, "high": high})
+
+
+def choice(values: Any, weights: Any = None) -> Distribution:
+    """One of `values`: numbers, or entries of one structure in a dict by their labels.
+
+    All alike, or in proportion to positive `weights`. In float32 a place takes 2^23 values,
+    so probabilities are right to 2^-23.
+
+    Raises TypeError or ValueError for values that are not finite numbers in one dimension or
+    entries of one structure, more than 2^20 of them, and for weights of another length.
+    """
+    if isinstance(values, Mapping):
+        entries = as_axis("values", values)
+        leaves, labels = jax.tree.map(_frozen, entries.values), entries.labels
+    else:
+        leaves, labels = _frozen(_finite("values", values)), None
+    size = _check_rows(leaves)
+    return Rows(leaves, labels, None if weights is None else _edges(weights, size))
+
+
+def rows(tree: Any) -> Distribution:
+    """One row of a pytree whose leaves share a leading axis, such as a bootstrapped law.
+
+    The leaves of a row stay together, and all rows are alike. Rows are not looked at: one
+    that holds NaN is drawn like any other.
+
+    Raises TypeError or ValueError for leaves that are not numbers or differ in length, and
+    for more than 2^20 rows.
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
+    if not leaves:
+        raise ValueError(f"tree must hold arrays; got {tree!r}")
+    arrays = [_rows_of("tree" + jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
+    stacked = jax.tree.unflatten(structure, arrays)
+    _check_rows(stacked)
+    return Rows(stacked, None, None)
+
+
+# --- What the functions above build ----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """A distribution of one real number: its quantile function and the parameters of it."""
+
+    inverse: Callable[..., Array]  # of u, and of the parameters by name
+    parameters: Mapping[str, float]
+    labels = None
+
+    def quantile(self, u: Array) -> Array:
+        return self.inverse(u, **self.parameters)
+
+    def column(self, u: Array) -> Array:
+        return self.quantile(u)
+
+    def describe(self) -> dict[str, Any]:
+        parameters = {name: value.hex() for name, value in self.parameters.items()}
+        return {"distribution": self.inverse.__name__.strip("_"), **parameters}
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """One of several rows, which may have labels and weights."""
+
+    values: Any  # a pytree of arrays, all of one leading axis
+    labels: tuple[str, ...] | None
+    edges: np.ndarray | None  # places where one row ends and the next begins; None: evenly
+
+    @property
+    def size(self) -> int:
+        return len(jax.tree.leaves(self.values)[0])
+
+    def quantile(self, u: Array) -> Any:
+        index = self._index(u)
+        return jax.tree.map(
+            lambda leaf: jnp.take(_on_device(leaf, u.dtype), index, axis=0, mode="clip"),
+            self.values,
+        )
+
+    def column(self, u: Array) -> Array:
+        numbers = isinstance(self.values, np.ndarray) and self.values.ndim == 1
+        return self.quantile(u) if numbers else self._index(u)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "distribution": "rows",
+            "size": self.size,
+            "values": digest(self.values),
+            "edges": None if self.edges is None else digest(self.edges),
+            "labels": list(self.labels or ()),
+        }
+
+    def _index(self, u: Array) -> Array:
+        if self.edges is not None:
+            edges = _on_device(self.edges, u.dtype)
+            # Unrolled, a search costs a third of what a loop does.
+            found = jnp.searchsorted(edges, u, side="right", method="scan_unrolled")
+            return found.astype(jnp.int32)
+        # The product may be rounded up to the number of rows.
+        return jnp.minimum(jnp.floor(u * self.size).astype(jnp.int32), self.size - 1)
+
+
+# --- Quantiles -------------------------------------------------------------------------------
+
+
+def _uniform(u: Array, low: float, high: float) -> Array:
+    return jnp.clip(low + (high - low) * u, low, high)
+
+
+def _loguniform(u: Array, low: float, high: float) -> Array:
+    # From the middle, because a ratio of the ends may overflow where its root does not.
+    reach = (math.log(high) - math.log(low)) / 2
+    middle = math.sqrt(low) * math.sqrt(high)
+    return jnp.clip(middle * jnp.exp(reach * (2 * u - 1)), low, high)
+
+
+def _normal(u: Array, mean: float, std: float) -> Array:
+    return mean + std * ndtri(u)
+
+
+def _lognormal(u: Array, median: float, sigma: float) -> Array:
+    return median * jnp.exp(sigma * ndtri(u))
+
+
+def _triangular(u: Array, low: float, mode: float, high: float) -> Array:
+    width = high - low
+    rising = (mode - low) / width  # the probability below the mode
+    falling = (high - mode) / width
+    below = low + width * jnp.sqrt(u * rising)
+    above = high - width * jnp.sqrt((1 - u) * falling)
+    return jnp.clip(jnp.where(u < rising, below, above), low, high)
+
+
+# --- Checks ----------------------------------------------------------------------------------
+
+
+def _number(name: str, given: Any) -> float:
+    if not isinstance(given, Real) or isinstance(given, bool):
+        raise TypeError(f"{name} must be a number; got {given!r}")
+    if not math.isfinite(given):
+        raise ValueError(f"{name} must be finite; got {given!r}")
+    return float(given) + 0.0  # -0.0 draws what 0.0 draws, and is described alike
+
+
+def _positive(name: str, given: Any) -> float:
+    number = _number(name, given)
+    if number <= 0:
+        raise ValueError(f"{name} must be above 0; got {given!r}")
+    return number
+
+
+def _check_ascending(low: float, high: float) -> None:
+    if low >= high:
+        raise ValueError(f"low must be below high; got {low!r} and {high!r}")
+    if not math.isfinite(high - low):
+        raise ValueError(f"high - low must be finite; got {low!r} and {high!r}")
+
+
+def _finite(name: str, given: Any) -> np.ndarray:
+    """Finite numbers in one dimension, at least one of them."""
+    allowed = f"{name} must be finite numbers in one dimension"
+    if not is_concrete(given):
+        raise TypeError(f"{allowed}, known when the distribution is built; got {given!r}")
+    try:
+        numbers = np.array(given)
+    except ValueError:  # lists of unequal lengths
+        raise ValueError(f"{allowed}; got {given!r}") from None
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iuf" or not numbers.size:
+        raise ValueError(f"{allowed}; got dtype {numbers.dtype} and shape {numbers.shape}")
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{allowed}; got {numbers[~np.isfinite(numbers)][0]} among them")
+    return numbers
+
+
+def _edges(given: Any, size: int) -> np.ndarray | None:
+    """Cumulative shares of all rows but the last; None for equal weights."""
+    weights = _finite("weights", given).astype(np.float64)
+    if weights.size != size:
+        raise ValueError(f"weights must be {size}, one for each value; got {weights.size}")
+    if (weights <= 0).any():
+        raise ValueError(f"weights must be above 0; got {weights[weights <= 0][0]} among them")
+    if (weights == weights[0]).all():
+        return None
+    shares = weights / weights.max()  # so that no sum overflows
+    return np.cumsum(shares)[:-1] / shares.sum()
+
+
+def _rows_of(name: str, leaf: Any) -> np.ndarray:
+    if not is_concrete(leaf):
+        raise TypeError(f"{name} must be known when the distribution is built; got {leaf!r}")
+    array = np.asarray(leaf)
+    if array.dtype.kind not in "iuf" or not array.ndim:
+        raise TypeError(f"{name} must be an array of numbers with a leading axis; got {leaf!r}")
+    return _frozen(array)
+
+
+def _check_rows(tree: Any) -> int:
+    """The one length of all leaves."""
+    lengths = {len(leaf) for leaf in jax.tree.leaves(tree)}
+    if len(lengths) > 1:
+        raise ValueError(f"leaves must share a leading axis; got lengths {sorted(lengths)}")
+    (size,) = lengths
+    if not 1 <= size <= MAX_ROWS:
+        raise ValueError(f"there must be 1 to {MAX_ROWS:,} rows; got {size:,}")
+    return size
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """A copy in int32 where that holds all values, else in float64: equal draws, equal bytes."""
+    whole = array.dtype.kind in "iu" and np.abs(array.astype(np.float64)).max(initial=0) < 2**31
+    copy = np.array(array, np.int32 if whole else np.float64)
+    copy.flags.writeable = False
+    return copy
+
+
+def _on_device(array: np.ndarray, dtype: Any) -> Array:
+    return jnp.asarray(array, array.dtype if array.dtype == np.int32 else dtype)
