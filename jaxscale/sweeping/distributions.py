@@ -71,8 +71,8 @@ def loguniform(low: float, high: float) -> Distribution:
 def normal(mean: float, std: float) -> Distribution:
     """The normal distribution of this mean and standard deviation.
 
-    `(x - mean) / std` is within 3 eps, relative, of the exact quantile at u, in both dtypes
-    and all of (0, 1).
+    With mean 0 and std 1 a draw is within 3 eps, relative, of the exact quantile, in both
+    dtypes and in all of (0, 1).
 
     Raises TypeError or ValueError for numbers that are not finite, and for `std` of 0 or less.
     """
