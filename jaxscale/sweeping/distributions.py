@@ -18,9 +18,6 @@ from jax.scipy.special import ndtri
 
 from jaxscale._arrays import is_concrete
 from jaxscale.sweeping.axes import as_axis, digest
-from jaxscale.sweeping.places import bits as bits
-from jaxscale.sweeping.places import key_words as key_words
-from jaxscale.sweeping.places import uniforms as uniforms
 
 # A float32 place takes 2^23 values, so each of so many rows has its share to one part in eight.
 MAX_ROWS = 2**20

@@ -39,7 +39,7 @@ class Job:
     reducers: tuple[Reducer, ...]
     group: Group
     dtype: str
-    store: str | None
+    store: str  # path, or nothing
     parts: Mapping[str, Any]  # what the digest is of, in a form that JSON holds
 
     @property
@@ -121,13 +121,13 @@ def prepare(
         "versions": fingerprint.versions(),
         "platform": fingerprint.platform(),
     }
-    path = None if store is None else os.path.abspath(os.path.expanduser(store))
+    path = "" if store is None else os.path.abspath(os.path.expanduser(store))
     return Job(scenario, space, dtypes, kept, reducers, group, name, path, parts)
 
 
 def _float_name(dtype: Any) -> str:
     if dtype is None:
-        return "float64" if jax.config.jax_enable_x64 else "float32"
+        return jax.dtypes.canonicalize_dtype(np.float64).name
     try:
         name = np.dtype(dtype).name
     except TypeError:

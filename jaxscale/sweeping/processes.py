@@ -48,8 +48,8 @@ def _from_environment(environment: Mapping[str, str]) -> tuple[int, int]:
         if count_name not in environment:
             if rank_name == "JOB_COMPLETION_INDEX":
                 raise ValueError(
-                    "JOB_COMPLETION_INDEX is set without JOB_COMPLETIONS: set it in the manifest to "
-                    "the job's completions, or give process=(rank, count)"
+                    "JOB_COMPLETION_INDEX is set without JOB_COMPLETIONS: set it in the manifest "
+                    "to the job's completions, or give process=(rank, count)"
                 )
             continue
         rank = _number(environment, rank_name)

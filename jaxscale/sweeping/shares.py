@@ -12,7 +12,7 @@ from jaxscale.sweeping.reducing.protocol import Total
 from jaxscale.sweeping.working import merged
 
 
-def combined(job: Job, totals: list[Total] | None, share: tuple[int, int]) -> list[Total]:
+def combined(job: Job, totals: list[Total] | None, share: tuple[int, int]) -> list[Total] | None:
     """Totals of all processes where every other one has left its own, else those of this one."""
     rank, count = share
     if count == 1:

@@ -18,7 +18,8 @@ from jax import Array, lax
 from jaxscale.sweeping import sobol
 from jaxscale.sweeping.axes import Axis, as_axis
 from jaxscale.sweeping.blocks import Blocks
-from jaxscale.sweeping.distributions import Distribution, bits, key_words, uniforms
+from jaxscale.sweeping.distributions import Distribution
+from jaxscale.sweeping.places import bits, key_words, uniforms
 
 MAX_SCENARIOS = 10**18  # numbers of scenarios are exact in 64 bits
 SCENARIO = "scenario"  # the one axis of a sample
@@ -320,7 +321,7 @@ def _draws(size, key, distributions, points):
 def _check_size(size: Any, largest: int = MAX_SCENARIOS) -> None:
     if not isinstance(size, Integral) or isinstance(size, bool):
         raise TypeError(f"size must be a whole number of scenarios; got {size!r}")
-    if not 1 <= size <= largest:
+    if not 1 <= int(size) <= largest:
         raise ValueError(f"a space has 1 to {largest:,} scenarios; got {size:,}")
 
 

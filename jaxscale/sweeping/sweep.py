@@ -12,7 +12,14 @@ from jaxscale.sweeping.progress import shown
 from jaxscale.sweeping.reducing.protocol import Reducer
 from jaxscale.sweeping.shares import combined
 from jaxscale.sweeping.spaces import Scenario, Space
-from jaxscale.sweeping.working import empty_arrays, stored_fields, work, work_in, writer
+from jaxscale.sweeping.working import (
+    empty_arrays,
+    empty_totals,
+    stored_fields,
+    work,
+    work_in,
+    writer,
+)
 
 
 def sweep(
@@ -87,23 +94,20 @@ def _stored(job: Job, numbers, reducing: bool, progress, executor, share) -> Any
 
 def _begin(job: Job) -> frozenset[int]:
     """Make the store or find it fit to go on with; the blocks that are written already."""
-    path, plan = job.store, dict(job.parts)
-    if os.path.lexists(path):
-        stores.open_existing(path, plan)
-    else:
-        stores.create(
-            path,
-            job.blocks,
-            job.space.axes_names,
-            stored_fields(job),
-            [
-                stores.Coordinate(each.name, (each.name,), each.values, each.attributes)
-                for each in job.space.coordinates()
-            ],
-            job.attributes(),
-            plan,
-        )
-    return frozenset(stores.done(path, job.digest))
+    coordinates = [
+        stores.Coordinate(each.name, (each.name,), each.values, each.attributes)
+        for each in job.space.coordinates()
+    ]
+    stores.create(
+        job.store,
+        job.blocks,
+        job.space.axes_names,
+        stored_fields(job),
+        coordinates,
+        job.attributes(),
+        job.parts,
+    )
+    return frozenset(stores.done(job.store, job.digest))
 
 
 def _run(job: Job, numbers, sink, written, progress, executor):
@@ -112,13 +116,14 @@ def _run(job: Job, numbers, sink, written, progress, executor):
     with shown(job, scenarios, progress) as advance:
         if executor is not None:
             return work_in(executor, job, numbers, sink, written, advance)
-        if job.store is None:
+        if not job.store:
             return work(job, numbers, sink, written, advance)
         with writer(job) as sink:
             return work(job, numbers, sink, written, advance)
 
 
 def _statistics(job: Job, totals) -> dict[Reducer, Any]:
+    totals = empty_totals(job) if totals is None else totals
     return {
         reducer: reducer.result(total, job.space.locate)
         for reducer, total in zip(job.reducers, totals, strict=True)

@@ -5,11 +5,13 @@ this process, or piece by piece in the workers of an executor; blocks need nothi
 other, so one done twice is harmless.
 """
 
+import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from contextlib import closing
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import jax
 import numpy as np
 
 from jaxscale.sweeping.job import Job
@@ -27,7 +29,7 @@ Advance = Callable[[int, list[Total]], None]  # scenarios done, totals of these
 class Sink(Protocol):
     """Where the fields of blocks go."""
 
-    def write(self, number: int, fields: Fields) -> None: ...
+    def write(self, number: int, results: Fields) -> None: ...
 
     def flush(self) -> None:
         """Return when what was written is safe."""
@@ -40,8 +42,8 @@ class Arrays(NamedTuple):
     job: Job
     arrays: Fields
 
-    def write(self, number: int, fields: Fields) -> None:
-        for name, values in fields.items():
+    def write(self, number: int, results: Fields) -> None:
+        for name, values in results.items():
             self.arrays[name][self.job.blocks.slices(number)] = values
 
     def flush(self) -> None:
@@ -53,8 +55,8 @@ class Parcel(NamedTuple):
 
     blocks: list[tuple[int, Fields]]
 
-    def write(self, number: int, fields: Fields) -> None:
-        self.blocks.append((number, fields))
+    def write(self, number: int, results: Fields) -> None:
+        self.blocks.append((number, results))
 
     def flush(self) -> None:
         pass
@@ -72,7 +74,6 @@ def stored_fields(job: Job) -> list[Field]:
 
 def writer(job: Job) -> closing[Writer]:
     """A sink to the job's store, closed at the end of a `with`."""
-    assert job.store is not None
     return closing(Writer(job.store, job.blocks, stored_fields(job), job.digest))
 
 
@@ -98,6 +99,18 @@ def work(
         if advance:
             advance(job.blocks.scenarios_in(done.numbers), done.totals)
     return totals
+
+
+def empty_totals(job: Job) -> list[Total]:
+    """Totals of no block, as a process has that was left none."""
+    starts = np.empty((0, len(job.blocks.shape)), np.int64)
+    with job.in_dtype():
+        dtypes = {name: np.dtype(dtype) for name, dtype in job.dtypes.items()}
+        states = [reducer.start(job.group, dtypes) for reducer in job.reducers]
+    return [
+        reducer.total(jax.device_get(state), starts, job.group)
+        for reducer, state in zip(job.reducers, states, strict=True)
+    ]
 
 
 def merged(job: Job, one: list[Total] | None, other: list[Total] | None) -> list[Total] | None:
@@ -135,8 +148,9 @@ def work_in(
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 start, task = waiting.pop(future)
                 parts[start], blocks = future.result()
-                for number, fields in blocks:
-                    sink.write(number, fields)
+                if sink is not None:
+                    for number, fields in blocks:
+                        sink.write(number, fields)
                 if advance:
                     advance(job.blocks.scenarios_in(np.asarray(task)), parts[start])
     finally:
@@ -175,17 +189,11 @@ def _outcomes(job: Job, numbers: Sequence[int]) -> Iterator[Done]:
         yield from program.fetch(launched)
 
 
-def _batches(items, size: int) -> Iterator[Sequence]:
-    """Runs of `size` of a sequence or an iterator, the last one as long as what is left."""
-    if isinstance(items, Sequence | np.ndarray):
-        for start in range(0, len(items), size):
-            yield items[start : start + size]
+def _batches(items: Any, size: int) -> Iterator[Any]:
+    """Runs of `size` items of a sequence, or of an iterator, the last one of what is left."""
+    if hasattr(items, "__getitem__"):
+        yield from (items[start : start + size] for start in range(0, len(items), size))
         return
-    batch = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
+    items = iter(items)
+    while batch := list(itertools.islice(items, size)):
         yield batch
