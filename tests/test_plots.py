@@ -146,7 +146,7 @@ def test_arrays_that_do_not_fit_are_named():
 
 
 def test_a_subtitle_stands_whole_below_the_title_and_above_the_panels():
-    parts = [f"condition {number} of the scenario" for number in range(12)]
+    parts = [f"condition {number} at $1.50 an hour" for number in range(12)]
     figure = drawn(title="all", subtitle="; ".join(parts))
     subtitle = figure.texts[-1]
     lines = subtitle.get_text().replace("\N{NO-BREAK SPACE}", " ").split("\n")

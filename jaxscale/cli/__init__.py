@@ -1,4 +1,4 @@
-"""The command `jaxscale`: plans, estimates, catalogues and a demonstration in a terminal.
+"""The command `jaxscale`: plans, estimates, catalogues and sweeps in a terminal.
 
 Only `main` is public. It computes in float64, and whatever the user gets wrong becomes one
 line on stderr and exit code 2.

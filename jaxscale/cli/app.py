@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jaxscale.cli import catalogues, demo, estimate, plan
+from jaxscale.cli import catalogues, estimate, inspect_store, plan, sweep
 from jaxscale.cli.mistakes import Mistake, UsageError, one_line
 
 INTERRUPTED = 130  # as shells report a process ended by Ctrl-C
@@ -21,7 +21,7 @@ app = typer.Typer(
         "jaxscale plan --like-params 70B --inference-tokens 10T\n"
         "jaxscale estimate --params 7B --compute-optimal --train-on A100-40GB\n"
         "jaxscale laws besiroglu2024\n"
-        "jaxscale demo\n"
+        "jaxscale sweep\n"
     ),
 )
 
@@ -31,7 +31,10 @@ _EXAMPLES = {
     estimate.estimate: estimate.EXAMPLES,
     catalogues.laws: catalogues.LAWS_EXAMPLES,
     catalogues.hardware: catalogues.HARDWARE_EXAMPLES,
-    demo.demo: demo.EXAMPLES,
+    sweep.sweep: sweep.SWEEP_EXAMPLES,
+    sweep.resume: sweep.RESUME_EXAMPLES,
+    inspect_store.verify: inspect_store.VERIFY_EXAMPLES,
+    inspect_store.show: inspect_store.SHOW_EXAMPLES,
 }
 for command, examples in _EXAMPLES.items():
     app.command(epilog=f"[bold]Examples[/bold]\n\n\b\n{examples}")(command)

@@ -112,5 +112,60 @@ ComputeOptimal = Annotated[
     bool, typer.Option("--compute-optimal", help="The lowest loss for the training FLOPs.")
 ]
 
-Scenarios = Annotated[Any, _count("--scenarios", "How many to solve.")]
-Picture = Annotated[str, typer.Option("--picture", metavar="PATH", help="Where the picture goes.")]
+
+def _path(name: str, description: str, panel: str | None = None) -> Any:
+    return typer.Option(name, metavar="PATH", help=description, rich_help_panel=panel)
+
+
+OUTPUTS = "What is kept"
+MACHINES = "Many machines"
+
+Specification = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[SPEC]", help="A TOML file. [dim]\\[default: a million scenarios][/dim]"
+    ),
+]
+StoredPath = Annotated[str, typer.Argument(metavar="PATH", help="The folder of a stored sweep.")]
+Store = Annotated[
+    str | None,
+    _path("--store", "Where results go. [dim]\\[default: sweep.zarr][/dim]", OUTPUTS),
+]
+Reduce = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reduce",
+        metavar="KIND:FIELD",
+        help="A statistic: moments, extremes or effects:FIELD, quantiles:FIELD:LEVELS, "
+        "histogram:FIELD:EDGES, lowest or highest:FIELD:K; numbers with commas. May be repeated.",
+        rich_help_panel=OUTPUTS,
+    ),
+]
+Csv = Annotated[str | None, _path("--csv", "One line a scenario.", OUTPUTS)]
+Parquet = Annotated[str | None, _path("--parquet", "One row a scenario.", OUTPUTS)]
+Picture = Annotated[
+    str | None,
+    _path("--picture", "Where the picture goes. [dim]\\[default: beside the store][/dim]", OUTPUTS),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what it would take, from one chunk.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="tcp://HOST:PORT",
+        help="A dask scheduler, whose workers compute.",
+        rich_help_panel=MACHINES,
+    ),
+]
+Process = Annotated[
+    str | None,
+    typer.Option(
+        "--process",
+        metavar="RANK/COUNT",
+        help="Take every COUNT-th chunk, from RANK on. "
+        "[dim]\\[default: what SLURM, Kubernetes or JAX say][/dim]",
+        rich_help_panel=MACHINES,
+    ),
+]

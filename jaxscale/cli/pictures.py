@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import jaxscale as js
 from jaxscale import plots
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.quantities import count
+from jaxscale.cli.scenarios import at_middle, in_dollars, in_flops, scenario_of, space_of
+from jaxscale.cli.spec import Spec
+from jaxscale.cli.vocabulary import FIELDS, STATUS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +24,6 @@ LOSS = "loss"
 DEMANDS = ("requests", "inference_tokens", "output_tokens", "input_tokens")
 FAVOURITES = ("total_cost", "params", "cost_ratio")  # drawn where one field must do
 SPREADS = 6  # fields of a sample that are drawn
-STATUS = "status"
 
 
 def checked_path(option: str, text: str) -> Path:
@@ -52,20 +55,40 @@ def picture_of(data: "Dataset") -> "Figure":
     sample, the spread of each field is drawn.
     """
     demand = demand_axis(data)
-    if demand and LOSS in data.dims and all(name in data for name in RATIOS):
+    if demand and LOSS in data.dims and _has_ratios(data):
         return _ratios(data, demand)
     axes = _axes(data)
     if not axes:
         return _spreads(data)
-    field = next((name for name in (*FAVOURITES, *_fields(data)) if name in _fields(data)), None)
+    field = next(
+        (name for name in (*FAVOURITES, *field_names(data)) if name in field_names(data)), None
+    )
     if field is None:
         raise Mistake("the sweep holds no field that a picture could show")
     return _map(data, field, axes) if len(axes) > 1 else _line(data, field, axes[0])
 
 
+def draw_in_flops(spec: Spec, data: "Dataset", path: Path) -> Path | None:
+    """Beside a picture of ratios in dollars, write the same with every FLOP costing one.
+
+    The path written; None where the picture is not one of ratios, or its costs are FLOPs.
+    """
+    demand = demand_axis(data)
+    if not (in_dollars(spec) and demand and LOSS in data.dims and _has_ratios(data)):
+        return None
+    bare = at_middle(in_flops(spec), keep=(LOSS, demand))
+    beside = path.with_stem(f"{path.stem}-flops")
+    draw(js.sweep(scenario_of(bare), space_of(bare), progress=False), beside)
+    return beside
+
+
 def demand_axis(data: "Dataset") -> str | None:
     """The axis along which demand grows, if the data set has one."""
     return next((name for name in DEMANDS if name in data.dims and (data[name] > 0).all()), None)
+
+
+def _has_ratios(data: "Dataset") -> bool:
+    return all(name in data for name in RATIOS)
 
 
 def _ratios(data: "Dataset", demand: str) -> "Figure":
@@ -114,7 +137,7 @@ def _line(data: "Dataset", field: str, axis: str) -> "Figure":
 
 
 def _spreads(data: "Dataset") -> "Figure":
-    names = _fields(data)[:SPREADS]
+    names = field_names(data)[:SPREADS]
     if not names:
         raise Mistake("the sweep holds no field that a picture could show")
     return plots.field_histograms(
@@ -136,7 +159,7 @@ def _place(coordinate: "DataArray") -> str:
     if isinstance(value, str):
         return f"{coordinate.name} {value}"
     shown = f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else count(value)
-    units = _units(coordinate)
+    units = unit_of(coordinate)
     if units.startswith("dollars/"):
         shown, units = f"${value:.2f}", f"an {units[8:]}"
     return f"{_long_name(coordinate)} {shown}{units and f' {units}'}"
@@ -152,7 +175,7 @@ def _currency(data: "Dataset") -> str:
 
 
 def _label(array: "DataArray") -> str:
-    units = _units(array)
+    units = unit_of(array)
     return _long_name(array) + (f" ({units})" if units else "")
 
 
@@ -160,7 +183,8 @@ def _long_name(array: "DataArray") -> str:
     return array.attrs.get("long_name", str(array.name).replace("_", " "))
 
 
-def _units(array: "DataArray") -> str:
+def unit_of(array: "DataArray") -> str:
+    """Unit of an array, empty where there is none or its name says it."""
     units = array.attrs.get("units", "")
     return "" if units in ("1", str(array.name)) else units
 
@@ -174,12 +198,15 @@ def _axes(data: "Dataset") -> list[str]:
     ]
 
 
-def _fields(data: "Dataset") -> list[str]:
-    return [
+def field_names(data: "Dataset") -> list[str]:
+    """Fields that are numbers, in the order of the vocabulary, which a store does not keep."""
+    known = list(FIELDS)
+    names = [
         str(name)
         for name, array in data.data_vars.items()
         if array.dtype.kind in "iuf" and name != STATUS and array.ndim
     ]
+    return sorted(names, key=lambda name: (known.index(name) if name in known else -1, name))
 
 
 def _at_first_number(sizes: "DataArray") -> Any:

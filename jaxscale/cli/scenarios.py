@@ -1,7 +1,7 @@
 """From a specification to what a sweep takes: a space, a scenario function, labelled fields."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,6 @@ from jaxscale.cli.vocabulary import (
 from jaxscale.hardware import comparable
 from jaxscale.laws import Chinchilla
 from jaxscale.sweeping.axes import Axis, as_axis
-from jaxscale.sweeping.spaces import Grid
 
 SPECIFICATION = "specification"  # attribute of a stored sweep: the text that it was made from
 CONDITIONS = "conditions"
@@ -59,9 +58,9 @@ class PlanScenario:
         }
 
 
-def space_of(spec: Spec) -> Grid:
+def space_of(spec: Spec) -> js.Grid:
     """The grid of a specification's axes, with units and long names."""
-    return Grid(**{_name(key): _axis(spec, key) for key in spec.axes})
+    return js.Grid(**{_name(key): _axis(spec, key) for key in spec.axes})
 
 
 def scenario_of(spec: Spec) -> PlanScenario:
@@ -92,6 +91,16 @@ def in_flops(spec: Spec) -> Spec:
     kept = {LAW, "loss_nats_per_token", *BOUNDS, *(key for way in DEMANDS for key in way)}
     axes = {key: values for key, values in spec.axes.items() if key in kept}
     fixed = {key: value for key, value in spec.fixed.items() if key in kept}
+    return dataclasses.replace(spec, axes=axes, fixed=fixed)
+
+
+def at_middle(spec: Spec, keep: Iterable[str]) -> Spec:
+    """The same with all axes but these, named as in the results, fixed at their middle."""
+    axes, fixed = dict(spec.axes), dict(spec.fixed)
+    for key, values in spec.axes.items():
+        if _name(key) not in keep:
+            middle = axes.pop(key)[len(values) // 2]
+            fixed[key] = middle if isinstance(middle, str) else float(middle)
     return dataclasses.replace(spec, axes=axes, fixed=fixed)
 
 

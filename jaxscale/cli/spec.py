@@ -32,10 +32,10 @@ from jaxscale.cli.toml_text import TomlText, parsed
 from jaxscale.cli.vocabulary import NAMED, QUANTITIES, Rule, meant
 from jaxscale.hardware import PRECISIONS
 from jaxscale.laws import Chinchilla
-from jaxscale.sweeping.axes import as_axis, geomspace, linspace
+from jaxscale.sweeping.axes import as_axis
 
 AXES, FIXED, FIELDS = "axes", "fixed", "fields"
-SPACINGS = {"linear": linspace, "log": geomspace}
+SPACINGS = {"linear": js.linspace, "log": js.geomspace}
 RANGE = "{from = .., to = .., count = ..}"
 
 

@@ -28,12 +28,14 @@ def titled(size: tuple[float, float], title: str, subtitle: str) -> "Figure":
     layout = ConstrainedLayoutEngine(wspace=0.06, rect=(0, 0, 1, 1 - heading / height))
     figure = Figure(figsize=(size[0], height), dpi=DPI, layout=layout)
     if not lines:
-        figure.suptitle(title, fontsize=11, color=INK)
+        figure.suptitle(title, fontsize=11, color=INK, parse_math=False)
         return figure
     # The layout makes room for one text; under a place of their own there is room for both.
-    figure.suptitle(title, y=1 - 0.1 / height, va="top", fontsize=11, color=INK)
+    # Two dollar signs are two prices here, and no formula.
+    plain = {"va": "top", "parse_math": False}
+    figure.suptitle(title, y=1 - 0.1 / height, fontsize=11, color=INK, **plain)
     below = 1 - HEADING / height
-    figure.text(0.5, below, "\n".join(lines), ha="center", va="top", fontsize=8, color=LINE)
+    figure.text(0.5, below, "\n".join(lines), ha="center", fontsize=8, color=LINE, **plain)
     return figure
 
 

@@ -107,13 +107,6 @@ MISTAKES = [
     (("laws", "chinchilla"), "unknown law 'chinchilla'"),
     (("hardware", "abacus"), "unknown accelerator 'abacus'"),
     (("hardware", "H100"), "'H100' is ambiguous: choose from H100-SXM, H100-PCIe"),
-    # demo
-    (("demo", "--scenarios", "0"), "--scenarios: '0' must be greater than zero"),
-    (("demo", "--scenarios", "1.5"), "--scenarios must be a whole number up to 10,000,000"),
-    (("demo", "--scenarios", "1T"), "--scenarios must be a whole number up to 10,000,000"),
-    (("demo", "--picture", "x.gif"), "--picture: 'x.gif' must end in .pdf, .png, .svg"),
-    (("demo", "--picture", ""), "--picture: '' must end in"),
-    (("demo", "--picture", "no/such/folder.png"), "lies in a folder that does not exist"),
     # the words themselves
     (("pln",), "no such command: pln (did you mean plan?); see jaxscale --help"),
     (("xyz",), "no such command: xyz; see jaxscale --help"),

@@ -78,22 +78,27 @@ def test_a_full_disk_is_one_line(option):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT on Windows")
-def test_ctrl_c_ends_a_demo_without_a_traceback(tmp_path):
+def test_ctrl_c_ends_a_sweep_without_a_traceback(tmp_path):
+    (tmp_path / "spec.toml").write_text(
+        "[axes]\nloss_nats_per_token = {from = 1.8, to = 2.6, count = 10_000}\n"
+        "inference_tokens = {from = 1e9, to = 1e14, count = 10_000}"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "jaxscale.cli", "demo", "--scenarios", "2M",
-         "--picture", str(tmp_path / "figure.png")],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "jaxscale.cli", "sweep", "spec.toml"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
     )  # fmt: skip
-    assert process.stdout is not None
-    process.stdout.readline()  # it has compiled, and is at work
-    time.sleep(0.2)
+    while process.poll() is None and not list(tmp_path.glob("sweep.zarr/params/c*")):
+        time.sleep(0.05)  # until it is at work
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("name", [None, "plan", "estimate", "laws", "hardware", "demo"])
+NAMES = ["plan", "estimate", "laws", "hardware", "sweep", "resume", "verify", "show"]
+
+
+@pytest.mark.parametrize("name", [None, *NAMES])
 def test_every_help_has_examples(command, name):
     code, out, err = command(*([name] if name else []), "--help")
     assert (code, err) == (0, "")

@@ -1,5 +1,7 @@
 """Specifications: what is understood, and how each mistake is pointed at."""
 
+import pickle
+
 import jax
 import numpy as np
 import pytest
@@ -134,6 +136,12 @@ def test_costs_in_flops_need_nothing_of_the_dollars():
     demand = js.Demand.from_requests(1e9, input_tokens=70, output_tokens=215)
     reference = expected(js.laws.published("sardana2024"), 2.0, demand)
     assert_agrees(one(bare, loss=2.0, requests=1e9), reference)
+
+
+def test_the_scenario_function_can_be_sent_to_another_process():
+    found = read()
+    sent = pickle.loads(pickle.dumps(scenarios.scenario_of(found)))
+    assert {name: float(x) for name, x in sent(loss=2.0).items()} == one(found, loss=2.0)
 
 
 def test_conditions_are_stated_in_words():

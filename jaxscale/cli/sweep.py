@@ -1,0 +1,236 @@
+"""`jaxscale sweep` and `jaxscale resume`: every scenario of a specification, planned and kept."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jaxscale as js
+from jaxscale.cli import options, stored, tables
+from jaxscale.cli.dry_run import estimate, show_estimate
+from jaxscale.cli.export import checked_table, write_csv, write_parquet
+from jaxscale.cli.mistakes import Mistake, blamed_on
+from jaxscale.cli.pictures import checked_path, draw, draw_in_flops
+from jaxscale.cli.quantities import count
+from jaxscale.cli.reductions import read_reductions, show_statistics
+from jaxscale.cli.scenarios import SPECIFICATION, labels_of, scenario_of, space_of
+from jaxscale.cli.spec import Spec, default_text, read_spec
+from jaxscale.cli.summary import show_summary
+from jaxscale.sweeping.store import StoreError, read
+
+STORE = "sweep.zarr"
+
+
+class Work(NamedTuple):
+    """A sweep as the options ask for it."""
+
+    spec: Spec
+    store: Path | None  # None for statistics alone
+    reducers: list[Any]
+    process: tuple[int, int] | None
+
+
+class Outputs(NamedTuple):
+    """What is made of a finished store."""
+
+    picture: Path
+    csv: Path | None = None
+    parquet: Path | None = None
+
+
+def sweep(
+    specification: options.Specification = None,
+    store: options.Store = None,
+    reduce: options.Reduce = None,
+    csv: options.Csv = None,
+    parquet: options.Parquet = None,
+    picture: options.Picture = None,
+    dry_run: options.DryRun = False,
+    scheduler: options.Scheduler = None,
+    process: options.Process = None,
+) -> None:
+    """Plan every scenario of a specification: a grid of losses, demands, prices, laws, devices.
+
+    Without a specification, a million scenarios of the dollar problem. Results go to a Zarr
+    store that xarray opens; stopped at any moment and started again, the same command goes on
+    from what is done. With --reduce, statistics are gathered instead and nothing is kept,
+    unless --store says where.
+    """
+    spec = load(specification)
+    reducers = read_reductions(reduce or [], spec.fields)
+    path = Path(store or STORE).expanduser() if store or not reducers else None
+    work = Work(spec, path, reducers, read_process(process))
+    outputs = read_outputs(work, picture, csv, parquet)
+    if dry_run:
+        with one_line_errors():
+            show_estimate(estimate(work.spec, work.store, work.reducers))
+        return
+    with workers(scheduler) as executor:
+        finish(work, outputs, executor)
+
+
+def resume(path: options.StoredPath) -> None:
+    """Go on with a stored sweep that was stopped, from what is done."""
+    finish(stored_work(Path(path)), Outputs(checked_path("PATH", picture_beside(Path(path)))), None)
+
+
+SWEEP_EXAMPLES = """\
+jaxscale sweep
+jaxscale sweep spec.toml --store grid.zarr --csv grid.csv
+jaxscale sweep spec.toml --reduce quantiles:params --reduce lowest:total_cost:5
+jaxscale sweep spec.toml --dry-run
+jaxscale sweep spec.toml --store grid.zarr --process 0/8
+"""
+RESUME_EXAMPLES = "jaxscale resume sweep.zarr\n"
+
+
+def load(specification: str | None) -> Spec:
+    """The specification in a file, or the default one."""
+    if specification is None:
+        return read_spec("the default specification", default_text())
+    path = Path(specification).expanduser()
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise Mistake(f"cannot read the specification {specification!r}: {reason}") from None
+    return read_spec(str(path), text)
+
+
+def read_process(text: str | None) -> tuple[int, int] | None:
+    """Rank and count as `--process` writes them, `3/8`."""
+    if text is None:
+        return None
+    rank, slash, total = text.partition("/")
+    if not (slash and rank.isdecimal() and total.isdecimal() and int(rank) < int(total)):
+        raise Mistake(f"--process: {text!r} must be RANK/COUNT, such as 0/8, with RANK below COUNT")
+    return int(rank), int(total)
+
+
+def read_outputs(
+    work: Work, picture: str | None, csv: str | None, parquet: str | None
+) -> Outputs | None:
+    """Where pictures and tables go, checked; None where only statistics are asked for."""
+    if work.store is None:
+        given = {"--csv": csv, "--parquet": parquet, "--picture": picture}
+        for option in (option for option, text in given.items() if text is not None):
+            raise Mistake(f"{option} needs the results kept: give --store beside --reduce")
+        return None
+    return Outputs(
+        checked_path("--picture", picture or picture_beside(work.store)),
+        checked_table("--csv", csv),
+        checked_table("--parquet", parquet),
+    )
+
+
+def picture_beside(store: Path) -> str:
+    return str(store.with_name(f"{store.name.removesuffix('.zarr')}.png"))
+
+
+def stored_work(path: Path) -> Work:
+    """What a store was begun with; a mistake where that was no specification."""
+    with one_line_errors():
+        attributes, _ = read(path)
+    text = attributes.get(SPECIFICATION)
+    if text is None:
+        raise Mistake(
+            f"{str(path)!r} was not begun by this command: make the same call of jaxscale.sweep "
+            "again, and it goes on from what is done"
+        )
+    return Work(read_spec(f"the specification in {path}", text), path, [], None)
+
+
+def finish(work: Work, outputs: Outputs | None, executor: Executor | None) -> None:
+    """Run a sweep, or what is left of it, and show what it gave."""
+    before = stored.progress_of(work.store)
+    start = time.perf_counter()
+    found = run(work, executor)
+    seconds = time.perf_counter() - start
+    if work.reducers:
+        show_statistics(found)
+    if work.store is None or outputs is None:
+        return
+    after = stored.progress_of(work.store)
+    if after.done < after.total:
+        tables.note(
+            f"This process has done its share; {work.store} holds {after.done:,} of "
+            f"{after.total:,} chunks until the others have done theirs."
+        )
+        return
+    say_what_was_done(work.store, before, after, seconds)
+    data = stored.opened(work.store)
+    if not work.reducers:
+        show_summary(data)
+    write(work.spec, data, outputs)
+
+
+def run(work: Work, executor: Executor | None) -> Any:
+    """The data set or the statistics of a sweep, every error of the user's in one line."""
+    with one_line_errors(), blamed_on("--process" if work.process else "the environment"):
+        return js.sweep(
+            scenario_of(work.spec),
+            space_of(work.spec),
+            fields=labels_of(work.spec),
+            reduce=work.reducers or None,
+            store=work.store,
+            executor=executor,
+            process=work.process,
+        )
+
+
+def say_what_was_done(
+    store: Path, before: stored.Progress, after: stored.Progress, seconds: float
+) -> None:
+    if before.done == after.done:
+        tables.note(f"{store} was finished already: nothing was computed again.", style="bold")
+        return
+    new = after.scenarios * (after.done - before.done) / after.total
+    kept = f" and {before.done:,} chunks kept" if before.done else ""
+    tables.note(
+        f"{after.scenarios:,} scenarios in {store}: {seconds:.2f} s with compiling, "
+        f"{count(new / seconds)} a second{kept}",
+        style="bold",
+    )
+
+
+def write(spec: Spec, data: Any, outputs: Outputs) -> None:
+    """Draw the pictures and write the tables that are asked for."""
+    with tables.progress("drawing"):
+        draw(data, outputs.picture)
+        second = draw_in_flops(spec, data, outputs.picture)
+    written = [outputs.picture, *([second] if second else [])]
+    for path, writer in ((outputs.csv, write_csv), (outputs.parquet, write_parquet)):
+        if path is not None:
+            with tables.progress(f"writing {path}"):
+                writer(data, path)
+            written.append(path)
+    tables.note(f"Wrote {', '.join(map(str, written))}.")
+
+
+@contextmanager
+def workers(scheduler: str | None) -> Iterator[Executor | None]:
+    """An executor on the dask cluster at an address; None for this process alone."""
+    if scheduler is None:
+        yield None
+        return
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        raise Mistake("--scheduler needs: pip install 'jaxscale[cluster]'") from None
+    try:
+        client = Client(scheduler, timeout="10s")
+    except (OSError, ValueError, TimeoutError):
+        raise Mistake(f"--scheduler: no dask scheduler answers at {scheduler!r}") from None
+    with client:
+        yield client.get_executor()
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what the disk refuses into a mistake."""
+    try:
+        yield
+    except StoreError as error:
+        raise Mistake(str(error)) from None

@@ -1,0 +1,282 @@
+"""`jaxscale sweep` and its stores: what lands on disk is computed again by the public functions."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jaxscale as js
+
+pytest.importorskip("typer")
+pytest.importorskip("tensorstore")
+pytest.importorskip("matplotlib")
+pytest.importorskip("xarray")
+
+import xarray
+
+from jaxscale.cli.quantities import count
+from jaxscale.cli.reductions import show_statistics
+from jaxscale.sweeping import reducing
+from jaxscale.sweeping.blocks import cut
+from jaxscale.sweeping.reducing import effects, extremes, histogram, quantiles, statuses, top
+
+SPEC = """fields = ["params", "total_cost", "cost_ratio", "params_ratio", "tokens_ratio"]
+[axes]
+loss_nats_per_token = {from = 1.6, to = 2.4, count = 9}
+law = ["sardana2024", "besiroglu2024"]
+inference_tokens = {from = 1e9, to = 1e13, count = 5, spacing = "log"}
+"""
+SCENARIOS = 9 * 2 * 5
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spec.toml").write_text(SPEC)
+    return tmp_path
+
+
+@pytest.fixture
+def swept(folder, command):
+    """A folder in which the specification was swept, and what that printed."""
+    code, out, err = command("sweep", "spec.toml", "--store", "a.zarr", "--csv", "a.csv")
+    assert (code, err) == (0, "")
+    return folder, out
+
+
+def opened(path="a.zarr"):
+    return xarray.open_zarr(path, consolidated=False).load()
+
+
+def expected(name, loss, tokens):
+    return js.minimize_cost(js.laws.published(name), loss, js.Demand(tokens))
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def test_a_sweep_leaves_a_labelled_store_a_table_and_a_picture(swept):
+    folder, out = swept
+    data = opened()
+    assert dict(data.sizes) == {"loss": 9, "law": 2, "inference_tokens": 5}
+    assert data["total_cost"].attrs["units"] == "FLOPs"
+    assert data["loss"].attrs["units"] == "nats/token"
+    assert data.attrs["specification"] == SPEC
+    place = data.sel(law="besiroglu2024", inference_tokens=1e11).sel(loss=2.1, method="nearest")
+    plan = expected("besiroglu2024", 2.1, 1e11)
+    assert float(place["params"]) == pytest.approx(float(plan.params), rel=1e-6)
+    assert float(place["total_cost"]) == pytest.approx(float(plan.total_cost), rel=1e-6)
+    assert (folder / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert f"{SCENARIOS} scenarios in a.zarr" in out
+
+    # The table holds the same, scenario by scenario, and statuses by name.
+    rows = np.genfromtxt(folder / "a.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    assert rows.shape == (SCENARIOS,)
+    np.testing.assert_array_equal(rows["params"], data["params"].values.ravel())
+    assert set(rows["status"]) == {"OK", "INFEASIBLE_LOSS"}
+
+
+def test_the_summary_counts_statuses_and_takes_quantiles(swept):
+    _, out = swept
+    data = opened()
+    bad = int((data["status"] == int(js.Status.INFEASIBLE_LOSS)).sum())
+    assert f"{SCENARIOS} scenarios, {SCENARIOS - bad} of them ok." in out
+    assert f"{bad} INFEASIBLE_LOSS: {js.Status.INFEASIBLE_LOSS.sentence}" in words(out)
+    median = np.nanmedian(data["cost_ratio"].values)
+    (line,) = [line for line in out.splitlines() if line.split()[:1] == ["cost_ratio"]]
+    assert f"{median:.4g}" in line.split()
+
+
+def test_a_finished_store_is_not_computed_again(swept, command, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a block was computed")
+
+    monkeypatch.setattr("jaxscale.sweeping.program.Program.launch", refuse)
+    for typed in (("sweep", "spec.toml", "--store", "a.zarr"), ("resume", "a.zarr")):
+        code, out, _ = command(*typed)
+        assert code == 0
+        assert "a.zarr was finished already: nothing was computed again." in out
+
+
+def test_verify_finds_a_bad_chunk_and_computes_it_again(swept, command):
+    before = opened()
+    code, out, _ = command("verify", "a.zarr")
+    assert (code, words(out)) == (0, "1 chunks read, all of them whole.")
+    (chunk,) = (swept[0] / "a.zarr" / "params").glob("c*")
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    code, out, _ = command("verify", "a.zarr")
+    assert code == 0
+    assert "1 bad: 0" in out
+    assert "a.zarr is whole" in out
+    assert opened().identical(before)
+
+
+def test_show_sums_up_and_draws_what_is_stored(swept, command):
+    folder, first = swept
+    code, out, _ = command("show", "a.zarr", "--picture", "b.svg")
+    assert code == 0
+    assert "a.zarr: 90 scenarios, 1 of 1 chunks done" in out
+    assert "cost_ratio" in out
+    assert first.count("cost_ratio") == out.count("cost_ratio")
+    assert "<svg" in (folder / "b.svg").read_text()
+
+
+def test_another_specification_is_refused_with_the_difference(swept, command):
+    (swept[0] / "spec.toml").write_text(SPEC.replace("count = 9", "count = 8"))
+    code, out, err = command("sweep", "spec.toml", "--store", "a.zarr")
+    assert (code, out) == (2, "")
+    assert "a.zarr holds another sweep" in err
+    assert "space.axes.loss.size: 9 in the store, 8 asked for" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_statistics_are_those_of_the_stored_fields(swept, command):
+    data = opened()
+    typed = ("--reduce", "moments:cost_ratio", "--reduce", "lowest:params:1")
+    code, out, err = command("sweep", "spec.toml", *typed)
+    assert (code, err) == (0, "")
+    values = data["cost_ratio"].values[np.isfinite(data["cost_ratio"].values)]
+    moments = (values.mean(), values.std(), values.min(), values.max())
+    assert " ".join(f"{x:.4g}" for x in moments) in words(out)
+    least = data["params"].where(data["params"] == data["params"].min(), drop=True).squeeze()
+    assert f"{count(float(least), 4)} {float(least.loss):.4g} {least.law.item()}" in words(out)
+    assert not (swept[0] / "sweep.zarr").exists()
+
+
+def test_every_statistic_has_a_table(capsys):
+    found = {
+        reducing.StatusCounts(): statuses.StatusCountsResult(9, 8, 1, {"OK": 8, "other": 1}),
+        reducing.Quantiles("a", (0.5,)): quantiles.QuantilesResult(
+            8, 1, np.array([0.5]), np.array([2e9])
+        ),
+        reducing.Histogram("b", (0, 1, 2)): histogram.HistogramResult(
+            8, 1, 2, 0, np.array([0.0, 1, 2]), np.array([6, 0])
+        ),
+        reducing.Extremes("c"): extremes.ExtremesResult(8, 1, -3.5, {"x": 1}, 7, {"x": "two"}),
+        reducing.TopK("d", 2): top.TopKResult(0, 9, np.empty(0), ()),
+        reducing.MainEffects("e"): effects.MainEffectsResult(
+            8, 1, 2.0, 1.0, {"x": np.array([1.0, 3.0])}, {"x": np.array([4, 4])}, {"x": 0.25}
+        ),
+    }
+    show_statistics(found)
+    out = words(capsys.readouterr().out)
+    for row in (
+        "9 scenarios, 8 of them ok. 8 OK 1 other",
+        "50 % 2.000B",
+        "below 2 25 % 0 to 1 6 75 %",
+        "min -3.5 1 max 7 two",
+        "The highest d, 0 scenarios",
+        "x 0.250 1 3",
+    ):
+        assert row in out
+
+
+def test_processes_share_a_store_and_the_last_one_sums_up(folder, command, monkeypatch):
+    del folder
+    monkeypatch.setattr("jaxscale.sweeping.job.cut", lambda sizes, target: cut(sizes, 45))
+    code, out, _ = command("sweep", "spec.toml", "--store", "a.zarr", "--process", "1/2")
+    assert code == 0
+    assert "a.zarr holds 1 of 3 chunks until the others have done theirs" in words(out)
+    assert not Path("a.png").exists()
+    code, out, _ = command("sweep", "spec.toml", "--store", "a.zarr", "--process", "0/2")
+    assert code == 0
+    assert f"{SCENARIOS} scenarios" in out
+    last = float(opened()["params"].sel(law="sardana2024")[-1, -1])
+    assert last == pytest.approx(float(expected("sardana2024", 2.4, 1e13).params), rel=1e-6)
+
+
+def test_a_dry_run_says_what_it_would_take_and_leaves_nothing(folder, command):
+    code, out, err = command("sweep", "spec.toml", "--dry-run")
+    assert (code, err) == (0, "")
+    for fact in ("scenarios 90", "chunks 1 of 90 scenarios", "memory", "time", "disk"):
+        assert fact in words(out)
+    assert [path.name for path in folder.iterdir()] == ["spec.toml"]
+
+
+def test_any_stored_sweep_is_shown_and_one_made_in_python_is_not_resumed(folder, command):
+    def scenario(x, y):
+        return {"z": x * y}
+
+    js.sweep(scenario, js.Grid(x=[1.0, 2.0, 3.0], y=[1.0, 100.0]), store="mine.zarr")
+    code, out, _ = command("show", "mine.zarr")
+    assert code == 0
+    assert "6 scenarios" in out
+    assert (folder / "mine.png").exists()
+    code, _, err = command("resume", "mine.zarr")
+    assert code == 2
+    assert "make the same call of jaxscale.sweep again" in err
+
+
+def test_ratios_in_dollars_are_drawn_in_flops_too_and_tabled_in_parquet(folder, command):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    devices = '[fixed]\ntrain_on = "A100-40GB"\nserve_on = "A100-40GB"\n'
+    (folder / "spec.toml").write_text(SPEC + devices)
+    code, out, _ = command("sweep", "spec.toml", "--parquet", "a.parquet", "--picture", "b.png")
+    assert code == 0
+    assert "Wrote b.png, b-flops.png, a.parquet." in out
+    assert all((folder / name).exists() for name in ("b.png", "b-flops.png", "sweep.zarr"))
+    table = pandas.read_parquet("a.parquet")
+    assert len(table) == SCENARIOS
+    row = table[(table.law == "sardana2024") & (table.inference_tokens == 1e13)].iloc[-1]
+    device = js.accelerator("A100-40GB")
+    plan = js.minimize_cost(
+        js.laws.published("sardana2024"),
+        2.4,
+        js.Demand(1e13),
+        js.Costs.on(train=device, serve=device),
+    )
+    assert row.total_cost == pytest.approx(float(plan.total_cost), rel=1e-6)
+
+
+def test_a_cluster_needs_its_extra(folder, command, monkeypatch):
+    del folder
+    monkeypatch.setitem(sys.modules, "dask.distributed", None)
+    code, _, err = command("sweep", "spec.toml", "--scheduler", "tcp://127.0.0.1:8786")
+    assert (code, err) == (2, "error: --scheduler needs: pip install 'jaxscale[cluster]'\n")
+
+
+MISTAKES = [
+    (("nothing.toml",), "cannot read the specification 'nothing.toml': No such file"),
+    (("spec.toml", "--reduce", "mean:params"), "no statistic 'mean' (did you mean moments?)"),
+    (("spec.toml", "--reduce", "moments"), "'moments' needs a field; the fields are params, tot"),
+    (("spec.toml", "--reduce", "moments:parms"), "has no 'parms' (did you mean params?)"),
+    (("spec.toml", "--reduce", "moments:params:3"), "moments takes a field alone"),
+    (("spec.toml", "--reduce", "quantiles:params:3"), "quantiles takes levels from 0 to 1: "),
+    (("spec.toml", "--reduce", "histogram:params"), "histogram takes increasing edges: "),
+    (("spec.toml", "--reduce", "lowest:params:1.5"), "1.5 is not a whole number"),
+    (("spec.toml", "--reduce", "lowest:params:x"), "lowest takes how many: could not convert"),
+    (("spec.toml", "--reduce", "moments:params", "--csv", "a.csv"), "--csv needs the results kept"),
+    (("spec.toml", "--process", "2/2"), "--process: '2/2' must be RANK/COUNT"),
+    (("spec.toml", "--process", "two"), "--process: 'two' must be RANK/COUNT"),
+    (("spec.toml", "--picture", "x.gif"), "--picture: 'x.gif' must end in .pdf, .png, .svg"),
+    (("spec.toml", "--picture", "no/x.png"), "lies in a folder that does not exist"),
+    (("spec.toml", "--csv", "."), "--csv: '.' is a folder"),
+    (("spec.toml", "--store", "spec.toml"), "spec.toml is no sweep of jaxscale"),
+    (("spec.toml", "--dry"), "no such option: --dry (did you mean --dry-run?)"),
+]
+
+
+@pytest.mark.parametrize(("typed", "answer"), MISTAKES, ids=[answer for _, answer in MISTAKES])
+def test_a_mistake_is_one_line_and_computes_nothing(folder, command, typed, answer):
+    code, out, err = command("sweep", *typed)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert answer in err
+    assert [path.name for path in folder.iterdir()] == ["spec.toml"]
+
+
+@pytest.mark.parametrize("name", ["show", "resume", "verify"])
+def test_what_is_no_store_is_said_in_one_line(folder, command, name):
+    code, _, err = command(name, "none.zarr")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "none.zarr" in err
+    (folder / "other").mkdir()
+    (folder / "other" / "zarr.json").write_text(json.dumps({"zarr_format": 3}))
+    code, _, err = command(name, "other")
+    assert (code, len(err.splitlines())) == (2, 1)
