@@ -7,7 +7,7 @@ Totals are dicts of NumPy arrays, so they can be sent and stored.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jax import Array
@@ -33,7 +33,7 @@ class Block(NamedTuple):
     inside: Array  # bool: whether the scenario lies in the space at all
     ok: Array  # bool: inside, and its status is ok (or, without one, all its fields are finite)
     starts: Array  # int32, (axes,): index of the first scenario along each axis
-    place: Array  # int32, (): which block of its group it is
+    place: Array  # int32, (): which block of its group it is; blocks come in rising order
 
 
 class Locate(Protocol):
@@ -46,7 +46,7 @@ class Locate(Protocol):
 class Reducer(Protocol):
     """A statistic of a sweep; see the module's docstring."""
 
-    needs_grid: bool  # whether it asks for the axes of a grid
+    needs_grid: ClassVar[bool]  # whether it asks for the axes of a grid
 
     @property
     def fields(self) -> tuple[str, ...]:
