@@ -10,7 +10,14 @@ import jaxscale as js
 from jaxscale import plots
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.quantities import count
-from jaxscale.cli.scenarios import at_middle, in_dollars, in_flops, scenario_of, space_of
+from jaxscale.cli.scenarios import (
+    at_middle,
+    in_dollars,
+    in_flops,
+    labels_of,
+    scenario_of,
+    space_of,
+)
 from jaxscale.cli.spec import Spec
 from jaxscale.cli.vocabulary import FIELDS, STATUS
 
@@ -78,7 +85,8 @@ def draw_in_flops(spec: Spec, data: "Dataset", path: Path) -> Path | None:
         return None
     bare = at_middle(in_flops(spec), keep=(LOSS, demand))
     beside = path.with_stem(f"{path.stem}-flops")
-    draw(js.sweep(scenario_of(bare), space_of(bare), progress=False), beside)
+    found = js.sweep(scenario_of(bare), space_of(bare), fields=labels_of(bare), progress=False)
+    draw(found, beside)
     return beside
 
 

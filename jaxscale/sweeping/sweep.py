@@ -83,7 +83,7 @@ def sweep(
 
 
 def _stored(job: Job, numbers, reducing: bool, progress, executor, share) -> Any:
-    written = _begin(job)
+    written = begin(job)
     # A statistic is of all scenarios, so what is written already is computed again for it.
     left = numbers if reducing else [each for each in numbers if each not in written]
     totals = _run(job, left, None, written, progress, executor)
@@ -92,7 +92,7 @@ def _stored(job: Job, numbers, reducing: bool, progress, executor, share) -> Any
     return _statistics(job, combined(job, totals, share))
 
 
-def _begin(job: Job) -> frozenset[int]:
+def begin(job: Job) -> frozenset[int]:
     """Make the store or find it fit to go on with; the blocks that are written already."""
     coordinates = [
         stores.Coordinate(each.name, (each.name,), each.values, each.attributes)
