@@ -10,6 +10,7 @@ from jaxscale.plan import Plan as Plan
 from jaxscale.plan import evaluate as evaluate
 from jaxscale.solve import minimize_cost as minimize_cost
 from jaxscale.solve import minimize_loss as minimize_loss
+from jaxscale.status import Status as Status
 from jaxscale.sweeping import Extremes as Extremes
 from jaxscale.sweeping import Grid as Grid
 from jaxscale.sweeping import Histogram as Histogram
@@ -30,4 +31,3 @@ from jaxscale.sweeping import rows as rows
 from jaxscale.sweeping import sweep as sweep
 from jaxscale.sweeping import triangular as triangular
 from jaxscale.sweeping import uniform as uniform
-from jaxscale.status import Status as Status
