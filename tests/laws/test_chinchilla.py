@@ -338,28 +338,43 @@ def test_wrong_type_is_named(wrong):
 # --- Derivatives ----------------------------------------------------------------------------
 
 
+def along(function, method, name, x):
+    """A method's answer as a function of one input."""
+    inputs = {n: DTYPE(value).item() for n, value in (GOOD | ARGUMENTS[method]).items()}
+    inputs[name] = x
+    return function(
+        Chinchilla(*(inputs[n] for n in NAMES)), *(inputs[n] for n in ARGUMENTS[method])
+    )
+
+
+@functools.cache
+def derivatives_of(method):
+    """First and second derivatives by each input, all compiled together."""
+
+    @jax.jit
+    def derivatives(inputs):
+        found = {}
+        for name, x in inputs.items():
+            first = jax.grad(functools.partial(along, METHODS[method][0], method, name))
+            found[name] = first(x), jax.grad(first)(x)
+        return found
+
+    return derivatives({n: DTYPE(value) for n, value in (GOOD | ARGUMENTS[method]).items()})
+
+
 @pytest.mark.parametrize(
     ("method", "name"),
     [(method, name) for method, given in ARGUMENTS.items() for name in [*NAMES, *given]],
 )
 def test_derivatives_by_every_input(method, name):
-    solve, exact = METHODS[method]
-    inputs = {n: DTYPE(value).item() for n, value in (GOOD | ARGUMENTS[method]).items()}
-
-    def along(function, x):
-        changed = inputs | {name: x}
-        law = Chinchilla(*(changed[n] for n in NAMES))
-        return function(law, *(changed[n] for n in ARGUMENTS[method]))
-
-    x = inputs[name]
+    exact = functools.partial(along, METHODS[method][1], method, name)
+    x = DTYPE((GOOD | ARGUMENTS[method])[name]).item()
     scale = 1e-2 * x  # within which the answer exists
-    value, derivative = functools.partial(along, solve), functools.partial(along, exact)
-    for order in (1, 2):
-        value = jax.grad(value)
-        expected = float(reference.derivative(derivative, x, order, scale))
+    for order, found in zip((1, 2), derivatives_of(method)[name], strict=True):
+        expected = float(reference.derivative(exact, x, order, scale))
         # Against a slope that would matter: loss is linear in A, its second derivative 0.
-        tiny = 100 * np.finfo(DTYPE).eps * abs(float(derivative(x))) / x**order
-        assert_allclose(value(DTYPE(x)), expected, rtol=1e-11 if X64 else 2e-3, atol=tiny)
+        tiny = 100 * np.finfo(DTYPE).eps * abs(float(exact(x))) / x**order
+        assert_allclose(found, expected, rtol=1e-11 if X64 else 2e-3, atol=tiny)
 
 
 @pytest.mark.skipif(not X64, reason="finite differences need float64")
