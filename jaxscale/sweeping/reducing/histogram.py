@@ -14,9 +14,8 @@ import numpy as np
 from jax import Array
 
 from jaxscale.sweeping.reducing.arguments import as_floats, check_field
-from jaxscale.sweeping.reducing.lanes import lanes
+from jaxscale.sweeping.reducing.lanes import lanes, tallied
 from jaxscale.sweeping.reducing.protocol import Block, Group, Locate, Total
-from jaxscale.sweeping.reducing.tallies import no_tallies, tallied, tally
 
 
 class HistogramResult(NamedTuple):
@@ -33,7 +32,7 @@ class HistogramResult(NamedTuple):
 class Counts(NamedTuple):
     """Counts of one group of blocks: below, in each bin, above."""
 
-    counts: Array  # tallies
+    counts: Array
     skipped: Array
 
 
@@ -61,7 +60,7 @@ class Histogram:
 
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Counts:
         del group, dtypes
-        return Counts(no_tallies(len(self.edges) + 1), jnp.int32(0))
+        return Counts(jnp.zeros(len(self.edges) + 1, jnp.int32), jnp.int32(0))
 
     def update(self, state: Counts, block: Block, group: Group) -> Counts:
         del group
@@ -75,7 +74,7 @@ class Histogram:
     def total(self, state: Counts, starts: np.ndarray, group: Group) -> Total:
         del starts, group
         return {
-            "counts": tally(state.counts),
+            "counts": np.asarray(state.counts).astype(np.int64),
             "skipped": np.asarray(state.skipped).astype(np.int64),
         }
 

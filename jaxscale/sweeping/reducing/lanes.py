@@ -39,6 +39,13 @@ def how_many(mask: Array) -> Array:
     return mask.sum(dtype=jnp.int32)
 
 
+def tallied(tallies: Array, kinds: Array, counts: Array) -> Array:
+    """Tallies with one more of the kind of each lane that `counts`; kinds are int32, from 0."""
+    # A lane that does not count adds 0: cheaper than keeping it out of the scatter.
+    ones = counts.reshape(-1).astype(jnp.int32)
+    return tallies.at[kinds.reshape(-1)].add(ones, mode="promise_in_bounds")
+
+
 def float_dtype(dtype: np.dtype) -> np.dtype:
     """What a field of this dtype is reduced in: its own, or one that holds it."""
     if not jnp.issubdtype(dtype, jnp.floating):

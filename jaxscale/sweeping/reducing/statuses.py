@@ -9,9 +9,8 @@ import numpy as np
 from jax import Array
 
 from jaxscale.status import Status
-from jaxscale.sweeping.reducing.lanes import how_many
+from jaxscale.sweeping.reducing.lanes import how_many, tallied
 from jaxscale.sweeping.reducing.protocol import Block, Group, Locate, Total
-from jaxscale.sweeping.reducing.tallies import no_tallies, tallied, tally
 
 STATUS = "status"
 # Of each code, which are 0, 1, 2 and so on; the last one of those that are no Status.
@@ -32,7 +31,7 @@ class Counts(NamedTuple):
 
     total: Array
     ok: Array
-    counts: Array  # tallies of each member of Status, and of other codes
+    counts: Array  # of each member of Status, and of other codes
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class StatusCounts:
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Counts:
         del group
         kinds = len(NAMES) if STATUS in dtypes else 0
-        return Counts(jnp.int32(0), jnp.int32(0), no_tallies(kinds))
+        return Counts(jnp.int32(0), jnp.int32(0), jnp.zeros(kinds, jnp.int32))
 
     def update(self, state: Counts, block: Block, group: Group) -> Counts:
         del group
@@ -65,11 +64,7 @@ class StatusCounts:
 
     def total(self, state: Counts, starts: np.ndarray, group: Group) -> Total:
         del starts, group
-        return {
-            "total": np.asarray(state.total).astype(np.int64),
-            "ok": np.asarray(state.ok).astype(np.int64),
-            "counts": tally(state.counts),
-        }
+        return {name: np.asarray(leaf).astype(np.int64) for name, leaf in state._asdict().items()}
 
     def merge(self, one: Total, other: Total) -> Total:
         return {name: np.asarray(one[name] + other[name]) for name in one}
