@@ -106,16 +106,19 @@ def build(
     def reduced_group(tables, words, extents):
         def body(states, block_inputs):
             place, start, extent = block_inputs
-            fields = lax.optimization_barrier(
-                _fields(scenario, space, group.blocks, dtypes, tables, start)
-            )
+            fields = _fields(scenario, space, group.blocks, dtypes, tables, start)
             inside = _inside(group.blocks, extent)
             block = Block(fields, inside, inside & _ok(fields), start.astype(jnp.int32), place)
-            states = [
+            # A group may have fewer blocks than it has places. The branch also keeps XLA from
+            # computing a field again in each loop that reads it.
+            states = lax.cond(extent[0] > 0, reduced, lambda states, block: states, states, block)
+            return states, {name: fields[name] for name in kept}
+
+        def reduced(states, block):
+            return [
                 reducer.update(state, block, group)
                 for reducer, state in zip(reducers, states, strict=True)
             ]
-            return states, {name: fields[name] for name in kept}
 
         states = [reducer.start(group, dtypes) for reducer in reducers]
         places = lax.iota(jnp.int32, group.count)

@@ -79,7 +79,7 @@ class MainEffects:
 
     def update(self, state: State, block: Block, group: Group) -> State:
         found = lanes(block, self.field)
-        values, exponent = scaled(found.values)
+        values, exponent = scaled(found.values, jnp.abs(found.values).max())
         sums = _along_axes(values)
         counts = _along_axes(found.good.astype(jnp.int32))
         axes = [

@@ -16,7 +16,7 @@ from jax import Array
 from jaxscale.sweeping.reducing.arguments import check_field
 from jaxscale.sweeping.reducing.lanes import dtype_of, lanes
 from jaxscale.sweeping.reducing.protocol import Block, Group, Locate, Total
-from jaxscale.sweeping.reducing.sums import pairwise_sum, scaled
+from jaxscale.sweeping.reducing.sums import scaled
 
 LEAST = -(2**20)  # exponent of what is still empty: below that of any number
 
@@ -104,10 +104,12 @@ def summary(block: Block, field: str) -> Summary:
     values, good, count, skipped = lanes(block, field)
     smallest = jnp.where(good, values, jnp.inf).min()
     largest = jnp.where(good, values, -jnp.inf).max()
-    values, exponent = scaled(values.reshape(-1))
-    mean = pairwise_sum(values, 0) / jnp.maximum(count, 1).astype(values.dtype)
-    apart = jnp.where(good.reshape(-1), values - mean, 0)
-    left, squares = pairwise_sum(apart, 0), pairwise_sum(apart * apart, 0)
+    # Of lanes that count; where none does, of nothing.
+    magnitude = jnp.where(count > 0, jnp.maximum(-smallest, largest), 0)
+    values, exponent = scaled(values, magnitude)
+    mean = values.sum() / jnp.maximum(count, 1).astype(values.dtype)
+    apart = jnp.where(good, values - mean, 0)
+    left, squares = apart.sum(), (apart * apart).sum()
     return Summary(count, skipped, exponent, mean, left, squares, smallest, largest)
 
 

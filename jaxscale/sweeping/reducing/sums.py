@@ -18,9 +18,9 @@ class Scaled(NamedTuple):
     exponent: Array  # int32, ()
 
 
-def scaled(x: Array) -> Scaled:
-    """Values divided by a power of two; x must be finite."""
-    exponent = jnp.frexp(jnp.abs(x).max())[1]
+def scaled(x: Array, magnitude: Array) -> Scaled:
+    """Values divided by a power of two near `magnitude`, that of the largest; all finite."""
+    exponent = jnp.frexp(magnitude)[1]
     # Beyond this the power itself, or its inverse, would not be a normal number. The largest
     # value is then between 1/8 and 8, which serves as well.
     limit = jnp.finfo(x.dtype).maxexp - 3
