@@ -30,17 +30,31 @@ def _as_a_reader_runs_it():
         jax.config.update(name, value)
 
 
-def test_python_example_prints_the_block_below_it():
-    [(code, printed)] = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", README, re.DOTALL)
+EXAMPLES = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["plan", "sweep"])
+def test_python_example_prints_the_block_below_it(example, tmp_path, monkeypatch):
+    code, printed = example
+    monkeypatch.chdir(tmp_path)
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(compile(code, "README.md", "exec"), {})
     assert out.getvalue() == printed
 
 
-def test_python_example_is_ten_lines():
-    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
+def test_the_first_python_example_is_ten_lines():
+    code, _ = EXAMPLES[0]
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
+
+
+def test_the_specification_is_one(tmp_path):
+    (spec,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    path = tmp_path / "spec.toml"
+    path.write_text(spec)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sweep", str(path), "--dry-run"])
+    assert not ended.value.code
 
 
 def console_examples():
