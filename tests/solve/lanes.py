@@ -5,7 +5,6 @@ library takes all lanes at once, the reference one row of Python floats after an
 """
 
 import os
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +23,7 @@ EPS = float(np.finfo(DTYPE).eps)
 needs_x64 = pytest.mark.skipif(not X64, reason="float64 needs x64")
 DTYPES = [pytest.param(np.float64, marks=needs_x64, id="float64"), pytest.param(np.float32)]
 
+LANES = 4096  # of every batch that is solved on the host
 TARGETS = ["loss", "budget"]
 SOLVERS = {"loss": js.minimize_cost, "budget": js.minimize_loss}
 REFERENCES = {"loss": cheapest, "budget": best}
@@ -61,9 +61,21 @@ def solve(draws: dict, target: str) -> js.Plan:
     return SOLVERS[target](*scenario(draws, target))
 
 
+def repeated(draws: dict, lanes: int) -> dict[str, np.ndarray]:
+    """The lanes over and over, until there are `lanes` of them."""
+    count = len(next(iter(draws.values())))
+    assert count <= lanes, (count, lanes)
+    return {name: np.resize(values, lanes) for name, values in draws.items()}
+
+
 def solve_on_host(draws: dict, target: str) -> js.Plan:
-    """The plan with NumPy arrays in it."""
-    return jax.tree.map(np.asarray, solve(draws, target))
+    """The plan of a batch, with NumPy arrays in it.
+
+    All batches are solved in one shape, because to compile for a shape takes a second or two.
+    """
+    count = len(draws["A"])
+    plan = solve(repeated(draws, LANES), target)
+    return jax.tree.map(lambda x: np.asarray(x)[:count], plan)
 
 
 def numbers(plan: js.Plan) -> jax.Array:
@@ -71,23 +83,9 @@ def numbers(plan: js.Plan) -> jax.Array:
     return jnp.stack([getattr(plan, name) for name in NUMBERS])
 
 
-def numbers_at(target: str, names: tuple[str, ...]) -> Callable:
-    """The plan's numbers as a function of a vector of inputs, to be differentiated."""
-
-    def function(values):
-        return numbers(solve(dict(zip(names, values, strict=True)), target))
-
-    return function
-
-
 def stacked(scenarios: list[dict], dtype=DTYPE) -> dict[str, np.ndarray]:
     """Scenarios of one number a name as one of arrays, rounded to `dtype`."""
     return {name: np.array([s[name] for s in scenarios]).astype(dtype) for name in scenarios[0]}
-
-
-def matrix(draws: dict, names: tuple[str, ...]) -> np.ndarray:
-    """A row of inputs for each lane."""
-    return np.stack([draws[name] for name in names], axis=-1)
 
 
 def solved_by_reference(draws: dict, target: str) -> list:

@@ -8,13 +8,13 @@ a bound decides, and the 121 second derivatives of each.
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from mpmath import mpf
 
 from jaxscale import Status
 from reference import Bounds, derivative, gradient_by_name, moderate_scenario, rows, solve_row
+from solve import slopes
 from solve.lanes import (
     BOUNDED_REFERENCES,
     BOUNDS,
@@ -27,10 +27,7 @@ from solve.lanes import (
     TYPICAL,
     X64,
     inputs,
-    matrix,
-    numbers,
-    numbers_at,
-    solve,
+    solve_on_host,
     solved_by_reference,
     stacked,
 )
@@ -52,6 +49,7 @@ SPECIAL = {
     "E of 0": {"E": 0.0, "loss": 0.5},
 }
 RANDOM = 15
+MODES = [slopes.forward, slopes.reverse]
 
 
 @functools.cache
@@ -99,23 +97,6 @@ def assert_close(found, expected, rtol, floor):
     assert excess[worst] <= 1, (worst, found[worst], expected[worst], floor[worst], excess[worst])
 
 
-@functools.cache
-def derivatives(seed, target):
-    """First derivatives in both modes and second ones, of all lanes."""
-    names = inputs(target)
-    function = numbers_at(target, names)
-    points = matrix(draws_of(seed), names)
-
-    def reverse_twice(values):
-        first = jax.jacrev(function)(values)
-        return first, first
-
-    forward = jax.jit(jax.vmap(jax.jacfwd(function)))(points)
-    second, reverse = jax.jit(jax.vmap(jax.jacfwd(reverse_twice, has_aux=True)))(points)
-    assert forward.dtype == second.dtype == DTYPE
-    return np.asarray(forward), np.asarray(reverse), np.asarray(second)
-
-
 def second_floor(draws, target):
     """Tolerances, absolute, of all second derivatives of all numbers."""
     values, scales = scales_of(draws, target)
@@ -138,17 +119,19 @@ def twice_differentiable(target) -> np.ndarray:
 
 @pytest.mark.parametrize("target", TARGETS)
 class TestFreeOptimum:
-    @pytest.mark.parametrize("mode", ["forward", "reverse"])
+    @pytest.mark.parametrize("mode", MODES, ids=["forward", "reverse"])
     def test_first_derivatives(self, seed, target, mode):
         draws = draws_of(seed)
-        found = derivatives(seed, target)[["forward", "reverse"].index(mode)]
+        found = mode(draws, target)
+        assert found.dtype == DTYPE
         expected = exact_gradients(seed, target)
         values, scales = scales_of(draws, target)
         assert_close(found, expected, FIRST, ZERO * values[:, :, None] / scales[:, None, :])
 
     def test_second_derivatives(self, seed, target):
         draws = draws_of(seed)
-        _, _, second = derivatives(seed, target)
+        second = slopes.second(draws, target)
+        assert second.dtype == DTYPE
         compared = twice_differentiable(target)
         expected = np.array(
             [
@@ -255,7 +238,7 @@ def exact_bounded_gradient(row, target, name, scale):
 def test_derivatives_where_a_bound_decides_are_those_of_the_bounded_problem(seed, target):
     draws, statuses = bounded_draws(seed, target)
     assert len(set(statuses)) == 6
-    assert solve(draws, target).status.tolist() == statuses
+    assert solve_on_host(draws, target).status.tolist() == statuses
     names = inputs(target, bounded=True)
     shape = len(statuses), len(NUMBERS), len(names)
     # By a bound that is not there, which is 0 or infinite, derivatives are exactly 0.
@@ -268,9 +251,8 @@ def test_derivatives_where_a_bound_decides_are_those_of_the_bounded_problem(seed
                 scale = natural_scale(row, plan, name)
                 expected[lane, :, i] = exact_bounded_gradient(row, target, name, scale)
                 floor[lane, :, i] = ZERO * values / scale
-    # Forward alone: compiling takes longest here, and the modes are compared on free optima.
-    found = jax.jit(jax.vmap(jax.jacfwd(numbers_at(target, names))))(matrix(draws, names))
-    assert_close(found, expected, FIRST, floor)
+    for mode in MODES:
+        assert_close(mode(draws, target), expected, FIRST, floor)
 
 
 # --- Beside lanes without a plan -------------------------------------------------------------
@@ -361,43 +343,18 @@ def tables(target, bounded):
     return [{name: base | change for name, change in table.items()} for table in (GOOD, bad, edges)]
 
 
-def nansum(draws, target):
-    """What a user would differentiate: a sum over a batch that skips lanes without a plan."""
-    # Logarithms, so that no lane's derivative drowns another's.
-    return jnp.nansum(jnp.log(numbers(solve(draws, target))[:4]))
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def gradient(draws, target):
-    return jax.grad(nansum)(draws, target)
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def numbers_along_all(draws, target):
-    """Derivatives of numbers along the sum of all inputs, lane by lane."""
-    tangents = jax.tree.map(jnp.ones_like, draws)
-    return jax.jvp(lambda x: numbers(solve(x, target)), (draws,), (tangents,))[1]
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def gradient_along_all(draws, target):
-    """Of the gradient likewise: sums of second derivatives, which a single NaN spoils."""
-    tangents = jax.tree.map(jnp.ones_like, draws)
-    return jax.jvp(lambda x: jax.grad(nansum)(x, target), (draws,), (tangents,))[1]
-
-
 @pytest.mark.parametrize("bounded", [False, True], ids=["free", "bounded"])
 @pytest.mark.parametrize("target", TARGETS)
 class TestLanesWithoutPlan:
     def test_gradients_are_undisturbed_beside_them(self, target, bounded):
         good, bad, edges = tables(target, bounded)
         mixed = stacked([*good.values(), *bad.values(), *edges.values()])
-        ok = np.asarray(solve(mixed, target).ok)[: len(good) + len(bad)]
+        ok = solve_on_host(mixed, target).ok[: len(good) + len(bad)]
         assert ok[: len(good)].all()
         assert not ok[len(good) :].any(), list(np.array(list(bad))[ok[len(good) :]])
         typical = [good["typical"]] * (len(bad) + len(edges))
-        found = gradient(mixed, target)
-        alone = gradient(stacked([*good.values(), *typical]), target)
+        found = slopes.of_logarithms(mixed, target)
+        alone = slopes.of_logarithms(stacked([*good.values(), *typical]), target)
         for name in inputs(target, bounded=bounded):
             np.testing.assert_array_equal(found[name][: len(good)], alone[name][: len(good)], name)
             assert np.isfinite(alone[name]).all(), name
@@ -406,11 +363,14 @@ class TestLanesWithoutPlan:
     def test_derivatives_are_zero_in_them_and_never_nan(self, target, bounded):
         scenarios = {name: row for table in tables(target, bounded) for name, row in table.items()}
         draws = stacked(list(scenarios.values()))
-        ok = np.asarray(solve(draws, target).ok)
-        found = {"forward": numbers_along_all(draws, target), "reverse": gradient(draws, target)}
+        ok = solve_on_host(draws, target).ok
+        found = {
+            "forward": slopes.along_all(draws, target),
+            "reverse": slopes.of_logarithms(draws, target),
+        }
         # Where compiling is short, and not in float32: what squares an edge overflows there.
         if X64 and not bounded:
-            found["second"] = gradient_along_all(draws, target)
+            found["second"] = slopes.of_logarithms_twice(draws, target)
         wrong = {}
         for order, derivatives_ in found.items():
             for value in jax.tree.leaves(derivatives_):
@@ -427,18 +387,19 @@ def test_float32_gradients_are_right_in_any_unit(target):
     draws = TYPICAL | {name: price for name in COSTS}
     draws |= {"loss": 1.69 + 0.44 * size**-0.15, "budget": 2e22 * price * size}
     names = inputs(target)
-    given = np.stack([np.broadcast_to(draws[name], size.shape).ravel() for name in names], axis=-1)
-    given = given.astype(np.float32)
-    plan = solve(dict(zip(names, given.T, strict=True)), target)
-    assert np.asarray(plan.ok).all()
-    values = np.asarray(numbers(plan), np.float64).T
+    draws = {name: np.broadcast_to(draws[name], size.shape).ravel() for name in names}
+    draws = {name: values.astype(np.float32) for name, values in draws.items()}
+    plan = solve_on_host(draws, target)
+    assert plan.ok.all()
+    values = np.stack([getattr(plan, name) for name in NUMBERS], axis=-1).astype(np.float64)
     expected = [
         [gradient_by_name(REFERENCES[target], row, name, target) for name in names]
-        for row in rows(dict(zip(names, given.T, strict=True)))
+        for row in rows(draws)
     ]
     # Derivatives of logarithms by logarithms know no units.
-    unit = given[:, None, :].astype(np.float64) / values[:, :, None]
+    given = np.stack([draws[name] for name in names], axis=-1).astype(np.float64)
+    unit = given[:, None, :] / values[:, :, None]
     expected = np.array(expected, np.float64).swapaxes(1, 2) * unit
-    for mode in (jax.jacfwd, jax.jacrev):
-        found = np.asarray(jax.jit(jax.vmap(mode(numbers_at(target, names))))(given), np.float64)
+    for mode in MODES:
+        found = mode(draws, target).astype(np.float64)
         assert_close(found * unit, expected, 1e-3, np.full(unit.shape, 1e-4))

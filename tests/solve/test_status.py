@@ -3,12 +3,12 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxscale as js
 from jaxscale import Status
+from solve import slopes
 from solve.lanes import (
     BOUNDS,
     DTYPE,
@@ -17,7 +17,6 @@ from solve.lanes import (
     TARGETS,
     TYPICAL,
     inputs,
-    numbers,
     solve,
     solve_on_host,
     stacked,
@@ -178,7 +177,7 @@ def test_the_first_of_several_mistakes_is_told(target):
     cases = [
         (name, case) for name, case in PRECEDENCE if target == "loss" or name != "INFEASIBLE_LOSS"
     ]
-    plan = solve(stacked([TYPICAL | FREE | case for _, case in cases]), target)
+    plan = solve_on_host(stacked([TYPICAL | FREE | case for _, case in cases]), target)
     assert statuses(plan) == [name for name, _ in cases]
 
 
@@ -271,27 +270,15 @@ def test_evaluate_judges_values_by_the_same_rules(value):
 # --- Derivatives beside bad lanes ----------------------------------------------------------
 
 
-@functools.cache
-def gradient(target):
-    """Gradient by every input of the nansum of the logarithms of a plan's numbers."""
-
-    def total(draws):
-        values = numbers(solve(draws, target))
-        # Logarithms, because a sum of numbers from 1 to 1e22 would say nothing of the small.
-        return jnp.nansum(jnp.where(values > 0, jnp.log(jnp.where(values > 0, values, 1)), 0))
-
-    return jax.jit(jax.grad(total))
-
-
 def check_gradient(draws, target, ok):
-    slopes = {name: np.asarray(slope) for name, slope in gradient(target)(draws).items()}
+    found = slopes.of_logarithms(draws, target)
     wrong = [
         (name, slope[lane], {leaf: values[lane] for leaf, values in draws.items()})
-        for name, slope in slopes.items()
+        for name, slope in found.items()
         for lane in np.flatnonzero(~np.isfinite(slope) | ((slope != 0) & ~ok))
     ]
     assert not wrong, f"{len(wrong)}, such as {wrong[0]}"
-    return slopes
+    return found
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -307,10 +294,10 @@ def test_derivatives_are_zero_in_bad_lanes_and_untouched_beside_them(target):
     mixed = {name: np.stack([bad[name], good[name]], 1).ravel() for name in names}
     clean = {name: np.repeat(good[name], 2) for name in names}
     plan = solve_on_host(mixed, target)
-    slopes, alone = check_gradient(mixed, target, plan.ok), gradient(target)(clean)
+    found, alone = check_gradient(mixed, target, plan.ok), slopes.of_logarithms(clean, target)
     assert any(np.any(slope != 0) for slope in alone.values())
     for name in names:
-        np.testing.assert_array_equal(slopes[name][1::2], np.asarray(alone[name])[1::2])
+        np.testing.assert_array_equal(found[name][1::2], alone[name][1::2])
 
 
 @pytest.mark.parametrize("target", TARGETS)
