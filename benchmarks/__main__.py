@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks solve`."""
+"""The command line: `python -m benchmarks solve` or `sweep`."""
 
 import argparse
 import json
@@ -7,15 +7,17 @@ from pathlib import Path
 
 import jax
 
-from benchmarks import report, solve
+from benchmarks import ours, report, solve, sweep, sweep_report
 from benchmarks.problem import Disagreement
 
 EXAMPLES = """\
 examples:
   python -m benchmarks solve                        everything, in about four minutes
   python -m benchmarks solve --quick                to see that it runs, in twenty seconds
-  python -m benchmarks solve --scenarios 1000000    smaller arrays
+  python -m benchmarks solve --scenarios 1048576    smaller arrays
   python -m benchmarks solve --output here.json     the results somewhere else
+  python -m benchmarks sweep                        sweeps, in about five minutes
+  python -m benchmarks sweep --largest 10000000     without the sweeps of up to 1e9 scenarios
 """
 RESULTS = Path(__file__).parent / "results"
 
@@ -25,16 +27,23 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     jax.config.update("jax_enable_x64", True)
     try:
-        result = solve.run(options.scenarios, options.quick)
+        result = _run(options)
     except Disagreement as wrong:
         print(f"nothing was timed: {wrong}", file=sys.stderr)
         return 1
-    output = options.output or RESULTS / f"solve-{result['machine']['name']}.json"
+    output = options.output or RESULTS / f"{options.benchmark}-{result['machine']['name']}.json"
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=1) + "\n")
-    report.show(result)
+    (report if options.benchmark == "solve" else sweep_report).show(result)
     print(f"\nresults: {output}")
     return 0
+
+
+def _run(options):
+    if options.benchmark == "solve":
+        return solve.run(options.scenarios or solve.SCENARIOS, options.quick)
+    scenarios = options.scenarios or sweep.SCENARIOS
+    return sweep.run(scenarios, options.largest, options.quick)
 
 
 def _parser():
@@ -44,15 +53,20 @@ def _parser():
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("benchmark", choices=["solve"], help="what to time")
+    parser.add_argument("benchmark", choices=["solve", "sweep"], help="what to time")
     parser.add_argument(
-        "--scenarios", type=_count, default=solve.SCENARIOS, metavar="N",
-        help="scenarios in each row, to the nearest 1024 (default: %(default)s)",
+        "--scenarios", type=_count, metavar="N",
+        help=f"scenarios in each row, of a sweep to the nearest {ours.CHUNK} "
+        f"(default: {solve.SCENARIOS}, of a sweep {sweep.SCENARIOS})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--largest", type=_count, default=sweep.LARGEST, metavar="N",
+        help="where a sweep's memory against size ends (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few scenarios, few rounds")
     parser.add_argument(
         "--output", type=Path, metavar="PATH",
-        help="where the JSON goes (default: benchmarks/results/solve-<machine>.json)",
+        help="where the JSON goes (default: benchmarks/results/<benchmark>-<machine>.json)",
     )  # fmt: skip
     return parser
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from benchmarks import rows
+from benchmarks import rows, sweep_rows
 
 
 class Aim(NamedTuple):
@@ -14,7 +14,7 @@ class Aim(NamedTuple):
     stretch: bool = False
 
 
-AIMS = [
+SOLVE = [
     Aim(rows.OURS_BLOCKS, 10_000, (rows.LOOP,)),
     Aim(rows.OURS_BLOCKS, 15, (rows.ARRAY, rows.FIND_ROOT)),
     Aim(rows.OURS_BLOCKS, 5, (rows.NUMPY, rows.NUMPY_WHOLE)),
@@ -25,11 +25,16 @@ AIMS = [
     Aim(rows.OURS_BLOCKS, 8, (rows.NUMPY, rows.NUMPY_WHOLE), stretch=True),
     Aim(rows.OURS_BLOCKS, 0.8, (rows.FLOOR,), stretch=True),
 ]
+SWEEP = [
+    Aim(sweep_rows.REDUCE, 0.8, (sweep_rows.KERNEL,)),
+    Aim(sweep_rows.REDUCE32, 0.8, (sweep_rows.KERNEL32,)),
+    Aim(sweep_rows.REDUCE, 10, (sweep_rows.DASK,)),
+]
 
 
-def measured(records: dict[str, dict]) -> list[dict]:
+def measured(aims: list[Aim], records: dict[str, dict]) -> list[dict]:
     """Each aim with its value and whether it is met; None for both where a row is missing."""
-    return [_measured(aim, records) for aim in AIMS]
+    return [_measured(aim, records) for aim in aims]
 
 
 def _measured(aim, records):

@@ -10,7 +10,9 @@ import jax
 
 from benchmarks import floor
 
-PACKAGES = "jax", "jaxlib", "numpy", "scipy", "optimistix"
+PACKAGES = (
+    "jax", "jaxlib", "numpy", "scipy", "optimistix", "xarray", "dask", "zarr", "tensorstore",
+)  # fmt: skip
 
 
 def versions() -> dict[str, str | None]:

@@ -30,9 +30,9 @@ def _measure(name: str, count: int) -> dict[str, float]:
     if row.compiled:
         jitted, *arguments = row.compiled
         jitted.lower(*arguments).compile()
-    ready = _peak()
+    ready = so_far()
     answer = jax.block_until_ready(row.call())
-    measured = {"ready": ready, "peak": _peak()}
+    measured = {"ready": ready, "peak": so_far()}
     device_stats = jax.devices()[0].memory_stats()
     if device_stats:
         measured["device_peak"] = device_stats["peak_bytes_in_use"] / MIB
@@ -40,7 +40,8 @@ def _measure(name: str, count: int) -> dict[str, float]:
     return measured
 
 
-def _peak() -> float:
+def so_far() -> float:
+    """MiB that this process has held at the most."""
     # On Linux ru_maxrss starts at what the parent held, which may be more than the row needs.
     status = Path("/proc/self/status")
     if status.exists():

@@ -1,16 +1,19 @@
-"""What jaxscale is timed as: whole arrays in and out, or scenarios made and summed in place."""
+"""What jaxscale is timed as: arrays in and out, scenarios made and summed in place, sweeps."""
 
+import os
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 import jaxscale as js
-from benchmarks.problem import COLUMNS, LAW, Grid
+from benchmarks.problem import COLUMNS, LAW, Grid, grid_axes
 
 # Scenarios solved at a time in a loop: on a CPU few enough for the cache and
 # enough to pay for handing them to threads; on an accelerator enough to fill it.
 CHUNK = 2**16 if jax.default_backend() == "cpu" else 2**22
+MOMENTS = [js.Moments("params"), js.Moments("tokens")]
 
 
 def plans(loss, demand):
@@ -56,3 +59,27 @@ def _decoded(first_row, chunk_rows: int, grid: Grid, dtype: str):
         loss + loss_step * row.astype(dtype),
         jnp.exp(log_demand + log_step * column.astype(dtype)),
     )
+
+
+def scenario(loss, demand):
+    """What is swept: N and D of the cheapest plan."""
+    plan = plans(loss, demand)
+    return {"params": plan.params, "tokens": plan.tokens}
+
+
+def space(rows: int, columns: int = COLUMNS) -> js.Grid:
+    """The grid of `problem.grid_axes` as a sweep takes it."""
+    loss, demand = grid_axes(rows, columns)
+    return js.Grid(loss=loss, demand=demand)
+
+
+def swept_sums(rows: int, dtype: str, columns: int = COLUMNS) -> tuple[float, float]:
+    """Sums of N and of D, from the moments that a sweep of the grid gathers."""
+    grid = space(rows, columns)
+    found = js.sweep(scenario, grid, reduce=MOMENTS, dtype=dtype, progress=False)
+    return tuple(found[each].count * found[each].mean for each in MOMENTS)
+
+
+def swept_store(path: str | os.PathLike, rows: int, dtype: str) -> Any:
+    """N and D in a new store, opened lazily."""
+    return js.sweep(scenario, space(rows), store=path, dtype=dtype, progress=False)

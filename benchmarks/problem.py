@@ -66,6 +66,11 @@ class Grid(NamedTuple):
         return loss + loss_step * row, np.exp(log + log_step * column)
 
 
+def grid_axes(rows: int, columns: int = COLUMNS) -> tuple[np.ndarray, np.ndarray]:
+    """Losses and demands of a grid as a user makes them: axes in float64."""
+    return np.linspace(*LOSSES, rows), np.geomspace(*DEMANDS, columns)
+
+
 @functools.lru_cache(maxsize=2)
 def random_scenarios(count: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """Losses, uniform, and demands, log-uniform: the same draws for every row and dtype."""

@@ -13,13 +13,13 @@ def show(result: dict) -> None:
     print(f"\n{machine['cpu']}, {machine['cores']} cores; JAX on {machine['device']}")
     print(f"{result['scenarios']:,} scenarios, medians of interleaved rounds")
     rows = result["rows"]
-    _table("Cheapest plan for a loss", COLUMNS, [_row(record) for record in rows])
+    table("Cheapest plan for a loss", COLUMNS, [_row(record) for record in rows])
     for name, reason in result["omitted"].items():
         print(f"  {name}: {reason}")
     compiled = [record for record in rows if record["compile_seconds"]]
-    _table("Compiling", COMPILE_COLUMNS, [_compile_row(record) for record in compiled])
+    table("Compiling", COMPILE_COLUMNS, [_compile_row(record) for record in compiled])
     _batch_table(result["batches"])
-    _table("Aims", AIM_COLUMNS, [_aim_row(aim) for aim in result["aims"]])
+    table("Aims", AIM_COLUMNS, [aim_row(aim) for aim in result["aims"]])
 
 
 def _row(record):
@@ -51,11 +51,13 @@ def _batch_table(batches):
         (f"{size:,}", *(f"{times[size]:.3g}" if size in times else "" for times in each.values()))
         for size in sizes
     ]
-    _table("Nanoseconds a scenario, by batch size", ("scenarios", *each), lines)
+    table("Nanoseconds a scenario, by batch size", ("scenarios", *each), lines)
 
 
-def _aim_row(aim):
-    text = f"{aim['row']}: {aim['at_least']:,g} x {aim['against']}"
+def aim_row(aim: dict) -> tuple[str, str, str]:
+    """An aim in words, what was measured, and whether it is met."""
+    bound = f"{aim['at_least']:,g}" if "at_least" in aim else f"at most {aim['at_most']:g}"
+    text = f"{aim['row']}: {bound} x {aim['against']}"
     if aim["value"] is None:
         return text, "", "not measured"
     verdict = "met" if aim["met"] else "not met"
@@ -70,22 +72,23 @@ def duration(seconds: float) -> str:
     return f"{seconds / 1e-6:.3g} us"
 
 
-def _table(title, columns, lines):
+def table(title: str, columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
+    """Print one table, the first column to the left and all others to the right."""
     try:
         from rich.console import Console
         from rich.table import Table
     except ImportError:
         _plain_table(title, columns, lines)
         return
-    table = Table(title=title, title_justify="left")
+    made = Table(title=title, title_justify="left")
     for at, column in enumerate(columns):
-        table.add_column(column, justify="left" if at == 0 else "right")
+        made.add_column(column, justify="left" if at == 0 else "right")
     for line in lines:
-        table.add_row(*line)
+        made.add_row(*line)
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPED_WIDTH)
-    console.print(table)
+    console.print(made)
 
 
 def _plain_table(title, columns, lines):

@@ -29,8 +29,10 @@ def seconds(call: Callable) -> float:
     return time.perf_counter() - start
 
 
-def interleaved(calls: dict[str, Callable], rounds: int = ROUNDS) -> dict[str, list[float]]:
-    """All times of each call, none of which is its first."""
+def interleaved(
+    calls: dict[str, Callable], rounds: int = ROUNDS, between: Callable[[], None] = lambda: None
+) -> dict[str, list[float]]:
+    """All times of each call, none of which is its first; `between` runs outside the clock."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     order, shuffle = list(calls), random.Random(0).shuffle
     for done in range(rounds):
@@ -41,6 +43,7 @@ def interleaved(calls: dict[str, Callable], rounds: int = ROUNDS) -> dict[str, l
                 continue
             time.sleep(PAUSE_SECONDS)
             times[name].append(seconds(calls[name]))
+            between()
     return times
 
 

@@ -7,17 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 import reference
-from benchmarks import floor, problem, report
+from benchmarks import floor, ours, problem, report, sweep, sweep_peers, sweep_report
+from benchmarks.two_devices import TwoDevices
 
 ROOT = Path(__file__).parent.parent
 KEYS = {
     "benchmark", "quick", "scenarios", "problem", "tolerance", "chunk", "versions", "machine",
     "commit", "rows", "omitted", "batches", "aims",
 }  # fmt: skip
+GRID_ROWS = 3
 
 
 def run(*arguments):
@@ -132,3 +135,56 @@ def test_a_loop_that_was_not_vectorised_is_no_floor(monkeypatch):
     monkeypatch.setattr(floor, "_output", lambda *command: " U exp\n U _ZGVeN8v_log\n")
     with pytest.raises(floor.Unavailable, match="no floor"):
         floor._vector_calls(Path("floor.so"))
+
+
+@pytest.fixture(scope="module")
+def true_sums():
+    loss, demand = problem.grid_axes(GRID_ROWS)
+    scenarios = np.repeat(loss, demand.size), np.tile(demand, loss.size)
+    return [float(x.sum()) for x in problem.true_plans(*scenarios)]
+
+
+def test_a_sweep_comes_to_the_true_sums(true_sums):
+    np.testing.assert_allclose(ours.swept_sums(GRID_ROWS, "float64"), true_sums, rtol=1e-12)
+
+
+@pytest.mark.parametrize("package", ["numpy", "dask"])
+def test_a_peer_of_the_sweep_comes_to_the_true_sums(package, true_sums):
+    pytest.importorskip(package)
+    sums = {"numpy": sweep_peers.numpy_sums, "dask": sweep_peers.dask_sums}[package](GRID_ROWS)
+    np.testing.assert_allclose(sums, true_sums, rtol=1e-11)
+
+
+def test_plain_writes_are_the_bytes_of_the_arrays(tmp_path):
+    arrays = np.arange(sweep_peers.WRITE_CHUNK + 5.0), np.linspace(0, 1, 7)
+    sweep_peers.write(tmp_path / "plain", *arrays)
+    np.testing.assert_array_equal(np.fromfile(tmp_path / "plain"), np.concatenate(arrays))
+
+
+def test_two_devices_are_in_a_process_of_their_own():
+    if jax.default_backend() != "cpu":
+        pytest.skip("JAX does not run on a CPU")
+    here = jax.local_device_count()
+    with TwoDevices() as two_devices:
+        assert two_devices.run(jax.local_device_count) == 2
+    assert jax.local_device_count() == here
+
+
+def test_memory_may_grow_by_as_much_as_the_aim_says():
+    large, small, most = sweep.MEMORY_AIM
+    sizes = [{"size": small, "peak": 100.0}, {"size": large, "peak": 100 * most + 1}]
+    assert sweep._memory_aim(sizes)["met"] is False
+    sizes[1]["peak"] -= 2
+    assert sweep._memory_aim(sizes)["met"] is True
+    assert sweep._memory_aim(sizes[:1])["met"] is None
+
+
+def test_saved_sweep_is_whole_and_reports_in_plain_text(monkeypatch, capsys):
+    (saved,) = (ROOT / "benchmarks" / "results").glob("sweep-*.json")
+    result = json.loads(saved.read_text())
+    names = [row["name"] for row in result["rows"]]
+    assert sorted([*names, *result["omitted"]]) == sorted(sweep.sweep_rows.BUILDERS)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    sweep_report.show(result)
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names)
