@@ -35,6 +35,17 @@ class Axis:
         """What labels a result along this axis: numbers, or the labels of a catalogue."""
         return self.values if self.labels is None else np.array(self.labels)
 
+    def check(self, name: str, dtype: str) -> None:
+        """Raise ValueError for values that `dtype` does not hold or does not tell apart."""
+        for leaf in jax.tree.leaves(self.values):
+            with np.errstate(over="ignore", under="ignore"):
+                rounded = leaf.astype(dtype)
+            lost = ~np.isfinite(rounded) | ((rounded == 0) & (leaf != 0))
+            if lost.any():
+                raise ValueError(f"axis {name!r}: {dtype} does not hold {leaf[lost][0]}")
+            if self.labels is None and np.unique(rounded).size < self.size:
+                raise ValueError(f"axis {name!r}: {dtype} does not tell all of its values apart")
+
     def describe(self) -> dict[str, Any]:
         """Everything that decides the results, in a form that JSON holds exactly."""
         return {
@@ -81,13 +92,14 @@ def as_axis(name: str, given: Any) -> Axis:
         return given
     if isinstance(given, Mapping):
         return _catalogue(name, given)
-    if isinstance(given, str) or not isinstance(given, (Iterable, np.ndarray)):
+    if isinstance(given, str) or not isinstance(given, Iterable):
         raise TypeError(
             f"axis {name!r} must be js.linspace, js.geomspace, a sequence of numbers or a dict of "
             f"labels to entries; got {given!r}"
         )
     try:
-        values = np.array(given if isinstance(given, (np.ndarray, Sequence)) else list(given))
+        is_array = hasattr(given, "__array__") or isinstance(given, Sequence)
+        values = np.array(given if is_array else list(given))
     except ValueError:  # lists of unequal lengths
         raise ValueError(f"axis {name!r} must have one dimension; got {given!r}") from None
     if values.ndim != 1 or values.dtype.kind not in "iuf":

@@ -33,7 +33,7 @@ class Distribution(Protocol):
         ...
 
     def quantile(self, u: Array) -> Any:
-        """The draw at u in (0, 1), in u's dtype; whole numbers are int32. Traced."""
+        """The draw at u in (0, 1), in u's dtype. Traced."""
         ...
 
     def column(self, u: Array) -> Array:
@@ -179,7 +179,8 @@ class Rows:
         )
 
     def column(self, u: Array) -> Array:
-        numbers = isinstance(self.values, np.ndarray) and self.values.ndim == 1
+        numbers = self.labels is None and isinstance(self.values, np.ndarray)
+        numbers = numbers and self.values.ndim == 1
         return self.quantile(u) if numbers else self._index(u)
 
     def describe(self) -> dict[str, Any]:
@@ -307,12 +308,11 @@ def _check_rows(tree: Any) -> int:
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
-    """A copy in int32 where that holds all values, else in float64: equal draws, equal bytes."""
-    whole = array.dtype.kind in "iu" and np.abs(array.astype(np.float64)).max(initial=0) < 2**31
-    copy = np.array(array, np.int32 if whole else np.float64)
+    """A copy in float64, whole numbers too: equal draws, equal bytes."""
+    copy = np.array(array, np.float64)
     copy.flags.writeable = False
     return copy
 
 
 def _on_device(array: np.ndarray, dtype: Any) -> Array:
-    return jnp.asarray(array, array.dtype if array.dtype == np.int32 else dtype)
+    return jnp.asarray(array, dtype)

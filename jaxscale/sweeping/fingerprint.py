@@ -28,6 +28,7 @@ def jaxpr_digest(jaxpr: ClosedJaxpr) -> str:
     """SHA-256 of a jaxpr with all its constants, those of inner jaxprs included.
 
     The rules of custom derivatives count by their names only: a sweep does not run them.
+    ValueError for a callback to Python, whose code a jaxpr does not hold.
     """
     return _hash(_closed(jaxpr))
 
@@ -106,6 +107,11 @@ def _open(jaxpr: Jaxpr) -> str:
 
     lines = [f"{listed(jaxpr.constvars)} ; {listed(jaxpr.invars)}"]
     for equation in jaxpr.eqns:
+        if "callback" in equation.primitive.name:
+            raise ValueError(
+                f"a sweep cannot tell what Python code is called back to ({equation.primitive}): "
+                "write the scenario function in JAX, or map it over an executor"
+            )
         inputs, outputs = listed(equation.invars), listed(equation.outvars)
         lines.append(f"{outputs} = {equation.primitive.name}{_text(equation.params)} {inputs}")
     return "\n".join([*lines, listed(jaxpr.outvars)])

@@ -105,12 +105,15 @@ def prepare(
     if not isinstance(space, Grid | Draws):
         raise TypeError(f"space must be js.Grid, js.Sample or js.Sobol; got {space!r}")
     name = _float_name(dtype)
+    space.check(name)
     _check_signature(scenario, space)
     with jax.enable_x64(name == "float64"):
         jaxpr, shapes = _traced(scenario, space.arguments(np.dtype(name)))
         dtypes = _dtypes(shapes, space, name)
     reducers = _reducers(reduce or (), dtypes, space)
     kept = {} if reduce and store is None else _kept(fields, dtypes)
+    if fields is not None and not kept:
+        raise ValueError("fields are kept in memory or in a store, and not where reduce is given")
     group = _group(space, chunk, reducing=not kept, storing=store is not None)
     parts = {
         "space": space.describe(),
@@ -121,8 +124,14 @@ def prepare(
         "versions": fingerprint.versions(),
         "platform": fingerprint.platform(),
     }
-    path = "" if store is None else os.path.abspath(os.path.expanduser(store))
+    path = "" if store is None else _path(store)
     return Job(scenario, space, dtypes, kept, reducers, group, name, path, parts)
+
+
+def _path(store: Any) -> str:
+    if not isinstance(store, str | os.PathLike) or not os.fspath(store):
+        raise TypeError(f"store must be the path of a folder; got {store!r}")
+    return os.path.abspath(os.path.expanduser(store))
 
 
 def _float_name(dtype: Any) -> str:
@@ -171,17 +180,21 @@ def _traced(scenario: Scenario, arguments: Mapping[str, Any]) -> tuple[Any, Any]
         results = scenario(**arguments)
         if not isinstance(results, Mapping) or not results:
             raise TypeError(f"the scenario function must return a dict of scalars; got {results!r}")
+        for name in results:
+            if not isinstance(name, str):
+                raise TypeError(f"fields must have strings as names; got {name!r}")
+        order.extend(results)
         return dict(results)
 
-    return jax.make_jaxpr(by_name, return_shape=True)(dict(arguments))
+    order: list[str] = []
+    jaxpr, shapes = jax.make_jaxpr(by_name, return_shape=True)(dict(arguments))
+    return jaxpr, {name: shapes[name] for name in order}
 
 
 def _dtypes(shapes: Mapping[str, Any], space: Space, dtype: str) -> dict[str, str]:
     """Dtype of every field by name: those of the scenario function and what a sample draws."""
     found = {}
     for name, shape in shapes.items():
-        if not isinstance(name, str):
-            raise TypeError(f"fields must have strings as names; got {name!r}")
         if not isinstance(shape, jax.ShapeDtypeStruct):
             raise TypeError(f"field {name!r} must be a scalar; got {type(shape).__name__}")
         if shape.shape != ():
@@ -201,7 +214,7 @@ def _reducers(reduce: Sequence[Reducer], dtypes: Mapping[str, str], space: Space
     if isinstance(reduce, Reducer) or not isinstance(reduce, Sequence):
         raise TypeError(f"reduce must be a list of reducers such as js.Moments; got {reduce!r}")
     for reducer in reduce:
-        if not isinstance(reducer, Reducer):
+        if isinstance(reducer, type) or not isinstance(reducer, Reducer):
             raise TypeError(f"reduce must hold reducers such as js.Moments; got {reducer!r}")
         for name in reducer.fields:
             _require_field("reduce", name, dtypes)
@@ -220,11 +233,14 @@ def _kept(fields, dtypes: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
     for name in asked:
         _require_field("fields", name, dtypes)
     own = fields if isinstance(fields, Mapping) else {}
+    for name, labels in own.items():
+        if not isinstance(labels, Mapping) or not all(isinstance(x, str) for x in labels.values()):
+            raise TypeError(f"fields[{name!r}] must be a dict of strings; got {labels!r}")
     return {name: {**attributes_of(name), **own.get(name, {})} for name in asked}
 
 
-def _require_field(argument: str, name: str, dtypes: Mapping[str, str]) -> None:
-    if name not in dtypes:
+def _require_field(argument: str, name: Any, dtypes: Mapping[str, str]) -> None:
+    if not isinstance(name, str) or name not in dtypes:
         raise ValueError(
             f"{argument}: the scenario function gives no {name!r}{nearest(str(name), dtypes)}; "
             f"it gives {', '.join(dtypes)}"

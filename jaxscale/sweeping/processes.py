@@ -15,7 +15,8 @@ ALONE = 0, 1
 SYSTEMS = (
     ("JAX_PROCESS_ID", "JAX_NUM_PROCESSES"),
     ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"),
-    ("SLURM_PROCID", "SLURM_NTASKS"),
+    # Of a step, which srun starts: a batch script alone has a SLURM_PROCID too.
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
     # Kubernetes gives an indexed job its index alone: the manifest repeats `completions`.
     ("JOB_COMPLETION_INDEX", "JOB_COMPLETIONS"),
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxscale.sweeping import store
 from jaxscale.sweeping.job import Job
 
 HEADROOM = 0.8  # share of the free memory that results may take
@@ -27,11 +28,15 @@ def labelled(job: Job, arrays: dict[str, np.ndarray]) -> Any:
     )
 
 
-def opened(path: str) -> Any:
-    """The data set in a store, read as it is asked for."""
+def opened(job: Job) -> Any:
+    """The data set in the job's store, read as it is asked for; marked where it has gaps."""
     import xarray
 
-    return xarray.open_zarr(path, consolidated=False)
+    data = xarray.open_zarr(job.store, consolidated=False)[list(job.fields)]
+    done = len(store.done(job.store, job.digest))
+    if done < job.blocks.count:
+        data.attrs["chunks_done"] = f"{done} of {job.blocks.count}"
+    return data
 
 
 def require_memory(job: Job) -> None:
@@ -53,7 +58,10 @@ def free_memory() -> int:
             free.append(int(line.split()[1]) * 1024)
     limit, used = (_lines(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
     if limit and used and limit[0].isdigit():
-        free.append(int(limit[0]) - int(used[0]))
+        # Pages of files that were read or written are given up for the asking.
+        pages = [line for line in _lines("/sys/fs/cgroup/memory.stat") if "inactive_file" in line]
+        cached = sum(int(line.split()[1]) for line in pages)
+        free.append(int(limit[0]) - int(used[0]) + cached)
     return max(0, min(free))
 
 

@@ -20,6 +20,7 @@ from jaxscale.sweeping.axes import Axis, as_axis
 from jaxscale.sweeping.blocks import Blocks
 from jaxscale.sweeping.distributions import Distribution
 from jaxscale.sweeping.places import bits, key_words, uniforms
+from jaxscale.sweeping.reducing.protocol import Locate
 
 MAX_SCENARIOS = 10**18  # numbers of scenarios are exact in 64 bits
 SCENARIO = "scenario"  # the one axis of a sample
@@ -69,6 +70,10 @@ class Space(Protocol):
         """Where blocks begin, in words of 32 bits: (blocks, words)."""
         ...
 
+    def check(self, dtype: str) -> None:
+        """Refuse values that a dtype does not hold, or does not tell apart."""
+        ...
+
     def arguments(self, dtype: Any) -> dict[str, Any]:
         """Shapes and dtypes of the arguments of one scenario."""
         ...
@@ -77,8 +82,8 @@ class Space(Protocol):
         """What `scenario` gives for a block, each result of the block's shape. Traced."""
         ...
 
-    def locate(self, number: int) -> dict[str, Any]:
-        """The arguments of a scenario, or their labels, by its number."""
+    def locator(self, dtype: str) -> Locate:
+        """What gives the arguments of a scenario, or their labels, by its number."""
         ...
 
 
@@ -126,13 +131,14 @@ class Grid:
         ]
 
     def describe(self) -> dict[str, Any]:
-        return {"axes": {name: axis.describe() for name, axis in self.axes.items()}}
+        axes = {name: axis.describe() for name, axis in self.axes.items()}
+        return {"order": list(self.axes), "axes": axes}
 
     def tables(self, blocks: Blocks, dtype: Any) -> Any:
         def padded(leaf, length):
             # A slice that would reach beyond an axis would be moved back, not cut off.
             missing = -len(leaf) % length
-            return jnp.array(np.pad(_in_dtype(leaf, dtype), (0, missing), mode="edge"))
+            return jnp.array(np.pad(leaf.astype(dtype), (0, missing), mode="edge"))
 
         return [
             jax.tree.map(lambda leaf, length=length: padded(leaf, length), axis.values)
@@ -146,11 +152,16 @@ class Grid:
     def starts(self, blocks: Blocks, numbers: np.ndarray) -> np.ndarray:
         return blocks.starts(numbers).astype(np.int32)
 
-    def arguments(self, dtype: Any) -> dict[str, Any]:
-        def scalar(leaf):
-            return jax.ShapeDtypeStruct((), _in_dtype(leaf, dtype).dtype)
+    def check(self, dtype: str) -> None:
+        for name, axis in self.axes.items():
+            axis.check(name, dtype)
 
-        return {name: jax.tree.map(scalar, axis.values) for name, axis in self.axes.items()}
+    def arguments(self, dtype: Any) -> dict[str, Any]:
+        # Whole numbers too: 32 bits of an integer would overflow without a word.
+        scalar = jax.ShapeDtypeStruct((), dtype)
+        return {
+            name: jax.tree.map(lambda leaf: scalar, axis.values) for name, axis in self.axes.items()
+        }
 
     def evaluate(self, scenario: Scenario, tables: Any, start: Array, blocks: Blocks) -> Any:
         values = [
@@ -173,12 +184,18 @@ class Grid:
             mapped = jax.vmap(mapped, in_axes=along)
         return mapped(*values)
 
-    def locate(self, number: int) -> dict[str, Any]:
-        indices = np.unravel_index(number, self.sizes)
-        return {
-            name: axis.coordinate[index].item()
-            for (name, axis), index in zip(self.axes.items(), indices, strict=True)
-        }
+    def locator(self, dtype: str) -> Locate:
+        del dtype  # coordinates are what the axes were given as
+        coordinates = {name: axis.coordinate for name, axis in self.axes.items()}
+
+        def locate(number: int) -> dict[str, Any]:
+            indices = np.unravel_index(number, self.sizes)
+            return {
+                name: values[index].item()
+                for (name, values), index in zip(coordinates.items(), indices, strict=True)
+            }
+
+        return locate
 
 
 class Points(NamedTuple):
@@ -218,11 +235,15 @@ class Draws:
         return {
             "points": self.points.name,
             "size": self.size,
+            "order": list(self.names),
             "distributions": {
                 name: {"key": list(self.words[name]), **each.describe()}
                 for name, each in self.distributions.items()
             },
         }
+
+    def check(self, dtype: str) -> None:
+        del dtype  # what is drawn out of range becomes the scenario's status
 
     def arguments(self, dtype: Any) -> dict[str, Any]:
         place = jax.ShapeDtypeStruct((), dtype)
@@ -256,16 +277,23 @@ class Draws:
 
         return jax.vmap(lane)(high, low)
 
-    def locate(self, number: int) -> dict[str, Any]:
-        with jax.enable_x64(True):
-            tables = self.tables(Blocks(self.sizes, (1,)), jnp.float64)
-            high, low = jnp.uint32(number >> 32), jnp.uint32(number & (2**32 - 1))
-            columns = jax.device_get(self._columns(self._places(tables, high, low)))
-        found = {name: column.item() for name, column in columns.items()}
-        for name, each in self._named():
-            if each.labels:
-                found[name] = each.labels[found[name]]
-        return {SCENARIO: number, **found}
+    def locator(self, dtype: str) -> Locate:
+        with jax.enable_x64(dtype == "float64"):
+            tables = self.tables(Blocks(self.sizes, (1,)), np.dtype(dtype))
+        # Draws of another precision would not be those that the scenario was given.
+        drawn = jax.jit(lambda high, low: self._columns(self._places(tables, high, low)))
+
+        def locate(number: int) -> dict[str, Any]:
+            with jax.enable_x64(dtype == "float64"):
+                words = np.uint32(number >> 32), np.uint32(number & (2**32 - 1))
+                columns = jax.device_get(drawn(*words))
+            found = {name: column.item() for name, column in columns.items()}
+            for name, each in self._named():
+                if each.labels:
+                    found[name] = each.labels[found[name]]
+            return {SCENARIO: number, **found}
+
+        return locate
 
     def _places(self, tables, high, low):
         by_name, empty = tables
@@ -323,13 +351,6 @@ def _check_size(size: Any, largest: int = MAX_SCENARIOS) -> None:
         raise TypeError(f"size must be a whole number of scenarios; got {size!r}")
     if not 1 <= int(size) <= largest:
         raise ValueError(f"a space has 1 to {largest:,} scenarios; got {size:,}")
-
-
-def _in_dtype(leaf: np.ndarray, dtype: Any) -> np.ndarray:
-    """Floats in the dtype of the sweep; whole numbers as they are where 32 bits hold them."""
-    if leaf.dtype.kind in "iu" and np.abs(leaf.astype(np.float64)).max(initial=0) < 2**31:
-        return leaf.astype(np.int32)
-    return leaf.astype(dtype)
 
 
 def _random_tables(words):

@@ -88,7 +88,7 @@ def _stored(job: Job, numbers, reducing: bool, progress, executor, share) -> Any
     left = numbers if reducing else [each for each in numbers if each not in written]
     totals = _run(job, left, None, written, progress, executor)
     if not reducing:
-        return results.opened(job.store)
+        return results.opened(job)
     return _statistics(job, combined(job, totals, share))
 
 
@@ -124,7 +124,8 @@ def _run(job: Job, numbers, sink, written, progress, executor):
 
 def _statistics(job: Job, totals) -> dict[Reducer, Any]:
     totals = empty_totals(job) if totals is None else totals
+    locate = job.space.locator(job.dtype)
     return {
-        reducer: reducer.result(total, job.space.locate)
+        reducer: reducer.result(total, locate)
         for reducer, total in zip(job.reducers, totals, strict=True)
     }

@@ -31,5 +31,5 @@ def legend() -> dict[str, Any]:
     return {
         "flag_values": [int(status) for status in Status],
         "flag_meanings": " ".join(status.name for status in Status),
-        "flag_sentences": [status.sentence for status in Status],
+        "flag_sentences": "\n".join(f"{status.name}: {status.sentence}" for status in Status),
     }

@@ -8,7 +8,6 @@ other, so one done twice is harmless.
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
-from contextlib import closing
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -72,9 +71,9 @@ def stored_fields(job: Job) -> list[Field]:
     return [Field(name, np.dtype(job.dtypes[name]), kept) for name, kept in job.fields.items()]
 
 
-def writer(job: Job) -> closing[Writer]:
-    """A sink to the job's store, closed at the end of a `with`."""
-    return closing(Writer(job.store, job.blocks, stored_fields(job), job.digest))
+def writer(job: Job) -> Writer:
+    """A sink to the job's store, for a `with`."""
+    return Writer(job.store, job.blocks, stored_fields(job), job.digest)
 
 
 def work(
@@ -134,17 +133,15 @@ def work_in(
     """As `work`, in the workers of an executor; without a sink they write to the job's store."""
     size = max(job.group.count, TASK // job.blocks.length)
     starts = iter(range(0, len(numbers), size))
-    waiting, parts = {}, {}
+    waiting, parts, totals, due = {}, {}, None, 0
     try:
         while True:
-            for start in starts:
+            for start in itertools.islice(starts, IN_FLIGHT - len(waiting)):
                 task = numbers[start : start + size]
                 known = [number for number in task if number in written] if written else []
                 waiting[executor.submit(_task, job, task, known, sink is not None)] = start, task
-                if len(waiting) >= IN_FLIGHT:
-                    break
             if not waiting:
-                break
+                return totals
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 start, task = waiting.pop(future)
                 parts[start], blocks = future.result()
@@ -153,13 +150,12 @@ def work_in(
                         sink.write(number, fields)
                 if advance:
                     advance(job.blocks.scenarios_in(np.asarray(task)), parts[start])
+            while due in parts:  # in one order, whoever was first
+                totals = merged(job, totals, parts.pop(due))
+                due += size
     finally:
         for future in waiting:
             future.cancel()
-    totals = None
-    for start in sorted(parts):  # in one order, whoever was first
-        totals = merged(job, totals, parts[start])
-    return totals
 
 
 def _task(job: Job, numbers: Sequence[int], written: Collection[int], sends: bool) -> tuple:

@@ -18,7 +18,8 @@ SYSTEMS = {
         },
         (3, 5),
     ),
-    "SLURM tasks": ({"SLURM_PROCID": "3", "SLURM_NTASKS": "8"}, (3, 8)),
+    "SLURM tasks": ({"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "8"}, (3, 8)),
+    "SLURM batch script": ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, (0, 1)),
     "Kubernetes": ({"JOB_COMPLETION_INDEX": "1", "JOB_COMPLETIONS": "3"}, (1, 3)),
 }
 
@@ -37,8 +38,8 @@ def test_what_is_given_goes_before_the_environment():
     ("environment", "message"),
     [
         ({"JOB_COMPLETION_INDEX": "1"}, "JOB_COMPLETIONS"),
-        ({"SLURM_PROCID": "x", "SLURM_NTASKS": "8"}, "SLURM_PROCID must be a whole number"),
-        ({"SLURM_PROCID": "9", "SLURM_NTASKS": "8"}, "say process 9 of 8"),
+        ({"SLURM_PROCID": "x", "SLURM_STEP_NUM_TASKS": "8"}, "SLURM_PROCID must be a whole number"),
+        ({"SLURM_PROCID": "9", "SLURM_STEP_NUM_TASKS": "8"}, "say process 9 of 8"),
     ],
 )
 def test_an_environment_that_makes_no_sense_is_named(environment, message):

@@ -134,7 +134,7 @@ def test_scenarios_of_a_huge_sample_are_those_of_their_number():
         found, _ = blocks_of(space, blocks, lambda a: {"x": a}, chunk=chunk, dtype="float64")
         for number, done in zip(NUMBERS, found, strict=True):
             drawn = done.fields[0]["x"][number % job.blocks.length]
-            assert drawn == space.locate(number)["a"], number
+            assert drawn == space.locator("float64")(number)["a"], number
 
 
 def test_bootstrapped_laws_are_drawn_in_whole_rows():
@@ -177,6 +177,8 @@ def ok(a, b):
     return {"total": a + b}
 
 
+REDUCE = [js.Moments("total")]
+WIDE, NEAR = js.Grid(a=[1, 1e39], b=[1]), js.Grid(a=[1, 1 + 1e-12], b=[1])
 MISTAKES = {
     "space": ((ok, [1, 2]), {}, TypeError, "space must be js.Grid"),
     "no function": (("total", SMALL), {}, TypeError, "scenario must be a function of a, b"),
@@ -193,6 +195,14 @@ MISTAKES = {
     "no field": ((ok, SMALL), {"fields": []}, ValueError, "at least one of total"),
     "dtype": ((ok, SMALL), {"dtype": "float16"}, ValueError, "dtype must be 'float32' or"),
     "no dtype": ((ok, SMALL), {"dtype": "wide"}, ValueError, "dtype must be 'float32' or"),
+    "labels": ((ok, SMALL), {"fields": {"total": "USD"}}, TypeError, "must be a dict of strings"),
+    "unhashable": ((ok, SMALL), {"fields": [["total"]]}, ValueError, "gives no"),
+    "useless": ((ok, SMALL), {"fields": ["total"], "reduce": REDUCE}, ValueError, "are kept"),
+    "store": ((ok, SMALL), {"store": 5}, TypeError, "store must be the path"),
+    "no store": ((ok, SMALL), {"store": ""}, TypeError, "store must be the path"),
+    "class": ((ok, SMALL), {"reduce": [js.Moments]}, TypeError, "reduce must hold reducers"),
+    "overflow": ((ok, WIDE), {"dtype": "float32"}, ValueError, "does not hold 1e"),
+    "merge": ((ok, NEAR), {"dtype": "float32"}, ValueError, "axis 'a': float32 does not tell"),
     "chunk": ((ok, SMALL), {"chunk": 0}, ValueError, "chunk must be 1 to"),
     "chunk type": ((ok, SMALL), {"chunk": 1.5}, TypeError, "chunk must be a whole number"),
     "reduce": ((ok, SMALL), {"reduce": js.Moments("total")}, TypeError, "reduce must be a list"),
@@ -209,6 +219,47 @@ def test_structure_is_refused_by_name(mistake):
     given, options, error, message = MISTAKES[mistake]
     with pytest.raises(error, match=message):
         js.sweep(*given, **options)
+
+
+def test_the_order_of_axes_and_of_draws_is_part_of_the_call():
+    def tens(a, b):
+        return {"y": a * 10 + b}
+
+    axes = {"a": [1.0, 2.0], "b": [3.0, 4.0]}
+    assert js.sweep(tens, js.Grid(**axes))["y"].values.tolist() == [[13, 14], [23, 24]]
+    swapped = js.Grid(**dict(reversed(axes.items())))
+    assert js.sweep(tens, swapped)["y"].values.tolist() == [[13, 23], [14, 24]]
+    key, draws = jax.random.key(0), {"a": js.uniform(0, 1), "b": js.uniform(0, 1)}
+    one, other = (
+        js.sweep(tens, js.Sobol(4, key, **dict(each)))["a"].values
+        for each in (draws.items(), reversed(draws.items()))
+    )
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_coordinates_of_an_extreme_draw_give_it_again(dtype):
+    space = js.Sample(200_000, jax.random.key(2), x=js.normal(0, 1), n=js.choice({"p": 1, "q": 0}))
+    found = js.sweep(lambda x, n: {"y": x - n}, space, dtype=dtype, reduce=[js.Extremes("y")])
+    lowest = found[js.Extremes("y")]
+    assert lowest.min_at["n"] == "p"
+    assert lowest.max_at["n"] == "q"
+    assert lowest.max == lowest.max_at["x"]
+
+
+def test_whole_numbers_do_not_wrap():
+    space = js.Grid(requests=[1_000_000, 10_000_000])
+    found = js.sweep(lambda requests: {"tokens": requests * 1000}, space)["tokens"]
+    assert found.values.tolist() == [1e9, 1e10]
+
+
+def test_a_callback_to_python_is_refused():
+    def back(a, b):
+        shape = jax.ShapeDtypeStruct((), jnp.float32)
+        return {"y": jax.pure_callback(lambda a: a, shape, a, vmap_method="sequential")}
+
+    with pytest.raises(ValueError, match="called back to"):
+        js.sweep(back, SMALL, dtype="float32")
 
 
 def test_main_effects_need_a_grid():
