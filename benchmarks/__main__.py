@@ -14,7 +14,7 @@ EXAMPLES = """\
 examples:
   python -m benchmarks solve                        everything, in about four minutes
   python -m benchmarks solve --quick                to see that it runs, in twenty seconds
-  python -m benchmarks solve --scenarios 1048576    smaller arrays
+  python -m benchmarks solve --scenarios 1000000    smaller arrays
   python -m benchmarks solve --output here.json     the results somewhere else
   python -m benchmarks sweep                        sweeps, in about five minutes
   python -m benchmarks sweep --largest 10000000     without the sweeps of up to 1e9 scenarios
@@ -56,7 +56,7 @@ def _parser():
     parser.add_argument("benchmark", choices=["solve", "sweep"], help="what to time")
     parser.add_argument(
         "--scenarios", type=_count, metavar="N",
-        help=f"scenarios in each row, of a sweep to the nearest {ours.CHUNK} "
+        help=f"scenarios in each row, to the nearest {ours.CHUNK} "
         f"(default: {solve.SCENARIOS}, of a sweep {sweep.SCENARIOS})",
     )  # fmt: skip
     parser.add_argument(

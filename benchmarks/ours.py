@@ -34,6 +34,12 @@ def params_and_tokens_in_blocks(loss, demand):
     return jax.lax.map(lambda x: params_and_tokens(*x), (loss, demand), batch_size=CHUNK)
 
 
+def whole_rows(scenarios: int) -> int:
+    """Rows of the grid nearest to so many scenarios that `grid_sums` cuts into equal chunks."""
+    rows, chunk_rows = max(1, round(scenarios / COLUMNS)), CHUNK // COLUMNS
+    return rows if rows <= chunk_rows else round(rows / chunk_rows) * chunk_rows
+
+
 @partial(jax.jit, static_argnames=("rows", "dtype"))
 def grid_sums(rows: int, dtype: str):
     """Sums of N and of D over a grid whose scenarios exist for one chunk at a time."""

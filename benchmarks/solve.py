@@ -35,7 +35,8 @@ QUICK_MEMORY = rows.OURS, rows.OURS_REDUCED
 
 def run(scenarios: int, quick: bool) -> dict:
     """Everything measured, as one JSON object; Disagreement where an answer is wrong."""
-    count = _whole_rows(min(scenarios, QUICK_SCENARIOS) if quick else scenarios)
+    scenarios = min(scenarios, QUICK_SCENARIOS) if quick else scenarios
+    count = ours.whole_rows(scenarios) * COLUMNS
     built, omitted = _build(count)
     compiled = {row.name: timing.compile_seconds(*row.compiled) for row in built if row.compiled}
     agreement = _check(built)
@@ -56,10 +57,6 @@ def run(scenarios: int, quick: bool) -> dict:
         "batches": batches,
         "aims": aims.measured(aims.SOLVE, records),
     }
-
-
-def _whole_rows(count):
-    return max(1, round(count / COLUMNS)) * COLUMNS
 
 
 def _header(count, quick):

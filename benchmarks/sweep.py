@@ -37,9 +37,11 @@ def run(scenarios: int, largest: int, quick: bool) -> dict:
     """Everything measured, as one JSON object; Disagreement where an answer is wrong."""
     if quick:
         scenarios, largest = min(scenarios, QUICK_SCENARIOS), min(largest, QUICK_LARGEST)
-    rows = _grid_rows(scenarios)
+    rows = ours.whole_rows(scenarios)
     with tempfile.TemporaryDirectory() as folder, TwoDevices() as two_devices:
-        setting = Setting(rows, _grid_rows(scenarios // STORED_SHARE), Scratch(folder), two_devices)
+        setting = Setting(
+            rows, ours.whole_rows(scenarios // STORED_SHARE), Scratch(folder), two_devices
+        )
         records, omitted = _records(setting, QUICK_ROUNDS if quick else timing.ROUNDS)
     memory = _memory([size for size in SIZES if size <= largest])
     first = _first_chunks(1 if quick else FIRST_ROUNDS)
@@ -58,12 +60,6 @@ def run(scenarios: int, largest: int, quick: bool) -> dict:
         "first_chunk": first,
         "aims": [*aims.measured(aims.SWEEP, records), _memory_aim(memory)],
     }
-
-
-def _grid_rows(scenarios):
-    """Rows of the grid: whole chunks of the bare kernel, which has no last one that is shorter."""
-    rows, chunk = max(1, round(scenarios / COLUMNS)), ours.CHUNK // COLUMNS
-    return rows if rows <= chunk else round(rows / chunk) * chunk
 
 
 def _records(setting, rounds):

@@ -188,3 +188,10 @@ def test_saved_sweep_is_whole_and_reports_in_plain_text(monkeypatch, capsys):
     sweep_report.show(result)
     printed = capsys.readouterr().out
     assert all(name in printed for name in names)
+
+
+@pytest.mark.parametrize("scenarios", [1, 1000, 40_000, 1_000_000, 100_000_000])
+def test_a_grid_is_whole_chunks_or_less_than_one(scenarios):
+    found = ours.whole_rows(scenarios) * problem.COLUMNS
+    assert found % ours.CHUNK == 0 or problem.COLUMNS <= found < ours.CHUNK
+    assert abs(found - scenarios) <= max(problem.COLUMNS, ours.CHUNK / 2)
