@@ -21,6 +21,10 @@ SPAN = 100  # from here on a scale is logarithmic
 MAP_SIZE, LINE_SIZE, SPREAD_SIZE = (6.5, 4.4), (6.0, 3.6), (3.2, 2.4)  # inches; the last, each
 BINS = 60
 FILL = "#5b8db8"
+# Okabe and Ito's colours, told apart by all readers; dashes do so in print.
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+DASHES = ("-", "--", "-.", ":", "-", "--", "-.")
+MOST_LINES = len(LINES)
 MOST_LEVELS = 12  # lines of a map
 
 
@@ -53,22 +57,52 @@ def field_map(
         _draw_levels(figure, panel, across, up, field, levels)
     else:
         panel.set(xlim=(across.min(), across.max()), ylim=(up.min(), up.max()))
+        _say_if_flat(panel, field)
     return figure
 
 
 def field_line(
-    x: ArrayLike, values: ArrayLike, *, title: str = "", subtitle: str = "", x_label: str = ""
+    x: ArrayLike,
+    values: ArrayLike,
+    *,
+    names: ArrayLike = (),
+    title: str = "",
+    subtitle: str = "",
+    x_label: str = "",
 ) -> "Figure":
-    """One field along one axis; NaN leaves a gap."""
-    across, field = np.asarray(x), np.asarray(values)
+    """One field along one axis of numbers, or over names; NaN leaves a gap.
+
+    With `names` of several lines, at most MOST_LINES, `values` has one row for each.
+    """
+    across, field = np.asarray(x), np.atleast_2d(np.asarray(values, float))
     figure = titled(LINE_SIZE, title, subtitle)
     panel = figure.subplots()
     dress(panel, "")
-    panel.plot(across, field, color=FILL, linewidth=1.8)
+    by_name = across.dtype.kind not in "iuf"
+    colors = LINES if len(field) > 1 else (FILL,)
+    places = np.arange(across.size) if by_name else across
+    for row, color, dashes in zip(field, colors, DASHES, strict=False):
+        marker, line = ("o", "") if by_name else ("", dashes)
+        panel.plot(places, row, color=color, marker=marker, linestyle=line)
+    if np.size(names):
+        panel.legend(
+            list(panel.lines),
+            list(map(str, np.asarray(names))),
+            fontsize=8,
+            frameon=False,
+            labelcolor=INK,
+        )
     panel.grid(color=LINE, alpha=0.15, linewidth=0.6)
-    _scale(panel, "x", across)
+    if by_name:
+        panel.set_xticks(places, list(map(str, across)))
+        panel.margins(x=0.5 / across.size)
+    else:
+        _scale(panel, "x", across)
     _scale(panel, "y", field)
     _label(panel, x_label, "")
+    if not np.isfinite(field).any():
+        panel.set(xlim=(places.min(), places.max()), yticks=[])
+        _say_if_flat(panel, field)
     return figure
 
 
@@ -93,11 +127,17 @@ def _draw_spread(panel: "Axes", name: str, values: np.ndarray) -> None:
     dress(panel, "")
     panel.set_xlabel(name, fontsize=8.5, color=INK)
     if not values.size:
+        _say_if_flat(panel, values)
         return
+    low, high = values.min(), values.max()
+    bins = max(5, min(BINS, math.isqrt(values.size)))
     if _is_logarithmic(values):
-        panel.hist(values, np.geomspace(values.min(), values.max(), BINS + 1), color=FILL)
+        panel.hist(values, np.geomspace(low, high, bins + 1), color=FILL)
     else:
-        panel.hist(values, BINS, color=FILL)
+        # One value for all has bins of its own size: its rounding leaves room for no others.
+        around = (low, high) if high > low else (low - (abs(low) or 1), high + (abs(high) or 1))
+        panel.hist(values, bins, range=around, color=FILL)
+        panel.locator_params(axis="x", nbins=5)
     _scale(panel, "x", values)
 
 
@@ -115,6 +155,15 @@ def _draw_levels(
     )
     bar.ax.tick_params(labelsize=8, colors=INK, length=0)
     bar.outline.set_visible(False)
+
+
+def _say_if_flat(panel: "Axes", values: np.ndarray) -> None:
+    """Why a panel is empty: there is no number to draw, or nothing but one."""
+    finite = values[np.isfinite(values)]
+    if finite.size and finite.min() < finite.max():
+        return
+    message = f"{short(float(finite[0]))} everywhere" if finite.size else "no scenario has a number"
+    panel.text(0.5, 0.5, message, transform=panel.transAxes, ha="center", fontsize=9, color=LINE)
 
 
 def _levels(values: np.ndarray) -> np.ndarray:

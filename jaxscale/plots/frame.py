@@ -58,8 +58,8 @@ def count_axis(axis: Any, decades: float = math.inf) -> None:
 
 
 def short(x: float) -> str:
-    """A count in few characters: 10B, 1T."""
+    """A count in few characters: 10B, 1T; 1e21 where no suffix reaches."""
     for power, suffix in ((15, "Q"), (12, "T"), (9, "B"), (6, "M"), (3, "K")):
-        if x >= 10**power:
+        if 10**power <= abs(x) < 10**18:
             return f"{x / 10**power:g}{suffix}"
-    return f"{x:g}"
+    return f"{x:g}".replace("e+", "e")
