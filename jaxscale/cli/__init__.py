@@ -4,8 +4,10 @@ Only `main` is public. It computes in float64, and whatever the user gets wrong 
 line on stderr and exit code 2.
 """
 
+import _thread
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -17,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # A command needs little memory: leave the rest of a GPU to the jobs that share it.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     jax.config.update("jax_enable_x64", True)
+    sys.unraisablehook = _raise_interrupts
     try:
         from jaxscale.cli.app import run
     except ModuleNotFoundError as error:
@@ -24,4 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         print("error: the command line needs: pip install 'jaxscale[all]'", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _raise_interrupts(lost: "sys.UnraisableHookArgs") -> None:
+    """Send Ctrl-C again where Python dropped it: in a callback of the garbage collector, say."""
+    if lost.exc_type is KeyboardInterrupt:
+        threading.Timer(0.05, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(lost)

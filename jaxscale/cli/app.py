@@ -1,13 +1,15 @@
 """The commands together, and the one place where a mistake becomes a line and an exit code."""
 
-from collections.abc import Sequence
+import inspect
+import os
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Annotated
 
 import typer
 
 from jaxscale.cli import catalogues, estimate, inspect_store, plan, sweep
-from jaxscale.cli.mistakes import Mistake, UsageError, one_line
+from jaxscale.cli.mistakes import Mistake, Stopped, UsageError, one_line
 
 INTERRUPTED = 130  # as shells report a process ended by Ctrl-C
 
@@ -36,8 +38,17 @@ _EXAMPLES = {
     inspect_store.verify: inspect_store.VERIFY_EXAMPLES,
     inspect_store.show: inspect_store.SHOW_EXAMPLES,
 }
+
+
+def _described(command: Callable[..., None]) -> str:
+    """A command's docstring with each paragraph on one line, for the terminal to wrap."""
+    paragraphs = inspect.getdoc(command).split("\n\n")  # pyright: ignore[reportOptionalMemberAccess]
+    return "\n\n".join(" ".join(each.split()) for each in paragraphs)
+
+
 for command, examples in _EXAMPLES.items():
-    app.command(epilog=f"[bold]Examples[/bold]\n\n\b\n{examples}")(command)
+    epilog = f"[bold]Examples[/bold]\n\n\b\n{examples}"
+    app.command(help=_described(command), epilog=epilog)(command)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -46,9 +57,13 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = command.main(list(arguments), prog_name="jaxscale", standalone_mode=False)
     except (Mistake, UsageError) as error:
-        label = typer.style("error:", fg="red", bold=True)
+        color = None if os.environ.get("NO_COLOR") else "red"
+        label = typer.style("error:", fg=color, bold=True)
         typer.echo(f"{label} {one_line(error)}", err=True)
         return 2
+    except Stopped as stop:
+        typer.echo(f"stopped: {one_line(stop)}", err=True)
+        return INTERRUPTED
     except OSError as error:  # from writing to a full disk; a closed pipe ends silently
         typer.echo(f"error: cannot write the output: {error.strerror}", err=True)
         return 2

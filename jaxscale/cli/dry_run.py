@@ -35,7 +35,7 @@ def estimate(spec: Spec, store: Path | None, reducers: list[Any]) -> Estimate:
     job = prepare(
         scenario_of(spec),
         space_of(spec),
-        fields=labels_of(spec),
+        fields=labels_of(spec) if store or not reducers else None,
         reduce=reducers or None,
         store=store,
         dtype=None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxscale.cli.mistakes import Mistake
+from jaxscale.cli.mistakes import Mistake, check_file
 from jaxscale.cli.vocabulary import STATUS
 from jaxscale.status import Status
 from jaxscale.sweeping.blocks import cut
@@ -26,9 +26,7 @@ def checked_table(option: str, text: str | None) -> Path | None:
     if text is None:
         return None
     path = Path(text).expanduser()
-    if path.is_dir() or not path.parent.is_dir():
-        problem = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
-        raise Mistake(f"{option}: {text!r} {problem}")
+    check_file(option, text, path)
     if importlib.util.find_spec(NEEDS[option]) is None:
         raise Mistake(f"{option} needs: pip install {NEEDS[option]}")
     return path

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -13,6 +14,10 @@ UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 class Mistake(Exception):
     """Something that the user can correct; its text is the one line to print."""
+
+
+class Stopped(Exception):
+    """The user pressed Ctrl-C; the text says what is kept, in one line."""
 
 
 @contextmanager
@@ -52,10 +57,25 @@ def one_line(error: Exception) -> str:
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """A question after a misspelt word; empty where nothing is near."""
+    if not word:
+        return ""
     choices = list(choices)
     begun = [choice for choice in choices if choice.startswith(word)]
     near = begun or difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
     return f" (did you mean {' or '.join(near)}?)" if near else ""
+
+
+def check_file(option: str, text: str, path: Path) -> None:
+    """Refuse a place for a file where there can be none, or where one must not be replaced."""
+    if not text or path.is_dir():
+        problem = "is a folder" if text else "is empty"
+    elif not path.parent.is_dir():
+        problem = "lies in a folder that does not exist"
+    elif path.exists() and not path.is_file():  # a device, a pipe
+        problem = "is no file"
+    else:
+        return
+    raise Mistake(f"{option}: {text!r} {problem}")
 
 
 def _joined(text: str) -> str:

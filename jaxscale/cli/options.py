@@ -122,9 +122,7 @@ MACHINES = "Many machines"
 
 Specification = Annotated[
     str | None,
-    typer.Argument(
-        metavar="[SPEC]", help="A TOML file. [dim]\\[default: a million scenarios][/dim]"
-    ),
+    typer.Argument(metavar="SPEC", help="A TOML file. [dim]\\[default: a million scenarios][/dim]"),
 ]
 StoredPath = Annotated[str, typer.Argument(metavar="PATH", help="The folder of a stored sweep.")]
 Store = Annotated[

@@ -8,7 +8,7 @@ import numpy as np
 
 import jaxscale as js
 from jaxscale import plots
-from jaxscale.cli.mistakes import Mistake
+from jaxscale.cli.mistakes import Mistake, check_file
 from jaxscale.cli.quantities import count
 from jaxscale.cli.scenarios import (
     at_middle,
@@ -20,6 +20,7 @@ from jaxscale.cli.scenarios import (
 )
 from jaxscale.cli.spec import Spec
 from jaxscale.cli.vocabulary import FIELDS, STATUS
+from jaxscale.plots.fields import MOST_LINES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,58 +37,59 @@ SPREADS = 6  # fields of a sample that are drawn
 def checked_path(option: str, text: str) -> Path:
     """Where a picture goes, checked before any work is done."""
     path = Path(text).expanduser()
-    if path.suffix.lower() not in FORMATS:
+    if text and path.suffix.lower() not in FORMATS:
         raise Mistake(f"{option}: {text!r} must end in {', '.join(FORMATS)}")
-    if path.is_dir() or not path.parent.is_dir():
-        problem = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
-        raise Mistake(f"{option}: {text!r} {problem}")
+    check_file(option, text, path)
     if importlib.util.find_spec("matplotlib") is None:
         raise Mistake("the picture needs matplotlib: pip install 'jaxscale[all]'")
     return path
 
 
-def draw(data: "Dataset", path: Path) -> None:
-    """Write the picture of a data set; a mistake where it cannot be written."""
+def draw(data: "Dataset", path: Path) -> list[Path]:
+    """Write the picture of a data set, if it has one; the paths written."""
     figure = picture_of(data)
+    if figure is None:
+        return []
     try:
         figure.savefig(path)
     except OSError as error:
         raise Mistake(f"cannot write the picture {str(path)!r}: {error.strerror}") from None
+    return [path]
 
 
-def picture_of(data: "Dataset") -> "Figure":
+def picture_of(data: "Dataset") -> "Figure | None":
     """Ratios over demand and loss where there are such, else one field over two axes or one.
 
     Axes that a picture has no room for are taken at their middle, as its title says; of a
-    sample, the spread of each field is drawn.
+    sample, the spread of each field is drawn. None for a single scenario, and for no field
+    of numbers.
     """
     demand = demand_axis(data)
     if demand and LOSS in data.dims and _has_ratios(data):
         return _ratios(data, demand)
-    axes = _axes(data)
-    if not axes:
-        return _spreads(data)
-    field = next(
-        (name for name in (*FAVOURITES, *field_names(data)) if name in field_names(data)), None
-    )
-    if field is None:
-        raise Mistake("the sweep holds no field that a picture could show")
-    return _map(data, field, axes) if len(axes) > 1 else _line(data, field, axes[0])
+    fields = field_names(data)
+    if not fields or max(data.sizes.values()) == 1:
+        return None
+    field = next(name for name in (*FAVOURITES, *fields) if name in fields)
+    axes, catalogues = _axes(data, "iuf"), _axes(data, "U")
+    if len(axes) > 1:
+        return _map(data, field, axes)
+    if axes or catalogues:
+        return _line(data, field, *[*axes, *catalogues][:2])
+    return _spreads(data)
 
 
-def draw_in_flops(spec: Spec, data: "Dataset", path: Path) -> Path | None:
-    """Beside a picture of ratios in dollars, write the same with every FLOP costing one.
+def draw_in_flops(spec: Spec, data: "Dataset", path: Path) -> list[Path]:
+    """Of ratios in dollars, write the picture with every FLOP costing one.
 
-    The path written; None where the picture is not one of ratios, or its costs are FLOPs.
+    The path written; none where the picture is not one of ratios, or its costs are FLOPs.
     """
     demand = demand_axis(data)
     if not (in_dollars(spec) and demand and LOSS in data.dims and _has_ratios(data)):
-        return None
+        return []
     bare = at_middle(in_flops(spec), keep=(LOSS, demand))
-    beside = path.with_stem(f"{path.stem}-flops")
     found = js.sweep(scenario_of(bare), space_of(bare), fields=labels_of(bare), progress=False)
-    draw(found, beside)
-    return beside
+    return draw(found, path)
 
 
 def demand_axis(data: "Dataset") -> str | None:
@@ -133,11 +135,15 @@ def _map(data: "Dataset", field: str, axes: list[str]) -> "Figure":
     )
 
 
-def _line(data: "Dataset", field: str, axis: str) -> "Figure":
-    here, where = _middle(data, (axis,))
+def _line(data: "Dataset", field: str, axis: str, each: str | None = None) -> "Figure":
+    """A field along an axis, a line for each entry of a catalogue unless these are many."""
+    lines = each if each and data.sizes[each] <= MOST_LINES else None
+    kept = (axis,) if lines is None else (axis, lines)
+    here, where = _middle(data, kept)
     return plots.field_line(
         here[axis].values,
-        here[field].values,
+        here[field].transpose(*reversed(kept)).values,
+        names=() if lines is None else here[lines].values,
         title=_label(data[field]),
         subtitle=_subtitle(data, where),
         x_label=_label(data[axis]),
@@ -146,8 +152,6 @@ def _line(data: "Dataset", field: str, axis: str) -> "Figure":
 
 def _spreads(data: "Dataset") -> "Figure":
     names = field_names(data)[:SPREADS]
-    if not names:
-        raise Mistake("the sweep holds no field that a picture could show")
     return plots.field_histograms(
         {_label(data[name]): data[name].values.ravel() for name in names},
         title="How the fields spread over all scenarios",
@@ -166,7 +170,7 @@ def _place(coordinate: "DataArray") -> str:
     value = coordinate.values.item()
     if isinstance(value, str):
         return f"{coordinate.name} {value}"
-    shown = f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else count(value)
+    shown = f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else count(value)
     units = unit_of(coordinate)
     if units.startswith("dollars/"):
         shown, units = f"${value:.2f}", f"an {units[8:]}"
@@ -197,13 +201,18 @@ def unit_of(array: "DataArray") -> str:
     return "" if units in ("1", str(array.name)) else units
 
 
-def _axes(data: "Dataset") -> list[str]:
-    """Axes that number something, longer than one value."""
+def _axes(data: "Dataset", kinds: str) -> list[str]:
+    """Axes longer than one value whose coordinates are of these kinds."""
     return [
         str(name)
         for name, size in data.sizes.items()
-        if size > 1 and name in data.coords and data[name].dtype.kind in "iuf"
+        if size > 1 and name in data.coords and _kind(data[name]) in kinds
     ]
+
+
+def _kind(array: "DataArray") -> str:
+    """NumPy's letter for a type of numbers; "U" for names, however they are kept."""
+    return "U" if array.dtype.kind in "OTSU" else array.dtype.kind
 
 
 def field_names(data: "Dataset") -> list[str]:
@@ -212,7 +221,7 @@ def field_names(data: "Dataset") -> list[str]:
     names = [
         str(name)
         for name, array in data.data_vars.items()
-        if array.dtype.kind in "iuf" and name != STATUS and array.ndim
+        if array.dtype.kind in "iufb" and name != STATUS and array.ndim
     ]
     return sorted(names, key=lambda name: (known.index(name) if name in known else -1, name))
 

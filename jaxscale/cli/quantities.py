@@ -85,3 +85,8 @@ def percent(x: float) -> str:
     value = 100 * x
     decimals = sum(abs(value) < limit for limit in (9.95, 0.995))
     return f"{round(value, decimals) + 0.0:.{decimals}f} %"  # the sum turns -0.0 into 0.0
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 chunk`, `12,000 chunks`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -1,11 +1,12 @@
 """Statistics as `--reduce` writes them, `KIND:FIELD[:NUMBERS]`, and how they are printed."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxscale.cli import tables
 from jaxscale.cli.mistakes import Mistake, nearest
-from jaxscale.cli.quantities import count, percent
+from jaxscale.cli.quantities import count, counted, percent
 from jaxscale.status import Status
 from jaxscale.sweeping import reducing
 
@@ -50,16 +51,16 @@ def show_statistics(statistics: Mapping[Any, Any]) -> None:
             show_statuses(result.total, result.counts, result.ok)
     for reducer, result in statistics.items():
         if type(reducer) in _TABLES:
-            tables.note(f"{_title(reducer)}, {result.count:,} scenarios", style="bold")
+            tables.note(f"{_title(reducer)}, {counted(result.count, 'scenario')}", style="bold")
             _TABLES[type(reducer)](result)
 
 
 def show_statuses(total: int, counts: Mapping[str, int], ok: int) -> None:
     """Print how many scenarios have numbers, and what is wrong with the others."""
     if ok == total:
-        tables.note(f"{total:,} scenarios, all of them ok.")
+        tables.note(f"{counted(total, 'scenario')}, all of them ok.")
         return
-    tables.note(f"{total:,} scenarios, {ok:,} of them ok.")
+    tables.note(f"{counted(total, 'scenario')}, {f'{ok:,}' if ok else 'none'} of them ok.")
     for name, number in counts.items():
         status = Status.__members__.get(name)
         sentence = "" if status in (None, Status.OK) else f": {status.sentence}"
@@ -129,6 +130,8 @@ def _show_effects(result: Any) -> None:
 def _written(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if math.isnan(value):
+        return "-"
     return count(value, 4) if not 1e-3 < abs(value) < 1e4 else f"{value:.4g}"
 
 

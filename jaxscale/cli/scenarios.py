@@ -7,6 +7,7 @@ from typing import Any
 
 import jaxscale as js
 from jaxscale.cli.conditions import conditions_of
+from jaxscale.cli.mistakes import blamed_on
 from jaxscale.cli.spec import Spec
 from jaxscale.cli.vocabulary import (
     BOUNDS,
@@ -60,7 +61,8 @@ class PlanScenario:
 
 def space_of(spec: Spec) -> js.Grid:
     """The grid of a specification's axes, with units and long names."""
-    return js.Grid(**{_name(key): _axis(spec, key) for key in spec.axes})
+    with blamed_on("the axes"):  # too many combinations
+        return js.Grid(**{_name(key): _axis(spec, key) for key in spec.axes})
 
 
 def scenario_of(spec: Spec) -> PlanScenario:

@@ -119,7 +119,7 @@ def _range(source: TomlText, path: tuple[str, str], given: Mapping[str, Any]) ->
     if missing:
         source.refuse(path, f"{' and '.join(missing)} missing; write {RANGE}")
     spacing = given.get("spacing", "linear")
-    if spacing not in SPACINGS:
+    if not isinstance(spacing, str) or spacing not in SPACINGS:
         source.refuse((*path, "spacing"), f'must be "linear" or "log"; got {spacing!r}')
     rule = QUANTITIES[path[-1]].rule
     start, stop = (_number(source, (*path, end), given[end], rule) for end in ("from", "to"))
@@ -168,10 +168,13 @@ def _listed_names(source: TomlText, path: tuple[str, str], given: Any) -> tuple[
         source.refuse(path, f"must be a list of names; a single one belongs under [{FIXED}]")
     if not given:
         source.refuse(path, "the list is empty; give at least one name")
-    names = [_name(source, path, each) for each in given]
-    for each in names:
-        if names.count(each) > 1:
-            source.refuse(path, f"{each!r} is given twice")
+    names = {}
+    for each in given:
+        name = _name(source, path, each)
+        if name in names:
+            also = "" if each == names[name] else f", once as {names[name]!r}"
+            source.refuse(path, f"{each!r} is given twice{also}")
+        names[name] = each
     return tuple(names)
 
 
@@ -230,7 +233,7 @@ def _fields(source: TomlText) -> tuple[str, ...]:
     if not isinstance(given, Sequence) or isinstance(given, str) or not given:
         source.refuse((FIELDS,), f"must be a list of names from {', '.join(vocabulary.FIELDS)}")
     for each in given:
-        if each not in vocabulary.FIELDS:
+        if not isinstance(each, str) or each not in vocabulary.FIELDS:
             near = meant(str(each), vocabulary.FIELDS)
             problem = f"unknown field {each!r}{near}; known: {', '.join(vocabulary.FIELDS)}"
             source.refuse((FIELDS,), problem)

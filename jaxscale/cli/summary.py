@@ -31,7 +31,8 @@ def show_summary(data: "Dataset") -> None:
     if STATUS in some:
         _show_statuses(some[STATUS].values)
     rows = [_field_row(some[name]) for name in field_names(some)]
-    tables.print_columns(("field", "5 %", "median", "95 %", "unit"), rows)
+    if rows:
+        tables.print_columns(("field", "5 %", "median", "95 %", "unit"), rows)
     _show_ratios(some)
 
 
@@ -79,9 +80,9 @@ def _show_statuses(codes: np.ndarray) -> None:
 
 
 def _field_row(array: "DataArray") -> tuple[str, ...]:
-    values = array.values[np.isfinite(array.values)]
-    quantiles = np.quantile(values, (0.05, 0.5, 0.95)) if values.size else np.full(3, np.nan)
-    return str(array.name), *map(_written, quantiles.tolist()), unit_of(array)
+    values = array.values[np.isfinite(array.values)].astype(float)
+    quantiles = np.quantile(values, (0.05, 0.5, 0.95)).tolist() if values.size else ["-"] * 3
+    return str(array.name), *map(_written, quantiles), unit_of(array)
 
 
 def _show_ratios(data: "Dataset") -> None:
@@ -90,7 +91,7 @@ def _show_ratios(data: "Dataset") -> None:
     if not demand or not all(name in data for name in RATIOS):
         return
     tables.note(
-        "The cheapest plan over the Chinchilla plan of equal loss: median (5-95 %)", style="bold"
+        "The cheapest plan over the Chinchilla plan of equal loss: median (5 to 95 %)", style="bold"
     )
     header = (demand, "params ratio", "tokens ratio", "saving")
     tables.print_columns(header, list(_ratio_rows(data, demand)))
@@ -117,7 +118,7 @@ def _range(values, write) -> str:
     if not finite.size:
         return "none"
     low, median, high = (write(float(x) + 0.0) for x in np.percentile(finite, (5, 50, 95)))
-    return f"{median} ({low}-{high})"
+    return f"{median} ({low} to {high})"
 
 
 def _written(value: float | str) -> str:

@@ -1,7 +1,7 @@
 """`jaxscale sweep` and `jaxscale resume`: every scenario of a specification, planned and kept."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +11,9 @@ import jaxscale as js
 from jaxscale.cli import options, stored, tables
 from jaxscale.cli.dry_run import estimate, show_estimate
 from jaxscale.cli.export import checked_table, write_csv, write_parquet
-from jaxscale.cli.mistakes import Mistake, blamed_on
+from jaxscale.cli.mistakes import Mistake, Stopped, blamed_on
 from jaxscale.cli.pictures import checked_path, draw, draw_in_flops
-from jaxscale.cli.quantities import count
+from jaxscale.cli.quantities import count, counted
 from jaxscale.cli.reductions import read_reductions, show_statistics
 from jaxscale.cli.scenarios import SPECIFICATION, labels_of, scenario_of, space_of
 from jaxscale.cli.spec import Spec, default_text, read_spec
@@ -21,6 +21,7 @@ from jaxscale.cli.summary import show_summary
 from jaxscale.sweeping.store import StoreError, read
 
 STORE = "sweep.zarr"
+WORTH_A_RATE = 100_000  # scenarios; with fewer, compiling takes most of the time
 
 
 class Work(NamedTuple):
@@ -58,22 +59,28 @@ def sweep(
     from what is done. With --reduce, statistics are gathered instead and nothing is kept,
     unless --store says where.
     """
+    for option, text in {"--store": store, "--picture": picture}.items():
+        if text == "":
+            raise Mistake(f"{option}: the path is empty")
     spec = load(specification)
     reducers = read_reductions(reduce or [], spec.fields)
-    path = Path(store or STORE).expanduser() if store or not reducers else None
+    path = read_store(store or STORE) if store or not reducers else None
     work = Work(spec, path, reducers, read_process(process))
     outputs = read_outputs(work, picture, csv, parquet)
     if dry_run:
         with one_line_errors():
             show_estimate(estimate(work.spec, work.store, work.reducers))
         return
-    with workers(scheduler) as executor:
+    with kept_when_stopped(path), workers(scheduler) as executor:
         finish(work, outputs, executor)
 
 
 def resume(path: options.StoredPath) -> None:
     """Go on with a stored sweep that was stopped, from what is done."""
-    finish(stored_work(Path(path)), Outputs(checked_path("PATH", picture_beside(Path(path)))), None)
+    work = stored_work(Path(path).expanduser())
+    outputs = Outputs(checked_path("PATH", picture_beside(Path(path).expanduser())))
+    with kept_when_stopped(work.store):
+        finish(work, outputs, None)
 
 
 SWEEP_EXAMPLES = """\
@@ -92,11 +99,21 @@ def load(specification: str | None) -> Spec:
         return read_spec("the default specification", default_text())
     path = Path(specification).expanduser()
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise Mistake(f"cannot read the specification {specification!r}: {reason}") from None
     return read_spec(str(path), text)
+
+
+def read_store(text: str) -> Path:
+    """Where a store goes, its folder checked before any work is done."""
+    path = Path(text).expanduser()
+    if not path.name:
+        raise Mistake(f"--store: {text!r} has no name of its own; give one, such as {STORE}")
+    if not path.parent.is_dir():
+        raise Mistake(f"--store: {text!r} lies in a folder that does not exist")
+    return path
 
 
 def read_process(text: str | None) -> tuple[int, int] | None:
@@ -163,7 +180,7 @@ def finish(work: Work, outputs: Outputs | None, executor: Executor | None) -> No
     data = stored.opened(work.store)
     if not work.reducers:
         show_summary(data)
-    write(work.spec, data, outputs)
+    write(work.spec, data, outputs, new=before.done < after.done)
 
 
 def run(work: Work, executor: Executor | None) -> Any:
@@ -172,7 +189,7 @@ def run(work: Work, executor: Executor | None) -> Any:
         return js.sweep(
             scenario_of(work.spec),
             space_of(work.spec),
-            fields=labels_of(work.spec),
+            fields=labels_of(work.spec) if work.store or not work.reducers else None,
             reduce=work.reducers or None,
             store=work.store,
             executor=executor,
@@ -187,26 +204,35 @@ def say_what_was_done(
         tables.note(f"{store} was finished already: nothing was computed again.", style="bold")
         return
     new = after.scenarios * (after.done - before.done) / after.total
-    kept = f" and {before.done:,} chunks kept" if before.done else ""
+    kept = f"; {counted(before.done, 'chunk')} kept" if before.done else ""
+    rate = f", {count(new / seconds)} a second" if new >= WORTH_A_RATE else ""
     tables.note(
-        f"{after.scenarios:,} scenarios in {store}: {seconds:.2f} s with compiling, "
-        f"{count(new / seconds)} a second{kept}",
+        f"{counted(after.scenarios, 'scenario')} in {store}: "
+        f"{seconds:.2f} s with compiling{rate}{kept}",
         style="bold",
     )
 
 
-def write(spec: Spec, data: Any, outputs: Outputs) -> None:
-    """Draw the pictures and write the tables that are asked for."""
+def write(spec: Spec, data: Any, outputs: Outputs, new: bool) -> None:
+    """Draw the pictures and write the tables that are asked for.
+
+    The picture in FLOPs has to be computed: one that is there serves again, unless `new`.
+    """
+    beside = outputs.picture.with_stem(f"{outputs.picture.stem}-flops")
     with tables.progress("drawing"):
-        draw(data, outputs.picture)
-        second = draw_in_flops(spec, data, outputs.picture)
-    written = [outputs.picture, *([second] if second else [])]
+        written = draw(data, outputs.picture)
+        if new or not beside.exists():
+            written += draw_in_flops(spec, data, beside)
     for path, writer in ((outputs.csv, write_csv), (outputs.parquet, write_parquet)):
         if path is not None:
             with tables.progress(f"writing {path}"):
                 writer(data, path)
             written.append(path)
-    tables.note(f"Wrote {', '.join(map(str, written))}.")
+    say_what_was_written(written)
+
+
+def say_what_was_written(paths: Sequence[Path]) -> None:
+    tables.note(f"Wrote {', '.join(map(str, paths))}." if paths else "")
 
 
 @contextmanager
@@ -225,6 +251,17 @@ def workers(scheduler: str | None) -> Iterator[Executor | None]:
         raise Mistake(f"--scheduler: no dask scheduler answers at {scheduler!r}") from None
     with client:
         yield client.get_executor()
+
+
+@contextmanager
+def kept_when_stopped(store: Path | None) -> Iterator[None]:
+    """Say after Ctrl-C what is left of the work."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if store is None or not store.exists():
+            raise Stopped("nothing is kept") from None
+        raise Stopped(f"what is done is kept; go on with: jaxscale resume {store}") from None
 
 
 @contextmanager

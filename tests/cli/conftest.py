@@ -1,5 +1,6 @@
 """Runs the command inside the test's process, as a shell would see it."""
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ def command(
     `main` turns float64 on, as a process of its own may; the switch is put back.
     """
     x64 = jax.config.jax_enable_x64
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # to be put back
     monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("NO_COLOR", "1")

@@ -177,6 +177,7 @@ MISTAKES = [
         "line 1: fields: unknown field 'parms' (did you mean params?)",
     ),
     (dict(top="fields = []"), "line 1: fields: must be a list of names"),
+    (dict(top="fields = [['params']]"), "line 1: fields: unknown field ['params']"),
     (dict(top="fields = 'params'"), "line 1: fields: must be a list of names"),
     # axes
     (dict(axes="loss_nats_per_token = []"), "line 3: loss_nats_per_token: the list is empty"),
@@ -220,7 +221,10 @@ MISTAKES = [
     ),
     (dict(axes=f"{LOSS}\nlaw = 'sardana2024'"), "must be a list of names; a single one belongs un"),
     (dict(axes=f"{LOSS}\nlaw = []"), "line 4: law: the list is empty"),
-    (dict(axes=f"{LOSS}\nlaw = ['sardana2024', 'devries2023']"), "'sardana2024' is given twice"),
+    (
+        dict(axes=f"{LOSS}\nlaw = ['sardana2024', 'devries2023']"),
+        "'devries2023' is given twice, on",
+    ),
     (
         dict(axes=f"{LOSS}\nlaw = ['sardana2O24']"),
         "unknown law 'sardana2O24' (did you mean sardana",

@@ -1,9 +1,13 @@
 """`jaxscale sweep` and its stores: what lands on disk is computed again by the public functions."""
 
+import io
 import json
+import os
+import shutil
 import sys
-from pathlib import Path
+from contextlib import redirect_stdout
 
+import jax
 import numpy as np
 import pytest
 
@@ -16,6 +20,8 @@ pytest.importorskip("xarray")
 
 import xarray
 
+from jaxscale.cli import export
+from jaxscale.cli import sweep as sweep_command
 from jaxscale.cli.quantities import count
 from jaxscale.cli.reductions import show_statistics
 from jaxscale.sweeping import reducing
@@ -23,12 +29,16 @@ from jaxscale.sweeping.blocks import cut
 from jaxscale.sweeping.reducing import effects, extremes, histogram, quantiles, statuses, top
 
 SPEC = """fields = ["params", "total_cost", "cost_ratio", "params_ratio", "tokens_ratio"]
+[fixed]
+train_on = "A100-40GB"
+serve_on = "A100-40GB"
 [axes]
 loss_nats_per_token = {from = 1.6, to = 2.4, count = 9}
 law = ["sardana2024", "besiroglu2024"]
 inference_tokens = {from = 1e9, to = 1e13, count = 5, spacing = "log"}
 """
 SCENARIOS = 9 * 2 * 5
+DEVICE = js.accelerator("A100-40GB")
 
 
 @pytest.fixture
@@ -38,11 +48,24 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """What one sweep of the specification left, for all tests to copy, and what it printed."""
+    folder = tmp_path_factory.mktemp("swept")
+    (folder / "spec.toml").write_text(SPEC)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as out:
+        patch.chdir(folder)
+        patch.setenv("COLUMNS", "100")
+        with jax.enable_x64(True):
+            sweep_command.sweep("spec.toml", store="a.zarr", csv="a.csv")
+    return folder, out.getvalue()
+
+
 @pytest.fixture
-def swept(folder, command):
+def swept(stored, folder):
     """A folder in which the specification was swept, and what that printed."""
-    code, out, err = command("sweep", "spec.toml", "--store", "a.zarr", "--csv", "a.csv")
-    assert (code, err) == (0, "")
+    source, out = stored
+    shutil.copytree(source, folder, dirs_exist_ok=True)
     return folder, out
 
 
@@ -51,7 +74,8 @@ def opened(path="a.zarr"):
 
 
 def expected(name, loss, tokens):
-    return js.minimize_cost(js.laws.published(name), loss, js.Demand(tokens))
+    costs = js.Costs.on(train=DEVICE, serve=DEVICE)
+    return js.minimize_cost(js.laws.published(name), loss, js.Demand(tokens), costs)
 
 
 def words(text):
@@ -62,14 +86,16 @@ def test_a_sweep_leaves_a_labelled_store_a_table_and_a_picture(swept):
     folder, out = swept
     data = opened()
     assert dict(data.sizes) == {"loss": 9, "law": 2, "inference_tokens": 5}
-    assert data["total_cost"].attrs["units"] == "FLOPs"
+    assert data["total_cost"].attrs["units"] == "dollars"
     assert data["loss"].attrs["units"] == "nats/token"
     assert data.attrs["specification"] == SPEC
     place = data.sel(law="besiroglu2024", inference_tokens=1e11).sel(loss=2.1, method="nearest")
     plan = expected("besiroglu2024", 2.1, 1e11)
     assert float(place["params"]) == pytest.approx(float(plan.params), rel=1e-6)
     assert float(place["total_cost"]) == pytest.approx(float(plan.total_cost), rel=1e-6)
-    assert (folder / "a.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("a.png", "a-flops.png"):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+    assert "Wrote a.png, a-flops.png, a.csv." in out
     assert f"{SCENARIOS} scenarios in a.zarr" in out
 
     # The table holds the same, scenario by scenario, and statuses by name.
@@ -104,7 +130,7 @@ def test_a_finished_store_is_not_computed_again(swept, command, monkeypatch):
 def test_verify_finds_a_bad_chunk_and_computes_it_again(swept, command):
     before = opened()
     code, out, _ = command("verify", "a.zarr")
-    assert (code, words(out)) == (0, "1 chunks read, all of them whole.")
+    assert (code, words(out)) == (0, "1 chunk read, all of them whole.")
     (chunk,) = (swept[0] / "a.zarr" / "params").glob("c*")
     content = bytearray(chunk.read_bytes())
     content[len(content) // 2] ^= 1
@@ -120,7 +146,7 @@ def test_show_sums_up_and_draws_what_is_stored(swept, command):
     folder, first = swept
     code, out, _ = command("show", "a.zarr", "--picture", "b.svg")
     assert code == 0
-    assert "a.zarr: 90 scenarios, 1 of 1 chunks done" in out
+    assert "a.zarr: 90 scenarios, 1 of 1 chunk done" in out
     assert "cost_ratio" in out
     assert first.count("cost_ratio") == out.count("cost_ratio")
     assert "<svg" in (folder / "b.svg").read_text()
@@ -179,14 +205,17 @@ def test_every_statistic_has_a_table(capsys):
 def test_processes_share_a_store_and_the_last_one_sums_up(folder, command, monkeypatch):
     del folder
     monkeypatch.setattr("jaxscale.sweeping.job.cut", lambda sizes, target: cut(sizes, 45))
+    written = []
+    monkeypatch.setattr(sweep_command, "write", lambda *_, **__: written.append(opened()))
     code, out, _ = command("sweep", "spec.toml", "--store", "a.zarr", "--process", "1/2")
     assert code == 0
     assert "a.zarr holds 1 of 3 chunks until the others have done theirs" in words(out)
-    assert not Path("a.png").exists()
+    assert not written
     code, out, _ = command("sweep", "spec.toml", "--store", "a.zarr", "--process", "0/2")
     assert code == 0
     assert f"{SCENARIOS} scenarios" in out
-    last = float(opened()["params"].sel(law="sardana2024")[-1, -1])
+    (data,) = written
+    last = float(data["params"].sel(law="sardana2024")[-1, -1])
     assert last == pytest.approx(float(expected("sardana2024", 2.4, 1e13).params), rel=1e-6)
 
 
@@ -212,26 +241,42 @@ def test_any_stored_sweep_is_shown_and_one_made_in_python_is_not_resumed(folder,
     assert "make the same call of jaxscale.sweep again" in err
 
 
-def test_ratios_in_dollars_are_drawn_in_flops_too_and_tabled_in_parquet(folder, command):
+def test_what_has_no_axis_of_numbers_is_shown_too(folder, command):
+    """One scenario has no picture; names have one, a point for each."""
+    del folder
+    entries = {"one": np.float64(1), "two": np.float64(2)}
+    js.sweep(lambda x: {"z": x}, js.Grid(x=[1.0]), store="single.zarr")
+    js.sweep(lambda x: {"z": x, "large": x > 1}, js.Grid(x=entries), store="names.zarr")
+    code, out, err = command("show", "single.zarr")
+    assert (code, err, "Wrote" in out) == (0, "", False)
+    assert "1 scenario, 1 of 1 chunk done" in out
+    code, out, err = command("show", "names.zarr")
+    assert (code, err, "Wrote names.png." in out) == (0, "", True)
+
+
+def test_a_table_in_parquet_has_a_row_for_each_scenario(swept):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
-    devices = '[fixed]\ntrain_on = "A100-40GB"\nserve_on = "A100-40GB"\n'
-    (folder / "spec.toml").write_text(SPEC + devices)
-    code, out, _ = command("sweep", "spec.toml", "--parquet", "a.parquet", "--picture", "b.png")
-    assert code == 0
-    assert "Wrote b.png, b-flops.png, a.parquet." in out
-    assert all((folder / name).exists() for name in ("b.png", "b-flops.png", "sweep.zarr"))
+    export.write_parquet(opened(), swept[0] / "a.parquet")
     table = pandas.read_parquet("a.parquet")
     assert len(table) == SCENARIOS
     row = table[(table.law == "sardana2024") & (table.inference_tokens == 1e13)].iloc[-1]
-    device = js.accelerator("A100-40GB")
-    plan = js.minimize_cost(
-        js.laws.published("sardana2024"),
-        2.4,
-        js.Demand(1e13),
-        js.Costs.on(train=device, serve=device),
-    )
+    assert row.status == "OK"
+    plan = expected("sardana2024", 2.4, 1e13)
     assert row.total_cost == pytest.approx(float(plan.total_cost), rel=1e-6)
+
+
+def test_ctrl_c_is_one_line_that_says_how_to_go_on(folder, command, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jaxscale.sweeping.program.Program.launch", interrupted)
+    code, out, err = command("sweep", "spec.toml", "--store", "a.zarr")
+    assert (code, out) == (130, "")
+    assert err == "stopped: what is done is kept; go on with: jaxscale resume a.zarr\n"
+    assert (folder / "a.zarr").is_dir()
+    code, out, err = command("sweep", "spec.toml", "--reduce", "moments:params")
+    assert (code, out, err) == (130, "", "stopped: nothing is kept\n")
 
 
 def test_a_cluster_needs_its_extra(folder, command, monkeypatch):
@@ -258,6 +303,10 @@ MISTAKES = [
     (("spec.toml", "--picture", "no/x.png"), "lies in a folder that does not exist"),
     (("spec.toml", "--csv", "."), "--csv: '.' is a folder"),
     (("spec.toml", "--store", "spec.toml"), "spec.toml is no sweep of jaxscale"),
+    (("spec.toml", "--store", ""), "--store: the path is empty"),
+    (("spec.toml", "--store", "/"), "--store: '/' has no name of its own"),
+    (("spec.toml", "--store", "no/a.zarr"), "--store: 'no/a.zarr' lies in a folder that does no"),
+    (("spec.toml", "--csv", os.devnull), f"--csv: {os.devnull!r} is no file"),
     (("spec.toml", "--dry"), "no such option: --dry (did you mean --dry-run?)"),
 ]
 
