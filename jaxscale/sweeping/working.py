@@ -19,6 +19,7 @@ from jaxscale.sweeping.reducing.protocol import Total
 from jaxscale.sweeping.store import Field, Writer
 
 TASK = 2**22  # scenarios, at least, in what an executor is given at once
+WRITES = 8  # groups that are on their way to the disk at once: one alone waits for it the longest
 IN_FLIGHT = 256  # tasks that an executor holds
 
 Fields = dict[str, np.ndarray]
@@ -88,15 +89,18 @@ def work(
     Totals for each of the job's reducers; None for no block.
     """
     totals = None
-    for done in _outcomes(job, numbers):
+    for at, done in enumerate(_outcomes(job, numbers), start=1):
         if sink is not None:
             for number, fields in zip(done.numbers.tolist(), done.fields, strict=True):
                 if number not in written:
                     sink.write(number, fields)
-            sink.flush()
+            if at % WRITES == 0:
+                sink.flush()
         totals = merged(job, totals, done.totals)
         if advance:
             advance(job.blocks.scenarios_in(done.numbers), done.totals)
+    if sink is not None:
+        sink.flush()
     return totals
 
 

@@ -28,7 +28,7 @@ class Lanes(NamedTuple):
 
 def lanes(block: Block, field: str) -> Lanes:
     """What counts of a field, in the shape of the block."""
-    values = _real(block.fields[field])
+    values = real(block.fields[field])
     good = block.ok & jnp.isfinite(values)
     count = how_many(good)
     return Lanes(jnp.where(good, values, 0), good, count, how_many(block.inside) - count)
@@ -65,5 +65,6 @@ def numbers(starts: np.ndarray, places: np.ndarray, inner: np.ndarray, group: Gr
     return (indices * strides).sum(axis=-1)
 
 
-def _real(x: Array) -> Array:
+def real(x: Array) -> Array:
+    """Numbers in the dtype that they are reduced in."""
     return x.astype(float_dtype(x.dtype))

@@ -11,10 +11,10 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from jaxscale.sweeping.reducing.arguments import check_field
-from jaxscale.sweeping.reducing.lanes import dtype_of, lanes
+from jaxscale.sweeping.reducing.lanes import dtype_of, lanes, real
 from jaxscale.sweeping.reducing.protocol import Block, Group, Locate, Total
 from jaxscale.sweeping.reducing.sums import scaled
 
@@ -101,16 +101,33 @@ class Moments:
 
 def summary(block: Block, field: str) -> Summary:
     """What a block says of its moments."""
-    values, good, count, skipped = lanes(block, field)
+    found = lanes(block, field)
+    # Where every lane counts, which is the rule, masks would be most of the cost.
+    whole = found.count == found.good.size
+    values = real(block.fields[field])
+    measured = lax.cond(whole, _of_all, _of_good, values, found.good, found.count)
+    return Summary(found.count, found.skipped, *measured)
+
+
+def _of_all(values: Array, good: Array, count: Array) -> tuple[Array, ...]:
+    """Exponent, mean, what is left of it, squares, minimum and maximum of all lanes."""
+    del good, count
+    smallest, largest = values.min(), values.max()
+    values, exponent = scaled(values, jnp.maximum(-smallest, largest))
+    mean = values.mean()
+    apart = values - mean
+    return exponent, mean, apart.sum(), (apart * apart).sum(), smallest, largest
+
+
+def _of_good(values: Array, good: Array, count: Array) -> tuple[Array, ...]:
+    """The same of the lanes that count; of nothing where none does."""
     smallest = jnp.where(good, values, jnp.inf).min()
     largest = jnp.where(good, values, -jnp.inf).max()
-    # Of lanes that count; where none does, of nothing.
     magnitude = jnp.where(count > 0, jnp.maximum(-smallest, largest), 0)
-    values, exponent = scaled(values, magnitude)
+    values, exponent = scaled(jnp.where(good, values, 0), magnitude)
     mean = values.sum() / jnp.maximum(count, 1).astype(values.dtype)
     apart = jnp.where(good, values - mean, 0)
-    left, squares = apart.sum(), (apart * apart).sum()
-    return Summary(count, skipped, exponent, mean, left, squares, smallest, largest)
+    return exponent, mean, apart.sum(), (apart * apart).sum(), smallest, largest
 
 
 def _wide(leaf: Array) -> np.ndarray:
