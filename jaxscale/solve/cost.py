@@ -6,7 +6,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale import _arrays
-from jaxscale._logarithm import log, split_log, weight, weighted_sum
+from jaxscale._logarithm import Log, log, split_log, weight, weighted_sum
 from jaxscale._values import is_finite, where_safe
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.chinchilla import Chinchilla, log_other
@@ -132,8 +132,10 @@ def _log_tokens_served(law, demand, sigma, u, log_tokens, log_shift):
     """
     dominates = sigma > law.beta
     log_demand = split_log(where_safe(dominates, demand))
-    log_served = log_demand.minus(split_log(where_safe(dominates, sigma))).value()
-    return jnp.where(dominates, log_shift + log_served - u, log_tokens)
+    log_served = log_demand.minus(split_log(where_safe(dominates, sigma)))
+    # The two differ by less than either, so only what is left of them is rounded.
+    log_served = Log(log_served.exponent, (log_served.rest + log_shift) - u).value()
+    return jnp.where(dominates, log_served, log_tokens)
 
 
 def _log_other(excess, log_scale, exponent):

@@ -86,14 +86,20 @@ def budget_curve(
 
     def tokens_at(log_params):
         # 1 / N less the part of it that serving takes; none is left for training above the limit.
-        left = jnp.exp(-log_params) - inverse_limit
+        # In units of a power of two near it: of the largest N it is subnormal, and what a
+        # derivative by it is multiplied by on its way to the budget overflows float32.
+        power, log_scale = _power_near(log_params)
+        left = jnp.exp(log_scale - log_params) - _serving_share_per_param(bill, budget, power)
         affordable = left > 0
-        return jnp.where(affordable, log_product + jnp.log(where_safe(affordable, left)), -jnp.inf)
+        log_left = jnp.log(where_safe(affordable, left)) - log_scale
+        return jnp.where(affordable, log_product + log_left, -jnp.inf)
 
     def at_ratio(log_limit):
         # (ratio / product) N^2 + inverse_limit N = 1, by the root formula that does not cancel.
         log_root = (log_limit - log_product) / 2 + math.log(2)
-        log_params = math.log(2) - log_root - jnp.arcsinh(jnp.exp(-log_root) * inverse_limit)
+        power, log_scale = _power_near(-log_root)
+        share = jnp.exp(-log_root - log_scale) * _serving_share_per_param(bill, budget, power)
+        log_params = math.log(2) - log_root - jnp.arcsinh(share)
         return log_params, log_params + log_limit
 
     def use(log_params, log_tokens):
@@ -131,6 +137,14 @@ def _log_params(log_training, bill, budget):
     in_range &= is_normal(scaled)
     out_of_range = jnp.where(log_training > 0, -jnp.inf, jnp.inf)
     return jnp.where(in_range, log_scale - log(where_safe(in_range, scaled)), out_of_range)
+
+
+def _power_near(log_size):
+    """A power of two near exp(log_size), whose reciprocal is normal too, and its logarithm."""
+    limits = jnp.finfo(log_size.dtype)
+    power = jnp.round(lax.stop_gradient(log_size) / math.log(2))
+    power = jnp.clip(power, limits.minexp, limits.maxexp - 1).astype(jnp.int32)
+    return power, power.astype(log_size.dtype) * math.log(2)
 
 
 def _bill(demand, costs):
