@@ -44,22 +44,35 @@ def optimum(
     """
     if bounds is None:
         return _exponentiate(*curve_of(*inputs).free(), status, ok)
-    decided = _decide(curve_of(*lax.stop_gradient(inputs)), lax.stop_gradient(bounds))
-    status = jnp.where(ok, decided, status)
+    curve, limits = curve_of(*lax.stop_gradient(inputs)), lax.stop_gradient(bounds)
+    status = jnp.where(ok, _decide(curve, limits), status)
 
     # A bound may be there because the free optimum is absurd; so each way to a plan is
     # differentiated only where it is the one taken.
     def curve_where(taken):
         return curve_of(*_made_safe(taken, inputs))
 
-    return _place(curve_where, _made_safe(is_ok(status), bounds), status)
+    near_minimum = _near_minimum(curve, limits)
+    return _place(curve_where, _made_safe(is_ok(status), bounds), status, near_minimum)
+
+
+def _near_minimum(curve, bounds):
+    """Whether free params, and free tokens, are nearer to their lower bound than to the upper.
+
+    The status says which of the two decides, but a comparison that XLA evaluates again may say
+    otherwise at a tie, and the wrong one of the two bounds may be infinite.
+    """
+    params, tokens = curve.free()
+    low, high = jnp.log(bounds.min_params), jnp.log(bounds.max_params)
+    low_tokens, high_tokens = jnp.log(bounds.min_tokens), jnp.log(bounds.max_tokens)
+    return params - low < high - params, tokens - low_tokens < high_tokens - tokens
 
 
 def _made_safe(good, tree):
     return jax.tree.map(lambda x: where_safe(good, x), tree)
 
 
-def _place(curve_where, bounds, status):
+def _place(curve_where, bounds, status, near_minimum):
     """The plan that `_decide` found to lie where `status` says."""
     at_params = (status == int(Status.AT_MIN_PARAMS)) | (status == int(Status.AT_MAX_PARAMS))
     at_tokens = (status == int(Status.AT_MIN_TOKENS)) | (status == int(Status.AT_MAX_TOKENS))
@@ -69,10 +82,8 @@ def _place(curve_where, bounds, status):
     low_corner, high_corner = _corners(_made_safe(at_corner, bounds))
     along_params, along_tokens = curve_where(at_params), curve_where(at_tokens)
     corner_params, corner_tokens = low_corner if along_params.slack_is_low else high_corner
-    at_low_params = status == int(Status.AT_MIN_PARAMS)
-    at_low_tokens = status == int(Status.AT_MIN_TOKENS)
-    params = jnp.where(at_low_params, bounds.min_params, bounds.max_params)
-    tokens = jnp.where(at_low_tokens, bounds.min_tokens, bounds.max_tokens)
+    params = jnp.where(near_minimum[0], bounds.min_params, bounds.max_params)
+    tokens = jnp.where(near_minimum[1], bounds.min_tokens, bounds.max_tokens)
     # A bound that is not in force may be 0 or infinite: it goes before its logarithm is taken.
     params = where_safe(at_params | at_corner, jnp.where(at_corner, corner_params, params))
     tokens = where_safe(at_tokens | at_corner, jnp.where(at_corner, corner_tokens, tokens))
