@@ -16,7 +16,7 @@ from jax import Array, lax
 from jaxscale.sweeping.reducing.arguments import check_field
 from jaxscale.sweeping.reducing.lanes import dtype_of, lanes, real
 from jaxscale.sweeping.reducing.protocol import Block, Group, Locate, Total
-from jaxscale.sweeping.reducing.sums import scaled
+from jaxscale.sweeping.reducing.sums import pairwise_sum, scaled
 
 LEAST = -(2**20)  # exponent of what is still empty: below that of any number
 
@@ -116,7 +116,8 @@ def _of_all(values: Array, good: Array, count: Array) -> tuple[Array, ...]:
     values, exponent = scaled(values, jnp.maximum(-smallest, largest))
     mean = values.mean()
     apart = values - mean
-    return exponent, mean, apart.sum(), (apart * apart).sum(), smallest, largest
+    left = pairwise_sum(apart.reshape(-1), 0)
+    return exponent, mean, left, (apart * apart).sum(), smallest, largest
 
 
 def _of_good(values: Array, good: Array, count: Array) -> tuple[Array, ...]:
@@ -127,7 +128,8 @@ def _of_good(values: Array, good: Array, count: Array) -> tuple[Array, ...]:
     values, exponent = scaled(jnp.where(good, values, 0), magnitude)
     mean = values.sum() / jnp.maximum(count, 1).astype(values.dtype)
     apart = jnp.where(good, values - mean, 0)
-    return exponent, mean, apart.sum(), (apart * apart).sum(), smallest, largest
+    left = pairwise_sum(apart.reshape(-1), 0)
+    return exponent, mean, left, (apart * apart).sum(), smallest, largest
 
 
 def _wide(leaf: Array) -> np.ndarray:
