@@ -39,7 +39,6 @@ class Program(NamedTuple):
     tables: Any
     space: Space
     reducers: tuple[Reducer, ...]
-    kept: tuple[str, ...]  # fields that are returned
     group: Group
     devices: int
     sharding: Any
@@ -137,7 +136,7 @@ def build(
     )
     tables = jax.device_put(space.tables(group.blocks, dtype), NamedSharding(mesh, all_of_them))
     sharding = NamedSharding(mesh, each)
-    return Program(step, tables, space, reducers, kept, group, len(devices), sharding)
+    return Program(step, tables, space, reducers, group, len(devices), sharding)
 
 
 def _fields(scenario, space, blocks, dtypes, tables, start):
