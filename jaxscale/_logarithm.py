@@ -92,7 +92,21 @@ def split_log(x: Array) -> Log:
 def _split_log_jvp(primals, tangents):
     (x,), (x_dot,) = primals, tangents
     log_x = split_log(x)
-    return log_x, Log(jnp.zeros_like(log_x.exponent), x_dot / x)
+    return log_x, Log(jnp.zeros_like(log_x.exponent), x_dot * _reciprocal(x))
+
+
+# The derivative of a division multiplies by the numerator before it divides twice: where that
+# is a bill's derivative, and x is large, the product overflows float32.
+@jax.custom_jvp
+def _reciprocal(x):
+    return 1 / x
+
+
+@_reciprocal.defjvp
+def _reciprocal_jvp(primals, tangents):
+    (x,), (x_dot,) = primals, tangents
+    inverse = _reciprocal(x)
+    return inverse, -(inverse * x_dot) * inverse
 
 
 def exponent(x: Array) -> Array:
@@ -114,6 +128,13 @@ class Weight(NamedTuple):
 
 def weight(numerator: Array | float, *denominator: Array) -> Weight:
     """The quotient of a number and the sum of one or two, to twice their precision."""
+    return _weight(jnp.asarray(numerator, denominator[0].dtype), denominator)
+
+
+# Differentiated as the quotient that it is: the splitting multiplies by 4,097 and subtracts
+# again, and twice so in a second derivative, where that overflowed float32.
+@jax.custom_jvp
+def _weight(numerator, denominator):
     total, error = denominator[0], 0.0
     if len(denominator) == 2:  # Knuth's two-sum: what the rounded total leaves out
         first, second = denominator
@@ -125,6 +146,15 @@ def weight(numerator: Array | float, *denominator: Array) -> Weight:
     remainder = (numerator - product) - product_error - quotient * error
     head = _head(quotient)
     return Weight(head, (quotient - head) + remainder / total)
+
+
+@_weight.defjvp
+def _weight_jvp(primals, tangents):
+    (_, denominator), (numerator_dot, denominator_dot) = primals, tangents
+    quotient = _weight(*primals)
+    value = quotient.head + quotient.tail
+    slope = (numerator_dot - value * _total(denominator_dot)) / _total(denominator)
+    return quotient, Weight(slope, jnp.zeros_like(slope))
 
 
 def weighted_sum(*terms: tuple[Weight, Log]) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from jaxscale._logarithm import ATANH_SERIES, log, split_log
+from jaxscale._logarithm import ATANH_SERIES, log, split_log, weight
 from solve.lanes import DTYPES
 
 LANES = 4000
@@ -92,6 +92,31 @@ def test_derivatives_of_a_difference_do_not_square_the_denominator(dtype):
     np.testing.assert_allclose(second[0][0], -1 / over[1:2] ** 2, rtol=few)
     np.testing.assert_allclose(second[1][1], 1 / over[1:2] ** 2, rtol=few)
     np.testing.assert_array_equal(second[0][1], 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_second_derivatives_fit_wherever_they_and_their_factors_do(dtype):
+    # A bill of 1e26 by the coefficient of a term: formed as bill * x / x**2, it overflows float32.
+    bill, x = dtype(5e26), dtype(7e11)
+    second = jax.jvp(jax.grad(lambda x: bill * log(x)), (x,), (x,))[1]
+    np.testing.assert_allclose(second, -bill / x, rtol=8 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_weight_is_differentiated_as_a_quotient(dtype):
+    scale = dtype(1e32)  # times the square of 4,097, which splits a float32, it overflows
+
+    def scaled(alpha, beta):
+        head, tail = weight(alpha, alpha, beta)
+        return scale * (head + tail)
+
+    alpha, beta = dtype(0.3), dtype(0.7)
+    first = jax.grad(scaled, argnums=(0, 1))(alpha, beta)
+    second = jax.hessian(scaled, argnums=(0, 1))(alpha, beta)
+    few = 16 * np.finfo(dtype).eps
+    np.testing.assert_allclose(first, (0.7 * scale, -0.3 * scale), rtol=few)
+    exact = np.array([[-1.4, -0.4], [-0.4, 0.6]]) * scale
+    np.testing.assert_allclose(second, exact, rtol=few)
 
 
 def atanh_rest(square):

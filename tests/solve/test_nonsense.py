@@ -26,7 +26,7 @@ SANE_BOUNDS = {
     "max_tokens": 1e14,
     "max_tokens_per_param": 300.0,
 }
-BATCHES = settings(max_examples=60, deadline=None, derandomize=False, print_blob=True)
+BATCHES = settings(max_examples=60, deadline=None, print_blob=True)
 
 
 def nonsense_batch(seed, names, share):
