@@ -138,13 +138,17 @@ def _decide(curve, bounds):
     at_min_tokens, at_max_tokens = at_tokens(bounds.min_tokens), at_tokens(bounds.max_tokens)
     at_max_ratio = jnp.log(bounds.max_tokens_per_param)
     free = free_tokens - free_params
-    above = free > jnp.minimum(jnp.minimum(at_max_tokens, at_min_params), at_max_ratio) + tie
-    below = free < jnp.maximum(at_min_tokens, at_max_params) - tie
+    most = jnp.minimum(jnp.minimum(at_max_tokens, at_min_params), at_max_ratio)
+    least = jnp.maximum(at_min_tokens, at_max_params)
+    above, below = free > most + tie, free < least - tie
+    # Too near to say by the corner alone: then there is a plan if the bound meets the curve.
+    misses = (above & (most == -jnp.inf)) | (below & (least == jnp.inf))
     tokens_first = (at_max_tokens <= at_min_params) & (at_max_tokens <= at_max_ratio)
     return first_status(
         (empty, Status.INFEASIBLE_BOUNDS),
         (strict > 1 + tie, curve.infeasible),
         (slack <= 1 - tie, Status.AT_CORNER),
+        (misses & (strict > 1 - tie), curve.infeasible),
         (above & tokens_first, Status.AT_MAX_TOKENS),
         (above & (at_min_params <= at_max_ratio), Status.AT_MIN_PARAMS),
         (above, Status.AT_MAX_RATIO),
