@@ -92,21 +92,27 @@ def split_log(x: Array) -> Log:
 def _split_log_jvp(primals, tangents):
     (x,), (x_dot,) = primals, tangents
     log_x = split_log(x)
-    return log_x, Log(jnp.zeros_like(log_x.exponent), x_dot * _reciprocal(x))
+    unit = _unit(x)
+    return log_x, Log(jnp.zeros_like(log_x.exponent), (x_dot / unit) * _units_per(x))
 
 
 # The derivative of a division multiplies by the numerator before it divides twice: where that
 # is a bill's derivative, and x is large, the product overflows float32.
 @jax.custom_jvp
-def _reciprocal(x):
-    return 1 / x
+def _units_per(x):
+    return _unit(x) / x
 
 
-@_reciprocal.defjvp
-def _reciprocal_jvp(primals, tangents):
+@_units_per.defjvp
+def _units_per_jvp(primals, tangents):
     (x,), (x_dot,) = primals, tangents
-    inverse = _reciprocal(x)
-    return inverse, -(inverse * x_dot) * inverse
+    inverse = _units_per(x)
+    return inverse, -(inverse * (x_dot / _unit(x))) * inverse
+
+
+def _unit(x):
+    """A number that keeps its quotient by x normal: the reciprocal of the largest x is not."""
+    return jnp.where(x > 1, 4.0, 1.0).astype(x.dtype)
 
 
 def exponent(x: Array) -> Array:
