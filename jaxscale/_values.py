@@ -57,3 +57,16 @@ def where_safe(good: Real, x: Array) -> Array:
 def _where_safe_jvp(primals, tangents):
     (good, x), (_, x_dot) = primals, tangents
     return jnp.where(good, x, 1), jnp.where(good, x_dot, 0)
+
+
+@jax.custom_jvp
+def quotient(x: Array, y: Array) -> Array:
+    """x / y, whose derivatives never form 1 / y^2: beside a 0, that infinity is a NaN."""
+    return x / y
+
+
+@quotient.defjvp
+def _quotient_jvp(primals, tangents):
+    (x, y), (x_dot, y_dot) = primals, tangents
+    inverse, value = 1 / y, quotient(x, y)
+    return value, x_dot * inverse - (y_dot * inverse) * value

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxscale._values import has_normal_exp, where_safe
+from jaxscale._values import has_normal_exp, quotient, where_safe
 from jaxscale.plan import Bounds, Place
 from jaxscale.status import Status, first_status, is_ok
 
@@ -163,7 +163,7 @@ def _corners(bounds):
     limited = bounds.max_tokens_per_param < jnp.inf
     ratio = where_safe(limited & (bounds.max_tokens_per_param > 0), bounds.max_tokens_per_param)
     capped = limited & (bounds.max_params < jnp.inf)
-    needed = jnp.where(limited, bounds.min_tokens / ratio, 0)
+    needed = jnp.where(limited, quotient(bounds.min_tokens, ratio), 0)
     allowed = jnp.where(capped, where_safe(capped, bounds.max_params) * ratio, jnp.inf)
     low = jnp.maximum(bounds.min_params, needed), bounds.min_tokens
     return low, (bounds.max_params, jnp.minimum(bounds.max_tokens, allowed))

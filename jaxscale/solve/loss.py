@@ -155,12 +155,14 @@ def _bill(demand, costs):
 def _serving_share_per_param(bill: Array, budget: Array, power: Array | int = 0) -> Array:
     """Share of the budget that serving takes for each parameter, times two to a power."""
     # In units of the budget: its square, in the derivative, underflows float32. The 4 keeps
-    # the reciprocal of the largest budget normal. Half of the power at a time, and after the
-    # unit where the bill is large, because nothing is known of the bill and the power alone.
+    # the reciprocal of the largest budget normal. Half of the power at a time, because the bill
+    # is less than the budget over N, but nothing is known of either alone; and after the unit
+    # where a bill that is not less, off the curve, would overflow by half of it.
     unit = lax.stop_gradient(4 / budget)
     half = jnp.asarray(power, jnp.int32) // 2
     one = jnp.ones_like(budget)
-    half_power, large = jnp.ldexp(one, half), lax.stop_gradient(bill) > 1
+    half_power = jnp.ldexp(one, half)
+    large = exponent(bill) + half.astype(bill.dtype) > jnp.finfo(bill.dtype).maxexp - 2
     first, second = jnp.where(large, unit, half_power), jnp.where(large, half_power, unit)
     scaled = (bill * first * second) * jnp.ldexp(one, power - half)
     return INFERENCE_FLOPS * scaled / (budget * unit)

@@ -5,7 +5,7 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import jaxscale as js
@@ -110,6 +110,10 @@ def test_solvers(seed, share, bounded, target):
 
 @settings(BATCHES, max_examples=30)
 @given(**batches, target=st.sampled_from(["loss", "budget"]))
+# Once NaN in float32: a bill times half of a power that overflows, and the square of a ratio that
+# underflows, each beside a derivative of 0.
+@example(seed=6622, share=0.1, target="budget")
+@example(seed=1887996994, share=0.3, target="loss")
 def test_gradients_are_never_nan(seed, share, target):
     draws = nonsense_batch(seed, inputs(target, bounded=True), share)
     for name, slope in slopes.of_logarithms(draws, target).items():
