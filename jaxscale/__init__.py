@@ -1,9 +1,15 @@
 """How large a language model should be, and how long to train it, once serving is counted."""
 
+from jaxscale import fitting as fitting
 from jaxscale import hardware as hardware
 from jaxscale import laws as laws
 from jaxscale.costs import Costs as Costs
 from jaxscale.costs import Demand as Demand
+from jaxscale.fitting import Runs as Runs
+from jaxscale.fitting import bootstrap as bootstrap
+from jaxscale.fitting import fit as fit
+from jaxscale.fitting import holdout as holdout
+from jaxscale.fitting import profile_likelihood as profile_likelihood
 from jaxscale.hardware import accelerator as accelerator
 from jaxscale.plan import Bounds as Bounds
 from jaxscale.plan import Plan as Plan

@@ -22,10 +22,12 @@ ALLOWED = {
     "status": set(),
     "plan": {"_arrays", "_values", "_logarithm", "status", "laws", "hardware", "costs"},
     "solve": {"_arrays", "_values", "_logarithm", "status", "laws", "hardware", "costs", "plan"},
+    "fitting": {"_arrays", "_logarithm", "laws"},
     "sweeping": {"_arrays", "_values", "status"},
     "plots": set(),
 }
-FOR_FILES = {"rich", "tensorstore", "xarray", "zarr"}  # imported where a file or a bar needs them
+# Imported where a file or a bar needs them.
+FOR_FILES = {"sweeping": {"rich", "tensorstore", "xarray", "zarr"}, "fitting": {"pandas"}}
 CORE = {"jax", "numpy", "optax", "jaxscale"} | sys.stdlib_module_names
 
 
@@ -57,7 +59,7 @@ def test_the_core_needs_jax_numpy_and_optax_alone(path, part):
     if part == "plots":
         pytest.skip("pictures come with an extra")
     needed = {name.split(".")[0] for name in imported(path)}
-    assert needed <= CORE | (FOR_FILES if part == "sweeping" else set())
+    assert needed <= CORE | FOR_FILES.get(part, set())
 
 
 @pytest.mark.parametrize(("path", "part"), list(modules()))
@@ -96,6 +98,7 @@ print(*(extras & set(sys.modules) - loaded))
 def test_the_public_names_are_those_of_the_design():
     names = {name for name in vars(jaxscale) if not name.startswith("_")}
     modules = {"costs", "plan", "solve", "status", "hardware", "laws", "sweeping", "cli", "plots"}
+    modules |= {"fitting"}
     assert names - modules == {
         "Bounds",
         "Costs",
@@ -107,21 +110,26 @@ def test_the_public_names_are_those_of_the_design():
         "Moments",
         "Plan",
         "Quantiles",
+        "Runs",
         "Sample",
         "Sobol",
         "Status",
         "StatusCounts",
         "TopK",
         "accelerator",
+        "bootstrap",
         "choice",
         "evaluate",
+        "fit",
         "geomspace",
+        "holdout",
         "linspace",
         "lognormal",
         "loguniform",
         "minimize_cost",
         "minimize_loss",
         "normal",
+        "profile_likelihood",
         "rows",
         "sweep",
         "triangular",

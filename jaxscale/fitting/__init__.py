@@ -1,0 +1,19 @@
+"""Fitting: from runs to a law, and how far to trust it."""
+
+from jaxscale.fitting.bootstrap import Bootstrap as Bootstrap
+from jaxscale.fitting.bootstrap import bootstrap as bootstrap
+from jaxscale.fitting.certificate import FitStatus as FitStatus
+from jaxscale.fitting.fit import Fit as Fit
+from jaxscale.fitting.fit import fit as fit
+from jaxscale.fitting.holdout import Holdout as Holdout
+from jaxscale.fitting.holdout import holdout as holdout
+from jaxscale.fitting.objectives import AbsoluteError as AbsoluteError
+from jaxscale.fitting.objectives import Huber as Huber
+from jaxscale.fitting.objectives import HuberLikelihood as HuberLikelihood
+from jaxscale.fitting.objectives import SquaredError as SquaredError
+from jaxscale.fitting.profile import Profile as Profile
+from jaxscale.fitting.profile import profile_likelihood as profile_likelihood
+from jaxscale.fitting.ratios import Subset as Subset
+from jaxscale.fitting.ratios import fit_by_ratio as fit_by_ratio
+from jaxscale.fitting.runs import Runs as Runs
+from jaxscale.fitting.simulate import simulate as simulate

@@ -1,0 +1,285 @@
+"""Resampled fits: what a law might have been, each re-optimised as the fit itself was.
+
+A resample is the same runs with other weights, so one compiled program serves all. From the
+fit's own optimum a few Newton steps settle nearly every resample of well identified data.
+Where data identify a law weakly a resample may prefer another valley, and gets starts of
+its own.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax.scipy.special import ndtr, ndtri
+
+from jaxscale.fitting.certificate import FitStatus, is_stationary
+from jaxscale.fitting.constraints import LEAST_E_SHARE
+from jaxscale.fitting.fit import Fit
+from jaxscale.fitting.objectives import LEAST_DELTA, AbsoluteError, HuberLikelihood
+from jaxscale.fitting.problem import Problem, newton, reweighted, run
+from jaxscale.fitting.resampling import checked_indices, drawn, key_words, multiplicities
+from jaxscale.fitting.starts import linear_starts
+from jaxscale.fitting.surface import ALPHA, BETA, LN_E, NAMES
+from jaxscale.laws.chinchilla import Chinchilla
+
+WARM_STEPS, MORE_STEPS = 12, 100
+OWN_STARTS = 6  # of each exponent, for a resample that gets its own
+OWN_KEPT = 4
+DISAGREEMENT = 0.2  # of standard errors, from which on a reader is warned
+JUDGED_ON = 200  # resamples, or more: fewer say little of a standard error
+
+Method = Literal["percentile", "basic", "bca"]
+Fn = Callable[[Chinchilla], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """Laws fitted to resamples of the runs: `law` has one leading axis, in float64.
+
+    It goes as it is into `minimize_cost`, or as `js.rows(boot.law)` into a `Sample`.
+    """
+
+    law: Chinchilla
+    objective: np.ndarray
+    status: np.ndarray  # int8, members of FitStatus
+    fit: Fit
+    coefficients: np.ndarray = field(repr=False)  # (ln A, ln B, ln E, alpha, beta), resamples
+
+    @property
+    def ok(self) -> np.ndarray:
+        """Which resamples ended at a certified minimum inside all bounds."""
+        return self.status == FitStatus.OK
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Of (ln A, ln B, ln E, alpha, beta)."""
+        return np.cov(self.coefficients)
+
+    @property
+    def standard_errors(self) -> Chinchilla:
+        """The standard deviation of each coefficient over the resamples."""
+        fields = {name: float(np.std(getattr(self.law, name), ddof=1)) for name in NAMES}
+        return Chinchilla(**fields)
+
+    def interval(
+        self, fn: Fn, level: float = 0.95, method: Method = "percentile"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Low and high end of an interval for `fn(law)`, at the given level.
+
+        `fn` takes a law with a leading axis and returns arrays with it. "percentile" are
+        quantiles of the resamples, "basic" those mirrored at the fit, "bca" quantiles moved
+        for bias and skewness (Efron 1987; needs a fit without each run, made on first use).
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level must be between 0 and 1; got {level!r}")
+        if method not in ("percentile", "basic", "bca"):
+            raise ValueError(f"method must be 'percentile', 'basic' or 'bca'; got {method!r}")
+        with jax.enable_x64(True):
+            draws, centre = _valued(fn, self.law), _valued(fn, _one(self.fit.law))[0]
+            tails = (1 - level) / 2, (1 + level) / 2
+            if method == "bca":
+                jackknifed = _valued(fn, self.jackknife)
+                return tuple(_bca(draws, centre, jackknifed, tail) for tail in tails)  # pyright: ignore[reportReturnType]
+        low, high = np.quantile(draws, tails, axis=0)
+        return (2 * centre - high, 2 * centre - low) if method == "basic" else (low, high)
+
+    def intervals(
+        self, level: float = 0.95, method: Method = "percentile"
+    ) -> dict[str, tuple[float, float]]:
+        """An interval for each coefficient, as `interval`."""
+        found = {
+            name: self.interval(lambda law, name=name: getattr(law, name), level, method)
+            for name in NAMES
+        }
+        return {name: (float(low), float(high)) for name, (low, high) in found.items()}
+
+    @cached_property
+    def jackknife(self) -> Chinchilla:
+        """The law without each run, or without each group of runs, in turn."""
+        with jax.enable_x64(True):
+            _, member = _units(self.fit)
+            counts = 1 - np.eye(member.max() + 1)[:, member]
+            return laws_of(_resampled(self.fit, counts)[0])
+
+
+def bootstrap(
+    fit: Fit, *, resamples: int = 4000, key: Any = None, indices: Any = None
+) -> Bootstrap:
+    """The law of each of many resamples of the runs, drawn with replacement.
+
+    Exactly one of `key`, a JAX key or a whole number, and `indices`, a table of places among
+    the runs with one row for each resample. Where the runs have groups, whole groups are
+    drawn, and `indices` are places among the sorted group labels. Warns where the standard
+    error of an exponent differs by over a fifth from the one that the fit reports.
+
+    Host-level, in float64 whatever JAX's switch says. Raises TypeError or ValueError for
+    arguments that do not fit.
+    """
+    if (key is None) == (indices is None):
+        raise ValueError("bootstrap takes exactly one of key and indices")
+    names, member = _units(fit)
+    if indices is None:
+        if isinstance(resamples, bool) or not isinstance(resamples, int) or resamples < 2:
+            raise ValueError(f"resamples must be a whole number, at least 2; got {resamples!r}")
+        blocks: Any = drawn(len(names), resamples, key_words(key))
+    else:
+        kind = "runs" if fit.runs.group is None else "groups"
+        table = checked_indices(indices, len(names), kind)
+        blocks = (table[i : i + 4096] for i in range(0, len(table), 4096))
+    with jax.enable_x64(True):
+        parts = [
+            _resampled(fit, counts[:, member])
+            for counts in _gathered(blocks, len(names), fit.problem)
+        ]
+    coefficients, objective, status = (np.concatenate(x, axis=-1) for x in zip(*parts, strict=True))
+    made = Bootstrap(laws_of(coefficients), objective, status, fit, coefficients)
+    _warn_of_disagreement(made)
+    return made
+
+
+def _units(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """What is resampled, and which of them each run belongs to."""
+    group = fit.runs.group
+    return np.unique(np.arange(len(fit.runs)) if group is None else group, return_inverse=True)
+
+
+def _gathered(blocks: Any, units: int, problem: Problem) -> Iterator[np.ndarray]:
+    """Multiplicities, in parts that fill the device."""
+    waiting: list[np.ndarray] = []
+    for rows in blocks:
+        waiting.append(multiplicities(rows, units))
+        if sum(map(len, waiting)) >= problem.lanes:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _resampled(fit: Fit, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coefficients, objective and status for rows of multiplicities of the runs."""
+    problem = fit.problem
+    weights = np.zeros((len(counts), problem.weights.size))
+    weights[:, : problem.count] = counts * problem.weights[: problem.count]
+    here = problem.centred(fit.coefficients)[:, None]
+    found = run(problem, np.repeat(here, len(counts), axis=1), weights, newton(problem, WARM_STEPS))
+    best = _Best(found.coefficients, found.value, _settled(found))
+    again = np.flatnonzero(~best.settled)
+    if again.size:
+        more = run(
+            problem, best.coefficients[:, again], weights[again], newton(problem, MORE_STEPS)
+        )
+        best.improve(again, more)
+    lost = np.arange(len(counts)) if fit.certificate.is_weak else np.flatnonzero(~best.settled)
+    for first in range(0, lost.size, max(1, problem.lanes // OWN_STARTS)):
+        _search_anew(
+            problem, weights, lost[first : first + max(1, problem.lanes // OWN_STARTS)], best
+        )
+    coefficients = problem.uncentred(best.coefficients)
+    return coefficients, _objective(fit, best, weights), _status(problem, best)
+
+
+def _objective(fit: Fit, best: "_Best", weights: np.ndarray) -> np.ndarray:
+    """What the kernel minimised, as the objective counts it."""
+    if isinstance(fit.loss_function, HuberLikelihood):
+        return best.value + weights.sum(axis=1) * float(fit.loss_function.log_normaliser())
+    if isinstance(fit.loss_function, AbsoluteError):
+        return best.value / LEAST_DELTA
+    return best.value
+
+
+class _Best:
+    """The lowest place that each resample has been seen at."""
+
+    def __init__(self, coefficients, value, settled):
+        self.coefficients, self.value, self.settled = map(np.array, (coefficients, value, settled))
+
+    def improve(self, lanes, found):
+        """Take what was found in some lanes where it is lower, or as low and settled."""
+        value, settled = found.value, _settled(found)
+        near = 1e-12 * np.abs(self.value[lanes])
+        better = (value < self.value[lanes] - near) | (
+            (value <= self.value[lanes] + near) & settled & ~self.settled[lanes]
+        )
+        taken = lanes[better]
+        self.coefficients[:, taken] = found.coefficients[:, better]
+        self.value[taken], self.settled[taken] = value[better], settled[better]
+
+
+def _settled(found):
+    return is_stationary(found.steepness, found.decrement, found.value)
+
+
+def _search_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, best: _Best) -> None:
+    """From starts of each resample's own to the best of its valleys."""
+    starts = linear_starts(problem.rows, problem.weights, OWN_STARTS)
+    starts = problem.constraints.start(starts)
+    count = starts.shape[1]
+    many = np.repeat(weights[lanes], count, axis=0)
+    near = run(problem, np.tile(starts, lanes.size), many, reweighted(problem))
+    value = np.where(np.isfinite(near.value), near.value, np.inf).reshape(lanes.size, count)
+    order = np.argsort(value, axis=1)[:, :OWN_KEPT] + count * np.arange(lanes.size)[:, None]
+    for chosen in order.T:
+        best.improve(
+            lanes, run(problem, near.coefficients[:, chosen], many[chosen], newton(problem, 200))
+        )
+
+
+def _status(problem: Problem, best: _Best) -> np.ndarray:
+    constraints = problem.constraints
+    low = best.coefficients <= constraints.low[:, None]
+    high = best.coefficients >= constraints.high[:, None]
+    at_bound = (low | high) & (np.diag(constraints.projection) > 0)[:, None]
+    least = np.min(problem.rows.log_loss[: problem.count]) + np.log(2 * LEAST_E_SHARE)
+    status = np.where(best.settled, FitStatus.OK, FitStatus.NOT_STATIONARY).astype(np.int8)
+    status[at_bound.any(axis=0)] = FitStatus.AT_BOUND
+    status[at_bound[[ALPHA, BETA]].any(axis=0)] = FitStatus.EXPONENT_AT_BOUND
+    status[at_bound[LN_E] & (best.coefficients[LN_E] < least)] = FitStatus.E_AT_ZERO
+    return status
+
+
+def laws_of(coefficients: np.ndarray) -> Chinchilla:
+    """Laws of coefficients with a last axis, as read-only float64 arrays."""
+    fields = dict(zip(NAMES, [*np.exp(coefficients[:3]), *np.array(coefficients[3:])], strict=True))
+    for each in fields.values():
+        each.flags.writeable = False
+    return Chinchilla(**fields)
+
+
+def _one(law: Chinchilla) -> Chinchilla:
+    return jax.tree.map(lambda x: np.array([x], np.float64), law)
+
+
+def _valued(fn: Fn, law: Chinchilla) -> np.ndarray:
+    return np.asarray(fn(law), np.float64)
+
+
+def _bca(draws, centre, jackknifed, tail):
+    """The quantile whose level is moved for bias and skewness: Efron 1987, eq. 2.3 and 6.6."""
+    below = np.mean(draws < centre, axis=0) + np.mean(draws == centre, axis=0) / 2
+    bias = np.asarray(ndtri(np.clip(below, 1 / len(draws), 1 - 1 / len(draws))))
+    pull = jackknifed.mean(axis=0) - jackknifed
+    spread = np.sum(pull**2, axis=0)
+    skew = np.sum(pull**3, axis=0) / (6 * np.where(spread > 0, spread, 1) ** 1.5)
+    z = bias + float(ndtri(tail))
+    level = np.asarray(ndtr(bias + z / (1 - skew * z)))
+    flat, levels = draws.reshape(len(draws), -1), np.ravel(level)
+    found = [np.quantile(column, q) for column, q in zip(flat.T, levels, strict=True)]
+    return np.reshape(found, np.shape(centre))
+
+
+def _warn_of_disagreement(made: Bootstrap) -> None:
+    if made.objective.size < JUDGED_ON:
+        return
+    for name, place in (("alpha", ALPHA), ("beta", BETA)):
+        resampled = float(np.std(made.coefficients[place], ddof=1))
+        reported = float(np.sqrt(max(made.fit.covariance[place, place], 0)))
+        if reported > 0 and abs(reported / resampled - 1) > DISAGREEMENT:
+            warnings.warn(
+                f"the standard error of {name} is {resampled:.3g} by resampling and {reported:.3g} "
+                f"by the {made.fit.covariance_method}: trust the resampling",
+                stacklevel=3,
+            )

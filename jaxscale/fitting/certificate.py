@@ -1,0 +1,106 @@
+"""What is known of the place that a fit ended at, and what a reader should do about it.
+
+Nothing here proves a global minimum: that is why a fit says of how many starts it is the best.
+"""
+
+import enum
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxscale.fitting.constraints import LEAST_E_SHARE, Constraints
+from jaxscale.fitting.problem import Problem
+from jaxscale.fitting.surface import ALPHA, BETA, LN_E
+
+# Rounding leaves a steepness of 1e-14, and 1e-11 where the bound is almost 0.
+STEEPNESS = 1e-8
+DECREMENT = 1e-12  # of the objective
+# Beyond this the Hessian has no direction left that rounding did not touch.
+MOST_CONDITION = 1e12
+WEAK_CONDITION = 1e5  # 1e3 is well identified, 1e6 weak
+ROUNDING = 1e-14  # residuals of runs that a law explains exactly
+
+
+class FitStatus(enum.IntEnum):
+    """What became of a fit; `sentence` says what to do about it. Numbers are given in any case."""
+
+    sentence: str
+
+    def __new__(cls, value: int, sentence: str) -> "FitStatus":
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.sentence = sentence
+        return member
+
+    OK = 0, "A stationary point with a positive definite Hessian: the best of all starts."
+    TOO_FEW_RUNS = 1, "Fewer different runs than coefficients and one: fix some or add runs."
+    E_AT_ZERO = 2, "The data want an E of 0: add runs of low loss, or bound E."
+    EXPONENT_AT_BOUND = 3, "An exponent is at a bound: its term is not identified by these runs."
+    AT_BOUND = 4, "A coefficient is at a bound that was asked for; widen it to see beyond."
+    FLAT_VALLEY = (
+        5,
+        "The Hessian is not positive definite: coefficients trade off; fix or tie some.",
+    )
+    NOT_STATIONARY = 6, "The gradient is above rounding level; try other starts or units."
+
+
+class Certificate(NamedTuple):
+    """What certifies a minimum, short of proof."""
+
+    gradient: float  # the largest component along free directions
+    steepness: float  # the largest cosine between residuals and a coefficient's derivatives
+    decrement: float  # twice what a Newton step would still gain, over the objective
+    condition: float  # of the Hessian scaled to a diagonal of ones, along free directions
+    quadratic_runs: int  # those whose residual is within Huber's bound
+    is_positive_definite: bool
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether resamples may prefer other places: they get starts of their own."""
+        return not self.condition <= WEAK_CONDITION
+
+
+def basis_of(constraints: Constraints, coefficients: np.ndarray) -> np.ndarray:
+    """Orthonormal directions, in columns, that are neither held nor at a bound."""
+    inside = (coefficients > constraints.low) & (coefficients < constraints.high)
+    values, vectors = np.linalg.eigh(constraints.projection * inside[:, None] * inside)
+    return vectors[:, values > 0.5]
+
+
+def scaled_condition(hessian: np.ndarray, basis: np.ndarray) -> float:
+    """Condition number along the columns of `basis`, each in units of its own curvature."""
+    reduced = basis.T @ hessian @ basis
+    diagonal = np.diag(reduced)
+    if not diagonal.size:
+        return 1.0
+    if (diagonal <= 0).any():
+        return np.inf
+    values = np.linalg.eigvalsh(reduced / np.sqrt(np.outer(diagonal, diagonal)))
+    return float(values[-1] / values[0]) if values[0] > 0 else np.inf
+
+
+def is_stationary(steepness: np.ndarray, decrement: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Whether each lane is at a minimum as far as rounding can tell."""
+    exact = np.abs(value) <= ROUNDING**2 * 1e3
+    return exact | ((steepness <= STEEPNESS) & (decrement <= DECREMENT * np.abs(value)))
+
+
+def judge(
+    problem: Problem, runs: int, coefficients: np.ndarray, settled: bool, condition: float
+) -> FitStatus:
+    """The status of centred `coefficients`; `runs` are those of different sizes."""
+    constraints = problem.constraints
+    least = np.min(problem.rows.log_loss[: problem.count]) + math.log(2 * LEAST_E_SHARE)
+    at_bound = (coefficients <= constraints.low) | (coefficients >= constraints.high)
+    moved = np.diag(constraints.projection) > 0
+    at_bound &= moved
+    cases = (
+        (runs <= constraints.free_count, FitStatus.TOO_FEW_RUNS),
+        (at_bound[LN_E] and coefficients[LN_E] < least, FitStatus.E_AT_ZERO),
+        (at_bound[[ALPHA, BETA]].any(), FitStatus.EXPONENT_AT_BOUND),
+        (at_bound.any(), FitStatus.AT_BOUND),
+        (not condition <= MOST_CONDITION, FitStatus.FLAT_VALLEY),
+        (not settled, FitStatus.NOT_STATIONARY),
+    )
+    return next((status for holds, status in cases if holds), FitStatus.OK)

@@ -1,0 +1,58 @@
+"""What `fit` refuses before it computes: columns that do not belong together, impossible rows."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxscale._arrays import is_concrete
+from jaxscale.fitting.runs import Runs
+
+POSITIVE = ("params", "tokens", "loss")
+LISTED = 3
+
+
+def is_traced(runs: Runs, objective: Any) -> bool:
+    """Whether any number is being differentiated."""
+    return not all(map(is_concrete, jax.tree.leaves((runs, objective))))
+
+
+def checked(runs: Runs) -> Runs:
+    """The runs as float64 columns of one length.
+
+    Raises TypeError for what are no runs, ValueError for columns that differ in length and for
+    rows, counted from 1, that are not finite and positive. Weights may be 0.
+    """
+    if not isinstance(runs, Runs):
+        raise TypeError(f"runs must be js.Runs; got {runs!r} ({type(runs).__name__})")
+    columns = {name: _column(name, getattr(runs, name)) for name in POSITIVE}
+    weights = np.ones_like(columns["loss"]) if runs.weights is None else runs.weights
+    columns["weights"] = _column("weights", weights)
+    lengths = {name: len(column) for name, column in columns.items()}
+    if runs.group is not None:
+        lengths["group"] = len(np.asarray(runs.group))
+    if len(set(lengths.values())) > 1 or not lengths["loss"]:
+        given = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ValueError(f"runs must have columns of one length, at least 1; got {given}")
+    for name, column in columns.items():
+        allowed = "finite and above 0" if name in POSITIVE else "finite and 0 or more"
+        low = 0 if name in POSITIVE else -np.finfo(float).tiny
+        bad = np.flatnonzero(~(np.isfinite(column) & (column > low)))
+        if bad.size:
+            shown = ", ".join(f"{column[i]:g} in row {i + 1}" for i in bad[:LISTED])
+            more = f" and {bad.size - LISTED} more" if bad.size > LISTED else ""
+            raise ValueError(f"runs.{name} must be {allowed}; got {shown}{more}")
+    if not (columns["weights"] > 0).any():
+        raise ValueError("runs.weights must be above 0 for at least one run; all are 0")
+    group = None if runs.group is None else np.asarray(runs.group)
+    return Runs(**columns, group=group)
+
+
+def _column(name: str, given: Any) -> np.ndarray:
+    try:
+        column = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"runs.{name} must be numbers; got {given!r}") from None
+    if column.ndim != 1:
+        raise ValueError(f"runs.{name} must have one dimension; got shape {column.shape}")
+    return column

@@ -1,0 +1,196 @@
+"""Damped Newton steps from many starts at once, with one evaluation a step.
+
+Iteratively reweighted least squares come first, while Huber's bound falls to the one asked for:
+they reach the valley from afar. Exact Newton steps then settle on its floor. Newton from
+the start strands in other places, and least squares alone never arrive.
+
+All lanes take the same number of steps, and stop together once each has settled.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from jaxscale.fitting.constraints import Constraints
+from jaxscale.fitting.surface import COEFFICIENTS, Point, Rows, evaluate
+
+# Bounds of the least squares, in multiples of the final one: two rounds with all runs counted
+# as squares, and then ever fewer of them.
+REWEIGHTED = (1e6, 1e6, 100, 30, 10, 3)
+REWEIGHTED_STEPS = 4  # at each, the first of which only evaluates
+NEWTON_STEPS = 400  # weak data need them all: with 200, only 28 % of the starts arrive
+# Bounds on the way to a final one that is almost 0, where the objective has kinks.
+LEAST_ROUGH = 1e-3
+APPROACH_STEPS = 40
+LEAST_DAMPING, MOST_DAMPING, FIRST_DAMPING = 1e-14, 1e10, 1e-2
+# A lane has settled when the next step promises less than rounding of the objective.
+SETTLED_SHARE, SETTLED = 1e-20, 1e-30
+
+
+class Schedule(NamedTuple):
+    """What each step does; arrays of one length."""
+
+    delta: np.ndarray  # Huber's bound
+    newton: np.ndarray  # whether the Hessian is exact
+    fresh: np.ndarray  # whether the objective has changed, so that it has to be evaluated first
+    scaled: np.ndarray  # whether the objective is a likelihood, and delta in units of its scale
+    last: np.ndarray  # whether it is the final objective: a lane may settle
+
+
+class State(NamedTuple):
+    """Where each lane is."""
+
+    coefficients: Array  # 5, lanes
+    point: Point
+    damping: Array  # lanes
+    settled: Array
+
+
+def reweighted(delta: float, scaled: bool = False) -> Schedule:
+    """Least squares on the way to a final bound, of DELTA in effect where that is almost 0."""
+    delta = LEAST_ROUGH if scaled else max(delta, LEAST_ROUGH)
+    return _join(*(_phase(factor * delta, REWEIGHTED_STEPS) for factor in REWEIGHTED))
+
+
+def newton(delta: float, scaled: bool = False, steps: int = NEWTON_STEPS) -> Schedule:
+    """Newton steps at the final bound, or down to it in powers of ten."""
+    # In a likelihood the bound is delta times a scale that is itself delta times a residual.
+    end = delta**2 * LEAST_ROUGH if scaled else delta
+    way = LEAST_ROUGH * 10.0 ** -np.arange(0, max(0, np.log10(LEAST_ROUGH / end)))
+    way = way[way > end * (1 + 1e-9)]
+    approach = [_phase(each, APPROACH_STEPS, newton=True) for each in way]
+    return _join(*approach, _phase(delta, steps, newton=True, scaled=scaled, last=True))
+
+
+def _phase(delta, steps, newton=False, scaled=False, last=False):
+    delta, newton, scaled, last = (np.full(steps, x) for x in (delta, newton, scaled, last))
+    return Schedule(delta, newton, np.arange(steps) == 0, scaled, last)
+
+
+def _join(*phases):
+    return Schedule(*(np.concatenate(parts) for parts in zip(*phases, strict=True)))
+
+
+class Found(NamedTuple):
+    """Where lanes arrived; lanes are the last axis."""
+
+    coefficients: Array
+    value: Array
+    gradient: Array  # along the directions that are free
+    hessian: Array
+    steepness: Array  # the largest cosine between residuals and a coefficient's derivatives
+    decrement: Array  # twice what a Newton step would still gain; infinite if not definite
+
+
+@partial(jax.jit, static_argnames="likelihood")
+def descend(
+    coefficients: Array,
+    rows: Rows,
+    weights: Array,
+    schedule: Schedule,
+    steps: Array,
+    constraints: Constraints,
+    likelihood: bool,
+) -> Found:
+    """Follow the first `steps` of a schedule from each of `coefficients`, of shape (5, lanes).
+
+    `weights` has one row for each lane. Lanes are independent; float64 throughout.
+    """
+    lanes = coefficients.shape[1]
+
+    def more(carry):
+        step, state = carry
+        return (step < steps) & ~jnp.all(state.settled)
+
+    def advance(carry):
+        step, state = carry
+        now = jax.tree.map(lambda x: x[step], schedule)
+        return step + 1, _step(state, now, rows, weights, constraints, likelihood)
+
+    square = jnp.zeros((5, 5, lanes)) + jnp.eye(5)[:, :, None]
+    everywhere = jnp.full(lanes, jnp.inf)
+    start = Point(everywhere, jnp.zeros((5, lanes)), square, jnp.ones((5, lanes)), everywhere)
+    state = State(coefficients, start, jnp.full(lanes, FIRST_DAMPING), jnp.zeros(lanes, bool))
+    state = lax.while_loop(more, advance, (jnp.int32(0), state))[1]
+    return _certified(state, constraints)
+
+
+def _certified(state, constraints):
+    """Where each lane arrived, and by how much it may have missed a minimum."""
+    coefficients, point = state.coefficients, state.point
+    free = constraints.free(coefficients, point.gradient)
+    gradient = jnp.einsum("ijs,js->is", free, point.gradient)
+    # |sum of w psi J| is at most the root of sum w psi r times sum w (psi / r) J^2.
+    largest = jnp.sqrt(point.energy[None] * point.diagonal)
+    steepness = jnp.max(jnp.abs(gradient) / jnp.where(largest > 0, largest, 1), axis=0)
+    matrix = constraints.reduced(point.hessian, free, jnp.zeros_like(point.diagonal))
+    definite, step = cholesky_solve(matrix, gradient)
+    decrement = jnp.where(definite, jnp.sum(gradient * step, axis=0), jnp.inf)
+    return Found(coefficients, point.value, gradient, point.hessian, steepness, decrement)
+
+
+def _step(state, now, rows, weights, constraints, likelihood):
+    coefficients, point, damping, _ = state
+    free = constraints.free(coefficients, point.gradient)
+    gradient = jnp.einsum("ijs,js->is", free, point.gradient)
+    damped = constraints.reduced(point.hessian, free, damping[None] * point.diagonal)
+    definite, step = cholesky_solve(damped, gradient)
+    promised = jnp.sum(gradient * step, axis=0)
+    moves = definite & ~now.fresh
+    place = constraints.clip(coefficients - jnp.where(moves, step, 0))
+    scaled = now.scaled if likelihood else None
+    found = evaluate(place, rows, weights, now.delta, now.newton, constraints.prior, scaled)
+
+    # At rounding level the value no longer tells, but the gradient does.
+    level = found.value <= point.value + 1e-13 * jnp.abs(point.value)
+    flatter = _steepest(found.gradient, free) <= _steepest(point.gradient, free)
+    better = (found.value < point.value) | (level & flatter)
+    taken = now.fresh | (moves & better)
+    small = SETTLED_SHARE * jnp.abs(point.value) + SETTLED
+    # Also where no step is left that changes the value: rounding is all there is.
+    settled = now.last & ~now.fresh & definite & (promised <= small)
+    changed = jnp.where(taken, jnp.maximum(damping * 0.3, LEAST_DAMPING), damping * 3)
+    damping = jnp.where(now.fresh, damping, jnp.minimum(changed, MOST_DAMPING))
+
+    def chosen(new, old):
+        return jnp.where(taken, new, old)
+
+    return State(chosen(place, coefficients), jax.tree.map(chosen, found, point), damping, settled)
+
+
+def _steepest(gradient, free):
+    return jnp.max(jnp.abs(jnp.einsum("ijs,js->is", free, gradient)), axis=0)
+
+
+def cholesky_solve(matrix: Array, vector: Array) -> tuple[Array, Array]:
+    """Whether each matrix is positive definite, and the solution where it is.
+
+    Shapes (5, 5, lanes) and (5, lanes). By hand, because the pivots are the test, and because
+    a library's loop over lanes costs more than all the rest.
+    """
+    lower, definite = {}, jnp.ones_like(vector[0], bool)
+    for j in COEFFICIENTS:
+        pivot = matrix[j, j] - sum((lower[j, k] ** 2 for k in range(j)), jnp.zeros_like(vector[0]))
+        definite &= pivot > 0
+        lower[j, j] = jnp.sqrt(jnp.where(pivot > 0, pivot, 1))
+        for i in range(j + 1, len(COEFFICIENTS)):
+            rest = matrix[i, j]
+            for k in range(j):
+                rest = rest - lower[i, k] * lower[j, k]
+            lower[i, j] = rest / lower[j, j]
+    halfway, solution = {}, {}
+    for i in COEFFICIENTS:
+        rest = vector[i]
+        for k in range(i):
+            rest = rest - lower[i, k] * halfway[k]
+        halfway[i] = rest / lower[i, i]
+    for i in reversed(COEFFICIENTS):
+        rest = halfway[i]
+        for k in range(i + 1, len(COEFFICIENTS)):
+            rest = rest - lower[k, i] * solution[k]
+        solution[i] = rest / lower[i, i]
+    return definite, jnp.stack([solution[i] for i in COEFFICIENTS])

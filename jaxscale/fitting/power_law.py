@@ -1,0 +1,168 @@
+"""Compute-optimal sizes as power laws of training FLOPs, with the error that resampling shows.
+
+What approaches 1 and 2 of Hoffmann et al. 2022 share: both find the best size at several
+numbers of FLOPs and then fit a line in logarithms. All of it is NumPy in float64.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+LEAST_POINTS = 3  # two points lie on a line whatever the truth is
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """`coefficient * flops^exponent`; fields are float64 scalars, or arrays of resamples."""
+
+    coefficient: Any
+    exponent: Any
+
+    def __call__(self, flops: Any) -> np.ndarray:
+        """The size at `flops` training FLOPs, which broadcast with the fields."""
+        log_flops = np.log(np.asarray(flops, np.float64))
+        # A factor may overflow where the product does not.
+        return np.exp(np.log(self.coefficient) + self.exponent * log_flops)
+
+
+class Points(NamedTuple):
+    """Optima that power laws were fitted to, a row each."""
+
+    flops: np.ndarray  # of training
+    params: np.ndarray
+    tokens: np.ndarray
+    loss: np.ndarray  # nats per token
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Compute-optimal `params` and `tokens`, and how far resampled runs move them.
+
+    Each entry of `resampled_params` and `resampled_tokens` is the law of one resample, NaN
+    where the method would have refused it. Intervals are percentiles of the others. They are
+    NaN if over half were refused, because those left are then a choice of lucky ones.
+    """
+
+    method: str  # "isoflop" or "envelope"
+    params: PowerLaw
+    tokens: PowerLaw
+    points: Points
+    resampled_params: PowerLaw
+    resampled_tokens: PowerLaw
+    refused: tuple[str, ...]  # sentences: what was left out, and why
+    level: float  # of intervals for which no other is asked
+
+    @property
+    def params_exponent_interval(self) -> tuple[float, float]:
+        """Ends of the interval of a in `params = k flops^a`."""
+        low, high = _interval(self.resampled_params, self.level)
+        return float(low), float(high)
+
+    @property
+    def tokens_exponent_interval(self) -> tuple[float, float]:
+        """Ends of the interval of b in `tokens = k flops^b`."""
+        low, high = _interval(self.resampled_tokens, self.level)
+        return float(low), float(high)
+
+    def params_interval(self, flops: Any, level: float | None = None) -> tuple[Any, Any]:
+        """Ends of the interval of compute-optimal params, each of the shape of `flops`.
+
+        `level` is the allocation's own unless given; ValueError outside (0, 1).
+        """
+        return _interval(self.resampled_params, self._level(level), flops)
+
+    def tokens_interval(self, flops: Any, level: float | None = None) -> tuple[Any, Any]:
+        """Ends of the interval of compute-optimal tokens; otherwise as `params_interval`."""
+        return _interval(self.resampled_tokens, self._level(level), flops)
+
+    def _level(self, level: float | None) -> float:
+        return self.level if level is None else checked_level(level)
+
+
+def _interval(law: PowerLaw, level: float, flops: Any = None) -> tuple[Any, Any]:
+    """Ends of the central interval of a resampled law's sizes, or exponents without `flops`."""
+    fitted = np.isfinite(law.exponent)
+    kept = PowerLaw(law.coefficient[fitted], law.exponent[fitted])
+    values = kept.exponent if flops is None else kept(np.asarray(flops)[..., None])
+    if 2 * fitted.sum() < fitted.size or not fitted.any():
+        nothing = np.full(values.shape[:-1], np.nan)
+        return nothing, nothing.copy()
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=-1)
+    return low, high
+
+
+# --- What the approaches share ---------------------------------------------------------------
+
+
+class Optima(NamedTuple):
+    """Best sizes in natural logarithms: a row for the runs as given, then one for each resample.
+
+    A column is a number of FLOPs, or whatever else has one optimum; weight 0 where it has none.
+    """
+
+    log_flops: np.ndarray
+    log_params: np.ndarray
+    log_tokens: np.ndarray
+    weights: np.ndarray
+
+
+def allocation(
+    method: str, optima: Optima, loss: np.ndarray, refused: list[str], level: float
+) -> Allocation:
+    """Fit power laws to each row of the optima; `loss` is that of each column, as given."""
+    usable = (optima.weights > 0).sum(axis=1) >= LEAST_POINTS
+    weights = np.where(usable[:, None], optima.weights, 0)
+    params = _fitted(optima.log_flops, optima.log_params, weights)
+    tokens = _fitted(optima.log_flops, optima.log_tokens, weights)
+    resamples, failed = usable.size - 1, int(usable.size - usable.sum())
+    if failed:
+        so = ", and so there are no intervals" if 2 * failed > resamples else ""
+        fault = f"{failed} of {resamples} resamples have fewer than {LEAST_POINTS} optima{so}"
+        refused = [*refused, fault]
+    used = weights[0] > 0
+    logs = (optima.log_flops, optima.log_params, optima.log_tokens)
+    flops, best_params, best_tokens = (np.exp(log[0, used]) for log in logs)
+    return Allocation(
+        method=method,
+        params=PowerLaw(float(params.coefficient[0]), float(params.exponent[0])),
+        tokens=PowerLaw(float(tokens.coefficient[0]), float(tokens.exponent[0])),
+        points=Points(flops, best_params, best_tokens, loss[used]),
+        resampled_params=PowerLaw(params.coefficient[1:], params.exponent[1:]),
+        resampled_tokens=PowerLaw(tokens.coefficient[1:], tokens.exponent[1:]),
+        refused=tuple(refused),
+        level=level,
+    )
+
+
+def _fitted(log_flops: np.ndarray, log_size: np.ndarray, weights: np.ndarray) -> PowerLaw:
+    """Weighted least squares in logarithms, a law for each row; NaN for one without weights."""
+    used = weights > 0
+    x, y = np.where(used, log_flops, 0), np.where(used, log_size, 0)
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        share = weights / weights.sum(axis=-1, keepdims=True)
+        centre = (share * x).sum(axis=-1, keepdims=True)
+        middle = (share * y).sum(axis=-1)
+        lever = share * (x - centre)
+        exponent = (lever * y).sum(axis=-1) / (lever * (x - centre)).sum(axis=-1)
+    return PowerLaw(np.exp(middle - exponent * centre[..., 0]), exponent)
+
+
+def draws(strata: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each resample has each item, shape (resamples, items).
+
+    Items of one stratum, which share a label, are drawn with replacement from each other.
+    """
+    counts = np.empty((resamples, len(strata)), np.int64)
+    for label in np.unique(strata):
+        members = np.flatnonzero(strata == label)
+        share = np.full(members.size, 1 / members.size)
+        counts[:, members] = rng.multinomial(members.size, share, size=resamples)
+    return counts
+
+
+def checked_level(level: float) -> float:
+    """The level of an interval; ValueError outside (0, 1)."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, as 0.95 does; got {level!r}")
+    return float(level)

@@ -1,0 +1,129 @@
+"""A fit made ready for the device: centred, padded rows, and lanes that go through in chunks.
+
+Rows are padded with weightless ones to one of a few lengths, and lanes to one number, so that
+one compiled program serves fits, bootstraps and subsets of nearly one size.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jaxscale.fitting import descent
+from jaxscale.fitting.constraints import Constraints
+from jaxscale.fitting.descent import Found, Schedule, descend
+from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta
+from jaxscale.fitting.runs import Runs
+from jaxscale.fitting.surface import ALPHA, BETA, LN_A, LN_B, Rows, rows_of
+
+# Residuals in flight: what a core's cache holds, and what keeps an accelerator busy.
+CPU_RESIDUALS, ACCELERATOR_RESIDUALS = 2**14, 2**22
+MOST_LANES = 2**12
+LEAST_PADDING = 16
+
+
+class Problem(NamedTuple):
+    """Everything that a descent needs. Sizes are logarithms less their `centre`."""
+
+    rows: Rows  # padded
+    weights: np.ndarray  # padded, with 0
+    count: int  # of true rows
+    centre: tuple[float, float]  # of log params and log tokens
+    constraints: Constraints
+    delta: float
+    likelihood: bool
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes go through at once."""
+        cpu = jax.default_backend() == "cpu"
+        residuals = CPU_RESIDUALS if cpu else ACCELERATOR_RESIDUALS
+        return max(1, min(MOST_LANES, residuals // self.weights.size))
+
+    def centred(self, coefficients: np.ndarray) -> np.ndarray:
+        """(ln A, ln B, ...) of sizes as they are, for sizes that are centred."""
+        return self._shifted(coefficients, -1)
+
+    def uncentred(self, coefficients: np.ndarray) -> np.ndarray:
+        """The coefficients of sizes as they are."""
+        return self._shifted(coefficients, 1)
+
+    def _shifted(self, coefficients, sign):
+        moved = np.array(coefficients)
+        moved[LN_A] += sign * self.centre[0] * moved[ALPHA]
+        moved[LN_B] += sign * self.centre[1] * moved[BETA]
+        return moved
+
+
+def problem_of(runs: Runs, objective: Objective, constraints: Constraints) -> Problem:
+    """The problem of runs that have been checked."""
+    logs = [np.log(x) for x in (runs.params, runs.tokens, runs.loss)]
+    likelihood = isinstance(objective, HuberLikelihood)
+    delta = float(final_delta(objective))
+    centre = (0.0, 0.0) if constraints.couples_sizes else (logs[0].mean(), logs[1].mean())
+    padded = padded_length(len(logs[0]))
+    columns = [_padded(logs[0] - centre[0], padded), _padded(logs[1] - centre[1], padded)]
+    rows = rows_of(*columns, _padded(logs[2], padded))
+    weights = _padded(runs.weights, padded)
+    return Problem(rows, weights, len(runs), centre, constraints, delta, likelihood)
+
+
+def padded_length(count: int) -> int:
+    """The next of a few lengths: a quarter of a power of two apart."""
+    unit = max(LEAST_PADDING, 2 ** (count.bit_length() - 3))
+    return -(-count // unit) * unit
+
+
+def _padded(column: np.ndarray, length: int) -> np.ndarray:
+    return np.concatenate([column, np.zeros(length - len(column))])
+
+
+def chunks(total: int, lanes: int) -> Iterator[slice]:
+    """Ranges of at most `lanes` that cover `total`."""
+    for first in range(0, total, lanes):
+        yield slice(first, min(first + lanes, total))
+
+
+def search(problem: Problem, starts: np.ndarray, keep: int) -> Found:
+    """From each of centred `starts` to the valley, and from the best `keep` to its floor."""
+    weights = np.broadcast_to(problem.weights, (starts.shape[1], problem.weights.size))
+    near = run(problem, starts, weights, reweighted(problem))
+    best = np.argsort(np.where(np.isfinite(near.value), near.value, np.inf))[:keep]
+    return run(problem, near.coefficients[:, best], weights[best], newton(problem))
+
+
+def reweighted(problem: Problem) -> Schedule:
+    return descent.reweighted(problem.delta, problem.likelihood)
+
+
+def newton(problem: Problem, steps: int = descent.NEWTON_STEPS) -> Schedule:
+    return descent.newton(problem.delta, problem.likelihood, steps)
+
+
+def run(problem: Problem, starts: np.ndarray, weights: np.ndarray, schedule: Schedule) -> Found:
+    """Follow a schedule from centred starts of shape (5, lanes), with a row of weights for each."""
+    lanes = problem.lanes
+    # All schedules have one length on the device: how much of it counts is a number.
+    steps = np.int32(len(schedule.delta))
+    padded = Schedule(*(np.resize(x, _schedule_length(len(x))) for x in schedule))
+    parts = []
+    for chunk in chunks(starts.shape[1], lanes):
+        here = np.resize(np.arange(chunk.start, chunk.stop), lanes)
+        found = descend(
+            starts[:, here],
+            problem.rows,
+            weights[here],
+            padded,
+            steps,
+            problem.constraints,
+            problem.likelihood,
+        )
+        parts.append(
+            jax.tree.map(lambda x, n=chunk.stop - chunk.start: np.asarray(x)[..., :n], found)
+        )
+    return Found(*(np.concatenate(each, axis=-1) for each in zip(*parts, strict=True)))
+
+
+def _schedule_length(length: int) -> int:
+    return -(-length // 1024) * 1024

@@ -1,0 +1,41 @@
+"""Fits to runs of ever longer training: how a law depends on the tokens per parameter it saw."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxscale.fitting.checks import checked
+from jaxscale.fitting.fit import Fit, fit
+from jaxscale.fitting.runs import Runs
+from jaxscale.laws.chinchilla import Chinchilla
+
+CUTOFFS = (100.0, 250.0, 500.0, np.inf)  # Sardana et al. 2024, Table 1
+
+
+class Subset(NamedTuple):
+    """The fit to the runs with at most so many tokens for each parameter."""
+
+    most_tokens_per_param: float
+    runs: int
+    fit: Fit
+
+
+def fit_by_ratio(
+    runs: Runs, cutoffs: tuple[float, ...] = CUTOFFS, **options: Any
+) -> tuple[Subset, ...]:
+    """A fit for each cut-off on tokens per parameter, side by side; `options` go to `fit`.
+
+    Raises ValueError for a cut-off that no run keeps.
+
+    Source: Sardana et al. 2024, Section 5, Table 1 and Figure 5.
+    """
+    known = checked(runs)
+    found = []
+    for cutoff in cutoffs:
+        # A ratio of two rounded counts may miss the cut-off that it was meant to be.
+        kept = known.select(known.tokens_per_param <= cutoff * (1 + 1e-9))
+        if not len(kept):
+            least = known.tokens_per_param.min()
+            raise ValueError(f"no run has at most {cutoff:g} tokens per param; least: {least:g}")
+        found.append(Subset(float(cutoff), len(kept), fit(Chinchilla, kept, **options)))
+    return tuple(found)

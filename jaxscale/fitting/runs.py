@@ -1,0 +1,91 @@
+"""Runs: finished trainings, one row each, and the reading of them from tables."""
+
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from jaxscale.fitting import tables
+
+if TYPE_CHECKING:
+    import pandas
+
+# Of training, Kaplan et al. 2020, Table 1, less attention. A float: int64 would overflow.
+FLOPS_PER_PARAM_TOKEN = 6.0
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Runs:
+    """Observed trainings: columns of one length, a row each.
+
+    `weights` multiply each run's part of an objective; None weighs all alike. `group` are labels,
+    numbers or strings: runs of one group, such as checkpoints of one training, are resampled
+    together. The constructor checks nothing, because JAX rebuilds the class with tracers
+    inside; `fit` and the readers of tables check every row.
+    """
+
+    params: Any
+    tokens: Any  # training tokens seen
+    loss: Any  # nats per token
+    weights: Any = None
+    group: Any = None
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    @property
+    def flops(self) -> Any:
+        """Training FLOPs, 6 N D."""
+        return FLOPS_PER_PARAM_TOKEN * self.params * self.tokens
+
+    @property
+    def tokens_per_param(self) -> Any:
+        """Training tokens for each parameter."""
+        return self.tokens / self.params
+
+    def select(self, rows: Any) -> "Runs":
+        """The runs that a mask, a slice or an array of row numbers selects."""
+        return jax.tree.map(lambda column: np.asarray(column)[rows], self)
+
+    @classmethod
+    def from_csv(cls, path: str | PathLike[str], **how: Any) -> "Runs":
+        """Runs from a CSV file with a header line, through pandas.
+
+        Takes the keywords of `from_dataframe`. Raises ValueError that names the line of each
+        bad row (missing, not a number, not finite, not positive), and for a column that is not
+        there; warns of duplicated rows. ImportError without pandas.
+        """
+        return cls(**tables.from_csv(path, **how))
+
+    @classmethod
+    def from_parquet(cls, path: str | PathLike[str], **how: Any) -> "Runs":
+        """Runs from a Parquet file; everything else as `from_csv`, rows counted from 1."""
+        return cls(**tables.from_parquet(path, **how))
+
+    @classmethod
+    def from_dataframe(
+        cls,
+        frame: "pandas.DataFrame",
+        *,
+        params: str = "params",
+        tokens: str = "tokens",
+        loss: str = "loss",
+        weights: str | None = None,
+        group: str | None = None,
+        where: str | None = None,
+        params_unit: float = 1,
+        tokens_unit: float = 1,
+        loss_unit: str = "nats",
+    ) -> "Runs":
+        """Runs from the columns of a data frame; the first five keywords name the columns.
+
+        `where` keeps the rows for which a `DataFrame.query` expression holds. `params_unit` and
+        `tokens_unit` are what one unit of those columns counts (1e6 for millions), `loss_unit`
+        is "nats" or "bits", per token. Raises ValueError as `from_csv`, rows counted from 1.
+        """
+        given = dict(params=params, tokens=tokens, loss=loss, weights=weights, group=group)
+        units = dict(params_unit=params_unit, tokens_unit=tokens_unit, loss_unit=loss_unit)
+        return cls(**tables.from_dataframe(frame, columns=given, where=where, **units))
