@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -18,17 +18,25 @@ from jax.scipy.special import ndtr, ndtri
 
 from jaxscale.fitting.certificate import FitStatus, is_stationary
 from jaxscale.fitting.constraints import LEAST_E_SHARE
+from jaxscale.fitting.descent import Found
 from jaxscale.fitting.fit import Fit
 from jaxscale.fitting.objectives import LEAST_DELTA, AbsoluteError, HuberLikelihood
-from jaxscale.fitting.problem import Problem, newton, reweighted, run
-from jaxscale.fitting.resampling import checked_indices, drawn, key_words, multiplicities
+from jaxscale.fitting.problem import Problem, chunks, newton, reweighted, run
+from jaxscale.fitting.resampling import (
+    BLOCK,
+    checked_indices,
+    drawn,
+    key_words,
+    multiplicities,
+)
 from jaxscale.fitting.starts import linear_starts
-from jaxscale.fitting.surface import ALPHA, BETA, LN_E, NAMES
+from jaxscale.fitting.surface import ALPHA, BETA, LN_E, NAMES, Numbers
 from jaxscale.laws.chinchilla import Chinchilla
 
 WARM_STEPS, MORE_STEPS = 12, 100
 OWN_STARTS = 6  # of each exponent, for a resample that gets its own
-OWN_KEPT = 4
+OWN_KEPT, OWN_STEPS = 4, 200
+PART_CHUNKS = 16  # of lanes, in each part of the resamples: enough to fill what few stragglers need
 DISAGREEMENT = 0.2  # of standard errors, from which on a reader is warned
 JUDGED_ON = 200  # resamples, or more: fewer say little of a standard error
 
@@ -107,18 +115,37 @@ class Bootstrap:
 
 
 def bootstrap(
-    fit: Fit, *, resamples: int = 4000, key: Any = None, indices: Any = None
+    fit: Fit,
+    *,
+    resamples: int = 4000,
+    key: Any = None,
+    indices: Any = None,
+    advance: Callable[[int], None] | None = None,
 ) -> Bootstrap:
     """The law of each of many resamples of the runs, drawn with replacement.
 
     Exactly one of `key`, a JAX key or a whole number, and `indices`, a table of places among
     the runs with one row for each resample. Where the runs have groups, whole groups are
-    drawn, and `indices` are places among the sorted group labels. Warns where the standard
+    drawn, and `indices` are places among the sorted group labels. `advance`, if given, is called
+    with how many more resamples are done, as a progress bar wants it. Warns where the standard
     error of an exponent differs by over a fifth from the one that the fit reports.
 
     Host-level, in float64 whatever JAX's switch says. Raises TypeError or ValueError for
     arguments that do not fit.
     """
+    made = resampled_laws(fit, resamples, key, indices, advance)
+    _warn_of_disagreement(made)
+    return made
+
+
+def resampled_laws(
+    fit: Fit,
+    resamples: int,
+    key: Any,
+    indices: Any = None,
+    advance: Callable[[int], None] | None = None,
+) -> Bootstrap:
+    """What `bootstrap` gives back, without its warning."""
     if (key is None) == (indices is None):
         raise ValueError("bootstrap takes exactly one of key and indices")
     names, member = _units(fit)
@@ -129,16 +156,15 @@ def bootstrap(
     else:
         kind = "runs" if fit.runs.group is None else "groups"
         table = checked_indices(indices, len(names), kind)
-        blocks = (table[i : i + 4096] for i in range(0, len(table), 4096))
+        blocks = (table[part] for part in chunks(len(table), BLOCK))
     with jax.enable_x64(True):
-        parts = [
-            _resampled(fit, counts[:, member])
-            for counts in _gathered(blocks, len(names), fit.problem)
-        ]
+        parts = []
+        for counts in _gathered(blocks, len(names), fit.problem):
+            parts.append(_resampled(fit, counts[:, member]))
+            if advance is not None:
+                advance(len(counts))
     coefficients, objective, status = (np.concatenate(x, axis=-1) for x in zip(*parts, strict=True))
-    made = Bootstrap(laws_of(coefficients), objective, status, fit, coefficients)
-    _warn_of_disagreement(made)
-    return made
+    return Bootstrap(laws_of(coefficients), objective, status, fit, coefficients)
 
 
 def _units(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
@@ -152,11 +178,30 @@ def _gathered(blocks: Any, units: int, problem: Problem) -> Iterator[np.ndarray]
     waiting: list[np.ndarray] = []
     for rows in blocks:
         waiting.append(multiplicities(rows, units))
-        if sum(map(len, waiting)) >= problem.lanes:
+        if sum(map(len, waiting)) >= PART_CHUNKS * problem.lanes:
             yield np.concatenate(waiting)
             waiting = []
     if waiting:
         yield np.concatenate(waiting)
+
+
+class _Best(NamedTuple):
+    """The lowest place that each resample has been seen at."""
+
+    coefficients: Numbers  # 5, resamples; centred
+    value: Numbers
+    settled: Numbers
+
+    def with_lower(self, lanes: np.ndarray, found: Found) -> "_Best":
+        """What was found in some lanes, where it is lower, or as low and settled."""
+        settled, near = _settled(found), 1e-12 * np.abs(self.value[lanes])
+        lower = found.value < self.value[lanes] - near
+        level = found.value <= self.value[lanes] + near
+        better = lower | (level & settled & ~self.settled[lanes])
+        changed = _Best(*map(np.array, self))
+        for old, new in zip(changed, (found.coefficients, found.value, settled), strict=True):
+            old[..., lanes[better]] = new[..., better]
+        return changed
 
 
 def _resampled(fit: Fit, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -164,22 +209,25 @@ def _resampled(fit: Fit, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     problem = fit.problem
     weights = np.zeros((len(counts), problem.weights.size))
     weights[:, : problem.count] = counts * problem.weights[: problem.count]
-    here = problem.centred(fit.coefficients)[:, None]
-    found = run(problem, np.repeat(here, len(counts), axis=1), weights, newton(problem, WARM_STEPS))
-    best = _Best(found.coefficients, found.value, _settled(found))
-    again = np.flatnonzero(~best.settled)
-    if again.size:
-        more = run(
-            problem, best.coefficients[:, again], weights[again], newton(problem, MORE_STEPS)
-        )
-        best.improve(again, more)
-    lost = np.arange(len(counts)) if fit.certificate.is_weak else np.flatnonzero(~best.settled)
-    for first in range(0, lost.size, max(1, problem.lanes // OWN_STARTS)):
-        _search_anew(
-            problem, weights, lost[first : first + max(1, problem.lanes // OWN_STARTS)], best
-        )
+    here = np.repeat(problem.centred(fit.coefficients)[:, None], len(counts), axis=1)
+    best = _settled_from(problem, here, weights)
+    weak = fit.certificate.is_weak
+    lost = np.arange(len(counts)) if weak else np.flatnonzero(~best.settled)
+    for part in chunks(lost.size, max(1, problem.lanes // OWN_KEPT)):
+        best = _searched_anew(problem, weights, lost[part], best)
     coefficients = problem.uncentred(best.coefficients)
     return coefficients, _objective(fit, best, weights), _status(problem, best)
+
+
+def _settled_from(problem: Problem, starts: np.ndarray, weights: np.ndarray) -> _Best:
+    """A few Newton steps for all lanes, and more for those that they do not settle."""
+    found = run(problem, starts, weights, newton(problem, WARM_STEPS))
+    best = _Best(found.coefficients, found.value, _settled(found))
+    again = np.flatnonzero(~best.settled)
+    if not again.size:
+        return best
+    more = newton(problem, MORE_STEPS)
+    return best.with_lower(again, run(problem, best.coefficients[:, again], weights[again], more))
 
 
 def _objective(fit: Fit, best: "_Best", weights: np.ndarray) -> np.ndarray:
@@ -191,41 +239,25 @@ def _objective(fit: Fit, best: "_Best", weights: np.ndarray) -> np.ndarray:
     return best.value
 
 
-class _Best:
-    """The lowest place that each resample has been seen at."""
-
-    def __init__(self, coefficients, value, settled):
-        self.coefficients, self.value, self.settled = map(np.array, (coefficients, value, settled))
-
-    def improve(self, lanes, found):
-        """Take what was found in some lanes where it is lower, or as low and settled."""
-        value, settled = found.value, _settled(found)
-        near = 1e-12 * np.abs(self.value[lanes])
-        better = (value < self.value[lanes] - near) | (
-            (value <= self.value[lanes] + near) & settled & ~self.settled[lanes]
-        )
-        taken = lanes[better]
-        self.coefficients[:, taken] = found.coefficients[:, better]
-        self.value[taken], self.settled[taken] = value[better], settled[better]
-
-
 def _settled(found):
     return is_stationary(found.steepness, found.decrement, found.value)
 
 
-def _search_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, best: _Best) -> None:
-    """From starts of each resample's own to the best of its valleys."""
+def _searched_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, best: _Best) -> _Best:
+    """The best of the valleys that each of some resamples has, from starts of its own."""
     starts = linear_starts(problem.rows, problem.weights, OWN_STARTS)
     starts = problem.constraints.start(starts)
     count = starts.shape[1]
     many = np.repeat(weights[lanes], count, axis=0)
     near = run(problem, np.tile(starts, lanes.size), many, reweighted(problem))
     value = np.where(np.isfinite(near.value), near.value, np.inf).reshape(lanes.size, count)
-    order = np.argsort(value, axis=1)[:, :OWN_KEPT] + count * np.arange(lanes.size)[:, None]
-    for chosen in order.T:
-        best.improve(
-            lanes, run(problem, near.coefficients[:, chosen], many[chosen], newton(problem, 200))
-        )
+    kept = np.argsort(value, axis=1)[:, :OWN_KEPT] + count * np.arange(lanes.size)[:, None]
+    ends = run(
+        problem, near.coefficients[:, kept.ravel()], many[kept.ravel()], newton(problem, OWN_STEPS)
+    )
+    for nth in range(OWN_KEPT):
+        best = best.with_lower(lanes, Found(*(each[..., nth::OWN_KEPT] for each in ends)))
+    return best
 
 
 def _status(problem: Problem, best: _Best) -> np.ndarray:

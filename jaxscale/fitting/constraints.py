@@ -13,7 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxscale.fitting.surface import ALPHA, BETA, COEFFICIENTS, LN_A, LN_B, LN_E, NAMES, Prior
+from jaxscale.fitting.surface import (
+    ALPHA,
+    BETA,
+    COEFFICIENTS,
+    LN_A,
+    LN_B,
+    LN_E,
+    NAMES,
+    Numbers,
+    Prior,
+)
 
 LOGARITHMIC = (LN_A, LN_B, LN_E)
 # An exponent of 0 is no term but a constant, and one above any published is none either.
@@ -25,10 +35,10 @@ LEAST_E_SHARE = 1e-7
 class Constraints(NamedTuple):
     """How coefficients may move. Matrices act on (ln A, ln B, ln E, alpha, beta)."""
 
-    projection: np.ndarray  # 5, 5: onto the directions that are free
-    offset: np.ndarray  # 5: what held coefficients are
-    low: np.ndarray  # 5
-    high: np.ndarray
+    projection: Numbers  # 5, 5: onto the directions that are free
+    offset: Numbers  # 5: what held coefficients are
+    low: Numbers  # 5
+    high: Numbers
     prior: Prior
 
     def start(self, coefficients: np.ndarray) -> np.ndarray:
@@ -48,7 +58,7 @@ class Constraints(NamedTuple):
         return self.projection[:, :, None] * inside[:, None] * inside[None]
 
     @staticmethod
-    def reduced(hessian: Array, free: Array, damping: Array) -> Array:
+    def reduced(hessian: Array, free: Numbers, damping: Array) -> Array:
         """The damped Hessian along free directions, and one along all others."""
         size = len(COEFFICIENTS)
         identity = jnp.eye(size)[:, :, None]
@@ -66,7 +76,8 @@ class Constraints(NamedTuple):
         scales = [LN_A, LN_B]
         untouched = self.projection[scales, scales] == 1
         bounded = np.isfinite(self.low[scales]) | np.isfinite(self.high[scales])
-        return not untouched.all() or bounded.any() or (self.prior.precision[scales] > 0).any()
+        likely = self.prior.precision[scales] > 0
+        return not untouched.all() or bool(bounded.any() or likely.any())
 
 
 def constraints_of(

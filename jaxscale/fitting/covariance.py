@@ -97,5 +97,4 @@ def _bandwidth(residuals: np.ndarray) -> float:
     share = count ** (-1 / 3) * z ** (2 / 3) * (1.5 / (2 * math.pi)) ** (1 / 3)
     low, high = np.quantile(residuals, [0.25, 0.75])
     spread = min(float(np.std(residuals)), float(high - low) / 1.34)
-    share = min(share, 0.49)
-    return max(spread * 2 * float(ndtri(0.5 + share)), 1e-12)
+    return max(spread * 2 * float(ndtri(0.5 + min(share, 0.49))), 1e-12)

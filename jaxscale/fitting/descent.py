@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array, lax
 
 from jaxscale.fitting.constraints import Constraints
-from jaxscale.fitting.surface import COEFFICIENTS, Point, Rows, evaluate
+from jaxscale.fitting.surface import COEFFICIENTS, Numbers, Point, Rows, evaluate
 
 # Bounds of the least squares, in multiples of the final one: two rounds with all runs counted
 # as squares, and then ever fewer of them.
@@ -34,20 +34,20 @@ SETTLED_SHARE, SETTLED = 1e-20, 1e-30
 class Schedule(NamedTuple):
     """What each step does; arrays of one length."""
 
-    delta: np.ndarray  # Huber's bound
-    newton: np.ndarray  # whether the Hessian is exact
-    fresh: np.ndarray  # whether the objective has changed, so that it has to be evaluated first
-    scaled: np.ndarray  # whether the objective is a likelihood, and delta in units of its scale
-    last: np.ndarray  # whether it is the final objective: a lane may settle
+    delta: Numbers  # Huber's bound
+    newton: Numbers  # whether the Hessian is exact
+    fresh: Numbers  # whether the objective has changed, so that it has to be evaluated first
+    scaled: Numbers  # whether the objective is a likelihood, and delta in units of its scale
+    last: Numbers  # whether it is the final objective: a lane may settle
 
 
 class State(NamedTuple):
     """Where each lane is."""
 
-    coefficients: Array  # 5, lanes
+    coefficients: Numbers  # 5, lanes
     point: Point
-    damping: Array  # lanes
-    settled: Array
+    damping: Numbers  # lanes
+    settled: Numbers
 
 
 def reweighted(delta: float, scaled: bool = False) -> Schedule:
@@ -78,12 +78,12 @@ def _join(*phases):
 class Found(NamedTuple):
     """Where lanes arrived; lanes are the last axis."""
 
-    coefficients: Array
-    value: Array
-    gradient: Array  # along the directions that are free
-    hessian: Array
-    steepness: Array  # the largest cosine between residuals and a coefficient's derivatives
-    decrement: Array  # twice what a Newton step would still gain; infinite if not definite
+    coefficients: Numbers
+    value: Numbers
+    gradient: Numbers  # along the directions that are free
+    hessian: Numbers
+    steepness: Numbers  # the largest cosine between residuals and a coefficient's derivatives
+    decrement: Numbers  # twice what a Newton step would still gain; infinite if not definite
 
 
 @partial(jax.jit, static_argnames="likelihood")

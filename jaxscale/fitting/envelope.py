@@ -40,8 +40,8 @@ def envelope(
     A curve that only begins or ends where the winner changes overtakes nothing, and a place
     counts only between two sizes, a factor of 1.25 apart, that are seen to be no better.
     Lines in logarithms through the places, one for each pair of sizes, are `params = k C^a`
-    and `tokens = k' C^b`. Intervals come from drawing whole
-    curves with replacement. Runs of weight 0 are left out; other weights do not count.
+    and `tokens = k' C^b`. Intervals come from drawing whole curves with replacement. Runs of
+    weight 0 are left out; other weights do not count.
 
     A checkpoint in the middle of a learning rate schedule is worse than a training that ends
     there, and the envelope takes that for a property of its size.
@@ -167,26 +167,30 @@ def _overtakings(curves: Curves, present: np.ndarray) -> Optima:
 
 def _places(curves: Curves, present: np.ndarray) -> tuple[np.ndarray, ...]:
     """For each overtaking: its row, log FLOPs, and the numbers of the smaller and larger size."""
-    seen = np.nan_to_num(curves.loss, nan=np.inf)
-    winners = [np.where(present, loss, np.inf).argmin(axis=1) for loss in seen.T]
-    winner = np.stack(winners, axis=1)
+    # The winner is the first in order that is present. Unseen curves are last, as NaN sorts.
+    orders = np.argsort(curves.loss, axis=0).T
+    winner = np.stack([order[present[:, order].argmax(axis=1)] for order in orders], axis=1)
     row, at = np.nonzero(np.diff(curves.size_of[winner], axis=1) > 0)
     old, new = winner[row, at], winner[row, at + 1]
     behind = curves.loss[new, at] - curves.loss[old, at]
     ahead = curves.loss[old, at + 1] - curves.loss[new, at + 1]
     step = curves.log_flops[1] - curves.log_flops[0]
     place = curves.log_flops[at] + step * behind / (behind + ahead)
-    # Finite where both are seen before and after.
-    counts = np.isfinite(place) & _is_between(curves, present[row], at, old, new)
+    # Resamples share most of their overtakings.
+    events, event = np.unique(np.stack([at, old, new]), axis=1, return_inverse=True)
+    below, above = _worse(curves, *events)
+    takes_part, event = present[row], event.ravel()
+    counts = (takes_part & below[event]).any(axis=1) & (takes_part & above[event]).any(axis=1)
+    counts &= np.isfinite(place)  # both are seen, before and after
     sizes = curves.size_of[old[counts]], curves.size_of[new[counts]]
     return row[counts], place[counts], *sizes
 
 
-def _is_between(curves, present, at, old, new) -> np.ndarray:
-    """Whether a size well below an overtaking and one well above it are worse.
+def _worse(curves: Curves, at, old, new) -> tuple[np.ndarray, np.ndarray]:
+    """Which curves show that a smaller size is worse where one overtakes, and that a larger is.
 
     A smaller curve that ended before counts if it was worse when it ended, and a larger one
-    that has not begun if it is worse when it begins. Each overtaking has a row of `present`.
+    that has not begun if it is worse when it begins. Shape (overtakings, curves), both.
     """
     seen, values = np.isfinite(curves.loss), np.arange(VALUES)
     last = np.maximum.accumulate(np.where(seen, values, 0), axis=1)[:, at].T
@@ -197,9 +201,9 @@ def _is_between(curves, present, at, old, new) -> np.ndarray:
     every = np.arange(len(curves.loss))
     below = curves.loss[old[:, None], last] <= curves.loss[every, last]
     above = curves.loss[new[:, None], first] <= curves.loss[every, first]
-    below &= present & (log_params <= middle - APART / 2)
-    above &= present & (log_params >= middle + APART / 2)
-    return below.any(axis=1) & above.any(axis=1)
+    below &= log_params <= middle - APART / 2
+    above &= log_params >= middle + APART / 2
+    return below, above
 
 
 def _apart(optima: Optima) -> np.ndarray:

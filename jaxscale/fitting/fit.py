@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxscale._arrays import is_concrete
 from jaxscale.fitting import implicit, report
 from jaxscale.fitting.certificate import (
     Certificate,
@@ -24,10 +25,10 @@ from jaxscale.fitting.constraints import constraints_of
 from jaxscale.fitting.covariance import covariance_of
 from jaxscale.fitting.gradient_descent import search_with
 from jaxscale.fitting.objectives import Huber, Objective, final_delta, unit_of
-from jaxscale.fitting.problem import Problem, problem_of, search
+from jaxscale.fitting.problem import Problem, outcome, problem_of, search, slopes_of
 from jaxscale.fitting.runs import Runs
 from jaxscale.fitting.starts import HOFFMANN, starts_of
-from jaxscale.fitting.surface import NAMES, residuals_at, shares
+from jaxscale.fitting.surface import NAMES
 from jaxscale.laws.chinchilla import Chinchilla
 
 KEPT, KEPT_OF_HOFFMANN = 32, 64  # starts that go on from the valley to its floor
@@ -176,22 +177,29 @@ def _search_of(starts, values, settled, best, name):
     return Search(starts, values.size, reached, tuple(distinct[:MINIMA_SHOWN].tolist()), name)
 
 
-def _fit_at(problem, runs, objective, found, lane, seen, fixed) -> Fit:
+def _fit_at(problem, runs, objective, found, lane, looked, fixed) -> Fit:
     """Everything about the place where one lane arrived."""
     centred, hessian = found.coefficients[:, lane], found.hessian[..., lane]
     basis = basis_of(problem.constraints, centred)
     condition = scaled_condition(hessian, basis)
-    residuals = np.asarray(residuals_at(jnp.asarray(centred)[:, None], problem.rows))[0]
-    residuals = residuals[: problem.count]
     weights = problem.weights[: problem.count]
-    value = float(objective.value(jnp.asarray(residuals), jnp.asarray(weights)))
+    seen = outcome(objective, centred[:, None], problem.rows, problem.weights[None])
+    residuals = np.asarray(seen.residuals)[0, : problem.count]
     settled = is_stationary(found.steepness[lane], found.decrement[lane], found.value[lane])
     sizes = len(np.unique(np.stack([runs.params, runs.tokens]), axis=1).T)
     status = judge(problem, sizes, centred, bool(settled), condition)
-    covariance = _covariance(problem, centred, residuals, basis, objective, runs.group)
+    covariance = covariance_of(
+        slopes_of(problem, seen),
+        residuals,
+        weights,
+        runs.group,
+        basis,
+        objective,
+        problem.constraints.prior.precision,
+    )
     return Fit(
         law=replace(law_of_numbers(_natural(problem.uncentred(centred))), **fixed),
-        objective=value,
+        objective=float(seen.value[0]),
         residuals=residuals,
         status=status,
         covariance=_uncentred_matrix(problem, covariance.matrix),
@@ -205,22 +213,12 @@ def _fit_at(problem, runs, objective, found, lane, seen, fixed) -> Fit:
             quadratic_runs=_quadratic_runs(residuals, weights, objective),
             is_positive_definite=bool(np.isfinite(found.decrement[lane])),
         ),
-        search=seen,
+        search=looked,
         runs=runs,
         loss_function=objective,
         problem=problem,
         coefficients=problem.uncentred(centred),
     )
-
-
-def _covariance(problem, centred, residuals, basis, objective, groups):
-    parts = shares(jnp.asarray(centred)[:, None], problem.rows)[:3]
-    size, data, rest = (np.asarray(x)[0, : problem.count] for x in parts)
-    x, y = (np.asarray(c)[: problem.count] for c in problem.rows[:2])
-    slopes = np.stack([size, data, rest, -x * size, -y * data], axis=1)
-    weights = problem.weights[: problem.count]
-    precision = problem.constraints.prior.precision
-    return covariance_of(slopes, residuals, weights, groups, basis, objective, precision)
 
 
 def _uncentred_matrix(problem, matrix):
@@ -278,20 +276,19 @@ def _sensitivity(found: Fit) -> implicit.Sensitivity:
 
 def _fit_traced(runs, objective, options) -> Fit:
     """A fit whose law and objective carry derivatives by the weights, the losses and delta."""
+    if runs.weights is None:
+        runs = replace(runs, weights=np.ones(np.shape(runs.loss)[0]))
+    given = implicit.Inputs(runs.weights, runs.loss, final_delta(objective))
+    # What is not differentiated keeps its own precision.
+    traced = {name: x for name, x in given._asdict().items() if not is_concrete(x)}
+    dtype = jnp.result_type(*traced.values())
     made: list[Fit] = []
-    count = np.shape(runs.loss)[0]
-    weights = jnp.ones(count) if runs.weights is None else jnp.asarray(runs.weights)
-    delta = jnp.asarray(final_delta(objective))
-    inputs = implicit.Inputs(weights, jnp.asarray(runs.loss), delta)
 
-    def fitted(inputs):
-        known = replace(runs, weights=inputs.weights, loss=inputs.loss)
-        made[:] = [
-            _fit(checked(known), implicit.with_own_delta(objective, inputs.delta), **options)
-        ]
-        return jnp.asarray(made[0].coefficients, inputs.loss.dtype), jnp.asarray(
-            made[0].objective, inputs.loss.dtype
-        )
+    def fitted(traced):
+        inputs = given._replace(**traced)
+        known = checked(replace(runs, weights=inputs.weights, loss=inputs.loss))
+        made[:] = [_fit(known, implicit.with_own_delta(objective, inputs.delta), **options)]
+        return jnp.asarray(made[0].coefficients, dtype), jnp.asarray(made[0].objective, dtype)
 
     solve = jax.custom_jvp(fitted)
 
@@ -305,5 +302,5 @@ def _fit_traced(runs, objective, options) -> Fit:
         )
         return values, changes
 
-    coefficients, value = solve(inputs)
+    coefficients, value = solve(traced)
     return replace(made[0], law=law_of(coefficients), objective=value)

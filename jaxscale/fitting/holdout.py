@@ -6,7 +6,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from jaxscale.fitting.bootstrap import Bootstrap, bootstrap
+from jaxscale.fitting.bootstrap import Bootstrap, resampled_laws
 from jaxscale.fitting.checks import checked
 from jaxscale.fitting.fit import Fit, fit
 from jaxscale.fitting.resampling import key_words
@@ -89,7 +89,7 @@ def holdout(
     order = np.argsort(getattr(known, by), kind="stable")
     smaller, held = known.select(order[:-count]), known.select(order[-count:])
     found = fit(Chinchilla, smaller, **options)
-    resampled = bootstrap(found, resamples=resamples, key=key)
+    resampled = resampled_laws(found, resamples, key)
     low, high = _predicted(resampled, held, key, level)
     with jax.enable_x64(True):
         predicted = np.asarray(found.law.loss(held.params, held.tokens))

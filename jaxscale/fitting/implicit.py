@@ -4,6 +4,9 @@ The gradient of the objective is 0 there, whatever the runs are: so coefficients
 the inverse Hessian times what the runs do to that gradient. No iteration is unrolled.
 """
 
+import operator
+from collections.abc import Mapping
+from functools import reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -99,10 +102,10 @@ def _derivatives(unknown, inputs, rows, objective, prior):
     return hessian, jax.tree.map(jnp.transpose, mixed), slopes(unknown, inputs)[1]
 
 
-def directional(derivatives: Inputs, tangents: Inputs) -> Array:
-    """The change along `tangents` of what has these derivatives."""
-    weights, loss, delta = (
-        jnp.asarray(derivative, tangent.dtype)
-        for derivative, tangent in zip(derivatives, tangents, strict=True)
-    )
-    return weights @ tangents.weights + loss @ tangents.loss + delta * tangents.delta
+def directional(derivatives: Inputs, tangents: Mapping[str, Array]) -> Array:
+    """The change of what has these derivatives along the tangents of some of the inputs."""
+    changes = []
+    for name, x in tangents.items():
+        slope = jnp.asarray(getattr(derivatives, name), x.dtype)
+        changes.append(slope @ x if x.ndim else slope * x)
+    return reduce(operator.add, changes)

@@ -9,18 +9,19 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax import Array
 
 from jaxscale.fitting import descent
 from jaxscale.fitting.constraints import Constraints
 from jaxscale.fitting.descent import Found, Schedule, descend
 from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta
 from jaxscale.fitting.runs import Runs
-from jaxscale.fitting.surface import ALPHA, BETA, LN_A, LN_B, Rows, rows_of
+from jaxscale.fitting.surface import ALPHA, BETA, LN_A, LN_B, Numbers, Rows, rows_of, shares
 
 # Residuals in flight: what a core's cache holds, and what keeps an accelerator busy.
 CPU_RESIDUALS, ACCELERATOR_RESIDUALS = 2**14, 2**22
 MOST_LANES = 2**12
-LEAST_PADDING = 16
+LEAST_LENGTH = 64
 
 
 class Problem(NamedTuple):
@@ -58,20 +59,43 @@ class Problem(NamedTuple):
 
 def problem_of(runs: Runs, objective: Objective, constraints: Constraints) -> Problem:
     """The problem of runs that have been checked."""
-    logs = [np.log(x) for x in (runs.params, runs.tokens, runs.loss)]
+    params, tokens, loss = (np.log(x) for x in (runs.params, runs.tokens, runs.loss))
     likelihood = isinstance(objective, HuberLikelihood)
     delta = float(final_delta(objective))
-    centre = (0.0, 0.0) if constraints.couples_sizes else (logs[0].mean(), logs[1].mean())
-    padded = padded_length(len(logs[0]))
-    columns = [_padded(logs[0] - centre[0], padded), _padded(logs[1] - centre[1], padded)]
-    rows = rows_of(*columns, _padded(logs[2], padded))
-    weights = _padded(runs.weights, padded)
+    centre = (0.0, 0.0) if constraints.couples_sizes else (params.mean(), tokens.mean())
+    columns = (params - centre[0], tokens - centre[1], loss, runs.weights)
+    x, y, log_loss, weights = (_padded(each, padded_length(len(runs))) for each in columns)
+    rows = rows_of(x, y, log_loss)
     return Problem(rows, weights, len(runs), centre, constraints, delta, likelihood)
 
 
+class Outcome(NamedTuple):
+    """What the law of each lane makes of the runs."""
+
+    size: Numbers  # lanes, padded runs: share of the loss that falls with params
+    data: Numbers
+    rest: Numbers
+    residuals: Numbers
+    value: Numbers  # lanes: the objective
+
+
+@jax.jit
+def outcome(objective: Objective, coefficients: Array, rows: Rows, weights: Array) -> Outcome:
+    """The outcome at `coefficients` of shape (5, lanes), with a row of weights for each."""
+    size, data, rest, residuals = shares(coefficients, rows)
+    return Outcome(size, data, rest, residuals, objective.value(residuals, weights))
+
+
+def slopes_of(problem: Problem, seen: Outcome) -> np.ndarray:
+    """Derivatives of the first lane's residuals by its coefficients: runs, coefficients."""
+    size, data, rest = (np.asarray(each)[0, : problem.count] for each in seen[:3])
+    x, y = (each[: problem.count] for each in problem.rows[:2])
+    return np.stack([size, data, rest, -x * size, -y * data], axis=1)
+
+
 def padded_length(count: int) -> int:
-    """The next of a few lengths: a quarter of a power of two apart."""
-    unit = max(LEAST_PADDING, 2 ** (count.bit_length() - 3))
+    """The next power of two, or the middle between two of them: each length compiles anew."""
+    unit = max(LEAST_LENGTH, 2 ** ((count - 1).bit_length() - 2))
     return -(-count // unit) * unit
 
 

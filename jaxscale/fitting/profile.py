@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtri
 
@@ -15,8 +14,8 @@ from jaxscale.fitting.constraints import LOGARITHMIC
 from jaxscale.fitting.descent import Found
 from jaxscale.fitting.fit import Fit
 from jaxscale.fitting.objectives import HuberLikelihood
-from jaxscale.fitting.problem import newton, problem_of, reweighted, run
-from jaxscale.fitting.surface import NAMES, residuals_at
+from jaxscale.fitting.problem import newton, outcome, problem_of, reweighted, run
+from jaxscale.fitting.surface import NAMES
 from jaxscale.laws.chinchilla import Chinchilla
 
 VALUES, REACH = 41, 3.5  # of the default grid: places, and standard errors to each side
@@ -92,11 +91,10 @@ def _profile(fit, name, place, grid):
     ends = [run(problem, x, weights, newton(problem)) for x in (starts, near.coefficients)]
     lower = ends[1].value < ends[0].value
     found = Found(*(np.where(lower, second, first) for first, second in zip(*ends, strict=True)))
-    residuals = residuals_at(jnp.asarray(found.coefficients), problem.rows)
     return Profile(
         name,
         grid,
-        np.asarray(fit.loss_function.value(residuals, jnp.asarray(weights))),
+        np.asarray(outcome(fit.loss_function, found.coefficients, problem.rows, weights).value),
         laws_of(problem.uncentred(found.coefficients)),
         is_stationary(found.steepness, found.decrement, found.value),
         _unit(fit, place),

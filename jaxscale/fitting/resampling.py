@@ -1,4 +1,4 @@
-"""Which runs each resample holds, as multiplicities: resample i is the same however it is chunked."""
+"""Which runs each resample holds: resample i is the same however resamples are chunked."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -41,7 +41,7 @@ def starts_of(given: str | Chinchilla | None, rows: Rows, weights: np.ndarray) -
 
 
 def coordinates(law: Chinchilla) -> np.ndarray:
-    """(ln A, ln B, ln E, alpha, beta) of each law, of shape (5, laws); ValueError if not positive."""
+    """(ln A, ln B, ln E, alpha, beta), of shape (5, laws); ValueError if one is not positive."""
     fields = (law.A, law.B, law.E, law.alpha, law.beta)
     numbers = np.stack(np.broadcast_arrays(*(np.ravel(np.asarray(x, float)) for x in fields)))
     if not ((numbers > 0) & np.isfinite(numbers)).all():

@@ -6,7 +6,7 @@ x = ln N and y = ln D, and its second derivatives are products of the same: ever
 of a few arrays over 1, x, y, x^2, x y and y^2, and a matrix product gives them all.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,31 +18,34 @@ from jaxscale.fitting.objectives import best_scale
 LN_A, LN_B, LN_E, ALPHA, BETA = COEFFICIENTS = range(5)
 NAMES = ("A", "B", "E", "alpha", "beta")
 
+# Of JAX inside a program and of NumPy outside: a type checker has no name for what is both.
+Numbers: TypeAlias = Any
+
 
 class Rows(NamedTuple):
     """The runs as the kernel reads them. Sizes are centred: less correlation, fewer steps."""
 
-    log_params: Array  # runs
-    log_tokens: Array
-    log_loss: Array
-    features: Array  # runs, 6: one, x, y, x^2, x y, y^2
+    log_params: Numbers  # runs
+    log_tokens: Numbers
+    log_loss: Numbers
+    features: Numbers  # runs, 6: one, x, y, x^2, x y, y^2
 
 
 class Prior(NamedTuple):
     """A quadratic added to the objective: half of `precision (coefficient - mean)^2`."""
 
-    mean: Array  # coefficients
-    precision: Array
+    mean: Numbers  # coefficients
+    precision: Numbers
 
 
 class Point(NamedTuple):
     """The objective about one place in each lane; lanes are the last axis of all fields."""
 
-    value: Array
-    gradient: Array  # coefficients
-    hessian: Array  # coefficients, coefficients
-    diagonal: Array  # of the Gauss-Newton matrix: what a step is measured by
-    energy: Array  # sum of weight, slope and residual: no gradient is larger than its root allows
+    value: Numbers
+    gradient: Numbers  # coefficients
+    hessian: Numbers  # coefficients, coefficients
+    diagonal: Numbers  # of the Gauss-Newton matrix: what a step is measured by
+    energy: Numbers  # sum of weight, slope and residual: no gradient is larger than its root allows
 
 
 def rows_of(log_params: np.ndarray, log_tokens: np.ndarray, log_loss: np.ndarray) -> Rows:
@@ -103,8 +106,11 @@ def evaluate(
     along_size, along_data, along_rest = (moments(force * share) for share in (size, data, rest))
     gradient = _first(along_size, along_data, along_rest)
     hessian = _second(
-        *(moments(curvature * share * size) for share in (size, data, rest)),
-        *(moments(curvature * share * data) for share in (data, rest)),
+        moments(curvature * size * size),
+        moments(curvature * size * data),
+        moments(curvature * size * rest),
+        moments(curvature * data * data),
+        moments(curvature * data * rest),
         moments(curvature * rest * rest),
     )
     hessian = hessian + jnp.where(newton, 1, 0) * _curved(along_size, along_data, along_rest)

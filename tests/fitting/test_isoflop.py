@@ -121,6 +121,15 @@ def test_a_weight_of_two_is_a_run_twice_and_a_weight_of_zero_none():
     assert one.params.exponent == pytest.approx(other.params.exponent, abs=1e-9)
 
 
+def test_runs_of_no_weight_are_not_drawn():
+    runs, flops = profiles(UNEVEN)
+    spoiled = Runs(runs.params, runs.tokens, np.where(flops > 1e21, 9.0, runs.loss))
+    weighted = Runs(spoiled.params, spoiled.tokens, spoiled.loss, weights=flops <= 1e21)
+    one, other = isoflop(weighted), isoflop(runs.select(flops <= 1e21))
+    np.testing.assert_array_equal(one.resampled_params.exponent, other.resampled_params.exponent)
+    assert one.refused == other.refused
+
+
 # --- Resamples -------------------------------------------------------------------------------
 
 
@@ -226,7 +235,7 @@ NO_MINIMUM = {
     "two sizes": ([1, 2, 2], None, "2 distinct sizes, and a parabola needs 3"),
     "all but two sizes": ([1, 1.005, 2], None, "2 distinct sizes, and a parabola needs 3"),
     "a ridge": ([0.5, 1, 2], [3, 3.1, 3], "loss over log params does not curve upwards"),
-    "a plain": ([0.5, 1, 2, 4], [3, 3, 3, 3], "loss over log params does not curve upwards"),
+    "a plain": ([0.3, 0.5, 1, 2, 2.5, 3], [2.7] * 6, "loss over log params does not curve upwards"),
     "one side": ([1.2, 1.5, 1.6], None, r"the minimum, \S+ params, lies outside the sizes tried, "),
     "far off": ([0.01, 1, 2], None, "2 distinct sizes, and a parabola needs 3"),
 }

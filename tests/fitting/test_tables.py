@@ -16,12 +16,12 @@ from jaxscale.fitting.tables import Reading
 SEED = 20260731
 PLAIN = "params,tokens,loss\n1e9,2e10,2.5\n2e9,4e10,2.25\n"
 MESSY = (
-    "\ufeffname, size ,seen,nats,weight,run\r\n"
-    '"first,\r\nas it was",7B,1.5T,3.5,1,a\r\n'
+    "\ufeffsize ,name, seen,nats,weight,run\r\n"
+    '7B,"first,\r\nas it was",1.5T,3.5,1,a\r\n'
     "\r\n"
     "  \r\n"
-    'second,"4.35M",20000000000, 2.75 ,0,b\r\n'
-    "third,.5k,1E+9,2.,1e-3,NA \r\n"
+    '"4.35M",second,20000000000, 2.75 ,0,b\r\n'
+    ".5k,third,1E+9,2.,1e-3,NA \r\n"
 )
 NAMES = {"params": "size", "tokens": "seen", "loss": "nats"}
 
