@@ -3,7 +3,9 @@
 A sandwich `B^-1 M B^-1`: M is the variance of the gradient, B its expected slope. The observed
 share of small residuals is a poor guess of the density on which B rests: on Besiroglu's 240
 runs it gives a standard error of alpha half as large again as resampling does. So the
-density is smoothed over a bandwidth, as in quantile regression.
+density is smoothed over a bandwidth, as in quantile regression. On simulated runs with normal
+noise the result is within a tenth of a bootstrap's; where that is skewed, as Besiroglu's beta
+is, no sandwich is.
 
 Sources: Huber 1967; Powell 1991; Hall and Sheather 1988 for the bandwidth; Koenker 2005, 3.4.
 """
@@ -81,7 +83,7 @@ def _force_and_bend(residuals, weights, objective):
         delta, unit = float(objective.delta) * scale, scale**-2
         force = np.clip(residuals, -delta, delta) * unit
     bandwidth = _bandwidth(residuals)
-    if delta >= bandwidth:
+    if delta >= math.sqrt(3) * bandwidth:
         return force, unit * (np.abs(residuals) <= delta), OBSERVED
     # The chance of a residual within delta is 2 delta times the density at 0; of an absolute
     # error the slope jumps by 2 there.
@@ -97,4 +99,6 @@ def _bandwidth(residuals: np.ndarray) -> float:
     share = count ** (-1 / 3) * z ** (2 / 3) * (1.5 / (2 * math.pi)) ** (1 / 3)
     low, high = np.quantile(residuals, [0.25, 0.75])
     spread = min(float(np.std(residuals)), float(high - low) / 1.34)
-    return max(spread * 2 * float(ndtri(0.5 + min(share, 0.49))), 1e-12)
+    half = spread * 2 * float(ndtri(0.5 + min(share, 0.49)))
+    # Theirs is half the width of a window; the normal curve of the same spread is narrower.
+    return max(half / math.sqrt(3), 1e-12)

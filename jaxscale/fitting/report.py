@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxscale.fitting.certificate import STEEPNESS
 from jaxscale.fitting.surface import NAMES
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def table(fit: "Fit") -> str:
         f"  {type(fit.loss_function).__name__} {fit.objective:.10g}, "
         f"spread of residuals {np.std(fit.residuals):.2%}",
         f"  best of {search.starts:,} starts; {agreed}",
-        f"  gradient {found.gradient:.0e}, condition {found.condition:.0e}, "
+        f"  {_gradient(found.steepness)}, condition {found.condition:.0e}, "
         f"{found.quadratic_runs} runs within delta",
         f"  errors: {fit.covariance_method}",
         f"  {fit.status.name}: {fit.status.sentence}",
@@ -35,6 +36,12 @@ def table(fit: "Fit") -> str:
             -2, f"  next local minima at {', '.join(f'{x:.6g}' for x in search.next_best)}"
         )
     return "\n".join(lines)
+
+
+def _gradient(steepness: float) -> str:
+    if steepness <= STEEPNESS:
+        return "gradient at rounding level"
+    return f"gradient {steepness:.0e} of what residuals allow"
 
 
 def _error(fit: "Fit", name: str) -> str:

@@ -22,7 +22,9 @@ from jaxscale.fitting.surface import NAMES
 
 @pytest.fixture(scope="module")
 def published():
-    return js.bootstrap(fitted("besiroglu"), indices=published_resamples())
+    # The distribution of beta is skewed: its standard error is more than a sandwich can know.
+    with pytest.warns(UserWarning, match="standard error of beta is 0.0206 by resampling"):
+        return js.bootstrap(fitted("besiroglu"), indices=published_resamples())
 
 
 def test_the_minima_of_the_published_resamples_add_up(published):
@@ -66,11 +68,11 @@ def test_hoffmanns_law_is_rejected_as_printed(published):
 
 
 def test_the_sandwich_is_near_the_bootstrap(published):
-    fit = fitted("besiroglu")
-    assert fit.standard_errors.alpha == pytest.approx(0.0154, rel=0.05)
-    assert pytest.approx(0.02566, rel=0.05) == fit.standard_errors.E
-    assert fit.standard_errors.beta == pytest.approx(0.0206, rel=0.2)
-    assert "density" in fit.covariance_method
+    errors = fitted("besiroglu").standard_errors
+    # With the observed share of small residuals alpha's would be 0.024.
+    assert errors.alpha == pytest.approx(published.standard_errors.alpha, rel=0.1)
+    assert errors.E == pytest.approx(published.standard_errors.E, rel=0.1)
+    assert "density" in fitted("besiroglu").covariance_method
 
 
 def test_a_resample_is_a_fit_of_its_own():
@@ -86,8 +88,7 @@ def test_a_resample_is_a_fit_of_its_own():
 def test_weak_data_get_starts_of_their_own():
     fit = fitted("sardana to 100")
     assert fit.certificate.is_weak
-    with pytest.warns(UserWarning, match="trust the resampling"):
-        boot = js.bootstrap(fit, resamples=200, key=0)
+    boot = js.bootstrap(fit, resamples=200, key=0)
     rows = np.concatenate(list(drawn(34, 200, key_words(0))))[::20]
     alone = [js.fit(js.laws.Chinchilla, fit.runs.select(row)).objective for row in rows]
     excess = boot.objective[::20] / alone - 1
@@ -132,9 +133,7 @@ def test_weights_multiply_resamples():
 
 @pytest.fixture(scope="module")
 def boot():
-    # A hundred runs are few for a density: its standard errors are a quarter too large.
-    with pytest.warns(UserWarning, match="trust the resampling"):
-        return js.bootstrap(fitted_simulation(), resamples=400, key=1)
+    return js.bootstrap(fitted_simulation(), resamples=400, key=1)
 
 
 class TestIntervals:
