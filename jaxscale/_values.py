@@ -61,7 +61,7 @@ def _where_safe_jvp(primals, tangents):
 
 @jax.custom_jvp
 def quotient(x: Array, y: Array) -> Array:
-    """x / y, whose derivatives never form 1 / y^2: beside a 0, that infinity is a NaN."""
+    """Quotient whose derivatives never form `1 / y^2`: beside a 0, that infinity is a NaN."""
     return x / y
 
 

@@ -21,7 +21,7 @@ from jaxscale.fitting.constraints import LEAST_E_SHARE
 from jaxscale.fitting.descent import Found
 from jaxscale.fitting.fit import Fit
 from jaxscale.fitting.objectives import LEAST_DELTA, AbsoluteError, HuberLikelihood
-from jaxscale.fitting.problem import Problem, chunks, newton, reweighted, run
+from jaxscale.fitting.problem import Problem, chunks, newton, reweighted, run, thinned
 from jaxscale.fitting.resampling import (
     BLOCK,
     checked_indices,
@@ -245,7 +245,8 @@ def _settled(found):
 
 def _searched_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, best: _Best) -> _Best:
     """The best of the valleys that each of some resamples has, from starts of its own."""
-    starts = linear_starts(problem.rows, problem.weights, OWN_STARTS)
+    some = thinned(problem)
+    starts = linear_starts(some.rows, some.weights, OWN_STARTS)
     starts = problem.constraints.start(starts)
     count = starts.shape[1]
     many = np.repeat(weights[lanes], count, axis=0)

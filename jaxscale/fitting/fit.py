@@ -25,7 +25,7 @@ from jaxscale.fitting.constraints import constraints_of
 from jaxscale.fitting.covariance import covariance_of
 from jaxscale.fitting.gradient_descent import search_with
 from jaxscale.fitting.objectives import Huber, Objective, final_delta, unit_of
-from jaxscale.fitting.problem import Problem, outcome, problem_of, search, slopes_of
+from jaxscale.fitting.problem import Problem, outcome, problem_of, search, slopes_of, thinned
 from jaxscale.fitting.runs import Runs
 from jaxscale.fitting.starts import HOFFMANN, starts_of
 from jaxscale.fitting.surface import NAMES
@@ -153,7 +153,8 @@ def _fit(runs, objective, starts, optimizer, constraints) -> Fit:
     with jax.enable_x64(True):
         known = constraints_of(float(runs.loss.min()), unit_of(objective), **constraints)
         problem = problem_of(runs, objective, known)
-        chosen = starts_of(starts, problem.rows, problem.weights)
+        some = thinned(problem)
+        chosen = starts_of(starts, some.rows, some.weights)
         begun = chosen.coefficients if starts is None else problem.centred(chosen.coefficients)
         begun = problem.constraints.start(begun)
         keep = KEPT_OF_HOFFMANN if chosen.name == HOFFMANN else KEPT

@@ -11,7 +11,7 @@ from jax import Array, lax
 from jaxscale.fitting import descent
 from jaxscale.fitting.constraints import Constraints
 from jaxscale.fitting.descent import Found
-from jaxscale.fitting.problem import Problem, reweighted, run
+from jaxscale.fitting.problem import Problem, approach, ranked, run
 from jaxscale.fitting.surface import Rows, evaluate
 
 KEPT = 4  # starts that the optimiser gets
@@ -26,16 +26,16 @@ def search_with(
     It takes 3,000 steps in coordinates in which the valley is round, on the objective over its
     value at the start. Where it ends is certified as it is.
     """
-    weights = np.broadcast_to(problem.weights, (starts.shape[1], problem.weights.size))
-    near = run(problem, starts, weights, reweighted(problem))
-    best = np.argsort(np.where(np.isfinite(near.value), near.value, np.inf))[:KEPT]
+    near = approach(problem, starts)
+    best = ranked(near)[:KEPT]
     arguments = problem.rows, problem.weights, problem.constraints, problem.delta
     begun = near.coefficients[:, best].T
     # Optimisers mix widths of whole numbers, which a caller's strict promotion would refuse.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         ended = np.asarray(_minimised(optimizer, begun, *arguments, problem.likelihood)).T
     last = descent.newton(problem.delta, problem.likelihood, steps=1)
-    return run(problem, ended, weights[best], type(last)(*(x[-1:] for x in last)))
+    weights = np.broadcast_to(problem.weights, (best.size, problem.weights.size))
+    return run(problem, ended, weights, type(last)(*(x[-1:] for x in last)))
 
 
 @partial(jax.jit, static_argnames=("optimizer", "likelihood"))

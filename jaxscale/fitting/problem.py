@@ -22,6 +22,7 @@ from jaxscale.fitting.surface import ALPHA, BETA, LN_A, LN_B, Numbers, Rows, row
 CPU_RESIDUALS, ACCELERATOR_RESIDUALS = 2**14, 2**22
 MOST_LANES = 2**12
 LEAST_LENGTH = 64
+ENOUGH_RUNS, KEPT_OF_MANY_RUNS = 2**12, 4
 
 
 class Problem(NamedTuple):
@@ -111,10 +112,39 @@ def chunks(total: int, lanes: int) -> Iterator[slice]:
 
 def search(problem: Problem, starts: np.ndarray, keep: int) -> Found:
     """From each of centred `starts` to the valley, and from the best `keep` to its floor."""
+    thin = thinned(problem)
+    near = approach(problem, starts)
+    found = _settled(thin, near.coefficients[:, ranked(near)[:keep]])
+    if thin is problem:
+        return found
+    return _settled(problem, found.coefficients[:, ranked(found)[:KEPT_OF_MANY_RUNS]])
+
+
+def approach(problem: Problem, starts: np.ndarray) -> Found:
+    """From each of centred `starts` to the valley; of many runs, some thousands show the way."""
+    thin = thinned(problem)
+    weights = np.broadcast_to(thin.weights, (starts.shape[1], thin.weights.size))
+    return run(thin, starts, weights, reweighted(problem))
+
+
+def _settled(problem: Problem, starts: np.ndarray) -> Found:
     weights = np.broadcast_to(problem.weights, (starts.shape[1], problem.weights.size))
-    near = run(problem, starts, weights, reweighted(problem))
-    best = np.argsort(np.where(np.isfinite(near.value), near.value, np.inf))[:keep]
-    return run(problem, near.coefficients[:, best], weights[best], newton(problem))
+    return run(problem, starts, weights, newton(problem))
+
+
+def ranked(found: Found) -> np.ndarray:
+    """Lanes from the lowest value to the highest; those without one last."""
+    return np.argsort(np.where(np.isfinite(found.value), found.value, np.inf))
+
+
+def thinned(problem: Problem) -> Problem:
+    """The problem itself, or where it has very many runs a few thousand of them."""
+    if problem.count <= ENOUGH_RUNS:
+        return problem
+    # At random, since a table may be sorted in any way; but the same ones each time.
+    some = np.random.default_rng(0).choice(problem.count, ENOUGH_RUNS, replace=False)
+    rows = Rows(*(each[some] for each in problem.rows))
+    return problem._replace(rows=rows, weights=problem.weights[some], count=ENOUGH_RUNS)
 
 
 def reweighted(problem: Problem) -> Schedule:
