@@ -22,6 +22,7 @@ from jaxscale.fitting.surface import COEFFICIENTS, Numbers, Point, Rows, evaluat
 # as squares, and then ever fewer of them.
 REWEIGHTED = (1e6, 1e6, 100, 30, 10, 3)
 REWEIGHTED_STEPS = 4  # at each, the first of which only evaluates
+SQUARES = 2 * REWEIGHTED_STEPS  # steps after which bounds begin to fall
 NEWTON_STEPS = 400  # weak data need them all: with 200, only 28 % of the starts arrive
 # Bounds on the way to a final one that is almost 0, where the objective has kinks.
 LEAST_ROUGH = 1e-3
@@ -39,6 +40,10 @@ class Schedule(NamedTuple):
     fresh: Numbers  # whether the objective has changed, so that it has to be evaluated first
     scaled: Numbers  # whether the objective is a likelihood, and delta in units of its scale
     last: Numbers  # whether it is the final objective: a lane may settle
+
+    def parted(self, place: int) -> tuple["Schedule", "Schedule"]:
+        """The steps before a place, and those from it on."""
+        return Schedule(*(x[:place] for x in self)), Schedule(*(x[place:] for x in self))
 
 
 class State(NamedTuple):

@@ -4,7 +4,9 @@ Rows are padded with weightless ones to one of a few lengths, and lanes to one n
 one compiled program serves fits, bootstraps and subsets of nearly one size.
 """
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
@@ -19,9 +21,10 @@ from jaxscale.fitting.runs import Runs
 from jaxscale.fitting.surface import ALPHA, BETA, LN_A, LN_B, Numbers, Rows, rows_of, shares
 
 # Residuals in flight: what a core's cache holds, and what keeps an accelerator busy.
-CPU_RESIDUALS, ACCELERATOR_RESIDUALS = 2**14, 2**22
+CPU_RESIDUALS, ACCELERATOR_RESIDUALS = 2**13, 2**22
 MOST_LANES = 2**12
 LEAST_LENGTH = 64
+MANY_STARTS = 2**10
 ENOUGH_RUNS, KEPT_OF_MANY_RUNS = 2**12, 4
 
 
@@ -121,15 +124,24 @@ def search(problem: Problem, starts: np.ndarray, keep: int) -> Found:
 
 
 def approach(problem: Problem, starts: np.ndarray) -> Found:
-    """From each of centred `starts` to the valley; of many runs, some thousands show the way."""
-    thin = thinned(problem)
-    weights = np.broadcast_to(thin.weights, (starts.shape[1], thin.weights.size))
-    return run(thin, starts, weights, reweighted(problem))
+    """From each of centred `starts` to the valley; of many runs, some thousands show the way.
+
+    Of very many starts only the better ones are followed once all runs count as squares.
+    """
+    thin, schedule = thinned(problem), reweighted(problem)
+    if starts.shape[1] > MANY_STARTS:
+        first, schedule = schedule.parted(descent.SQUARES)
+        near = run(thin, starts, _repeated(thin, starts), first)
+        starts = near.coefficients[:, ranked(near)[: max(MANY_STARTS, starts.shape[1] // 4)]]
+    return run(thin, starts, _repeated(thin, starts), schedule)
 
 
 def _settled(problem: Problem, starts: np.ndarray) -> Found:
-    weights = np.broadcast_to(problem.weights, (starts.shape[1], problem.weights.size))
-    return run(problem, starts, weights, newton(problem))
+    return run(problem, starts, _repeated(problem, starts), newton(problem))
+
+
+def _repeated(problem: Problem, starts: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(problem.weights, (starts.shape[1], problem.weights.size))
 
 
 def ranked(found: Found) -> np.ndarray:
@@ -157,26 +169,37 @@ def newton(problem: Problem, steps: int = descent.NEWTON_STEPS) -> Schedule:
 
 def run(problem: Problem, starts: np.ndarray, weights: np.ndarray, schedule: Schedule) -> Found:
     """Follow a schedule from centred starts of shape (5, lanes), with a row of weights for each."""
-    lanes = problem.lanes
     # All schedules have one length on the device: how much of it counts is a number.
     steps = np.int32(len(schedule.delta))
     padded = Schedule(*(np.resize(x, _schedule_length(len(x))) for x in schedule))
-    parts = []
-    for chunk in chunks(starts.shape[1], lanes):
-        here = np.resize(np.arange(chunk.start, chunk.stop), lanes)
-        found = descend(
-            starts[:, here],
-            problem.rows,
-            weights[here],
-            padded,
-            steps,
-            problem.constraints,
-            problem.likelihood,
-        )
-        parts.append(
-            jax.tree.map(lambda x, n=chunk.stop - chunk.start: np.asarray(x)[..., :n], found)
-        )
+
+    def follow(chunk: slice) -> Found:
+        here = np.resize(np.arange(chunk.start, chunk.stop), problem.lanes)
+        with jax.enable_x64(True):  # a switch of each thread's own
+            found = descend(
+                starts[:, here],
+                problem.rows,
+                weights[here],
+                padded,
+                steps,
+                problem.constraints,
+                problem.likelihood,
+            )
+            count = chunk.stop - chunk.start
+            return jax.tree.map(lambda x: np.asarray(x)[..., :count], found)
+
+    first, *others = chunks(starts.shape[1], problem.lanes)
+    parts = [follow(first)]  # alone, so that it compiles once
+    with ThreadPoolExecutor(_threads()) as pool:
+        parts += pool.map(follow, others)
     return Found(*(np.concatenate(each, axis=-1) for each in zip(*parts, strict=True)))
+
+
+def _threads() -> int:
+    """How many chunks to have in flight: XLA leaves arrays of this size to one core each."""
+    if jax.default_backend() != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _schedule_length(length: int) -> int:
