@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks solve` or `sweep`."""
+"""The command line: `python -m benchmarks solve`, `sweep` or `fit`."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jax
 
-from benchmarks import ours, report, solve, sweep, sweep_report
+from benchmarks import fit, fit_report, ours, report, solve, sweep, sweep_report
 from benchmarks.problem import Disagreement
 
 EXAMPLES = """\
@@ -18,7 +18,10 @@ examples:
   python -m benchmarks solve --output here.json     the results somewhere else
   python -m benchmarks sweep                        sweeps, in about five minutes
   python -m benchmarks sweep --largest 10000000     without the sweeps of up to 1e9 scenarios
+  python -m benchmarks fit                          fits, in about eight minutes
+  python -m benchmarks fit --largest 1000000        with a million resamples: minutes more
 """
+REPORTS = {"solve": report, "sweep": sweep_report, "fit": fit_report}
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -34,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     output = options.output or RESULTS / f"{options.benchmark}-{result['machine']['name']}.json"
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=1) + "\n")
-    (report if options.benchmark == "solve" else sweep_report).show(result)
+    REPORTS[options.benchmark].show(result)
     print(f"\nresults: {output}")
     return 0
 
@@ -42,8 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options):
     if options.benchmark == "solve":
         return solve.run(options.scenarios or solve.SCENARIOS, options.quick)
+    if options.benchmark == "fit":
+        return fit.run(options.largest or fit.LARGEST, options.quick)
     scenarios = options.scenarios or sweep.SCENARIOS
-    return sweep.run(scenarios, options.largest, options.quick)
+    return sweep.run(scenarios, options.largest or sweep.LARGEST, options.quick)
 
 
 def _parser():
@@ -53,15 +58,16 @@ def _parser():
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("benchmark", choices=["solve", "sweep"], help="what to time")
+    parser.add_argument("benchmark", choices=list(REPORTS), help="what to time")
     parser.add_argument(
         "--scenarios", type=_count, metavar="N",
         help=f"scenarios in each row, to the nearest {ours.CHUNK} "
         f"(default: {solve.SCENARIOS}, of a sweep {sweep.SCENARIOS})",
     )  # fmt: skip
     parser.add_argument(
-        "--largest", type=_count, default=sweep.LARGEST, metavar="N",
-        help="where a sweep's memory against size ends (default: %(default)s)",
+        "--largest", type=_count, metavar="N",
+        help="where memory against size ends: scenarios of a sweep "
+        f"(default: {sweep.LARGEST}), or resamples of a fit (default: {fit.LARGEST})",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few scenarios, few rounds")
     parser.add_argument(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 FIRST_ROWS = {"first_reduced": 2**6, "first_stored": 2**8}  # of the grid: one block of a CPU
 XLA_COMPILES = "/jax/core/compile/backend_compile_duration"
@@ -18,16 +19,17 @@ XLA_COMPILES = "/jax/core/compile/backend_compile_duration"
 
 def memory(side: int, dtype: str) -> dict[str, float]:
     """MiB at the most, before a sweep of a square grid is reduced and after; its seconds."""
-    return _in_new_process("memory", side, dtype)
+    return in_new_process("benchmarks.fresh", "memory", side, dtype)
 
 
 def first(kind: str, dtype: str) -> dict[str, float]:
     """Seconds from the start of a process to the result of a first chunk, and parts of them."""
-    return _in_new_process(kind, time.time(), dtype)
+    return in_new_process("benchmarks.fresh", kind, time.time(), dtype)
 
 
-def _in_new_process(*arguments):
-    command = [sys.executable, "-m", "benchmarks.fresh", *map(str, arguments)]
+def in_new_process(module: str, *arguments: Any) -> dict[str, float]:
+    """What a module, run as a program, prints last, read as JSON."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -45,7 +47,7 @@ def _measure_first(kind, started, dtype):
     from benchmarks import ours
 
     imported, compiling = time.time(), []
-    _listen(compiling)
+    listen(compiling)
     rows = FIRST_ROWS[kind]
     with tempfile.TemporaryDirectory() as folder:
 
@@ -67,7 +69,8 @@ def _measure_first(kind, started, dtype):
     }
 
 
-def _listen(durations):
+def listen(durations: list[float]) -> None:
+    """Append the seconds of each compilation by XLA from now on."""
     import jax
 
     def heard(event, duration_secs, **_):

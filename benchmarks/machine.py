@@ -11,7 +11,8 @@ import jax
 from benchmarks import floor
 
 PACKAGES = (
-    "jax", "jaxlib", "numpy", "scipy", "optimistix", "xarray", "dask", "zarr", "tensorstore",
+    "jax", "jaxlib", "optax", "numpy", "scipy", "optimistix", "xarray", "dask", "zarr",
+    "tensorstore",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from jaxscale.cli import catalogues, estimate, inspect_store, plan, sweep
+from jaxscale.cli import catalogues, estimate, fit, inspect_store, plan, simulate, sweep
 from jaxscale.cli.mistakes import Mistake, Stopped, UsageError, one_line
 
 INTERRUPTED = 130  # as shells report a process ended by Ctrl-C
@@ -22,6 +22,7 @@ app = typer.Typer(
         "[bold]Examples[/bold]\n\n\b\n"
         "jaxscale plan --like-params 70B --inference-tokens 10T\n"
         "jaxscale estimate --params 7B --compute-optimal --train-on A100-40GB\n"
+        "jaxscale fit runs.csv\n"
         "jaxscale laws besiroglu2024\n"
         "jaxscale sweep\n"
     ),
@@ -31,6 +32,8 @@ app = typer.Typer(
 _EXAMPLES = {
     plan.plan: plan.EXAMPLES,
     estimate.estimate: estimate.EXAMPLES,
+    fit.fit: fit.EXAMPLES,
+    simulate.simulate: simulate.EXAMPLES,
     catalogues.laws: catalogues.LAWS_EXAMPLES,
     catalogues.hardware: catalogues.HARDWARE_EXAMPLES,
     sweep.sweep: sweep.SWEEP_EXAMPLES,

@@ -34,7 +34,7 @@ def checked_table(option: str, text: str | None) -> Path | None:
 
 def write_csv(data: "Dataset", path: Path) -> None:
     """Write a header and one line for each scenario."""
-    with _replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         for number, rows in enumerate(_tables(data)):
             rows.to_csv(file, index=False, header=number == 0)
 
@@ -46,7 +46,7 @@ def write_parquet(data: "Dataset", path: Path) -> None:
 
     tables = (pyarrow.Table.from_pandas(rows, preserve_index=False) for rows in _tables(data))
     first = next(tables)
-    with _replacing(path) as partial, pyarrow.parquet.ParquetWriter(partial, first.schema) as file:
+    with replacing(path) as partial, pyarrow.parquet.ParquetWriter(partial, first.schema) as file:
         file.write_table(first)
         for table in tables:
             file.write_table(table)
@@ -66,7 +66,7 @@ def _tables(data: "Dataset") -> "Iterator[DataFrame]":
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """A file beside `path` that takes its place when it is whole."""
     partial = path.with_name(f".{path.name}.partial")
     try:

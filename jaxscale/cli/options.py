@@ -17,7 +17,7 @@ DOLLARS = "Dollars instead of FLOPs"
 BOUNDS = "Bounds"
 
 
-def _number(
+def number_option(
     name: str,
     metavar: str,
     description: str,
@@ -30,21 +30,21 @@ def _number(
 
 
 def _count(name: str, description: str, panel: str | None = None) -> Any:
-    return _number(name, "N", description, panel)
+    return number_option(name, "N", description, panel)
 
 
 def _demand(name: str, description: str) -> Any:
-    return _number(name, "N", description, DEMAND, nonnegative)
+    return number_option(name, "N", description, DEMAND, nonnegative)
 
 
 def _mfu(phase: str, default: str) -> Any:
     description = f"Useful share of the peak in {PHASES[phase]}. [dim]\\[default: {default}][/dim]"
-    return _number(f"--{phase}-mfu", "SHARE", description, DOLLARS, share)
+    return number_option(f"--{phase}-mfu", "SHARE", description, DOLLARS, share)
 
 
 def _price(role: str) -> Any:
     description = "Dollars per device-hour; needed where the accelerator has no default price."
-    return _number(f"--{role}-price", "DOLLARS", description, DOLLARS, dollars_per_hour)
+    return number_option(f"--{role}-price", "DOLLARS", description, DOLLARS, dollars_per_hour)
 
 
 def _name(name: str, description: str) -> Any:
@@ -58,12 +58,13 @@ Law = Annotated[
     typer.Option(
         "--law",
         metavar="LAW",
-        help="A name from [bold]jaxscale laws[/bold], or E=..,A=..,B=..,alpha=..,beta=..",
+        help="A name from [bold]jaxscale laws[/bold], the file of [bold]jaxscale fit[/bold], or "
+        "E=..,A=..,B=..,alpha=..,beta=..",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
-Loss = Annotated[float | None, _number("--loss", "NATS", "Loss in nats per token.", QUALITY)]
+Loss = Annotated[float | None, number_option("--loss", "NATS", "Loss in nats per token.", QUALITY)]
 LikeParams = Annotated[
     float | None,
     _count(
@@ -113,7 +114,7 @@ ComputeOptimal = Annotated[
 ]
 
 
-def _path(name: str, description: str, panel: str | None = None) -> Any:
+def path_option(name: str, description: str, panel: str | None = None) -> Any:
     return typer.Option(name, metavar="PATH", help=description, rich_help_panel=panel)
 
 
@@ -127,7 +128,7 @@ Specification = Annotated[
 StoredPath = Annotated[str, typer.Argument(metavar="PATH", help="The folder of a stored sweep.")]
 Store = Annotated[
     str | None,
-    _path("--store", "Where results go. [dim]\\[default: sweep.zarr][/dim]", OUTPUTS),
+    path_option("--store", "Where results go. [dim]\\[default: sweep.zarr][/dim]", OUTPUTS),
 ]
 Reduce = Annotated[
     list[str] | None,
@@ -139,11 +140,13 @@ Reduce = Annotated[
         rich_help_panel=OUTPUTS,
     ),
 ]
-Csv = Annotated[str | None, _path("--csv", "One line a scenario.", OUTPUTS)]
-Parquet = Annotated[str | None, _path("--parquet", "One row a scenario.", OUTPUTS)]
+Csv = Annotated[str | None, path_option("--csv", "One line a scenario.", OUTPUTS)]
+Parquet = Annotated[str | None, path_option("--parquet", "One row a scenario.", OUTPUTS)]
 Picture = Annotated[
     str | None,
-    _path("--picture", "Where the picture goes. [dim]\\[default: beside the store][/dim]", OUTPUTS),
+    path_option(
+        "--picture", "Where the picture goes. [dim]\\[default: beside the store][/dim]", OUTPUTS
+    ),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print what it would take, from one chunk.")

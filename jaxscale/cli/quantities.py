@@ -5,6 +5,7 @@ A suffix only moves the decimal point, so `4.35M` is read as exactly as 4350000.
 
 import math
 import re
+from collections.abc import Callable
 
 POWERS = {"": 0, "K": 3, "M": 6, "B": 9, "T": 12, "Q": 15}
 SUFFIXES = {power: suffix for suffix, power in POWERS.items()}
@@ -41,13 +42,32 @@ def nonnegative(text: str) -> float:
 
 def share(text: str) -> float:
     """A share of one, as `0.4` or `40%`; ValueError outside (0, 1]."""
-    written = text.strip()
-    is_percentage = written.endswith("%")
-    value = positive(written.removesuffix("%"))
-    value = value / 100 if is_percentage else value
+    value = _share(text, positive)
     if value > 1:
         raise ValueError(f"{text!r} must be a share of the peak: at most 1, or 100%")
     return value
+
+
+def deviation(text: str) -> float:
+    """A relative deviation, as `0.005` or `0.5%`; ValueError outside [0, 1)."""
+    value = _share(text, nonnegative)
+    if value >= 1:
+        raise ValueError(f"{text!r} must be a share of the loss: below 1, or 100%")
+    return value
+
+
+def _share(text: str, read: Callable[[str], float]) -> float:
+    written = text.strip()
+    value = read(written.removesuffix("%"))
+    return value / 100 if written.endswith("%") else value
+
+
+def whole(text: str) -> int:
+    """The whole number that `text` writes, zero or more; ValueError names what is wrong."""
+    value = nonnegative(text)
+    if value != int(value):
+        raise ValueError(f"{text!r} must be a whole number")
+    return int(value)
 
 
 def dollars_per_hour(text: str) -> float:

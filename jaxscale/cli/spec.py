@@ -8,7 +8,7 @@
     serve_on = ["A100-40GB", "L40S"]
 
     [fixed]
-    law = "besiroglu2024"                      # or {E = .., A = .., B = .., alpha = .., beta = ..}
+    law = "besiroglu2024"                      # or "fit.json", or {E = .., A = .., B = .., ...}
     input_tokens_per_request = 70
 
 Keys, units and fields: `jaxscale.cli.vocabulary`. Everything is refused or understood before

@@ -6,73 +6,12 @@ Losses of different entries are not comparable: data and tokenizers differ.
 """
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import exp
-from typing import Protocol
 
-import jax.numpy as jnp
-from jax import Array
-from jax.typing import ArrayLike
-
-from jaxscale import _arrays
+from jaxscale.laws import files
 from jaxscale.laws.chinchilla import Chinchilla
-
-Range = tuple[float, float]
-_UNKNOWN = "not stated"
-
-
-class Sized(Protocol):
-    """Anything with params and tokens: a plan, a set of runs."""
-
-    @property
-    def params(self) -> ArrayLike: ...
-    @property
-    def tokens(self) -> ArrayLike: ...
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One published fit, with what a reader must know before using it.
-
-    Ranges are the smallest and the largest of the runs that it was fitted to, as far as the
-    source says. An entry is not a pytree: pass its `law` to functions that compute.
-    """
-
-    name: str
-    law: Chinchilla  # of Python floats; E in nats per token
-    source: str  # paper and table, or code
-    dataset: str
-    params_convention: str  # what is counted as a parameter
-    tokenizer: str
-    params_range: Range | None
-    tokens_range: Range | None  # training tokens seen
-    tokens_per_param_range: Range | None
-    standard_errors: Chinchilla | None = None  # each coefficient's own; None: not published
-    # Of (ln A, ln B, ln E, alpha, beta), symmetric; None: not known. Where given, it is that of
-    # refits to 2000 resamples, with replacement, of the runs that the law was fitted to.
-    covariance: tuple[tuple[float, ...], ...] | None = None
-    errata: tuple[str, ...] = ()  # faults of the source and limits of the fit, in sentences
-    aliases: tuple[str, ...] = ()
-
-    def in_range(self, plan: Sized) -> Array:
-        """Whether each plan lies within the sizes of the runs that the law was fitted to.
-
-        Boolean, of the full shape of `params` and `tokens`. False where a number is NaN, so
-        where a plan is not ok, and everywhere if the source gives no range of params or of
-        tokens: nothing is then known to be inside. Tokens per parameter are looked at where
-        their range is given. Works under jit.
-        """
-        params, tokens = _arrays.align(*_arrays.enter(params=plan.params, tokens=plan.tokens))
-        known = self.params_range is not None and self.tokens_range is not None
-        inside = jnp.full(jnp.broadcast_shapes(params.shape, tokens.shape), known)
-        for size, limits in (
-            (params, self.params_range),
-            (tokens, self.tokens_range),
-            (jnp.divide(tokens, params), self.tokens_per_param_range),
-        ):
-            if limits is not None:
-                inside &= (size >= limits[0]) & (size <= limits[1])
-        return inside
+from jaxscale.laws.entries import NOT_STATED, Entry
 
 
 def catalog() -> tuple[Entry, ...]:
@@ -81,10 +20,13 @@ def catalog() -> tuple[Entry, ...]:
 
 
 def entry(name: str) -> Entry:
-    """The published fit of that name or alias; case does not matter.
+    """The published fit of that name or alias, case aside, or the one in a file `*.json`.
 
-    Raises ValueError for an unknown name, with the nearest one and all names.
+    Such files are written by `jaxscale fit`. Raises ValueError for an unknown name, with the
+    nearest one and all names, and for a file that holds no fit.
     """
+    if files.is_file_name(name):
+        return files.read(name)
     known = {each: found for found in _ENTRIES for each in (found.name, *found.aliases)}
     key = str(name).lower()
     if key in known:
@@ -96,10 +38,7 @@ def entry(name: str) -> Entry:
 
 
 def published(name: str) -> Chinchilla:
-    """The law of that name, as Python floats: `entry(name).law`.
-
-    Raises ValueError for an unknown name, with the nearest one and all names.
-    """
+    """The law of that name or file, as Python floats: `entry(name).law`; raises as `entry`."""
     return entry(name).law
 
 
@@ -165,8 +104,8 @@ _SARDANA_REFIT = Entry(
     source="Sardana et al. 2024, arXiv 2401.00448, Table 1; ranges from "
     "nikhilsardana/beyond-chinchilla, trainingresults.csv",
     dataset="web text and code, trillions of tokens, not public",
-    params_convention=_UNKNOWN,
-    tokenizer=_UNKNOWN,
+    params_convention=NOT_STATED,
+    tokenizer=NOT_STATED,
     params_range=(151e6, 6.05e9),
     tokens_range=(1.51e9, 1.51e12),
     tokens_per_param_range=(10, 10_000),
@@ -255,7 +194,7 @@ _MUENNIGHOFF = Entry(
     dataset="C4: 54 runs read off the C4 isoFLOP figure of Hoffmann et al. 2022, at 1e19 to "
     "1e21 FLOPs",
     params_convention="total, embeddings counted",
-    tokenizer=_UNKNOWN,
+    tokenizer=NOT_STATED,
     params_range=None,
     tokens_range=None,
     tokens_per_param_range=None,

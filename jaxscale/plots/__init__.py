@@ -4,7 +4,14 @@ Matplotlib is imported on the first call. Figures belong to no window and not to
 save one with `figure.savefig(path)`, or return it from a notebook cell.
 """
 
+from jaxscale.plots.coefficient_pairs import coefficient_pairs as coefficient_pairs
 from jaxscale.plots.fields import field_histograms as field_histograms
 from jaxscale.plots.fields import field_line as field_line
 from jaxscale.plots.fields import field_map as field_map
+from jaxscale.plots.fit_quality import observed_and_predicted as observed_and_predicted
+from jaxscale.plots.iso_flop import BudgetCurve as BudgetCurve
+from jaxscale.plots.iso_flop import iso_flop_curves as iso_flop_curves
+from jaxscale.plots.iso_loss import OptimalPath as OptimalPath
+from jaxscale.plots.iso_loss import iso_loss_map as iso_loss_map
+from jaxscale.plots.optimal_sizes import optimal_size_panels as optimal_size_panels
 from jaxscale.plots.ratios import ratio_panels as ratio_panels

@@ -5,6 +5,8 @@ import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -48,11 +50,47 @@ def dress(panel: "Axes", name: str) -> None:
         spine.set(linewidth=0.6, color=FRAME)
 
 
+def same_length(**columns: Any) -> tuple[np.ndarray, ...]:
+    """The columns as float arrays of one dimension; ValueError where lengths differ."""
+    arrays = {name: np.asarray(column, float) for name, column in columns.items()}
+    shapes = {name: array.shape for name, array in arrays.items()}
+    first = next(iter(shapes.values()))
+    if len(first) != 1 or not first[0] or len(set(shapes.values())) > 1:
+        given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"columns must have one dimension and one length, at least 1; got {given}")
+    return tuple(arrays.values())
+
+
+def color_bar(figure: "Figure", colors: Any, panels: Any, label: str) -> Any:
+    """A slim bar beside the panels that says what their colours mean."""
+    bar = figure.colorbar(colors, ax=panels, aspect=35, pad=0.02)
+    bar.set_label(label, fontsize=9, color=INK)
+    bar.ax.tick_params(labelsize=8, colors=INK, length=3, width=0.6)
+    bar.ax.tick_params(which="minor", length=0)
+    bar.outline.set_visible(False)
+    return bar
+
+
+def legend_below(figure: "Figure", panel: "Axes") -> None:
+    """The legend of a panel in one row under the figure, where it hides no data."""
+    handles, labels = panel.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=len(labels),
+        fontsize=8,
+        frameon=False,
+        labelcolor=INK,
+    )
+
+
 def count_axis(axis: Any, decades: float = math.inf) -> None:
     """Write the ticks of a logarithmic axis as counts; more of them where it spans few decades."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 3 else (1,), numticks=12))
+    digits = (1, 1.5, 2, 3, 4, 5, 7) if decades < 1 else (1, 2, 5) if decades < 3 else (1,)
+    axis.set_major_locator(LogLocator(subs=digits, numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda x, _: short(x)))
     axis.set_minor_formatter(NullFormatter())
 
@@ -63,3 +101,16 @@ def short(x: float) -> str:
         if 10**power <= abs(x) < 10**18:
             return f"{x / 10**power:g}{suffix}"
     return f"{x:g}".replace("e+", "e")
+
+
+def scientific(x: float) -> str:
+    """A number of FLOPs in few characters: 3e19, 5.8e23."""
+    mantissa, _, power = f"{x:.1e}".partition("e")
+    return f"{float(mantissa):g}e{int(power)}"
+
+
+def halo() -> list[Any]:
+    """What makes a text readable on lines and colours: a white rim."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=2, foreground="white")]

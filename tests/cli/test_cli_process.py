@@ -95,7 +95,8 @@ def test_ctrl_c_ends_a_sweep_without_a_traceback(tmp_path):
     assert "Traceback" not in err
 
 
-NAMES = ["plan", "estimate", "laws", "hardware", "sweep", "resume", "verify", "show"]
+NAMES = ["plan", "estimate", "fit", "simulate", "laws", "hardware"]
+NAMES += ["sweep", "resume", "verify", "show"]
 
 
 @pytest.mark.parametrize("name", [None, *NAMES])

@@ -1,0 +1,169 @@
+"""A fit as a record: for `fit.json`, which is a law wherever one is named, and for machines."""
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxscale.cli import tables
+from jaxscale.cli.export import replacing
+from jaxscale.cli.fit_advice import advice
+from jaxscale.cli.fit_outcome import LEVEL, Optimum, Outcome, exponent_of
+from jaxscale.cli.mistakes import Mistake, check_file
+from jaxscale.cli.named_law import COEFFICIENTS
+from jaxscale.laws.files import FORMAT, SUFFIX
+
+DRAWN_DIGITS = 9  # of the draws: far more than a resample knows, and a third of the bytes
+
+
+def checked_output(text: str) -> Path:
+    """Where the record goes, checked before any work: no file but an earlier fit is replaced."""
+    path = Path(text).expanduser()
+    if text and path.suffix.lower() != SUFFIX:
+        raise Mistake(f"--output: {text!r} must end in {SUFFIX}")
+    check_file("--output", text, path)
+    if path.exists() and not _is_fit(path):
+        raise Mistake(f"--output: {text!r} is there and is no fit; choose another name")
+    return path
+
+
+def _is_fit(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return f'"{FORMAT.rpartition(" ")[0]} '.encode() in file.read(100)
+    except OSError:
+        return False
+
+
+def record_of(outcome: Outcome) -> dict[str, Any]:
+    """Everything about a fit but its draws: numbers, strings, and null for what is not known."""
+    fit, source = outcome.fit, outcome.source
+    record = {
+        "format": FORMAT,
+        "source": f"jaxscale fit, version {_versions()['jaxscale']}",
+        "dataset": outcome.title,
+        "params_convention": f"as in column {source.columns['params']} of {Path(source.path).name}",
+        "law": tables.plain(fit.law),
+        "standard_errors": _all_finite(tables.plain(outcome.errors)),
+        "intervals": {name: list(ends) for name, ends in outcome.intervals.items()},
+        "interval_level": LEVEL,
+        "errors_from": outcome.errors_from,
+        "covariance_of": ["ln A", "ln B", "ln E", "alpha", "beta"],
+        "covariance": _all_finite(outcome.covariance.tolist()),
+        "best_params_exponent": exponent_of(fit.law),
+        "ranges": {name: [float(x.min()), float(x.max())] for name, x in outcome.ranges.items()},
+        "runs": {
+            "count": len(fit.runs),
+            "file": source.path,
+            "where": source.where,
+            "columns": dict(source.columns),
+            "units": dict(source.units),
+        },
+        "objective": {
+            "name": outcome.request.objective,
+            "delta": getattr(fit.loss_function, "delta", None),
+            "value": fit.objective,
+        },
+        "constraints": {
+            "fixed": dict(outcome.request.fixed),
+            "tie_exponents": outcome.request.tie_exponents,
+        },
+        "status": {"name": fit.status.name, "sentence": fit.status.sentence},
+        "quality": _quality(outcome),
+        "resamples": {
+            "count": 0 if outcome.bootstrap is None else outcome.bootstrap.objective.size,
+            "seed": outcome.request.seed,
+            "not_ok": outcome.bad_resamples,
+        },
+        "optima": [_optimum(each) for each in outcome.optima],
+        "published": {named.name: tables.plain(named.law) for named in outcome.beside},
+        "remarks": _remarks(outcome),
+        "versions": _versions(),
+    }
+    return {name: _plain(value) for name, value in record.items()}
+
+
+def write(outcome: Outcome, path: Path) -> None:
+    """Write the record a line for each value, and the draws of the bootstrap below it."""
+    record = {**record_of(outcome), "draws": _draws(outcome)}
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in record.items()]
+    with replacing(path) as partial:
+        partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+
+
+def _draws(outcome: Outcome) -> dict[str, Any] | None:
+    """The law of each resample, a column for each coefficient."""
+    if outcome.bootstrap is None:
+        return None
+    drawn = outcome.bootstrap.law
+    columns = {name: getattr(drawn, name).tolist() for name in COEFFICIENTS}
+    return {
+        name: [_plain(float(f"{x:.{DRAWN_DIGITS}g}")) for x in column]
+        for name, column in columns.items()
+    }
+
+
+def _versions() -> dict[str, str]:
+    try:
+        own = metadata.version("jaxscale")
+    except metadata.PackageNotFoundError:  # run from a folder that is not installed
+        own = "unknown"
+    return {"jaxscale": own, "jax": jax.__version__, "python": platform.python_version()}
+
+
+def _quality(outcome: Outcome) -> dict[str, Any]:
+    fit = outcome.fit
+    return {
+        "residual_spread": float(np.std(fit.residuals)),
+        "largest_residual": float(np.abs(fit.residuals).max()),
+        "starts": fit.search.starts,
+        "starts_name": fit.search.starts_name,
+        "followed": fit.search.kept,
+        "agreed": fit.search.reached,
+        "next_best": list(fit.search.next_best),
+        **fit.certificate._asdict(),
+    }
+
+
+def _optimum(each: Optimum) -> dict[str, Any]:
+    intervals = {f"{name}_interval": list(ends) for name, ends in (each.intervals or {}).items()}
+    return {
+        "flops": each.flops,
+        "params": each.params,
+        "tokens": each.tokens,
+        "tokens_per_param": each.tokens_per_param,
+        "loss": each.loss,
+        "beyond_runs": each.beyond,
+        **intervals,
+    }
+
+
+def _remarks(outcome: Outcome) -> dict[str, str]:
+    """What a reader of the law must know, in sentences by what they are about."""
+    status = {} if outcome.fit.ok else {"status": outcome.fit.status.sentence}
+    return status | advice(outcome)
+
+
+def _all_finite(numbers: Any) -> Any:
+    """The numbers as JSON has them; None where one of them is not known."""
+    return numbers if np.isfinite(np.array(_leaves(numbers))).all() else None
+
+
+def _leaves(numbers: Any) -> list[float]:
+    return list(numbers.values()) if isinstance(numbers, dict) else np.ravel(numbers).tolist()
+
+
+def _plain(value: Any) -> Any:
+    """The value in the types of JSON, with null for numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return bool(value) if isinstance(value, np.bool_) else value

@@ -1,0 +1,68 @@
+"""One fit of a law, with what a reader must know before using it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxscale import _arrays
+from jaxscale.laws.chinchilla import Chinchilla
+
+Range = tuple[float, float]
+NOT_STATED = "not stated"
+
+
+class Sized(Protocol):
+    """Anything with params and tokens: a plan, a set of runs."""
+
+    @property
+    def params(self) -> ArrayLike: ...
+    @property
+    def tokens(self) -> ArrayLike: ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One fit, published or a team's own, with what a reader must know before using it.
+
+    Ranges are the smallest and the largest of the runs that it was fitted to, as far as the
+    source says. An entry is not a pytree: pass its `law` to functions that compute.
+    """
+
+    name: str
+    law: Chinchilla  # of Python floats; E in nats per token
+    source: str  # paper and table, or code
+    dataset: str
+    params_convention: str  # what is counted as a parameter
+    tokenizer: str
+    params_range: Range | None
+    tokens_range: Range | None  # training tokens seen
+    tokens_per_param_range: Range | None
+    standard_errors: Chinchilla | None = None  # each coefficient's own; None: not published
+    # Of (ln A, ln B, ln E, alpha, beta), symmetric; None: not known. In the catalogue it is that
+    # of refits to 2000 resamples, with replacement, of the runs that the law was fitted to.
+    covariance: tuple[tuple[float, ...], ...] | None = None
+    errata: tuple[str, ...] = ()  # faults of the source and limits of the fit, in sentences
+    aliases: tuple[str, ...] = ()
+
+    def in_range(self, plan: Sized) -> Array:
+        """Whether each plan lies within the sizes of the runs that the law was fitted to.
+
+        Boolean, of the full shape of `params` and `tokens`. False where a number is NaN, so
+        where a plan is not ok, and everywhere if the source gives no range of params or of
+        tokens: nothing is then known to be inside. Tokens per parameter are looked at where
+        their range is given. Works under jit.
+        """
+        params, tokens = _arrays.align(*_arrays.enter(params=plan.params, tokens=plan.tokens))
+        known = self.params_range is not None and self.tokens_range is not None
+        inside = jnp.full(jnp.broadcast_shapes(params.shape, tokens.shape), known)
+        for size, limits in (
+            (params, self.params_range),
+            (tokens, self.tokens_range),
+            (jnp.divide(tokens, params), self.tokens_per_param_range),
+        ):
+            if limits is not None:
+                inside &= (size >= limits[0]) & (size <= limits[1])
+        return inside

@@ -1,0 +1,97 @@
+"""Fits in files: read as entries, and every fault of a file named in one line."""
+
+import json
+
+import pytest
+
+import jaxscale as js
+
+LAW = {"E": 1.8, "A": 480, "B": 2100.0, "alpha": 0.35, "beta": 0.37}
+RECORD = {
+    "format": "jaxscale fit 1",
+    "dataset": "240 runs of runs.csv",
+    "law": LAW,
+    "standard_errors": dict.fromkeys(LAW, 0.1),
+    "covariance": [[0.1] * 5] * 5,
+    "ranges": {"params": [1e8, 1e10], "tokens": [1e9, 1e12], "loss": [2, 3]},
+    "remarks": {"one ratio": "all runs have 20 tokens per param"},
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(record, name="fit.json"):
+        path = tmp_path / name
+        path.write_text(record if isinstance(record, str) else json.dumps(record))
+        return str(path)
+
+    return write
+
+
+def test_a_file_is_an_entry_with_its_ranges_and_remarks(write):
+    path = write(RECORD)
+    entry = js.laws.entry(path)
+    assert (entry.name, entry.dataset) == (path, "240 runs of runs.csv")
+    assert entry.law == js.laws.Chinchilla(**{name: float(x) for name, x in LAW.items()})
+    assert entry.params_range == (1e8, 1e10)
+    assert entry.tokens_per_param_range is None
+    assert entry.standard_errors == js.laws.Chinchilla(*[0.1] * 5)
+    assert entry.covariance == ((0.1,) * 5,) * 5
+    assert entry.errata == ("one ratio: all runs have 20 tokens per param",)
+    assert js.laws.published(path) == entry.law
+
+
+def test_what_is_not_known_may_be_left_out(write):
+    entry = js.laws.entry(write({"format": RECORD["format"], "law": LAW, "ranges": {}}, "A.JSON"))
+    assert (entry.params_range, entry.standard_errors, entry.covariance) == (None, None, None)
+    assert (entry.source, entry.errata) == ("not stated", ())
+
+
+def changed(**parts):
+    return {**RECORD, **parts}
+
+
+@pytest.mark.parametrize(
+    ("record", "problem"),
+    [
+        ("", "not JSON"),
+        ("[1, 2", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "not written by jaxscale fit"),
+        ({"law": LAW}, "not written by jaxscale fit"),
+        (changed(format=3), "not written by jaxscale fit"),
+        (changed(format="jaxscale fit 2"), "its format is 'jaxscale fit 2'"),
+        (changed(law=None), "law is missing"),
+        (changed(law=[1]), "law must be an object"),
+        (changed(law={**LAW, "beta": None}), "law.beta is missing"),
+        (changed(law={**LAW, "beta": "0.3"}), "law.beta must be a finite number; got 0.3"),
+        (changed(law={**LAW, "beta": True}), "law.beta must be a finite number; got bool"),
+        (changed(law={**LAW, "beta": float("nan")}), "law.beta must be a finite number; got nan"),
+        (changed(law={**LAW, "A": 10**400}), "law.A must be a finite number; got int"),
+        (changed(law={**LAW, "A": 0}), "law.A must be above 0; got 0.0"),
+        (changed(law={**LAW, "E": -1}), "law.E must be 0 or more; got -1.0"),
+        (changed(ranges=None), "ranges is missing"),
+        (changed(ranges={"tokens": 3}), "ranges.tokens must be two numbers; got 3"),
+        (changed(ranges={"tokens": [2, 1]}), "ranges.tokens must be above 0 and ascending"),
+        (changed(covariance=[[1] * 5] * 4), "covariance must have 5 rows of 5 numbers"),
+        (changed(covariance=[[None] * 5] * 5), "covariance is missing"),
+        (changed(standard_errors={"E": 1}), "standard_errors.A is missing"),
+        (changed(remarks=["a"]), "remarks must be an object"),
+    ],
+)
+def test_every_fault_of_a_file_is_named(write, record, problem):
+    path = write(record)
+    with pytest.raises(ValueError) as raised:
+        js.laws.entry(path)
+    message = str(raised.value)
+    assert problem in message
+    assert message.startswith(path)
+    assert "\n" not in message
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"cannot read 'nowhere\.json': No such file"):
+        js.laws.entry("nowhere.json")
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"binary\.json: no fit: not text"):
+        js.laws.entry(str(tmp_path / "binary.json"))
