@@ -74,7 +74,7 @@ def scaled_condition(hessian: np.ndarray, basis: np.ndarray) -> float:
     diagonal = np.diag(reduced)
     if not diagonal.size:
         return 1.0
-    if (diagonal <= 0).any():
+    if not (np.isfinite(reduced).all() and (diagonal > 0).all()):
         return np.inf
     values = np.linalg.eigvalsh(reduced / np.sqrt(np.outer(diagonal, diagonal)))
     return float(values[-1] / values[0]) if values[0] > 0 else np.inf

@@ -203,6 +203,9 @@ class TestStatus:
         assert not found.ok
         assert found.status.sentence
 
+    def test_an_absurd_value_that_is_held_leaves_no_minimum(self):
+        assert not js.fit(Chinchilla, simulated(), fixed={"alpha": 1e9}).ok
+
     def test_every_status_has_a_sentence(self):
         for status in FitStatus:
             assert status.sentence.endswith(".")
