@@ -244,7 +244,8 @@ def law_of(coefficients: Any) -> Chinchilla:
 
 
 def _natural(coefficients: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.exp(coefficients[:3]), coefficients[3:]])
+    with np.errstate(over="ignore"):  # where what was held leaves no minimum
+        return np.concatenate([np.exp(coefficients[:3]), coefficients[3:]])
 
 
 def law_of_numbers(numbers: np.ndarray) -> Chinchilla:
