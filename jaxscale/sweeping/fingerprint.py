@@ -12,11 +12,13 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr, Jaxpr
 
 # Memory addresses and places in source files: of no consequence, and never twice the same.
 _ACCIDENTAL = re.compile(r" at 0x[0-9a-fA-F]+|0x[0-9a-fA-F]{6,}|[\w./\\<>-]+\.pyc?:\d+(?::\d+)?")
@@ -24,7 +26,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHORT = 60  # characters of a value in a message
 
 
-def jaxpr_digest(jaxpr: ClosedJaxpr) -> str:
+def jaxpr_digest(jaxpr: "ClosedJaxpr") -> str:
     """SHA-256 of a jaxpr with all its constants, those of inner jaxprs included.
 
     The rules of custom derivatives count by their names only: a sweep does not run them.
@@ -86,12 +88,14 @@ def _hash(text: str | bytes) -> str:
     return hashlib.sha256(text if isinstance(text, bytes) else text.encode()).hexdigest()
 
 
-def _closed(closed: ClosedJaxpr) -> str:
+def _closed(closed: "ClosedJaxpr") -> str:
     return f"{_open(closed.jaxpr)} with {_tuple(closed.consts)}"
 
 
-def _open(jaxpr: Jaxpr) -> str:
+def _open(jaxpr: "Jaxpr") -> str:
     """A jaxpr as text, its variables numbered as they appear."""
+    from jax.extend.core import Literal  # with it comes Pallas: a third of a whole import
+
     names: dict[Any, str] = {}
     count = itertools.count()
 
@@ -124,6 +128,8 @@ def _type(variable: Any) -> str:
 
 def _text(value: Any) -> str:
     """Text of a parameter or a constant, the same in every process."""
+    from jax.extend.core import ClosedJaxpr, Jaxpr
+
     match value:
         case ClosedJaxpr():
             return f"jaxpr {_hash(_closed(value))}"
