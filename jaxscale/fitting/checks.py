@@ -1,11 +1,12 @@
 """What `fit` refuses before it computes: columns that do not belong together, impossible rows."""
 
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import numpy as np
 
 from jaxscale._arrays import is_concrete
+from jaxscale.fitting.objectives import Objective
 from jaxscale.fitting.runs import Runs
 
 POSITIVE = ("params", "tokens", "loss")
@@ -15,6 +16,16 @@ LISTED = 3
 def is_traced(runs: Runs, objective: Any) -> bool:
     """Whether any number is being differentiated."""
     return not all(map(is_concrete, jax.tree.leaves((runs, objective))))
+
+
+def check_objective(objective: Any) -> None:
+    """Raises TypeError for what is no objective, ValueError for a delta that is not positive."""
+    if not isinstance(objective, get_args(Objective)):
+        kinds = ", ".join(kind.__name__ for kind in get_args(Objective))
+        raise TypeError(f"objective must be a js.fitting {kinds}; got {objective!r}")
+    delta = getattr(objective, "delta", 1.0)
+    if is_concrete(delta) and not (np.ndim(delta) == 0 and 0 < float(delta) < np.inf):
+        raise ValueError(f"objective.delta must be finite and above 0; got {delta!r}")
 
 
 def checked(runs: Runs) -> Runs:

@@ -56,7 +56,7 @@ class State(NamedTuple):
 
 
 def reweighted(delta: float, scaled: bool = False) -> Schedule:
-    """Least squares on the way to a final bound, of DELTA in effect where that is almost 0."""
+    """Least squares on the way to a final bound, or to LEAST_ROUGH where that is almost 0."""
     delta = LEAST_ROUGH if scaled else max(delta, LEAST_ROUGH)
     return _join(*(_phase(factor * delta, REWEIGHTED_STEPS) for factor in REWEIGHTED))
 
@@ -156,7 +156,6 @@ def _step(state, now, rows, weights, constraints, likelihood):
     better = (found.value < point.value) | (level & flatter)
     taken = now.fresh | (moves & better)
     small = SETTLED_SHARE * jnp.abs(point.value) + SETTLED
-    # Also where no step is left that changes the value: rounding is all there is.
     settled = now.last & ~now.fresh & definite & (promised <= small)
     changed = jnp.where(taken, jnp.maximum(damping * 0.3, LEAST_DAMPING), damping * 3)
     damping = jnp.where(now.fresh, damping, jnp.minimum(changed, MOST_DAMPING))

@@ -20,7 +20,7 @@ from jaxscale.fitting.certificate import (
     judge,
     scaled_condition,
 )
-from jaxscale.fitting.checks import checked, is_traced
+from jaxscale.fitting.checks import check_objective, checked, is_traced
 from jaxscale.fitting.constraints import constraints_of
 from jaxscale.fitting.covariance import covariance_of
 from jaxscale.fitting.gradient_descent import search_with
@@ -139,6 +139,7 @@ def fit(
     if law is not Chinchilla:
         raise TypeError(f"law must be the class js.laws.Chinchilla; got {law!r}")
     objective = Huber() if objective is None else objective
+    check_objective(objective)
     options = dict(
         starts=starts,
         optimizer=optimizer,

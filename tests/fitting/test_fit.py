@@ -235,6 +235,21 @@ def test_impossible_runs_are_refused_by_row(runs, message):
         js.fit(Chinchilla, runs)
 
 
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        ("huber", "objective must be a js.fitting Huber, SquaredError.*; got 'huber'"),
+        (js.fitting.Huber, "objective must be"),
+        (js.fitting.Huber(0.0), "objective.delta must be finite and above 0; got 0.0"),
+        (js.fitting.HuberLikelihood(NAN), "objective.delta must be finite and above 0; got nan"),
+        (js.fitting.Huber(np.ones(2)), "objective.delta must be finite"),
+    ],
+)
+def test_objectives_that_are_none_are_named(objective, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        js.fit(Chinchilla, simulated(), objective=objective)
+
+
 def test_only_the_class_of_a_law_can_be_fitted():
     with pytest.raises(TypeError, match=r"law must be the class js\.laws\.Chinchilla"):
         js.fit(TRUTH, simulated())
