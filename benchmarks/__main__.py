@@ -18,7 +18,7 @@ examples:
   python -m benchmarks solve --output here.json     the results somewhere else
   python -m benchmarks sweep                        sweeps, in about five minutes
   python -m benchmarks sweep --largest 10000000     without the sweeps of up to 1e9 scenarios
-  python -m benchmarks fit                          fits, in about eight minutes
+  python -m benchmarks fit                          fits, in about four minutes
   python -m benchmarks fit --largest 1000000        with a million resamples: minutes more
 """
 REPORTS = {"solve": report, "sweep": sweep_report, "fit": fit_report}

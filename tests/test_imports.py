@@ -22,7 +22,7 @@ ALLOWED = {
     "status": set(),
     "plan": {"_arrays", "_values", "_logarithm", "status", "laws", "hardware", "costs"},
     "solve": {"_arrays", "_values", "_logarithm", "status", "laws", "hardware", "costs", "plan"},
-    "fitting": {"_arrays", "_logarithm", "laws"},
+    "fitting": {"_arrays", "laws"},
     "sweeping": {"_arrays", "_values", "status"},
     "plots": set(),
 }

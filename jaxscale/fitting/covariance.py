@@ -26,6 +26,7 @@ from jaxscale.fitting.objectives import (
 
 OBSERVED = "sandwich of squares"
 SMOOTHED = "sandwich, density smoothed over {:.2g}"
+UNKNOWN = "not known"
 LEVEL = 0.05  # of the interval that Hall and Sheather's bandwidth is tuned for
 
 
@@ -48,6 +49,9 @@ def covariance_of(
 
     Coefficients move along the columns of `basis`. Runs of one group are taken to err together.
     """
+    unknown = np.full((5, 5), np.nan)
+    if not np.isfinite(residuals).all():  # what was held explains nothing at all
+        return Covariance(unknown, UNKNOWN, unknown)
     force, bend, method = _force_and_bend(residuals, weights, objective)
     scores = (weights * force)[:, None] * slopes
     if groups is not None:
@@ -57,8 +61,7 @@ def covariance_of(
     try:
         outer = basis @ np.linalg.solve(basis.T @ bread @ basis, basis.T)
     except np.linalg.LinAlgError:
-        unknown = np.full((5, 5), np.nan)
-        return Covariance(unknown, method, unknown)
+        return Covariance(unknown, UNKNOWN, unknown)
     return Covariance(outer @ meat @ outer.T, method, outer)
 
 

@@ -3,7 +3,7 @@
 Coefficients are (ln A, ln B, ln E, alpha, beta). With s_A, s_B and s_E the shares of the three
 terms in the loss, a residual's derivatives are s_A, s_B, s_E, -x s_A and -y s_B, for
 x = ln N and y = ln D, and its second derivatives are products of the same: everything is a moment
-of a few arrays over 1, x, y, x^2, x y and y^2, and a matrix product gives them all.
+of a few arrays over 1, x, y, x^2, x y and y^2.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxscale._logarithm import log
 from jaxscale.fitting.objectives import best_scale
 
 LN_A, LN_B, LN_E, ALPHA, BETA = COEFFICIENTS = range(5)
@@ -63,7 +62,7 @@ def shares(coefficients: Array, rows: Rows) -> tuple[Array, Array, Array, Array]
     rest = jnp.exp(ln_e)
     total = size + data + rest
     inverse = 1 / total
-    return size * inverse, data * inverse, rest * inverse, log(total) - rows.log_loss[None]
+    return size * inverse, data * inverse, rest * inverse, jnp.log(total) - rows.log_loss[None]
 
 
 def residuals_at(coefficients: Array, rows: Rows) -> Array:
@@ -92,16 +91,19 @@ def evaluate(
         scale = jnp.where(scaled, best_scale(residuals, weights, delta), scale)
         delta = jnp.where(scaled, delta * scale, delta)[:, None]
     slope = jnp.clip(residuals, -delta, delta)
-    value = jnp.sum(weights * slope * (residuals - slope / 2), axis=1)
-    energy = jnp.sum(weights * slope * residuals, axis=1)
+    one = rows.features[:, 0]
+    value = (weights * slope * (residuals - slope / 2)) @ one
+    energy = (weights * slope * residuals) @ one
     small = slope == residuals
     force = weights * slope
     reweighted = force / jnp.where(residuals == 0, 1, residuals)
     bend = jnp.where(small, weights, 0)
     curvature = jnp.where(newton, bend - force, reweighted)
 
+    # Products with vectors: a product with all six columns computes the ones that nobody reads,
+    # and a sum that is none is computed again in every loop that wants it.
     def moments(array):
-        return (array @ rows.features).T
+        return [array @ each for each in rows.features.T]
 
     along_size, along_data, along_rest = (moments(force * share) for share in (size, data, rest))
     gradient = _first(along_size, along_data, along_rest)
@@ -114,9 +116,8 @@ def evaluate(
         moments(curvature * rest * rest),
     )
     hessian = hessian + jnp.where(newton, 1, 0) * _curved(along_size, along_data, along_rest)
-    diagonal = jnp.diagonal(
-        _curved(*(moments(reweighted * share * share) for share in (size, data, rest)))
-    ).T
+    size2, data2, rest2 = (moments(reweighted * share * share) for share in (size, data, rest))
+    diagonal = jnp.stack([size2[0], data2[0], rest2[0], size2[3], data2[5]])
     if scaled is not None:
         # The scale is at its own optimum, so only second derivatives know that it moves.
         moved = -force - bend * residuals
