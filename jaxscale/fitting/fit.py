@@ -210,7 +210,7 @@ def _fit_at(problem, runs, objective, found, lane, looked, fixed) -> Fit:
         certificate=Certificate(
             gradient=float(np.abs(found.gradient[:, lane]).max()),
             steepness=float(found.steepness[lane]),
-            decrement=float(found.decrement[lane] / max(abs(found.value[lane]), 1e-300)),
+            decrement=_share(found.decrement[lane], found.value[lane]),
             condition=condition,
             quadratic_runs=_quadratic_runs(residuals, weights, objective),
             is_positive_definite=bool(np.isfinite(found.decrement[lane])),
@@ -221,6 +221,10 @@ def _fit_at(problem, runs, objective, found, lane, looked, fixed) -> Fit:
         problem=problem,
         coefficients=problem.uncentred(centred),
     )
+
+
+def _share(decrement, value):
+    return float(decrement / max(abs(value), 1e-300)) if np.isfinite(value) else np.inf
 
 
 def _uncentred_matrix(problem, matrix):
