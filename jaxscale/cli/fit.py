@@ -198,19 +198,17 @@ def found(source: Source, method: Method, beside: tuple[NamedLaw, ...], begin: B
 def fitted_law(runs: js.Runs, method: Method) -> Fit:
     """The fit; a mistake where held coefficients leave none."""
     request = method.request
-    try:
-        return js.fit(
-            js.laws.Chinchilla,
-            runs,
-            objective=method.objective,
-            starts=method.starts,
-            fixed=request.fixed,
-            tie_exponents=request.tie_exponents,
-        )
-    except np.linalg.LinAlgError:
-        if not request.fixed:
-            raise
-        raise Mistake("--fix: no law with these values comes near the runs") from None
+    made = js.fit(
+        js.laws.Chinchilla,
+        runs,
+        objective=method.objective,
+        starts=method.starts,
+        fixed=request.fixed,
+        tie_exponents=request.tie_exponents,
+    )
+    if not np.isfinite(made.objective):
+        raise Mistake("--fix: no law with these values comes near the runs")
+    return made
 
 
 @contextmanager
