@@ -34,7 +34,7 @@ def test_the_minima_of_the_published_resamples_add_up(published):
 
 
 def test_standard_errors_are_besiroglus(published):
-    # data_analysis.ipynb, to every digit printed there.
+    # data_analysis.ipynb; of fits that stopped on a loss of precision, so the last digits differ.
     printed = {"A": 124.52232, "B": 1293.28410, "E": 0.02566, "alpha": 0.01540, "beta": 0.02060}
     errors = published.standard_errors
     for name, expected in printed.items():
