@@ -137,8 +137,8 @@ def weight(numerator: Array | float, *denominator: Array) -> Weight:
     return _weight(jnp.asarray(numerator, denominator[0].dtype), denominator)
 
 
-# Differentiated as the quotient that it is: the splitting multiplies by 4,097 and subtracts
-# again, and twice so in a second derivative, where that overflowed float32.
+# Differentiated as the quotient that it is: the derivative of the splitting is a large number
+# less itself, and larger still in a second derivative.
 @jax.custom_jvp
 def _weight(numerator, denominator):
     total, error = denominator[0], 0.0

@@ -16,8 +16,7 @@ import jax
 import numpy as np
 from jax.scipy.special import ndtr, ndtri
 
-from jaxscale.fitting.certificate import FitStatus, is_stationary
-from jaxscale.fitting.constraints import LEAST_E_SHARE
+from jaxscale.fitting.certificate import FitStatus, bound_status, is_stationary
 from jaxscale.fitting.descent import Found
 from jaxscale.fitting.fit import Fit
 from jaxscale.fitting.objectives import LEAST_DELTA, AbsoluteError, HuberLikelihood
@@ -30,7 +29,7 @@ from jaxscale.fitting.resampling import (
     multiplicities,
 )
 from jaxscale.fitting.starts import linear_starts
-from jaxscale.fitting.surface import ALPHA, BETA, LN_E, NAMES, Numbers
+from jaxscale.fitting.surface import ALPHA, BETA, NAMES, Numbers
 from jaxscale.laws.chinchilla import Chinchilla
 
 WARM_STEPS, MORE_STEPS = 12, 100
@@ -262,16 +261,9 @@ def _searched_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, bes
 
 
 def _status(problem: Problem, best: _Best) -> np.ndarray:
-    constraints = problem.constraints
-    low = best.coefficients <= constraints.low[:, None]
-    high = best.coefficients >= constraints.high[:, None]
-    at_bound = (low | high) & (np.diag(constraints.projection) > 0)[:, None]
-    least = np.min(problem.rows.log_loss[: problem.count]) + np.log(2 * LEAST_E_SHARE)
-    status = np.where(best.settled, FitStatus.OK, FitStatus.NOT_STATIONARY).astype(np.int8)
-    status[at_bound.any(axis=0)] = FitStatus.AT_BOUND
-    status[at_bound[[ALPHA, BETA]].any(axis=0)] = FitStatus.EXPONENT_AT_BOUND
-    status[at_bound[LN_E] & (best.coefficients[LN_E] < least)] = FitStatus.E_AT_ZERO
-    return status
+    bound = bound_status(problem, best.coefficients)
+    inside = np.where(best.settled, FitStatus.OK, FitStatus.NOT_STATIONARY).astype(np.int8)
+    return np.where(bound == FitStatus.OK, inside, bound)
 
 
 def laws_of(coefficients: np.ndarray) -> Chinchilla:

@@ -86,20 +86,28 @@ def is_stationary(steepness: np.ndarray, decrement: np.ndarray, value: np.ndarra
     return exact | ((steepness <= STEEPNESS) & (decrement <= DECREMENT * np.abs(value)))
 
 
+def bound_status(problem: Problem, coefficients: np.ndarray) -> np.ndarray:
+    """Which bound decides in each lane of centred `coefficients`, as a status; OK for none."""
+    constraints = problem.constraints
+    low = coefficients <= constraints.low[:, None]
+    high = coefficients >= constraints.high[:, None]
+    at_bound = (low | high) & (np.diag(constraints.projection) > 0)[:, None]
+    least = np.min(problem.rows.log_loss[: problem.count]) + math.log(2 * LEAST_E_SHARE)
+    status = np.full(coefficients.shape[1], FitStatus.OK, np.int8)
+    status[at_bound.any(axis=0)] = FitStatus.AT_BOUND
+    status[at_bound[[ALPHA, BETA]].any(axis=0)] = FitStatus.EXPONENT_AT_BOUND
+    status[at_bound[LN_E] & (coefficients[LN_E] < least)] = FitStatus.E_AT_ZERO
+    return status
+
+
 def judge(
     problem: Problem, runs: int, coefficients: np.ndarray, settled: bool, condition: float
 ) -> FitStatus:
     """The status of centred `coefficients`; `runs` are those of different sizes."""
-    constraints = problem.constraints
-    least = np.min(problem.rows.log_loss[: problem.count]) + math.log(2 * LEAST_E_SHARE)
-    at_bound = (coefficients <= constraints.low) | (coefficients >= constraints.high)
-    moved = np.diag(constraints.projection) > 0
-    at_bound &= moved
+    bound = FitStatus(int(bound_status(problem, coefficients[:, None])[0]))
     cases = (
-        (runs <= constraints.free_count, FitStatus.TOO_FEW_RUNS),
-        (at_bound[LN_E] and coefficients[LN_E] < least, FitStatus.E_AT_ZERO),
-        (at_bound[[ALPHA, BETA]].any(), FitStatus.EXPONENT_AT_BOUND),
-        (at_bound.any(), FitStatus.AT_BOUND),
+        (runs <= problem.constraints.free_count, FitStatus.TOO_FEW_RUNS),
+        (bound is not FitStatus.OK, bound),
         (not condition <= MOST_CONDITION, FitStatus.FLAT_VALLEY),
         (not settled, FitStatus.NOT_STATIONARY),
     )

@@ -28,7 +28,7 @@ from jaxscale.fitting.surface import (
 LOGARITHMIC = (LN_A, LN_B, LN_E)
 # An exponent of 0 is no term but a constant, and one above any published is none either.
 LEAST_EXPONENT, MOST_EXPONENT = 1e-4, 8.0
-# A part of the loss that is a millionth of it is 0 as far as data can tell.
+# A part of the loss that is a ten-millionth of it is 0 as far as data can tell.
 LEAST_E_SHARE = 1e-7
 
 

@@ -1,13 +1,11 @@
 """Public tables of runs, where there are any: in JAXSCALE_DATA, or in a folder beside this one."""
 
 import csv
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-FOLDER = Path(os.environ.get("JAXSCALE_DATA") or Path(__file__).parents[3] / "shared" / "data")
+from fitting.runs_at_hand import FOLDER
 
 # Porian et al. 2024, `summary_df` of their repository: the exponent of compute-optimal params,
 # by training set, hyperparameters, warm-up, decay and what counts as params.

@@ -104,7 +104,7 @@ def test_second_derivatives_fit_wherever_they_and_their_factors_do(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_weight_is_differentiated_as_a_quotient(dtype):
-    scale = dtype(1e32)  # times the square of 4,097, which splits a float32, it overflows
+    scale = dtype(1e32)  # no square of what splits a float32 fits beside it
 
     def scaled(alpha, beta):
         head, tail = weight(alpha, alpha, beta)
