@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks solve`, `sweep` or `fit`."""
+"""The command line: `python -m benchmarks solve`, `sweep`, `fit` or `laws`."""
 
 import argparse
 import json
@@ -7,7 +7,17 @@ from pathlib import Path
 
 import jax
 
-from benchmarks import fit, fit_report, ours, report, solve, sweep, sweep_report
+from benchmarks import (
+    fit,
+    fit_report,
+    laws,
+    laws_report,
+    ours,
+    report,
+    solve,
+    sweep,
+    sweep_report,
+)
 from benchmarks.problem import Disagreement
 
 EXAMPLES = """\
@@ -20,8 +30,9 @@ examples:
   python -m benchmarks sweep --largest 10000000     without the sweeps of up to 1e9 scenarios
   python -m benchmarks fit                          fits, in about four minutes
   python -m benchmarks fit --largest 1000000        with a million resamples: minutes more
+  python -m benchmarks laws                         other laws than Chinchilla's, and levers
 """
-REPORTS = {"solve": report, "sweep": sweep_report, "fit": fit_report}
+REPORTS = {"solve": report, "sweep": sweep_report, "fit": fit_report, "laws": laws_report}
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -47,6 +58,8 @@ def _run(options):
         return solve.run(options.scenarios or solve.SCENARIOS, options.quick)
     if options.benchmark == "fit":
         return fit.run(options.largest or fit.LARGEST, options.quick)
+    if options.benchmark == "laws":
+        return laws.run(options.scenarios or laws.SCENARIOS, options.quick)
     scenarios = options.scenarios or sweep.SCENARIOS
     return sweep.run(scenarios, options.largest or sweep.LARGEST, options.quick)
 
@@ -61,8 +74,8 @@ def _parser():
     parser.add_argument("benchmark", choices=list(REPORTS), help="what to time")
     parser.add_argument(
         "--scenarios", type=_count, metavar="N",
-        help=f"scenarios in each row, to the nearest {ours.CHUNK} "
-        f"(default: {solve.SCENARIOS}, of a sweep {sweep.SCENARIOS})",
+        help=f"scenarios in each row, of solve and sweep to the nearest {ours.CHUNK} "
+        f"(default: {solve.SCENARIOS}, of a sweep {sweep.SCENARIOS}, of laws {laws.SCENARIOS})",
     )  # fmt: skip
     parser.add_argument(
         "--largest", type=_count, metavar="N",

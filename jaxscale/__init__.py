@@ -11,11 +11,13 @@ from jaxscale.fitting import fit as fit
 from jaxscale.fitting import holdout as holdout
 from jaxscale.fitting import profile_likelihood as profile_likelihood
 from jaxscale.hardware import accelerator as accelerator
+from jaxscale.laws import downstream as downstream
 from jaxscale.plan import Bounds as Bounds
 from jaxscale.plan import Plan as Plan
 from jaxscale.plan import evaluate as evaluate
 from jaxscale.solve import minimize_cost as minimize_cost
 from jaxscale.solve import minimize_loss as minimize_loss
+from jaxscale.solve import overhead as overhead
 from jaxscale.status import Status as Status
 from jaxscale.sweeping import Extremes as Extremes
 from jaxscale.sweeping import Grid as Grid

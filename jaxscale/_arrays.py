@@ -5,6 +5,7 @@ scenario's status, not an exception.
 """
 
 import math
+from dataclasses import is_dataclass
 from typing import Any, TypeAlias
 
 import jax
@@ -17,7 +18,7 @@ from jax import core
 Real: TypeAlias = Any
 
 # The arguments that have fields; all others are numbers.
-CONTAINERS = ("law", "demand", "costs", "bounds")
+CONTAINERS = ("law", "demand", "costs", "bounds", "levers")
 
 NUMBER = "a real number or an array of float32, float64 or integers"
 
@@ -64,10 +65,12 @@ def is_concrete(value: Any) -> bool:
 
 
 def _flatten(name: str, tree: Any) -> tuple[list[tuple[str, Any]], Any]:
-    # One level deep: what stands where a number should is a leaf to be judged, whatever it is.
-    leaves, treedef = jax.tree_util.tree_flatten_with_path(
-        tree, is_leaf=lambda x: x is not tree or name not in CONTAINERS
-    )
+    # What stands where a number should is a leaf to be judged, whatever it is; a law may be made
+    # of others.
+    def is_leaf(x):
+        return name not in CONTAINERS or (x is not tree and not is_dataclass(x))
+
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)
     return [(name + jax.tree_util.keystr(path), leaf) for path, leaf in leaves], treedef
 
 

@@ -42,18 +42,24 @@ def has_normal_exp(x: Array) -> Array:
     return (x > low * inside) & (x < high * inside)
 
 
-@jax.custom_jvp
 def where_safe(good: Real, x: Array) -> Array:
     """The value, to be differentiated only where it is good: elsewhere as if it were 1.
 
     The caller masks what it computes from a bad value. Undifferentiated code pays nothing:
     a select for each input would cost a pass over memory, and took a third of a solve.
     """
+    # A number that many lanes share is good in some of them and bad in others.
+    shape = jnp.broadcast_shapes(jnp.shape(good), jnp.shape(x))
+    return _where_safe(good, x if jnp.shape(x) == shape else jnp.broadcast_to(x, shape))
+
+
+@jax.custom_jvp
+def _where_safe(good: Real, x: Array) -> Array:
     del good
     return x
 
 
-@where_safe.defjvp
+@_where_safe.defjvp
 def _where_safe_jvp(primals, tangents):
     (good, x), (_, x_dot) = primals, tangents
     return jnp.where(good, x, 1), jnp.where(good, x_dot, 0)

@@ -18,8 +18,6 @@ from jaxscale._arrays import Real
 from jaxscale._values import is_nonnegative, is_positive, where_safe
 from jaxscale.hardware import Accelerator
 
-TRAIN_FLOPS = 6  # per parameter and token: forward 2, backward 4
-INFERENCE_FLOPS = 2  # per parameter and token: forward
 SECONDS_PER_HOUR = 3600
 
 

@@ -1,7 +1,8 @@
 """Plans: a model size and a training length with their loss, their bills and a status."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +15,9 @@ from jaxscale import _arrays
 from jaxscale._arrays import Real
 from jaxscale._logarithm import exponent
 from jaxscale._values import has_normal_exp, is_finite, is_positive, where_safe
-from jaxscale.costs import INFERENCE_FLOPS, TRAIN_FLOPS, Costs, Demand
-from jaxscale.laws.chinchilla import Chinchilla
+from jaxscale.costs import Costs, Demand
+from jaxscale.laws import protocol
+from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Law
 from jaxscale.status import Status, first_status, is_ok
 
 
@@ -35,6 +37,7 @@ class Plan:
     prefill_cost: Array
     decode_cost: Array
     status: Array  # int8, a member of Status
+    levers: dict[str, Array] = field(default_factory=dict)  # what else the law lets one choose
 
     @property
     def inference_cost(self) -> Array:
@@ -80,29 +83,33 @@ class Bounds:
 
 
 def evaluate(
-    law: Chinchilla,
+    law: Law,
     params: ArrayLike,
     tokens: ArrayLike,
     demand: Demand | None = None,
     costs: Costs | None = None,
+    *,
+    levers: Mapping[str, ArrayLike] | None = None,
 ) -> Plan:
     """Loss and bills of any model size and training length.
 
-    All arguments broadcast. `demand` defaults to none, `costs` to FLOPs. Bad values give
-    status INVALID_INPUT or OUT_OF_RANGE and NaN; bad structure raises TypeError or
-    ValueError naming the argument. Costs: Sardana et al. 2024, eq. 6.
+    All arguments broadcast. `demand` defaults to none, `costs` to FLOPs; `levers` has a value for
+    each of the law's. Bad values give status INVALID_INPUT or OUT_OF_RANGE and NaN; bad structure
+    raises TypeError or ValueError naming the argument. Costs: Sardana et al. 2024, eq. 6.
     """
     arguments = plan_arguments(law, demand, costs)
-    return _evaluate(*_arrays.enter(params=params, tokens=tokens, **arguments))
+    values = lever_values(law, levers or {})
+    return _evaluate(*_arrays.enter(params=params, tokens=tokens, levers=values, **arguments))
 
 
 def plan_arguments(
-    law: Chinchilla, demand: Demand | None, costs: Costs | None, bounds: "Bounds | None" = None
+    law: Law, demand: Demand | None, costs: Costs | None, bounds: "Bounds | None" = None
 ) -> dict[str, Any]:
     """The arguments that all plans share, defaults in place; TypeError for a wrong type."""
+    check_law(law)
     demand = Demand() if demand is None else demand
     costs = Costs.flops() if costs is None else costs
-    arguments = {"law": (law, Chinchilla), "demand": (demand, Demand), "costs": (costs, Costs)}
+    arguments = {"demand": (demand, Demand), "costs": (costs, Costs)}
     if bounds is not None:
         arguments["bounds"] = (bounds, Bounds)
     for name, (value, kind) in arguments.items():
@@ -110,7 +117,42 @@ def plan_arguments(
             raise TypeError(
                 f"{name} must be a jaxscale {kind.__name__}; got {value!r} ({type(value).__name__})"
             )
-    return {name: value for name, (value, _) in arguments.items()}
+    return {"law": law, **{name: value for name, (value, _) in arguments.items()}}
+
+
+def check_law(law: Any) -> None:
+    """Raises TypeError for what has no loss, or is no pytree that JAX can look into."""
+    is_leaf = jax.tree.structure(law) == jax.tree.structure(0)
+    if isinstance(law, type) or not callable(getattr(law, "loss", None)) or is_leaf:
+        raise TypeError(
+            "law must be a jaxscale law, such as js.laws.published('sardana2024'), or a frozen dataclass "
+            "with loss(params, tokens), registered by jax.tree_util.register_dataclass; got "
+            f"{law!r} ({type(law).__name__})"
+        )
+
+
+def lever_values(
+    law: Law, given: Mapping[str, ArrayLike], chosen: tuple[str, ...] = ()
+) -> dict[str, ArrayLike]:
+    """The values of all levers that are not `chosen` by the solver.
+
+    Raises ValueError that names one which the law lacks, or which has no value, or two.
+    """
+    known = protocol.levers_of(law)
+    name_of_law = type(law).__name__
+    listed = ", ".join(f"{name} ({low:g} to {high:g})" for name, (low, high) in known.items())
+    for name in (*given, *chosen):
+        if name not in known:
+            raise ValueError(f"{name_of_law} has no lever {name!r}; known: {listed or 'none'}")
+        if name in given and name in chosen:
+            raise ValueError(f"lever {name!r} is in `over` and has a value: give one of the two")
+    missing = [name for name in known if name not in given and name not in chosen]
+    if missing:
+        raise ValueError(
+            f"{name_of_law} needs levers={{{missing[0]!r}: ...}}, or {missing[0]!r} in `over`; "
+            f"its levers: {listed}"
+        )
+    return {name: given[name] for name in known if name in given}
 
 
 class Place(NamedTuple):
@@ -124,14 +166,21 @@ class Place(NamedTuple):
     ok: Array  # whether the status comes with numbers
 
 
-def with_finite_loss(law: Chinchilla, place: Place) -> Place:
+def with_finite_loss(law: Law, place: Place, levers: Mapping[str, Array] | None = None) -> Place:
     """The place, OUT_OF_RANGE where its loss overflows, as that of an absurdly small plan may."""
-    finite = is_finite(law.loss_from_logs(place.log_params, place.log_tokens))
+    logs = place.log_params, place.log_tokens
+    finite = is_finite(protocol.loss_from_logs(law, *logs, **(levers or {})))
     status = jnp.where(place.ok & ~finite, jnp.int8(Status.OUT_OF_RANGE), place.status)
     return place._replace(status=status, ok=place.ok & finite)
 
 
-def priced(law: Chinchilla, place: Place, demand: Demand, costs: Costs) -> Plan:
+def priced(
+    law: Law,
+    place: Place,
+    demand: Demand,
+    costs: Costs,
+    levers: Mapping[str, Array] | None = None,
+) -> Plan:
     """The plan at `place` with its loss and bills; NaN where its status is not ok.
 
     All arguments are aligned and safe, and the status has the full shape. A lane whose
@@ -139,26 +188,50 @@ def priced(law: Chinchilla, place: Place, demand: Demand, costs: Costs) -> Plan:
     """
     params, tokens, log_params, log_tokens, status, ok = place
     in_range = has_normal_exp(log_params) & has_normal_exp(log_tokens)
-    in_range &= _has_normal_bills(log_params, log_tokens, demand, costs)
+    if not protocol.has_own_flops(law):
+        in_range &= _has_normal_bills(log_params, log_tokens, demand, costs)
     status = jnp.where(ok & ~in_range, jnp.int8(Status.OUT_OF_RANGE), status)
     ok &= in_range
     # Derivatives of an overflowed product are infinite, so bad lanes are priced at one instead.
     safe_params, safe_tokens = where_safe(ok, params), where_safe(ok, tokens)
+    chosen = {name: where_safe(ok, value) for name, value in (levers or {}).items()}
     law, demand, costs = jax.tree.map(lambda x: where_safe(ok, x), (law, demand, costs))
-    loss = law.loss_from_logs(where_safe(ok, log_params), where_safe(ok, log_tokens))
+    loss = protocol.loss_from_logs(
+        law, where_safe(ok, log_params), where_safe(ok, log_tokens), **chosen
+    )
+    if protocol.has_own_flops(law):
+        flops = protocol.flops_of(law, safe_params, safe_tokens, **chosen)
+        bills = _own_bills(flops, demand, costs)
+        fits = is_finite(8 * (bills[0] + bills[1] + bills[2])) & (bills[0] > 0)
+        status = jnp.where(ok & ~fits, jnp.int8(Status.OUT_OF_RANGE), status)
+        ok &= fits
+    else:
+        bills = _bills(log_params, safe_params, safe_tokens, demand, costs)
+    numbers = params, tokens, loss, *bills
+    shape = jnp.shape(status)
+    chosen = {name: jnp.broadcast_to(value, shape) for name, value in chosen.items()}
+    numbers, chosen = jax.tree.map(lambda x: jnp.where(ok, x, jnp.nan), (numbers, chosen))
+    return Plan(*numbers, status=status, levers=chosen)
+
+
+def _own_bills(flops, demand, costs):
+    prefill = (costs.prefill * demand.input_tokens) * flops.prefill
+    return costs.train * flops.train, prefill, (costs.decode * demand.output_tokens) * flops.decode
+
+
+def _bills(log_params, params, tokens, demand, costs):
     # N * D overflows float32 long before the bill does, and a price times an N below 1 underflows.
     below_one = log_params < 0
-    first = jnp.where(below_one, safe_tokens, costs.train)
-    second = jnp.where(below_one, costs.train, safe_tokens)
+    first = jnp.where(below_one, tokens, costs.train)
+    second = jnp.where(below_one, costs.train, tokens)
     # So may 6 times the larger of the two factors.
-    product = safe_params * first
+    product = params * first
     small = product < 1
     train = jnp.where(small, TRAIN_FLOPS * product, product)
     train *= jnp.where(small, second, TRAIN_FLOPS * second)
-    prefill = safe_params * (INFERENCE_FLOPS * (costs.prefill * demand.input_tokens))
-    decode = safe_params * (INFERENCE_FLOPS * (costs.decode * demand.output_tokens))
-    numbers = params, tokens, loss, train, prefill, decode
-    return Plan(*(jnp.where(ok, x, jnp.nan) for x in numbers), status=status)
+    prefill = params * (INFERENCE_FLOPS * (costs.prefill * demand.input_tokens))
+    decode = params * (INFERENCE_FLOPS * (costs.decode * demand.output_tokens))
+    return train, prefill, decode
 
 
 def _has_normal_bills(log_params, log_tokens, demand, costs):
@@ -177,12 +250,18 @@ def _has_normal_bills(log_params, log_tokens, demand, costs):
 
 
 @jax.jit
-def _evaluate(params, tokens, law, demand, costs):
-    params, tokens, law, demand, costs = _arrays.align(params, tokens, law, demand, costs)
-    valid = law.is_valid() & demand.is_valid() & costs.is_valid()
+def _evaluate(params, tokens, levers, law, demand, costs):
+    params, tokens, levers, law, demand, costs = _arrays.align(
+        params, tokens, levers, law, demand, costs
+    )
+    law_is_valid = protocol.is_valid(law)
+    valid = law_is_valid & demand.is_valid() & costs.is_valid()
     valid &= is_positive(params) & is_positive(tokens)
-    law, demand, costs = law.made_safe(), demand.made_safe(), costs.made_safe()
+    for value in levers.values():
+        valid = valid & is_finite(value)
+    law = protocol.made_safe(law, law_is_valid)
+    demand, costs = demand.made_safe(), costs.made_safe()
     log_params, log_tokens = (jnp.log(where_safe(is_positive(x), x)) for x in (params, tokens))
     status = first_status((~valid, Status.INVALID_INPUT))
     place = Place(params, tokens, log_params, log_tokens, status, valid)
-    return priced(law, with_finite_loss(law, place), demand, costs)
+    return priced(law, with_finite_loss(law, place, levers), demand, costs, levers)

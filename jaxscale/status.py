@@ -9,7 +9,8 @@ from jax import Array
 class Status(enum.IntEnum):
     """What became of a scenario; `sentence` says what to do about it.
 
-    Members up to AT_CORNER are `ok`: the plan's numbers are given. After it they are NaN.
+    Members up to AT_CORNER, and AT_LEVER_END, are `ok`: the plan's numbers are given. Of all
+    others they are NaN. Numbers are kept in stores, so what is new comes last.
     """
 
     sentence: str
@@ -33,17 +34,19 @@ class Status(enum.IntEnum):
     INVALID_INPUT = 10, "An input is NaN, infinite or of the wrong sign; correct it."
     OUT_OF_RANGE = 11, "A result over- or underflows its dtype; use float64 or other units."
     NO_INTERIOR_OPTIMUM = 12, "The law has no optimum for this scenario; add bounds."
-    NOT_CONVERGED = 13, "The solver does not reach this law: its exponents must be 0.01 to 3."
+    NOT_CONVERGED = 13, "The solver does not reach this law; exponents must be 0.01 to 3."
+    SEVERAL_OPTIMA = 14, "The law has more than one optimum here; bound params to one of them."
+    AT_LEVER_END = 15, "A lever is at an end of its range: beyond it the law may do better."
 
     @property
     def ok(self) -> bool:
         """Whether the plan's numbers are given."""
-        return self <= Status.AT_CORNER
+        return self <= Status.AT_CORNER or self == Status.AT_LEVER_END
 
 
 def is_ok(status: Array) -> Array:
     """Whether each status is one that comes with numbers."""
-    return status <= int(Status.AT_CORNER)
+    return (status <= int(Status.AT_CORNER)) | (status == int(Status.AT_LEVER_END))
 
 
 def first_status(*cases: tuple[Array, Status]) -> Array:

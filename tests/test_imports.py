@@ -123,6 +123,7 @@ def test_the_public_names_are_those_of_the_design():
         "accelerator",
         "bootstrap",
         "choice",
+        "downstream",
         "evaluate",
         "fit",
         "geomspace",

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from jaxscale.cli import catalogues, estimate, fit, inspect_store, plan, simulate, sweep
+from jaxscale.cli import (
+    catalogues,
+    compare,
+    estimate,
+    figures,
+    fit,
+    inspect_store,
+    plan,
+    simulate,
+    sweep,
+)
 from jaxscale.cli.mistakes import Mistake, Stopped, UsageError, one_line
 
 INTERRUPTED = 130  # as shells report a process ended by Ctrl-C
@@ -21,6 +31,7 @@ app = typer.Typer(
     epilog=(
         "[bold]Examples[/bold]\n\n\b\n"
         "jaxscale plan --like-params 70B --inference-tokens 10T\n"
+        "jaxscale compare --loss 2.0 --inference-tokens 2T\n"
         "jaxscale estimate --params 7B --compute-optimal --train-on A100-40GB\n"
         "jaxscale fit runs.csv\n"
         "jaxscale laws besiroglu2024\n"
@@ -31,11 +42,13 @@ app = typer.Typer(
 
 _EXAMPLES = {
     plan.plan: plan.EXAMPLES,
+    compare.compare: compare.EXAMPLES,
     estimate.estimate: estimate.EXAMPLES,
     fit.fit: fit.EXAMPLES,
     simulate.simulate: simulate.EXAMPLES,
     catalogues.laws: catalogues.LAWS_EXAMPLES,
     catalogues.hardware: catalogues.HARDWARE_EXAMPLES,
+    figures.figures: figures.EXAMPLES,
     sweep.sweep: sweep.SWEEP_EXAMPLES,
     sweep.resume: sweep.RESUME_EXAMPLES,
     inspect_store.verify: inspect_store.VERIFY_EXAMPLES,

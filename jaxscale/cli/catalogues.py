@@ -1,6 +1,7 @@
 """`jaxscale laws` and `jaxscale hardware`: what is known, and where it comes from."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from jaxscale.cli.named_law import COEFFICIENTS
 from jaxscale.cli.quantities import count
 from jaxscale.hardware import PRECISIONS, Accelerator
 from jaxscale.laws import Chinchilla, Entry
+from jaxscale.laws.protocol import levers_of
 
 LOGARITHMS = ("ln A", "ln B", "ln E", "alpha", "beta")  # the order of `Entry.covariance`
 
@@ -21,9 +23,7 @@ Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="One of them,
 def laws(name: Name = None) -> None:
     """The published laws; one of them in full, with its source, errors and faults."""
     if name is None:
-        rows = [(each.name, *_coefficients(each.law)) for each in js.laws.catalog()]
-        tables.print_columns(("law", *COEFFICIENTS), rows)
-        tables.note("L(N, D) = E + A / N^alpha + B / D^beta, in nats per token", style="dim")
+        _show_all(js.laws.catalog())
         return
     with blamed_on("NAME"):
         entry = js.laws.entry(name)
@@ -48,9 +48,37 @@ def hardware(name: Name = None) -> None:
     tables.print_facts(_facts_of_device(device))
 
 
+def _show_all(entries: Sequence[Entry]) -> None:
+    """Print the Chinchilla laws by their coefficients, and the others by their equations."""
+    alike = [each for each in entries if isinstance(each.law, Chinchilla)]
+    rows = [(each.name, *_coefficients(each.law).values()) for each in alike]
+    tables.print_columns(("law", *COEFFICIENTS), rows)
+    tables.note(f"{Chinchilla.equation}, in nats per token", style="dim")
+    rows = [
+        (each.name, _surface(each.law.equation), ", ".join(levers_of(each.law)))
+        for each in entries
+        if each not in alike
+    ]
+    tables.print_columns(("law", "equation", "levers"), rows, words=("equation", "levers"))
+    tables.note(
+        "A lever has a value of its own beside params and tokens: --lever NAME=VALUE.", style="dim"
+    )
+
+
+def _surface(equation: str) -> str:
+    """The loss of an equation, without the terms that it goes on to define."""
+    depth = 0
+    for place, char in enumerate(equation):
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth == 0:
+            return equation[:place]
+    return equation
+
+
 LAWS_EXAMPLES = """\
 jaxscale laws
 jaxscale laws besiroglu2024
+jaxscale laws kumar2024
 """
 HARDWARE_EXAMPLES = """\
 jaxscale hardware
@@ -58,12 +86,16 @@ jaxscale hardware A100-80GB
 """
 
 
-def _coefficients(law: Chinchilla, digits: int = 4) -> list[str]:
-    return [f"{float(getattr(law, name)):.{digits}g}" for name in COEFFICIENTS]
+def _coefficients(law: Any, digits: int = 4) -> dict[str, str]:
+    names = [field.name for field in fields(law)]
+    return {name: f"{float(getattr(law, name)):.{digits}g}" for name in names}
 
 
 def _facts_of_law(entry: Entry) -> Iterable[tuple[str, str]]:
-    yield from zip(COEFFICIENTS, _coefficients(entry.law, 10), strict=True)
+    yield "equation", entry.law.equation
+    yield from _coefficients(entry.law, 10).items()
+    for lever, limits in levers_of(entry.law).items():
+        yield "lever", f"{lever}, {_range(limits)}"
     yield "source", entry.source
     yield "data", entry.dataset
     yield "tokenizer", entry.tokenizer
@@ -72,7 +104,7 @@ def _facts_of_law(entry: Entry) -> Iterable[tuple[str, str]]:
     yield "tokens", _range(entry.tokens_range)
     yield "tokens per param", _range(entry.tokens_per_param_range)
     if entry.standard_errors is not None:
-        errors = zip(COEFFICIENTS, _coefficients(entry.standard_errors), strict=True)
+        errors = _coefficients(entry.standard_errors).items()
         yield "standard errors", ", ".join(f"{name} {error}" for name, error in errors)
     if entry.covariance is not None:
         yield "covariance", _matrix(LOGARITHMS, entry.covariance)

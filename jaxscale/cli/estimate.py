@@ -4,13 +4,13 @@ from typing import Any, NamedTuple
 
 import jaxscale as js
 from jaxscale.cli import options, tables
+from jaxscale.cli.levers import levers_for, read_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, read_law
-from jaxscale.cli.optimal import optimal_params, optimal_tokens
+from jaxscale.cli.optimal import optimal_params, optimal_tokens, params_of_flops, train_flops
 from jaxscale.cli.pricing import Prices, Use, read_prices
 from jaxscale.cli.quantities import count, dollars, scientific
-from jaxscale.cli.solving import one_scenario, solved
-from jaxscale.costs import TRAIN_FLOPS
+from jaxscale.cli.solving import levers_of_plan, one_scenario, solved
 
 
 class Estimate(NamedTuple):
@@ -20,7 +20,8 @@ class Estimate(NamedTuple):
 
     @property
     def flops(self) -> float:
-        return TRAIN_FLOPS * float(self.plan.params) * float(self.plan.tokens)
+        sizes = float(self.plan.params), float(self.plan.tokens)
+        return train_flops(self.law.law, *sizes, levers_of_plan(self.plan))
 
     @property
     def dollars(self) -> float | None:
@@ -43,6 +44,7 @@ def estimate(
     train_mfu: options.TrainMfu = None,
     train_price: options.TrainPrice = None,
     law: options.Law = options.DEFAULT_LAW,
+    lever: options.Lever = None,
     as_json: options.Json = False,
 ) -> None:
     """What a training gives and costs, from two of params, tokens and FLOPs.
@@ -51,6 +53,9 @@ def estimate(
     compute-optimal. Numbers are written 7B, 1.5T, 2e12 or 1,000,000.
     """
     named = read_law(law)
+    levers = levers_for(named, read_levers(lever))
+    if levers.chosen:
+        raise Mistake(f"--lever: {levers.chosen}=best is for jaxscale plan; give it a value")
     sizes = {"params": params, "tokens": tokens, "flops": flops}
     given = {name: value for name, value in sizes.items() if value is not None}
     if len(given) != (1 if compute_optimal else 2):
@@ -60,8 +65,10 @@ def estimate(
     train = Use("train", train_on, train_precision, train_price, {"train": train_mfu})
     prices = read_prices(train)
     with one_scenario():
-        size = compute_optimal_size(named.law, given) if compute_optimal else remaining_size(given)
-        plan = solved(js.evaluate(named.law, *size, js.Demand(), prices.costs))
+        sizes_of = compute_optimal_size if compute_optimal else remaining_size
+        size = sizes_of(named.law, given, levers.values)
+        plan = js.evaluate(named.law, *size, js.Demand(), prices.costs, levers=levers.values)
+        plan = solved(plan)
     found = Estimate(named, prices, plan)
     tables.print_json(as_record(found)) if as_json else show(found)
 
@@ -71,33 +78,40 @@ jaxscale estimate --params 70B --tokens 1.4T
 jaxscale estimate --flops 5.76e23 --compute-optimal
 jaxscale estimate --params 7B --compute-optimal --train-on H100-SXM \\
     --train-price 2.69 --train-mfu 40%
+jaxscale estimate --params 1B --tokens 100B --law kumar2024 --lever bits=8
 """
 
 
-def remaining_size(given: dict[str, float]) -> tuple[float, float]:
+def remaining_size(
+    law: Any, given: dict[str, float], levers: dict[str, float]
+) -> tuple[float, float]:
     """Params and tokens from two of params, tokens and FLOPs."""
     if "flops" not in given:
         return given["params"], given["tokens"]
-    if "params" not in given:
-        return given["flops"] / (TRAIN_FLOPS * given["tokens"]), given["tokens"]
-    return given["params"], given["flops"] / (TRAIN_FLOPS * given["params"])
+    with blamed_on("--flops"):
+        if "params" not in given:
+            return params_of_flops(law, given["flops"], given["tokens"], levers), given["tokens"]
+        return given["params"], given["flops"] / train_flops(law, given["params"], 1.0, levers)
 
 
-def compute_optimal_size(law: js.laws.Chinchilla, given: dict[str, float]) -> tuple[float, float]:
+def compute_optimal_size(
+    law: Any, given: dict[str, float], levers: dict[str, float]
+) -> tuple[float, float]:
     """Params and tokens of the lowest loss for their FLOPs, from one of the three."""
     if "flops" in given:
-        plan = solved(js.minimize_loss(law, given["flops"]))
+        plan = solved(js.minimize_loss(law, given["flops"], levers=levers))
         return float(plan.params), float(plan.tokens)
     with blamed_on("--compute-optimal"):
         if "params" in given:
-            return given["params"], optimal_tokens(law, given["params"])
-        return optimal_params(law, given["tokens"]), given["tokens"]
+            return given["params"], optimal_tokens(law, given["params"], levers)
+        return optimal_params(law, given["tokens"], levers), given["tokens"]
 
 
 def show(found: Estimate) -> None:
     """Print the estimate as a table, with what a reader must know about it."""
     plan = found.plan
     rows = [
+        *((name.replace("_", " "), count(x)) for name, x in levers_of_plan(plan).items()),
         ("params", count(float(plan.params))),
         ("tokens", count(float(plan.tokens))),
         ("tokens per param", count(float(plan.tokens_per_param))),
@@ -118,6 +132,7 @@ def as_record(found: Estimate) -> dict[str, Any]:
     plan = found.plan
     return {
         "law": {"name": found.law.name, **tables.plain(found.law.law)},
+        **levers_of_plan(plan),
         "params": float(plan.params),
         "tokens": float(plan.tokens),
         "tokens_per_param": float(plan.tokens_per_param),

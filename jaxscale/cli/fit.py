@@ -93,7 +93,7 @@ def fit(
         seed or 0,
     )
     method = Method(request, read_objective(objective, delta), read_starts(starts))
-    laws = tuple(map(read_law, BESIDE if beside is None else beside))
+    laws = read_beside(BESIDE if beside is None else beside)
     outputs = read_outputs(output, pictures, no_pictures)
     with steps() as begin:
         outcome = found(source, method, laws, begin)
@@ -103,6 +103,17 @@ def fit(
         tables.print_json(record)
     else:
         fit_report.show(outcome, written)
+
+
+def read_beside(names: Sequence[str]) -> tuple[NamedLaw, ...]:
+    """The laws to stand beside the fit, coefficient by coefficient."""
+    laws = tuple(map(read_law, names))
+    for named in laws:
+        if not isinstance(named.law, js.laws.Chinchilla):
+            raise Mistake(
+                f"--law: {named.name} has no {', '.join(COEFFICIENTS)} to stand beside the fit"
+            )
+    return laws
 
 
 EXAMPLES = """\

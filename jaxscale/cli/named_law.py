@@ -1,6 +1,6 @@
 """A law as the command line names it, and how its fitted range is told."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jaxscale as js
 from jaxscale.cli.mistakes import Mistake, blamed_on
@@ -13,7 +13,7 @@ EXAMPLE = "E=1.69,A=406.4,B=410.7,alpha=.336,beta=.283"
 
 class NamedLaw(NamedTuple):
     name: str
-    law: Chinchilla
+    law: Any
     entry: Entry | None  # None for a law given by its coefficients
 
     def range_note(self, plan: js.Plan) -> str:

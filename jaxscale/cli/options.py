@@ -62,6 +62,24 @@ Law = Annotated[
         "E=..,A=..,B=..,alpha=..,beta=..",
     ),
 ]
+Lever = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lever",
+        metavar="NAME=VALUE",
+        help="What the law needs besides params and tokens, such as bits=8 or unique_tokens=25B. "
+        "May be repeated.",
+    ),
+]
+LeverOrBest = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lever",
+        metavar="NAME=VALUE",
+        help="What the law needs besides params and tokens, such as unique_tokens=25B; or "
+        "sparsity=best, to choose that too. May be repeated.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 Loss = Annotated[float | None, number_option("--loss", "NATS", "Loss in nats per token.", QUALITY)]
@@ -108,7 +126,9 @@ MaxTokensPerParam = Annotated[
 
 Params = Annotated[float | None, _count("--params", "Params of the model.")]
 Tokens = Annotated[float | None, _count("--tokens", "Training tokens.")]
-Flops = Annotated[float | None, _count("--flops", "Training FLOPs, 6 per param and token.")]
+Flops = Annotated[
+    float | None, _count("--flops", "Training FLOPs: 6 per param and token, or as the law counts.")
+]
 ComputeOptimal = Annotated[
     bool, typer.Option("--compute-optimal", help="The lowest loss for the training FLOPs.")
 ]

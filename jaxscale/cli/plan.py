@@ -1,15 +1,53 @@
 """`jaxscale plan`: the cheapest way to a quality, once serving is counted."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jaxscale as js
 from jaxscale.cli import options, tables
+from jaxscale.cli.levers import Levers, cheapest, levers_for, of_model, read_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.optimal import optimal_tokens
 from jaxscale.cli.pricing import Prices, Use, read_prices
 from jaxscale.cli.quantities import count, percent
-from jaxscale.cli.solving import numbers_of, one_scenario, solved, status_of
+from jaxscale.cli.solving import (
+    levers_of_plan,
+    numbers_of,
+    one_scenario,
+    solved,
+    status_of,
+)
+from jaxscale.cli.vocabulary import BOUNDS
+from jaxscale.laws import Tao
+
+ANOTHER_SCALE = "its loss is normalised by that of unigrams: use --like-params instead of --loss"
+DEMANDS = (
+    ("inference_tokens",),
+    ("input_tokens", "output_tokens"),
+    ("requests", "input_per_request", "output_per_request"),
+)
+
+
+class Quality(NamedTuple):
+    """What a plan must reach: a loss, or that of a model."""
+
+    loss: float | None  # nats per token
+    like_params: float | None
+    like_tokens: float | None
+
+
+class Question(NamedTuple):
+    """What was asked for, whatever the law."""
+
+    quality: Quality
+    demand: js.Demand
+    prices: Prices
+    bounds: js.Bounds | None
+
+    def demand_in_words(self) -> str:
+        read, written = float(self.demand.input_tokens), float(self.demand.output_tokens)
+        return f"{count(read)} tokens read and {count(written)} written"
 
 
 class Comparison(NamedTuple):
@@ -17,8 +55,7 @@ class Comparison(NamedTuple):
 
     law: NamedLaw
     target: float  # loss, nats per token
-    demand: js.Demand
-    prices: Prices
+    question: Question
     optimum: js.Plan
     chinchilla: js.Plan
 
@@ -50,34 +87,21 @@ def plan(
     max_tokens: options.MaxTokens = None,
     max_tokens_per_param: options.MaxTokensPerParam = None,
     law: options.Law = options.DEFAULT_LAW,
+    lever: options.LeverOrBest = None,
     as_json: options.Json = False,
 ) -> None:
     """The cheapest plan for a quality, with training and serving counted.
 
-    Beside it stands the Chinchilla plan: the one of equal loss that is cheapest to train.
+    Beside it stands the Chinchilla plan: the one of equal loss that is cheapest to train. Where
+    a lever is chosen, a model to match is dense, in 16 bits and with layers in one piece.
     Numbers are written 7B, 1.5T, 2e12 or 1,000,000, and shares 0.5 or 50%.
     """
-    demand = read_demand(
-        {"--inference-tokens": inference_tokens},
-        {"--input-tokens": input_tokens, "--output-tokens": output_tokens},
-        {
-            "--requests": requests,
-            "--input-per-request": input_per_request,
-            "--output-per-request": output_per_request,
-        },
-    )
-    serving = {"prefill": prefill_mfu, "decode": decode_mfu}
-    prices = read_prices(
-        Use("train", train_on, train_precision, train_price, {"train": train_mfu}),
-        Use("serve", serve_on, serve_precision, serve_price, serving),
-    )
+    question = read_question(locals())
     named = read_law(law)
-    bounds = read_bounds(
-        max_params=max_params, max_tokens=max_tokens, max_tokens_per_param=max_tokens_per_param
-    )
+    levers = levers_for(named, read_levers(lever))
     with one_scenario():
-        target = read_target(named.law, loss, like_params, like_tokens)
-        found = compare(named, target, demand, prices, bounds)
+        target = read_target(named.law, question.quality, levers)
+        found = compare(named, levers, target, question)
     tables.print_json(as_record(found)) if as_json else show(found)
 
 
@@ -87,7 +111,27 @@ jaxscale plan --loss 1.9 --input-tokens 2T --output-tokens 6T --max-params 34B
 jaxscale plan --like-params 30B --requests 1.5B --input-per-request 70 \\
     --output-per-request 215 --train-on A100-80GB --train-price 1.50 \\
     --serve-on A100-40GB --serve-precision int8
+jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
 """
+
+
+def read_question(given: Mapping[str, Any]) -> Question:
+    """What the options ask for, by the names of the arguments of `plan`."""
+    demand = read_demand(
+        *({f"--{name.replace('_', '-')}": given[name] for name in way} for way in DEMANDS)
+    )
+    serving = {phase: given[f"{phase}_mfu"] for phase in ("prefill", "decode")}
+    prices = read_prices(
+        _use(given, "train", {"train": given["train_mfu"]}), _use(given, "serve", serving)
+    )
+    bounds = read_bounds(**{name: given[name] for name in BOUNDS})
+    quality = Quality(*(given[name] for name in Quality._fields))
+    return Question(quality, demand, prices, bounds)
+
+
+def _use(given: Mapping[str, Any], role: str, mfu: dict[str, float | None]) -> Use:
+    name, precision, price = (given[f"{role}_{what}"] for what in ("on", "precision", "price"))
+    return Use(role, name, precision, price, mfu)
 
 
 def read_demand(*ways: dict[str, float | None]) -> js.Demand:
@@ -107,20 +151,25 @@ def read_demand(*ways: dict[str, float | None]) -> js.Demand:
     return js.Demand.from_requests(requests, input_tokens=read, output_tokens=written)
 
 
-def read_target(
-    law: js.laws.Chinchilla, loss: float | None, params: float | None, tokens: float | None
-) -> float:
-    """The loss to reach, given as such or by a model that has it."""
+def read_target(law: Any, quality: Quality, levers: Levers) -> float:
+    """The loss to reach, given as such or by a model that has it.
+
+    The model has the levers that are given, and of one that is chosen the plain value.
+    """
+    loss, params, tokens = quality
     if loss is not None and (params is not None or tokens is not None):
         raise Mistake("give either --loss or the model to match, not both")
+    if loss is not None and isinstance(law, Tao):
+        raise Mistake(ANOTHER_SCALE)
     if loss is not None:
         return loss
     if params is None:
         alone = "; --like-tokens alone is no model" if tokens is not None else ""
         raise Mistake(f"give --loss, or --like-params for the model to match{alone}")
+    values = of_model(levers, params)
     with blamed_on("--like-params"):
-        tokens = optimal_tokens(law, params) if tokens is None else tokens
-    return float(solved(js.evaluate(law, params, tokens)).loss)
+        tokens = optimal_tokens(law, params, values) if tokens is None else tokens
+    return float(solved(js.evaluate(law, params, tokens, levers=values)).loss)
 
 
 def read_bounds(**bounds: float | None) -> js.Bounds | None:
@@ -129,23 +178,24 @@ def read_bounds(**bounds: float | None) -> js.Bounds | None:
     return js.Bounds(**given) if given else None
 
 
-def compare(
-    named: NamedLaw, target: float, demand: js.Demand, prices: Prices, bounds: js.Bounds | None
-) -> Comparison:
+def compare(named: NamedLaw, levers: Levers, target: float, question: Question) -> Comparison:
     """Solve for both plans and price both with the demand; bounds hold the first alone."""
-    law, costs = named.law, prices.costs
-    optimum = solved(js.minimize_cost(law, target, demand, costs, bounds))
-    size = solved(js.minimize_cost(law, target))
-    chinchilla = js.evaluate(law, size.params, size.tokens, demand, costs)
-    return Comparison(named, target, demand, prices, optimum, solved(chinchilla))
+    law, (_, demand, prices, bounds) = named.law, question
+    optimum = cheapest(levers, law, target, demand, prices.costs, bounds)
+    size = cheapest(levers, law, target)
+    chinchilla = js.evaluate(
+        law, size.params, size.tokens, demand, prices.costs, levers=size.levers
+    )
+    return Comparison(named, target, question, optimum, solved(chinchilla))
 
 
 def show(found: Comparison) -> None:
     """Print both plans as a table, with what a reader must know about them."""
-    read, written = float(found.demand.input_tokens), float(found.demand.output_tokens)
-    demand = f"{count(read)} tokens read and {count(written)} written"
-    tables.note(f"Loss {found.target:.5g}, {demand}, law {found.law.name}", style="bold")
-    for line in found.prices.describe():
+    question = found.question
+    tables.note(
+        f"Loss {found.target:.5g}, {question.demand_in_words()}, law {found.law.name}", style="bold"
+    )
+    for line in question.prices.describe():
         tables.note(line, style="dim")
     rows = [
         (label, write(optimum), write(chinchilla), count(optimum / chinchilla) if optimum else "")
@@ -159,7 +209,7 @@ def show(found: Comparison) -> None:
 
 
 def _rows(found: Comparison) -> list[tuple[str, Any, float, float]]:
-    money = found.prices.format
+    money = found.question.prices.format
     writers = {
         "params": ("params", count),
         "tokens": ("tokens", count),
@@ -171,9 +221,11 @@ def _rows(found: Comparison) -> list[tuple[str, Any, float, float]]:
         "total": ("total_cost", money),
     }
     optimum, chinchilla = numbers_of(found.optimum), numbers_of(found.chinchilla)
-    return [
+    rows = [
         (label, write, optimum[name], chinchilla[name]) for label, (name, write) in writers.items()
     ]
+    chosen, plain = levers_of_plan(found.optimum), levers_of_plan(found.chinchilla)
+    return [*((name.replace("_", " "), count, chosen[name], plain[name]) for name in chosen), *rows]
 
 
 def as_record(found: Comparison) -> dict[str, Any]:
@@ -182,13 +234,20 @@ def as_record(found: Comparison) -> dict[str, Any]:
     return {
         "law": {"name": found.law.name, **tables.plain(found.law.law)},
         "target_loss": found.target,
-        "demand": tables.plain(found.demand),
-        "unit": found.prices.unit,
-        "costs_per_flop": tables.plain(found.prices.costs),
-        "optimum": numbers_of(found.optimum),
-        "chinchilla": numbers_of(found.chinchilla),
+        **record_of(found.question),
+        "optimum": {**numbers_of(found.optimum), **levers_of_plan(found.optimum)},
+        "chinchilla": {**numbers_of(found.chinchilla), **levers_of_plan(found.chinchilla)},
         "saving": found.saving,
         "status": status.name,
         "status_sentence": status.sentence,
         "note": found.law.range_note(found.optimum),
+    }
+
+
+def record_of(question: Question) -> dict[str, Any]:
+    """Demand and prices for machines."""
+    return {
+        "demand": tables.plain(question.demand),
+        "unit": question.prices.unit,
+        "costs_per_flop": tables.plain(question.prices.costs),
     }

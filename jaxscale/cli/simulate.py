@@ -8,6 +8,7 @@ import numpy as np
 import jaxscale as js
 from jaxscale.cli import fit_options, options, tables
 from jaxscale.cli.export import replacing
+from jaxscale.cli.levers import without_levers
 from jaxscale.cli.mistakes import Mistake, check_file
 from jaxscale.cli.named_law import read_law
 from jaxscale.cli.quantities import count, counted, percent, scientific
@@ -37,7 +38,7 @@ def simulate(
     the law times a normal error. The same seed gives the same table.
     """
     target = checked_target(path, overwrite)
-    named = read_law(law)
+    named = without_levers(read_law(law), "--law")
     flops = read_limits("flops", min_flops, max_flops, FLOPS)
     ratio = read_limits("tokens-per-param", min_ratio, max_ratio, RATIO)
     number = RUNS if runs is None else runs

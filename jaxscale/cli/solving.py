@@ -44,3 +44,8 @@ def status_of(plan: js.Plan) -> js.Status:
 def numbers_of(plan: js.Plan) -> dict[str, float]:
     """The numbers of one plan by name."""
     return {name: float(getattr(plan, name)) for name in NUMBERS}
+
+
+def levers_of_plan(plan: js.Plan) -> dict[str, float]:
+    """The levers of one plan by name."""
+    return {name: float(value) for name, value in plan.levers.items()}

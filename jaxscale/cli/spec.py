@@ -16,7 +16,7 @@ anything is computed.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -31,7 +31,8 @@ from jaxscale.cli.spec_rules import check_together
 from jaxscale.cli.toml_text import TomlText, parsed
 from jaxscale.cli.vocabulary import NAMED, QUANTITIES, Rule, meant
 from jaxscale.hardware import PRECISIONS
-from jaxscale.laws import Chinchilla
+from jaxscale.laws import Chinchilla, Entry
+from jaxscale.laws.protocol import levers_of
 from jaxscale.sweeping.axes import as_axis
 
 AXES, FIXED, FIELDS = "axes", "fixed", "fields"
@@ -175,7 +176,17 @@ def _listed_names(source: TomlText, path: tuple[str, str], given: Any) -> tuple[
             also = "" if each == names[name] else f", once as {names[name]!r}"
             source.refuse(path, f"{each!r} is given twice{also}")
         names[name] = each
+    if path[-1] == vocabulary.LAW:
+        _check_one_family(source, path, names)
     return tuple(names)
+
+
+def _check_one_family(source: TomlText, path: tuple[str, str], names: Iterable[str]) -> None:
+    """Refuse laws of several families: along an axis numbers may vary, and nothing else."""
+    families = {type(js.laws.published(name)).__name__: name for name in names}
+    if len(families) > 1:
+        examples = " and ".join(f"{name} is of {family}" for family, name in families.items())
+        source.refuse(path, f"the laws of an axis must be of one family; {examples}")
 
 
 def _name(source: TomlText, path: tuple[str, ...], given: Any) -> str:
@@ -185,11 +196,19 @@ def _name(source: TomlText, path: tuple[str, ...], given: Any) -> str:
             path,
             f"must be the name of a{'n' * (path[-1] != 'law')} {NAMED[path[-1]]}; got {given!r}",
         )
-    look_up = js.laws.entry if path[-1] == vocabulary.LAW else js.accelerator
+    look_up = _law_entry if path[-1] == vocabulary.LAW else js.accelerator
     try:
         return look_up(given.strip()).name
     except ValueError as error:
         source.refuse(path, str(error))
+
+
+def _law_entry(name: str) -> Entry:
+    entry = js.laws.entry(name)
+    if levers_of(entry.law):
+        needed = ", ".join(levers_of(entry.law))
+        raise ValueError(f"{entry.name} needs {needed}, which no sweep gives: use js.sweep")
+    return entry
 
 
 def _fixed(source: TomlText, key: str, given: Any) -> Any:

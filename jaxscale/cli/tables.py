@@ -32,15 +32,20 @@ def progress(text: str) -> Iterator[None]:
 
 
 def print_columns(
-    header: Sequence[str], rows: Iterable[Sequence[str]], *, emphasis: Sequence[str] = ()
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    emphasis: Sequence[str] = (),
+    words: Sequence[str] = (),
 ) -> None:
-    """Print rows under a header: the first column to the left, numbers to the right.
+    """Print rows under a header: numbers to the right, the first column and `words` to the left.
 
     On a narrow terminal cells take more lines; nothing is cut off.
     """
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_header=any(header))
     for index, name in enumerate(header):
-        table.add_column(Text(name), justify="right" if index else "left", overflow="fold")
+        side = "right" if index and name not in words else "left"
+        table.add_column(Text(name), justify=side, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row), style="bold" if row[0] in emphasis else "")
     console().print(table)

@@ -9,6 +9,7 @@ from jaxscale.fitting.fit import fit as fit
 from jaxscale.fitting.holdout import Holdout as Holdout
 from jaxscale.fitting.holdout import holdout as holdout
 from jaxscale.fitting.isoflop import isoflop as isoflop
+from jaxscale.fitting.law_fit import LawFit as LawFit
 from jaxscale.fitting.objectives import AbsoluteError as AbsoluteError
 from jaxscale.fitting.objectives import Huber as Huber
 from jaxscale.fitting.objectives import HuberLikelihood as HuberLikelihood

@@ -18,7 +18,7 @@ from jax.scipy.special import ndtr, ndtri
 
 from jaxscale.fitting.certificate import FitStatus, bound_status, is_stationary
 from jaxscale.fitting.descent import Found
-from jaxscale.fitting.fit import Fit
+from jaxscale.fitting.fit import Fit, need_chinchilla
 from jaxscale.fitting.objectives import LEAST_DELTA, AbsoluteError, HuberLikelihood
 from jaxscale.fitting.problem import Problem, chunks, newton, reweighted, run, thinned
 from jaxscale.fitting.resampling import (
@@ -145,6 +145,7 @@ def resampled_laws(
     advance: Callable[[int], None] | None = None,
 ) -> Bootstrap:
     """What `bootstrap` gives back, without its warning."""
+    need_chinchilla(fit, "bootstrap")
     if (key is None) == (indices is None):
         raise ValueError("bootstrap takes exactly one of key and indices")
     names, member = _units(fit)

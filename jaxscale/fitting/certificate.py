@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxscale.fitting.constraints import LEAST_E_SHARE, Constraints
+from jaxscale.fitting.descent import Found
+from jaxscale.fitting.objectives import Objective, final_delta
 from jaxscale.fitting.problem import Problem
 from jaxscale.fitting.surface import ALPHA, BETA, LN_E
 
@@ -61,6 +63,34 @@ class Certificate(NamedTuple):
         return not self.condition <= WEAK_CONDITION
 
 
+def certificate_of(
+    found: Found,
+    lane: int,
+    condition: float,
+    residuals: np.ndarray,
+    weights: np.ndarray,
+    objective: Objective,
+) -> Certificate:
+    """The certificate of where one lane arrived."""
+    value, decrement = found.value[lane], found.decrement[lane]
+    share = float(decrement / max(abs(value), 1e-300)) if np.isfinite(value) else np.inf
+    return Certificate(
+        gradient=float(np.abs(found.gradient[:, lane]).max()),
+        steepness=float(found.steepness[lane]),
+        decrement=share,
+        condition=condition,
+        quadratic_runs=_quadratic_runs(residuals, weights, objective),
+        is_positive_definite=bool(np.isfinite(decrement)),
+    )
+
+
+def _quadratic_runs(residuals, weights, objective):
+    delta = float(final_delta(objective))
+    scale = getattr(objective, "scale", None)
+    size = float(scale(residuals, weights)) if scale else 1.0
+    return int(((np.abs(residuals) <= delta * size) & (weights > 0)).sum())
+
+
 def basis_of(constraints: Constraints, coefficients: np.ndarray) -> np.ndarray:
     """Orthonormal directions, in columns, that are neither held nor at a bound."""
     inside = (coefficients > constraints.low) & (coefficients < constraints.high)
@@ -76,7 +106,8 @@ def scaled_condition(hessian: np.ndarray, basis: np.ndarray) -> float:
         return 1.0
     if not (np.isfinite(reduced).all() and (diagonal > 0).all()):
         return np.inf
-    values = np.linalg.eigvalsh(reduced / np.sqrt(np.outer(diagonal, diagonal)))
+    scale = np.sqrt(diagonal)
+    values = np.linalg.eigvalsh(reduced / np.outer(scale, scale))
     return float(values[-1] / values[0]) if values[0] > 0 else np.inf
 
 
@@ -100,13 +131,10 @@ def bound_status(problem: Problem, coefficients: np.ndarray) -> np.ndarray:
     return status
 
 
-def judge(
-    problem: Problem, runs: int, coefficients: np.ndarray, settled: bool, condition: float
-) -> FitStatus:
-    """The status of centred `coefficients`; `runs` are those of different sizes."""
-    bound = FitStatus(int(bound_status(problem, coefficients[:, None])[0]))
+def judge(bound: FitStatus, runs: int, free: int, settled: bool, condition: float) -> FitStatus:
+    """The status of a fit of `free` coefficients; `runs` are those of different sizes."""
     cases = (
-        (runs <= problem.constraints.free_count, FitStatus.TOO_FEW_RUNS),
+        (runs <= free, FitStatus.TOO_FEW_RUNS),
         (bound is not FitStatus.OK, bound),
         (not condition <= MOST_CONDITION, FitStatus.FLAT_VALLEY),
         (not settled, FitStatus.NOT_STATIONARY),

@@ -6,8 +6,8 @@ are held or tied are a projection: a step is taken only along the directions tha
 
 import difflib
 import math
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +16,6 @@ from jax import Array
 from jaxscale.fitting.surface import (
     ALPHA,
     BETA,
-    COEFFICIENTS,
     LN_A,
     LN_B,
     LN_E,
@@ -33,16 +32,16 @@ LEAST_E_SHARE = 1e-7
 
 
 class Constraints(NamedTuple):
-    """How coefficients may move. Matrices act on (ln A, ln B, ln E, alpha, beta)."""
+    """How coefficients may move; of Chinchilla, (ln A, ln B, ln E, alpha, beta)."""
 
-    projection: Numbers  # 5, 5: onto the directions that are free
-    offset: Numbers  # 5: what held coefficients are
-    low: Numbers  # 5
+    projection: Numbers  # square: onto the directions that are free
+    offset: Numbers  # what held coefficients are
+    low: Numbers
     high: Numbers
     prior: Prior
 
     def start(self, coefficients: np.ndarray) -> np.ndarray:
-        """The nearest coefficients that are allowed, of shape (5, ...)."""
+        """The nearest coefficients that are allowed; lanes are the last axis."""
         allowed = self.offset[:, None] + self.projection @ (coefficients - self.offset[:, None])
         return np.clip(allowed, self.low[:, None], self.high[:, None])
 
@@ -60,7 +59,7 @@ class Constraints(NamedTuple):
     @staticmethod
     def reduced(hessian: Array, free: Numbers, damping: Array) -> Array:
         """The damped Hessian along free directions, and one along all others."""
-        size = len(COEFFICIENTS)
+        size = len(free)
         identity = jnp.eye(size)[:, :, None]
         damped = hessian + identity * damping[None]
         return jnp.einsum("ijs,jks,kls->ils", free, damped, free) + identity - free
@@ -99,21 +98,21 @@ def constraints_of(
             raise ValueError("tie_exponents leaves one exponent: constrain neither alpha nor beta")
         projection[np.ix_([ALPHA, BETA], [ALPHA, BETA])] = 0.5
     for name, value in fixed.items():
-        place = _place("fixed", name)
+        place = place_of("fixed", name)
         if name in bounds or name in prior:
             raise ValueError(f"{name} is fixed: it takes no bounds and no prior")
         projection[place, place] = 0
         offset[place] = _coordinate(f"fixed[{name!r}]", place, value)
     low, high = _default_bounds(least_loss)
     for name, pair in bounds.items():
-        place = _place("bounds", name)
+        place = place_of("bounds", name)
         low[place], high[place] = _interval(name, place, pair, low[place])
-    held = [_place("fixed", name) for name in fixed]
+    held = [place_of("fixed", name) for name in fixed]
     low[held], high[held] = -np.inf, np.inf
     mean, precision = np.zeros(5), np.zeros(5)
     for name, pair in prior.items():
-        place = _place("prior", name)
-        centre, deviation = _pair(f"prior[{name!r}]", pair)
+        place = place_of("prior", name)
+        centre, deviation = pair_of(f"prior[{name!r}]", pair)
         mean[place] = _coordinate(f"prior[{name!r}]", place, centre)
         if not 0 < deviation < math.inf:
             raise ValueError(f"prior[{name!r}] must have a deviation above 0; got {deviation!r}")
@@ -129,7 +128,7 @@ def _default_bounds(least_loss: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _interval(name, place, pair, least):
-    low, high = _pair(f"bounds[{name!r}]", pair)
+    low, high = pair_of(f"bounds[{name!r}]", pair)
     if not 0 <= low < high:
         raise ValueError(f"bounds[{name!r}] must be 0 or more and ascending; got {pair!r}")
     if place in LOGARITHMIC:
@@ -137,15 +136,17 @@ def _interval(name, place, pair, least):
     return max(low, LEAST_EXPONENT), high
 
 
-def _place(argument: str, name: str) -> int:
-    if name in NAMES:
-        return NAMES.index(name)
-    near = difflib.get_close_matches(str(name), NAMES, n=1, cutoff=0.5)
+def place_of(argument: str, name: str, names: Sequence[str] = NAMES) -> int:
+    """The place of a coefficient among `names`; ValueError where it is none."""
+    if name in names:
+        return names.index(name)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    raise ValueError(f"{argument} names no coefficient {name!r}{hint}; known: {', '.join(NAMES)}")
+    raise ValueError(f"{argument} names no coefficient {name!r}{hint}; known: {', '.join(names)}")
 
 
-def _pair(argument, pair):
+def pair_of(argument: str, pair: Any) -> tuple[float, float]:
+    """Two numbers; ValueError for anything else."""
     try:
         first, second = map(float, pair)
     except (TypeError, ValueError):

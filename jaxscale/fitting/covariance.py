@@ -31,7 +31,7 @@ LEVEL = 0.05  # of the interval that Hall and Sheather's bandwidth is tuned for
 
 
 class Covariance(NamedTuple):
-    matrix: np.ndarray  # of (ln A, ln B, ln E, alpha, beta)
+    matrix: np.ndarray  # of the coefficients as they are fitted: of Chinchilla (ln A, ln B, ...)
     method: str  # what the bread was made of
     inverse_bread: np.ndarray  # that of the expected Hessian, along free directions
 
@@ -49,7 +49,7 @@ def covariance_of(
 
     Coefficients move along the columns of `basis`. Runs of one group are taken to err together.
     """
-    unknown = np.full((5, 5), np.nan)
+    unknown = np.full((slopes.shape[1],) * 2, np.nan)
     if not np.isfinite(residuals).all():  # what was held explains nothing at all
         return Covariance(unknown, UNKNOWN, unknown)
     force, bend, method = _force_and_bend(residuals, weights, objective)

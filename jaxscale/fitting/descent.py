@@ -8,7 +8,7 @@ All lanes take the same number of steps, and stop together once each has settled
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array, lax
 
 from jaxscale.fitting.constraints import Constraints
-from jaxscale.fitting.surface import COEFFICIENTS, Numbers, Point, Rows, evaluate
+from jaxscale.fitting.surface import COEFFICIENTS, Evaluate, Numbers, Point, evaluate
 
 # Bounds of the least squares, in multiples of the final one: two rounds with all runs counted
 # as squares, and then ever fewer of them.
@@ -49,7 +49,7 @@ class Schedule(NamedTuple):
 class State(NamedTuple):
     """Where each lane is."""
 
-    coefficients: Numbers  # 5, lanes
+    coefficients: Numbers  # coefficients, lanes
     point: Point
     damping: Numbers  # lanes
     settled: Numbers
@@ -91,21 +91,23 @@ class Found(NamedTuple):
     decrement: Numbers  # twice what a Newton step would still gain; infinite if not definite
 
 
-@partial(jax.jit, static_argnames="likelihood")
+@partial(jax.jit, static_argnames=("likelihood", "evaluate"))
 def descend(
     coefficients: Array,
-    rows: Rows,
+    rows: Any,
     weights: Array,
     schedule: Schedule,
     steps: Array,
     constraints: Constraints,
     likelihood: bool,
+    evaluate: Evaluate = evaluate,
 ) -> Found:
-    """Follow the first `steps` of a schedule from each of `coefficients`, of shape (5, lanes).
+    """Follow the first `steps` of a schedule from each of `coefficients`; lanes are the last axis.
 
-    `weights` has one row for each lane. Lanes are independent; float64 throughout.
+    `weights` has one row for each lane, and `evaluate` is the objective of `rows`. Lanes are
+    independent; float64 throughout.
     """
-    lanes = coefficients.shape[1]
+    size, lanes = coefficients.shape
 
     def more(carry):
         step, state = carry
@@ -114,11 +116,12 @@ def descend(
     def advance(carry):
         step, state = carry
         now = jax.tree.map(lambda x: x[step], schedule)
-        return step + 1, _step(state, now, rows, weights, constraints, likelihood)
+        return step + 1, _step(state, now, rows, weights, constraints, likelihood, evaluate)
 
-    square = jnp.zeros((5, 5, lanes)) + jnp.eye(5)[:, :, None]
+    square = jnp.zeros((size, size, lanes)) + jnp.eye(size)[:, :, None]
     everywhere = jnp.full(lanes, jnp.inf)
-    start = Point(everywhere, jnp.zeros((5, lanes)), square, jnp.ones((5, lanes)), everywhere)
+    flat, ones = jnp.zeros((size, lanes)), jnp.ones((size, lanes))
+    start = Point(everywhere, flat, square, ones, everywhere)
     state = State(coefficients, start, jnp.full(lanes, FIRST_DAMPING), jnp.zeros(lanes, bool))
     state = lax.while_loop(more, advance, (jnp.int32(0), state))[1]
     return _certified(state, constraints)
@@ -138,7 +141,7 @@ def _certified(state, constraints):
     return Found(coefficients, point.value, gradient, point.hessian, steepness, decrement)
 
 
-def _step(state, now, rows, weights, constraints, likelihood):
+def _step(state, now, rows, weights, constraints, likelihood, evaluate):
     coefficients, point, damping, _ = state
     free = constraints.free(coefficients, point.gradient)
     gradient = jnp.einsum("ijs,js->is", free, point.gradient)
@@ -170,31 +173,43 @@ def _steepest(gradient, free):
     return jnp.max(jnp.abs(jnp.einsum("ijs,js->is", free, gradient)), axis=0)
 
 
+def _library_solve(matrix, vector):
+    lower = jnp.linalg.cholesky(jnp.moveaxis(matrix, -1, 0), symmetrize_input=False)
+    definite = jnp.all(jnp.isfinite(lower), axis=(1, 2))
+    lower = jnp.where(definite[:, None, None], lower, jnp.eye(len(vector))[None])
+    solution = jax.scipy.linalg.cho_solve((lower, True), vector.T[..., None])
+    return definite, solution[..., 0].T
+
+
 def cholesky_solve(matrix: Array, vector: Array) -> tuple[Array, Array]:
     """Whether each matrix is positive definite, and the solution where it is.
 
-    Shapes (5, 5, lanes) and (5, lanes). By hand, because the pivots are the test, and because
-    a library's loop over lanes costs more than all the rest.
+    Shapes (k, k, lanes) and (k, lanes). By hand for the five of Chinchilla, because the pivots
+    are the test, and because a library's loop over lanes costs more than all the rest. Of other
+    laws a loss costs more, and by hand a solve of ten would take seconds to compile.
     """
+    size = range(len(vector))
+    if len(size) != len(COEFFICIENTS):
+        return _library_solve(matrix, vector)
     lower, definite = {}, jnp.ones_like(vector[0], bool)
-    for j in COEFFICIENTS:
+    for j in size:
         pivot = matrix[j, j] - sum((lower[j, k] ** 2 for k in range(j)), jnp.zeros_like(vector[0]))
         definite &= pivot > 0
         lower[j, j] = jnp.sqrt(jnp.where(pivot > 0, pivot, 1))
-        for i in range(j + 1, len(COEFFICIENTS)):
+        for i in range(j + 1, len(size)):
             rest = matrix[i, j]
             for k in range(j):
                 rest = rest - lower[i, k] * lower[j, k]
             lower[i, j] = rest / lower[j, j]
     halfway, solution = {}, {}
-    for i in COEFFICIENTS:
+    for i in size:
         rest = vector[i]
         for k in range(i):
             rest = rest - lower[i, k] * halfway[k]
         halfway[i] = rest / lower[i, i]
-    for i in reversed(COEFFICIENTS):
+    for i in reversed(size):
         rest = halfway[i]
-        for k in range(i + 1, len(COEFFICIENTS)):
+        for k in range(i + 1, len(size)):
             rest = rest - lower[k, i] * solution[k]
         solution[i] = rest / lower[i, i]
-    return definite, jnp.stack([solution[i] for i in COEFFICIENTS])
+    return definite, jnp.stack([solution[i] for i in size])

@@ -1,9 +1,9 @@
 """From runs to a law: all starts at once, to a true minimum, with what is known of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,8 @@ from jaxscale.fitting.certificate import (
     Certificate,
     FitStatus,
     basis_of,
+    bound_status,
+    certificate_of,
     is_stationary,
     judge,
     scaled_condition,
@@ -23,30 +25,20 @@ from jaxscale.fitting.certificate import (
 from jaxscale.fitting.checks import check_objective, checked, is_traced
 from jaxscale.fitting.constraints import constraints_of
 from jaxscale.fitting.covariance import covariance_of
+from jaxscale.fitting.freedom import Asked
 from jaxscale.fitting.gradient_descent import search_with
+from jaxscale.fitting.law_fit import LawFit, fit_law
 from jaxscale.fitting.objectives import Huber, Objective, final_delta, unit_of
 from jaxscale.fitting.problem import Problem, outcome, problem_of, search, slopes_of, thinned
 from jaxscale.fitting.runs import Runs
+from jaxscale.fitting.searched import Search, search_of
 from jaxscale.fitting.starts import HOFFMANN, starts_of
 from jaxscale.fitting.surface import NAMES
 from jaxscale.laws.chinchilla import Chinchilla
 
 KEPT, KEPT_OF_HOFFMANN = 32, 64  # starts that go on from the valley to its floor
-SAME_OBJECTIVE = 1e-9  # relative: the same minimum
-SAME_ROUNDING = 1e-24  # absolute: runs that the law explains exactly
-MINIMA_SHOWN = 3
 
 Intervals = Mapping[str, tuple[float, float]]
-
-
-class Search(NamedTuple):
-    """How the minimum was looked for."""
-
-    starts: int
-    kept: int  # that were followed to the end
-    reached: int  # of those, how many ended at the reported minimum
-    next_best: tuple[float, ...]  # objectives of the next local minima, the best first
-    starts_name: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +97,8 @@ class Fit:
         return report.table(self)
 
 
-def fit(
+@overload
+def fit(  # pyright: ignore[reportOverlappingOverload]: the first of the two that holds
     law: type[Chinchilla],
     runs: Runs,
     *,
@@ -113,20 +106,55 @@ def fit(
     starts: str | Chinchilla | None = None,
     fixed: Mapping[str, float] | None = None,
     tie_exponents: bool = False,
+    tie: Sequence[Sequence[str]] = (),
     bounds: Intervals | None = None,
     prior: Intervals | None = None,
     optimizer: optax.GradientTransformation | None = None,
-) -> Fit:
+) -> Fit: ...
+
+
+@overload
+def fit(
+    law: type[object],
+    runs: Runs,
+    *,
+    objective: Objective | None = None,
+    starts: Any = None,
+    fixed: Mapping[str, float] | None = None,
+    tie: Sequence[Sequence[str]] = (),
+    bounds: Intervals | None = None,
+    prior: Intervals | None = None,
+) -> LawFit: ...
+
+
+def fit(
+    law: type[object],
+    runs: Runs,
+    *,
+    objective: Objective | None = None,
+    starts: Any = None,
+    fixed: Mapping[str, float] | None = None,
+    tie_exponents: bool = False,
+    tie: Sequence[Sequence[str]] = (),
+    bounds: Intervals | None = None,
+    prior: Intervals | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+) -> Fit | LawFit:
     """The law that explains the runs best: the least objective of `ln L(N, D) - ln loss`.
 
+    `law` is a class: `js.laws.Chinchilla`, whose fit can be resampled and differentiated, or any
+    other family, whose levers are those of the runs. Where a family's loss may be negative,
+    residuals are `L - loss`.
+
     `objective` defaults to `fitting.Huber(1e-3)`, the sum of Hoffmann et al. 2022, D.2; also
-    `SquaredError`, `AbsoluteError` and `HuberLikelihood`. `starts` are a grid over the exponents
-    by default, "hoffmann2022" for that paper's 4,500, or a law with arrays. `fixed` holds
-    coefficients at values, `tie_exponents` makes alpha and beta one, `bounds` are pairs of (low,
-    high). A `prior` is a pair of (value, deviation), of the logarithm for A, B and E; one
-    deviation costs what a run costs whose residual is delta (1e-3 where there is none; in a
-    likelihood, half). `optimizer` is any optax transformation, to take the place of our
-    Newton steps.
+    `SquaredError`, `AbsoluteError` and `HuberLikelihood`. `starts` are a grid by default, for
+    Chinchilla "hoffmann2022" for that paper's 4,500, or a law with arrays. `fixed` holds
+    coefficients at values, `tie` makes those of each group of names one (`tie_exponents` is
+    alpha and beta of Chinchilla), `bounds` are pairs of (low, high). A `prior` is a pair of
+    (value, deviation), of the logarithm for A, B and E and for all positive coefficients of
+    other families; one deviation costs what a run costs whose residual is delta (1e-3 where
+    there is none; in a likelihood, half). `optimizer` is any optax transformation, to take the
+    place of our Newton steps for Chinchilla.
 
     Host-level: computes in float64 whatever JAX's switch says, and cannot be jitted. `jax.grad`
     of anything made of `fit(...).law` or `.objective`, by the runs' weights and losses and by
@@ -136,10 +164,14 @@ def fit(
 
     Source: Hoffmann et al. 2022, arXiv 2203.15556, eq. 11 and D.2.
     """
-    if law is not Chinchilla:
-        raise TypeError(f"law must be the class js.laws.Chinchilla; got {law!r}")
     objective = Huber() if objective is None else objective
+    if law is not Chinchilla:
+        if optimizer is not None or tie_exponents:
+            raise TypeError("optimizer and tie_exponents are for js.laws.Chinchilla; use tie")
+        asked = Asked(fixed or {}, tie, bounds or {}, prior or {})
+        return fit_law(law, runs, objective, starts, asked)
     check_objective(objective)
+    tie_exponents |= _ties_exponents(tie)
     options = dict(
         starts=starts,
         optimizer=optimizer,
@@ -147,7 +179,20 @@ def fit(
     )
     if is_traced(runs, objective):
         return _fit_traced(runs, objective, options)
-    return _fit(checked(runs), objective, **options)
+    return _fit(checked(runs, levers=()), objective, **options)
+
+
+def _ties_exponents(tie):
+    if any({*group} != {"alpha", "beta"} for group in tie):
+        raise ValueError(f"of Chinchilla alpha and beta alone can be tied; got {tie!r}")
+    return bool(tie)
+
+
+def need_chinchilla(found: Any, work: str) -> None:
+    """Raises TypeError where `work` is asked of anything but a fit of Chinchilla."""
+    if not isinstance(found, Fit):
+        kind = f"one of {type(found.law).__name__}" if isinstance(found, LawFit) else repr(found)
+        raise TypeError(f"{work} needs a fit of js.laws.Chinchilla; got {kind}")
 
 
 def _fit(runs, objective, starts, optimizer, constraints) -> Fit:
@@ -166,17 +211,9 @@ def _fit(runs, objective, starts, optimizer, constraints) -> Fit:
         values = np.where(np.isfinite(found.value), found.value, np.inf)
         best = int(np.argmin(values))
         settled = is_stationary(found.steepness, found.decrement, found.value)
-        seen = _search_of(begun.shape[1], values, settled, best, chosen.name)
+        seen = search_of(begun.shape[1], values, settled, chosen.name)
         fixed = {name: float(x) for name, x in (constraints["fixed"] or {}).items()}
         return _fit_at(problem, runs, objective, found, best, seen, fixed)
-
-
-def _search_of(starts, values, settled, best, name):
-    near = max(SAME_OBJECTIVE * abs(values[best]), SAME_ROUNDING)
-    others = np.sort(values[settled & (values > values[best] + near)])
-    distinct = others[np.diff(others, prepend=-np.inf) > near]
-    reached = int((values <= values[best] + near).sum())
-    return Search(starts, values.size, reached, tuple(distinct[:MINIMA_SHOWN].tolist()), name)
 
 
 def _fit_at(problem, runs, objective, found, lane, looked, fixed) -> Fit:
@@ -189,7 +226,8 @@ def _fit_at(problem, runs, objective, found, lane, looked, fixed) -> Fit:
     residuals = np.asarray(seen.residuals)[0, : problem.count]
     settled = is_stationary(found.steepness[lane], found.decrement[lane], found.value[lane])
     sizes = len(np.unique(np.stack([runs.params, runs.tokens]), axis=1).T)
-    status = judge(problem, sizes, centred, bool(settled), condition)
+    bound = FitStatus(int(bound_status(problem, centred[:, None])[0]))
+    free = problem.constraints.free_count
     covariance = covariance_of(
         slopes_of(problem, seen),
         residuals,
@@ -203,18 +241,11 @@ def _fit_at(problem, runs, objective, found, lane, looked, fixed) -> Fit:
         law=replace(law_of_numbers(_natural(problem.uncentred(centred))), **fixed),
         objective=float(seen.value[0]),
         residuals=residuals,
-        status=status,
+        status=judge(bound, sizes, free, bool(settled), condition),
         covariance=_uncentred_matrix(problem, covariance.matrix),
         covariance_method=covariance.method,
         inverse_curvature=_uncentred_matrix(problem, covariance.inverse_bread),
-        certificate=Certificate(
-            gradient=float(np.abs(found.gradient[:, lane]).max()),
-            steepness=float(found.steepness[lane]),
-            decrement=_share(found.decrement[lane], found.value[lane]),
-            condition=condition,
-            quadratic_runs=_quadratic_runs(residuals, weights, objective),
-            is_positive_definite=bool(np.isfinite(found.decrement[lane])),
-        ),
+        certificate=certificate_of(found, lane, condition, residuals, weights, objective),
         search=looked,
         runs=runs,
         loss_function=objective,
@@ -223,20 +254,9 @@ def _fit_at(problem, runs, objective, found, lane, looked, fixed) -> Fit:
     )
 
 
-def _share(decrement, value):
-    return float(decrement / max(abs(value), 1e-300)) if np.isfinite(value) else np.inf
-
-
 def _uncentred_matrix(problem, matrix):
     turn = problem.uncentred(np.eye(5))
     return turn @ matrix @ turn.T
-
-
-def _quadratic_runs(residuals, weights, objective):
-    delta = float(final_delta(objective))
-    scale = getattr(objective, "scale", None)
-    size = float(scale(residuals, weights)) if scale else 1.0
-    return int(((np.abs(residuals) <= delta * size) & (weights > 0)).sum())
 
 
 # --- Coefficients and laws -------------------------------------------------------------------

@@ -7,7 +7,7 @@ one compiled program serves fits, bootstraps and subsets of nearly one size.
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,7 +18,18 @@ from jaxscale.fitting.constraints import Constraints
 from jaxscale.fitting.descent import Found, Schedule, descend
 from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta
 from jaxscale.fitting.runs import Runs
-from jaxscale.fitting.surface import ALPHA, BETA, LN_A, LN_B, Numbers, Rows, rows_of, shares
+from jaxscale.fitting.surface import (
+    ALPHA,
+    BETA,
+    LN_A,
+    LN_B,
+    Evaluate,
+    Numbers,
+    Rows,
+    evaluate,
+    rows_of,
+    shares,
+)
 
 # Residuals in flight: what a core's cache holds, and what keeps an accelerator busy.
 CPU_RESIDUALS, ACCELERATOR_RESIDUALS = 2**13, 2**22
@@ -31,13 +42,14 @@ ENOUGH_RUNS, KEPT_OF_MANY_RUNS = 2**12, 4
 class Problem(NamedTuple):
     """Everything that a descent needs. Sizes are logarithms less their `centre`."""
 
-    rows: Rows  # padded
+    rows: Any  # padded; those of `surface`, or what another `evaluate` reads
     weights: np.ndarray  # padded, with 0
     count: int  # of true rows
     centre: tuple[float, float]  # of log params and log tokens
     constraints: Constraints
     delta: float
     likelihood: bool
+    evaluate: Evaluate = evaluate
 
     @property
     def lanes(self) -> int:
@@ -115,9 +127,14 @@ def chunks(total: int, lanes: int) -> Iterator[slice]:
 
 def search(problem: Problem, starts: np.ndarray, keep: int) -> Found:
     """From each of centred `starts` to the valley, and from the best `keep` to its floor."""
-    thin = thinned(problem)
     near = approach(problem, starts)
-    found = _settled(thin, near.coefficients[:, ranked(near)[:keep]])
+    return settled(problem, near.coefficients[:, ranked(near)[:keep]])
+
+
+def settled(problem: Problem, near: np.ndarray) -> Found:
+    """From coefficients in the valley to its floor; of many runs, all count for the best few."""
+    thin = thinned(problem)
+    found = _settled(thin, near)
     if thin is problem:
         return found
     return _settled(problem, found.coefficients[:, ranked(found)[:KEPT_OF_MANY_RUNS]])
@@ -155,7 +172,7 @@ def thinned(problem: Problem) -> Problem:
         return problem
     # At random, since a table may be sorted in any way; but the same ones each time.
     some = np.random.default_rng(0).choice(problem.count, ENOUGH_RUNS, replace=False)
-    rows = Rows(*(each[some] for each in problem.rows))
+    rows = jax.tree.map(lambda each: each[some], problem.rows)
     return problem._replace(rows=rows, weights=problem.weights[some], count=ENOUGH_RUNS)
 
 
@@ -168,7 +185,7 @@ def newton(problem: Problem, steps: int = descent.NEWTON_STEPS) -> Schedule:
 
 
 def run(problem: Problem, starts: np.ndarray, weights: np.ndarray, schedule: Schedule) -> Found:
-    """Follow a schedule from centred starts of shape (5, lanes), with a row of weights for each."""
+    """Follow a schedule from centred starts, lanes last, with a row of weights for each."""
     # All schedules have one length on the device: how much of it counts is a number.
     steps = np.int32(len(schedule.delta))
     padded = Schedule(*(np.resize(x, _schedule_length(len(x))) for x in schedule))
@@ -184,6 +201,7 @@ def run(problem: Problem, starts: np.ndarray, weights: np.ndarray, schedule: Sch
                 steps,
                 problem.constraints,
                 problem.likelihood,
+                problem.evaluate,
             )
             count = chunk.stop - chunk.start
             return jax.tree.map(lambda x: np.asarray(x)[..., :count], found)

@@ -12,7 +12,7 @@ from jaxscale.fitting.bootstrap import laws_of
 from jaxscale.fitting.certificate import is_stationary
 from jaxscale.fitting.constraints import LOGARITHMIC
 from jaxscale.fitting.descent import Found
-from jaxscale.fitting.fit import Fit
+from jaxscale.fitting.fit import Fit, need_chinchilla
 from jaxscale.fitting.objectives import HuberLikelihood
 from jaxscale.fitting.problem import newton, outcome, problem_of, reweighted, run
 from jaxscale.fitting.surface import NAMES
@@ -64,6 +64,7 @@ def profile_likelihood(fit: Fit, name: str, values: Any = None) -> Profile:
     whatever JAX's switch says. Raises ValueError for an unknown name, a coefficient that the fit
     held or tied, and values that are not finite and above 0.
     """
+    need_chinchilla(fit, "profile_likelihood")
     if name not in NAMES:
         raise ValueError(f"name must be one of {', '.join(NAMES)}; got {name!r}")
     place = NAMES.index(name)

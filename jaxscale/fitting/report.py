@@ -1,5 +1,6 @@
 """A fit as a small table: plain text, for a terminal, a notebook or a log."""
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,22 +10,33 @@ from jaxscale.fitting.surface import NAMES
 
 if TYPE_CHECKING:
     from jaxscale.fitting.fit import Fit
+    from jaxscale.fitting.law_fit import LawFit
+
+WIDTH = 100
+CHINCHILLA = "L(N, D) = E + A / N^alpha + B / D^beta"
 
 
-def table(fit: "Fit") -> str:
+def table(
+    fit: "Fit | LawFit",
+    title: str = CHINCHILLA,
+    names: tuple[str, ...] = NAMES,
+    of_logarithms: bool = True,
+) -> str:
     """Coefficients with standard errors, and what certifies them."""
+    width = max(6, *(len(name) + 1 for name in names))
     rows = [
-        f"  {name:<6}{float(getattr(fit.law, name)):>12.6g}{_error(fit, name):>12}"
-        for name in NAMES
+        f"  {name:<{width}}{float(getattr(fit.law, name)):>12.6g}{_error(fit, name):>12}"
+        for name in names
     ]
+    spread = np.std(fit.residuals)
+    shown = f"{spread:.2%}" if of_logarithms else f"{spread:.2g} nats"
     search, found = fit.search, fit.certificate
     agreed = f"{search.reached} of {search.kept} followed to the end agree"
     lines = [
-        f"L(N, D) = E + A / N^alpha + B / D^beta, fitted to {len(fit.residuals)} runs",
-        f"  {'':<6}{'':>12}{'std. error':>12}",
+        *textwrap.wrap(f"{title}, fitted to {len(fit.residuals)} runs", WIDTH),
+        f"  {'':<{width}}{'':>12}{'std. error':>12}",
         *rows,
-        f"  {type(fit.loss_function).__name__} {fit.objective:.10g}, "
-        f"spread of residuals {np.std(fit.residuals):.2%}",
+        f"  {type(fit.loss_function).__name__} {fit.objective:.10g}, spread of residuals {shown}",
         f"  best of {search.starts:,} starts; {agreed}",
         f"  {_gradient(found.steepness)}, condition {found.condition:.0e}, "
         f"{found.quadratic_runs} runs within delta",
@@ -44,6 +56,8 @@ def _gradient(steepness: float) -> str:
     return f"gradient {steepness:.0e} of what residuals allow"
 
 
-def _error(fit: "Fit", name: str) -> str:
+def _error(fit: "Fit | LawFit", name: str) -> str:
     error = float(getattr(fit.standard_errors, name))
+    if error != error:  # what was held explains nothing at all
+        return "not known"
     return f"{error:.3g}" if error > 0 else "held"

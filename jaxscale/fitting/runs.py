@@ -23,7 +23,8 @@ class Runs:
 
     `weights` multiply each run's part of an objective; None weighs all alike. `group` are labels,
     numbers or strings: runs of one group, such as checkpoints of one training, are resampled
-    together. The constructor checks nothing, because JAX rebuilds the class with tracers
+    together. `levers` are a dict of columns of what else a law is a function of, by the law's names
+    ("unique_tokens"). The constructor checks nothing, because JAX rebuilds the class with tracers
     inside; `fit` and the readers of tables check every row.
     """
 
@@ -32,6 +33,7 @@ class Runs:
     loss: Any  # nats per token
     weights: Any = None
     group: Any = None
+    levers: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.params)
@@ -75,6 +77,7 @@ class Runs:
         loss: str = "loss",
         weights: str | None = None,
         group: str | None = None,
+        levers: tuple[str, ...] = (),
         where: str | None = None,
         params_unit: float = 1,
         tokens_unit: float = 1,
@@ -82,10 +85,13 @@ class Runs:
     ) -> "Runs":
         """Runs from the columns of a data frame; the first five keywords name the columns.
 
+        `levers` are names of columns, each of which is a lever of that name.
         `where` keeps the rows for which a `DataFrame.query` expression holds. `params_unit` and
         `tokens_unit` are what one unit of those columns counts (1e6 for millions), `loss_unit`
         is "nats" or "bits", per token. Raises ValueError as `from_csv`, rows counted from 1.
         """
-        given = dict(params=params, tokens=tokens, loss=loss, weights=weights, group=group)
+        given = dict(
+            params=params, tokens=tokens, loss=loss, weights=weights, group=group, levers=levers
+        )
         units = dict(params_unit=params_unit, tokens_unit=tokens_unit, loss_unit=loss_unit)
         return cls(**tables.from_dataframe(frame, columns=given, where=where, **units))

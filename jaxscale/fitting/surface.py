@@ -6,6 +6,7 @@ x = ln N and y = ln D, and its second derivatives are products of the same: ever
 of a few arrays over 1, x, y, x^2, x y and y^2.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
@@ -45,6 +46,10 @@ class Point(NamedTuple):
     hessian: Numbers  # coefficients, coefficients
     diagonal: Numbers  # of the Gauss-Newton matrix: what a step is measured by
     energy: Numbers  # sum of weight, slope and residual: no gradient is larger than its root allows
+
+
+# What `evaluate` below is for the Chinchilla law: any objective with its derivatives.
+Evaluate: TypeAlias = Callable[..., Point]
 
 
 def rows_of(log_params: np.ndarray, log_tokens: np.ndarray, log_loss: np.ndarray) -> Rows:
@@ -133,7 +138,7 @@ def evaluate(
         hessian = hessian * unit[None, None]
         energy = energy * unit
     point = Point(value, gradient, hessian, diagonal, energy)
-    return _with_prior(point, coefficients, prior)
+    return with_prior(point, coefficients, prior)
 
 
 def _first(size, data, rest):
@@ -168,7 +173,8 @@ def _curved(size, data, rest):
     return jnp.stack([jnp.stack(row) for row in rows])
 
 
-def _with_prior(point, coefficients, prior):
+def with_prior(point: Point, coefficients: Array, prior: Prior) -> Point:
+    """The point with the prior's quadratic; lanes are the last axis."""
     precision = prior.precision[:, None]
     off = coefficients - prior.mean[:, None]
     return Point(

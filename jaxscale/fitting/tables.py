@@ -42,6 +42,7 @@ class Reading:
     loss: Hashable = "loss"
     weights: Hashable = None
     group: Hashable = None
+    levers: tuple[str, ...] = ()
     where: str | None = None
     params_unit: float = 1
     tokens_unit: float = 1
@@ -54,10 +55,14 @@ class Reading:
                 raise ValueError(f"{name} must be a finite number above 0; got {unit!r}")
         if self.loss_unit not in NATS:
             raise ValueError(f"loss_unit must be 'nats' or 'bits'; got {self.loss_unit!r}")
+        names = (*RUN, "weights", "group", *self.levers)
+        if isinstance(self.levers, str) or len(set(names)) < len(names):
+            raise ValueError(f"levers must be different names of levers; got {self.levers!r}")
 
     def columns(self) -> dict[str, Hashable]:
         """The column behind each name of `Runs` that is read."""
         asked = {name: getattr(self, name) for name in (*RUN, "weights", "group")}
+        asked |= {name: name for name in self.levers}
         return {name: each for name, each in asked.items() if name in RUN or each is not None}
 
     def unit(self, name: str) -> float:
@@ -77,7 +82,7 @@ class Table:
     typed: Callable[[], "pandas.DataFrame"]  # as `where` sees them
 
 
-def from_csv(path: str | os.PathLike[str], **how: Any) -> dict[str, np.ndarray | None]:
+def from_csv(path: str | os.PathLike[str], **how: Any) -> dict[str, Any]:
     """The columns of `Runs` from a CSV file: UTF-8, commas, a header line.
 
     Takes the fields of `Reading`. Lines are counted as an editor does, blank ones and those
@@ -86,7 +91,7 @@ def from_csv(path: str | os.PathLike[str], **how: Any) -> dict[str, np.ndarray |
     return _columns(Reading(**how), _csv_table(os.fspath(path)))
 
 
-def from_parquet(path: str | os.PathLike[str], **how: Any) -> dict[str, np.ndarray | None]:
+def from_parquet(path: str | os.PathLike[str], **how: Any) -> dict[str, Any]:
     """The columns of `Runs` from a Parquet file; takes and raises what `from_csv` does."""
     reading, source, pandas = Reading(**how), os.fspath(path), _pandas()
     try:
@@ -100,7 +105,7 @@ def from_parquet(path: str | os.PathLike[str], **how: Any) -> dict[str, np.ndarr
 
 def from_dataframe(
     frame: "pandas.DataFrame", *, columns: dict[str, Any], **how: Any
-) -> dict[str, np.ndarray | None]:
+) -> dict[str, Any]:
     """The columns of `Runs` from a data frame; rows are counted from 1.
 
     `columns` holds the column behind each name of `Runs`, `how` the other fields of `Reading`.
@@ -172,7 +177,7 @@ def _csv_rows(source: str) -> tuple[list[str], list[int], list[list[str]]]:
 # --- Columns ---------------------------------------------------------------------------------
 
 
-def _columns(reading: Reading, table: Table) -> dict[str, np.ndarray | None]:
+def _columns(reading: Reading, table: Table) -> dict[str, Any]:
     """The columns of the rows that `where` keeps, all of them good.
 
     Public readers call this directly: the warning is of the user's line, three calls up.
@@ -197,7 +202,8 @@ def _columns(reading: Reading, table: Table) -> dict[str, np.ndarray | None]:
             f"{len(repeats)} ({table.place} {_listed(repeats, ', ')})",
             stacklevel=4,
         )
-    return found
+    levers = {name: found.pop(name) for name in reading.levers}
+    return found | ({"levers": levers} if levers else {})
 
 
 def _check_column(table: Table, name: str, column: Any) -> None:
@@ -264,11 +270,11 @@ def _number(cell: Any, name: str, unit: float) -> float:
     written = NUMBER.fullmatch(str(cell).strip())
     suffix = written["suffix"] if written else None
     # Billions of millions are nobody's count.
-    if not written or (suffix and not (name in ("params", "tokens") and unit == 1)):
+    if not written or (suffix and (name in ("loss", "weights") or unit != 1)):
         raise ValueError(f"is {cell!r}, not a plain number")
     power = written["power"] or POWERS[(suffix or "").upper()]
     number = float(f"{written['digits']}e{power}") * unit
-    if number < 0 or (number == 0 and name != "weights"):
+    if (number < 0 and name in (*RUN, "weights")) or (number == 0 and name in RUN):
         raise ValueError(f"is {cell!r}, {'below' if name == 'weights' else 'not above'} 0")
     if not math.isfinite(number):
         raise ValueError(f"is {cell!r}, not finite")

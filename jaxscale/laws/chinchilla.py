@@ -5,6 +5,7 @@ Every power is the exponential of a sum of logarithms. `pow` costs more, and the
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,8 @@ class Chinchilla:
     B: Real
     alpha: Real
     beta: Real
+
+    equation: ClassVar[str] = "L(N, D) = E + A / N^alpha + B / D^beta"
 
     def loss(self, params: ArrayLike, tokens: ArrayLike) -> Array:
         """Loss in nats per token of `params` parameters trained on `tokens` tokens."""

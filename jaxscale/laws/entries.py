@@ -1,14 +1,13 @@
 """One fit of a law, with what a reader must know before using it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale import _arrays
-from jaxscale.laws.chinchilla import Chinchilla
 
 Range = tuple[float, float]
 NOT_STATED = "not stated"
@@ -32,7 +31,7 @@ class Entry:
     """
 
     name: str
-    law: Chinchilla  # of Python floats; E in nats per token
+    law: Any  # of Python floats; losses in nats per token, or as the errata say
     source: str  # paper and table, or code
     dataset: str
     params_convention: str  # what is counted as a parameter
@@ -40,9 +39,10 @@ class Entry:
     params_range: Range | None
     tokens_range: Range | None  # training tokens seen
     tokens_per_param_range: Range | None
-    standard_errors: Chinchilla | None = None  # each coefficient's own; None: not published
-    # Of (ln A, ln B, ln E, alpha, beta), symmetric; None: not known. In the catalogue it is that
-    # of refits to 2000 resamples, with replacement, of the runs that the law was fitted to.
+    standard_errors: Any = None  # each coefficient's own, in a law; None: not published
+    # Of (ln A, ln B, ln E, alpha, beta) of a Chinchilla law, symmetric; None: not known. In the
+    # catalogue it is that of refits to 2000 resamples, with replacement, of the runs that the
+    # law was fitted to.
     covariance: tuple[tuple[float, ...], ...] | None = None
     errata: tuple[str, ...] = ()  # faults of the source and limits of the fit, in sentences
     aliases: tuple[str, ...] = ()

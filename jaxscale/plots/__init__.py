@@ -5,6 +5,8 @@ save one with `figure.savefig(path)`, or return it from a notebook cell.
 """
 
 from jaxscale.plots.coefficient_pairs import coefficient_pairs as coefficient_pairs
+from jaxscale.plots.data_constrained import BestPlans as BestPlans
+from jaxscale.plots.data_constrained import data_constrained as data_constrained
 from jaxscale.plots.fields import field_histograms as field_histograms
 from jaxscale.plots.fields import field_line as field_line
 from jaxscale.plots.fields import field_map as field_map
@@ -13,5 +15,10 @@ from jaxscale.plots.iso_flop import BudgetCurve as BudgetCurve
 from jaxscale.plots.iso_flop import iso_flop_curves as iso_flop_curves
 from jaxscale.plots.iso_loss import OptimalPath as OptimalPath
 from jaxscale.plots.iso_loss import iso_loss_map as iso_loss_map
+from jaxscale.plots.laws_compared import LawPanel as LawPanel
+from jaxscale.plots.laws_compared import laws_compared as laws_compared
 from jaxscale.plots.optimal_sizes import optimal_size_panels as optimal_size_panels
+from jaxscale.plots.overtraining import Optima as Optima
+from jaxscale.plots.overtraining import Outcomes as Outcomes
+from jaxscale.plots.overtraining import overtraining as overtraining
 from jaxscale.plots.ratios import ratio_panels as ratio_panels

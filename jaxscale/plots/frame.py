@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 DPI = 150  # dots per inch
 HEADING, SUBTITLE_LINE = 0.34, 0.15  # inches: down to the subtitle, and each line of it
 SUBTITLE_CHARACTERS = 15  # of an inch
+LEGEND_MARK = 6  # characters that the mark before a label is as wide as
 INK, LINE, FRAME = "#22262b", "#474d55", "#6a7079"
 
 
@@ -72,13 +73,16 @@ def color_bar(figure: "Figure", colors: Any, panels: Any, label: str) -> Any:
 
 
 def legend_below(figure: "Figure", panel: "Axes") -> None:
-    """The legend of a panel in one row under the figure, where it hides no data."""
+    """The legend of a panel under the figure, where it hides no data: in one row if that fits."""
     handles, labels = panel.get_legend_handles_labels()
+    room = figure.get_figwidth() * SUBTITLE_CHARACTERS
+    widths = [len(label) + LEGEND_MARK for label in labels]
+    fits = sum(widths) <= room
     figure.legend(
         handles,
         labels,
         loc="outside lower center",
-        ncols=len(labels),
+        ncols=len(labels) if fits else max(1, int(room / max(widths))),
         fontsize=8,
         frameon=False,
         labelcolor=INK,
@@ -114,3 +118,11 @@ def halo() -> list[Any]:
     from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=2, foreground="white")]
+
+
+def budget_color(number: int, count: int) -> Any:
+    """The colour of one of `count` budgets in rising order: told apart by all readers."""
+    from matplotlib import colormaps
+
+    # The pale end of the map would not be seen on white.
+    return colormaps["viridis"](0.76 * number / max(1, count - 1))

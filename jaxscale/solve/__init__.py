@@ -2,3 +2,5 @@
 
 from jaxscale.solve.cost import minimize_cost as minimize_cost
 from jaxscale.solve.loss import minimize_loss as minimize_loss
+from jaxscale.solve.overhead import Overhead as Overhead
+from jaxscale.solve.overhead import overhead as overhead

@@ -1,5 +1,7 @@
 """The cheapest plan for a loss: Sardana et al. 2024, eq. 6, for any demand and prices."""
 
+from collections.abc import Mapping, Sequence
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -10,33 +12,47 @@ from jaxscale._logarithm import Log, log, split_log, weight, weighted_sum
 from jaxscale._values import is_finite, where_safe
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.chinchilla import Chinchilla, log_other
-from jaxscale.plan import Bounds, Plan, plan_arguments, priced
+from jaxscale.laws.protocol import Law
+from jaxscale.plan import Bounds, Plan, lever_values, plan_arguments, priced
+from jaxscale.solve import any_law
 from jaxscale.solve.curve import Curve, optimum
+from jaxscale.solve.levers import SIZES, chosen_levers, joint
 from jaxscale.solve.root import root_above, root_sigma, softplus_root
 from jaxscale.solve.scenario import has_normal_products, judged
 from jaxscale.status import Status
 
 
 def minimize_cost(
-    law: Chinchilla,
+    law: Law,
     loss: ArrayLike,
     demand: Demand | None = None,
     costs: Costs | None = None,
     bounds: Bounds | None = None,
+    *,
+    levers: Mapping[str, ArrayLike] | None = None,
+    over: Sequence[str] = SIZES,
 ) -> Plan:
     """Cheapest plan, training and serving counted, whose loss is at most `loss`.
 
     All leaves of all arguments broadcast, in nats per token, tokens, cost per FLOP, params.
-    `demand` defaults to none, `costs` to FLOPs, `bounds` to no limits. Fixed work for each
-    scenario; usable under jit, vmap, grad, jacfwd and hessian, at a demand of 0 too.
+    `demand` defaults to none, `costs` to FLOPs, `bounds` to no limits. Where the law has more
+    levers than params and tokens, each has a value in `levers` or its name in `over`, and is then
+    chosen too, inside its range. Fixed work for each scenario; usable under jit, vmap, grad,
+    jacfwd and hessian, at a demand of 0 too.
 
     A scenario without a plan gets a status and NaN; its neighbours are untouched. Wrong
     structure raises TypeError or ValueError naming the argument.
 
-    Source: Sardana et al. 2024, eq. 6 and Appendix A, in closed reduction to one equation.
+    Source: Sardana et al. 2024, eq. 6 and Appendix A, for the Chinchilla law in closed
+    reduction to one equation, for others by `solve.stationary`.
     """
     arguments = plan_arguments(law, demand, costs, bounds)
-    return _minimize_cost(*_arrays.enter(loss=loss, **arguments))
+    chosen = chosen_levers(over)
+    values = lever_values(law, levers or {}, chosen)
+    if isinstance(law, Chinchilla):
+        return _minimize_cost(*_arrays.enter(loss=loss, **arguments))
+    entered = _arrays.enter(loss=loss, levers=values, **arguments)
+    return joint(True, chosen, *entered) if chosen else any_law.cheapest(*entered)
 
 
 @jax.jit

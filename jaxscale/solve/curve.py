@@ -32,6 +32,7 @@ class Curve(NamedTuple):
     rounding: Array  # absolute error of `use` near 1, in epsilons
     slack_is_low: bool  # whether the lowest corner is the one that may beat the target
     infeasible: Status  # status where no plan inside the bounds meets the target
+    doubt: Array | None = None  # status of `free` itself, where it may be no optimum
 
 
 def optimum(
@@ -43,9 +44,17 @@ def optimum(
     the problem with that bound in force, so its derivatives are those of that problem.
     """
     if bounds is None:
-        return _exponentiate(*curve_of(*inputs).free(), status, ok)
+        curve = curve_of(*inputs)
+        if curve.doubt is not None:
+            status = jnp.where(ok, curve.doubt, status)
+            ok &= is_ok(status)
+            curve = curve_of(*_made_safe(ok, inputs))
+        return _exponentiate(*curve.free(), status, ok)
     curve, limits = curve_of(*lax.stop_gradient(inputs)), lax.stop_gradient(bounds)
-    status = jnp.where(ok, _decide(curve, limits), status)
+    decided = _decide(curve, limits)
+    if curve.doubt is not None:
+        decided = _doubted(decided, curve.doubt)
+    status = jnp.where(ok, decided, status)
 
     # A bound may be there because the free optimum is absurd; so each way to a plan is
     # differentiated only where it is the one taken.
@@ -54,6 +63,18 @@ def optimum(
 
     near_minimum = _near_minimum(curve, limits)
     return _place(curve_where, _made_safe(is_ok(status), bounds), status, near_minimum)
+
+
+def _doubted(status, doubt):
+    """The status within bounds, where the free optimum may be none.
+
+    A search that ran off says on which side bounds decide. One that did not arrive, or that
+    arrived at one of several optima, says nothing.
+    """
+    lost = (doubt == int(Status.NOT_CONVERGED)) | (doubt == int(Status.SEVERAL_OPTIMA))
+    at_corner = status == int(Status.AT_CORNER)
+    inside = status == int(Status.OK)
+    return jnp.where(inside | (lost & is_ok(status) & ~at_corner), doubt, status)
 
 
 def _near_minimum(curve, bounds):

@@ -1,6 +1,7 @@
 """The best loss for a budget: Sardana et al. 2024, eq. 6, turned around, in closed reduction."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,27 +11,35 @@ from jax.typing import ArrayLike
 from jaxscale import _arrays
 from jaxscale._logarithm import exponent, log, split_log, weight, weighted_sum
 from jaxscale._values import is_finite, is_normal, is_positive, where_safe
-from jaxscale.costs import INFERENCE_FLOPS, TRAIN_FLOPS, Costs, Demand
+from jaxscale.costs import Costs, Demand
 from jaxscale.laws.chinchilla import Chinchilla
-from jaxscale.plan import Bounds, Plan, plan_arguments, priced, with_finite_loss
+from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Law
+from jaxscale.plan import Bounds, Plan, lever_values, plan_arguments, priced, with_finite_loss
+from jaxscale.solve import any_law
 from jaxscale.solve.curve import Curve, optimum
+from jaxscale.solve.levers import SIZES, chosen_levers, joint
 from jaxscale.solve.root import root_above
 from jaxscale.solve.scenario import judged
 from jaxscale.status import Status
 
 
 def minimize_loss(
-    law: Chinchilla,
+    law: Law,
     budget: ArrayLike,
     demand: Demand | None = None,
     costs: Costs | None = None,
     bounds: Bounds | None = None,
+    *,
+    levers: Mapping[str, ArrayLike] | None = None,
+    over: Sequence[str] = SIZES,
 ) -> Plan:
     """Plan of the lowest loss whose lifetime cost, serving counted, is at most `budget`.
 
     All leaves of all arguments broadcast; `budget` is in the unit of `costs` (FLOPs, the
-    default, or dollars). `demand` defaults to none, `bounds` to no limits. Fixed work for
-    each scenario; usable under jit, vmap, grad, jacfwd and hessian, at a demand of 0 too.
+    default, or dollars). `demand` defaults to none, `bounds` to no limits. Where the law has more
+    levers than params and tokens, each has a value in `levers` or its name in `over`, and is then
+    chosen too, inside its range. Fixed work for each scenario; usable under jit, vmap, grad,
+    jacfwd and hessian, at a demand of 0 too.
 
     A scenario without a plan gets a status and NaN; its neighbours are untouched. Wrong
     structure raises TypeError or ValueError naming the argument.
@@ -39,7 +48,12 @@ def minimize_loss(
     2022, eq. 4, of which this is the generalisation to a demand.
     """
     arguments = plan_arguments(law, demand, costs, bounds)
-    return _minimize_loss(*_arrays.enter(budget=budget, **arguments))
+    chosen = chosen_levers(over)
+    values = lever_values(law, levers or {}, chosen)
+    if isinstance(law, Chinchilla):
+        return _minimize_loss(*_arrays.enter(budget=budget, **arguments))
+    entered = _arrays.enter(budget=budget, levers=values, **arguments)
+    return joint(False, chosen, *entered) if chosen else any_law.best(*entered)
 
 
 @jax.jit

@@ -3,6 +3,8 @@
 import pytest
 
 import jaxscale as js
+from jaxscale.laws import Chinchilla
+from jaxscale.laws.protocol import levers_of
 
 pytest.importorskip("typer")
 
@@ -12,13 +14,24 @@ def words(text):
     return " ".join(text.split())
 
 
-def test_every_law_is_listed_with_its_coefficients(command):
+def test_every_law_is_listed_with_its_coefficients_or_its_equation_and_levers(command):
     code, out, err = command("laws")
     assert (code, err) == (0, "")
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
     for entry in js.laws.catalog():
-        assert float(rows[entry.name][1]) == pytest.approx(entry.law.E, rel=1e-3)
-        assert float(rows[entry.name][5]) == pytest.approx(entry.law.beta, rel=1e-3)
+        row = rows[entry.name]
+        if isinstance(entry.law, Chinchilla):
+            assert float(row[1]) == pytest.approx(entry.law.E, rel=1e-3)
+            assert float(row[5]) == pytest.approx(entry.law.beta, rel=1e-3)
+        else:
+            assert row[1:3] == entry.law.equation.split()[:2]
+            assert set(levers_of(entry.law)) <= set(row)
+
+
+def test_an_equation_in_the_list_ends_where_it_goes_on_to_define_terms(command):
+    out = command("laws").out
+    (row,) = [line for line in out.splitlines() if "muennighoff2023_repeated" in line]
+    assert row.split("  ")[2].strip() == "L(N, D, U) = E + A / N'^alpha + B / D'^beta"
 
 
 @pytest.mark.parametrize("entry", js.laws.catalog(), ids=lambda entry: entry.name)
@@ -28,6 +41,11 @@ def test_one_law_is_printed_in_full(command, entry):
     # Long words may be cut where a line ends; short facts are whole.
     assert entry.source.split(",")[0] in words(out)
     assert entry.params_convention in words(out)
+    assert entry.law.equation in words(out)
+    for name, value in vars(entry.law).items():
+        assert f" {name} {value:.10g} " in words(out)
+    for lever in levers_of(entry.law):
+        assert f" lever {lever}, " in words(out)
     for text in entry.errata:
         assert text[:40] in words(out)
     if entry.standard_errors is not None:

@@ -11,6 +11,7 @@ LOSS = ("plan", "--loss", "1.9")
 DEMAND = ("--inference-tokens", "1T")
 PLAN = (*LOSS, *DEMAND)
 ON = ("--train-on", "A100-40GB", "--serve-on", "A100-40GB")
+BITS = (*PLAN, "--law", "kumar2024", "--lever")
 SIZES = ("estimate", "--params", "7B", "--tokens", "1T")
 COEFFICIENTS = "E=1.69,A=406.4,B=410.7,alpha=.336,beta=.283"
 
@@ -64,6 +65,35 @@ MISTAKES = [
     ((*PLAN, "--law", COEFFICIENTS.replace(".336", "0")), "alpha: '0' must be greater than zero"),
     ((*PLAN, "--law", COEFFICIENTS.replace("406.4", "-1")), "A: '-1' must not be negative"),
     ((*PLAN, "--law", COEFFICIENTS.replace(".336", "9")), js.Status.NOT_CONVERGED.sentence),
+    # levers
+    ((*PLAN, "--law", "kumar2024"), "--law: kumar2024 needs --lever bits=VALUE, 3.00 to 16.0"),
+    ((*PLAN, "--lever", "bits=8"), "--lever: sardana2024 has no lever 'bits'; its levers: none"),
+    ((*BITS, "bit=8"), "--lever: kumar2024 has no lever 'bit' (did you mean bits?)"),
+    ((*BITS, "bits"), "--lever: 'bits' is no lever; write bits=8"),
+    ((*BITS, "=8"), "--lever: '=8' is no lever; write bits=8"),
+    ((*BITS, "bits=8", "--lever", "bits=9"), "--lever: 'bits=9' is given twice"),
+    ((*BITS, "bits=few"), "--lever bits: 'few' is not a number"),
+    ((*BITS, "bits=32"), "--lever bits: 32 is outside its range, 3.00 to 16.0"),
+    (
+        (*PLAN, "--law", "clark2022_hash", "--lever", "experts=64"),
+        js.Status.NO_INTERIOR_OPTIMUM.sentence,
+    ),
+    (
+        ("plan", "--like-params", "1B", *DEMAND, "--law", "clark2022_rlr", "--lever", "experts=2"),
+        "--like-params: the law has no compute-optimal plan of that size",
+    ),
+    (
+        (*PLAN, "--law", "tao2024", "--lever", "vocabulary_params=200M"),
+        "its loss is normalised by that of unigrams: use --like-params",
+    ),
+    (
+        (*SIZES, "--law", "abnar2025", "--lever", "sparsity=best"),
+        "--lever: sparsity=best is for jaxscale plan; give it a value",
+    ),
+    (("simulate", "--law", "tao2024"), "--law: tao2024 needs vocabulary_params: use jaxscale"),
+    (("fit", "runs.csv", "--law", "kaplan2020"), "--law: kaplan2020 has no E, A, B, alpha, beta"),
+    (("compare", *LOSS[1:], *DEMAND, "--lever", "bit=8"), "no law has 'bit' (did you mean bits?)"),
+    (("compare", *DEMAND), "give --loss, or --like-params"),
     # accelerators
     ((*PLAN, "--train-on", "H1OO-SXM", "--serve-on", "L4"), "did you mean H100-SXM?"),
     ((*PLAN, "--train-on", "A100", "--serve-on", "L4"), "--train-on: accelerator 'A100' is ambig"),

@@ -115,6 +115,12 @@ serve_on = ["A100-40GB", "H100-SXM"]"""
     assert_agrees(one(found, loss=2.1, law=besiroglu, serve_on=h100), reference)
 
 
+def test_a_law_may_be_of_any_family_without_levers():
+    found = read(fixed=f"law = 'kaplan2020'\n{DEMAND}")
+    law = js.laws.published("kaplan2020")
+    assert_agrees(one(found, loss=2.5), expected(law, 2.5, js.Demand(1e12)))
+
+
 def test_a_law_may_be_given_by_its_coefficients():
     law = "law = {E = 1.7, A = 400, B = 410, alpha = 0.34, beta = 0.28}"
     found = read(fixed=f"{law}\n{DEMAND}")
@@ -228,6 +234,14 @@ MISTAKES = [
     (
         dict(axes=f"{LOSS}\nlaw = ['sardana2O24']"),
         "unknown law 'sardana2O24' (did you mean sardana",
+    ),
+    (
+        dict(axes=f"{LOSS}\nlaw = ['sardana2024', 'kaplan2020']"),
+        "line 4: law: the laws of an axis must be of one family; sardana2024 is of Chinchilla and",
+    ),
+    (
+        dict(fixed=f"{DEMAND}\nlaw = 'kumar2024'"),
+        "line 6: law: kumar2024 needs bits, which no sweep gives: use js.sweep",
     ),
     (dict(axes=f"{LOSS}\nlaw = [3]"), "line 4: law: must be the name of a law; got 3"),
     (dict(axes=""), "a.toml: give at least one axis under [axes]"),

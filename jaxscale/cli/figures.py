@@ -1,0 +1,41 @@
+"""`jaxscale figures`: pictures of published laws, for slides and for a first look."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jaxscale.cli import tables
+from jaxscale.cli.law_pictures import draw_comparison, draw_data_constrained, draw_overtraining
+from jaxscale.cli.mistakes import Mistake
+from jaxscale.cli.pictures import checked_path
+
+COMPARED = ("sardana2024", "besiroglu2024", "kaplan2020")
+PICTURES = {
+    "laws.png": lambda path: draw_comparison(COMPARED, path),
+    "repeated.png": draw_data_constrained,
+    "overtraining.png": draw_overtraining,
+}
+
+Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Where the pictures go.")]
+
+
+def figures(folder: Folder = ".") -> None:
+    """Draw what published laws say: three pictures, written to a folder.
+
+    laws.png compares where laws spend compute; repeated.png shows the best plans when data are
+    short; overtraining.png shows what training for longer costs at a budget and gains at a size.
+    """
+    place = Path(folder).expanduser()
+    if not place.is_dir():
+        raise Mistake(f"FOLDER: {folder!r} is no folder")
+    paths = {name: checked_path("FOLDER", str(place / name)) for name in PICTURES}
+    for name, draw in PICTURES.items():
+        draw(paths[name])
+        tables.note(str(paths[name]))
+
+
+EXAMPLES = """\
+jaxscale figures
+jaxscale figures pictures
+"""

@@ -1,0 +1,198 @@
+"""From runs to a law of any family: the same search and the same proof as for Chinchilla."""
+
+from dataclasses import dataclass, is_dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxscale.fitting import report
+from jaxscale.fitting.any_law import AnyLaw, Rows
+from jaxscale.fitting.certificate import (
+    Certificate,
+    FitStatus,
+    basis_of,
+    certificate_of,
+    is_stationary,
+    judge,
+    scaled_condition,
+)
+from jaxscale.fitting.checks import check_objective, checked, is_traced
+from jaxscale.fitting.constraints import LEAST_E_SHARE
+from jaxscale.fitting.covariance import covariance_of
+from jaxscale.fitting.freedom import Asked, check_asked, constraints_of_law, starts_of_law
+from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta, unit_of
+from jaxscale.fitting.problem import Problem, approach, padded_length, ranked, settled
+from jaxscale.fitting.runs import Runs
+from jaxscale.fitting.searched import Search, search_of
+from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
+from jaxscale.laws.protocol import levers_of
+
+KEPT = 32  # starts that go on from the valley to its floor
+
+
+@dataclass(frozen=True, eq=False)
+class LawFit:
+    """A law of any family fitted to runs, with what certifies it. Prints itself as a table.
+
+    Numbers are float64, whatever JAX's switch says. `covariance` is of the coefficients in the
+    order of the law's fields, of the logarithms of those that its family says are positive, and
+    0 for what was held. `standard_errors` are each coefficient's own, as a law. Nothing proves
+    that no other start ends lower: `search` says of how many starts this is the best.
+    """
+
+    law: Any
+    objective: float
+    residuals: np.ndarray  # runs: ln of the law's loss over the observed one, or their difference
+    status: FitStatus
+    covariance: np.ndarray
+    covariance_method: str
+    standard_errors: Any
+    certificate: Certificate
+    search: Search
+    runs: Runs
+    loss_function: Objective
+
+    @property
+    def ok(self) -> bool:
+        """Whether the fit is a certified minimum inside all bounds."""
+        return self.status is FitStatus.OK
+
+    def __str__(self) -> str:
+        law = type(self.law)
+        title = getattr(law, "equation", law.__name__)
+        return report.table(self, title, tuple(coefficients_of(law)), fits_logarithm(law))
+
+
+def fit_law(law: type, runs: Runs, objective: Objective, starts: Any, asked: Asked) -> LawFit:
+    """`fit` for a law of any family; raises what it does."""
+    if not (isinstance(law, type) and is_dataclass(law) and hasattr(law, "loss")):
+        raise TypeError(
+            f"law must be the class js.laws.Chinchilla, or another frozen dataclass with a loss; "
+            f"got {law!r}"
+        )
+    check_objective(objective)
+    if is_traced(runs, objective):
+        raise TypeError(f"a fit of {law.__name__} has no derivatives: only one of Chinchilla has")
+    known = coefficients_of(law)
+    asked = asked._replace(fixed=held_by(law) | dict(asked.fixed))
+    check_asked(asked, known)
+    free = tuple(name for name in known if name not in asked.fixed)
+    positive = tuple(known[name].positive for name in free)
+    form = AnyLaw(law, free, positive, fits_logarithm(law))
+    runs = checked(runs, levers_of(law), positive_loss=form.logarithm)
+    with jax.enable_x64(True):
+        constraints = constraints_of_law(form, known, unit_of(objective), asked)
+        problem = _problem(form, runs, objective, constraints, asked.fixed)
+        chosen = starts_of_law(form, known, starts)
+        begun = constraints.start(chosen.coefficients)
+        near = approach(problem, begun)
+        best = ranked(near)
+        best = best[np.isfinite(near.value[best])][:KEPT]
+        if not best.size:
+            raise ValueError(
+                f"the loss of {law.__name__} is not finite at any of {begun.shape[1]} starts; "
+                "give others as starts"
+            )
+        found = settled(problem, near.coefficients[:, best])
+        found = found._replace(value=np.where(np.isfinite(found.value), found.value, np.inf))
+        still = is_stationary(found.steepness, found.decrement, found.value)
+        looked = search_of(begun.shape[1], found.value, still, chosen.name)
+        return _fit_at(form, problem, runs, objective, found, looked, asked)
+
+
+def _problem(form, runs, objective, constraints, fixed) -> Problem:
+    count = len(runs)
+    rows = Rows(
+        np.log(runs.params),
+        np.log(runs.tokens),
+        np.log(runs.loss) if form.logarithm else runs.loss,
+        dict(runs.levers or {}),
+        {name: np.full(count, float(value)) for name, value in fixed.items()},
+    )
+    # More of the last run, without weight: zeros might have no loss, and 0 times NaN is NaN.
+    more = padded_length(count) - count
+    rows = jax.tree.map(lambda x: np.concatenate([x, np.repeat(x[-1:], more)]), rows)
+    weights = np.concatenate([runs.weights, np.zeros(more)])
+    likelihood = isinstance(objective, HuberLikelihood)
+    delta = float(final_delta(objective))
+    return Problem(rows, weights, count, (0.0, 0.0), constraints, delta, likelihood, form)
+
+
+class _Outcome(NamedTuple):
+    values: Any  # of the free coefficients, by name
+    slopes: Any  # runs, coefficients
+    residuals: Any
+    objective: Any
+
+
+@partial(jax.jit, static_argnames="form")
+def _outcome(
+    form: AnyLaw, objective: Objective, place: jax.Array, rows: Rows, weights: jax.Array
+) -> _Outcome:
+    slopes, residuals = form.slopes(place, rows)
+    return _Outcome(form.values(place), slopes, residuals, objective.value(residuals, weights))
+
+
+def _fit_at(form, problem, runs, objective, found, looked, asked) -> LawFit:
+    """Everything about the place where the best lane arrived."""
+    lane = int(np.argmin(found.value))
+    place = found.coefficients[:, lane]
+    at = _outcome(form, objective, place, problem.rows, problem.weights)
+    slopes, residuals = (np.asarray(x)[: len(runs)] for x in (at.slopes, at.residuals))
+    basis = basis_of(problem.constraints, place)
+    condition = scaled_condition(found.hessian[..., lane], basis)
+    precision = problem.constraints.prior.precision
+    covariance = covariance_of(
+        slopes, residuals, runs.weights, runs.group, basis, objective, precision
+    )
+    still = is_stationary(found.steepness[lane], found.decrement[lane], found.value[lane])
+    columns = np.stack([runs.params, runs.tokens, *(runs.levers or {}).values()])
+    sizes = len(np.unique(columns, axis=1).T)
+    bound = _bound_status(form, problem.constraints, place, slopes)
+    values = {name: float(x) for name, x in at.values.items()}
+    for first, *others in asked.tie:  # to the last digit, which rounding parts
+        values |= dict.fromkeys(others, values[first])
+    held = {name: float(x) for name, x in asked.fixed.items()}
+    return LawFit(
+        law=form.law(**values, **held),
+        objective=float(at.objective),
+        residuals=residuals,
+        status=judge(bound, sizes, problem.constraints.free_count, bool(still), condition),
+        covariance=_among_all(form, covariance.matrix),
+        covariance_method=covariance.method,
+        standard_errors=_errors(form, values, held, covariance.matrix),
+        certificate=certificate_of(found, lane, condition, residuals, runs.weights, objective),
+        search=looked,
+        runs=runs,
+        loss_function=objective,
+    )
+
+
+def _errors(form, values, held, covariance) -> Any:
+    """Each coefficient's own standard error, as a law; of a logarithm by the delta method."""
+    errors = np.sqrt(np.clip(np.diag(covariance), 0, None))
+    named = zip(form.free, form.positive, errors, strict=True)
+    free = {name: float(x) * (values[name] if positive else 1.0) for name, positive, x in named}
+    return form.law(**free, **dict.fromkeys(held, 0.0))
+
+
+def _among_all(form, matrix: np.ndarray) -> np.ndarray:
+    """The matrix of what is free among all coefficients, with 0 for those that are held."""
+    order = list(coefficients_of(form.law))
+    places = [order.index(name) for name in form.free]
+    whole = np.zeros((len(order), len(order)))
+    whole[np.ix_(places, places)] = matrix
+    return whole
+
+
+def _bound_status(form, constraints, place, slopes) -> FitStatus:
+    """Which bound decides, or which term has vanished; OK for none."""
+    # A term that is a ten-millionth of every loss is 0 as far as data can tell, and falls on.
+    gone = np.array(form.positive) & (np.abs(slopes).max(axis=0) < LEAST_E_SHARE)
+    if gone.any():
+        of_e = [name == "E" for name in form.free]
+        return FitStatus.E_AT_ZERO if gone[of_e].any() else FitStatus.FLAT_VALLEY
+    at_bound = (place <= constraints.low) | (place >= constraints.high)
+    return FitStatus.AT_BOUND if at_bound.any() else FitStatus.OK

@@ -1,0 +1,29 @@
+"""How a minimum was looked for: what a reader may know of the starts that a fit had."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+SAME_OBJECTIVE = 1e-9  # relative: the same minimum
+SAME_ROUNDING = 1e-24  # absolute: runs that the law explains exactly
+MINIMA_SHOWN = 3
+
+
+class Search(NamedTuple):
+    """How the minimum was looked for."""
+
+    starts: int
+    kept: int  # that were followed to the end
+    reached: int  # of those, how many ended at the reported minimum
+    next_best: tuple[float, ...]  # objectives of the next local minima, the best first
+    starts_name: str
+
+
+def search_of(starts: int, values: np.ndarray, settled: np.ndarray, name: str) -> Search:
+    """The search whose kept lanes ended at `values`; only a settled one is a minimum."""
+    best = values.min()
+    near = max(SAME_OBJECTIVE * abs(best), SAME_ROUNDING)
+    others = np.sort(values[settled & (values > best + near)])
+    distinct = others[np.diff(others, prepend=-np.inf) > near]
+    reached = int((values <= best + near).sum())
+    return Search(starts, values.size, reached, tuple(distinct[:MINIMA_SHOWN].tolist()), name)

@@ -1,0 +1,37 @@
+"""What every law's public `loss` does around its formula: dtype, shapes, bad values."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxscale import _arrays
+from jaxscale._values import is_finite, is_positive, where_safe
+from jaxscale.laws.protocol import is_valid, levers_of, made_safe
+
+
+def checked_loss(law: Any, params: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:
+    """`law.loss_from_logs` of any numbers that broadcast; NaN with zero derivatives for bad ones.
+
+    Raises TypeError or ValueError for wrong structure, naming the argument.
+    """
+    known = levers_of(law)
+    if set(levers) != set(known):
+        given, needed = (", ".join(sorted(names)) or "none" for names in (levers, known))
+        raise TypeError(f"levers of {type(law).__name__} are {needed}; got {given}")
+    law, params, tokens, *values = _arrays.enter(law=law, params=params, tokens=tokens, **levers)
+    return _loss(law, params, tokens, dict(zip(levers, values, strict=True)))
+
+
+@jax.jit
+def _loss(law, params, tokens, levers):
+    law, params, tokens, levers = _arrays.align(law, params, tokens, levers)
+    answer = is_valid(law) & is_positive(params) & is_positive(tokens)
+    for value in levers.values():
+        answer = answer & is_finite(value)
+    law, levers = made_safe(law, answer), made_safe(levers, answer)
+    log_params = jnp.log(where_safe(answer, params))
+    log_tokens = jnp.log(where_safe(answer, tokens))
+    return jnp.where(answer, law.loss_from_logs(log_params, log_tokens, **levers), jnp.nan)

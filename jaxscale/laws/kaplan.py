@@ -1,0 +1,232 @@
+"""The laws of Kaplan et al. 2020: loss as powers of size, data, steps and compute.
+
+Nothing is irreducible in these laws: at infinite scale the loss is 0. Params exclude the
+embeddings of words and positions. Every product of powers is formed as a sum of logarithms
+and exponentiated once, so that no factor overflows before the whole does.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxscale import _arrays
+from jaxscale._arrays import Real
+from jaxscale._values import has_normal_exp, is_positive, where_safe
+from jaxscale.laws.checked import checked_loss
+from jaxscale.laws.fitted import Coefficient
+
+PF_DAY = 8.64e19  # FLOPs: 1e15 a second for a day (Kaplan et al. 2020, Section 1.3)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Kaplan:
+    """Loss of a model that stops early on limited data, Kaplan et al. 2020, eq. 1.5.
+
+    Fields are positive, and broadcast with each other and with what the methods are given.
+    Where a number is bad, `loss` is NaN with zero derivatives.
+    """
+
+    N_c: Real  # params, embeddings left out
+    D_c: Real  # tokens
+    alpha_N: Real
+    alpha_D: Real
+
+    equation: ClassVar[str] = "L(N, D) = ((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D"
+
+    fitted: ClassVar[Mapping[str, Coefficient]] = {
+        "N_c": Coefficient((1e12, 1e14)),
+        "D_c": Coefficient((1e12, 1e14)),
+        "alpha_N": Coefficient((0.05, 0.1, 0.2)),
+        "alpha_D": Coefficient((0.05, 0.1, 0.2)),
+    }
+
+    def loss(self, params: ArrayLike, tokens: ArrayLike) -> Array:
+        """Loss in nats per token of `params` parameters trained on `tokens` tokens."""
+        return checked_loss(self, params, tokens)
+
+    def loss_from_logs(self, log_params: Array, log_tokens: Array) -> Array:
+        """`loss` at natural logarithms of params and tokens; checks and converts nothing."""
+        size = (self.alpha_N / self.alpha_D) * (jnp.log(self.N_c) - log_params)
+        data = jnp.log(self.D_c) - log_tokens
+        return jnp.exp(self.alpha_D * jnp.logaddexp(size, data))
+
+    def is_valid(self) -> Array:
+        """Whether every coefficient is positive and finite."""
+        return _all_positive(self)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class KaplanSteps:
+    """Loss on unlimited data after a number of optimiser steps, Kaplan et al. 2020, eq. 1.6.
+
+    The steps are the fewest that reach the loss: those of a batch far above the critical
+    one (`minimum_steps`). Not a surface over tokens, so no law to plan with. Fields are
+    positive, and broadcast with what `loss` is given.
+    """
+
+    N_c: Real  # params, embeddings left out
+    S_c: Real  # steps
+    alpha_N: Real
+    alpha_S: Real
+
+    equation: ClassVar[str] = "L(N, S) = (N_c / N)^alpha_N + (S_c / S)^alpha_S"
+
+    def loss(self, params: ArrayLike, steps: ArrayLike) -> Array:
+        """Loss in nats per token; NaN with zero derivatives where a number is bad."""
+        return _exp_of(KaplanSteps._log_loss, self, params=params, steps=steps)
+
+    def _log_loss(self, log_params, log_steps):
+        size = self.alpha_N * (jnp.log(self.N_c) - log_params)
+        time = self.alpha_S * (jnp.log(self.S_c) - log_steps)
+        return jnp.logaddexp(size, time)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class PowerLaw:
+    """Loss where one cause alone limits it, `(scale / x)^exponent`, Kaplan et al. 2020, eq. 1.1.
+
+    The scale has the unit of x: params, tokens or PF-days.
+    """
+
+    scale: Real
+    exponent: Real
+
+    def loss(self, x: ArrayLike) -> Array:
+        """Loss in nats per token; NaN with zero derivatives where a number is bad."""
+        return _exp_of(PowerLaw._log_loss, self, x=x)
+
+    def _log_loss(self, log_x):
+        return self.exponent * (jnp.log(self.scale) - log_x)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class CriticalBatch:
+    """The batch at which time and compute are spent evenly, Kaplan et al. 2020, eq. 1.4.
+
+    `B_star / L^(1 / alpha_B)` tokens: it depends on the loss that is reached and on nothing else.
+    """
+
+    B_star: Real  # tokens
+    alpha_B: Real
+
+    def tokens(self, loss: ArrayLike) -> Array:
+        """Tokens in a critical batch at that loss; NaN with zero derivatives where it has none."""
+        return _exp_of(CriticalBatch._log_tokens, self, loss=loss)
+
+    def _log_tokens(self, log_loss):
+        return jnp.log(self.B_star) - log_loss / self.alpha_B
+
+
+# Kaplan et al. 2020, Table 5.
+LOSS_OF_PARAMS = PowerLaw(8.8e13, 0.076)
+LOSS_OF_TOKENS = PowerLaw(5.4e13, 0.095)
+LOSS_OF_PF_DAYS = PowerLaw(1.6e7, 0.057)  # at the fixed batch of the paper's runs
+LOSS_OF_MINIMUM_PF_DAYS = PowerLaw(3.1e8, 0.050)  # of `minimum_compute`, best spent
+CRITICAL_BATCH = CriticalBatch(2.1e8, 0.21)  # the text of Section 5.1 has 2e8
+
+# Kaplan et al. 2020, Table 3.
+LOSS_OF_STEPS = KaplanSteps(N_c=6.5e13, S_c=2.1e3, alpha_N=0.077, alpha_S=0.76)
+
+
+def minimum_steps(steps: ArrayLike, batch: ArrayLike, critical_batch: ArrayLike) -> Array:
+    """Steps that a batch far above the critical one would need: S / (1 + B_crit / B).
+
+    Both batches in tokens. Kaplan et al. 2020, eq. 5.4. NaN where a number is not positive.
+    """
+    return _exp_of(_log_part, None, steps=steps, batch=batch, critical_batch=critical_batch)
+
+
+def minimum_compute(flops: ArrayLike, batch: ArrayLike, critical_batch: ArrayLike) -> Array:
+    """Compute that a batch far below the critical one would need: C / (1 + B / B_crit).
+
+    In the unit of `flops`; both batches in tokens. Kaplan et al. 2020, eq. 5.5. NaN where a
+    number is not positive.
+    """
+    return _exp_of(_log_part, None, flops=flops, critical_batch=critical_batch, batch=batch)
+
+
+class Allocation(NamedTuple):
+    """How the least compute that reaches a loss is spent."""
+
+    params: Array  # embeddings left out
+    batch: Array  # tokens; far below the critical batch
+    steps: Array  # the fewest that the loss can be reached in
+    tokens: Array  # seen once
+
+
+class _Growth(NamedTuple):
+    """scale * x^exponent."""
+
+    scale: float
+    exponent: float
+
+
+# Kaplan et al. 2020, Appendix A, Table 6: fits, so the tokens are not batch times steps.
+_EFFICIENT = (
+    _Growth(1.3e9, 0.73),  # params
+    _Growth(2.0e6, 0.24),  # batch
+    _Growth(5.4e3, 0.03),  # steps
+    _Growth(2e10, 0.27),  # tokens
+)
+_ENOUGH_TOKENS = _Growth(5e3, 0.74)  # Kaplan et al. 2020, eq. 4.4
+
+
+def efficient_allocation(pf_days: ArrayLike) -> Allocation:
+    """How `pf_days` of least compute are best spent: C_min of Kaplan et al. 2020, Table 6.
+
+    A fit to models of up to 1.5e9 params. It grows params too fast (Hoffmann et al. 2022,
+    Porian et al. 2024): kept for comparison. NaN where `pf_days` is not positive.
+    """
+    return Allocation(*(_exp_of(_log_growth, each, pf_days=pf_days) for each in _EFFICIENT))
+
+
+def tokens_against_overfitting(params: ArrayLike) -> Array:
+    """Tokens from which on a model does not overfit, Kaplan et al. 2020, eq. 4.4.
+
+    Not how many are best for a budget, although it is often quoted so.
+    """
+    return _exp_of(_log_growth, _ENOUGH_TOKENS, params=params)
+
+
+def _log_part(_, log_total, log_batch, log_other):
+    return log_total - jnp.logaddexp(0, log_other - log_batch)
+
+
+def _log_growth(growth, log_x):
+    return jnp.log(growth.scale) + growth.exponent * log_x
+
+
+def _all_positive(numbers: Any) -> Array:
+    good = jnp.asarray(True)
+    for each in jax.tree.leaves(numbers):
+        good = good & is_positive(each)
+    return good
+
+
+def _exp_of(log_answer: Callable, law: Any, **numbers: ArrayLike) -> Array:
+    """Answer of a formula in logarithms; NaN with zero derivatives unless all is positive.
+
+    Also where the answer is too large or too small for its dtype.
+    """
+    law, *values = _arrays.enter(law=law, **numbers)
+    return _checked_exp(log_answer, law, values)
+
+
+@partial(jax.jit, static_argnums=0)
+def _checked_exp(log_answer, law, values):
+    law, values = _arrays.align(law, values)
+    answer = _all_positive((law, values))
+    law, values = jax.tree.map(lambda x: where_safe(is_positive(x), x), (law, values))
+    found = log_answer(law, *map(jnp.log, values))
+    answer &= has_normal_exp(found)
+    return jnp.where(answer, jnp.exp(where_safe(answer, found)), jnp.nan)

@@ -1,0 +1,86 @@
+"""What a law is: any frozen pytree of numbers with a `loss`; and what it may say besides.
+
+A law that says more is solved faster or asked more, but `loss` is enough:
+
+| member | what it is | without it |
+| --- | --- | --- |
+| `loss(params, tokens, **levers)` | nats per token; falls with both where the law holds | needed |
+| `loss_from_logs(log_params, log_tokens, **levers)` | the same at logarithms | `loss` |
+| `levers` | a dict of name to (low, high): what else may be chosen | none |
+| `flops(params, tokens, **levers)` | a `Flops` | 6 N D, 2 N and 2 N |
+| `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
+| `is_valid()` | whether each lane's coefficients mean anything | all are finite |
+
+Functions of other modules never look these up themselves: they call the functions below.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxscale._values import is_finite, where_safe
+
+TRAIN_FLOPS = 6  # per parameter and token: forward 2, backward 4
+INFERENCE_FLOPS = 2  # per parameter and token: forward
+
+AnyLaw = TypeVar("AnyLaw")
+
+
+class Law(Protocol):
+    """A loss surface; see the table above for what else it may have."""
+
+    @property
+    def loss(self) -> Callable[..., Array]:
+        """Loss in nats per token of so many params and tokens, and levers by name."""
+        ...
+
+
+class Flops(NamedTuple):
+    """What a model computes, in FLOPs of the unit that is priced."""
+
+    train: Array  # for the whole training
+    prefill: Array  # for each token read
+    decode: Array  # for each token written
+
+
+def levers_of(law: Any) -> Mapping[str, tuple[float, float]]:
+    """Names of what else may be chosen, with the lowest and the highest value of each."""
+    return getattr(law, "levers", {})
+
+
+def loss_from_logs(law: Any, log_params: Array, log_tokens: Array, **levers: Array) -> Array:
+    """Loss at natural logarithms of params and tokens; checks and converts nothing."""
+    if hasattr(law, "loss_from_logs"):
+        return law.loss_from_logs(log_params, log_tokens, **levers)
+    return law.loss(jnp.exp(log_params), jnp.exp(log_tokens), **levers)
+
+
+def flops_of(law: Any, params: Array, tokens: Array, **levers: Array) -> Flops:
+    """The law's own count, or 6 N D, 2 N and 2 N (Kaplan et al. 2020, Section 2.1)."""
+    if has_own_flops(law):
+        return law.flops(params, tokens, **levers)
+    serving = INFERENCE_FLOPS * params
+    return Flops(TRAIN_FLOPS * params * tokens, serving, serving)
+
+
+def has_own_flops(law: Any) -> bool:
+    """Whether the law counts its own FLOPs."""
+    return hasattr(law, "flops")
+
+
+def is_valid(law: Any) -> Array:
+    """Whether each lane's coefficients mean anything."""
+    if hasattr(law, "is_valid"):
+        return law.is_valid()
+    good = jnp.asarray(True)
+    for leaf in jax.tree.leaves(law):
+        good = good & is_finite(leaf)
+    return good
+
+
+def made_safe(law: AnyLaw, good: Array) -> AnyLaw:
+    """The law with 1 for every coefficient of a lane that is not good, when differentiated."""
+    return jax.tree.map(lambda x: where_safe(good, x), law)

@@ -1,0 +1,226 @@
+"""Several laws beside each other: where each puts equal losses, and where compute is best spent."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxscale.plots.frame import (
+    FRAME,
+    INK,
+    count_axis,
+    dress,
+    halo,
+    legend_below,
+    same_length,
+    titled,
+)
+from jaxscale.plots.iso_loss import PATH, OptimalPath
+from jaxscale.plots.iso_loss import _levels as levels_between
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDE, HIGH = 3.55, 3.4  # inches of a panel
+LONGEST = 34  # characters of a name in one line
+MARGIN = 0.9  # inches for the title and the legend
+KNOWN = "#56b4e9"  # of Okabe and Ito: apart from the path for all readers
+OTHERS = "#e8b186"  # of the path, paler
+EQUAL = "#5c636c"
+LABELS = 0.93  # of the way across and up a panel, where losses stand
+EDGE = 0.035  # of a panel, where a written loss would touch the frame
+MARKED = 2  # powers of ten from one marked budget to the next
+ON_PATH = {"color": PATH, "linewidth": 2.4, "solid_capstyle": "butt", "zorder": 4}
+DASHES = (0, (2.2, 1.2))
+
+
+class LawPanel(NamedTuple):
+    """What is drawn of one law."""
+
+    name: str
+    loss: Any  # a row for each of the tokens, a column for each of the params
+    path: OptimalPath
+    inside: Any  # boolean: where on the path the law was fitted
+    # Params, and the fewest and the most tokens at each, of the runs that it was fitted to.
+    fitted: tuple[Any, Any, Any] | None = None
+    note: str = ""
+
+
+def laws_compared(
+    params: ArrayLike,
+    tokens: ArrayLike,
+    laws: Sequence[LawPanel],
+    *,
+    title: str = "",
+    subtitle: str = "",
+) -> "Figure":
+    """A panel for each law, on the same axes and with the same losses: its contours and its path.
+
+    The compute-optimal path is dashed where the law was not fitted, and the paths of the other
+    laws are drawn thin. Raises ValueError for arrays that do not fit, ImportError without
+    matplotlib.
+    """
+    across, up = np.asarray(params), np.asarray(tokens)
+    if not laws:
+        raise ValueError("laws must hold at least one")
+    for law in laws:
+        if np.shape(law.loss) != (up.size, across.size):
+            raise ValueError(
+                f"loss of {law.name} must have shape {(up.size, across.size)}; "
+                f"got {np.shape(law.loss)}"
+            )
+    columns = len(laws) if len(laws) < 4 else 2 if len(laws) == 4 else 3
+    rows = math.ceil(len(laws) / columns)
+    figure = titled((WIDE * columns + 0.4, HIGH * rows + MARGIN), title, subtitle)
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    levels = _levels([law.loss for law in laws])
+    for panel, law in zip(panels.ravel(), laws, strict=False):
+        _draw_law(panel, across, up, law, levels)
+        for other in laws:
+            if other is not law:
+                panel.plot(other.path.params, other.path.tokens, **_THIN)
+    for panel in panels.ravel()[len(laws) :]:
+        panel.set_visible(False)
+    _frame(panels, across, up)
+    _explain(panels[0, 0], several=len(laws) > 1)
+    legend_below(figure, panels[0, 0])
+    return figure
+
+
+_THIN = {"color": OTHERS, "linewidth": 1.1, "linestyle": "-", "zorder": 3}
+_EQUAL = {"colors": EQUAL, "linewidths": 0.7}
+_SHADE = {"color": KNOWN, "alpha": 0.22, "linewidth": 0}
+
+
+def _levels(fields: Sequence[Any]) -> list[float]:
+    finite = np.concatenate([np.ravel(field) for field in fields])
+    finite = finite[np.isfinite(finite)]
+    return levels_between(float(finite.min()), float(finite.max())) if finite.size else []
+
+
+def _draw_law(panel: "Axes", across: Any, up: Any, law: LawPanel, levels: list[float]) -> None:
+    dress(panel, "\n".join(textwrap.wrap(law.name.replace(",", ", "), LONGEST)))
+    panel.set(xscale="log", yscale="log")
+    if law.fitted is not None:
+        x, low, high = same_length(params=law.fitted[0], low=law.fitted[1], high=law.fitted[2])
+        panel.fill_between(x, low, high, where=high > low, **_SHADE, zorder=0)
+    places = _places_of(across, up, np.asarray(law.loss, float), levels)
+    if places:
+        panel.contour(across, up, law.loss, sorted(places), **_EQUAL, zorder=1)
+    for level, place in places.items():
+        _name_level(panel, level, place)
+    _draw_path(panel, law)
+    if law.note:
+        panel.text(
+            0.03,
+            0.97,
+            law.note,
+            transform=panel.transAxes,
+            va="top",
+            fontsize=7.5,
+            color=INK,
+            path_effects=halo(),
+            zorder=6,
+        )
+
+
+def _places_of(
+    across: Any, up: Any, field: np.ndarray, levels: list[float]
+) -> dict[float, tuple[float, float]]:
+    """Where each loss is written: in a column at the right, else in a row at the top.
+
+    A level that passes neither, cutting a corner, is left out.
+    """
+    column, row = (round(LABELS * (size - 1)) for size in (across.size, up.size))
+    log_across, log_up = np.log(across), np.log(up)
+    at_right = _where(field[:, column], log_up, levels)
+    at_top = _where(field[row], log_across, levels)
+    places = {}
+    for level, y, x in zip(levels, at_right, at_top, strict=True):
+        if _is_inside(y, log_up, log_up[row]):
+            places[level] = float(across[column]), float(np.exp(y))
+        elif _is_inside(x, log_across, log_across[column]):
+            places[level] = float(np.exp(x)), float(up[row])
+    return places
+
+
+def _is_inside(log_size: float, logs: Any, highest: float) -> bool:
+    return bool(logs[0] + EDGE * (logs[-1] - logs[0]) < log_size < highest)
+
+
+def _where(losses: Any, logs: Any, levels: list[float]) -> np.ndarray:
+    """At which size the loss, which falls with it, has each level; NaN where it has not."""
+    known = np.isfinite(losses)
+    found = np.full(len(levels), np.nan)
+    if known.any():
+        falling, logs = losses[known][::-1], logs[known][::-1]
+        found = np.interp(levels, falling, logs, left=np.nan, right=np.nan)
+    return found
+
+
+def _name_level(panel: "Axes", level: float, place: tuple[float, float]) -> None:
+    panel.text(
+        *place,
+        f"{level:.8g}",
+        ha="center",
+        va="center",
+        fontsize=7,
+        color=INK,
+        bbox={"boxstyle": "square,pad=0.12", "facecolor": "white", "linewidth": 0},
+        zorder=2,
+    )
+
+
+def _draw_path(panel: "Axes", law: LawPanel) -> None:
+    flops, params, tokens = same_length(
+        flops=law.path.flops, params=law.path.params, tokens=law.path.tokens
+    )
+    inside = np.asarray(law.inside, bool)
+    panel.plot(params, tokens, linestyle=DASHES, **ON_PATH)
+    panel.plot(np.where(inside, params, np.nan), tokens, **ON_PATH)
+    first, last = (math.log10(x) for x in (flops[0], flops[-1]))
+    for power in range(math.ceil(first), math.floor(last) + 1, MARKED):
+        x, y = (
+            float(np.exp(np.interp(power, np.log10(flops), np.log(size))))
+            for size in (params, tokens)
+        )
+        panel.plot(x, y, marker="D", markersize=5, color=PATH, markeredgecolor="white", zorder=5)
+        panel.annotate(
+            f"1e{power}",
+            (x, y),
+            (6, -4),
+            textcoords="offset points",
+            va="top",
+            fontsize=7,
+            color=PATH,
+            fontweight="bold",
+            path_effects=halo(),
+            zorder=6,
+            annotation_clip=True,
+        )
+
+
+def _frame(panels: Any, across: Any, up: Any) -> None:
+    for panel in panels.ravel():
+        panel.set(xlim=(across.min(), across.max()), ylim=(up.min(), up.max()))
+        count_axis(panel.xaxis, math.log10(across.max() / across.min()))
+        count_axis(panel.yaxis, math.log10(up.max() / up.min()))
+        panel.grid(color=FRAME, alpha=0.12, linewidth=0.5)
+    for panel in panels[-1]:
+        panel.set_xlabel("params", fontsize=9, color=INK)
+    for panel in panels[:, 0]:
+        panel.set_ylabel("training tokens", fontsize=9, color=INK)
+
+
+def _explain(panel: "Axes", several: bool) -> None:
+    """Entries of the legend, the same whatever this panel's own law has."""
+    panel.fill([], [], **_SHADE, label="fitted range")
+    panel.plot([], [], color=EQUAL, linewidth=0.7, label="equal loss (nats per token)")
+    panel.plot([], [], **ON_PATH, label="compute-optimal, marked in FLOPs")
+    panel.plot([], [], **ON_PATH, linestyle=DASHES, label="extrapolated")
+    if several:
+        panel.plot([], [], **_THIN, label="of the other laws")

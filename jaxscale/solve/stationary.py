@@ -1,0 +1,281 @@
+"""Where loss and bill trade off evenly: the one pair of equations behind both problems.
+
+The cheapest plan of a loss, and the best plan of a budget, are where a surface of equal loss
+touches one of equal bill. With x = ln N, y = ln D and subscripts for derivatives that is
+
+    psi(x, y) = ln (L_x / L_y) + ln (C_y / C_x) = 0,
+
+beside the constraint, a loss or a bill that is given. In logarithms both are close to straight
+lines for everything that is made of powers, so Newton's method takes few steps, in a fixed
+number, from any start. What it needs of a law is its loss; the rest is automatic
+differentiation.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxscale._logarithm import log
+from jaxscale._values import is_finite
+from jaxscale.costs import Costs, Demand
+from jaxscale.laws.inverse import BOTH, beginning, far, loss_value
+from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, flops_of, has_own_flops
+
+STEPS = 8
+CAREFUL_STEPS = 32  # for what is no sum of powers, and goes back halfway from where it overflows
+FALLING_STEP = 4.0  # in ln(D / N), where psi falls and Newton would go the wrong way
+# A step this small, in roots of an epsilon, leaves an error of its square.
+SETTLED = 1e3
+# Of a loss in epsilons: what rounding may move a step by.
+ROUNDING = 8.0
+MOST_ROUNDING = 1e-4
+
+Surface = Callable[[Array, Array], Array]  # of log params and log tokens
+
+
+class Inputs(NamedTuple):
+    """All that a stationary point depends on."""
+
+    law: Any
+    levers: dict[str, Array]
+    target: Array  # a loss, or a budget
+    demand: Demand
+    costs: Costs
+
+
+class Point(NamedTuple):
+    """Where Newton's method ended, and how far its last step went beyond rounding."""
+
+    log_params: Array
+    log_tokens: Array
+    last_step: Array
+
+
+class Partials(NamedTuple):
+    """A function of log params x and log tokens y, with its derivatives."""
+
+    value: Array
+    x: Array
+    y: Array
+    xx: Array
+    xy: Array
+    yy: Array
+
+
+class Ratio(NamedTuple):
+    """Share of the bill that grows with tokens, over that which grows with params."""
+
+    inverse: Array  # C_x / C_y
+    log_x: Array  # derivatives of ln(C_y / C_x)
+    log_y: Array
+
+
+def partials(surface: Surface, x: Array, y: Array) -> Partials:
+    """A surface and its first and second derivatives, by forward differentiation."""
+    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
+
+    def along_x(x, y):
+        return jax.jvp(surface, (x, y), (one, zero))
+
+    def along_y(x, y):
+        return jax.jvp(surface, (x, y), (zero, one))
+
+    (value, f_x), (_, f_xx) = jax.jvp(along_x, (x, y), (one, zero))
+    (_, f_y), (f_x_again, f_xy) = jax.jvp(along_y, (x, y), (one, zero))
+    (_, _), (_, f_yy) = jax.jvp(along_y, (x, y), (zero, one))
+    del f_x_again
+    return Partials(value, f_x, f_y, f_xx, f_xy, f_yy)
+
+
+def bill_value(x: Array, y: Array, inputs: Inputs) -> Array:
+    """The lifetime cost."""
+    law, levers, _, demand, costs = inputs
+    if not has_own_flops(law):
+        served = costs.effective_demand(demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
+        return jnp.exp(x + jnp.log(TRAIN_FLOPS * costs.train)) * (jnp.exp(y) + served)
+    flops = flops_of(law, jnp.exp(x), jnp.exp(y), **levers)
+    served = demand.input_tokens * costs.prefill * flops.prefill
+    served += demand.output_tokens * costs.decode * flops.decode
+    return costs.train * flops.train + served
+
+
+def log_bill(x: Array, y: Array, inputs: Inputs) -> Array:
+    """Natural logarithm of the lifetime cost."""
+    if has_own_flops(inputs.law):
+        return jnp.log(bill_value(x, y, inputs))
+    served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
+    return x + jnp.log(jnp.exp(y) + served) + jnp.log(TRAIN_FLOPS * inputs.costs.train)
+
+
+def _ratio(x: Array, y: Array, inputs: Inputs) -> Ratio:
+    if has_own_flops(inputs.law):
+        bill = partials(lambda x, y: bill_value(x, y, inputs), x, y)
+        return Ratio(
+            bill.x / bill.y,
+            bill.xy / bill.y - bill.xx / bill.x,
+            bill.yy / bill.y - bill.xy / bill.x,
+        )
+    served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
+    excess = served * jnp.exp(-y)
+    return Ratio(1 + excess, jnp.zeros_like(y), excess / (1 + excess))
+
+
+def floor_of(inputs: Inputs, like: Array) -> Array:
+    """Loss of the largest size that is looked at: what no plan falls below."""
+    top = jnp.asarray(far(like.dtype), like.dtype)
+    return lax.stop_gradient(loss_value(top, top, (inputs.law, inputs.levers)))
+
+
+def bill_floor_of(inputs: Inputs, like: Array) -> Array:
+    """Bill of the smallest size: what is paid for parameters that are no part of the choice."""
+    if not has_own_flops(inputs.law):
+        return jnp.zeros((), like.dtype)
+    bottom = jnp.asarray(-far(like.dtype), like.dtype)
+    return lax.stop_gradient(bill_value(bottom, bottom, inputs))
+
+
+def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
+    """The stationary point of equal loss (`at_loss`) or of equal bill, from a start (x, y).
+
+    Not for differentiation; see `with_derivatives`. Where there is no such point, whatever is
+    returned has a large last step.
+    """
+    move = partial(_step, at_loss, inputs, _scale(at_loss, inputs, x))
+    start = Point(x, y, jnp.full_like(x, jnp.inf))
+
+    def plain(_, point):
+        moved, good = move(point)
+        # Above all range the loss falls below what can be told from its floor; below, it overflows.
+        lost = jnp.where(good.is_above_floor, 48.0, -16.0).astype(x.dtype)
+        return Point(
+            jnp.where(good.is_finite, moved.log_params, point.log_params + lost),
+            jnp.where(good.is_finite, moved.log_tokens, point.log_tokens + lost),
+            moved.last_step,
+        )
+
+    found = lax.fori_loop(0, STEPS, plain, start)
+    lost = ~is_settled(found)
+
+    def rescued(found):
+        def careful(_, points):
+            point, base = points
+            moved, good = move(point)
+            halfway = [(a + b) / 2 for a, b in zip(point[:2], base[:2], strict=True)]
+            new = [jnp.where(good.is_finite, a, b) for a, b in zip(moved[:2], halfway, strict=True)]
+            kept = [jnp.where(good.is_finite, a, b) for a, b in zip(point, base, strict=True)]
+            return Point(new[0], new[1], moved.last_step), Point(*kept)
+
+        # A budget may begin it where a law is all but flat, and a known model never does.
+        begin = beginning(inputs.law, inputs.levers, BOTH, x)
+        low = Point(jnp.minimum(x, begin), jnp.minimum(y, begin), start.last_step)
+        careful_found, _ = lax.fori_loop(0, CAREFUL_STEPS, careful, (low, low))
+        return Point(*(jnp.where(lost, a, b) for a, b in zip(careful_found, found, strict=True)))
+
+    # Sums of powers never need this, and a batch without stragglers does not wait for it.
+    return lax.cond(jnp.any(lost), rescued, lambda found: found, found)
+
+
+class _Scale(NamedTuple):
+    """What a target is measured from, and its reciprocal distance from there."""
+
+    floor: Array
+    inverse: Array
+
+
+class _Good(NamedTuple):
+    """Whether a step was one, and if not, on which side of all range it was tried."""
+
+    is_finite: Array
+    is_above_floor: Array
+
+
+def _scale(at_loss, inputs, like):
+    floor = floor_of(inputs, like) if at_loss else bill_floor_of(inputs, like)
+    return _Scale(floor, 1 / (inputs.target - floor))
+
+
+def _step(at_loss, inputs, scale, point):
+    """One step of Newton's method, with its size in the point that it leads to."""
+    x, y, _ = point
+    loss = partials(lambda x, y: loss_value(x, y, (inputs.law, inputs.levers)), x, y)
+    ratio = _ratio(x, y, inputs)
+    # One reciprocal for three: a division ends what XLA makes one loop of.
+    reciprocal = 1 / (loss.x * loss.y * ratio.inverse)
+    over_x = loss.y * ratio.inverse * reciprocal
+    over_y = loss.x * ratio.inverse * reciprocal
+    psi = log(loss.x * loss.x * reciprocal)
+    psi_x = loss.xx * over_x - loss.xy * over_y + ratio.log_x
+    psi_y = loss.xy * over_x - loss.yy * over_y + ratio.log_y
+    above, along_x, along_y = _above(at_loss, x, y, inputs, loss, scale)
+    off = log(above * scale.inverse) * above
+    total = along_x + along_y
+    # In u = ln(D / N), along the constraint: both are times its derivative `total`.
+    height = psi * total - (psi_x + psi_y) * off
+    slope = psi_y * along_x - psi_x * along_y
+    rises = slope * total > 0
+    u_step = jnp.where(rises, -height / slope, -jnp.sign(height * total) * FALLING_STEP)
+    inverse = 1 / total
+    x_step = (-off - along_y * u_step) * inverse
+    good = is_finite(x_step) & is_finite(u_step)
+    size = jnp.maximum(jnp.abs(x_step), jnp.abs(u_step))
+    if at_loss:
+        rounding = ROUNDING * float(jnp.finfo(x.dtype).eps)
+        size -= jnp.minimum(rounding * jnp.abs(loss.value * inverse), MOST_ROUNDING)
+    last_step = jnp.where(good & rises, size, jnp.inf)
+    moved = Point(x + x_step, y + (x_step + u_step), last_step)
+    return moved, _Good(good, ~(above <= 0))
+
+
+def _above(at_loss, x, y, inputs, loss, scale):
+    """What is constrained, less its floor, and its derivatives."""
+    if at_loss:
+        return loss.value - scale.floor, loss.x, loss.y
+    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
+    bill = partial(bill_value, inputs=inputs)
+    value, along_x = jax.jvp(bill, (x, y), (one, zero))
+    _, along_y = jax.jvp(bill, (x, y), (zero, one))
+    return value - scale.floor, along_x, along_y
+
+
+def is_settled(point: Point) -> Array:
+    """Whether the last step was so small that a further one would be rounding."""
+    limit = (SETTLED * float(jnp.finfo(point.last_step.dtype).eps)) ** 0.5
+    return point.last_step < limit
+
+
+def equations(at_loss: bool, x: Array, y: Array, inputs: Inputs) -> tuple[Array, Array]:
+    """The constraint and psi: both are 0 at the point."""
+    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
+
+    def loss_at(x, y):
+        return loss_value(x, y, (inputs.law, inputs.levers))
+
+    loss, loss_x = jax.jvp(loss_at, (x, y), (one, zero))
+    _, loss_y = jax.jvp(loss_at, (x, y), (zero, one))
+    psi = jnp.log(loss_x / loss_y) - jnp.log(_ratio(x, y, inputs).inverse)
+    if at_loss:
+        return loss - inputs.target, psi
+    return log_bill(x, y, inputs) - jnp.log(inputs.target), psi
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def with_derivatives(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> tuple[Array, Array]:
+    """A stationary point (x, y) as it is, with implicit derivatives of any order by `inputs`."""
+    return x, y
+
+
+@with_derivatives.defjvp
+def _with_derivatives_jvp(at_loss, primals, tangents):
+    inputs, inputs_dot = primals[0], tangents[0]
+    x, y = with_derivatives(at_loss, *primals)
+    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
+    at = partial(equations, at_loss)
+    (_, _), (g_x, psi_x) = jax.jvp(lambda x, y: at(x, y, inputs), (x, y), (one, zero))
+    (_, _), (g_y, psi_y) = jax.jvp(lambda x, y: at(x, y, inputs), (x, y), (zero, one))
+    (_, _), (g, psi) = jax.jvp(lambda inputs: at(x, y, inputs), (inputs,), (inputs_dot,))
+    inverse = 1 / (g_x * psi_y - g_y * psi_x)
+    return (x, y), ((g_y * psi - psi_y * g) * inverse, (psi_x * g - g_x * psi) * inverse)

@@ -1,0 +1,131 @@
+"""`jaxscale compare`: every law says its plan, or why it has none."""
+
+import json
+
+import pytest
+
+import jaxscale as js
+
+pytest.importorskip("typer")
+
+from jaxscale.cli import levers
+from jaxscale.cli.plan import ANOTHER_SCALE
+
+QUESTION = ("compare", "--loss", "2.5", "--inference-tokens", "2T")
+
+
+def words(text):
+    """The words of a text, however it was wrapped."""
+    return " ".join(text.split())
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """`only("sardana2024", ...)`: as if the catalogue held these alone."""
+
+    def run(*names):
+        entries = tuple(map(js.laws.entry, names))
+        monkeypatch.setattr("jaxscale.laws.catalog", lambda: entries)
+
+    return run
+
+
+def test_every_law_of_the_catalogue_answers_or_says_why_not(command, monkeypatch):
+    # A coarse grid of levers is enough to tell whether there is a plan.
+    monkeypatch.setattr(levers, "GRIDS", 1)
+    monkeypatch.setattr(levers, "PLACES", 33)
+    code, out, err = command(*QUESTION, "--json")
+    assert (code, err) == (0, "")
+    found = {each["law"]: each for each in json.loads(out)["laws"]}
+    assert list(found) == [entry.name for entry in js.laws.catalog()]
+    silent = {name: each["note"] for name, each in found.items() if each["optimum"] is None}
+    assert silent == {
+        "muennighoff2023_repeated": "needs --lever unique_tokens=VALUE, 1.00 to 1.00e30",
+        **dict.fromkeys(
+            ("clark2022_sbase", "clark2022_rlr", "clark2022_hash"),
+            "its loss does not depend on tokens, so no training length is better than another",
+        ),
+        "kumar2024": js.Status.INFEASIBLE_LOSS.sentence,  # its E is 2.76
+        "tao2024": ANOTHER_SCALE,
+    }
+    for each in found.values():
+        if each["optimum"]:
+            assert each["optimum"]["loss"] == pytest.approx(2.5, rel=1e-9)
+            assert each["target_loss"] == 2.5
+    assert found["krajewski2024"]["chosen"] == ["granularity"]
+    assert found["abnar2025"]["chosen"] == ["sparsity"]
+    assert found["abnar2025"]["status"] == "AT_LEVER_END"
+
+
+def test_the_table_is_that_of_the_library_with_marks_explained(command, only):
+    only("sardana2024", "besiroglu2024", "muennighoff2023", "kaplan2020", "tao2024")
+    code, out, err = command(*QUESTION)
+    assert (code, err) == (0, "")
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
+    best = js.minimize_cost(js.laws.published("sardana2024"), 2.5, js.Demand(2e12))
+    assert rows["sardana2024"][1] == f"{float(best.params) / 1e6:.0f}M"
+    assert rows["sardana2024"][2] == f"{float(best.tokens) / 1e9:.0f}B"
+    assert rows["sardana2024"][4] == f"{float(best.total_cost) / 1e21:.2f}e21"
+    # 290M params and 325B tokens are in range; 251B at 301M are more than 342 tokens a param.
+    assert len(rows["sardana2024"]) == 5
+    assert rows["besiroglu2024"][5:] == ["extrapolated"]
+    assert rows["muennighoff2023"][5:] == ["range", "unknown"]
+    assert "extrapolated: the plan lies outside" in out
+    assert "range unknown: the sizes" in out
+    assert "Losses of different laws are not comparable" in words(out)
+    assert rows["tao2024"][1:4] == ["its", "loss", "is"]
+
+
+def test_a_model_to_match_has_the_loss_of_each_law(command, only):
+    only("sardana2024", "besiroglu2024")
+    model = ("--like-params", "7B", "--like-tokens", "2T", "--inference-tokens", "0")
+    out = command("compare", *model, "--json").out
+    for each in json.loads(out)["laws"]:
+        loss = float(js.laws.published(each["law"]).loss(7e9, 2e12))
+        assert each["target_loss"] == pytest.approx(loss, rel=1e-6)
+    table = command("compare", *model).out
+    assert "The loss of 7.00B params on 2.00T tokens, 0 tokens read and 0 written" in table
+    assert f"{loss:.4f}" in table
+
+
+def test_a_lever_goes_to_the_laws_that_have_it(command, only):
+    only("muennighoff2023", "muennighoff2023_repeated")
+    out = command(*QUESTION, "--lever", "unique_tokens=20B", "--json").out
+    base, repeated = json.loads(out)["laws"]
+    assert "unique_tokens" not in base["optimum"]
+    assert repeated["optimum"]["unique_tokens"] == 20e9
+    assert repeated["chosen"] == []
+    assert repeated["optimum"]["total_cost"] > base["optimum"]["total_cost"]
+
+
+def test_dollars_and_bounds_are_those_of_plan(command, only):
+    only("sardana2024")
+    options = ("--train-on", "A100-40GB", "--serve-on", "A100-40GB", "--max-params", "200M")
+    record = json.loads(command(*QUESTION, *options, "--json").out)
+    plan = json.loads(command("plan", *QUESTION[1:], *options, "--json").out)
+    assert record["unit"] == "dollars"
+    (found,) = record["laws"]
+    assert found["optimum"] == plan["optimum"]
+    assert found["status"] == "AT_MAX_PARAMS"
+    out = command(*QUESTION, *options).out
+    assert "at max params" in out
+    assert "$" in out
+
+
+def test_a_lever_that_ends_at_the_end_of_its_range_is_said(command, only, monkeypatch):
+    only("abnar2025")
+    monkeypatch.setattr(levers, "GRIDS", 1)
+    monkeypatch.setattr(levers, "PLACES", 33)
+    out = words(command(*QUESTION).out)
+    assert "sparsity 0.980" in out
+    assert "(best, end of its" in out
+    assert "best: chosen with the plan" in out
+
+
+def test_where_no_law_answers_the_reason_is_one_line(command, only):
+    only("sardana2024", "besiroglu2024", "clark2022_rlr")
+    code, out, err = command("compare", "--loss", "1.5", "--inference-tokens", "2T")
+    assert (code, out) == (2, "")
+    assert err.strip() == (
+        "error: no law has a plan, most for this reason: " + js.Status.INFEASIBLE_LOSS.sentence
+    )

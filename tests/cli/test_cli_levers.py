@@ -1,0 +1,189 @@
+"""Laws of every family in `jaxscale plan` and `jaxscale estimate`, with and without levers."""
+
+import json
+import math
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+import pytest
+
+import jaxscale as js
+from jaxscale.cli import levers
+from jaxscale.cli.levers import Levers, of_model, read_levers
+from jaxscale.cli.optimal import optimal_params, optimal_tokens
+from jaxscale.laws import Chinchilla
+from jaxscale.laws.protocol import levers_of
+
+pytest.importorskip("typer")
+
+DEMAND = ("--inference-tokens", "2T")
+SIZES = np.geomspace(1e7, 1e10, 4001)  # so near each other that a bill is within 1e-6 of its least
+
+
+@pytest.fixture
+def record(command):
+    def run(*arguments):
+        code, out, err = command(*arguments, "--json")
+        assert (code, err) == (0, "")
+        return json.loads(out)
+
+    return run
+
+
+def cheapest_by_hand(tokens, flops_per_token=2.0):
+    """The least FLOPs of training and of serving 2e12 tokens, and whose params those are.
+
+    `tokens` are those that each of `SIZES` needs, NaN where none are enough.
+    """
+    bills = flops_per_token * SIZES * (3 * tokens + 2e12)
+    return np.nanmin(bills), SIZES[np.nanargmin(bills)]
+
+
+# --- The compute-optimal size of any law -----------------------------------------------------
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Alike:
+    """The Chinchilla law, as one that the command line does not know."""
+
+    base: Chinchilla
+
+    def loss(self, params, tokens):
+        return self.base.loss(params, tokens)
+
+    def loss_from_logs(self, log_params, log_tokens):
+        return self.base.loss_from_logs(log_params, log_tokens)
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("name", ["sardana2024", "besiroglu2024", "gadre2024_c4"])
+def test_compute_optimal_sizes_are_those_of_the_closed_form(name):
+    law = js.laws.published(name)
+    # Where the slopes of the loss cross, they lose about half the digits that sizes keep.
+    assert optimal_tokens(Alike(law), 7e9) == pytest.approx(optimal_tokens(law, 7e9), rel=1e-10)
+    assert optimal_params(Alike(law), 1e12) == pytest.approx(optimal_params(law, 1e12), rel=1e-10)
+
+
+@pytest.mark.usefixtures("x64")
+def test_compute_optimal_tokens_of_kaplan_et_al():
+    law = js.laws.published("kaplan2020")
+    # Least of (N_c / N)^a + D_c / D at equal N D, with a = alpha_N / alpha_D.
+    a = law.alpha_N / law.alpha_D
+    by_hand = law.D_c / (a * (law.N_c / 1e9) ** a)
+    assert optimal_tokens(law, 1e9) == pytest.approx(by_hand, rel=1e-10)
+
+
+@pytest.mark.usefixtures("x64")
+def test_compute_optimal_tokens_count_flops_as_the_law_does():
+    law, fine = js.laws.published("krajewski2024"), {"granularity": 16.0}
+    tokens = optimal_tokens(law, 1e10, fine)
+    params = 1e10 * np.array([0.999, 1.0, 1.001])
+    per_token = law.flops(params, 1.0, **fine).train
+    loss = law.loss(params, tokens * per_token[1] / per_token, **fine)
+    assert np.argmin(loss) == 1
+
+
+# --- Laws without levers ---------------------------------------------------------------------
+
+
+def test_a_plan_by_the_law_of_kaplan_et_al(record):
+    found = record("plan", "--loss", "2.5", *DEMAND, "--law", "kaplan2020")
+    law = js.laws.published("kaplan2020")
+    size = (law.N_c / SIZES) ** (law.alpha_N / law.alpha_D)
+    data = 2.5 ** (1 / law.alpha_D) - size
+    cost, params = cheapest_by_hand(np.where(data > 0, law.D_c / data, np.nan))
+    assert found["optimum"]["total_cost"] == pytest.approx(cost, rel=1e-5)
+    assert found["optimum"]["params"] == pytest.approx(params, rel=2e-3)
+    assert found["law"] == {"name": "kaplan2020", **vars(law)}
+    assert found["chinchilla"]["loss"] == pytest.approx(2.5, rel=1e-9)
+
+
+def test_an_estimate_by_the_law_of_kaplan_et_al(record):
+    found = record("estimate", "--params", "1e9", "--tokens", "2.29e10", "--law", "kaplan2020")
+    assert found["loss"] == pytest.approx(2.3675, abs=5e-5)  # tests/published
+    assert found["flops"] == pytest.approx(6 * 2.29e19)
+
+
+# --- Levers ----------------------------------------------------------------------------------
+
+
+def kumar_by_hand(loss, bits):
+    """Kumar et al. 2024, eq. 3 and 4 with the offsets of Table 2, solved for tokens."""
+    law = js.laws.published("kumar2024")
+    kinds = (law.gamma_w, law.n_w), (law.gamma_a, law.n_a), (law.gamma_kv, law.n_kv)
+    shares = [1 - math.exp(n - bits / gamma) for gamma, n in kinds]
+    data = loss - law.E - law.A / (SIZES * math.prod(shares)) ** law.alpha
+    with np.errstate(invalid="ignore"):
+        tokens = (law.B / np.where(data > 0, data, np.nan)) ** (1 / law.beta)
+    return cheapest_by_hand(tokens, 2 * bits / 16)
+
+
+def test_a_lever_of_given_value(record):
+    model = ("--like-params", "1e9", "--like-tokens", "2e11")
+    found = record("plan", *model, *DEMAND, "--law", "kumar2024", "--lever", "bits=8")
+    target = float(js.laws.published("kumar2024").loss(1e9, 2e11, bits=8))
+    assert found["target_loss"] == pytest.approx(target, rel=1e-6)
+    assert found["optimum"]["bits"] == found["chinchilla"]["bits"] == 8
+    cost, params = kumar_by_hand(found["target_loss"], 8.0)
+    assert found["optimum"]["total_cost"] == pytest.approx(cost, rel=1e-5)
+    assert found["optimum"]["params"] == pytest.approx(params, rel=2e-3)
+
+
+def test_bits_are_chosen_where_kumar_et_al_find_them(record, monkeypatch):
+    monkeypatch.setattr(levers, "PLACES", 33)
+    question = ("plan", "--loss", "3.2", *DEMAND, "--law", "kumar2024", "--lever", "bits=best")
+    found = record(*question)["optimum"]
+    assert 7 <= found["bits"] <= 8  # Kumar et al. 2024, Section 4.3
+    costs = [kumar_by_hand(3.2, bits)[0] for bits in np.linspace(3.5, 16, 626)]
+    assert found["total_cost"] == pytest.approx(min(costs), rel=1e-5)
+
+
+def test_flops_and_tokens_give_the_params_that_take_them(record):
+    law = ("--law", "krajewski2024", "--lever", "granularity=8")
+    flops = record("estimate", "--params", "3e9", "--tokens", "1e11", *law)["flops"]
+    # Of one part in 64 of the experts: far fewer than 6 N D.
+    assert flops < 0.1 * 6 * 3e20
+    params = record("estimate", "--flops", repr(flops), "--tokens", "1e11", *law)["params"]
+    tokens = record("estimate", "--flops", repr(flops), "--params", "3e9", *law)["tokens"]
+    assert (params, tokens) == pytest.approx((3e9, 1e11), rel=1e-9)
+
+
+def test_a_sparse_training_costs_its_active_params(record):
+    sizes = ("--params", "8e9", "--tokens", "1e12", "--law", "abnar2025")
+    found = record("estimate", *sizes, "--lever", "sparsity=0.75")
+    assert found["flops"] == pytest.approx(6 * 8e21 / 4)
+    assert found["sparsity"] == 0.75
+
+
+def test_repeated_tokens_are_worth_less(command):
+    sizes = ("--params", "1B", "--tokens", "400B", "--law", "muennighoff2023_repeated")
+    code, out, err = command("estimate", *sizes, "--lever", "unique_tokens=10B")
+    assert (code, err) == (0, "")
+    law = js.laws.published("muennighoff2023")
+    (printed,) = [float(line.split()[1]) for line in out.splitlines() if "loss" in line]
+    assert printed > float(law.loss(1e9, 4e11)) + 0.01
+    assert "unique tokens" in out
+    assert "10.0B" in out
+
+
+def test_every_lever_of_the_catalogue_has_a_plain_value_inside_its_range():
+    for entry in js.laws.catalog():
+        for name, (low, high) in levers_of(entry.law).items():
+            (value,) = of_model(Levers({}, name), 1e9).values()
+            assert low <= value <= high
+            assert math.isfinite(value)
+
+
+def test_levers_are_read_with_suffixes_and_spaces():
+    assert read_levers(["unique_tokens = 25B", "bits=Best"]) == {
+        "unique_tokens": 25e9,
+        "bits": None,
+    }

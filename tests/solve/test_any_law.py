@@ -1,0 +1,314 @@
+"""The general Newton: as good as the closed reduction where there is one, and never silently wrong."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import jaxscale as js
+from jaxscale import Status
+from reference import random_bounds, random_budgets, random_scenarios, rows, solve_row
+from solve.lanes import (
+    DTYPE,
+    EPS,
+    LANES,
+    REFERENCES,
+    SOLVERS,
+    TARGETS,
+    X64,
+    needs_x64,
+    scenario,
+    stacked,
+)
+from solve.law_samples import (
+    PUBLISHED,
+    InLogs,
+    OnlyLoss,
+    TwoValleys,
+    log_slopes,
+    random_demand,
+    random_plans,
+)
+
+LAW = js.laws.published("sardana2024")
+MANY = 1_000_000
+KKT = 1e-9 if X64 else 1e-4  # residual in logarithms, beside what rounding of the loss allows
+
+
+def as_(kind, law):
+    return kind(law.E, law.A, law.B, law.alpha, law.beta)
+
+
+@functools.cache
+def drawn(seed):
+    """Scenarios of the whole domain, as both paths solve them."""
+    draws = random_scenarios(np.random.default_rng(seed), LANES, DTYPE)
+    law, loss, demand, costs = scenario(draws, "loss")
+    plan = js.minimize_cost(law, loss, demand, costs)
+    draws["budget"] = np.where(plan.ok, plan.total_cost, 1.0).astype(DTYPE)
+    return draws
+
+
+# --- Beside the closed reduction -------------------------------------------------------------
+
+
+@needs_x64
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("kind", [InLogs, OnlyLoss])
+def test_agrees_with_the_closed_reduction(seed, kind, target):
+    draws = drawn(seed)
+    law, given, *others = scenario(draws, target)
+    closed = SOLVERS[target](law, given, *others)
+    found = SOLVERS[target](as_(kind, law), given, *others)
+    # What a law that exposes only its loss can know: the loss, to its rounding.
+    reducible = np.asarray(closed.loss) - draws["E"]
+    exponent = np.minimum(draws["alpha"], draws["beta"])
+    tolerance = 10 * EPS * np.asarray(closed.loss) / (reducible * exponent) + 1e-12
+    held = np.array(closed.ok)
+    for size in ("params", "tokens"):
+        log_size = np.log(np.where(held, getattr(closed, size), 1))
+        if kind is OnlyLoss:
+            # Its powers, differentiated twice, are powers of N^-2 and D^-2, which overflow.
+            held &= np.abs(log_size) < 230
+    # Where the loss is all but E, even the last digit of it moves sizes by more than all range.
+    held &= tolerance < 0.1
+    assert held.mean() > 0.9
+    error = np.zeros(LANES)
+    for size in ("params", "tokens"):
+        with np.errstate(invalid="ignore"):
+            ratio = np.log(np.asarray(getattr(found, size)) / np.asarray(getattr(closed, size)))
+        error = np.maximum(error, np.abs(ratio))
+    unsolved = held & ~np.asarray(found.ok)
+    assert unsolved.sum() <= 0.002 * LANES, np.unique(np.asarray(found.status)[unsolved])
+    solved = held & np.asarray(found.ok)
+    worst = np.argmax(np.where(solved, error / tolerance, 0))
+    assert np.all(error[solved] <= tolerance[solved]), {k: v[worst] for k, v in draws.items()}
+
+
+@needs_x64
+@pytest.mark.parametrize("target", TARGETS)
+def test_bounds_decide_as_in_the_closed_reduction(rng, target):
+    moderate = dict(exponents=(0.15, 0.8), coefficients=(1e1, 1e4), reducible=(1e-2, 1e0))
+    draws = random_scenarios(rng, 300, DTYPE, demand=(1e6, 1e14), **moderate)
+    draws["budget"] = random_budgets(draws)
+    near = [solve_row(REFERENCES[target], row, target) for row in rows(draws)]
+    draws |= stacked([random_bounds(rng, plan, 0.4)._asdict() for plan in near])
+    law, *others = scenario(draws, target)
+    closed, found = SOLVERS[target](law, *others), SOLVERS[target](as_(InLogs, law), *others)
+    assert len(set(np.asarray(closed.status))) >= 6
+    np.testing.assert_array_equal(found.status, closed.status)
+    assert_allclose(found.params, closed.params, rtol=1e-9)
+    assert_allclose(found.tokens, closed.tokens, rtol=1e-9)
+
+
+@needs_x64
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("bounds", [None, js.Bounds(max_tokens_per_param=100.0)])
+def test_derivatives_are_those_of_the_closed_reduction(target, bounds):
+    given = {"loss": 2.0, "budget": 1e23}[target]
+
+    def sizes(kind, coefficients, given, demand):
+        law = kind(*coefficients)
+        plan = SOLVERS[target](law, given, js.Demand(demand, demand), bounds=bounds)
+        return jnp.log(jnp.stack([plan.params, plan.tokens, plan.total_cost, plan.loss]))
+
+    coefficients = tuple(map(jnp.asarray, (LAW.E, LAW.A, LAW.B, LAW.alpha, LAW.beta)))
+    for demand in (0.0, 1e12):
+        # In units of each input, or of training tokens where there is no demand.
+        unit = jax.tree.map(lambda x: jnp.where(x == 0, 1e12, x), (coefficients, given, demand))
+
+        def scaled(kind, move, unit=unit, demand=demand):
+            at = jax.tree.map(
+                lambda x, u, m: x + u * m, (coefficients, given, demand), unit, move
+            )
+            return sizes(kind, *at)
+
+        nowhere = jax.tree.map(lambda x: jnp.zeros_like(jnp.asarray(x)), unit)
+        for derivative in (jax.jacrev, lambda f: jax.jacfwd(jax.jacfwd(f))):
+            found = derivative(lambda move: scaled(InLogs, move))(nowhere)
+            closed = derivative(lambda move: scaled(js.laws.Chinchilla, move))(nowhere)
+            jax.tree.map(lambda a, b: assert_allclose(a, b, rtol=1e-7, atol=1e-7), found, closed)
+
+
+# --- Its own guarantee -----------------------------------------------------------------------
+
+
+def kkt_residuals(law, plan, demand, levers, target, value):
+    """How far a plan is from its constraint and from an even trade-off, in logs; and the floor."""
+    (loss_x, loss_y), (bill_x, bill_y) = log_slopes(
+        law, plan.params, plan.tokens, demand, js.Costs.flops(), levers
+    )
+    off = {
+        "loss": (plan.loss - value) / (loss_x + loss_y),
+        "budget": (plan.total_cost - value) / (bill_x + bill_y),
+    }[target]
+    # What the last digits of the loss say of where it is; in a trade-off there is none of E.
+    floor = 10 * EPS * jnp.abs(plan.loss / (loss_x + loss_y))
+    return np.abs(off), np.abs(jnp.log(loss_x * bill_y / (loss_y * bill_x))), np.asarray(floor)
+
+
+# Flags that a scenario of the law may well earn: a loss below its floor, and of repeated data
+# plans that repeat it so often that nothing more is learned from anything.
+FLAGS = {
+    "muennighoff2023_repeated": {
+        Status.INFEASIBLE_LOSS,
+        Status.NOT_CONVERGED,
+        Status.NO_INTERIOR_OPTIMUM,
+    }
+}
+
+
+@needs_x64
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_random_scenarios_are_solved_or_flagged(rng, name, target):
+    count = MANY if target == "loss" else MANY // 10
+    law, params, tokens, levers = random_plans(name, count, rng)
+    demand = random_demand(count, rng)
+    known = js.evaluate(law, params, tokens, demand, levers=levers)
+    value = known.loss if target == "loss" else known.total_cost
+    plan = SOLVERS[target](law, value, demand, levers=levers)
+    ok = np.asarray(plan.ok)
+    flags = {Status(int(each)) for each in np.unique(plan.status)} - {Status.OK}
+    assert flags <= FLAGS.get(name, set())
+    assert ok.mean() > 0.8
+    off, trade, floor = kkt_residuals(law, plan, demand, levers, target, value)
+    assert np.all(off[ok] <= KKT + floor[ok])
+    # Repeated data is worth exponentially less: there rounding moves the trade-off further.
+    steep = 1 + (np.asarray(plan.tokens) / levers["unique_tokens"] if "unique_tokens" in levers else 0)
+    assert np.all(trade[ok] <= (KKT + floor * steep)[ok])
+    # The plan that the target was made of is one of those that it competes with.
+    slack = 1e-9 if X64 else 1e-4
+    with np.errstate(invalid="ignore"):
+        if target == "loss":
+            assert np.all((plan.total_cost <= known.total_cost * (1 + slack))[ok])
+        else:
+            assert np.all((plan.loss <= known.loss + slack * np.abs(known.loss))[ok])
+
+
+@needs_x64
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_no_plan_of_a_dense_search_is_cheaper(rng, name):
+    count = 20
+    law, params, tokens, levers = random_plans(name, count, rng)
+    demand = random_demand(count, rng)
+    target = js.evaluate(law, params, tokens, demand, levers=levers).loss
+    plan = js.minimize_cost(law, target, demand, levers=levers)
+    ok = np.asarray(plan.ok)
+    assert ok.mean() > 0.6
+    column = {key: value[:, None] for key, value in levers.items()}
+    lanes = js.Demand(demand.input_tokens[:, None], demand.output_tokens[:, None])
+    sizes = np.where(ok, plan.params, 1e9)[:, None] * np.exp(np.linspace(-12, 12, 2001))[None]
+    # The loss falls with tokens: those that reach the target are found by halving.
+    low, high = np.full_like(sizes, np.log(1e-2)), np.full_like(sizes, np.log(1e26))
+    for _ in range(80):
+        middle = (low + high) / 2
+        above = np.asarray(law.loss(sizes, np.exp(middle), **column)) > np.asarray(target)[:, None]
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    found = js.evaluate(law, sizes, np.exp(high), lanes, levers=column)
+    reached = np.abs(np.asarray(found.loss) - np.asarray(target)[:, None]) < 1e-9
+    least = np.where(reached, found.total_cost, np.inf).min(axis=1)
+    # The grid is 1.2 % apart, and a bill is flat at its least.
+    assert np.all(plan.total_cost[ok] <= least[ok] * (1 + 1e-9))
+    assert np.all(plan.total_cost[ok] >= least[ok] * (1 - 2e-4))
+
+
+# --- What gets a status ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_where_only_compute_matters_nothing_is_optimal(target):
+    law = js.laws.ComputeOnly(intercept=8.0, slope=0.12)
+    value = {"loss": float(law.loss(1e9, 2e10)), "budget": 1.2e20}[target]
+    solve = SOLVERS[target]
+    for demand in (js.Demand(), js.Demand(1e10)):
+        plan = solve(law, value, demand)
+        assert plan.status == Status.NO_INTERIOR_OPTIMUM
+        assert np.isnan(plan.params)
+    # To serve costs params alone: the smallest that a bound allows is best.
+    bounded = solve(law, value, js.Demand(1e10), bounds=js.Bounds(min_params=1e9))
+    assert bounded.status == Status.AT_MIN_PARAMS
+    assert bounded.params == 1e9
+    if target == "loss":
+        assert_allclose(bounded.tokens, 2e10, rtol=1e-5 if X64 else 1e-3)
+
+
+def test_a_law_that_tokens_do_not_move_has_no_optimum():
+    law = js.laws.published("clark2022_sbase")
+    plan = js.minimize_cost(law, 2.3, levers={"experts": 64.0})
+    assert plan.status == Status.NO_INTERIOR_OPTIMUM
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_more_than_one_optimum_is_said(target):
+    value = {"loss": 2.1, "budget": 1e22}[target]
+    heights = np.array([0.0, 0.5], DTYPE)
+    plan = SOLVERS[target](TwoValleys(heights), value)
+    assert list(plan.status) == [Status.OK, Status.SEVERAL_OPTIMA]
+    # The ridge splits the law evenly, so the best without it lies on it: at D = N.
+    assert np.isnan(plan.params[1])
+    # Bounded to one side of the ridge there is one: from 100 tokens a parameter on.
+    assert_allclose(plan.tokens_per_param[0], 1, rtol=1e-5 if X64 else 1e-2)
+
+
+def test_bad_lanes_leave_their_neighbours_alone():
+    losses = np.array([2.0, np.nan, 1.0, 2.1], DTYPE)
+    law = as_(InLogs, LAW)
+
+    def total(losses, demand):
+        return jnp.nansum(js.minimize_cost(law, losses, js.Demand(demand)).total_cost)
+
+    plan = js.minimize_cost(law, losses, js.Demand(1e12))
+    assert list(plan.status) == [0, Status.INVALID_INPUT, Status.INFEASIBLE_LOSS, 0]
+    alone = js.minimize_cost(law, losses[::3], js.Demand(1e12))
+    np.testing.assert_array_equal(plan.params[::3], alone.params)
+    slopes, by_demand = jax.grad(total, (0, 1))(losses, jnp.asarray(1e12, DTYPE))
+    np.testing.assert_array_equal(slopes[1:3], 0)
+    expected = jax.grad(total, (0, 1))(losses[::3], jnp.asarray(1e12, DTYPE))
+    assert_allclose(slopes[::3], expected[0], rtol=1e-12 if X64 else 1e-4)
+    assert_allclose(by_demand, expected[1], rtol=1e-12 if X64 else 1e-4)
+
+
+@pytest.mark.parametrize("law", [LAW, as_(InLogs, LAW)], ids=["closed", "any"])
+def test_one_number_that_all_lanes_share_has_a_derivative(law):
+    losses = np.array([2.0, 2.1, 1.0], DTYPE)
+
+    def total(demand, losses):
+        return jnp.nansum(js.minimize_cost(law, losses, js.Demand(demand)).total_cost)
+
+    shared = jax.grad(total)(jnp.asarray(1e12, DTYPE), losses)
+    each = [jax.grad(total)(jnp.asarray(1e12, DTYPE), loss) for loss in losses]
+    assert_allclose(shared, sum(each), rtol=1e-12 if X64 else 1e-5)
+
+
+def test_a_bill_that_even_no_model_meets_is_said():
+    law = js.laws.published("tao2024")
+    demand, levers = js.Demand(1e12), {"vocabulary_params": 5e10}
+    assert js.minimize_loss(law, 1e22, demand, levers=levers).status == Status.INFEASIBLE_BUDGET
+
+
+@pytest.mark.parametrize(
+    ("law", "message"),
+    [
+        (js.laws.Chinchilla, "law must be a jaxscale law, such as"),
+        (object(), "law must be a jaxscale law, such as"),
+        (2.0, "law must be a jaxscale law, such as"),
+    ],
+)
+def test_what_is_no_law_is_named(law, message):
+    with pytest.raises(TypeError, match=message):
+        js.minimize_cost(law, 2.0)
+
+
+def test_costs_and_demand_have_the_shape_of_all():
+    law = as_(InLogs, LAW)
+    losses, tokens = np.array([[2.0], [2.1]], DTYPE), np.array([0, 1e11, 1e12], DTYPE)
+    plan = js.minimize_cost(law, losses, js.Demand(tokens))
+    assert all(getattr(plan, name).shape == (2, 3) for name in ("params", "status", "decode_cost"))
+    again = jax.vmap(lambda loss: js.minimize_cost(law, loss, js.Demand(tokens)))(losses)
+    np.testing.assert_array_equal(plan.params, again.params[:, :])
+
+
