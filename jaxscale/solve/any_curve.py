@@ -12,6 +12,7 @@ from jaxscale.laws.inverse import BOTH, PARAMS, TOKENS, beginning, crossing, far
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, has_own_flops
 from jaxscale.solve.curve import Curve
 from jaxscale.solve.stationary import (
+    LOG_TOKENS_PER_PARAM,
     Inputs,
     bill_value,
     floor_of,
@@ -26,7 +27,6 @@ from jaxscale.status import Status, first_status
 OFFSETS = (1.0, 3.0, 7.0, 14.0)
 # Of a loss in epsilons: less than this apart, two losses are one.
 SAME_LOSS = 64.0
-TOKENS_PER_PARAM = 3.0  # natural logarithm of 20, where a search begins
 BILL_STEPS = 3
 NEAR_TARGET = 1e-3  # of the reducible loss or the bill: far above rounding, far below a miss
 
@@ -128,10 +128,10 @@ def free_optimum(at_loss: bool, inputs: Inputs, like: Array) -> Free:
     """
     if at_loss:
         start = beginning(inputs.law, inputs.levers, BOTH, like)
-        x, y = start, start + TOKENS_PER_PARAM
+        x, y = start, start + LOG_TOKENS_PER_PARAM
     else:
         product = jnp.log(inputs.target) - jnp.log(TRAIN_FLOPS * inputs.costs.train)
-        x, y = (product - TOKENS_PER_PARAM) / 2, (product + TOKENS_PER_PARAM) / 2
+        x, y = (product - LOG_TOKENS_PER_PARAM) / 2, (product + LOG_TOKENS_PER_PARAM) / 2
     zero = jnp.zeros_like(like)
     point = stationary(at_loss, inputs, x + zero, y + zero)
     seen = _look_around(at_loss, inputs, point)

@@ -121,8 +121,8 @@ def _objective(problem: _Problem, inputs: Inputs, bounds: Bounds | None, place: 
     ok = plan.ok
     cost = where_safe(ok, plan.total_cost)
     # In units of itself: the second derivative of a logarithm squares a bill, beyond float32.
-    unit = lax.stop_gradient(cost)
-    return jnp.where(ok, jnp.log(cost / unit) + jnp.log(unit), jnp.nan)
+    unit = lax.stop_gradient(1 / cost)
+    return jnp.where(ok, jnp.log(cost * unit) - jnp.log(unit), jnp.nan)
 
 
 class _Looked(NamedTuple):

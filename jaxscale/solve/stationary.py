@@ -27,6 +27,7 @@ from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, flops_of, has_o
 
 STEPS = 8
 CAREFUL_STEPS = 32  # for what is no sum of powers, and goes back halfway from where it overflows
+LOG_TOKENS_PER_PARAM = 3.0  # of 20, where a search begins
 FALLING_STEP = 4.0  # in ln(D / N), where psi falls and Newton would go the wrong way
 # A step this small, in roots of an epsilon, leaves an error of its square.
 SETTLED = 1e3
@@ -106,14 +107,18 @@ def bill_value(x: Array, y: Array, inputs: Inputs) -> Array:
 def log_bill(x: Array, y: Array, inputs: Inputs) -> Array:
     """Natural logarithm of the lifetime cost."""
     if has_own_flops(inputs.law):
-        return jnp.log(bill_value(x, y, inputs))
+        # In units of itself: derivatives divide by its powers, which float32 does not hold. Times
+        # a reciprocal, because XLA turns a quotient of quotients into one of products.
+        unit = lax.stop_gradient(1 / bill_value(x, y, inputs))
+        return jnp.log(bill_value(x, y, inputs) * unit) - jnp.log(unit)
     served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
     return x + jnp.log(jnp.exp(y) + served) + jnp.log(TRAIN_FLOPS * inputs.costs.train)
 
 
 def _ratio(x: Array, y: Array, inputs: Inputs) -> Ratio:
     if has_own_flops(inputs.law):
-        bill = partials(lambda x, y: bill_value(x, y, inputs), x, y)
+        unit = lax.stop_gradient(1 / bill_value(x, y, inputs))
+        bill = partials(lambda x, y: bill_value(x, y, inputs) * unit, x, y)
         return Ratio(
             bill.x / bill.y,
             bill.xy / bill.y - bill.xx / bill.x,
@@ -171,7 +176,8 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
 
         # A budget may begin it where a law is all but flat, and a known model never does.
         begin = beginning(inputs.law, inputs.levers, BOTH, x)
-        low = Point(jnp.minimum(x, begin), jnp.minimum(y, begin), start.last_step)
+        begin_tokens = begin + LOG_TOKENS_PER_PARAM
+        low = Point(jnp.minimum(x, begin), jnp.minimum(y, begin_tokens), start.last_step)
         careful_found, _ = lax.fori_loop(0, CAREFUL_STEPS, careful, (low, low))
         return Point(*(jnp.where(lost, a, b) for a, b in zip(careful_found, found, strict=True)))
 
