@@ -24,7 +24,7 @@ from jaxscale.solve.stationary import (
 from jaxscale.status import Status, first_status
 
 # Where a curve of equal bill is looked at for a lower loss, on both sides: in ln D.
-OFFSETS = (1.0, 3.0, 7.0, 14.0)
+OFFSETS = (1.0, 3.0, 8.0)
 # Of a loss in epsilons: less than this apart, two losses are one.
 SAME_LOSS = 64.0
 BILL_STEPS = 3
@@ -139,7 +139,7 @@ def free_optimum(at_loss: bool, inputs: Inputs, like: Array) -> Free:
     settled = is_settled(point) & seen.meets_target & (jnp.abs(point.log_params) < top)
     settled &= jnp.abs(point.log_tokens) < top
     status = first_status(
-        (seen.is_flat | (~settled & seen.is_monotone), Status.NO_INTERIOR_OPTIMUM),
+        (~settled & seen.is_monotone, Status.NO_INTERIOR_OPTIMUM),
         (~settled, Status.NOT_CONVERGED),
         (~seen.is_valley, Status.SEVERAL_OPTIMA),
     )

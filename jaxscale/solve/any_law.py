@@ -14,7 +14,7 @@ from jaxscale.laws.protocol import is_valid, made_safe
 from jaxscale.plan import Bounds, Plan, priced, with_finite_loss
 from jaxscale.solve.any_curve import Free, budget_curve, free_optimum, iso_loss_curve
 from jaxscale.solve.curve import optimum
-from jaxscale.solve.stationary import Inputs, floor_of, log_bill
+from jaxscale.solve.stationary import Inputs, bill_value, floor_of
 from jaxscale.status import Status, first_status
 
 
@@ -82,7 +82,7 @@ def _judged(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Any:
         reachable, infeasible = given.target > floor_of(given, like), Status.INFEASIBLE_LOSS
     else:
         nothing = jnp.full_like(like, -far(like.dtype))
-        reachable = log_bill(nothing, nothing, given) < jnp.log(given.target)
+        reachable = bill_value(nothing, nothing, given) < given.target
         infeasible = Status.INFEASIBLE_BUDGET
     status = first_status(
         (~valid, Status.INVALID_INPUT), (~fits, Status.OUT_OF_RANGE), (~reachable, infeasible)

@@ -25,8 +25,10 @@ from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import BOTH, beginning, far, loss_value
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, flops_of, has_own_flops
 
-STEPS = 8
-CAREFUL_STEPS = 32  # for what is no sum of powers, and goes back halfway from where it overflows
+STEPS = 7
+# For what is no sum of powers: steps go back halfway from where it overflows, and reach less far
+# along the constraint each time, in ln(D / N), because around a ridge Newton's may go in circles.
+CAREFUL_STEPS, CAREFUL_REACH, SHORTER = 32, 4.0, 0.9
 LOG_TOKENS_PER_PARAM = 3.0  # of 20, where a search begins
 FALLING_STEP = 4.0  # in ln(D / N), where psi falls and Newton would go the wrong way
 # A step this small, in roots of an epsilon, leaves an error of its square.
@@ -166,9 +168,9 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
     lost = ~is_settled(found)
 
     def rescued(found):
-        def careful(_, points):
+        def careful(done, points):
             point, base = points
-            moved, good = move(point)
+            moved, good = move(point, CAREFUL_REACH * SHORTER ** done.astype(x.dtype))
             halfway = [(a + b) / 2 for a, b in zip(point[:2], base[:2], strict=True)]
             new = [jnp.where(good.is_finite, a, b) for a, b in zip(moved[:2], halfway, strict=True)]
             kept = [jnp.where(good.is_finite, a, b) for a, b in zip(point, base, strict=True)]
@@ -204,8 +206,11 @@ def _scale(at_loss, inputs, like):
     return _Scale(floor, 1 / (inputs.target - floor))
 
 
-def _step(at_loss, inputs, scale, point):
-    """One step of Newton's method, with its size in the point that it leads to."""
+def _step(at_loss, inputs, scale, point, reach=None):
+    """One step of Newton's method, with its size in the point that it leads to.
+
+    `reach` is how far it may go along the constraint.
+    """
     x, y, _ = point
     loss = partials(lambda x, y: loss_value(x, y, (inputs.law, inputs.levers)), x, y)
     ratio = _ratio(x, y, inputs)
@@ -224,6 +229,8 @@ def _step(at_loss, inputs, scale, point):
     slope = psi_y * along_x - psi_x * along_y
     rises = slope * total > 0
     u_step = jnp.where(rises, -height / slope, -jnp.sign(height * total) * FALLING_STEP)
+    if reach is not None:
+        u_step = jnp.clip(u_step, -reach, reach)
     inverse = 1 / total
     x_step = (-off - along_y * u_step) * inverse
     good = is_finite(x_step) & is_finite(u_step)

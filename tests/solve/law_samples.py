@@ -1,4 +1,4 @@
-"""Laws that the general solver is tried on: plain copies of the Chinchilla law, and published ones."""
+"""Laws for the general solver: plain copies of the Chinchilla law, and published ones."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -48,14 +48,13 @@ class OnlyLoss:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class TwoValleys:
-    """A Chinchilla law with a ridge across it, at 100 tokens a parameter."""
+    """A Chinchilla law with a ridge across it, at one token a parameter."""
 
     height: Any
     levers: ClassVar[dict] = {}
 
     def loss(self, params, tokens):
-        ratio = jnp.log(tokens / params) - np.log(20.0).astype(DTYPE)
-        ridge = 1 + self.height * jnp.exp(-(ratio**2))
+        ridge = 1 + self.height * jnp.exp(-(jnp.log(tokens / params) ** 2))
         return 1.7 + (400 * params**-0.34 + 400 * tokens**-0.34) * ridge
 
 
