@@ -125,8 +125,8 @@ def check_law(law: Any) -> None:
     is_leaf = jax.tree.structure(law) == jax.tree.structure(0)
     if isinstance(law, type) or not callable(getattr(law, "loss", None)) or is_leaf:
         raise TypeError(
-            "law must be a jaxscale law, such as js.laws.published('sardana2024'), or a frozen dataclass "
-            "with loss(params, tokens), registered by jax.tree_util.register_dataclass; got "
+            "law must be a jaxscale law, such as js.laws.published('sardana2024'), or a frozen "
+            "dataclass with loss(params, tokens) and jax.tree_util.register_dataclass; got "
             f"{law!r} ({type(law).__name__})"
         )
 

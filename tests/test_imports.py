@@ -134,6 +134,7 @@ def test_the_public_names_are_those_of_the_design():
         "minimize_cost",
         "minimize_loss",
         "normal",
+        "overhead",
         "profile_likelihood",
         "rows",
         "sweep",

@@ -19,6 +19,8 @@ from jaxscale.laws.gadre import downstream as downstream
 from jaxscale.laws.gadre import from_flops_form as from_flops_form
 from jaxscale.laws.gadre import loss_at_ratio as loss_at_ratio
 from jaxscale.laws.guo import ComputeOnly as ComputeOnly
+from jaxscale.laws.inverse import params_for as params_for
+from jaxscale.laws.inverse import tokens_for as tokens_for
 from jaxscale.laws.kaplan import Kaplan as Kaplan
 from jaxscale.laws.kumar import Kumar as Kumar
 from jaxscale.laws.muennighoff import Muennighoff as Muennighoff
