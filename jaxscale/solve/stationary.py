@@ -170,7 +170,7 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
     def rescued(found):
         def careful(done, points):
             point, base = points
-            moved, good = move(point, CAREFUL_REACH * SHORTER ** done.astype(x.dtype))
+            moved, good = move(point, CAREFUL_REACH * SHORTER ** jnp.asarray(done, x.dtype))
             halfway = [(a + b) / 2 for a, b in zip(point[:2], base[:2], strict=True)]
             new = [jnp.where(good.is_finite, a, b) for a, b in zip(moved[:2], halfway, strict=True)]
             kept = [jnp.where(good.is_finite, a, b) for a, b in zip(point, base, strict=True)]

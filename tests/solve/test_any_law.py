@@ -265,6 +265,16 @@ def test_more_than_one_optimum_is_said(target):
     assert_allclose(plan.tokens_per_param[0], 1, rtol=1e-5 if X64 else 1e-2)
 
 
+def test_careful_steps_run_without_jit():
+    # As the command line solves: 40 epochs of few unique tokens need them.
+    law, levers = js.laws.published("muennighoff2023_repeated"), {"unique_tokens": 1e9}
+    with jax.disable_jit():
+        plan = js.minimize_cost(law, 2.75, levers=levers)
+    again = js.minimize_cost(law, 2.75, levers=levers)
+    assert plan.ok
+    assert_allclose(plan.params, again.params, rtol=1e-9 if X64 else 1e-3)
+
+
 def test_bad_lanes_leave_their_neighbours_alone():
     losses = np.array([2.0, np.nan, 1.0, 2.1], DTYPE)
     law = as_(InLogs, LAW)
