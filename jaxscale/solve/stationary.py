@@ -151,7 +151,8 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
     Not for differentiation; see `with_derivatives`. Where there is no such point, whatever is
     returned has a large last step.
     """
-    move = partial(_step, at_loss, inputs, _scale(at_loss, inputs, x))
+    scale = _scale(at_loss, inputs, x)
+    move = partial(_step, at_loss, inputs, scale)
     start = Point(x, y, jnp.full_like(x, jnp.inf))
 
     def plain(_, point):
@@ -165,7 +166,7 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
         )
 
     found = lax.fori_loop(0, STEPS, plain, start)
-    lost = ~is_settled(found)
+    lost = ~is_settled(found) & (scale.inverse > 0)  # a target below the floor has no point
 
     def rescued(found):
         def careful(done, points):
