@@ -68,7 +68,8 @@ def _flatten(name: str, tree: Any) -> tuple[list[tuple[str, Any]], Any]:
     # What stands where a number should is a leaf to be judged, whatever it is; a law may be made
     # of others.
     def is_leaf(x):
-        return name not in CONTAINERS or (x is not tree and not is_dataclass(x))
+        is_law = is_dataclass(x) and callable(getattr(x, "loss", None))
+        return name not in CONTAINERS or (x is not tree and not is_law)
 
     leaves, treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)
     return [(name + jax.tree_util.keystr(path), leaf) for path, leaf in leaves], treedef

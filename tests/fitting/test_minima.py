@@ -30,7 +30,7 @@ PRINTED = {
     "gemstones 100b": 0.0065925344,
 }
 # Ten thousand in a full study; the rest of the gate has to fit beside it.
-RESTARTS = int(os.environ.get("JAXSCALE_TEST_RESTARTS", "256"))
+RESTARTS = int(os.environ.get("JAXSCALE_TEST_RESTARTS", "128"))
 
 
 def coefficients(law):

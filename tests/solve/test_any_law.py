@@ -35,6 +35,7 @@ from solve.law_samples import (
 )
 
 LAW = js.laws.published("sardana2024")
+REPEATED = "muennighoff2023_repeated"
 # Of each law; `JAXSCALE_TEST_SCENARIOS=1000000` asks for a million, as was done for each of them.
 MANY = int(os.environ.get("JAXSCALE_TEST_SCENARIOS", "100000"))
 KKT = 1e-9 if X64 else 1e-4  # residual in logarithms, beside what rounding of the loss allows
@@ -112,8 +113,10 @@ def test_bounds_decide_as_in_the_closed_reduction(rng, target):
 
 
 @needs_x64
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("bounds", [None, js.Bounds(max_tokens_per_param=100.0)])
+@pytest.mark.parametrize(
+    ("target", "bounds"),
+    [("loss", None), ("budget", None), ("loss", js.Bounds(max_tokens_per_param=100.0))],
+)
 def test_derivatives_are_those_of_the_closed_reduction(target, bounds):
     base = jnp.array(
         [LAW.E, LAW.A, LAW.B, LAW.alpha, LAW.beta, {"loss": 2.0, "budget": 1e23}[target]]
@@ -162,7 +165,7 @@ def kkt_residuals(law, plan, demand, levers, target, value):
 # Flags that a scenario of the law may well earn: a loss below its floor, and of repeated data
 # plans that repeat it so often that nothing more is learned from anything.
 FLAGS = {
-    "muennighoff2023_repeated": {
+    REPEATED: {
         Status.INFEASIBLE_LOSS,
         Status.NOT_CONVERGED,
         Status.NO_INTERIOR_OPTIMUM,
@@ -171,8 +174,10 @@ FLAGS = {
 
 
 @needs_x64
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [*((name, "loss") for name in PUBLISHED), ("tao2024", "budget"), (REPEATED, "budget")],
+)
 def test_random_scenarios_are_solved_or_flagged(rng, name, target):
     count = MANY if target == "loss" else MANY // 10
     law, params, tokens, levers = random_plans(name, count, rng)
@@ -213,17 +218,17 @@ def test_no_plan_of_a_dense_search_is_cheaper(rng, name):
     assert ok.mean() > 0.6
     column = {key: value[:, None] for key, value in levers.items()}
     lanes = js.Demand(demand.input_tokens[:, None], demand.output_tokens[:, None])
-    sizes = np.where(ok, plan.params, 1e9)[:, None] * np.exp(np.linspace(-12, 12, 2001))[None]
+    sizes = np.where(ok, plan.params, 1e9)[:, None] * np.exp(np.linspace(-12, 12, 1201))[None]
     # The loss falls with tokens: those that reach the target are found by halving.
     low, high = np.full_like(sizes, np.log(1e-2)), np.full_like(sizes, np.log(1e26))
-    for _ in range(80):
+    for _ in range(60):
         middle = (low + high) / 2
         above = np.asarray(law.loss(sizes, np.exp(middle), **column)) > np.asarray(target)[:, None]
         low, high = np.where(above, middle, low), np.where(above, high, middle)
     found = js.evaluate(law, sizes, np.exp(high), lanes, levers=column)
     reached = np.abs(np.asarray(found.loss) - np.asarray(target)[:, None]) < 1e-9
     least = np.where(reached, found.total_cost, np.inf).min(axis=1)
-    # The grid is 1.2 % apart, and a bill is flat at its least.
+    # The grid is 2 % apart, and a bill is flat at its least.
     assert np.all(plan.total_cost[ok] <= least[ok] * (1 + 1e-9))
     assert np.all(plan.total_cost[ok] >= least[ok] * (1 - 2e-4))
 
