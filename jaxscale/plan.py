@@ -257,8 +257,7 @@ def _evaluate(params, tokens, levers, law, demand, costs):
     law_is_valid = protocol.is_valid(law)
     valid = law_is_valid & demand.is_valid() & costs.is_valid()
     valid &= is_positive(params) & is_positive(tokens)
-    for value in levers.values():
-        valid = valid & is_finite(value)
+    valid &= protocol.are_finite(levers)
     law = protocol.made_safe(law, law_is_valid)
     demand, costs = demand.made_safe(), costs.made_safe()
     log_params, log_tokens = (jnp.log(where_safe(is_positive(x), x)) for x in (params, tokens))

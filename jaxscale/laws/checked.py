@@ -8,8 +8,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale import _arrays
-from jaxscale._values import is_finite, is_positive, where_safe
-from jaxscale.laws.protocol import is_valid, levers_of, made_safe
+from jaxscale._values import is_positive, where_safe
+from jaxscale.laws.protocol import are_finite, is_valid, levers_of, made_safe
 
 
 def checked_loss(law: Any, params: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:
@@ -28,9 +28,7 @@ def checked_loss(law: Any, params: ArrayLike, tokens: ArrayLike, **levers: Array
 @jax.jit
 def _loss(law, params, tokens, levers):
     law, params, tokens, levers = _arrays.align(law, params, tokens, levers)
-    answer = is_valid(law) & is_positive(params) & is_positive(tokens)
-    for value in levers.values():
-        answer = answer & is_finite(value)
+    answer = is_valid(law) & are_finite(levers) & is_positive(params) & is_positive(tokens)
     law, levers = made_safe(law, answer), made_safe(levers, answer)
     log_params = jnp.log(where_safe(answer, params))
     log_tokens = jnp.log(where_safe(answer, tokens))

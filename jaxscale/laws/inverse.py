@@ -23,6 +23,7 @@ PARAMS, TOKENS, BOTH = (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)
 # Natural logarithms of sizes at which a search may begin, the best first: that of a known model,
 # and ever smaller ones, for laws that at such a size are at their floor to the last digit.
 BEGINNINGS = tuple(9 * 2.302585 - 7.0 * step for step in range(8))
+LOG_TOKENS_PER_PARAM = 3.0  # of 20, where a search begins
 STEPS = 8
 RESOLVED = 2**14  # epsilons that a loss must be above its floor to tell a slope by
 
@@ -107,8 +108,8 @@ def beginning(law: Any, levers: dict, direction: tuple[float, float], like: Arra
     start = jnp.asarray(BEGINNINGS[-1], like.dtype)
     for size in reversed(BEGINNINGS):
         here = jnp.asarray(size, like.dtype)
-        across = here + 3.0  # 20 tokens a parameter
-        point = (here, across) if direction != TOKENS else (across - 6.0, here)
+        more, less = here + LOG_TOKENS_PER_PARAM, here - LOG_TOKENS_PER_PARAM
+        point = (less, here) if direction == TOKENS else (here, more)
         loss = loss_value(*point, (law, levers))
         told = loss - floor > RESOLVED * jnp.finfo(like.dtype).eps * jnp.abs(loss)
         start = jnp.where(told & is_finite(loss), here, start)
@@ -138,9 +139,8 @@ def params_for(law: Any, loss: ArrayLike, tokens: ArrayLike, **levers: ArrayLike
 @partial(jax.jit, static_argnums=0)
 def _other_size(direction, law, loss, known, levers):
     law, loss, known, levers = _arrays.align(law, loss, known, levers)
-    answer = protocol.is_valid(law) & is_positive(known) & is_finite(loss)
-    for value in levers.values():
-        answer = answer & is_finite(value)
+    answer = protocol.is_valid(law) & protocol.are_finite(levers)
+    answer &= is_positive(known) & is_finite(loss)
     law, levers = protocol.made_safe(law, answer), protocol.made_safe(levers, answer)
     loss, log_known = where_safe(answer, loss), jnp.log(where_safe(answer, known))
     zero = jnp.zeros_like(loss + log_known)

@@ -75,8 +75,13 @@ def is_valid(law: Any) -> Array:
     """Whether each lane's coefficients mean anything."""
     if hasattr(law, "is_valid"):
         return law.is_valid()
+    return are_finite(law)
+
+
+def are_finite(numbers: Any) -> Array:
+    """Whether all of a law's coefficients, or of a dict of levers, are finite in each lane."""
     good = jnp.asarray(True)
-    for leaf in jax.tree.leaves(law):
+    for leaf in jax.tree.leaves(numbers):
         good = good & is_finite(leaf)
     return good
 

@@ -8,11 +8,19 @@ from jax import Array, lax
 
 from jaxscale._logarithm import log
 from jaxscale._values import is_finite
-from jaxscale.laws.inverse import BOTH, PARAMS, TOKENS, beginning, crossing, far, loss_value
+from jaxscale.laws.inverse import (
+    BOTH,
+    LOG_TOKENS_PER_PARAM,
+    PARAMS,
+    TOKENS,
+    beginning,
+    crossing,
+    far,
+    loss_value,
+)
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, has_own_flops
 from jaxscale.solve.curve import Curve
 from jaxscale.solve.stationary import (
-    LOG_TOKENS_PER_PARAM,
     Inputs,
     bill_value,
     floor_of,

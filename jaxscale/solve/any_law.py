@@ -10,7 +10,7 @@ from jaxscale import _arrays
 from jaxscale._values import is_finite, is_normal, is_positive, where_safe
 from jaxscale.costs import Costs
 from jaxscale.laws.inverse import far
-from jaxscale.laws.protocol import is_valid, made_safe
+from jaxscale.laws.protocol import are_finite, is_valid, made_safe
 from jaxscale.plan import Bounds, Plan, priced, with_finite_loss
 from jaxscale.solve.any_curve import Free, budget_curve, free_optimum, iso_loss_curve
 from jaxscale.solve.curve import optimum
@@ -65,8 +65,7 @@ def _judged(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Any:
     law_is_valid = is_valid(law)
     valid = law_is_valid & demand.is_valid() & costs.is_valid()
     valid &= is_finite(target) if at_loss else is_positive(target)
-    for value in levers.values():
-        valid = valid & is_finite(value)
+    valid &= are_finite(levers)
     if bounds is not None:
         valid &= bounds.is_valid()
         bounds = bounds.made_safe()

@@ -22,14 +22,13 @@ from jax import Array, lax
 from jaxscale._logarithm import log
 from jaxscale._values import is_finite
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws.inverse import BOTH, beginning, far, loss_value
+from jaxscale.laws.inverse import BOTH, LOG_TOKENS_PER_PARAM, beginning, far, loss_value
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, flops_of, has_own_flops
 
 STEPS = 7
 # For what is no sum of powers: steps go back halfway from where it overflows, and reach less far
 # along the constraint each time, in ln(D / N), because around a ridge Newton's may go in circles.
 CAREFUL_STEPS, CAREFUL_REACH, SHORTER = 32, 4.0, 0.9
-LOG_TOKENS_PER_PARAM = 3.0  # of 20, where a search begins
 FALLING_STEP = 4.0  # in ln(D / N), where psi falls and Newton would go the wrong way
 # A step this small, in roots of an epsilon, leaves an error of its square.
 SETTLED = 1e3
