@@ -16,6 +16,7 @@ from jaxscale.cli import (
     fit,
     inspect_store,
     plan,
+    recipe,
     simulate,
     sweep,
 )
@@ -44,6 +45,7 @@ _EXAMPLES = {
     plan.plan: plan.EXAMPLES,
     compare.compare: compare.EXAMPLES,
     estimate.estimate: estimate.EXAMPLES,
+    recipe.recipe: recipe.EXAMPLES,
     fit.fit: fit.EXAMPLES,
     simulate.simulate: simulate.EXAMPLES,
     catalogues.laws: catalogues.LAWS_EXAMPLES,
