@@ -1,0 +1,60 @@
+"""The catalogue of published allocations: each with its source, its range and its known faults.
+
+What is counted as a parameter and as compute differs between papers, and exponents with it:
+`params_convention` and `flops_convention` of an entry say what its numbers mean.
+"""
+
+import difflib
+
+from jaxscale.allocations import (
+    entries_kaplan_and_hoffmann,
+    entries_of_exponents,
+    entries_of_models,
+    entries_porian,
+)
+from jaxscale.allocations.allocation import Allocation
+from jaxscale.allocations.entries import Entry
+
+_ENTRIES = (
+    *entries_kaplan_and_hoffmann.ENTRIES,
+    *entries_porian.ENTRIES,
+    *entries_of_models.ENTRIES,
+    *entries_of_exponents.ENTRIES,
+)
+
+
+def catalog() -> tuple[Entry, ...]:
+    """Every published allocation that is known, by paper."""
+    return _ENTRIES
+
+
+def entry(name: str) -> Entry:
+    """The published allocation of that name or alias, case aside.
+
+    Raises ValueError for an unknown name, with the nearest one and all names.
+    """
+    known = {each: found for found in _ENTRIES for each in (found.name, *found.aliases)}
+    key = str(name).lower()
+    if key in known:
+        return known[key]
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    names = ", ".join(each.name for each in _ENTRIES)
+    raise ValueError(f"unknown allocation {name!r}{hint}; known: {names}")
+
+
+def published(name: str) -> Allocation:
+    """The allocation of that name, as Python floats: `entry(name).allocation`.
+
+    Raises as `entry`, and ValueError where only exponents are published, with the names of
+    those that have scales too.
+    """
+    found = entry(name)
+    if found.allocation is not None:
+        return found.allocation
+    a, b = found.exponents
+    names = ", ".join(each.name for each in _ENTRIES if each.allocation is not None)
+    raise ValueError(
+        f"only exponents are published of {found.name}: params ~ C^{a:g}, tokens ~ C^{b:g}; "
+        f"with scales: {names}"
+    )

@@ -1,0 +1,123 @@
+"""The picture of a chain of allocations: what is drawn where, and what is refused."""
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from jaxscale import allocations, plots
+from jaxscale.plots import ChainStep
+
+FLOPS = np.geomspace(1e16, 1e24, 81)
+FITTED = (1e17, 1e19)
+
+
+def steps(count=3):
+    exponents = np.linspace(0.8, 0.5, count)
+    return [
+        ChainStep(f"step {row}", 1e8 * (FLOPS / 1e18) ** a, a, (a - 0.02, a + 0.01))
+        for row, a in enumerate(exponents)
+    ]
+
+
+def drawn(several, **options):
+    return plots.allocation_chain(FLOPS, several, fitted=FITTED, **options)
+
+
+def png(figure):
+    stream = io.BytesIO()
+    figure.savefig(stream, dpi=30)
+    return stream.getvalue()
+
+
+def test_lines_are_solid_where_fitted_and_end_in_a_mark_with_their_params():
+    several = steps()
+    left, _ = drawn(several).axes
+    lines = [line for line in left.lines if np.size(line.get_xdata()) == FLOPS.size]
+    low, high = FITTED
+    inside = (low <= FLOPS) & (high >= FLOPS)
+    for step, dashed, solid in zip(several, lines[::2], lines[1::2], strict=True):
+        assert dashed.is_dashed()
+        np.testing.assert_allclose(dashed.get_ydata(), step.params)
+        np.testing.assert_array_equal(np.isfinite(solid.get_ydata()), inside)
+    marks = [line for line in left.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(
+        [line.get_xydata()[0] for line in marks], [(1e24, step.params[-1]) for step in several]
+    )
+    texts = [text.get_text() for text in left.texts]
+    assert texts == ["6.3T", "step 0", "790B", "step 1", "100B", "step 2", "at 1e24 FLOPs"]
+
+
+def test_exponents_stand_in_their_intervals_in_the_order_of_the_chain():
+    several = steps()
+    figure = drawn(several, known={"one paper": 0.73, "another": 0.5}, level=0.9)
+    _, right = figure.axes
+    bars = [line for line in right.lines if line.get_linewidth() == 5]
+    dots = [line for line in right.lines if line.get_marker() == "o"]
+    for row, (step, bar, dot) in enumerate(zip(several, bars, dots, strict=True)):
+        np.testing.assert_allclose(bar.get_xydata(), [(end, row) for end in step.interval])
+        assert bar.get_solid_capstyle() == "butt"  # any other would lengthen the interval
+        np.testing.assert_allclose(dot.get_xydata(), [(step.exponent, row)])
+    assert right.get_ylim()[0] > right.get_ylim()[1]  # the first on top
+    dotted = [line.get_xdata()[0] for line in right.lines if line.get_linestyle() == ":"]
+    assert dotted == [0.73, 0.5]
+    texts = [text.get_text() for text in right.texts]
+    assert texts[0] == "step 0: 0.800"
+    assert texts[-2:] == ["one paper: 0.73", "another: 0.50"]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["fitted: 1e17 to 1e19 FLOPs", "extrapolated", "90 % interval"]
+
+
+def chain():
+    entries = [(step, allocations.entry(step.name)) for step in allocations.PORIAN_CHAIN]
+    flops = np.geomspace(1e16, 5.88e23, 60)
+    several = [
+        ChainStep(
+            step.label,
+            entry.allocation.params(flops),
+            entry.exponents[0],
+            entry.params_interval[:2],
+        )
+        for step, entry in entries
+    ]
+    known = {"Kaplan et al. 2020": 0.73, "Hoffmann et al. 2022": 0.50}
+    return plots.allocation_chain(
+        flops, several, fitted=entries[0][1].flops_range, known=known, title="all", subtitle="of it"
+    )
+
+
+def test_the_published_chain_is_drawn_with_no_text_on_another_or_outside():
+    figure = chain()
+    figure.draw_without_rendering()
+    left, right = figure.axes
+    assert [text.get_text() for text in left.texts][:-1:2] == ["3T", "790B", "290B", "180B", "77B"]
+    boxes = [text.get_window_extent() for panel in (left, right) for text in panel.texts]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    width, height = figure.get_size_inches() * figure.dpi
+    assert all(0 <= box.x0 < box.x1 <= width and 0 <= box.y0 < box.y1 <= height for box in boxes)
+    frame = right.get_window_extent()
+    assert all(text.get_window_extent().x1 <= frame.x1 for text in right.texts)
+    assert all(text.get_window_extent().x1 <= frame.x0 for text in left.texts)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_one_step_and_many_that_end_together_are_drawn(count):
+    several = [
+        step._replace(params=np.full_like(FLOPS, 1e9) * (1 + row / 100), label=f"{row}")
+        for row, step in enumerate(steps(count))
+    ]
+    figure = drawn(several)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    assert png(figure)
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="steps must hold at least one"):
+        drawn([])
+    with pytest.raises(ValueError, match=r"one length, at least 1; got flops \(81,\), step 0 \(3,"):
+        drawn([steps()[0]._replace(params=np.ones(3))])
