@@ -18,11 +18,16 @@ ALLOWED = {
     "_values": {"_arrays"},
     "_logarithm": {"_arrays", "_values"},
     "laws": {"_arrays", "_values"},
+    "allocations": {"_arrays", "_values", "laws"},
+    "architectures": {"_arrays", "_values", "_logarithm", "laws"},
+    "recipes": {"_arrays", "_values", "laws"},
+    "schedules": {"_arrays", "_values"},
     "hardware": set(),
     "costs": {"_arrays", "_values", "laws", "hardware"},
     "status": set(),
     "plan": {"_arrays", "_values", "_logarithm", "status", "laws", "hardware", "costs"},
     "solve": {"_arrays", "_values", "_logarithm", "status", "laws", "hardware", "costs", "plan"},
+    "attempts": {"_arrays", "_values", "status", "laws", "hardware", "costs", "plan", "solve"},
     "fitting": {"_arrays", "laws"},
     "sweeping": {"_arrays", "_values", "status"},
     "plots": set(),
@@ -102,7 +107,7 @@ print(*(extras & set(sys.modules) - loaded))
 def test_the_public_names_are_those_of_the_design():
     names = {name for name in vars(jaxscale) if not name.startswith("_")}
     modules = {"costs", "plan", "solve", "status", "hardware", "laws", "sweeping", "cli", "plots"}
-    modules |= {"fitting"}
+    modules |= {"allocations", "architectures", "attempts", "fitting", "recipes", "schedules"}
     assert names - modules == {
         "Bounds",
         "Costs",
@@ -138,6 +143,7 @@ def test_the_public_names_are_those_of_the_design():
         "profile_likelihood",
         "rows",
         "sweep",
+        "training_recipe",
         "triangular",
         "uniform",
     }

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from jaxscale.cli import (
+    allocations,
     catalogues,
     compare,
     estimate,
@@ -50,6 +51,7 @@ _EXAMPLES = {
     simulate.simulate: simulate.EXAMPLES,
     catalogues.laws: catalogues.LAWS_EXAMPLES,
     catalogues.hardware: catalogues.HARDWARE_EXAMPLES,
+    allocations.allocations: allocations.EXAMPLES,
     figures.figures: figures.EXAMPLES,
     sweep.sweep: sweep.SWEEP_EXAMPLES,
     sweep.resume: sweep.RESUME_EXAMPLES,

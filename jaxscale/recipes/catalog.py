@@ -1,0 +1,27 @@
+"""The published recipes by name."""
+
+import difflib
+
+from jaxscale.recipes import deepseek, kaplan, porian, step_law
+from jaxscale.recipes.entries import RecipeEntry
+
+_ENTRIES = (*step_law.ENTRIES, *deepseek.ENTRIES, *porian.ENTRIES, *kaplan.ENTRIES)
+
+
+def catalog() -> tuple[RecipeEntry, ...]:
+    """Every published recipe that is known."""
+    return _ENTRIES
+
+
+def entry(name: str) -> RecipeEntry:
+    """The published recipe of that name, case aside.
+
+    Raises ValueError for an unknown name, with the nearest one and all names.
+    """
+    known = {each.name: each for each in _ENTRIES}
+    key = str(name).lower()
+    if key in known:
+        return known[key]
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise ValueError(f"unknown recipe {name!r}{hint}; known: {', '.join(known)}")

@@ -1,0 +1,69 @@
+"""Porian et al. 2024: learning rate and batch as powers of size, at 20 tokens per parameter."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxscale._arrays import Real
+from jaxscale._values import is_positive
+from jaxscale.laws.protocol import are_finite
+from jaxscale.recipes.checked import exp_of
+from jaxscale.recipes.entries import RecipeEntry
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class PorianRecipe:
+    """Powers of params alone, Porian et al. 2024, arXiv 2406.19146.
+
+    Scales are positive. Fields broadcast with each other and with what the methods are given.
+    """
+
+    rate_scale: Real
+    rate_by_params: Real  # exponents
+    batch_scale: Real  # tokens
+    batch_by_params: Real
+
+    equation: ClassVar[str] = "LR = rate_scale N^rate_by_params, B = batch_scale N^batch_by_params"
+
+    def learning_rate(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
+        """Learning rate by `params` alone. NaN where they are not positive."""
+        del tokens, loss
+        return exp_of(PorianRecipe._log_rate, self, params=params)
+
+    def batch_tokens(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
+        """Tokens in a batch by `params` alone. NaN where they are not positive."""
+        del tokens, loss
+        return exp_of(PorianRecipe._log_batch, self, params=params)
+
+    def _log_rate(self, log_params):
+        return jnp.log(self.rate_scale) + self.rate_by_params * log_params
+
+    def _log_batch(self, log_params):
+        return jnp.log(self.batch_scale) + self.batch_by_params * log_params
+
+    def is_valid(self) -> Array:
+        """Whether both scales are positive and all fields finite."""
+        return are_finite(self) & is_positive(self.rate_scale) & is_positive(self.batch_scale)
+
+
+ENTRIES = (
+    RecipeEntry(
+        name="porian2024",
+        law=PorianRecipe(3.7, -0.36, 0.7576, 0.703),
+        source="Porian et al. 2024, arXiv 2406.19146: 3.7e-4 N^0.703 sequences of 2048 tokens",
+        params_convention="with the last layer, without input embeddings",
+        tokens_convention="training tokens seen",
+        schedule="rate of AdamW, constant after a short warm-up",
+        params_range=(2.5e7, 1.1e8),
+        tokens_range=(5e8, 2.2e9),  # 20 for each of the params
+        errata=(
+            "All runs had 20 tokens per param: nothing is known of longer training.",
+            "At small batches beta2 of AdamW must be above 0.95.",
+        ),
+    ),
+)

@@ -1,0 +1,70 @@
+"""How to train a plan: its learning rate, its batch and its steps."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxscale import _arrays
+from jaxscale._values import is_positive, quotient, where_safe
+from jaxscale.laws.entries import Sized
+from jaxscale.recipes.catalog import entry
+
+
+class Planned(Sized, Protocol):
+    """Anything with params, tokens and loss: a plan, a set of runs."""
+
+    @property
+    def loss(self) -> ArrayLike: ...
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Recipe:
+    """How to train each plan. Every field has the full shape of all plans."""
+
+    learning_rate: Array  # the peak of the schedule
+    batch_tokens: Array
+    steps: Array  # tokens / batch_tokens, not rounded
+    in_range: Array  # whether the plan lies within the runs that the recipe was fitted to
+
+
+def training_recipe(plan: Planned, law: str = "steplaw2025") -> Recipe:
+    """Learning rate, batch and steps for each plan by the published recipe of that name.
+
+    The recipe's entry, `recipes.entry(law)`, says what it counts as params and which schedule
+    it assumes. Params, tokens and loss of the plan broadcast. NaN with zero derivatives where one
+    of them is NaN, so where a plan is not ok, and where the recipe has no answer. Raises
+    ValueError for an unknown recipe, with the nearest name and all names, and TypeError for a
+    plan that lacks one of the three.
+    """
+    found = entry(law)
+    missing = [name for name in ("params", "tokens", "loss") if not hasattr(plan, name)]
+    if missing:
+        raise TypeError(
+            f"plan must have params, tokens and loss, as a jaxscale Plan has; got {plan!r} "
+            f"without {', '.join(missing)}"
+        )
+    sizes = _arrays.enter(params=plan.params, tokens=plan.tokens, loss=plan.loss)
+    return _recipe(found.law, *sizes, found.in_range(plan))
+
+
+@partial(jax.jit, static_argnums=0)
+def _recipe(law, params, tokens, loss, in_range):
+    aligned = _arrays.align(params, tokens, loss, in_range)
+    params, tokens, loss, in_range = jnp.broadcast_arrays(*aligned)
+    planned = is_positive(params) & is_positive(tokens) & ~jnp.isnan(loss)
+    learning_rate = law.learning_rate(params, tokens, loss)
+    batch = law.batch_tokens(params, tokens, loss)
+    answer = planned & is_positive(batch)
+    steps = quotient(where_safe(answer, tokens), where_safe(answer, batch))
+    return Recipe(
+        learning_rate=jnp.where(planned, learning_rate, jnp.nan),
+        batch_tokens=jnp.where(planned, batch, jnp.nan),
+        steps=jnp.where(answer, steps, jnp.nan),
+        in_range=in_range & planned,
+    )

@@ -1,0 +1,113 @@
+"""Time against compute by the batch: fewer steps or fewer tokens to the same loss.
+
+A batch far above the critical one needs the fewest steps, one far below it the fewest tokens;
+at the critical one both are twice their least. McCandlish et al. 2018, arXiv 1812.06162, as
+Kaplan et al. 2020, arXiv 2001.08361, Section 5, use it for language models.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxscale import _arrays
+from jaxscale._values import has_normal_exp, is_positive, where_safe
+from jaxscale.laws.kaplan import CRITICAL_BATCH, LOSS_OF_STEPS, KaplanSteps
+from jaxscale.laws.protocol import made_safe
+from jaxscale.recipes.checked import exp_of
+from jaxscale.recipes.recipe import Planned
+
+
+class TimeAndCompute(NamedTuple):
+    """What training to one loss takes at each batch; fields broadcast."""
+
+    batch: Array  # tokens
+    steps: Array
+    tokens: Array  # batch times steps: compute is in proportion
+    seconds: Array  # NaN where no time for a step was given
+
+
+def time_and_compute(
+    minimum_steps: ArrayLike,
+    critical_batch: ArrayLike,
+    batch: ArrayLike,
+    seconds_per_step: ArrayLike = math.nan,
+) -> TimeAndCompute:
+    """Steps, tokens and time at each batch, from the least steps and the critical batch.
+
+    `S = S_min (1 + B_crit / B)` and `E = B S = E_min (1 + B / B_crit)` with
+    `E_min = B_crit S_min`, Kaplan et al. 2020, eq. 5.1, 5.4 and 5.5; batches in tokens.
+    `seconds_per_step` is at that batch: machines that do a fixed number of tokens a second take
+    `batch / tokens_per_second`. All broadcast; NaN with zero derivatives where a number is not
+    positive.
+    """
+    return _time_and_compute(
+        *_arrays.enter(
+            minimum_steps=minimum_steps,
+            critical_batch=critical_batch,
+            batch=batch,
+            seconds_per_step=seconds_per_step,
+        )
+    )
+
+
+@jax.jit
+def _time_and_compute(minimum_steps, critical_batch, batch, seconds_per_step):
+    sizes = {"minimum_steps": minimum_steps, "critical_batch": critical_batch, "batch": batch}
+    steps = exp_of(_log_steps, None, **sizes)
+    tokens = exp_of(_log_tokens, None, **sizes)
+    seconds = exp_of(_log_seconds, None, steps=steps, seconds_per_step=seconds_per_step)
+    return TimeAndCompute(batch, steps, tokens, seconds)
+
+
+def batch_tradeoff(
+    plan: Planned, batch: ArrayLike, seconds_per_step: ArrayLike = math.nan
+) -> TimeAndCompute:
+    """What reaching each plan's loss at its size takes at each batch, by Kaplan et al. 2020.
+
+    The least steps are those of eq. 1.6 and the critical batch that of eq. 1.4, with the
+    coefficients of Tables 3 and 5; the plan's own tokens are not looked at. `seconds_per_step` as
+    in `time_and_compute`. NaN where a model of that size never reaches the loss by eq. 1.6, which
+    was fitted to losses on WebText2: those of other data may lie below.
+    """
+    steps = steps_for(plan.loss, plan.params)
+    return time_and_compute(steps, CRITICAL_BATCH.tokens(plan.loss), batch, seconds_per_step)
+
+
+def steps_for(loss: ArrayLike, params: ArrayLike, law: KaplanSteps = LOSS_OF_STEPS) -> Array:
+    """Fewest steps in which a model of `params` reaches `loss` on unlimited data.
+
+    Kaplan et al. 2020, eq. 1.6 solved for the steps; params exclude embeddings. NaN with zero
+    derivatives where a number is not positive and where no number of steps is enough.
+    """
+    return _steps_for(*_arrays.enter(law=law, loss=loss, params=params))
+
+
+@jax.jit
+def _steps_for(law, loss, params):
+    law, loss, params = _arrays.align(law, loss, params)
+    answer = is_positive(loss) & is_positive(params)
+    for each in jax.tree.leaves(law):
+        answer = answer & is_positive(each)
+    safe = made_safe(law, answer)
+    log_ratio = jnp.log(safe.N_c) - jnp.log(where_safe(answer, params))
+    missing = loss - jnp.exp(safe.alpha_N * log_ratio)
+    answer &= is_positive(missing)
+    found = jnp.log(safe.S_c) - jnp.log(where_safe(answer, missing)) / safe.alpha_S
+    answer &= has_normal_exp(found)
+    return jnp.where(answer, jnp.exp(where_safe(answer, found)), jnp.nan)
+
+
+def _log_steps(_, log_steps, log_critical, log_batch):
+    return log_steps + jnp.logaddexp(0, log_critical - log_batch)
+
+
+def _log_tokens(_, log_steps, log_critical, log_batch):
+    return log_steps + jnp.logaddexp(log_critical, log_batch)
+
+
+def _log_seconds(_, log_steps, log_seconds):
+    return log_steps + log_seconds
