@@ -1,8 +1,12 @@
 """How large a language model should be, and how long to train it, once serving is counted."""
 
+from jaxscale import allocations as allocations
+from jaxscale import architectures as architectures
 from jaxscale import fitting as fitting
 from jaxscale import hardware as hardware
 from jaxscale import laws as laws
+from jaxscale import recipes as recipes
+from jaxscale.architectures import Architecture as Architecture
 from jaxscale.costs import Costs as Costs
 from jaxscale.costs import Demand as Demand
 from jaxscale.fitting import Runs as Runs
@@ -15,6 +19,7 @@ from jaxscale.laws import downstream as downstream
 from jaxscale.plan import Bounds as Bounds
 from jaxscale.plan import Plan as Plan
 from jaxscale.plan import evaluate as evaluate
+from jaxscale.recipes import training_recipe as training_recipe
 from jaxscale.solve import minimize_cost as minimize_cost
 from jaxscale.solve import minimize_loss as minimize_loss
 from jaxscale.solve import overhead as overhead

@@ -109,6 +109,7 @@ def test_the_public_names_are_those_of_the_design():
     modules = {"costs", "plan", "solve", "status", "hardware", "laws", "sweeping", "cli", "plots"}
     modules |= {"allocations", "architectures", "attempts", "fitting", "recipes", "schedules"}
     assert names - modules == {
+        "Architecture",
         "Bounds",
         "Costs",
         "Demand",

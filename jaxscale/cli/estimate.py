@@ -10,6 +10,7 @@ from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.optimal import optimal_params, optimal_tokens, params_of_flops, train_flops
 from jaxscale.cli.pricing import Prices, Use, read_prices
 from jaxscale.cli.quantities import count, dollars, scientific
+from jaxscale.cli.shape import Shape, priced_by, read_shape, record_of_shape, show_shape
 from jaxscale.cli.solving import levers_of_plan, one_scenario, solved
 
 
@@ -17,11 +18,20 @@ class Estimate(NamedTuple):
     law: NamedLaw
     prices: Prices
     plan: js.Plan  # without demand
+    counting: Any  # the law with the FLOPs that are priced
+    shape: Shape | None
 
     @property
     def flops(self) -> float:
         sizes = float(self.plan.params), float(self.plan.tokens)
-        return train_flops(self.law.law, *sizes, levers_of_plan(self.plan))
+        return train_flops(self.counting, *sizes, levers_of_plan(self.plan))
+
+    @property
+    def sparse_note(self) -> str:
+        """What the loss of a model with idle experts means; empty for others."""
+        if self.shape is None or not self.shape.is_sparse:
+            return ""
+        return "Params are those that a token runs through: the loss is that of a dense model."
 
     @property
     def dollars(self) -> float | None:
@@ -38,6 +48,7 @@ def estimate(
     params: options.Params = None,
     tokens: options.Tokens = None,
     flops: options.Flops = None,
+    architecture: options.Architecture = None,
     compute_optimal: options.ComputeOptimal = False,
     train_on: options.TrainOn = None,
     train_precision: options.TrainPrecision = None,
@@ -50,8 +61,17 @@ def estimate(
     """What a training gives and costs, from two of params, tokens and FLOPs.
 
     With --compute-optimal one of them is enough: the rest is what Hoffmann et al. 2022 call
-    compute-optimal. Numbers are written 7B, 1.5T, 2e12 or 1,000,000.
+    compute-optimal. --architecture stands for --params and counts FLOPs by shape; alone, it
+    says what the shape holds and computes. Numbers are written 7B, 1.5T, 2e12 or 1,000,000.
     """
+    shape = None if architecture is None else read_shape(architecture)
+    if shape is not None:
+        if params is not None:
+            raise Mistake("give --params or --architecture, not both")
+        if tokens is None and flops is None and not compute_optimal:
+            tables.print_json(record_of_shape(shape)) if as_json else show_shape(shape)
+            return
+        params = shape.params
     named = read_law(law)
     levers = levers_for(named, read_levers(lever))
     if levers.chosen:
@@ -66,10 +86,11 @@ def estimate(
     prices = read_prices(train)
     with one_scenario():
         sizes_of = compute_optimal_size if compute_optimal else remaining_size
-        size = sizes_of(named.law, given, levers.values)
-        plan = js.evaluate(named.law, *size, js.Demand(), prices.costs, levers=levers.values)
+        counting = named.law if shape is None else priced_by(shape, named.law, named.name)
+        size = sizes_of(named.law if compute_optimal else counting, given, levers.values)
+        plan = js.evaluate(counting, *size, js.Demand(), prices.costs, levers=levers.values)
         plan = solved(plan)
-    found = Estimate(named, prices, plan)
+    found = Estimate(named, prices, plan, counting, shape)
     tables.print_json(as_record(found)) if as_json else show(found)
 
 
@@ -79,6 +100,8 @@ jaxscale estimate --flops 5.76e23 --compute-optimal
 jaxscale estimate --params 7B --compute-optimal --train-on H100-SXM \\
     --train-price 2.69 --train-mfu 40%
 jaxscale estimate --params 1B --tokens 100B --law kumar2024 --lever bits=8
+jaxscale estimate --architecture llama-3-8b
+jaxscale estimate --architecture config.json --tokens 15T
 """
 
 
@@ -120,11 +143,13 @@ def show(found: Estimate) -> None:
     ]
     if found.dollars is not None and found.device_hours is not None:
         rows += [("device-hours", count(found.device_hours)), ("price", dollars(found.dollars))]
-    tables.note(f"Training, law {found.law.name}", style="bold")
+    of_shape = f" {found.shape.name}" if found.shape else ""
+    tables.note(f"Training{of_shape}, law {found.law.name}", style="bold")
     for line in found.prices.describe():
         tables.note(line, style="dim")
     tables.print_columns(("", ""), rows, emphasis=("price",))
     tables.note(found.law.range_note(plan), style="dim")
+    tables.note(found.sparse_note, style="dim")
 
 
 def as_record(found: Estimate) -> dict[str, Any]:
@@ -132,6 +157,7 @@ def as_record(found: Estimate) -> dict[str, Any]:
     plan = found.plan
     return {
         "law": {"name": found.law.name, **tables.plain(found.law.law)},
+        "architecture": found.shape.name if found.shape else None,
         **levers_of_plan(plan),
         "params": float(plan.params),
         "tokens": float(plan.tokens),

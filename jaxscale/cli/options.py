@@ -129,6 +129,15 @@ Tokens = Annotated[float | None, _count("--tokens", "Training tokens.")]
 Flops = Annotated[
     float | None, _count("--flops", "Training FLOPs: 6 per param and token, or as the law counts.")
 ]
+Architecture = Annotated[
+    str | None,
+    typer.Option(
+        "--architecture",
+        metavar="NAME|FILE",
+        help="A shape instead of --params, priced by its own FLOPs: a published one, such as "
+        "llama-3-8b, or a TOML file or config.json.",
+    ),
+]
 ComputeOptimal = Annotated[
     bool, typer.Option("--compute-optimal", help="The lowest loss for the training FLOPs.")
 ]

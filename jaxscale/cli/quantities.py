@@ -96,6 +96,14 @@ def scientific(x: float, digits: int = 3) -> str:
     return f"{mantissa}e{int(power)}"
 
 
+def data_size(x: float) -> str:
+    """A number of bytes with a few digits, in powers of a thousand: `16.1 GB`."""
+    units = {"": "bytes", "K": "kB", "M": "MB", "B": "GB", "T": "TB", "Q": "PB"}
+    number = count(x)
+    suffix = number[-1] if number[-1] in units else ""
+    return f"{number.removesuffix(suffix)} {units[suffix]}"
+
+
 def dollars(x: float) -> str:
     return f"${count(x)}"
 

@@ -4,6 +4,8 @@ Matplotlib is imported on the first call. Figures belong to no window and not to
 save one with `figure.savefig(path)`, or return it from a notebook cell.
 """
 
+from jaxscale.plots.allocation_chain import ChainStep as ChainStep
+from jaxscale.plots.allocation_chain import allocation_chain as allocation_chain
 from jaxscale.plots.coefficient_pairs import coefficient_pairs as coefficient_pairs
 from jaxscale.plots.data_constrained import BestPlans as BestPlans
 from jaxscale.plots.data_constrained import data_constrained as data_constrained
@@ -11,6 +13,7 @@ from jaxscale.plots.fields import field_histograms as field_histograms
 from jaxscale.plots.fields import field_line as field_line
 from jaxscale.plots.fields import field_map as field_map
 from jaxscale.plots.fit_quality import observed_and_predicted as observed_and_predicted
+from jaxscale.plots.flops_by_size import flops_by_size as flops_by_size
 from jaxscale.plots.iso_flop import BudgetCurve as BudgetCurve
 from jaxscale.plots.iso_flop import iso_flop_curves as iso_flop_curves
 from jaxscale.plots.iso_loss import OptimalPath as OptimalPath

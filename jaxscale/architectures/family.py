@@ -1,0 +1,123 @@
+"""Families: shapes that grow in one way, so that a number of parameters is a shape."""
+
+from dataclasses import dataclass, field, fields, replace
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxscale import _arrays
+from jaxscale._arrays import Real
+from jaxscale._values import is_finite, is_positive, where_safe
+from jaxscale.architectures.architecture import STATIC, Architecture
+from jaxscale.architectures.powers import Power, log_root
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Family:
+    """Shapes of `layers = scale * width^power`, with all else in proportion to the width.
+
+    Heads add up to the width, positions are not learned, and there is one expert. Numbers
+    broadcast; they are positive, but for `power`, which is above -1.
+    """
+
+    scale: Real
+    power: Real
+    head_size: Real
+    ff_ratio: Real  # of the inner width of a feed-forward part to the width
+    kv_group: Real  # query heads that share a head of keys and values
+    vocabulary: Real
+    context: Real  # tokens
+    gated: bool = field(kw_only=True, metadata=STATIC)
+    tied: bool = field(kw_only=True, metadata=STATIC)
+
+    def architecture(self, params: ArrayLike) -> Architecture:
+        """The shape that has exactly `params` parameters in all, so its numbers are not whole.
+
+        Within 1e-14 of them in float64 and 1e-5 in float32. Broadcasts, and can be differentiated
+        any number of times. Where a number is bad, so is the shape: NaN with zero derivatives.
+        """
+        names = [each.name for each in fields(self) if each.metadata != STATIC]
+        given = {name: getattr(self, name) for name in names}
+        *numbers, params = _arrays.enter(**given, params=params)
+        return _architecture(replace(self, **dict(zip(names, numbers, strict=True))), params)
+
+    def is_valid(self) -> Array:
+        """Whether the numbers are those of a family."""
+        good = is_finite(self.power) & (self.power > -1)
+        positive = replace(self, power=self.scale)  # the others
+        for each in jax.tree.leaves(positive):
+            good &= is_positive(each)
+        return good
+
+
+@jax.jit
+def _architecture(family, params):
+    family, params = _arrays.align(family, params)
+    good = family.is_valid() & is_positive(params)
+    family, params = jax.tree.map(lambda x: where_safe(good, x), (family, params))
+    found = architecture_of_log(family, jnp.log(params))
+    return jax.tree.map(lambda x: jnp.where(good, x, jnp.nan), found)
+
+
+def architecture_of_log(family: Family, log_params: Array) -> Architecture:
+    """The shape at a natural logarithm of parameters; checks and converts nothing."""
+    one = jnp.ones_like(family.power)
+    per_square = 2 + 2 / family.kv_group + (3 if family.gated else 2) * family.ff_ratio
+    tables = 1 if family.tied else 2
+    log_scale = jnp.log(family.scale)
+    # What `Architecture.params` adds up: matrices of layers, their norms, and embeddings with the
+    # last norm.
+    terms = (
+        Power(log_scale + jnp.log(per_square), 2 + family.power),
+        Power(log_scale + jnp.log(2 * one), 1 + family.power),
+        Power(jnp.log(1 + tables * family.vocabulary), one),
+    )
+    log_width = log_root(terms, log_params)
+    width = jnp.exp(log_width)
+    heads = width / family.head_size
+    return Architecture(
+        layers=jnp.exp(log_scale + family.power * log_width),
+        width=width,
+        heads=heads,
+        kv_heads=heads / family.kv_group,
+        head_size=family.head_size,
+        ff_width=family.ff_ratio * width,
+        vocabulary=family.vocabulary,
+        context=family.context,
+        experts=one,
+        active_experts=one,
+        gated=family.gated,
+        tied=family.tied,
+    )
+
+
+# Least squares of ln layers on ln width over Hoffmann et al. 2022, Table A4: 10, 20, 24, 26, 28
+# and 40 layers of width 640, 1024, 1280, 1792, 2048 and 3584. Heads of 128 are those of the last
+# four; 32000 words and 2048 tokens are what the table's FLOPs hold for.
+CHINCHILLA = Family(
+    scale=0.1017,
+    power=0.7406,
+    head_size=128.0,
+    ff_ratio=4.0,
+    kv_group=1.0,
+    vocabulary=32000.0,
+    context=2048.0,
+    gated=False,
+    tied=True,
+)
+# The same over Touvron et al. 2023, Table 2: 32, 40, 60 and 80 layers of width 4096, 5120, 6656
+# and 8192. A gate on two thirds of 4 w keeps the parameters (their Section 2.2).
+LLAMA = Family(
+    scale=0.0004166,
+    power=1.3487,
+    head_size=128.0,
+    ff_ratio=8 / 3,
+    kv_group=1.0,
+    vocabulary=32000.0,
+    context=2048.0,
+    gated=True,
+    tied=False,
+)

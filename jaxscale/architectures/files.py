@@ -1,0 +1,151 @@
+"""Architectures in files: TOML or JSON by our names, or a `config.json` of Hugging Face.
+
+layers = 32
+width = 4096
+heads = 32
+kv_heads = 8          # as many as heads where left out
+head_size = 128       # width / heads where left out
+ff_width = 14336
+vocabulary = 128256
+context = 8192
+gated = true
+tied = false
+"""
+
+import json
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxscale.architectures.architecture import NUMBERS, Architecture
+from jaxscale.architectures.names import unknown
+
+FLAGS = ("gated", "tied", "learned_positions")
+LARGEST = sys.float_info.max
+# Hugging Face Transformers' name of each field.
+OTHER_NAMES = {
+    "num_hidden_layers": "layers",
+    "hidden_size": "width",
+    "num_attention_heads": "heads",
+    "num_key_value_heads": "kv_heads",
+    "head_dim": "head_size",
+    "intermediate_size": "ff_width",
+    "vocab_size": "vocabulary",
+    "max_position_embeddings": "context",
+    "tie_word_embeddings": "tied",
+    "num_local_experts": "experts",
+    "num_experts_per_tok": "active_experts",
+}
+# Of a `model_type`, (gated, tied where the file does not say): the modelling code of each, and its
+# configuration's default, in Transformers.
+MODEL_TYPES = {
+    "llama": (True, False),
+    "mistral": (True, False),
+    "mixtral": (True, False),
+    "qwen2": (True, False),
+    "gemma": (True, True),
+}
+# Fields of layers that are of another build: shared experts, or compressed keys and values.
+OTHER_BUILDS = ("num_experts", "n_routed_experts", "moe_intermediate_size", "kv_lora_rank")
+
+
+def read(path: str | Path) -> Architecture:
+    """The architecture in a file: TOML where its name ends in `.toml`, else JSON.
+
+    Fields go by their names here or by those of a Hugging Face `config.json`, in which others are
+    passed over. Raises ValueError that names the file, the field, the value and what is allowed.
+    """
+    file = str(path)
+    given = {name: value for name, value in _table(file).items() if value is not None}
+    named = _by_our_names(file, given)
+    _add_defaults(named)
+    numbers = {name: _number(file, name, named) for name in NUMBERS}
+    flags = {name: _flag(file, name, named) for name in FLAGS}
+    for part, whole in (("kv_heads", "heads"), ("active_experts", "experts")):
+        if numbers[part] > numbers[whole]:
+            raise ValueError(
+                f"{file}: {part} must be at most {whole}, {numbers[whole]}; got {numbers[part]}"
+            )
+    return Architecture(**numbers, **flags)
+
+
+def _table(file: str) -> Mapping[str, Any]:
+    load = tomllib.loads if file.lower().endswith(".toml") else json.loads
+    try:
+        found = load(Path(file).expanduser().read_text("utf-8"))
+    except OSError as error:
+        raise ValueError(f"cannot read {file!r}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file}: neither TOML nor JSON as its name says: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{file}: must hold fields by name; got {type(found).__name__}")
+    return found
+
+
+def _by_our_names(file: str, given: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Each field with the name that it has in the file."""
+    ours = (*NUMBERS, *FLAGS)
+    is_config = any(name in OTHER_NAMES for name in given)
+    for name in OTHER_BUILDS:
+        if name in given:
+            raise ValueError(f"{file}: {name} is of a build that an Architecture cannot describe")
+    found: dict[str, tuple[str, Any]] = {}
+    for name, value in given.items():
+        field = OTHER_NAMES.get(name, name)
+        if field not in ours:
+            if is_config:
+                continue
+            raise ValueError(f"{file}: {unknown('field', name, ours)}")
+        if field in found:
+            raise ValueError(f"{file}: {found[field][0]} and {name} are one field: give it once")
+        found[field] = name, value
+    kind = MODEL_TYPES.get(str(given.get("model_type"))) if is_config else None
+    for field, value in zip(("gated", "tied"), kind or (), strict=False):
+        found.setdefault(field, (field, value))
+    return found
+
+
+def _add_defaults(named: dict[str, tuple[str, Any]]) -> None:
+    """What a file may leave out, where the rest says what it is."""
+    if "heads" in named:
+        named.setdefault("kv_heads", ("kv_heads", named["heads"][1]))
+    numbers = [named.get(name, ("", None))[1] for name in ("width", "heads")]
+    if all(_is_positive(each) for each in numbers):
+        width, heads = numbers
+        named.setdefault(
+            "head_size", ("head_size", width // heads if width % heads == 0 else width / heads)
+        )
+    if "experts" not in named:
+        named.setdefault("experts", ("experts", 1))
+        named.setdefault("active_experts", ("active_experts", 1))
+    named.setdefault("learned_positions", ("learned_positions", False))
+
+
+def _number(file: str, field: str, named: Mapping[str, tuple[str, Any]]) -> float:
+    name, value = _given(file, field, named)
+    if not _is_positive(value):
+        shown = f"{value!r:.40}" if isinstance(value, bool | float | str) else f"{value!s:.40}"
+        raise ValueError(f"{file}: {name} must be a finite number above 0; got {shown}")
+    return value
+
+
+def _flag(file: str, field: str, named: Mapping[str, tuple[str, Any]]) -> bool:
+    name, value = _given(file, field, named)
+    if not isinstance(value, bool):
+        raise ValueError(f"{file}: {name} must be true or false; got {value!r:.40}")
+    return value
+
+
+def _given(file: str, field: str, named: Mapping[str, tuple[str, Any]]) -> tuple[str, Any]:
+    if field not in named:
+        others = [name for name, meant in OTHER_NAMES.items() if meant == field]
+        also = f" (or {others[0]})" if others else ""
+        raise ValueError(f"{file}: {field}{also} is missing")
+    return named[field]
+
+
+def _is_positive(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 < value <= LARGEST

@@ -1,0 +1,61 @@
+"""Bytes: of weights, of cached keys and values, and of the state that training keeps."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxscale.architectures.architecture import Architecture, checked
+from jaxscale.architectures.names import unknown
+
+# Bytes of a number. The last two share an 8-bit scale among 16 and among 32 values of 4 bits:
+# NVIDIA's NVFP4, and the Open Compute Project's Microscaling Formats (MX) Specification 1.0.
+PRECISIONS: Mapping[str, float] = MappingProxyType(
+    {
+        "fp32": 4.0,
+        "bf16": 2.0,
+        "fp16": 2.0,
+        "fp8": 1.0,
+        "int8": 1.0,
+        "int4": 0.5,
+        "nvfp4": 4.5 / 8,
+        "mxfp4": 4.25 / 8,
+    }
+)
+# Mixed precision with Adam, Rajbhandari et al. 2020 (ZeRO), Section 3.1: weights and gradients of
+# two bytes, and of four each a master copy of the weights and the two moments.
+ADAM_BYTES = 2 + 2 + 4 + 4 + 4
+
+
+def weight_bytes(architecture: Architecture, precision: str = "bf16") -> Array:
+    """Bytes of all parameters, idle experts too; ValueError for an unknown precision."""
+    return _bytes(precision) * architecture.params
+
+
+def kv_cache_bytes(architecture: Architecture, tokens: ArrayLike, precision: str = "bf16") -> Array:
+    """Bytes of the keys and values of `tokens` tokens: `2 layers kv_heads head_size` of each.
+
+    `tokens` are those of all sequences together. NaN with zero derivatives where a number is not
+    positive; ValueError for an unknown precision.
+    """
+    return _bytes(precision) * checked(_cached, architecture, tokens=tokens)
+
+
+def optimizer_bytes(architecture: Architecture) -> Array:
+    """Bytes that training with Adam in mixed precision keeps: 16 for each parameter.
+
+    Weights 2, gradients 2, master weights 4, and moments 4 and 4 (Rajbhandari et al. 2020,
+    Section 3.1). Activations come on top.
+    """
+    return ADAM_BYTES * architecture.params
+
+
+def _cached(a, tokens):
+    return 2 * a.layers * a.kv_heads * a.head_size * tokens
+
+
+def _bytes(precision: str) -> float:
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    return PRECISIONS[precision]

@@ -1,0 +1,96 @@
+"""Plans priced by what a shape computes, in place of 6 N and 2 N."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.tree_util import GetAttrKey
+from jax.typing import ArrayLike
+
+from jaxscale import laws
+from jaxscale.architectures import counts
+from jaxscale.architectures.family import Family, architecture_of_log
+from jaxscale.laws import protocol
+from jaxscale.laws.protocol import Flops
+
+
+@dataclass(frozen=True)
+class ExactFlops:
+    """A law whose FLOPs are those of the shape that a family has at that size.
+
+    Made by `with_exact_flops`. All but `flops` is the law's own.
+    """
+
+    law: Any
+    family: Family
+    count: str
+
+    @property
+    def levers(self) -> Mapping[str, tuple[float, float]]:
+        """Those of the law."""
+        return protocol.levers_of(self.law)
+
+    def loss(self, params: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:
+        """Loss in nats per token, by the law."""
+        return self.law.loss(params, tokens, **levers)
+
+    def loss_from_logs(self, log_params: Array, log_tokens: Array, **levers: Array) -> Array:
+        """`loss` at natural logarithms of params and tokens; checks and converts nothing."""
+        return protocol.loss_from_logs(self.law, log_params, log_tokens, **levers)
+
+    def tokens_for(self, loss: ArrayLike, params: ArrayLike, **levers: ArrayLike) -> Array:
+        """Training tokens with which `params` parameters reach `loss`; NaN where none do."""
+        return laws.tokens_for(self.law, loss, params, **levers)
+
+    def params_for(self, loss: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:
+        """Parameters that reach `loss` on `tokens` training tokens; NaN where none do."""
+        return laws.params_for(self.law, loss, tokens, **levers)
+
+    def is_valid(self) -> Array:
+        """Whether the numbers of the law and of the family mean anything."""
+        return protocol.is_valid(self.law) & self.family.is_valid()
+
+    def flops(self, params: Array, tokens: Array, **levers: Array) -> Flops:
+        """FLOPs of the shape with `params` parameters over full contexts, trained and served."""
+        del levers
+        forward = counts.formula(self.count)(architecture_of_log(self.family, jnp.log(params)))
+        return Flops(counts.TRAIN_OVER_FORWARD * forward * tokens, forward, forward)
+
+
+# The family's numbers are children of their own, because all that reads the leaves of a law looks
+# into laws that it is made of, and into nothing else.
+def _flatten(exact: ExactFlops):
+    numbers, kind = jax.tree_util.tree_flatten_with_path(exact.family)
+    keyed = [(GetAttrKey(f"family{jax.tree_util.keystr(path)}"), x) for path, x in numbers]
+    return [(GetAttrKey("law"), exact.law), *keyed], (kind, exact.count)
+
+
+def _unflatten(kind_and_count, children):
+    (kind, count), (law, *numbers) = kind_and_count, children
+    return ExactFlops(law, jax.tree.unflatten(kind, numbers), count)
+
+
+jax.tree_util.register_pytree_with_keys(ExactFlops, _flatten, _unflatten)
+
+
+def with_exact_flops(law: Any, family: Family, count: str = "operations") -> ExactFlops:
+    """The law with FLOPs counted by shape: those of `family` at each size, by one of `COUNTS`.
+
+    Training takes three forward passes for each token, and a token read or written takes one, all
+    over the family's full context. The law's params must be all parameters, embeddings included.
+    Solved by the general path of `minimize_cost` and `minimize_loss`. Raises TypeError for what is
+    no law or no family, and ValueError for an unknown count or a law that counts its own FLOPs.
+    """
+    if isinstance(law, type) or not callable(getattr(law, "loss", None)):
+        raise TypeError(f"law must have loss(params, tokens); got {law!r}")
+    if protocol.has_own_flops(law):
+        raise ValueError(
+            f"law must leave its FLOPs to be counted; {type(law).__name__} counts its own"
+        )
+    if not isinstance(family, Family):
+        raise TypeError(f"family must be a Family, such as CHINCHILLA; got {family!r}")
+    counts.formula(count)
+    return ExactFlops(law, family, count)

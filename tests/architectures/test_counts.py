@@ -1,0 +1,71 @@
+"""FLOPs per token by every count, against the papers' own formulas."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from jaxscale.architectures import COUNTS, Architecture
+
+X64 = jax.config.read("jax_enable_x64")
+EPS = np.finfo(np.float64 if X64 else np.float32).eps
+
+# The classic shape: heads add up to the width d, f = 4 d, ties.
+L, D, H, K, V, T = 24, 1024, 16, 64, 50257, 2048
+CLASSIC = Architecture(L, D, H, H, K, 4 * D, V, T, gated=False, tied=True)
+N = 12 * L * D**2
+
+
+def hoffmann_per_sequence(s):
+    attention = 2 * 3 * s * D * (K * H) + 2 * s * s * (K * H) + 3 * H * s * s
+    attention += 2 * s * s * (K * H) + 2 * s * (K * H) * D
+    dense = 2 * s * (D * 4 * D + D * 4 * D)
+    return L * (attention + dense), 2 * 2 * s * V * D
+
+
+PAPERS = {
+    "kaplan": 2 * N + 2 * L * T * D,
+    "hoffmann": sum(hoffmann_per_sequence(T)) / T,
+    "hoffmann_layers": hoffmann_per_sequence(T)[0] / T,
+    "palm": (6 * (N + V * D + (2 * L + 1) * D) + 12 * L * H * K * T) / 3,
+    "kipply": 24 * L * D**2,
+    "deepseek": (72 * L * D**2 + 12 * L * D * T) / 3,
+    "operations": 2 * N + 4 * L * T * D + 2 * V * D,
+    "6n": 2 * (N + V * D + (2 * L + 1) * D),
+}
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_counts_are_the_papers_formulas(count):
+    assert_allclose(CLASSIC.forward_flops(count), PAPERS[count], rtol=8 * EPS)
+    assert_allclose(CLASSIC.train_flops(count), 3 * PAPERS[count], rtol=8 * EPS)
+
+
+def test_learned_positions_multiply_nothing():
+    learned = replace(CLASSIC, learned_positions=True)
+    for count in COUNTS:
+        extra = learned.forward_flops(count) - CLASSIC.forward_flops(count)
+        assert_allclose(extra, 2 * T * D if count == "6n" else 0, atol=100 * EPS * N)
+
+
+def test_operations_are_the_sum_over_gated_and_grouped_parts():
+    # Training FLOPs of one token: the per-layer table of "How to Scale Your Model", transformers.
+    F, G = 3584, 4
+    a = replace(CLASSIC, gated=True, kv_heads=G, ff_width=F, tied=False)
+    layer = 18 * D * F + 12 * D * (H + G) * K + 12 * T * H * K
+    assert_allclose(a.train_flops(), L * layer + 6 * D * V, rtol=8 * EPS)
+
+
+def test_a_token_pays_for_its_own_experts_and_for_the_router():
+    dense = CLASSIC.forward_flops()
+    a = replace(CLASSIC, experts=16, active_experts=3)
+    more = 2 * L * (2 * 2 * D * 4 * D + 16 * D)  # two more feed-forward parts
+    assert_allclose(a.forward_flops(), dense + more, rtol=8 * EPS)
+    assert_allclose(a.train_flops("6n"), 6 * a.active_params, rtol=8 * EPS)
+
+
+def test_an_unknown_count_is_named():
+    with pytest.raises(ValueError, match=r"unknown count 'hofmann' \(did you mean hoffmann\?\)"):
+        CLASSIC.forward_flops("hofmann")
