@@ -49,7 +49,8 @@ def assert_printed(
 
 def listed(source: str, what: str, printed: str, *, reproduced: bool, percent: float = 0.0) -> None:
     """Put a number on the list that is compared elsewhere."""
-    _seen.append(Number(source, what, printed, bool(reproduced), percent))
+    # Of Python's own types, since xdist sends the list from process to process.
+    _seen.append(Number(source, what, printed, bool(reproduced), float(percent)))
 
 
 def taken() -> list[Number]:

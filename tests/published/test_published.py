@@ -4,14 +4,16 @@ Every cell after the bar, "27.4B" or "8.5%", has to come out within half a unit 
 printed digit. A cell may be marked, and then the row says why:
 
     2.64e20~       within one unit of the last digit; `~3` within three
-    6.33M>633M     the print is wrong: it must not come out, and 633M must
+    6.33M>633M     the print is wrong: 633M must come out, and 6.33M is an expected failure
     -              not printed
 
 K, M, B and T are powers of a thousand, x is a ratio. `#` starts a reason; below a row, it goes
-on. "Computed apart" says that no paper prints the number: it was worked out from the papers'
-formulas, by bisection and closed forms that share nothing with this library.
+on. "Computed apart" says that no paper prints the numbers of a table: they were worked out from
+the papers' formulas, by bisection and closed forms that share nothing with this library. They are
+not on the list of published numbers.
 """
 
+import contextlib
 import dataclasses
 import functools
 import re
@@ -25,6 +27,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import jaxscale as js
+from published.numbers import assert_printed, listed, taken
 
 pytestmark = pytest.mark.skipif(
     not jax.config.read("jax_enable_x64"), reason="printed digits are compared in float64"
@@ -60,8 +63,18 @@ class Cell(NamedTuple):
         return is_within(self.units, found, self.correct)
 
     @property
+    def is_misprint(self) -> bool:
+        return self.printed != self.correct
+
+    @property
     def is_plain(self) -> bool:
-        return self.units == 0.5 and self.printed == self.correct
+        return self.units == 0.5 and not self.is_misprint
+
+    @property
+    def percent(self) -> float:
+        """What the number may be off, where that is more than half a unit."""
+        value, unit = read(self.correct)
+        return 0.0 if self.units == 0.5 else 100 * self.units * unit / value
 
 
 def is_within(units: float, found: float, text: str) -> bool:
@@ -71,12 +84,17 @@ def is_within(units: float, found: float, text: str) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A printed table: inputs left of the bar, what has to come out right of it."""
+    """A printed table: inputs left of the bar, what has to come out right of it.
+
+    `cell` says in words what a number is, with the column and the inputs as they are printed in
+    braces. A table without was computed apart, and its numbers are not listed.
+    """
 
     source: str
     solve: Callable[..., dict[str, Any]]  # arrays of the inputs in, arrays of all outputs out
     columns: str
     body: str
+    cell: str | None = None
 
     def lines(self) -> Iterator[tuple[list[str], list[str], str]]:
         """Inputs, outputs and the reason of each row."""
@@ -84,7 +102,13 @@ class Table:
         for line in one_line_each.splitlines():
             row, _, reason = line.partition("#")
             inputs, outputs = (half.split() for half in row.split("|"))
-            yield inputs, outputs, reason.strip()
+            yield inputs, outputs, reason.replace(" #", "").strip()
+
+    def what(self, row: int, column: str) -> str:
+        """A cell's place in words, such as "13B, 1T served: params"."""
+        names, inputs = self.columns.split("|")[0].split(), list(self.lines())[row][0]
+        words = column.replace("_", " ").replace("chinchilla", "Chinchilla")
+        return (self.cell or "").format(column=words, **dict(zip(names, inputs, strict=True)))
 
     @functools.cached_property
     def found(self) -> dict[str, np.ndarray]:
@@ -116,6 +140,7 @@ LAWS = {entry.name: entry.law for entry in js.laws.catalog()} | {
 # --- Sardana et al. 2024: serving counted ---------------------------------------------------
 
 SARDANA = LAWS["sardana2024"]
+README_OF_SARDANA = "Sardana et al. 2024, nikhilsardana/beyond-chinchilla, README.md"
 
 
 def against_chinchilla(loss, demand, costs=None, *, params=None) -> dict[str, Any]:
@@ -143,7 +168,7 @@ def against_chinchilla(loss, demand, costs=None, *, params=None) -> dict[str, An
         "cost_ratio": plan.total_cost / chinchilla.total_cost,
         "saved": chinchilla.total_cost - plan.total_cost,
         "saving": 1 - plan.total_cost / chinchilla.total_cost,
-        "extra": chinchilla.total_cost / plan.total_cost - 1,
+        "extra_cost": chinchilla.total_cost / plan.total_cost - 1,
     }
 
 
@@ -170,7 +195,7 @@ def flops_of_smaller(model, smaller, served):
 
 
 TABLE_2 = Table(
-    "Sardana et al. 2024, Table 2; the columns headed Training FLOPs count inference too",
+    "Sardana et al. 2024, Table 2",  # its columns headed Training FLOPs count inference too
     fewest_flops,
     "model served | loss chinchilla_tokens chinchilla_cost params tokens cost saving",
     """
@@ -182,28 +207,38 @@ TABLE_2 = Table(
     30B    5T |  1.96   1.56T   5.80e23   16.4B       3.27T~  4.86e23  16%    # D is 3.26498T
     70B   10T |  1.89   4.26T~  3.19e24   41.6B       7.92T   2.81e24  12%    # D is 4.2547T
     """,
+    "{model}, {served} served: {column}",
 )
 TEXT_FLOPS = Table(
-    "Sardana et al. 2024, Sections 2 and 6",
+    "Sardana et al. 2024, Section 2",
     fewest_flops,
-    "model served | params tokens_ratio saving extra",
+    "model served | params tokens_ratio saving",
     """
-    7B   1e11 |  6B     1.18x  -    -
-    30B  1e13 |  13.6B  2.84x  28%  -
-    70B  2e12 |  -      -      -    1.3%
+    7B   1e11 |  6B     1.18x  -
+    30B  1e13 |  13.6B  2.84x  28%
     """,
+    "{model}, {served} served: {column}",
+)
+TEXT_EXTRA = Table(
+    "Sardana et al. 2024, Section 6",
+    fewest_flops,
+    "model served | extra_cost",
+    "70B  2T |  1.3%",
+    "{model}, {served} served, in FLOPs: {column}",
 )
 FIGURE_1 = Table(
     "Sardana et al. 2024, Figure 1",
     flops_of_smaller,
     "model smaller served | saved saving",
     "13B  7B  2T |  1.7e22  17%",
+    "{smaller} instead of {model}, {served} served: {column}",
 )
 CODE_FLOPS = Table(
-    "Sardana et al. 2024, nikhilsardana/beyond-chinchilla, README.md, compute_optimal.py",
+    README_OF_SARDANA,
     fewest_flops_at,
     "loss served | params tokens params_ratio tokens_ratio cost_ratio",
     "1.947  2e12 |  2.418e10  2.657e12  70.96%  146.77%  95.22%",
+    "compute_optimal.py, loss {loss}, {served} served: {column}",
 )
 
 # Training on A100-80GB at $1.50 an hour in bf16, serving on A100-40GB at $1.10 in int8; half
@@ -241,7 +276,7 @@ as_printed = functools.partial(fewest_dollars, output_share=145 / 215)
 as_stated = functools.partial(fewest_dollars, output_share=215 / 285)
 
 UNIT_COSTS = Table(
-    "Sardana et al. 2024, Section B.3: dollars per peak FLOP; derived, the paper prints none",
+    "Dollars per peak FLOP at the prices of Sardana et al. 2024, Section B.3; computed apart",
     unit_costs,
     "train_mfu prefill_mfu decode_mfu | train prefill decode",
     """
@@ -261,20 +296,22 @@ TABLE_3 = Table(
     30B    5T |  17.5B  1.96  1.56T   10.8M  8.58B       12.1T  4.52M  58%
     70B   10T |  35.1B  1.89  4.26T~  51.5M  21.5B       27T    23.8M  54%  # D as in Table 2
     """,
+    "{model}, {served} served: {column}",
 )
 TEXT_DOLLARS = Table(
     "Sardana et al. 2024, Section 6",
     as_printed,
-    "model served | requests params tokens saving extra",
+    "model served | requests params tokens saving extra_cost",
     """
     30B  427.5B |  1.5B   16B  3.35T  17%  -
     70B      2T |  7.02B  -    -      -    36%
     """,
+    "{model}, {served} served, in dollars: {column}",
 )
 STATED_SPLIT = Table(
     "Sardana et al. 2024, Table 3 and Section 6, with the tokens that they state; computed apart",
     as_stated,
-    "model served | chinchilla_cost params tokens saving extra",
+    "model served | chinchilla_cost params tokens saving extra_cost",
     """
     1B      50B |  4158    -       -       -       -
     7B     200B |  135.1K  -       -       -       -
@@ -313,89 +350,20 @@ def code_calculator(model, requests):
 
 
 CODE_DOLLARS = Table(
-    "Sardana et al. 2024, nikhilsardana/beyond-chinchilla, README.md, cost_optimal.py",
+    README_OF_SARDANA,
     code_dollars,
     "loss requests | params tokens params_ratio tokens_ratio cost_ratio",
     "1.947  1e10 |  2.053e10  3.302e12  60.23%  182.41%  88.76%",
+    "cost_optimal.py, loss {loss}, {requests} requests: {column}",
 )
 CODE_CALCULATOR = Table(
-    "Sardana et al. 2024, nikhilsardana/beyond-chinchilla, README.md, cost_calculator.py",
+    README_OF_SARDANA,
     code_calculator,
     "model requests | loss tokens train_flops total_flops train_dollars total_dollars",
     "30B  1e9 |  1.958253360475841~3  1.556e12  2.801e23  3.161e23  3.146e5  6.378e5"
     "# 16 digits of loss: float64 rounds the last",
+    "cost_calculator.py, {model}, {requests} requests: {column}",
 )
-
-# --- De Vries 2023: smaller models, trained for longer --------------------------------------
-
-
-def shrunk(budget, k_N):
-    """The model of k_N times the optimal size, trained until it is as good as the optimum."""
-    best = js.minimize_loss(SARDANA, budget)
-    params = k_N * best.params
-    plan = js.evaluate(SARDANA, params, SARDANA.tokens_for(best.loss, params))
-    overhead = plan.total_cost / best.total_cost - 1
-    k_D = plan.tokens / best.tokens
-    # One overhead, against the closed form and against the print.
-    return {
-        "params": params,
-        "tokens": plan.tokens,
-        "k_D": k_D,
-        "overhead": overhead,
-        "printed": overhead,
-    }
-
-
-OVERHEAD = Table(
-    "De Vries 2023, 'Go smol or go home', last column; k_D and overhead computed apart",
-    shrunk,
-    "budget k_N | k_D overhead printed",
-    """
-    1e18  0.75 |  1.3713   2.85%    2.8%
-    1e20  0.60 |  1.8340   10.04%   10%
-    1e22  0.57 |  1.9742   12.53%   12%~      # LLaMA-7B, "about"; the blog cuts digits off
-    1e23  0.50 |  2.4156   20.78%   20%~      # cut off
-    1e24  0.46 |  2.7779   27.78%   24%>28%   # SantaCoder: its own N and D, below, cost 28 % more
-    1e25  0.40 |  3.5925   43.70%   42%>44%   # at odds with its neighbours, which fit
-    1e26  0.30 |  6.8522   105.56%  100%~6    # "about"
-    1e28  0.25 |  11.5553  188.88%  188%~     # cut off
-    """,
-)
-SHRUNK = Table(
-    "De Vries 2023, 'Go smol or go home', table of models and text",
-    shrunk,
-    "budget k_N | params tokens",
-    """
-    2.21e19  1    |  .40B    9.22B
-    2.21e19  0.5  |  .20B    22.28B
-    2.21e19  0.3  |  .12B    63.20B
-    1.62e20  1    |  .99B    27.20B
-    1.62e20  0.5  |  .50B    65.70B
-    1.62e20  0.3  |  .30B    186.35B
-    2.46e22  1    |  9.87B   415.53B
-    2.46e22  0.5  |  4.93B   1003.77B
-    2.46e22  0.3  |  2.96B   2847.27B
-    1e23     1    |  18.73B  889.63B
-    1e23     0.5  |  9.37B   2149.02B
-    1e23     0.3  |  5.62B   6095.86B
-    1.71e24  1    |  68.60B  4154.24B
-    1.71e24  0.5  |  34.30B  10035.16B
-    1.71e24  0.3  |  20.58B  28465.50B
-    4.14e22  1    |  12.52B  550B~2    # the budget of LLaMA-7B; 551B, told in round numbers
-    4.14e22  0.57 |  7.13B~  1088B     # LLaMA-7B; 7.1353B, cut off
-    1.56e21  1    |  2.79B~  93B       # the budget of SantaCoder; 2.796B, cut off
-    1.56e21  0.46 |  1.29B   258B      # SantaCoder
-    """,
-)
-
-
-def test_below_the_smallest_size_no_data_is_enough():
-    """(1 + alpha / beta)^(-1 / alpha) of the optimum is 0.0974, at every budget."""
-    best = js.minimize_loss(SARDANA, np.geomspace(1e18, 1e28, 6))
-    reach = [SARDANA.tokens_for(best.loss, k * best.params) for k in (0.0973, 0.0974)]
-    assert np.isnan(reach[0]).all()
-    assert np.isfinite(reach[1]).all()
-
 
 # --- Hoffmann et al. 2022, Besiroglu et al. 2024, Muennighoff et al. 2023: training alone ---
 
@@ -410,7 +378,7 @@ def best_for(law, budget):
 
 
 OPTIMA = Table(
-    "Computed apart; the last two from huggingface/datablations, utils/parametric_fit.ipynb",
+    "Computed apart",
     best_for,
     "law budget | params tokens tokens_per_param",
     """
@@ -420,37 +388,55 @@ OPTIMA = Table(
     besiroglu_printed       1.92e19  |  3.663e8   8.737e9   -
     muennighoff2023         6e18     |  -  -  19.61
     muennighoff2023         1e22     |  -  -  19.61
+    muennighoff2023         5.76e23  |  -  -  19.61
     muennighoff2023         1e26     |  -  -  19.61
-    muennighoff2023         5.76e23  |  69962173313.52132~70   1372170066384.2363~140  19.61
-    # 16 digits, so a few roundings of float64: 1e-14 of the value.
-    c4_untied               5.76e23  |  99030049618.41035~100  969402725434.4951~100   -  # same
     """,
+)
+CODE_OPTIMA = Table(
+    "Muennighoff et al. 2023, huggingface/datablations, utils/parametric_fit.ipynb",
+    best_for,
+    "law budget | params tokens",
+    """
+    muennighoff2023  5.76e23  |  69962173313.52132~70   1372170066384.2363~140
+    # 16 digits, so a few roundings of float64: 1e-14 of the value.
+    c4_untied        5.76e23  |  99030049618.41035~100  969402725434.4951~100   # same
+    """,
+    "optimum of {law} at {budget} FLOPs: {column}",
 )
 
 
 def power_laws(law):
-    """N = G (C / 6)^a and L - E ~ C^-gamma: G is the optimum at C = 6."""
+    """N = G (C / 6)^a, D ~ C^b and L - E ~ C^-gamma: G is the optimum at C = 6."""
     low, high = (js.minimize_loss(law, budget) for budget in (6.0, 6e24))
     decades = np.log(1e24)
     return {
         "G": low.params,
         "a": np.log(high.params / low.params) / decades,
+        "b": np.log(high.tokens / low.tokens) / decades,
         "gamma": np.log((low.loss - law.E) / (high.loss - law.E)) / decades,
     }
 
 
 POWER_LAWS = Table(
-    "a: Hoffmann et al. 2022, Table 2, approach 3, and Besiroglu et al. 2024; else computed apart",
+    "Computed apart",
     power_laws,
     "law | G a gamma",
     """
-    hoffmann2022            |  1.34471   0.46>0.4516  0.15355
-    # The rounded exponents do not give the paper's own a.
-    hoffmann2022_unrounded  |  1.30005   0.46         0.15484
-    sardana2024             |  1.29735   0.46         0.15362
-    besiroglu2024           |  -         0.5126       -
-    muennighoff2023         |  0.225802  0.50         -
+    hoffmann2022            |  1.34471   0.4516   0.15355
+    hoffmann2022_unrounded  |  1.30005   0.45653  0.15484
+    sardana2024             |  1.29735   0.45719  0.15362
+    muennighoff2023         |  0.225802  0.50     -
     """,
+)
+EXPONENTS = Table(
+    "Hoffmann et al. 2022, Table 2",
+    power_laws,
+    "law | a b",
+    "hoffmann2022_unrounded |  0.46  0.54",  # what eq. 10 prints gives 0.45 and 0.55
+    "{column} of approach 3",
+)
+EXPONENT_OF_BESIROGLU = Table(
+    "Besiroglu et al. 2024", power_laws, "law | a", "besiroglu2024 | 0.5126", "exponent of params"
 )
 
 
@@ -464,7 +450,7 @@ def table_A3(budget, params, tokens):
 
 
 TABLE_A3 = Table(
-    "Hoffmann et al. 2022, Table A3, approach 3; the ratios computed apart",
+    "Optima over those of Hoffmann et al. 2022, Table A3, approach 3; computed apart",
     table_A3,
     "budget params tokens | hoffmann2022/N hoffmann2022/D "
     "hoffmann2022_unrounded/N hoffmann2022_unrounded/D sardana2024/N sardana2024/D",
@@ -500,23 +486,67 @@ def test_rounded_law_misses_table_A3_by_a_fifth_and_more():
     assert_allclose([more.min(), more.max()], [0.23, 0.43], atol=0.005)
 
 
+def best_by_hand(budget):
+    """De Vries chose the exponents of this law by hand, to come near Table A3."""
+    return best_for(SARDANA, budget)
+
+
+OPTIMA_A3 = Table(
+    "Hoffmann et al. 2022, Table A3",
+    best_by_hand,
+    "budget | params tokens",
+    """
+    2.21e19 |  400M~1  9.2B
+    # 399.3M. Here and below the law comes near, and not to the digit: see above.
+    1.62e20 |  1B      27.1B~1    # 27.20B
+    2.46e22 |  10B     410.1B~55  # 415.5B
+    1.71e24 |  67B~2   4.1T~1     # 68.6B, 4.154T
+    1.26e25 |  175B~5  12.0T~3    # 171.0B, 12.28T
+    3.52e25 |  280B~7  20.1T>21.5T
+    # 273.5B. 6 N D is 0.96 C of this row alone, so D or C is misprinted.
+    1.36e26 |  520B~13  43.5T~12    # 507.3B, 44.68T
+    5.65e26 |  1T       94.1T~27    # 96.80T
+    8.55e28 |  10T      1425.5T~507 # 1476.2T
+    """,
+    "{column} for {budget} FLOPs, approach 3",
+)
+
+
+def flops(params, tokens):
+    return {"FLOPs": js.evaluate(SARDANA, params, tokens).total_cost}
+
+
+FLOPS_A3 = Table(
+    "Hoffmann et al. 2022, Table A3",
+    flops,
+    "params tokens | FLOPs",
+    "175B  12.0T |  1.26e24>1.26e25  # 6 N D; a slip of the exponent",
+    "{column} of {params} params, approach 3",
+)
+
+
 def losses(law, params, tokens):
     plan = js.evaluate(law, params, tokens)
     return {"loss": plan.loss, "flops": plan.total_cost}
 
 
 LOSSES = Table(
-    "Losses computed apart; sardana2024 printed in nikhilsardana/beyond-chinchilla, README.md; "
-    "FLOPs of Chinchilla and Gopher, Hoffmann et al. 2022",
+    "Computed apart",
     losses,
     "law params tokens | loss flops",
     """
     hoffmann2022        70B  1.4T  |  1.93665  5.88e23
     hoffmann2022       280B  300B  |  1.99326  5.04e23
-    sardana2024         70B    1T  |  1.947    -
     besiroglu_printed   70B  1.4T  |  1.97388  -
     besiroglu_printed    1B   20B  |  2.53005  -
     """,
+)
+CODE_LOSS = Table(
+    README_OF_SARDANA,
+    losses,
+    "law params tokens | loss",
+    "sardana2024  70B  1T |  1.947",
+    "{params} params, {tokens} tokens: {column}",
 )
 
 # --- The tests ------------------------------------------------------------------------------
@@ -524,24 +554,37 @@ LOSSES = Table(
 TABLES = {name: table for name, table in globals().items() if isinstance(table, Table)}
 
 
-def cells(name: str, table: Table) -> Iterator[Any]:
-    columns = table.columns.split("|")[1].split()
-    for row, (inputs, outputs, _) in enumerate(table.lines()):
-        for column, text in zip(columns, outputs, strict=True):
-            if text != "-":
-                label = f"{name}-{','.join(inputs)}-{column}"
-                yield pytest.param(table, row, column, Cell.parse(text), id=label)
+def cells(*, misprints: bool) -> Iterator[Any]:
+    """All cells; or those that are misprints, as expected failures."""
+    for name, table in TABLES.items():
+        columns = table.columns.split("|")[1].split()
+        for row, (inputs, outputs, reason) in enumerate(table.lines()):
+            failing = [pytest.mark.xfail(strict=True, reason=reason)] if misprints else []
+            for column, text in zip(columns, outputs, strict=True):
+                if text != "-" and (not misprints or Cell.parse(text).is_misprint):
+                    label = f"{name}-{','.join(inputs)}-{column}"
+                    values = (table, row, column, Cell.parse(text))
+                    yield pytest.param(*values, id=label, marks=failing)
 
 
-@pytest.mark.parametrize(
-    ("table", "row", "column", "cell"),
-    [cell for name, table in TABLES.items() for cell in cells(name, table)],
-)
-def test_printed_number_comes_out(table, row, column, cell):
+NAMES = ("table", "row", "column", "cell")
+
+
+@pytest.mark.parametrize(NAMES, [*cells(misprints=False)])
+def test_number_comes_out(table, row, column, cell):
     found = table.found[column][row]
-    assert cell.holds(found), f"{table.source}: {found:.10g}, not {cell.correct}"
-    if cell.printed != cell.correct:
-        assert not is_within(0.5, found, cell.printed), f"{cell.printed} is right after all"
+    good = cell.holds(found)
+    if table.cell and not cell.is_misprint:
+        what = table.what(row, column)
+        listed(table.source, what, cell.printed, reproduced=good, percent=cell.percent)
+    assert good, f"{table.source}: {found:.10g}, not {cell.correct}"
+
+
+@pytest.mark.parametrize(NAMES, [*cells(misprints=True)])
+def test_misprint_comes_out(table, row, column, cell):
+    good = is_within(0.5, table.found[column][row], cell.printed)
+    listed(table.source, table.what(row, column), cell.printed, reproduced=good)
+    assert good
 
 
 @pytest.mark.parametrize("name", [*TABLES])
@@ -564,3 +607,18 @@ def test_a_number_off_by_a_unit_is_refused():
     assert not Cell.parse("27.4B").holds(27.46e9)
     assert Cell.parse("27.4B~").holds(27.46e9)
     assert not Cell.parse("6.33M>633M").holds(6.33e6)
+
+
+@pytest.mark.parametrize(
+    ("found", "within", "good"),
+    [(2.5349, None, True), (2.5351, None, False), (2.54, 0.01, True), (2.541, 0.01, False)],
+)
+def test_what_is_off_by_more_than_half_a_digit_is_listed_and_refused(found, within, good):
+    refused = (
+        contextlib.nullcontext() if good else pytest.raises(AssertionError, match=r"not 2\.53")
+    )
+    with refused:
+        assert_printed(found, "2.53", source="a paper", what="loss", within=within)
+    (number,) = taken()
+    assert number.reproduced is good
+    assert number.percent == pytest.approx(100 * (within or 0) / 2.53)
