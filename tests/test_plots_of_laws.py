@@ -180,12 +180,21 @@ def test_the_best_of_each_budget_is_marked_and_lines_are_solid_where_fitted():
 # --- From published laws ---------------------------------------------------------------------
 
 
+DRAWN = (
+    "laws_compared",
+    "data_constrained",
+    "overtraining",
+    "allocation_chain",
+    "flops_by_size",
+)
+
+
 @pytest.fixture(scope="module")
 def handed(tmp_path_factory):
     """What the command hands to each picture, by its name, and what it wrote."""
     folder, found = tmp_path_factory.mktemp("pictures"), {}
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("laws_compared", "data_constrained", "overtraining"):
+        for name in DRAWN:
             draw = getattr(plots, name)
 
             def keeping(*arguments, _name=name, _draw=draw, **options):
@@ -197,9 +206,10 @@ def handed(tmp_path_factory):
     return {**found, "files": sorted(folder.iterdir())}
 
 
-def test_the_command_writes_three_pictures(handed):
+def test_the_command_writes_five_pictures(handed):
     files = handed["files"]
-    assert [path.name for path in files] == ["laws.png", "overtraining.png", "repeated.png"]
+    names = ["allocations.png", "flops.png", "laws.png", "overtraining.png", "repeated.png"]
+    assert [path.name for path in files] == names
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in files)
 
 
@@ -261,6 +271,24 @@ def test_the_best_ratio_and_error_are_those_of_gadre_s_form(handed):
     error = 0.8497 - 2.0789 * np.exp(-0.7561 * expected)
     np.testing.assert_allclose(by_budget.error, error, rtol=1e-4)
     assert options["fitted"] == (20, 320)
+
+
+def test_the_chain_ends_at_the_sizes_that_porian_prints(handed):
+    (flops, steps), options = handed["allocation_chain"]
+    assert flops[-1] == pytest.approx(5.88e23)
+    ends = [float(step.params[-1]) for step in steps]
+    np.testing.assert_allclose(ends, [3e12, 787e9, 292e9, 183e9, 77e9], rtol=0.011)
+    assert options["known"] == {"Kaplan et al. 2020": 0.73, "Hoffmann et al. 2022": 0.5}
+
+
+def test_flops_by_size_are_those_of_the_shapes(handed):
+    """kipply's count is 6 of the matrices alone, and PaLM's adds the scores to 6 N."""
+    (params, ratios), _ = handed["flops_by_size"]
+    shape = js.architectures.CHINCHILLA.architecture(params)
+    matrices = np.asarray(shape.layers * shape.width**2 * 12)
+    np.testing.assert_allclose(ratios["kipply"], matrices / params, rtol=1e-4)
+    scores = np.asarray(12 * shape.layers * shape.width * 2048)
+    np.testing.assert_allclose(ratios["palm"], 1 + scores / (6 * params), rtol=1e-4)
 
 
 def test_what_cannot_be_drawn_is_said(tmp_path):

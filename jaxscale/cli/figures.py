@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from jaxscale.cli import tables
+from jaxscale.cli.arithmetic_pictures import draw_allocation_chain, draw_flops_by_size
 from jaxscale.cli.law_pictures import draw_comparison, draw_data_constrained, draw_overtraining
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.pictures import checked_path
@@ -15,16 +16,20 @@ PICTURES = {
     "laws.png": lambda path: draw_comparison(COMPARED, path),
     "repeated.png": draw_data_constrained,
     "overtraining.png": draw_overtraining,
+    "allocations.png": draw_allocation_chain,
+    "flops.png": draw_flops_by_size,
 }
 
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Where the pictures go.")]
 
 
 def figures(folder: Folder = ".") -> None:
-    """Draw what published laws say: three pictures, written to a folder.
+    """Draw what papers say: five pictures, written to a folder.
 
     laws.png compares where laws spend compute; repeated.png shows the best plans when data are
-    short; overtraining.png shows what training for longer costs at a budget and gains at a size.
+    short; overtraining.png shows what training for longer costs at a budget and gains at a size;
+    allocations.png leads from Kaplan's allocation to Chinchilla's; flops.png sets counts of FLOPs
+    against 6 N.
     """
     place = Path(folder).expanduser()
     if not place.is_dir():

@@ -43,7 +43,7 @@ def draw_comparison(names: Sequence[str], path: Path) -> None:
     params = _around(np.stack([plan.params for plan in plans]))
     tokens = _around(np.stack([plan.tokens for plan in plans]))
     panels = [_panel(*each, params, tokens) for each in zip(laws, plans, strict=True)]
-    _write(
+    write(
         plots.laws_compared(
             params,
             tokens,
@@ -62,7 +62,7 @@ def draw_data_constrained(path: Path) -> None:
     free = js.minimize_loss(law.base(), REPEATED_BUDGETS)
     sizes = (np.asarray(x) for x in (plan.params, plan.tokens, plan.loss))
     seen = np.asarray(plan.tokens) <= MOST_EPOCHS * UNIQUE
-    _write(
+    write(
         plots.data_constrained(
             UNIQUE,
             REPEATED_BUDGETS,
@@ -89,7 +89,7 @@ def draw_overtraining(path: Path) -> None:
     by_budget, by_size = (
         plots.Outcomes(np.asarray(loss), np.asarray(errors.error(loss))) for loss in losses
     )
-    _write(
+    write(
         plots.overtraining(
             RATIOS,
             (OVERTRAINED_BUDGETS, by_budget),
@@ -164,7 +164,8 @@ def _cautions(laws: Sequence[NamedLaw]) -> list[str]:
     return cautions
 
 
-def _write(figure: "Figure", path: Path) -> None:
+def write(figure: "Figure", path: Path) -> None:
+    """Write a picture; Mistake where that cannot be."""
     try:
         figure.savefig(path)
     except OSError as error:

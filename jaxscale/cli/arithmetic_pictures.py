@@ -1,0 +1,61 @@
+"""Pictures of how papers count and split compute: what each is handed, and where it goes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from jaxscale import allocations, architectures, plots
+from jaxscale.cli.law_pictures import write
+
+CHINCHILLA_FLOPS = 5.88e23  # 6 N D of Chinchilla, Hoffmann et al. 2022
+CHAIN_BUDGETS = np.geomspace(1e16, CHINCHILLA_FLOPS, 160)
+KNOWN_EXPONENTS = {"Kaplan et al. 2020": "kaplan2020", "Hoffmann et al. 2022": "hoffmann2022_c4"}
+
+SIZES = np.geomspace(1e7, 1e12, 160)
+COUNTS = ("operations", "kaplan", "hoffmann", "palm", "kipply")
+
+
+def draw_allocation_chain(path: Path) -> None:
+    """Write a picture of how Kaplan's allocation becomes Chinchilla's (Porian et al. 2024)."""
+    named = [(step.label, allocations.entry(step.name)) for step in allocations.PORIAN_CHAIN]
+    steps = []
+    for label, entry in named:
+        assert entry.allocation is not None  # the chain has scales and intervals
+        assert entry.params_interval is not None
+        params = np.asarray(entry.allocation.params(CHAIN_BUDGETS))
+        interval = entry.params_interval.low, entry.params_interval.high
+        steps.append(plots.ChainStep(label, params, entry.exponents[0], interval))
+    fitted = named[0][1].flops_range
+    assert fitted is not None
+    write(
+        plots.allocation_chain(
+            CHAIN_BUDGETS,
+            steps,
+            fitted=fitted,
+            known={
+                paper: allocations.entry(name).exponents[0]
+                for paper, name in KNOWN_EXPONENTS.items()
+            },
+            title="From Kaplan's allocation to Chinchilla's, one correction at a time",
+            subtitle="Porian et al. 2024, RefinedWeb; the last budget is Chinchilla's",
+        ),
+        path,
+    )
+
+
+def draw_flops_by_size(path: Path) -> None:
+    """Write a picture of FLOPs per training token over 6 N, for shapes like Chinchilla's."""
+    family = architectures.CHINCHILLA
+    shapes = family.architecture(SIZES)
+    rule = shapes.train_flops("6n")
+    ratios = {name: np.asarray(shapes.train_flops(name) / rule) for name in COUNTS}
+    write(
+        plots.flops_by_size(
+            SIZES,
+            ratios,
+            title="What 6 N counts of a training token, and what it leaves out",
+            subtitle="shapes of Hoffmann et al. 2022, Table A4; "
+            f"context {family.context:,.0f}; {family.vocabulary:,.0f} words",
+        ),
+        path,
+    )
