@@ -2,10 +2,12 @@
 
 from jaxscale import allocations as allocations
 from jaxscale import architectures as architectures
+from jaxscale import attempts as attempts
 from jaxscale import fitting as fitting
 from jaxscale import hardware as hardware
 from jaxscale import laws as laws
 from jaxscale import recipes as recipes
+from jaxscale import schedules as schedules
 from jaxscale.architectures import Architecture as Architecture
 from jaxscale.costs import Costs as Costs
 from jaxscale.costs import Demand as Demand
