@@ -282,7 +282,7 @@ def test_the_chain_ends_at_the_sizes_that_porian_prints(handed):
 
 
 def test_flops_by_size_are_those_of_the_shapes(handed):
-    """kipply's count is 6 of the matrices alone, and PaLM's adds the scores to 6 N."""
+    """The count of kipply is 6 of the matrices alone; PaLM's adds the scores to 6 N."""
     (params, ratios), _ = handed["flops_by_size"]
     shape = js.architectures.CHINCHILLA.architecture(params)
     matrices = np.asarray(shape.layers * shape.width**2 * 12)
