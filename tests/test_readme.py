@@ -33,7 +33,9 @@ def _as_a_reader_runs_it():
 EXAMPLES = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=["plan", "sweep", "fit", "levers", "own law", "arithmetic"])
+@pytest.mark.parametrize(
+    "example", EXAMPLES, ids=["plan", "sweep", "fit", "levers", "own law", "arithmetic"]
+)
 def test_python_example_prints_the_block_below_it(example, tmp_path, monkeypatch):
     code, printed = example
     monkeypatch.chdir(tmp_path)

@@ -101,7 +101,7 @@ jaxscale estimate --params 7B --compute-optimal --train-on H100-SXM \\
     --train-price 2.69 --train-mfu 40%
 jaxscale estimate --params 1B --tokens 100B --law kumar2024 --lever bits=8
 jaxscale estimate --architecture llama-3-8b
-jaxscale estimate --architecture config.json --tokens 15T
+jaxscale estimate --architecture llama-3-8b --tokens 15T
 """
 
 

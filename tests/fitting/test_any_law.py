@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -102,13 +101,14 @@ def exact_runs(law, count=80):
     return js.Runs(params, tokens, loss, levers=levers or None)
 
 
-# Each compiles for four seconds or more, and the rest of the gate has to fit beside them:
-# `JAXSCALE_TEST_FAMILIES=all` asks for every one.
-USUAL = ("kaplan", "muennighoff", "abnar", "kumar", "tao")
-TESTED = FAMILIES if os.environ.get("JAXSCALE_TEST_FAMILIES") == "all" else USUAL
+# Each compiles for four seconds or more.
+USUAL = ("muennighoff", "kumar", "tao")
 
 
-@pytest.mark.parametrize("name", TESTED)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in USUAL else pytest.mark.thorough) for name in FAMILIES],
+)
 def test_exact_runs_of_every_family_give_it_back(name):
     law, fixed = FAMILIES[name]
     runs = exact_runs(law)

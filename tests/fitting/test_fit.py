@@ -261,7 +261,10 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize(("runs", "name"), [("besiroglu", "adam"), ("sardana", "lbfgs")])
+@pytest.mark.parametrize(
+    ("runs", "name"),
+    [pytest.param("besiroglu", "adam", marks=pytest.mark.thorough), ("sardana", "lbfgs")],
+)
 def test_an_optax_optimiser_reaches_the_same_minimum(name, runs):
     found = js.fit(Chinchilla, table(runs), optimizer=OPTIMIZERS[name])
     assert found.objective == pytest.approx(fitted(runs).objective, rel=1e-9)

@@ -62,7 +62,7 @@ def drawn(seed):
 
 @needs_x64
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("kind", [InLogs, OnlyLoss])
+@pytest.mark.parametrize("kind", [pytest.param(InLogs, marks=pytest.mark.thorough), OnlyLoss])
 def test_agrees_with_the_closed_reduction(seed, kind, target):
     draws = drawn(seed)
     law, given, *others = scenario(draws, target)
@@ -115,7 +115,11 @@ def test_bounds_decide_as_in_the_closed_reduction(rng, target):
 @needs_x64
 @pytest.mark.parametrize(
     ("target", "bounds"),
-    [("loss", None), ("budget", None), ("loss", js.Bounds(max_tokens_per_param=100.0))],
+    [
+        ("loss", None),
+        pytest.param("budget", None, marks=pytest.mark.thorough),
+        ("loss", js.Bounds(max_tokens_per_param=100.0)),
+    ],
 )
 def test_derivatives_are_those_of_the_closed_reduction(target, bounds):
     base = jnp.array(
@@ -206,8 +210,18 @@ def test_random_scenarios_are_solved_or_flagged(rng, name, target):
             assert np.all((plan.loss <= known.loss + 1e-9 * np.abs(known.loss))[ok])
 
 
+# The laws that are not sums of powers, and one with a lever.
+SEARCHED = (REPEATED, "abnar2025", "krajewski2024")
+
+
 @needs_x64
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in SEARCHED else pytest.mark.thorough)
+        for name in PUBLISHED
+    ],
+)
 def test_no_plan_of_a_dense_search_is_cheaper(rng, name):
     count = 20
     law, params, tokens, levers = random_plans(name, count, rng)

@@ -1,7 +1,6 @@
 """Levers that are chosen: nothing on a fine grid of them is better, and their derivatives hold."""
 
 import functools
-import os
 
 import jax
 import jax.numpy as jnp
@@ -56,10 +55,7 @@ def test_a_lever_at_the_end_of_its_range_is_said():
 
 
 @needs_x64
-@pytest.mark.skipif(
-    os.environ.get("JAXSCALE_TEST_FAMILIES") != "all",
-    reason="compiles for half a minute: JAXSCALE_TEST_FAMILIES=all asks for it",
-)
+@pytest.mark.thorough
 def test_derivatives_of_the_joint_optimum():
     law = js.laws.published("krajewski2024")
 
