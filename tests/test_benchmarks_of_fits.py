@@ -44,6 +44,7 @@ def objective(logs, coefficients):
     return float(np.sum(np.where(size <= DELTA, size**2 / 2, DELTA * (size - DELTA / 2))))
 
 
+@pytest.mark.thorough
 def test_a_quick_run_says_what_was_measured(tmp_path):
     need("scipy")
     output = tmp_path / "fit.json"

@@ -29,7 +29,7 @@ def runs_with(**columns):
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-@pytest.mark.parametrize("column", ["weights", "loss"])
+@pytest.mark.parametrize("column", ["weights", pytest.param("loss", marks=pytest.mark.thorough)])
 def test_derivatives_by_each_run_are_those_of_refits(name, column):
     objective = OBJECTIVES[name]
     given = getattr(runs_with(), column)

@@ -1,9 +1,18 @@
-"""Seeded randomness: a fresh seed each run, printed by each test that draws from it."""
+"""Seeded randomness: a fresh seed each run, printed by each test that draws; full optimisation."""
 
+import jax
 import numpy as np
 import pytest
 
 from solve.lanes import SEED
+
+
+@pytest.fixture(autouse=True)
+def _compiled_as_users_do():
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture
