@@ -15,12 +15,13 @@ PACKAGE = Path(jaxscale.__file__).parent
 # DESIGN's order: a part may import itself and what stands to its left.
 ALLOWED = {
     "_arrays": set(),
+    "_names": set(),
     "_values": {"_arrays"},
     "_logarithm": {"_arrays", "_values"},
-    "laws": {"_arrays", "_values"},
-    "allocations": {"_arrays", "_values", "laws"},
-    "architectures": {"_arrays", "_values", "_logarithm", "laws"},
-    "recipes": {"_arrays", "_values", "laws"},
+    "laws": {"_arrays", "_names", "_values"},
+    "allocations": {"_arrays", "_names", "_values", "laws"},
+    "architectures": {"_arrays", "_names", "_values", "_logarithm", "laws"},
+    "recipes": {"_arrays", "_names", "_values", "laws"},
     "schedules": {"_arrays", "_values"},
     "hardware": set(),
     "costs": {"_arrays", "_values", "laws", "hardware"},

@@ -50,6 +50,14 @@ def test_the_first_python_example_is_ten_lines():
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
 
 
+def test_as_many_published_numbers_are_listed_as_the_readme_says():
+    rows = (Path(__file__).parent / "published" / "README.md").read_text().splitlines()
+    ends = [row.rsplit("|", 2)[1].strip() for row in rows if row.startswith("| ")][2:]
+    told = re.search(r"(\d+) published numbers, .*?: (\d+) come out", README, re.DOTALL)
+    assert told is not None
+    assert [len(ends), len(ends) - ends.count("no")] == [int(x) for x in told.groups()]
+
+
 def test_the_specification_is_one(tmp_path):
     (spec,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     path = tmp_path / "spec.toml"

@@ -4,8 +4,7 @@ What is counted as a parameter and as compute differs between papers, and expone
 `params_convention` and `flops_convention` of an entry say what its numbers mean.
 """
 
-import difflib
-
+from jaxscale._names import unknown
 from jaxscale.allocations import (
     entries_kaplan_and_hoffmann,
     entries_of_exponents,
@@ -37,10 +36,7 @@ def entry(name: str) -> Entry:
     key = str(name).lower()
     if key in known:
         return known[key]
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    names = ", ".join(each.name for each in _ENTRIES)
-    raise ValueError(f"unknown allocation {name!r}{hint}; known: {names}")
+    raise unknown("allocation", name, (each.name for each in _ENTRIES), known)
 
 
 def published(name: str) -> Allocation:

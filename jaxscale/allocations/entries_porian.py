@@ -1,7 +1,8 @@
 """Porian et al. 2024: five fits that lead from Kaplan's allocation to Hoffmann's, on two datasets.
 
-Each step keeps the corrections before it. Exponents, scales and intervals are those of the
-released results, data/summary_df*.pickle.xz: bootstrap medians, and 2.5 and 97.5 percentiles.
+Each step keeps the corrections before it, but for the last, whose rate is constant. Exponents,
+scales and intervals are those of the released results, data/summary_df*.pickle.xz: bootstrap
+medians, and 2.5 and 97.5 percentiles.
 """
 
 from typing import NamedTuple

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from jaxscale._names import unknown
 from jaxscale.architectures.architecture import Architecture
-from jaxscale.architectures.names import unknown
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from jax import Array
 
+from jaxscale._names import unknown
 from jaxscale.architectures import sizes
-from jaxscale.architectures.names import unknown
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS
 
 if TYPE_CHECKING:

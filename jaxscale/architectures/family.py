@@ -19,8 +19,9 @@ from jaxscale.architectures.powers import Power, log_root
 class Family:
     """Shapes of `layers = scale * width^power`, with all else in proportion to the width.
 
-    Heads add up to the width, positions are not learned, and there is one expert. Numbers
-    broadcast; they are positive, but for `power`, which is above -1.
+    Heads add up to the width, and positions are not learned. Numbers broadcast; they are
+    positive, but for `power`, which is above -1. Of a size far outside the models that a family was
+    drawn through, the shape is a formula's and nobody's model: look at its `layers`.
     """
 
     scale: Real
@@ -30,6 +31,8 @@ class Family:
     kv_group: Real  # query heads that share a head of keys and values
     vocabulary: Real
     context: Real  # tokens
+    experts: Real = 1.0  # feed-forward parts in each layer
+    active_experts: Real = 1.0  # of them, those that one token runs through
     gated: bool = field(kw_only=True, metadata=STATIC)
     tied: bool = field(kw_only=True, metadata=STATIC)
 
@@ -46,7 +49,8 @@ class Family:
 
     def is_valid(self) -> Array:
         """Whether the numbers are those of a family."""
-        good = is_finite(self.power) & (self.power > -1)
+        good = is_finite(self.power) & (self.power > -1) & (self.kv_group >= 1)
+        good &= self.active_experts <= self.experts
         positive = replace(self, power=self.scale)  # the others
         for each in jax.tree.leaves(positive):
             good &= is_positive(each)
@@ -65,14 +69,17 @@ def _architecture(family, params):
 def architecture_of_log(family: Family, log_params: Array) -> Architecture:
     """The shape at a natural logarithm of parameters; checks and converts nothing."""
     one = jnp.ones_like(family.power)
-    per_square = 2 + 2 / family.kv_group + (3 if family.gated else 2) * family.ff_ratio
+    per_expert = (3 if family.gated else 2) * family.ff_ratio
+    per_square = 2 + 2 / family.kv_group + family.experts * per_expert
+    # Two norms, and the router where there is a choice.
+    per_width = 2 * one + jnp.where(family.experts > 1, family.experts, 0)
     tables = 1 if family.tied else 2
     log_scale = jnp.log(family.scale)
-    # What `Architecture.params` adds up: matrices of layers, their norms, and embeddings with the
-    # last norm.
+    # What `Architecture.params` adds up: matrices of layers, their norms and routers, and
+    # embeddings with the last norm.
     terms = (
         Power(log_scale + jnp.log(per_square), 2 + family.power),
-        Power(log_scale + jnp.log(2 * one), 1 + family.power),
+        Power(log_scale + jnp.log(per_width), 1 + family.power),
         Power(jnp.log(1 + tables * family.vocabulary), one),
     )
     log_width = log_root(terms, log_params)
@@ -87,8 +94,8 @@ def architecture_of_log(family: Family, log_params: Array) -> Architecture:
         ff_width=family.ff_ratio * width,
         vocabulary=family.vocabulary,
         context=family.context,
-        experts=one,
-        active_experts=one,
+        experts=family.experts,
+        active_experts=family.active_experts,
         gated=family.gated,
         tied=family.tied,
     )
@@ -96,7 +103,7 @@ def architecture_of_log(family: Family, log_params: Array) -> Architecture:
 
 # Least squares of ln layers on ln width over Hoffmann et al. 2022, Table A4: 10, 20, 24, 26, 28
 # and 40 layers of width 640, 1024, 1280, 1792, 2048 and 3584. Heads of 128 are those of the last
-# four; 32000 words and 2048 tokens are what the table's FLOPs hold for.
+# four; a vocabulary of 32000 and 2048 tokens are what the table's FLOPs hold for.
 CHINCHILLA = Family(
     scale=0.1017,
     power=0.7406,

@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxscale._names import unknown
 from jaxscale.architectures.architecture import NUMBERS, Architecture
-from jaxscale.architectures.names import unknown
 
 FLAGS = ("gated", "tied", "learned_positions")
 LARGEST = sys.float_info.max

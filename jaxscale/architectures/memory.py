@@ -6,8 +6,8 @@ from types import MappingProxyType
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxscale._names import unknown
 from jaxscale.architectures.architecture import Architecture, checked
-from jaxscale.architectures.names import unknown
 
 # Bytes of a number. The last two share an 8-bit scale among 16 and among 32 values of 4 bits:
 # NVIDIA's NVFP4, and the Open Compute Project's Microscaling Formats (MX) Specification 1.0.
@@ -23,9 +23,8 @@ PRECISIONS: Mapping[str, float] = MappingProxyType(
         "mxfp4": 4.25 / 8,
     }
 )
-# Mixed precision with Adam, Rajbhandari et al. 2020 (ZeRO), Section 3.1: weights and gradients of
-# two bytes, and of four each a master copy of the weights and the two moments.
-ADAM_BYTES = 2 + 2 + 4 + 4 + 4
+# Of four bytes each: a master copy of the weights and the two moments.
+ADAM_BYTES = 4 + 4 + 4
 
 
 def weight_bytes(architecture: Architecture, precision: str = "bf16") -> Array:
@@ -43,10 +42,10 @@ def kv_cache_bytes(architecture: Architecture, tokens: ArrayLike, precision: str
 
 
 def optimizer_bytes(architecture: Architecture) -> Array:
-    """Bytes that training with Adam in mixed precision keeps: 16 for each parameter.
+    """Bytes of Adam's state in mixed precision: 12 for each parameter.
 
-    Weights 2, gradients 2, master weights 4, and moments 4 and 4 (Rajbhandari et al. 2020,
-    Section 3.1). Activations come on top.
+    Master weights 4, and moments 4 and 4 (Rajbhandari et al. 2020, ZeRO, Section 3.1). Weights
+    and gradients in bf16 make it 16, and activations come on top.
     """
     return ADAM_BYTES * architecture.params
 

@@ -5,23 +5,18 @@ of the parameters of small models.
 """
 
 import math
-from collections.abc import Callable
-from functools import partial
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._values import has_normal_exp, is_positive, where_safe
 from jaxscale.architectures.powers import Power, log_root
 from jaxscale.laws import Chinchilla
+from jaxscale.laws.checked import exp_of
 from jaxscale.laws.protocol import TRAIN_FLOPS
 
 # Of N_total = N + GAMMA N^(1/3): a fit to the 50 shapes of Hoffmann et al. 2022, Table A9, and
-# so for 32000 words (Pearce and Song 2024, and their released code).
+# so for a vocabulary of 32000 (Pearce and Song 2024, and their released code).
 GAMMA = 47491.0
 
 
@@ -30,7 +25,7 @@ def total_params(non_embedding_params: ArrayLike) -> Array:
 
     NaN with zero derivatives where the number is not positive.
     """
-    return _exp_of(_log_total, None, non_embedding_params=non_embedding_params)
+    return exp_of(_log_total, None, non_embedding_params=non_embedding_params)
 
 
 def non_embedding_params(total_params: ArrayLike) -> Array:
@@ -38,7 +33,7 @@ def non_embedding_params(total_params: ArrayLike) -> Array:
 
     NaN with zero derivatives where the number is not positive.
     """
-    return _exp_of(_log_non_embedding, None, total_params=total_params)
+    return exp_of(_log_non_embedding, None, total_params=total_params)
 
 
 def optimal_flops(law: Chinchilla, non_embedding_params: ArrayLike) -> Array:
@@ -50,7 +45,7 @@ def optimal_flops(law: Chinchilla, non_embedding_params: ArrayLike) -> Array:
     """
     if not isinstance(law, Chinchilla):
         raise TypeError(f"law must be a Chinchilla law; got {law!r} ({type(law).__name__})")
-    return _exp_of(_log_optimal_flops, law, non_embedding_params=non_embedding_params)
+    return exp_of(_log_optimal_flops, law, non_embedding_params=non_embedding_params)
 
 
 def _log_total(law, log_params):
@@ -71,24 +66,3 @@ def _log_optimal_flops(law, log_params):
     log_ratio = jnp.log(law.beta) + jnp.log(law.B) - jnp.log(law.alpha) - jnp.log(law.A)
     log_tokens = (log_ratio - log_growth + (1 + law.alpha) * log_total) / law.beta
     return math.log(TRAIN_FLOPS) + log_params + log_tokens
-
-
-def _exp_of(log_answer: Callable[..., Array], law: Any, **numbers: ArrayLike) -> Array:
-    """Answer of a formula in logarithms; NaN with zero derivatives where a number is bad.
-
-    Also where the answer is too large or too small for its dtype.
-    """
-    law, number = _arrays.enter(law=law, **numbers)
-    return _checked_exp(log_answer, law, number)
-
-
-@partial(jax.jit, static_argnums=0)
-def _checked_exp(log_answer, law, number):
-    law, number = _arrays.align(law, number)
-    good = is_positive(number)
-    if law is not None:
-        good &= law.is_valid()
-    law, number = jax.tree.map(lambda x: where_safe(good, x), (law, number))
-    found = log_answer(law, jnp.log(number))
-    good &= has_normal_exp(found)
-    return jnp.where(good, jnp.exp(where_safe(good, found)), jnp.nan)

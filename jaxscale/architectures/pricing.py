@@ -82,7 +82,8 @@ def with_exact_flops(law: Any, family: Family, count: str = "operations") -> Exa
     Training takes three forward passes for each token, and a token read or written takes one, all
     over the family's full context. The law's params must be all parameters, embeddings included.
     Solved by the general path of `minimize_cost` and `minimize_loss`. Raises TypeError for what is
-    no law or no family, and ValueError for an unknown count or a law that counts its own FLOPs.
+    no law or no family, and ValueError for an unknown count, a law that counts its own FLOPs, and
+    Kaplan's, whose params are others.
     """
     if isinstance(law, type) or not callable(getattr(law, "loss", None)):
         raise TypeError(f"law must have loss(params, tokens); got {law!r}")
@@ -90,6 +91,8 @@ def with_exact_flops(law: Any, family: Family, count: str = "operations") -> Exa
         raise ValueError(
             f"law must leave its FLOPs to be counted; {type(law).__name__} counts its own"
         )
+    if isinstance(law, laws.Kaplan):
+        raise ValueError("law must count all parameters; Kaplan's leaves out embeddings")
     if not isinstance(family, Family):
         raise TypeError(f"family must be a Family, such as CHINCHILLA; got {family!r}")
     counts.formula(count)

@@ -9,7 +9,10 @@ from jaxscale.cli.law_pictures import write
 
 CHINCHILLA_FLOPS = 5.88e23  # 6 N D of Chinchilla, Hoffmann et al. 2022
 CHAIN_BUDGETS = np.geomspace(1e16, CHINCHILLA_FLOPS, 160)
-KNOWN_EXPONENTS = {"Kaplan et al. 2020": "kaplan2020", "Hoffmann et al. 2022": "hoffmann2022_c4"}
+KNOWN_EXPONENTS = {
+    "Kaplan et al. 2020": "kaplan2020",
+    "Hoffmann et al. 2022": "hoffmann2022_approach1",
+}
 
 SIZES = np.geomspace(1e7, 1e12, 160)
 COUNTS = ("operations", "kaplan", "hoffmann", "palm", "kipply")
@@ -55,7 +58,7 @@ def draw_flops_by_size(path: Path) -> None:
             ratios,
             title="What 6 N counts of a training token, and what it leaves out",
             subtitle="shapes of Hoffmann et al. 2022, Table A4; "
-            f"context {family.context:,.0f}; {family.vocabulary:,.0f} words",
+            f"context {family.context:,.0f}; vocabulary {family.vocabulary:,.0f}",
         ),
         path,
     )

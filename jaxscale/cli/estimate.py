@@ -27,11 +27,14 @@ class Estimate(NamedTuple):
         return train_flops(self.counting, *sizes, levers_of_plan(self.plan))
 
     @property
-    def sparse_note(self) -> str:
-        """What the loss of a model with idle experts means; empty for others."""
-        if self.shape is None or not self.shape.is_sparse:
-            return ""
-        return "Params are those that a token runs through: the loss is that of a dense model."
+    def notes_on_shape(self) -> tuple[str, ...]:
+        """What its params leave out, and what the loss of a model with idle experts means."""
+        if self.shape is None:
+            return ()
+        if not self.shape.is_sparse:
+            return self.shape.remarks
+        sparse = "Params are those that a token runs through: the loss is that of a dense model."
+        return (*self.shape.remarks, sparse)
 
     @property
     def dollars(self) -> float | None:
@@ -69,10 +72,13 @@ def estimate(
         if params is not None:
             raise Mistake("give --params or --architecture, not both")
         if tokens is None and flops is None and not compute_optimal:
+            if train_on is not None:
+                raise Mistake("give --tokens or --flops: what is priced is a training")
             tables.print_json(record_of_shape(shape)) if as_json else show_shape(shape)
             return
-        params = shape.params
     named = read_law(law)
+    if shape is not None:
+        params = shape.params_of(named.law)
     levers = levers_for(named, read_levers(lever))
     if levers.chosen:
         raise Mistake(f"--lever: {levers.chosen}=best is for jaxscale plan; give it a value")
@@ -81,7 +87,8 @@ def estimate(
     if len(given) != (1 if compute_optimal else 2):
         wanted = "one" if compute_optimal else "two"
         other = "" if compute_optimal else ", or one with --compute-optimal"
-        raise Mistake(f"give {wanted} of --params, --tokens and --flops{other}")
+        also = " (--architecture stands for --params)" if shape else ""
+        raise Mistake(f"give {wanted} of --params, --tokens and --flops{other}{also}")
     train = Use("train", train_on, train_precision, train_price, {"train": train_mfu})
     prices = read_prices(train)
     with one_scenario():
@@ -149,7 +156,8 @@ def show(found: Estimate) -> None:
         tables.note(line, style="dim")
     tables.print_columns(("", ""), rows, emphasis=("price",))
     tables.note(found.law.range_note(plan), style="dim")
-    tables.note(found.sparse_note, style="dim")
+    for line in found.notes_on_shape:
+        tables.note(line, style="dim")
 
 
 def as_record(found: Estimate) -> dict[str, Any]:
@@ -166,5 +174,5 @@ def as_record(found: Estimate) -> dict[str, Any]:
         "flops": found.flops,
         "device_hours": found.device_hours,
         "dollars": found.dollars,
-        "note": found.law.range_note(plan),
+        "note": " ".join(filter(None, (found.law.range_note(plan), *found.notes_on_shape))),
     }

@@ -152,6 +152,8 @@ def show(
             tables.note(f"{mark}: {meaning}", style="dim")
     if len(answers) == 1:
         tables.print_facts(_facts(answers[0].entry))
+    if len(answers) > 1:
+        tables.note("Papers count params differently: --recipe NAME says how.", style="dim")
     _show_trades(size, trades)
 
 
@@ -162,7 +164,8 @@ def _show_trades(size: Size, trades: Sequence[Trade]) -> None:
     tables.print_columns((*header, "time /\nleast", "compute /\nleast"), rows)
     tables.note(
         f"All to the loss that {count(size.tokens)} tokens reach at the critical batch, which that "
-        "loss sets. Time is steps: each is taken to last as long at any batch.",
+        "loss sets; Kaplan's was on WebText2, and 5 % of it are 21 % of a batch. Time is steps, "
+        "each taken to last as long at any batch.",
         style="dim",
     )
 
@@ -189,6 +192,7 @@ def _facts(entry: RecipeEntry) -> Iterator[tuple[str, str]]:
         ("params", entry.params_range, count),
         ("tokens", entry.tokens_range, count),
         ("FLOPs", entry.flops_range, scientific),
+        ("tokens per param", entry.tokens_per_param_range, count),
     ):
         yield name, " to ".join(map(written, limits)) if limits else "not stated"
     for text in entry.errata:

@@ -10,13 +10,13 @@ from jax import Array
 
 import jaxscale as js
 from jaxscale import architectures
+from jaxscale.architectures.counts import TRAIN_OVER_FORWARD
 from jaxscale.cli import tables
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.quantities import count, counted, data_size
-from jaxscale.laws import protocol
-from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Flops
+from jaxscale.laws import Kaplan, protocol
+from jaxscale.laws.protocol import Flops
 
-TRAIN_OVER_FORWARD = TRAIN_FLOPS // INFERENCE_FLOPS
 COUNT = "operations"  # by which a training is priced
 MEANINGS = {
     "operations": "products of matrices, full scores, logits",
@@ -37,9 +37,10 @@ class Shape(NamedTuple):
     architecture: js.Architecture
     remarks: tuple[str, ...]
 
-    @property
-    def params(self) -> float:
-        """What a token runs through: of a dense model, all."""
+    def params_of(self, law: Any) -> float:
+        """What the law counts of what a token runs through: Kaplan's leaves out embeddings."""
+        if isinstance(law, Kaplan):
+            return float(self.architecture.active_non_embedding_params)
         return float(self.architecture.active_params)
 
     @property
@@ -97,8 +98,13 @@ def show_shape(shape: Shape) -> None:
     tables.print_facts(_sizes(shape))
     header = ("FLOPs per token", "forward", "training", "over 6 N", "what is counted")
     rows = [
-        (name, *map(count, (flops["forward"], flops["train"])), f"{flops['over_6n']:.3f}", meaning)
-        for (name, flops), meaning in zip(_flops(architecture), MEANINGS.values(), strict=True)
+        (
+            name,
+            *map(count, (flops["forward"], flops["train"])),
+            f"{flops['over_6n']:.3f}",
+            MEANINGS[name],
+        )
+        for name, flops in _flops(architecture)
     ]
     tables.print_columns(header, rows, words=("what is counted",), emphasis=(COUNT,))
     tables.note(f"N is the params that a token runs through; context {architecture.context:,}.")
@@ -124,7 +130,7 @@ def _described(a: js.Architecture) -> str:
         f"{counted(int(a.layers), 'layer')} of width {a.width:,}",
         f"{counted(int(a.heads), 'head')} of {a.head_size:,}"
         + (f", {a.kv_heads:,} of keys and values" if a.kv_heads != a.heads else ""),
-        f"{a.vocabulary:,} words",
+        f"vocabulary of {a.vocabulary:,}",
     ]
     if a.experts != 1:
         parts.append(f"{a.active_experts:,} of {counted(int(a.experts), 'expert')}")
@@ -138,7 +144,7 @@ def _sizes(shape: Shape) -> Iterator[tuple[str, str]]:
         yield "params", f"{count(float(a.active_params), 4)} that a token runs through"
     yield "params", f"{count(float(a.non_embedding_params), 4)} in matrices of layers"
     for name, number, meaning in _bytes(a):
-        yield name.replace("_", " "), f"{data_size(number)} {meaning}"
+        yield name.replace("_", " ").replace("kv", "KV"), f"{data_size(number)} {meaning}"
 
 
 def _flops(a: js.Architecture) -> Iterator[tuple[str, dict[str, float]]]:
@@ -151,10 +157,8 @@ def _flops(a: js.Architecture) -> Iterator[tuple[str, dict[str, float]]]:
 def _bytes(a: js.Architecture) -> Iterator[tuple[str, float, str]]:
     cache = architectures.kv_cache_bytes
     yield "weights", float(architectures.weight_bytes(a)), "in bf16"
-    yield "cache_of_a_token", float(cache(a, 1.0)), "in bf16"
-    yield "cache_of_a_context", float(cache(a, a.context)), "in bf16"
-    yield (
-        "training_state",
-        float(architectures.optimizer_bytes(a)),
-        "of weights, gradients and Adam in mixed precision",
-    )
+    yield "kv_cache_of_a_token", float(cache(a, 1.0)), "in bf16"
+    yield "kv_cache_of_a_context", float(cache(a, a.context)), "in bf16"
+    # Gradients are as many as weights.
+    state = 2 * architectures.weight_bytes(a) + architectures.optimizer_bytes(a)
+    yield "training_state", float(state), "of weights, gradients and Adam in mixed precision"

@@ -5,9 +5,9 @@ here, beside the law and never inside it, so that a law stays a pytree of plain 
 Losses of different entries are not comparable: data and tokenizers differ.
 """
 
-import difflib
 from typing import Any
 
+from jaxscale._names import unknown
 from jaxscale.laws import (
     entries_chinchilla,
     entries_kaplan_to_gadre,
@@ -40,10 +40,7 @@ def entry(name: str) -> Entry:
     key = str(name).lower()
     if key in known:
         return known[key]
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    names = ", ".join(each.name for each in _ENTRIES)
-    raise ValueError(f"unknown law {name!r}{hint}; known: {names}")
+    raise unknown("law", name, (each.name for each in _ENTRIES), known)
 
 
 def published(name: str) -> Any:

@@ -1,5 +1,7 @@
-"""What every law's public `loss` does around its formula: dtype, shapes, bad values."""
+"""What public functions do around a law's formula: dtype, shapes, bad values."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,7 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale import _arrays
-from jaxscale._values import is_positive, where_safe
+from jaxscale._values import has_normal_exp, is_positive, where_safe
 from jaxscale.laws.protocol import are_finite, is_valid, levers_of, made_safe
 
 
@@ -33,3 +35,27 @@ def _loss(law, params, tokens, levers):
     log_params = jnp.log(where_safe(answer, params))
     log_tokens = jnp.log(where_safe(answer, tokens))
     return jnp.where(answer, law.loss_from_logs(log_params, log_tokens, **levers), jnp.nan)
+
+
+def exp_of(log_answer: Callable[..., Array], law: Any, **numbers: ArrayLike) -> Array:
+    """Answer of `log_answer(law, *logarithms of the numbers)`, all of which broadcast.
+
+    NaN with zero derivatives where a number is not positive, where the law is not valid, and
+    where the answer is too large or too small for its dtype. Raises TypeError or ValueError for
+    wrong structure, naming the argument.
+    """
+    law, *values = _arrays.enter(law=law, **numbers)
+    return _exp_of(log_answer, law, values)
+
+
+@partial(jax.jit, static_argnums=0)
+def _exp_of(log_answer, law, values):
+    law, values = _arrays.align(law, values)
+    answer = is_valid(law)
+    for each in values:
+        answer = answer & is_positive(each)
+    found = log_answer(
+        made_safe(law, answer), *(jnp.log(where_safe(answer, each)) for each in values)
+    )
+    answer &= has_normal_exp(found)
+    return jnp.where(answer, jnp.exp(where_safe(answer, found)), jnp.nan)

@@ -5,9 +5,8 @@ embeddings of words and positions. Every product of powers is formed as a sum of
 and exponentiated once, so that no factor overflows before the whole does.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -15,10 +14,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
 from jaxscale._arrays import Real
-from jaxscale._values import has_normal_exp, is_positive, where_safe
-from jaxscale.laws.checked import checked_loss
+from jaxscale._values import is_positive
+from jaxscale.laws.checked import checked_loss, exp_of
 from jaxscale.laws.fitted import Coefficient
 
 PF_DAY = 8.64e19  # FLOPs: 1e15 a second for a day (Kaplan et al. 2020, Section 1.3)
@@ -81,12 +79,16 @@ class KaplanSteps:
 
     def loss(self, params: ArrayLike, steps: ArrayLike) -> Array:
         """Loss in nats per token; NaN with zero derivatives where a number is bad."""
-        return _exp_of(KaplanSteps._log_loss, self, params=params, steps=steps)
+        return exp_of(KaplanSteps._log_loss, self, params=params, steps=steps)
 
     def _log_loss(self, log_params, log_steps):
         size = self.alpha_N * (jnp.log(self.N_c) - log_params)
         time = self.alpha_S * (jnp.log(self.S_c) - log_steps)
         return jnp.logaddexp(size, time)
+
+    def is_valid(self) -> Array:
+        """Whether every coefficient is positive and finite."""
+        return _all_positive(self)
 
 
 @jax.tree_util.register_dataclass
@@ -102,10 +104,14 @@ class PowerLaw:
 
     def loss(self, x: ArrayLike) -> Array:
         """Loss in nats per token; NaN with zero derivatives where a number is bad."""
-        return _exp_of(PowerLaw._log_loss, self, x=x)
+        return exp_of(PowerLaw._log_loss, self, x=x)
 
     def _log_loss(self, log_x):
         return self.exponent * (jnp.log(self.scale) - log_x)
+
+    def is_valid(self) -> Array:
+        """Whether every coefficient is positive and finite."""
+        return _all_positive(self)
 
 
 @jax.tree_util.register_dataclass
@@ -121,10 +127,14 @@ class CriticalBatch:
 
     def tokens(self, loss: ArrayLike) -> Array:
         """Tokens in a critical batch at that loss; NaN with zero derivatives where it has none."""
-        return _exp_of(CriticalBatch._log_tokens, self, loss=loss)
+        return exp_of(CriticalBatch._log_tokens, self, loss=loss)
 
     def _log_tokens(self, log_loss):
         return jnp.log(self.B_star) - log_loss / self.alpha_B
+
+    def is_valid(self) -> Array:
+        """Whether every coefficient is positive and finite."""
+        return _all_positive(self)
 
 
 # Kaplan et al. 2020, Table 5.
@@ -143,7 +153,7 @@ def minimum_steps(steps: ArrayLike, batch: ArrayLike, critical_batch: ArrayLike)
 
     Both batches in tokens. Kaplan et al. 2020, eq. 5.4. NaN where a number is not positive.
     """
-    return _exp_of(_log_part, None, steps=steps, batch=batch, critical_batch=critical_batch)
+    return exp_of(_log_part, None, steps=steps, batch=batch, critical_batch=critical_batch)
 
 
 def minimum_compute(flops: ArrayLike, batch: ArrayLike, critical_batch: ArrayLike) -> Array:
@@ -152,7 +162,7 @@ def minimum_compute(flops: ArrayLike, batch: ArrayLike, critical_batch: ArrayLik
     In the unit of `flops`; both batches in tokens. Kaplan et al. 2020, eq. 5.5. NaN where a
     number is not positive.
     """
-    return _exp_of(_log_part, None, flops=flops, critical_batch=critical_batch, batch=batch)
+    return exp_of(_log_part, None, flops=flops, critical_batch=critical_batch, batch=batch)
 
 
 class Allocation(NamedTuple):
@@ -187,7 +197,7 @@ def efficient_allocation(pf_days: ArrayLike) -> Allocation:
     A fit to models of up to 1.5e9 params. It grows params too fast (Hoffmann et al. 2022,
     Porian et al. 2024): kept for comparison. NaN where `pf_days` is not positive.
     """
-    return Allocation(*(_exp_of(_log_growth, each, pf_days=pf_days) for each in _EFFICIENT))
+    return Allocation(*(exp_of(_log_growth, each, pf_days=pf_days) for each in _EFFICIENT))
 
 
 def tokens_against_overfitting(params: ArrayLike) -> Array:
@@ -195,7 +205,7 @@ def tokens_against_overfitting(params: ArrayLike) -> Array:
 
     Not how many are best for a budget, although it is often quoted so.
     """
-    return _exp_of(_log_growth, _ENOUGH_TOKENS, params=params)
+    return exp_of(_log_growth, _ENOUGH_TOKENS, params=params)
 
 
 def _log_part(_, log_total, log_batch, log_other):
@@ -211,22 +221,3 @@ def _all_positive(numbers: Any) -> Array:
     for each in jax.tree.leaves(numbers):
         good = good & is_positive(each)
     return good
-
-
-def _exp_of(log_answer: Callable, law: Any, **numbers: ArrayLike) -> Array:
-    """Answer of a formula in logarithms; NaN with zero derivatives unless all is positive.
-
-    Also where the answer is too large or too small for its dtype.
-    """
-    law, *values = _arrays.enter(law=law, **numbers)
-    return _checked_exp(log_answer, law, values)
-
-
-@partial(jax.jit, static_argnums=0)
-def _checked_exp(log_answer, law, values):
-    law, values = _arrays.align(law, values)
-    answer = _all_positive((law, values))
-    law, values = jax.tree.map(lambda x: where_safe(is_positive(x), x), (law, values))
-    found = log_answer(law, *map(jnp.log, values))
-    answer &= has_normal_exp(found)
-    return jnp.where(answer, jnp.exp(where_safe(answer, found)), jnp.nan)

@@ -1,7 +1,6 @@
 """The published recipes by name."""
 
-import difflib
-
+from jaxscale._names import unknown
 from jaxscale.recipes import deepseek, kaplan, porian, step_law
 from jaxscale.recipes.entries import RecipeEntry
 
@@ -22,6 +21,4 @@ def entry(name: str) -> RecipeEntry:
     key = str(name).lower()
     if key in known:
         return known[key]
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    raise ValueError(f"unknown recipe {name!r}{hint}; known: {', '.join(known)}")
+    raise unknown("recipe", name, known)

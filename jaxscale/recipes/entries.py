@@ -48,6 +48,7 @@ class RecipeEntry:
     params_range: Range | None = None
     tokens_range: Range | None = None
     flops_range: Range | None = None  # of 6 N D
+    tokens_per_param_range: Range | None = None
     errata: tuple[str, ...] = ()  # faults of the source and limits of the fit, in sentences
 
     def in_range(self, plan: Sized) -> Array:
@@ -56,7 +57,12 @@ class RecipeEntry:
         Boolean, of the full shape of `params` and `tokens`. False where a number is NaN, so
         where a plan is not ok, and everywhere if no range is stated.
         """
-        ranges = self.params_range, self.tokens_range, self.flops_range
+        ranges = (
+            self.params_range,
+            self.tokens_range,
+            self.flops_range,
+            self.tokens_per_param_range,
+        )
         return _within(ranges, *_arrays.enter(params=plan.params, tokens=plan.tokens))
 
 
@@ -69,7 +75,8 @@ def _within(ranges, params, tokens):
     log_flops = log_params + log_tokens + math.log(TRAIN_FLOPS)
     # A plan at a limit is inside, whatever its logarithm rounds to.
     slack = 1 + 8 * float(jnp.finfo(log_flops.dtype).eps)
-    for log_size, limits in zip((log_params, log_tokens, log_flops), ranges, strict=True):
+    log_sizes = log_params, log_tokens, log_flops, log_tokens - log_params
+    for log_size, limits in zip(log_sizes, ranges, strict=True):
         if limits is not None:
             low, high = map(math.log, limits)
             inside &= (log_size >= low / slack) & (log_size <= high * slack)

@@ -10,8 +10,8 @@ from jax.typing import ArrayLike
 
 from jaxscale._arrays import Real
 from jaxscale._values import is_positive
+from jaxscale.laws.checked import exp_of
 from jaxscale.laws.protocol import are_finite
-from jaxscale.recipes.checked import exp_of
 from jaxscale.recipes.entries import RecipeEntry
 
 
@@ -60,7 +60,8 @@ ENTRIES = (
         tokens_convention="training tokens seen",
         schedule="rate of AdamW, constant after a short warm-up",
         params_range=(2.5e7, 1.1e8),
-        tokens_range=(5e8, 2.2e9),  # 20 for each of the params
+        tokens_range=(5e8, 2.2e9),
+        tokens_per_param_range=(19.5, 20.5),  # 20, in whole steps of a batch
         errata=(
             "All runs had 20 tokens per param: nothing is known of longer training.",
             "At small batches beta2 of AdamW must be above 0.95.",

@@ -11,8 +11,8 @@ from jax.typing import ArrayLike
 
 from jaxscale._arrays import Real
 from jaxscale._values import is_positive
+from jaxscale.laws.checked import exp_of
 from jaxscale.laws.protocol import are_finite
-from jaxscale.recipes.checked import exp_of
 from jaxscale.recipes.entries import RecipeEntry
 
 

@@ -15,9 +15,9 @@ from jax.typing import ArrayLike
 
 from jaxscale import _arrays
 from jaxscale._values import has_normal_exp, is_positive, where_safe
+from jaxscale.laws.checked import exp_of
 from jaxscale.laws.kaplan import CRITICAL_BATCH, LOSS_OF_STEPS, KaplanSteps
 from jaxscale.laws.protocol import made_safe
-from jaxscale.recipes.checked import exp_of
 from jaxscale.recipes.recipe import Planned
 
 

@@ -26,6 +26,9 @@ OF_CHINCHILLA = replace(
 OF_LLAMA = replace(
     LLAMA, kv_group=np.array([[1.0], [8.0]]), vocabulary=np.array([[32000.0], [128256.0]])
 )
+OF_EXPERTS = replace(
+    LLAMA, experts=np.array([[1.0], [8.0], [64.0]]), active_experts=np.array([[1.0], [2.0], [6.0]])
+)
 TABLES = {
     "chinchilla": (CHINCHILLA, [10, 20, 24, 26, 28, 40], [640, 1024, 1280, 1792, 2048, 3584]),
     "llama": (LLAMA, [32, 40, 60, 80], [4096, 5120, 6656, 8192]),
@@ -33,13 +36,22 @@ TABLES = {
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("family", [OF_CHINCHILLA, OF_LLAMA], ids=["plain", "gated"])
+@pytest.mark.parametrize(
+    "family", [OF_CHINCHILLA, OF_LLAMA, OF_EXPERTS], ids=["plain", "gated", "experts"]
+)
 def test_the_shape_has_so_many_params(family, dtype):
     params = PARAMS.astype(dtype)
     a = jax.tree.map(lambda x: np.asarray(x, dtype), family).architecture(params)
     assert a.width.dtype == dtype
     # Their logarithm, near 30, is rounded before it is exponentiated.
-    assert_allclose(a.params, np.broadcast_to(params, a.width.shape), rtol=40 * np.finfo(dtype).eps)
+    assert_allclose(a.params, np.broadcast_to(params, a.width.shape), rtol=60 * np.finfo(dtype).eps)
+
+
+def test_idle_experts_are_params_that_are_not_active():
+    a = OF_EXPERTS.architecture(1e10)
+    idle = np.array([[0.0], [6.0], [58.0]])
+    parts = np.asarray(3 * a.layers * a.width * a.ff_width) * idle
+    assert_allclose(a.params - a.active_params, parts, rtol=1e3 * EPS, atol=1e10 * 40 * EPS)
 
 
 def test_the_shape_is_that_of_the_family():

@@ -155,6 +155,7 @@ def test_a_bad_family_is_a_bad_scenario():
         (LAW, CHINCHILLA, "palms", ValueError, r"unknown count 'palms' \(did you mean palm\?\)"),
         (LAW, 2048, "palm", TypeError, "family must be a Family"),
         (js.laws.Krajewski(*[1.0] * 7), CHINCHILLA, "palm", ValueError, "Krajewski counts its own"),
+        (js.laws.published("kaplan2020"), LLAMA, "6n", ValueError, "leaves out embeddings"),
         (with_exact_flops(LAW, LLAMA), LLAMA, "palm", ValueError, "ExactFlops counts its own"),
         (ComputeOnly, CHINCHILLA, "palm", TypeError, "law must have loss"),
     ],

@@ -34,7 +34,7 @@ def test_a_shape_alone_says_what_it_holds(estimate):
     assert found["params"] == found["active_params"] == 13_015_864_320
     assert found["bytes"]["weights"] == 2 * 13_015_864_320
     assert found["bytes"]["training_state"] == 16 * 13_015_864_320
-    assert 2 * found["bytes"]["cache_of_a_context"] == 6_710_886_400  # 4096 tokens, not 8192
+    assert 2 * found["bytes"]["kv_cache_of_a_context"] == 6_710_886_400  # 4096 tokens, not 8192
     flops = found["flops_per_token"]
     assert flops["6n"]["train"] == 6 * 13_015_864_320
     assert flops["palm"]["train"] == 6 * 13_015_864_320 + 12 * 40 * 5120 * 4096
@@ -90,7 +90,8 @@ def test_tables_name_every_count(command):
     [
         (("--architecture", "lama-7b"), "did you mean llama-7b?"),
         (("--architecture", "gpt2", "--params", "1B"), "not both"),
-        (("--architecture", "gpt2", "--tokens", "1B", "--flops", "1e20"), "give two"),
+        (("--architecture", "gpt2", "--train-on", "H100-SXM"), "give --tokens or --flops"),
+        (("--architecture", "gpt2", "--tokens", "1B", "--flops", "1e20"), "stands for --params"),
         (("--architecture", "no-such.toml"), "no-such.toml"),
         (
             ("--architecture", "gpt2", "--tokens", "1B", "--law", "kumar2024", "--lever", "bits=8"),
@@ -103,3 +104,13 @@ def test_mistakes_are_one_line(command, arguments, message):
     assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_a_law_without_embeddings_gets_the_params_that_it_counts(estimate):
+    """12 layers of 12 w^2 matrices: Kaplan et al. 2020, Table 1."""
+    found = estimate("--architecture", "gpt2", "--tokens", "10B", "--law", "kaplan2020")
+    assert found["params"] == 12 * 12 * 768**2
+
+
+def test_what_a_machine_reads_has_the_notes(estimate):
+    assert "dense model" in estimate("--architecture", "mixtral-8x7b", "--tokens", "1T")["note"]

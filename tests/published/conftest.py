@@ -15,9 +15,11 @@ LIST = Path(__file__).with_name("README.md")
 HEADER = """\
 # Published numbers
 
-Each is recomputed by `python -m pytest tests/published -q`, which prints this list. "Yes" is to
-the last printed digit; where more is allowed, a comment in the test says why. Where a number
-does not come out, a test says why: it is a strict expected failure.
+`python -m pytest tests/published -q` checks and prints this list. Coefficients, exponents and
+intervals that the library holds as they were printed are compared with the print, typed anew;
+everything else is recomputed through the public interface. "Yes" is to the last printed digit;
+where more is allowed, a comment in the test says why. Where a number does not come out, a test
+says why: it is a strict expected failure.
 
 | source | number | printed | comes out |
 | --- | --- | ---: | --- |

@@ -164,6 +164,11 @@ def test_range_of_flops_is_that_of_six_n_d(dtype):
     assert_array_equal(found.in_range(Size(params, tokens)), [False, True, True, False, False])
 
 
+def test_all_runs_of_porian_had_20_tokens_for_each_param():
+    found = recipes.entry("porian2024")
+    assert_array_equal(found.in_range(Size(1e8, np.array([5e8, 2e9, 8e8]))), [False, True, False])
+
+
 def test_range_works_under_jit_and_an_unstated_one_holds_nothing():
     found = recipes.entry("porian2024")
     assert jax.jit(lambda n: found.in_range(Size(n, 1e9)))(5e7)
