@@ -1,7 +1,7 @@
 """Tests run in float64 under strict promotion; `JAXSCALE_TEST_X64=0` runs them in float32.
 
 Compiling is most of their time. So programs are kept for all processes and for the next run; those
-of the solvers' own tests alone are compiled as a user's are, with all optimisations; and what only
+of the solvers' digits alone are compiled as a user's are, with all optimisations; and what only
 holds a second form of what another test holds is marked `thorough`, and runs with
 `JAXSCALE_TEST_THOROUGH=1`.
 """

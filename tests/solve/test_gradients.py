@@ -344,8 +344,16 @@ def tables(target, bounded):
     return [{name: base | change for name, change in table.items()} for table in (GOOD, bad, edges)]
 
 
-@pytest.mark.parametrize("bounded", [False, True], ids=["free", "bounded"])
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("target", "bounded"),
+    [
+        ("loss", False),
+        ("budget", False),
+        ("loss", True),
+        pytest.param("budget", True, marks=pytest.mark.thorough),
+    ],
+    ids=["loss-free", "budget-free", "loss-bounded", "budget-bounded"],
+)
 class TestLanesWithoutPlan:
     def test_gradients_are_undisturbed_beside_them(self, target, bounded):
         good, bad, edges = tables(target, bounded)

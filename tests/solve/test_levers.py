@@ -44,6 +44,7 @@ def test_no_value_on_a_fine_grid_is_better(target):
     assert_allclose(found, grid, rtol=1e-5 if X64 else 1e-3)  # the grid is 0.01 bits apart
 
 
+@needs_x64
 def test_a_lever_at_the_end_of_its_range_is_said():
     law = js.laws.published("abnar2025")
     plan = js.minimize_cost(law, 2.5, over=("params", "tokens", "sparsity"))
@@ -85,6 +86,7 @@ def test_levers_that_are_missing_unknown_or_given_twice_are_named():
         js.minimize_cost(js.laws.published("sardana2024"), 2.0, over=OVER)
 
 
+@needs_x64
 def test_repeated_data_has_the_published_optimum():
     # huggingface/datablations, README.md: 1e22 FLOPs and 25e9 unique tokens, on a grid of 500.
     law = js.laws.published("muennighoff2023_repeated")
