@@ -1,19 +1,13 @@
 """Tests run in float64 under strict promotion; `JAXSCALE_TEST_X64=0` runs them in float32.
 
-Compiling is most of their time. So programs are kept for all processes and for the next run; those
-of the solvers' digits alone are compiled as a user's are, with all optimisations; and what only
-holds a second form of what another test holds is marked `thorough`, and runs with
-`JAXSCALE_TEST_THOROUGH=1`.
+Compiling is most of their time. So only the tests of the solvers' digits compile as a user does,
+with all optimisations; and what holds a second form of what another test holds is marked
+`thorough`, and runs with `JAXSCALE_TEST_THOROUGH=1`.
 """
 
 import os
-from pathlib import Path
 
 # Read when JAX is imported, here and in the processes that tests start.
-os.environ.setdefault(
-    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax")
-)
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax

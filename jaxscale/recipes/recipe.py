@@ -1,7 +1,6 @@
 """How to train a plan: its learning rate, its batch and its steps."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 import jax
@@ -13,6 +12,7 @@ from jaxscale import _arrays
 from jaxscale._values import is_positive, quotient, where_safe
 from jaxscale.laws.entries import Sized
 from jaxscale.recipes.catalog import entry
+from jaxscale.recipes.entries import RecipeEntry
 
 
 class Planned(Sized, Protocol):
@@ -25,7 +25,7 @@ class Planned(Sized, Protocol):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Recipe:
-    """How to train each plan. Every field has the full shape of all plans."""
+    """How to train each plan. Every field has the full shape of all plans and of the law."""
 
     learning_rate: Array  # the peak of the schedule
     batch_tokens: Array
@@ -33,33 +33,36 @@ class Recipe:
     in_range: Array  # whether the plan lies within the runs that the recipe was fitted to
 
 
-def training_recipe(plan: Planned, law: str = "steplaw2025") -> Recipe:
+def training_recipe(plan: Planned, law: str | RecipeEntry = "steplaw2025") -> Recipe:
     """Learning rate, batch and steps for each plan by the published recipe of that name.
 
     The recipe's entry, `recipes.entry(law)`, says what it counts as params and which schedule
-    it assumes. Params, tokens and loss of the plan broadcast. NaN with zero derivatives where one
-    of them is NaN, so where a plan is not ok, and where the recipe has no answer. Raises
-    ValueError for an unknown recipe, with the nearest name and all names, and TypeError for a
-    plan that lacks one of the three.
+    it assumes. An entry of your own will do too; coefficients of its law that are arrays, such as
+    those of resamples, broadcast with params, tokens and loss of the plan. NaN with zero
+    derivatives where one of them is NaN, so where a plan is not ok, and where the recipe has no
+    answer. Raises ValueError for an unknown recipe, with the nearest name and all names, and
+    TypeError for a plan that lacks one of the three.
     """
-    found = entry(law)
+    found = law if isinstance(law, RecipeEntry) else entry(law)
     missing = [name for name in ("params", "tokens", "loss") if not hasattr(plan, name)]
     if missing:
         raise TypeError(
             f"plan must have params, tokens and loss, as a jaxscale Plan has; got {plan!r} "
             f"without {', '.join(missing)}"
         )
-    sizes = _arrays.enter(params=plan.params, tokens=plan.tokens, loss=plan.loss)
-    return _recipe(found.law, *sizes, found.in_range(plan))
+    sizes = {"params": plan.params, "tokens": plan.tokens, "loss": plan.loss}
+    return _recipe(*_arrays.enter(law=found.law, **sizes), found.in_range(plan))
 
 
-@partial(jax.jit, static_argnums=0)
+@jax.jit
 def _recipe(law, params, tokens, loss, in_range):
-    aligned = _arrays.align(params, tokens, loss, in_range)
-    params, tokens, loss, in_range = jnp.broadcast_arrays(*aligned)
+    law, params, tokens, loss, in_range = _arrays.align(law, params, tokens, loss, in_range)
     planned = is_positive(params) & is_positive(tokens) & ~jnp.isnan(loss)
     learning_rate = law.learning_rate(params, tokens, loss)
     batch = law.batch_tokens(params, tokens, loss)
+    planned, tokens, in_range, learning_rate, batch = jnp.broadcast_arrays(
+        planned, tokens, in_range, learning_rate, batch
+    )
     answer = planned & is_positive(batch)
     steps = quotient(where_safe(answer, tokens), where_safe(answer, batch))
     return Recipe(

@@ -30,6 +30,7 @@ def only(monkeypatch):
     return run
 
 
+@pytest.mark.thorough
 def test_every_law_of_the_catalogue_answers_or_says_why_not(command, monkeypatch):
     # A coarse grid of levers is enough to tell whether there is a plan.
     monkeypatch.setattr(levers, "GRIDS", 1)

@@ -137,6 +137,7 @@ def test_a_lever_of_given_value(record):
     assert found["optimum"]["params"] == pytest.approx(params, rel=2e-3)
 
 
+@pytest.mark.thorough
 def test_bits_are_chosen_where_kumar_et_al_find_them(record, monkeypatch):
     monkeypatch.setattr(levers, "PLACES", 33)
     question = ("plan", "--loss", "3.2", *DEMAND, "--law", "kumar2024", "--lever", "bits=best")

@@ -85,6 +85,7 @@ def test_a_resample_is_a_fit_of_its_own():
         assert getattr(boot.law, name)[1] == pytest.approx(getattr(again.law, name), rel=1e-6)
 
 
+@pytest.mark.thorough
 def test_weak_data_get_starts_of_their_own():
     fit = fitted("sardana to 100")
     assert fit.certificate.is_weak

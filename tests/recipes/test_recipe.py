@@ -1,5 +1,7 @@
 """Recipes of plans: what they hold, shapes, plans that are not ok, and derivatives."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,6 +83,17 @@ def test_runs_have_recipes_and_loss_may_be_negative_where_it_does_not_count():
     runs = js.Runs(np.array([1e8, 1e9]), np.array([2e9, 2e10]), np.array([3.0, -0.1]))
     assert np.all(np.isfinite(recipes.training_recipe(runs).steps))
     assert_array_equal(np.isnan(recipes.training_recipe(runs, "kaplan2020").steps), [False, True])
+
+
+def test_an_entry_of_arrays_gives_a_recipe_for_each_of_its_laws(plan):
+    found = recipes.entry("steplaw2025")
+    scales = np.array([1.0, 2.0, 0.5]).reshape(3, 1, 1)
+    law = dataclasses.replace(found.law, rate_scale=found.law.rate_scale * scales)
+    several = recipes.training_recipe(plan, dataclasses.replace(found, law=law))
+    one = recipes.training_recipe(plan, "steplaw2025")
+    assert several.steps.shape == (3, *one.steps.shape)
+    assert_allclose(several.learning_rate, scales * np.asarray(one.learning_rate), rtol=1e-5)
+    assert_allclose(several.batch_tokens, np.stack([one.batch_tokens] * 3), rtol=1e-6)
 
 
 def test_numbers_of_one_plan_are_those_of_a_batch_under_vmap_and_jit():

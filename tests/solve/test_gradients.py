@@ -28,6 +28,7 @@ from solve.lanes import (
     TYPICAL,
     X64,
     inputs,
+    needs_x64,
     solve_on_host,
     solved_by_reference,
     stacked,
@@ -236,6 +237,7 @@ def exact_bounded_gradient(row, target, name, scale):
 
 
 @pytest.mark.parametrize("target", LOSS_FIRST)
+@needs_x64
 def test_derivatives_where_a_bound_decides_are_those_of_the_bounded_problem(seed, target):
     draws, statuses = bounded_draws(seed, target)
     assert len(set(statuses)) == 6
