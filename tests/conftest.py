@@ -20,6 +20,15 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 THOROUGH = os.environ.get("JAXSCALE_TEST_THOROUGH") == "1"
 
 
+@pytest.fixture
+def compiled_as_users_do():
+    """With all optimisations."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 def pytest_collection_modifyitems(items):
     skip = pytest.mark.skip(reason="asked for by JAXSCALE_TEST_THOROUGH=1")
     for item in items:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from jaxscale import allocations, architectures, plots
+from jaxscale.cli.allocations import CHINCHILLA
 from jaxscale.cli.law_pictures import write
 
-CHINCHILLA_FLOPS = 5.88e23  # 6 N D of Chinchilla, Hoffmann et al. 2022
-CHAIN_BUDGETS = np.geomspace(1e16, CHINCHILLA_FLOPS, 160)
+CHAIN_BUDGETS = np.geomspace(1e16, CHINCHILLA, 160)
 KNOWN_EXPONENTS = {
     "Kaplan et al. 2020": "kaplan2020",
     "Hoffmann et al. 2022": "hoffmann2022_approach1",

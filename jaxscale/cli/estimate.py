@@ -1,5 +1,6 @@
 """`jaxscale estimate`: two of size, training length and FLOPs give the rest and the price."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jaxscale as js
@@ -10,7 +11,7 @@ from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.optimal import optimal_params, optimal_tokens, params_of_flops, train_flops
 from jaxscale.cli.pricing import Prices, Use, read_prices
 from jaxscale.cli.quantities import count, dollars, scientific
-from jaxscale.cli.shape import Shape, priced_by, read_shape, record_of_shape, show_shape
+from jaxscale.cli.shape import Shape, read_shape, record_of_shape, show_shape
 from jaxscale.cli.solving import levers_of_plan, one_scenario, solved
 
 
@@ -18,13 +19,14 @@ class Estimate(NamedTuple):
     law: NamedLaw
     prices: Prices
     plan: js.Plan  # without demand
-    counting: Any  # the law with the FLOPs that are priced
     shape: Shape | None
+    flops_over_rule: float  # what the shape computes over what the law counts
 
     @property
     def flops(self) -> float:
         sizes = float(self.plan.params), float(self.plan.tokens)
-        return train_flops(self.counting, *sizes, levers_of_plan(self.plan))
+        counted = train_flops(self.law.law, *sizes, levers_of_plan(self.plan))
+        return self.flops_over_rule * counted
 
     @property
     def notes_on_shape(self) -> tuple[str, ...]:
@@ -67,18 +69,19 @@ def estimate(
     compute-optimal. --architecture stands for --params and counts FLOPs by shape; alone, it
     says what the shape holds and computes. Numbers are written 7B, 1.5T, 2e12 or 1,000,000.
     """
+    named = read_law(law)
     shape = None if architecture is None else read_shape(architecture)
     if shape is not None:
         if params is not None:
             raise Mistake("give --params or --architecture, not both")
         if tokens is None and flops is None and not compute_optimal:
-            if train_on is not None:
-                raise Mistake("give --tokens or --flops: what is priced is a training")
+            of_training = train_on, train_precision, train_mfu, train_price, lever
+            if any(each is not None for each in of_training):
+                raise Mistake("give --tokens or --flops: the rest is about a training")
             tables.print_json(record_of_shape(shape)) if as_json else show_shape(shape)
             return
-    named = read_law(law)
-    if shape is not None:
         params = shape.params_of(named.law)
+    over_rule = 1.0 if shape is None else shape.flops_over_rule(named)
     levers = levers_for(named, read_levers(lever))
     if levers.chosen:
         raise Mistake(f"--lever: {levers.chosen}=best is for jaxscale plan; give it a value")
@@ -91,13 +94,16 @@ def estimate(
         raise Mistake(f"give {wanted} of --params, --tokens and --flops{other}{also}")
     train = Use("train", train_on, train_precision, train_price, {"train": train_mfu})
     prices = read_prices(train)
+    # Of one shape FLOPs are in proportion to tokens, as those of the law are.
+    costs = replace(prices.costs, train=prices.costs.train * over_rule)
+    if "flops" in given:
+        given["flops"] /= over_rule
     with one_scenario():
         sizes_of = compute_optimal_size if compute_optimal else remaining_size
-        counting = named.law if shape is None else priced_by(shape, named.law, named.name)
-        size = sizes_of(named.law if compute_optimal else counting, given, levers.values)
-        plan = js.evaluate(counting, *size, js.Demand(), prices.costs, levers=levers.values)
+        size = sizes_of(named.law, given, levers.values)
+        plan = js.evaluate(named.law, *size, js.Demand(), costs, levers=levers.values)
         plan = solved(plan)
-    found = Estimate(named, prices, plan, counting, shape)
+    found = Estimate(named, prices, plan, shape, over_rule)
     tables.print_json(as_record(found)) if as_json else show(found)
 
 

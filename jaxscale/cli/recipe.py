@@ -152,7 +152,7 @@ def show(
             tables.note(f"{mark}: {meaning}", style="dim")
     if len(answers) == 1:
         tables.print_facts(_facts(answers[0].entry))
-    if len(answers) > 1:
+    else:
         tables.note("Papers count params differently: --recipe NAME says how.", style="dim")
     _show_trades(size, trades)
 

@@ -1,21 +1,18 @@
 """An architecture in the terminal: what it holds, what it computes and what it keeps in memory."""
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any, NamedTuple
-
-import jax
-from jax import Array
 
 import jaxscale as js
 from jaxscale import architectures
 from jaxscale.architectures.counts import TRAIN_OVER_FORWARD
 from jaxscale.cli import tables
 from jaxscale.cli.mistakes import Mistake, blamed_on
+from jaxscale.cli.named_law import NamedLaw
 from jaxscale.cli.quantities import count, counted, data_size
-from jaxscale.laws import Kaplan, protocol
-from jaxscale.laws.protocol import Flops
+from jaxscale.laws import Kaplan
+from jaxscale.laws.protocol import TRAIN_FLOPS, has_own_flops
 
 COUNT = "operations"  # by which a training is priced
 MEANINGS = {
@@ -43,6 +40,15 @@ class Shape(NamedTuple):
             return float(self.architecture.active_non_embedding_params)
         return float(self.architecture.active_params)
 
+    def flops_over_rule(self, named: NamedLaw) -> float:
+        """FLOPs of a training over those of 6 N D; Mistake for a law that counts its own."""
+        if has_own_flops(named.law):
+            raise Mistake(
+                f"--architecture: {named.name} counts its own FLOPs; choose another --law"
+            )
+        rule = TRAIN_FLOPS * self.params_of(named.law)
+        return float(self.architecture.train_flops(COUNT)) / rule
+
     @property
     def is_sparse(self) -> bool:
         return bool(self.architecture.active_experts < self.architecture.experts)
@@ -57,40 +63,6 @@ def read_shape(text: str) -> Shape:
     return Shape(entry.name, entry.architecture, entry.remarks)
 
 
-def priced_by(shape: Shape, law: Any, law_name: str) -> "OfShape":
-    """The law with the FLOPs of the shape; Mistake for one that counts its own."""
-    if protocol.has_own_flops(law):
-        raise Mistake(f"--architecture: {law_name} counts its own FLOPs; choose another --law")
-    return OfShape(law, float(shape.architecture.forward_flops(COUNT)))
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class OfShape:
-    """A law for models of one shape, whatever their size is called."""
-
-    law: Any
-    forward_flops: float  # per token
-
-    @property
-    def levers(self) -> Mapping[str, tuple[float, float]]:
-        return protocol.levers_of(self.law)
-
-    def loss(self, params: Array, tokens: Array, **levers: Array) -> Array:
-        return self.law.loss(params, tokens, **levers)
-
-    def loss_from_logs(self, log_params: Array, log_tokens: Array, **levers: Array) -> Array:
-        return protocol.loss_from_logs(self.law, log_params, log_tokens, **levers)
-
-    def is_valid(self) -> Array:
-        return protocol.is_valid(self.law)
-
-    def flops(self, params: Array, tokens: Array, **levers: Array) -> Flops:
-        del levers
-        forward = self.forward_flops + 0 * params  # of the full shape
-        return Flops(TRAIN_OVER_FORWARD * forward * tokens, forward, forward)
-
-
 def show_shape(shape: Shape) -> None:
     """Print the shape with its params, FLOPs and bytes as tables."""
     architecture = shape.architecture
@@ -98,13 +70,8 @@ def show_shape(shape: Shape) -> None:
     tables.print_facts(_sizes(shape))
     header = ("FLOPs per token", "forward", "training", "over 6 N", "what is counted")
     rows = [
-        (
-            name,
-            *map(count, (flops["forward"], flops["train"])),
-            f"{flops['over_6n']:.3f}",
-            MEANINGS[name],
-        )
-        for name, flops in _flops(architecture)
+        (name, count(x["forward"]), count(x["train"]), f"{x['over_6n']:.3f}", MEANINGS[name])
+        for name, x in _flops(architecture)
     ]
     tables.print_columns(header, rows, words=("what is counted",), emphasis=(COUNT,))
     tables.note(f"N is the params that a token runs through; context {architecture.context:,}.")

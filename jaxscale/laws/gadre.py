@@ -4,7 +4,6 @@ Their loss of compute and tokens per parameter is the Chinchilla law with alpha 
 other variables, so it has no class of its own.
 """
 
-import difflib
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,6 +16,7 @@ from jax.typing import ArrayLike
 
 from jaxscale import _arrays
 from jaxscale._arrays import Real
+from jaxscale._names import unknown
 from jaxscale._values import has_normal_exp, is_finite, is_positive, where_safe
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.protocol import TRAIN_FLOPS, Law
@@ -101,9 +101,7 @@ def downstream(name: str) -> Downstream:
     key = str(name).lower()
     if key in _DOWNSTREAM:
         return _DOWNSTREAM[key]
-    near = difflib.get_close_matches(key, _DOWNSTREAM, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    raise ValueError(f"unknown downstream name {name!r}{hint}; known: {', '.join(_DOWNSTREAM)}")
+    raise unknown("downstream name", name, _DOWNSTREAM)
 
 
 def _check_sign(name: str, value: Real) -> None:

@@ -89,9 +89,7 @@ def steps_for(loss: ArrayLike, params: ArrayLike, law: KaplanSteps = LOSS_OF_STE
 @jax.jit
 def _steps_for(law, loss, params):
     law, loss, params = _arrays.align(law, loss, params)
-    answer = is_positive(loss) & is_positive(params)
-    for each in jax.tree.leaves(law):
-        answer = answer & is_positive(each)
+    answer = law.is_valid() & is_positive(loss) & is_positive(params)
     safe = made_safe(law, answer)
     log_ratio = jnp.log(safe.N_c) - jnp.log(where_safe(answer, params))
     missing = loss - jnp.exp(safe.alpha_N * log_ratio)

@@ -91,6 +91,9 @@ def test_tables_name_every_count(command):
         (("--architecture", "lama-7b"), "did you mean llama-7b?"),
         (("--architecture", "gpt2", "--params", "1B"), "not both"),
         (("--architecture", "gpt2", "--train-on", "H100-SXM"), "give --tokens or --flops"),
+        (("--architecture", "gpt2", "--train-mfu", "40%"), "give --tokens or --flops"),
+        (("--architecture", "gpt2", "--law", "nope"), "unknown law"),
+        (("--architecture", "gpt2", "--tokens", "1e300"), "underflows"),
         (("--architecture", "gpt2", "--tokens", "1B", "--flops", "1e20"), "stands for --params"),
         (("--architecture", "no-such.toml"), "no-such.toml"),
         (

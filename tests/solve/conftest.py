@@ -1,6 +1,5 @@
 """Seeded randomness: a fresh seed each run, printed by each test that draws; full optimisation."""
 
-import jax
 import numpy as np
 import pytest
 
@@ -11,12 +10,9 @@ OPTIMIZED = {"test_accuracy.py", "test_brute_force.py", "test_logarithm.py", "te
 
 
 @pytest.fixture(autouse=True)
-def _compiled_as_users_do(request):
-    before = jax.config.read("jax_disable_most_optimizations")
+def _digits_as_users_get_them(request):
     if request.node.path.name in OPTIMIZED:
-        jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+        request.getfixturevalue("compiled_as_users_do")
 
 
 @pytest.fixture
