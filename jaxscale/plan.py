@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 
 from jaxscale import _arrays
 from jaxscale._arrays import Real
+from jaxscale._compiled import compiled
 from jaxscale._logarithm import exponent
 from jaxscale._values import has_normal_exp, is_finite, is_positive, where_safe
 from jaxscale.costs import Costs, Demand
@@ -249,7 +250,7 @@ def _has_normal_bills(log_params, log_tokens, demand, costs):
     return fits & has_normal_exp(log_first) & has_normal_exp(log_train) & (log_train < ceiling)
 
 
-@jax.jit
+@compiled
 def _evaluate(params, tokens, levers, law, demand, costs):
     params, tokens, levers, law, demand, costs = _arrays.align(
         params, tokens, levers, law, demand, costs

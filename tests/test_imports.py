@@ -12,24 +12,56 @@ import jaxscale
 
 PACKAGE = Path(jaxscale.__file__).parent
 
+NUMBERS = {"_arrays", "_values"}
+
 # DESIGN's order: a part may import itself and what stands to its left.
 ALLOWED = {
     "_arrays": set(),
     "_names": set(),
+    "_compiled": set(),
     "_values": {"_arrays"},
     "_logarithm": {"_arrays", "_values"},
-    "laws": {"_arrays", "_names", "_values"},
+    "laws": {"_arrays", "_compiled", "_names", "_values"},
     "allocations": {"_arrays", "_names", "_values", "laws"},
     "architectures": {"_arrays", "_names", "_values", "_logarithm", "laws"},
-    "recipes": {"_arrays", "_names", "_values", "laws"},
+    "recipes": {"_arrays", "_compiled", "_names", "_values", "laws"},
     "schedules": {"_arrays", "_values"},
     "hardware": set(),
     "costs": {"_arrays", "_values", "laws", "hardware"},
     "status": set(),
-    "plan": {"_arrays", "_values", "_logarithm", "status", "laws", "hardware", "costs"},
-    "solve": {"_arrays", "_values", "_logarithm", "status", "laws", "hardware", "costs", "plan"},
-    "attempts": {"_arrays", "_values", "status", "laws", "hardware", "costs", "plan", "solve"},
-    "fitting": {"_arrays", "laws"},
+    "plan": {
+        "_arrays",
+        "_compiled",
+        "_values",
+        "_logarithm",
+        "status",
+        "laws",
+        "hardware",
+        "costs",
+    },
+    "solve": {
+        "_arrays",
+        "_compiled",
+        "_values",
+        "_logarithm",
+        "status",
+        "laws",
+        "hardware",
+        "costs",
+        "plan",
+    },
+    "attempts": {
+        "_arrays",
+        "_compiled",
+        "_values",
+        "status",
+        "laws",
+        "hardware",
+        "costs",
+        "plan",
+        "solve",
+    },
+    "fitting": {"_arrays", "_compiled", "laws"},
     "sweeping": {"_arrays", "_values", "status"},
     "plots": set(),
 }

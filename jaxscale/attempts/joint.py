@@ -18,6 +18,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jaxscale import _arrays
+from jaxscale._compiled import compiled
 from jaxscale.attempts.required import (
     WORST,
     Needs,
@@ -92,7 +93,7 @@ class _Problem(NamedTuple):
         return Needs(self.success, self.target, attempts, self.concentration)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(compiled, static=2)
 def _cheapest(max_attempts, shared_prompt, problem):
     problem = _arrays.align(problem)[0]
     leaves = jax.tree.leaves(problem)

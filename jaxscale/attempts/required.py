@@ -10,6 +10,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jaxscale import _arrays
+from jaxscale._compiled import compiled
 from jaxscale._values import is_finite, is_positive, where_safe
 from jaxscale.attempts.failure import log_failure_of_mean
 
@@ -78,7 +79,7 @@ class Needs(NamedTuple):
         return good if self.concentration is None else good & (self.concentration > 0)
 
 
-@jax.jit
+@compiled
 def _loss_for_success(needs):
     needs = _arrays.align(needs)[0]
     return with_derivatives(needs, bisected_loss(needs))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxscale._compiled import compiled
 from jaxscale.fitting.objectives import (
     LEAST_DELTA,
     AbsoluteError,
@@ -80,7 +81,7 @@ def sensitivity(
     return Sensitivity(moved, Inputs(*map(np.asarray, by_input)))
 
 
-@jax.jit
+@compiled
 def _derivatives(unknown, inputs, rows, objective, prior):
     """Hessian by the coefficients, mixed second derivatives, and first ones by the inputs."""
 

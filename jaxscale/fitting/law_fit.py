@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxscale._compiled import compiled
 from jaxscale.fitting import report
 from jaxscale.fitting.any_law import AnyLaw, Rows
 from jaxscale.fitting.certificate import (
@@ -127,7 +128,7 @@ class _Outcome(NamedTuple):
     objective: Any
 
 
-@partial(jax.jit, static_argnames="form")
+@partial(compiled, static=1)
 def _outcome(
     form: AnyLaw, objective: Objective, place: jax.Array, rows: Rows, weights: jax.Array
 ) -> _Outcome:

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from jaxscale._compiled import compiled
 from jaxscale.fitting import descent
 from jaxscale.fitting.constraints import Constraints
 from jaxscale.fitting.descent import Found, Schedule, descend
@@ -95,7 +96,7 @@ class Outcome(NamedTuple):
     value: Numbers  # lanes: the objective
 
 
-@jax.jit
+@compiled
 def outcome(objective: Objective, coefficients: Array, rows: Rows, weights: Array) -> Outcome:
     """The outcome at `coefficients` of shape (5, lanes), with a row of weights for each."""
     size, data, rest, residuals = shares(coefficients, rows)

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale import _arrays
+from jaxscale._compiled import compiled
 from jaxscale._values import has_normal_exp, is_positive, where_safe
 from jaxscale.laws.protocol import are_finite, is_valid, levers_of, made_safe
 
@@ -27,7 +27,7 @@ def checked_loss(law: Any, params: ArrayLike, tokens: ArrayLike, **levers: Array
     return _loss(law, params, tokens, dict(zip(levers, values, strict=True)))
 
 
-@jax.jit
+@compiled
 def _loss(law, params, tokens, levers):
     law, params, tokens, levers = _arrays.align(law, params, tokens, levers)
     answer = is_valid(law) & are_finite(levers) & is_positive(params) & is_positive(tokens)
@@ -48,7 +48,7 @@ def exp_of(log_answer: Callable[..., Array], law: Any, **numbers: ArrayLike) -> 
     return _exp_of(log_answer, law, values)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static=1)
 def _exp_of(log_answer, law, values):
     law, values = _arrays.align(law, values)
     answer = is_valid(law)

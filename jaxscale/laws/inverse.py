@@ -16,6 +16,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jaxscale import _arrays
+from jaxscale._compiled import compiled
 from jaxscale._values import has_normal_exp, is_finite, is_positive, where_safe
 from jaxscale.laws import protocol
 
@@ -136,7 +137,7 @@ def params_for(law: Any, loss: ArrayLike, tokens: ArrayLike, **levers: ArrayLike
     return _other_size(PARAMS, *_arrays.enter(law=law, loss=loss, known=tokens, levers=levers))
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static=1)
 def _other_size(direction, law, loss, known, levers):
     law, loss, known, levers = _arrays.align(law, loss, known, levers)
     answer = protocol.is_valid(law) & protocol.are_finite(levers)

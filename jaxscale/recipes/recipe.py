@@ -9,6 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale import _arrays
+from jaxscale._compiled import compiled
 from jaxscale._values import is_positive, quotient, where_safe
 from jaxscale.laws.entries import Sized
 from jaxscale.recipes.catalog import entry
@@ -54,7 +55,7 @@ def training_recipe(plan: Planned, law: str | RecipeEntry = "steplaw2025") -> Re
     return _recipe(*_arrays.enter(law=found.law, **sizes), found.in_range(plan))
 
 
-@jax.jit
+@compiled
 def _recipe(law, params, tokens, loss, in_range):
     law, params, tokens, loss, in_range = _arrays.align(law, params, tokens, loss, in_range)
     planned = is_positive(params) & is_positive(tokens) & ~jnp.isnan(loss)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxscale import _arrays
+from jaxscale._compiled import compiled
 from jaxscale._values import is_finite, is_normal, is_positive, where_safe
 from jaxscale.costs import Costs
 from jaxscale.laws.inverse import far
@@ -18,14 +19,14 @@ from jaxscale.solve.stationary import Inputs, bill_value, floor_of
 from jaxscale.status import Status, first_status
 
 
-@jax.jit
+@compiled
 def cheapest(loss, levers, law, demand, costs, bounds=None) -> Plan:
     """The cheapest plan whose loss is at most `loss`, at given levers."""
     inputs, bounds = aligned(loss, levers, law, demand, costs, bounds)
     return solve(True, inputs, bounds)
 
 
-@jax.jit
+@compiled
 def best(budget, levers, law, demand, costs, bounds=None) -> Plan:
     """The plan of the lowest loss whose lifetime cost is at most `budget`, at given levers."""
     inputs, bounds = aligned(budget, levers, law, demand, costs, bounds)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jaxscale._compiled import compiled
 from jaxscale._values import where_safe
 from jaxscale.laws.protocol import levers_of
 from jaxscale.plan import Bounds, Plan
@@ -78,7 +79,7 @@ def joint(
     return _joint(_Problem(at_loss, ranges), target, levers, law, demand, costs, bounds)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static=1)
 def _joint(problem, target, levers, law, demand, costs, bounds):
     inputs, bounds = aligned(target, levers, law, demand, costs, bounds)
     like = zeros_of_full_shape((inputs, bounds))
