@@ -139,6 +139,17 @@ def test_accelerators_are_an_axis_once_they_are_alike():
         (lambda: js.Grid(a="abc"), TypeError, "axis 'a' must be js.linspace"),
         (lambda: js.Grid(a={}), ValueError, "axis 'a' must have at least one entry"),
         (
+            # As many numbers each, of two laws.
+            lambda: js.Grid(
+                law={
+                    "x": js.laws.kaplan.CriticalBatch(1.0, 2.0),
+                    "y": js.laws.kaplan.PowerLaw(1.0, 2.0),
+                }
+            ),
+            ValueError,
+            "entry 'y' must have the structure",
+        ),
+        (
             lambda: js.Grid(a={"x": 1.0, "y": [1.0]}),
             ValueError,
             "entry 'y' must have the structure",
