@@ -8,7 +8,7 @@ or along both, until a monotone function of logarithms has a given value.
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +25,15 @@ PARAMS, TOKENS, BOTH = (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)
 # and ever smaller ones, for laws that at such a size are at their floor to the last digit.
 BEGINNINGS = tuple(9 * 2.302585 - 7.0 * step for step in range(8))
 LOG_TOKENS_PER_PARAM = 3.0  # of 20, where a search begins
-STEPS = 8
+STEPS, MORE_STEPS = 8, 32
+# A step this small, in roots of an epsilon, leaves an error of its square.
+SETTLED = 1e2
 RESOLVED = 2**14  # epsilons that a loss must be above its floor to tell a slope by
+# A value that is its floor but for so many epsilons is reached, to rounding, where that takes a
+# size that anybody could mean: repeated data does no more good after some hundred epochs.
+SAME = 16.0
+LOG_SMALLEST, LOG_LARGEST = 0.0, 24 * 2.302585
+GIVEN = 1e-9  # of the reducible loss: what a size may miss a loss by
 
 Value = Callable[[Array, Array, Any], Array]  # of log params, log tokens, and what it depends on
 
@@ -47,31 +54,73 @@ def crossing(
     start: Array,
     end: Array,
 ) -> Array:
-    """How far along `direction` from a point `value(...) = target`; infinite where nowhere.
+    """How far along `direction` from a point `value(...) = target`.
 
-    Begins at `start`. `end` is where the value is flattest: infinitely far up for a loss, down
-    for a bill. What it is above its value there is close to a power of the distance, so Newton's
-    method on the logarithm takes few steps from anywhere: a fixed number.
+    Begins at `start`. `end` is where the value is least: infinitely far up for a loss, down for a
+    bill. Infinite on that side where the value never falls to the target, and on the other where
+    it is below the target everywhere.
     """
+    toward = jnp.where(end >= start, 1.0, -1.0).astype(end.dtype)
 
-    def along(distance):
+    def along(distance):  # in the direction in which the value falls
+        distance = toward * distance
         here = log_params + direction[0] * distance, log_tokens + direction[1] * distance
         return value(*here, inputs)
 
-    floor = along(end)
+    top = jnp.abs(end)
+    floor = along(top)
+    noise = SAME * float(jnp.finfo(end.dtype).eps) * jnp.abs(floor)
     above = target - floor
+    at_floor = (above >= -noise) & (above <= noise)
+    above = jnp.where(at_floor, noise, above)
+    found = _search(along, floor, above, toward * start, top)
+    sizes = [x + d * toward * found for x, d in zip((log_params, log_tokens), direction, strict=True)]
+    meant = [(x > LOG_SMALLEST) & (x < LOG_LARGEST) for x, d in zip(sizes, direction, strict=True) if d]
+    reached = (above > 0) & (~at_floor | jnp.all(jnp.stack(meant), axis=0))
+    everywhere = along(-top) - floor < above
+    return toward * jnp.where(everywhere, -jnp.inf, jnp.where(reached, found, jnp.inf))
 
-    def step(_, distance):
-        now, slope = jax.jvp(along, (distance,), (jnp.ones_like(distance),))
-        above_now = now - floor
-        move = -jnp.log(above_now / above) * above_now / slope
-        # A point where nothing can be told apart from the floor, or that overflows.
-        retreat = jnp.where(above_now < jnp.inf, -16.0, 48.0).astype(distance.dtype)
-        retreat = jnp.where(end < start, -retreat, retreat)
-        return distance + jnp.where(is_finite(move), move, retreat)
 
-    found = lax.fori_loop(0, STEPS, step, start)
-    return jnp.where((above > 0) & is_finite(found), found, jnp.inf)
+class _Bracket(NamedTuple):
+    """A point of the search, points on either side of the target, and the last step."""
+
+    at: Array
+    high: Array  # where the value is above the target
+    low: Array
+    step: Array
+
+
+def _search(along, floor, above, start, top):
+    """Where the value that falls along a line is `above` its floor, from a start.
+
+    What it is above its floor is close to a power of the distance, so Newton's method on the
+    logarithm takes few steps from anywhere. Where it is not, as repeated data is worth
+    exponentially less, steps that leave what is known to hold the answer halve that instead.
+    """
+
+    def step(_, bracket):
+        at, high, low, _ = bracket
+        now, slope = jax.jvp(along, (at,), (jnp.ones_like(at),))
+        is_low = now - floor <= above  # not so where a law says nothing, or overflows
+        high, low = jnp.where(is_low, high, at), jnp.where(is_low, at, low)
+        newton = at - jnp.log((now - floor) / above) * (now - floor) / slope
+        beyond = jnp.where(is_low, at - 16.0, at + 48.0)
+        halfway = jnp.where((high > -top) & (low < top), (high + low) / 2, beyond)
+        # By less than what counts as settled: at the answer, rounding may point either way.
+        inside = (newton > high - settled) & (newton < low + settled)
+        new = jnp.where(inside, newton, halfway)
+        new = jnp.clip(new, -top, top)
+        return _Bracket(new, high, low, jnp.abs(new - at))
+
+    settled = (SETTLED * float(jnp.finfo(above.dtype).eps)) ** 0.5
+    start = start + jnp.zeros_like(above)
+    begin = _Bracket(start, -top, top, jnp.full_like(start, jnp.inf))
+    found = lax.fori_loop(0, STEPS, step, begin)
+    lost = (found.step >= settled) & (above > 0)
+    # Sums of powers never need this, and a batch without stragglers does not wait for it.
+    return lax.cond(
+        jnp.any(lost), lambda x: lax.fori_loop(0, MORE_STEPS, step, x), lambda x: x, found
+    ).at
 
 
 @crossing.defjvp
@@ -149,5 +198,18 @@ def _other_size(direction, law, loss, known, levers):
     start = lax.stop_gradient(beginning(law, levers, direction, zero)) + zero
     end = zero + far(zero.dtype)
     found = crossing(loss_value, direction, *at, loss + zero, (law, levers), start, end)
-    answer = answer & has_normal_exp(found)
+    answer &= has_normal_exp(found)
+    answer &= _gives(direction, at, found, loss, (law, levers), end)
     return jnp.where(answer, jnp.exp(where_safe(answer, found)), jnp.nan)
+
+
+def _gives(direction, at, distance, loss, inputs, end):
+    """Whether so far along a direction the loss is the one asked for, to rounding."""
+
+    def along(distance):
+        moved = (z + d * distance for z, d in zip(at, direction, strict=True))
+        return lax.stop_gradient(loss_value(*moved, lax.stop_gradient(inputs)))
+
+    floor, value = along(end), along(jnp.where(is_finite(distance), distance, 0))
+    noise = 2 * SAME * float(jnp.finfo(end.dtype).eps) * (1 + jnp.abs(floor))
+    return jnp.abs(value - loss) <= noise + GIVEN * jnp.abs(loss - floor)

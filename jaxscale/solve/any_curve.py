@@ -22,6 +22,7 @@ from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, has_own_flops
 from jaxscale.solve.curve import Curve
 from jaxscale.solve.stationary import (
     Inputs,
+    bill_over_budget,
     bill_value,
     floor_of,
     is_settled,
@@ -71,23 +72,17 @@ def budget_curve(inputs: Inputs, free: "Free") -> Curve:
 
     def use(log_params, log_tokens):
         x, y = (jnp.clip(z, -top, top) + zero for z in (log_params, log_tokens))
-        return jnp.exp(log_bill(x, y, inputs) - jnp.log(budget))
+        return bill_over_budget(x, y, inputs)
 
     def cross(direction, x, y):
         x, y = jnp.clip(x, -top, top) + zero, jnp.clip(y, -top, top) + zero
         start = (training - x - y) / (direction[0] + direction[1])
         start = lax.stop_gradient(jnp.clip(start, -top, top))
-        return crossing(
-            _bill_value, direction, x, y, jnp.ones_like(budget), inputs, start, -top + zero
-        )
+        one = jnp.ones_like(budget)
+        return crossing(bill_over_budget, direction, x, y, one, inputs, start, -top + zero)
 
     rounding = jnp.abs(training)
     return _curve(False, inputs, use, cross, rounding, Status.INFEASIBLE_BUDGET, free)
-
-
-def _bill_value(x, y, inputs):
-    """Bill over the budget."""
-    return jnp.exp(log_bill(x, y, inputs) - jnp.log(inputs.target))
 
 
 def _curve(at_loss, inputs, use, cross, rounding, infeasible, free):
@@ -105,7 +100,7 @@ def _curve(at_loss, inputs, use, cross, rounding, infeasible, free):
 
     return Curve(
         free=lambda: with_derivatives(at_loss, inputs, free.log_params, free.log_tokens),
-        tokens_at=tokens_at if at_loss else lambda x: _none_below(tokens_at(x)),
+        tokens_at=tokens_at,
         params_at=params_at,
         at_ratio=at_ratio,
         use=use,
@@ -114,11 +109,6 @@ def _curve(at_loss, inputs, use, cross, rounding, infeasible, free):
         infeasible=infeasible,
         doubt=free.status,
     )
-
-
-def _none_below(log_tokens):
-    """A budget that serving alone exceeds leaves no tokens, where a loss would need them all."""
-    return jnp.where(log_tokens < jnp.inf, log_tokens, -jnp.inf)
 
 
 class Free(NamedTuple):

@@ -124,10 +124,33 @@ def _place(curve_where, bounds, status, near_minimum):
         status,
         is_ok(status),
     )
-    return place._replace(
+    place = place._replace(
         params=jnp.where(at_params | at_corner, params, place.params),
         tokens=jnp.where(at_tokens | at_corner, tokens, place.tokens),
     )
+    return _within(lax.stop_gradient(bounds), place)
+
+
+def _within(bounds, place):
+    """The place, on each bound that rounding put it beyond; with the derivatives that it had.
+
+    Where two bounds meet the curve in one point, a size that follows from one of them may miss
+    the other by far more than an epsilon: what a budget leaves for training may be all rounding.
+    """
+    params = jnp.clip(lax.stop_gradient(place.params), bounds.min_params, bounds.max_params)
+    most_tokens = jnp.minimum(bounds.max_tokens, bounds.max_tokens_per_param * params)
+    tokens = jnp.clip(lax.stop_gradient(place.tokens), bounds.min_tokens, most_tokens)
+    return place._replace(
+        params=_moved(place.params, params, params != place.params),
+        tokens=_moved(place.tokens, tokens, tokens != place.tokens),
+        log_params=_moved(place.log_params, jnp.log(params), params != place.params),
+        log_tokens=_moved(place.log_tokens, jnp.log(tokens), tokens != place.tokens),
+    )
+
+
+def _moved(x, to, moves):
+    """The value `to` where it moves, with the derivatives of x."""
+    return jnp.where(moves, to + (x - lax.stop_gradient(x)), x)
 
 
 def _decide(curve, bounds):
@@ -149,11 +172,13 @@ def _decide(curve, bounds):
     # is negligible, tokens alone (or params alone) are the same everywhere on it.
     def at_params(params):
         log_params = jnp.log(params)
-        return curve.tokens_at(log_params) - log_params
+        ratio = curve.tokens_at(log_params) - log_params
+        return jnp.where(params > 0, jnp.where(params < jnp.inf, ratio, -jnp.inf), jnp.inf)
 
     def at_tokens(tokens):
         log_tokens = jnp.log(tokens)
-        return jnp.where(tokens < jnp.inf, log_tokens - curve.params_at(log_tokens), jnp.inf)
+        ratio = log_tokens - curve.params_at(log_tokens)
+        return jnp.where(tokens > 0, jnp.where(tokens < jnp.inf, ratio, jnp.inf), -jnp.inf)
 
     at_min_params, at_max_params = at_params(bounds.min_params), at_params(bounds.max_params)
     at_min_tokens, at_max_tokens = at_tokens(bounds.min_tokens), at_tokens(bounds.max_tokens)

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxscale._logarithm import log
-from jaxscale._values import is_finite
+from jaxscale._values import is_finite, quotient
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import BOTH, LOG_TOKENS_PER_PARAM, beginning, far, loss_value
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, flops_of, has_own_flops
@@ -114,6 +114,13 @@ def log_bill(x: Array, y: Array, inputs: Inputs) -> Array:
         return jnp.log(bill_value(x, y, inputs) * unit) - jnp.log(unit)
     served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
     return x + jnp.log(jnp.exp(y) + served) + jnp.log(TRAIN_FLOPS * inputs.costs.train)
+
+
+def bill_over_budget(x: Array, y: Array, inputs: Inputs) -> Array:
+    """The lifetime cost as a share of the target, also where it under- or overflows."""
+    if has_own_flops(inputs.law):
+        return quotient(bill_value(x, y, inputs), inputs.target)
+    return jnp.exp(log_bill(x, y, inputs) - jnp.log(inputs.target))
 
 
 def _ratio(x: Array, y: Array, inputs: Inputs) -> Ratio:
