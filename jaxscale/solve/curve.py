@@ -189,11 +189,15 @@ def _decide(curve, bounds):
     above, below = free > most + tie, free < least - tie
     # Too near to say by the corner alone: then there is a plan if the bound meets the curve.
     misses = (above & (most == -jnp.inf)) | (below & (least == jnp.inf))
+    # So may a size that decides alone be, as it does where tokens change nothing.
+    beaten = (slack <= 1 - tie) | ((most == -jnp.inf) & (slack <= 1 + tie))
+    vanishes = beaten & curve.slack_is_low & ((low_params == 0) | (low_tokens == 0))
     tokens_first = (at_max_tokens <= at_min_params) & (at_max_tokens <= at_max_ratio)
     return first_status(
         (empty, Status.INFEASIBLE_BOUNDS),
         (strict > 1 + tie, curve.infeasible),
-        (slack <= 1 - tie, Status.AT_CORNER),
+        (vanishes, Status.NO_INTERIOR_OPTIMUM),
+        (beaten, Status.AT_CORNER),
         (misses & (strict > 1 - tie), curve.infeasible),
         (above & tokens_first, Status.AT_MAX_TOKENS),
         (above & (at_min_params <= at_max_ratio), Status.AT_MIN_PARAMS),
