@@ -43,6 +43,11 @@ def far(dtype: Any) -> float:
     return 0.97 * math.log(float(jnp.finfo(dtype).max))
 
 
+def is_meant(log_size: Array) -> Array:
+    """Whether anybody could mean a model or a training of that size."""
+    return (log_size > LOG_SMALLEST) & (log_size < LOG_LARGEST)
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def crossing(
     value: Value,
@@ -74,8 +79,8 @@ def crossing(
     at_floor = (above >= -noise) & (above <= noise)
     above = jnp.where(at_floor, noise, above)
     found = _search(along, floor, above, toward * start, top)
-    sizes = [x + d * toward * found for x, d in zip((log_params, log_tokens), direction, strict=True)]
-    meant = [(x > LOG_SMALLEST) & (x < LOG_LARGEST) for x, d in zip(sizes, direction, strict=True) if d]
+    sizes = zip((log_params, log_tokens), direction, strict=True)
+    meant = [is_meant(x + d * toward * found) for x, d in sizes if d]
     reached = (above > 0) & (~at_floor | jnp.all(jnp.stack(meant), axis=0))
     everywhere = along(-top) - floor < above
     return toward * jnp.where(everywhere, -jnp.inf, jnp.where(reached, found, jnp.inf))

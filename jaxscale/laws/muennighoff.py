@@ -118,7 +118,8 @@ def _worth(repeats, scale):
     # value, but its derivative is infinity times that 0.
     enough = 1 - math.log(float(jnp.finfo(repeats.dtype).smallest_subnormal))
     spent = quotient(jnp.minimum(repeats, enough * scale), scale)
-    return -scale * jnp.expm1(-spent)
+    # JAX differentiates expm1 as itself plus 1, which is 0 long before exp(-spent) is.
+    return scale * jnp.where(spent > 0.5, 1 - jnp.exp(-spent), -jnp.expm1(-spent))
 
 
 def _safe(law):

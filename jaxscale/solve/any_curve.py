@@ -155,7 +155,7 @@ class _Around(NamedTuple):
 
     meets_target: Array  # at the point, as far as rounding lets one tell
     is_valley: Array  # lowest at the point, and rising away from it
-    is_monotone: Array  # in one direction all along
+    is_monotone: Array  # in one direction all along, and not because all good has been done
     is_flat: Array  # the same everywhere: only the bill matters
     falls_with_tokens: Array
 
@@ -184,12 +184,13 @@ def _look_around(at_loss, inputs, point):
     no = jnp.zeros(x.shape, bool)
     begin = (jnp.full_like(x, jnp.nan), no, no, no)
     _, falls, rises, climbs = lax.scan(look, begin, offsets)[0]
+    is_spent = middle - floor_of(inputs, x) <= noise
     if at_loss:
         near = NEAR_TARGET * jnp.abs(inputs.target - floor_of(inputs, x)) + noise
         meets = jnp.abs(middle - inputs.target) <= near
     else:
         meets = jnp.abs(log_bill(x, y, inputs) - jnp.log(inputs.target)) <= NEAR_TARGET
-    return _Around(meets, ~climbs, ~(falls & rises), ~(falls | rises), falls)
+    return _Around(meets, ~climbs, ~(falls & rises | is_spent), ~(falls | rises), falls)
 
 
 def _params_of_equal_bill(x, y, here, inputs):

@@ -10,13 +10,17 @@ from jaxscale import _arrays
 from jaxscale._compiled import compiled
 from jaxscale._values import is_finite, is_normal, is_positive, where_safe
 from jaxscale.costs import Costs
-from jaxscale.laws.inverse import far
+from jaxscale.laws.inverse import SAME, far, is_meant
 from jaxscale.laws.protocol import are_finite, is_valid, made_safe
 from jaxscale.plan import Bounds, Plan, priced, with_finite_loss
 from jaxscale.solve.any_curve import Free, budget_curve, free_optimum, iso_loss_curve
 from jaxscale.solve.curve import optimum
 from jaxscale.solve.stationary import Inputs, bill_value, floor_of
 from jaxscale.status import Status, first_status
+
+# In epsilons of the least loss that a law gives: how near to it a loss is met with some to spare,
+# and how many.
+NEAR_FLOOR, ALLOWED = 2.0**14, 4.0
 
 
 @compiled
@@ -45,19 +49,40 @@ def solve(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Plan:
     """The plan of aligned inputs: the cheapest of a loss (`at_loss`), or the best of a budget."""
     # Searched for with the inputs as they are: made safe, a number that all lanes share would
     # be carried through every step as an array.
+    at_floor = jnp.asarray(False)
+    if at_loss:
+        inputs, at_floor = _off_the_floor(inputs)
     given = lax.stop_gradient(inputs)
     inputs, bounds, like, status, ok = _judged(at_loss, inputs, bounds)
     free = free_optimum(at_loss, given, like)
+    absurd = at_floor & ~(is_meant(free.log_params) & is_meant(free.log_tokens))
+    doubt = jnp.where(absurd, jnp.int8(Status.INFEASIBLE_LOSS), free.status)
     curve_of = iso_loss_curve if at_loss else budget_curve
 
     def curve(inputs, log_params, log_tokens):
-        return curve_of(inputs, Free(log_params, log_tokens, free.status))
+        return curve_of(inputs, Free(log_params, log_tokens, doubt))
 
     known = inputs, free.log_params, free.log_tokens
     place = optimum(curve, known, bounds, status, ok)
     if not at_loss:
         place = with_finite_loss(inputs.law, place, inputs.levers)
     return priced(inputs.law, place, inputs.demand, inputs.costs, inputs.levers)
+
+
+def _off_the_floor(inputs: Inputs) -> tuple[Inputs, Array]:
+    """The inputs with a loss that can be told from the floor, and whether it was at the floor.
+
+    Where repeated data does no more good, models of a known size have the least loss that the law
+    gives, to the last digit. Whoever asks for that loss means one of them. Near it, a last digit
+    is worth a good part of the bill: a few more are allowed, so that rounding never costs any.
+    """
+    floor = floor_of(inputs, inputs.target)
+    digit = float(jnp.finfo(floor.dtype).eps) * jnp.abs(floor)
+    above = inputs.target - floor
+    at_floor = jnp.abs(above) <= SAME * digit
+    near = (above > -SAME * digit) & (above < NEAR_FLOOR * digit)
+    shift = ALLOWED * digit - jnp.minimum(lax.stop_gradient(above), 0)
+    return inputs._replace(target=inputs.target + jnp.where(near, shift, 0)), at_floor
 
 
 def _judged(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Any:

@@ -19,6 +19,7 @@ from jaxscale.status import Status, first_status, is_ok
 
 # How many epsilons, times the logarithms involved, a plan fed back as its own bounds may miss by.
 TIE = 32
+MOST_TIE = 64  # roots of an epsilon
 
 
 class Curve(NamedTuple):
@@ -166,7 +167,10 @@ def _decide(curve, bounds):
     # that round differently; so nothing is decided by less than rounding can move.
     free_params, free_tokens = curve.free()
     logs = jnp.abs(free_params) + jnp.abs(free_tokens)
-    tie = TIE * jnp.finfo(strict.dtype).eps * (1 + curve.rounding + logs)
+    eps = float(jnp.finfo(strict.dtype).eps)
+    tie = TIE * eps * (1 + curve.rounding + logs)
+    # Of a size, never so much that it goes for being on a bound that it is beyond.
+    near = jnp.minimum(tie, MOST_TIE * eps**0.5)
 
     # Compared by tokens per param, which rises along the whole curve: where one term of the law
     # is negligible, tokens alone (or params alone) are the same everywhere on it.
@@ -186,11 +190,12 @@ def _decide(curve, bounds):
     free = free_tokens - free_params
     most = jnp.minimum(jnp.minimum(at_max_tokens, at_min_params), at_max_ratio)
     least = jnp.maximum(at_min_tokens, at_max_params)
-    above, below = free > most + tie, free < least - tie
+    above, below = free > most + near, free < least - near
     # Too near to say by the corner alone: then there is a plan if the bound meets the curve.
-    misses = (above & (most == -jnp.inf)) | (below & (least == jnp.inf))
-    # So may a size that decides alone be, as it does where tokens change nothing.
-    beaten = (slack <= 1 - tie) | ((most == -jnp.inf) & (slack <= 1 + tie))
+    nowhere = (above & (most == -jnp.inf)) | (below & (least == jnp.inf))
+    # Where the curve passes the bounds by, a corner that meets the target to rounding is the plan.
+    misses = (most == -jnp.inf) | (most < least - near)
+    beaten = (slack <= 1 - tie) | (misses & (slack <= 1 + tie))
     vanishes = beaten & curve.slack_is_low & ((low_params == 0) | (low_tokens == 0))
     tokens_first = (at_max_tokens <= at_min_params) & (at_max_tokens <= at_max_ratio)
     return first_status(
@@ -198,7 +203,7 @@ def _decide(curve, bounds):
         (strict > 1 + tie, curve.infeasible),
         (vanishes, Status.NO_INTERIOR_OPTIMUM),
         (beaten, Status.AT_CORNER),
-        (misses & (strict > 1 - tie), curve.infeasible),
+        (nowhere & (strict > 1 - tie), curve.infeasible),
         (above & tokens_first, Status.AT_MAX_TOKENS),
         (above & (at_min_params <= at_max_ratio), Status.AT_MIN_PARAMS),
         (above, Status.AT_MAX_RATIO),

@@ -22,19 +22,18 @@ from jax import Array, lax
 from jaxscale._logarithm import log
 from jaxscale._values import is_finite, quotient
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws.inverse import BOTH, LOG_TOKENS_PER_PARAM, beginning, far, loss_value
+from jaxscale.laws.inverse import BOTH, beginning, crossing, far, loss_value
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, flops_of, has_own_flops
 
 STEPS = 7
-# For what is no sum of powers: steps go back halfway from where it overflows, and reach less far
-# along the constraint each time, in ln(D / N), because around a ridge Newton's may go in circles.
-CAREFUL_STEPS, CAREFUL_REACH, SHORTER = 32, 4.0, 0.9
+# For what is no sum of powers: ln(D / N) is halved from this far on either side, until Newton's
+# method has less than an e-fold to go.
+FARTHEST, HALVINGS = 48.0, 9
 FALLING_STEP = 4.0  # in ln(D / N), where psi falls and Newton would go the wrong way
 # A step this small, in roots of an epsilon, leaves an error of its square.
 SETTLED = 1e3
-# Of a loss in epsilons: what rounding may move a step by.
-ROUNDING = 8.0
-MOST_ROUNDING = 1e-4
+# Of a loss in epsilons: a constraint that is missed by less is met.
+ROUNDING = 4.0
 
 Surface = Callable[[Array, Array], Array]  # of log params and log tokens
 
@@ -174,24 +173,55 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
     found = lax.fori_loop(0, STEPS, plain, start)
     lost = ~is_settled(found) & (scale.inverse > 0)  # a target below the floor has no point
 
-    def rescued(found):
-        def careful(done, points):
-            point, base = points
-            moved, good = move(point, CAREFUL_REACH * SHORTER ** jnp.asarray(done, x.dtype))
-            halfway = [(a + b) / 2 for a, b in zip(point[:2], base[:2], strict=True)]
-            new = [jnp.where(good.is_finite, a, b) for a, b in zip(moved[:2], halfway, strict=True)]
-            kept = [jnp.where(good.is_finite, a, b) for a, b in zip(point, base, strict=True)]
-            return Point(new[0], new[1], moved.last_step), Point(*kept)
-
-        # A budget may begin it where a law is all but flat, and a known model never does.
-        begin = beginning(inputs.law, inputs.levers, BOTH, x)
-        begin_tokens = begin + LOG_TOKENS_PER_PARAM
-        low = Point(jnp.minimum(x, begin), jnp.minimum(y, begin_tokens), start.last_step)
-        careful_found, _ = lax.fori_loop(0, CAREFUL_STEPS, careful, (low, low))
-        return Point(*(jnp.where(lost, a, b) for a, b in zip(careful_found, found, strict=True)))
-
     # Sums of powers never need this, and a batch without stragglers does not wait for it.
-    return lax.cond(jnp.any(lost), rescued, lambda found: found, found)
+    return lax.cond(
+        jnp.any(lost), partial(_bracketed, at_loss, inputs, lost, move), lambda found: found, found
+    )
+
+
+def _bracketed(at_loss, inputs, lost, move, found):
+    """The point by halving the range of ln(D / N) along the constraint, then Newton's method.
+
+    Along a curve of equal loss or bill psi has one sign before an optimum and the other behind
+    it, also where a law is flat to the last digit: psi is made of its derivatives' logarithms.
+    """
+
+    def halve(_, carry):
+        low, high, size = carry
+        middle = (low + high) / 2
+        size = _size_at(at_loss, inputs, middle, size)
+        _, psi = equations(at_loss, size, size + middle, inputs)
+        return jnp.where(psi < 0, middle, low), jnp.where(psi < 0, high, middle), size
+
+    # Where nothing was lost the range is a point, so that no time is spent on the way to it.
+    known = found.log_tokens - found.log_params
+    low, high = (jnp.where(lost, limit, known) for limit in (-FARTHEST, FARTHEST))
+    begin = jnp.where(lost, beginning(inputs.law, inputs.levers, BOTH, known), found.log_params)
+    low, high, size = lax.fori_loop(0, HALVINGS, halve, (low, high, begin))
+    middle = (low + high) / 2
+    size = _size_at(at_loss, inputs, middle, size)
+    begin = Point(size, size + middle, jnp.full_like(size, jnp.inf))
+
+    def step(_, point):
+        moved, good = move(point, (2 * FARTHEST) * 0.5**HALVINGS)
+        return Point(*(jnp.where(good.is_finite, a, b) for a, b in zip(moved, point, strict=True)))
+
+    point = lax.fori_loop(0, STEPS, step, begin)
+    return Point(*(jnp.where(lost, a, b) for a, b in zip(point, found, strict=True)))
+
+
+def _size_at(at_loss, inputs, log_ratio, start):
+    """Log params at which the constraint is met, at so many tokens for each."""
+    top = jnp.asarray(far(start.dtype), start.dtype) + jnp.zeros_like(start)
+    zero = jnp.zeros_like(start)
+    if at_loss:
+        law = inputs.law, inputs.levers
+        target = inputs.target + zero
+        size = crossing(loss_value, BOTH, zero, log_ratio, target, law, start, top)
+    else:
+        one = jnp.ones_like(start)
+        size = crossing(bill_over_budget, BOTH, zero, log_ratio, one, inputs, start, -top)
+    return jnp.where(is_finite(size), size, start)
 
 
 class _Scale(NamedTuple):
@@ -230,6 +260,11 @@ def _step(at_loss, inputs, scale, point, reach=None):
     psi_y = loss.xy * over_x - loss.yy * over_y + ratio.log_y
     above, along_x, along_y = _above(at_loss, x, y, inputs, loss, scale)
     off = log(above * scale.inverse) * above
+    if at_loss:
+        # What rounding leaves of the constraint may be many steps long where a law is flat, and
+        # says nothing; the trade-off is known there as well as anywhere.
+        rounding = ROUNDING * float(jnp.finfo(x.dtype).eps) * jnp.abs(loss.value)
+        off = jnp.where(jnp.abs(loss.value - inputs.target) <= rounding, 0, off)
     total = along_x + along_y
     # In u = ln(D / N), along the constraint: both are times its derivative `total`.
     height = psi * total - (psi_x + psi_y) * off
@@ -240,11 +275,9 @@ def _step(at_loss, inputs, scale, point, reach=None):
         u_step = jnp.clip(u_step, -reach, reach)
     inverse = 1 / total
     x_step = (-off - along_y * u_step) * inverse
-    good = is_finite(x_step) & is_finite(u_step)
+    # The logarithm of nothing is no number to go by, though it need not be infinite.
+    good = is_finite(x_step) & is_finite(u_step) & (above > 0)
     size = jnp.maximum(jnp.abs(x_step), jnp.abs(u_step))
-    if at_loss:
-        rounding = ROUNDING * float(jnp.finfo(x.dtype).eps)
-        size -= jnp.minimum(rounding * jnp.abs(loss.value * inverse), MOST_ROUNDING)
     last_step = jnp.where(good & rises, size, jnp.inf)
     moved = Point(x + x_step, y + (x_step + u_step), last_step)
     return moved, _Good(good, ~(above <= 0))
