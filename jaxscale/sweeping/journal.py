@@ -6,11 +6,12 @@ number that its name begins with, and only the last generation counts: giving re
 is one rename.
 """
 
+import contextlib
 import os
 import secrets
 import socket
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 FINGERPRINT_LENGTH = 16  # hex digits of it in each record
@@ -21,12 +22,16 @@ _sync_data = getattr(os, "fdatasync", os.fsync)
 
 
 class Journal:
-    """This process's own file of records in `folder`, which exists; made with the first record."""
+    """This process's own file of records in `folder`, which exists; made with the first record.
 
-    def __init__(self, folder: str | os.PathLike, fingerprint: str):
-        self._folder = Path(folder)
+    The folder is opened once, relative to the open folder `inside` if there is one: whatever
+    is renamed meanwhile, records go where the journal was when it was opened.
+    """
+
+    def __init__(self, folder: str | os.PathLike, fingerprint: str, inside: int | None = None):
+        self._folder = os.open(folder, os.O_RDONLY, dir_fd=inside)
         self._fingerprint = fingerprint
-        self._path: Path | None = None
+        self._name = ""
         self._descriptor = -1
 
     def record(self, numbers: Iterable[int]) -> None:
@@ -34,20 +39,28 @@ class Journal:
 
         Raises OSError for a disk that fails, and for a file that someone deleted meanwhile.
         """
-        if self._path is None:
-            self._path = self._folder / _new_name(_generation(self._folder))
-            self._descriptor = _create(self._path)
+        if not self._name:
+            name = _new_name(_generation(self._folder))
+            self._descriptor = _create(name, self._folder)
+            self._name = name
         try:
             _append(self._descriptor, _lines(numbers, self._fingerprint))
-            os.stat(self._path)  # what is written to a deleted file is lost without an error
+            # What is written to a deleted file is lost without an error.
+            os.stat(self._name, dir_fd=self._folder)
         except OSError:
-            self.close()  # a torn line stays the last of its file
+            self._close_file()  # a torn line stays the last of its file
             raise
 
     def close(self) -> None:
-        if self._path is not None:
+        self._close_file()
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
+
+    def _close_file(self) -> None:
+        if self._name:
             os.close(self._descriptor)
-            self._path = None
+            self._name = ""
 
 
 def done(folder: str | os.PathLike, fingerprint: str) -> set[int]:
@@ -57,6 +70,17 @@ def done(folder: str | os.PathLike, fingerprint: str) -> set[int]:
     for name in _names(folder, _generation(folder)):
         found.update(_numbers((folder / name).read_bytes(), fingerprint))
     return found
+
+
+def damaged(folder: str | os.PathLike) -> int:
+    """How many whole lines are no records: a kill leaves none but the last, cut short."""
+    folder = Path(folder)
+    lines = [
+        line
+        for name in _names(folder, _generation(folder))
+        for line in (folder / name).read_bytes().split(b"\n")[:-1]
+    ]
+    return sum(not _is_record(line) for line in lines)
 
 
 def rewrite(folder: str | os.PathLike, fingerprint: str, numbers: Iterable[int]) -> None:
@@ -69,7 +93,8 @@ def rewrite(folder: str | os.PathLike, fingerprint: str, numbers: Iterable[int])
     old = [name for each in range(generation + 1) for name in _names(folder, each)]
     final = folder / _new_name(generation + 1)
     temporary = final.with_suffix(".partial")
-    descriptor = _create(temporary)
+    with open_folder(folder) as opened:
+        descriptor = _create(temporary.name, opened)
     try:
         _append(descriptor, _lines(numbers, fingerprint))
     finally:
@@ -82,9 +107,16 @@ def rewrite(folder: str | os.PathLike, fingerprint: str, numbers: Iterable[int])
 
 def sync_folder(folder: str | os.PathLike) -> None:
     """Bring the names in a folder to disk, as fsync does the bytes of a file."""
+    with open_folder(folder) as descriptor:
+        os.fsync(descriptor)
+
+
+@contextlib.contextmanager
+def open_folder(folder: str | os.PathLike) -> Iterator[int]:
+    """The descriptor of a folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -95,7 +127,7 @@ def _new_name(generation: int) -> str:
     return f"{generation}-{host}-{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
 
 
-def _generation(folder: Path) -> int:
+def _generation(folder: Path | int) -> int:
     return max((_generation_of(name) for name in os.listdir(folder)), default=0)
 
 
@@ -112,9 +144,11 @@ def _generation_of(name: str) -> int:
     return int(start) if name.endswith(SUFFIX) and start.isdecimal() else 0
 
 
-def _create(path: Path) -> int:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
-    sync_folder(path.parent)
+def _create(name: str, folder: int) -> int:
+    """A new file in an open folder, its name on disk."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+    descriptor = os.open(name, flags, 0o666, dir_fd=folder)
+    os.fsync(folder)
     return descriptor
 
 
@@ -134,6 +168,11 @@ def _numbers(text: bytes, fingerprint: str) -> Iterable[int]:
     """Block numbers of the whole lines that carry the fingerprint."""
     ending = b" " + fingerprint[:FINGERPRINT_LENGTH].encode()
     for line in text.split(b"\n"):
-        body, _, check = line.rpartition(b" ")
-        if body.endswith(ending) and check == b"%08x" % zlib.crc32(body):
+        body = line.rpartition(b" ")[0]
+        if body.endswith(ending) and _is_record(line):
             yield int(body[: -len(ending)])
+
+
+def _is_record(line: bytes) -> bool:
+    body, _, check = line.rpartition(b" ")
+    return check == b"%08x" % zlib.crc32(body)

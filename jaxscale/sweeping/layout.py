@@ -7,7 +7,7 @@ coordinate, and the journal in a place where Zarr does not look.
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,9 @@ FIELDS = "jaxscale_fields"
 # Zarr complains of a folder that it does not know. Inside an array it does not look, and
 # inside a group of its own that array is no variable of the data set.
 JOURNAL_GROUP, JOURNAL_ARRAY = ".journal", "blocks"
+JOURNAL = os.path.join(JOURNAL_GROUP, JOURNAL_ARRAY)
+
+SEPARATOR = "."  # all chunks of a field in one folder: a quarter of the inodes
 
 
 class Field(NamedTuple):
@@ -53,12 +56,25 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def journal_folder(path: str | os.PathLike) -> Path:
-    return Path(path) / JOURNAL_GROUP / JOURNAL_ARRAY
+    return Path(path) / JOURNAL
+
+
+def array_at(path: str | os.PathLike, name: str) -> dict[str, Any]:
+    """What tensorstore opens an array of a store by."""
+    kvstore = {"driver": "file", "path": os.path.join(path, name)}
+    return {"driver": "zarr3", "kvstore": kvstore}
 
 
 def chunk_shape(blocks: Blocks) -> tuple[int, ...]:
     """A block may be longer than its axis; a chunk is not."""
     return tuple(map(min, blocks.shape, blocks.sizes))
+
+
+def chunk_names(blocks: Blocks, numbers: Iterable[int]) -> list[str]:
+    """File of each block in the folder of any field."""
+    starts = blocks.starts(np.fromiter(numbers, np.int64))
+    places = (starts // np.array(blocks.shape)).tolist()
+    return [SEPARATOR.join(["c", *map(str, place)]) for place in places]
 
 
 def fill_value(dtype: np.dtype) -> float | int | bool:
@@ -100,8 +116,7 @@ def make(
             chunks=chunk_shape(blocks),
             dtype=field.dtype,
             compressors=codecs,
-            # All chunks in one folder: a quarter of the inodes.
-            chunk_key_encoding={"name": "default", "separator": "."},
+            chunk_key_encoding={"name": "default", "separator": SEPARATOR},
             dimension_names=axes,
             fill_value=fill_value(field.dtype),
             attributes=_labelled(field),

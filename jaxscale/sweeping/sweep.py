@@ -87,6 +87,7 @@ def _stored(job: Job, numbers, reducing: bool, progress, executor, share) -> Any
     # A statistic is of all scenarios, so what is written already is computed again for it.
     left = numbers if reducing else [each for each in numbers if each not in written]
     totals = _run(job, left, None, written, progress, executor)
+    stores.tidy(job.store)
     if not reducing:
         return results.opened(job)
     return _statistics(job, combined(job, totals, share))

@@ -14,9 +14,10 @@ import jax
 import numpy as np
 
 from jaxscale.sweeping.job import Job
+from jaxscale.sweeping.layout import Field
 from jaxscale.sweeping.program import Done
 from jaxscale.sweeping.reducing.protocol import Total
-from jaxscale.sweeping.store import Field, Writer
+from jaxscale.sweeping.writer import Writer
 
 TASK = 2**22  # scenarios, at least, in what an executor is given at once
 WRITES = 8  # groups that are on their way to the disk at once: one alone waits for it the longest

@@ -13,7 +13,8 @@ import pytest
 
 from jaxscale.sweeping import fingerprint, store
 from jaxscale.sweeping.blocks import Blocks
-from jaxscale.sweeping.store import Coordinate, Field, StoreError, Writer
+from jaxscale.sweeping.store import Coordinate, Field, StoreError
+from jaxscale.sweeping.writer import Writer
 
 BLOCKS = Blocks(sizes=(2, 5, 3), shape=(1, 2, 3))  # the last block along the middle axis is short
 AXES = ("catalogue", "loss", "requests")
@@ -303,9 +304,8 @@ def test_a_folder_deleted_meanwhile_is_one_clear_error(finished, results):
     writer.write(0, part(results, 0))
     writer.flush()
     shutil.rmtree(finished)
-    writer.write(1, part(results, 1))
     with pytest.raises(StoreError, match="moved or deleted"):
-        writer.flush()
+        writer.write(1, part(results, 1))
     writer.close()
 
 
@@ -314,13 +314,14 @@ import resource, sys
 import numpy as np
 from jaxscale.sweeping import store
 from jaxscale.sweeping.blocks import Blocks
+from jaxscale.sweeping.writer import Writer
 
 path = sys.argv[1]
 blocks, fields = Blocks((8, 4096), (1, 4096)), [store.Field("x", np.dtype("float64"), {})]
 store.create(path, blocks, ("a", "b"), fields, [], {}, {})
 resource.setrlimit(resource.RLIMIT_FSIZE, (16384, resource.RLIM_INFINITY))
 digest = store.fingerprint.digest({})
-with store.Writer(path, blocks, fields, digest) as writer:
+with Writer(path, blocks, fields, digest) as writer:
     writer.write(0, {"x": np.zeros((1, 4096))})
     writer.flush()
     writer.write(1, {"x": np.random.default_rng(3).random((1, 4096))})
@@ -331,7 +332,7 @@ with store.Writer(path, blocks, fields, digest) as writer:
         print(error)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 assert store.done(path, digest) in ({0}, {0, 2}), store.done(path, digest)
-with store.Writer(path, blocks, fields, digest) as writer:
+with Writer(path, blocks, fields, digest) as writer:
     for number in set(range(8)) - store.done(path, digest):
         writer.write(number, {"x": np.full((1, 4096), number, float)})
 print(store.verify(path))
@@ -361,6 +362,7 @@ import os, random, signal, sys, time
 import numpy as np
 from jaxscale.sweeping import store
 from jaxscale.sweeping.blocks import Blocks
+from jaxscale.sweeping.writer import Writer
 
 path, seed = sys.argv[1], int(sys.argv[2])
 blocks = Blocks((400, 500), (1, 500))
@@ -372,7 +374,7 @@ for _ in range(5):
     alive, begun = os.pipe()
     child = os.fork()
     if not child:
-        with store.Writer(path, blocks, fields, digest) as writer:
+        with Writer(path, blocks, fields, digest) as writer:
             for number in sorted(set(range(400)) - store.done(path, digest)):
                 content = np.full((1, 500), number, float)
                 writer.write(number, {"x": content, "y": content + 1, "z": content + 2})
