@@ -15,7 +15,7 @@ from jaxscale.cli.sweep import (
     say_what_was_written,
     stored_work,
 )
-from jaxscale.sweeping import store
+from jaxscale.sweeping import copies, shares, store
 
 NAMED = 10  # chunks that are listed by number
 
@@ -36,24 +36,26 @@ def show(path: options.StoredPath, picture: options.Picture = None) -> None:
         f"{counted(progress.total, 'chunk')} done{state}",
         style="bold",
     )
-    show_summary(data)
-    with tables.progress("drawing"):
-        written = draw(data, target)
+    with stored.read_in_full(folder):
+        show_summary(data)
+        with tables.progress("drawing"):
+            written = draw(data, target)
     say_what_was_written(written)
 
 
 def verify(path: options.StoredPath) -> None:
-    """Read every chunk of a stored sweep against its checksum, and compute bad ones again."""
+    """Check all that a stored sweep holds; put back what was written, compute bad chunks again."""
     folder = Path(path).expanduser()
+    records = put_back(path, folder)
     with one_line_errors(), tables.progress(f"reading {path}"):
         verdict = store.verify(folder)
     left = f"; {len(verdict.missing):,} not computed yet" if verdict.missing else ""
     read = f"{counted(verdict.checked, 'chunk')} read"
-    if not verdict.bad:
+    if not verdict.bad and not records:
         tables.note(f"{read}, all of them whole{left}.")
         return
     named = ", ".join(map(str, verdict.bad[:NAMED])) + ", ..." * (len(verdict.bad) > NAMED)
-    tables.note(f"{read}, {len(verdict.bad):,} bad: {named}{left}.")
+    tables.note(f"{read}, {len(verdict.bad):,} bad{named and f': {named}'}{left}.")
     with one_line_errors():
         store.forget(folder, verdict.bad)
     with kept_when_stopped(folder):
@@ -64,6 +66,32 @@ def verify(path: options.StoredPath) -> None:
         bad = counted(len(again.bad), "chunk")
         raise Mistake(f"{path}: {bad} bad again: the disk may be failing")
     tables.note(f"Computed again: {path} is whole, {counted(again.checked, 'chunk')}.")
+
+
+def put_back(path: str, folder: Path) -> int:
+    """Mend metadata, coordinates and journal, and say so; damaged records of the journal."""
+    with one_line_errors():
+        found = store.mend(folder)
+        statistics = shares.remove_damaged(folder)
+    if found.lost:
+        raise Mistake(
+            f"{path}: {', '.join(found.lost)} damaged, and so is what was kept to put it back; "
+            "restore it from a backup, or make the sweep again at another path"
+        )
+    if found.mended:
+        tables.note(f"Put back as written: {', '.join(found.mended)}.")
+    if not copies.exist(folder):  # made by an earlier version
+        tables.note(f"Metadata and coordinates have no copy: jaxscale resume {path} makes one.")
+    if statistics:
+        tables.note(
+            f"Removed damaged statistics: {', '.join(statistics)}. Start their processes again."
+        )
+    if found.records:
+        tables.note(
+            f"{counted(found.records, 'record')} of the journal damaged: their chunks are "
+            "computed again."
+        )
+    return found.records
 
 
 SHOW_EXAMPLES = """\

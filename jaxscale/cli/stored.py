@@ -2,9 +2,14 @@
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
+from jaxscale.cli.mistakes import Mistake
+from jaxscale.cli.quantities import counted
 from jaxscale.sweeping import fingerprint, store
 from jaxscale.sweeping.blocks import Blocks
 
@@ -25,6 +30,21 @@ def opened(path: Path) -> "Dataset":
     import xarray
 
     return xarray.open_zarr(path, consolidated=False)
+
+
+@contextmanager
+def read_in_full(path: Path) -> Iterator[None]:
+    """Where a chunk that is damaged cannot be read, a mistake that says what to do."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError):  # zarr's codecs raise each of them
+        bad = len(store.verify(path).bad)
+        if not bad:
+            raise
+        raise Mistake(
+            f"{path}: {counted(bad, 'chunk')} damaged; jaxscale verify {quote(str(path))} "
+            f"computes {'it' if bad == 1 else 'them'} again"
+        ) from None
 
 
 def progress_of(path: Path | None) -> Progress:

@@ -177,10 +177,11 @@ def finish(work: Work, outputs: Outputs | None, executor: Executor | None) -> No
         )
         return
     say_what_was_done(work.store, before, after, seconds)
-    data = stored.opened(work.store)
-    if not work.reducers:
-        show_summary(data)
-    write(work.spec, data, outputs, new=before.done < after.done)
+    with stored.read_in_full(work.store):
+        data = stored.opened(work.store)
+        if not work.reducers:
+            show_summary(data)
+        write(work.spec, data, outputs, new=before.done < after.done)
 
 
 def run(work: Work, executor: Executor | None) -> Any:

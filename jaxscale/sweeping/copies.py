@@ -58,12 +58,8 @@ def take_over(path: str | os.PathLike, other: Path) -> None:
 
 def damaged(path: str | os.PathLike) -> list[str]:
     """Files of a store that are not as they were written; OSError for a disk that fails."""
-    text = _content(_path(path))
-    if text is None:
-        return []
-    copies = _copies(text)
-    names = [copy.name for copy in copies if _whole_content(path, copy) is None]
-    return names if text == _text(copies) else [*names, _own_name(path)]
+    copies = _copies(_content(_path(path)) or b"")
+    return [copy.name for copy in copies if _whole_content(path, copy) is None]
 
 
 def mend(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -92,6 +88,7 @@ def mend(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _text(copies: Sequence[Copy]) -> bytes:
     # All contents first: a lost end of a line takes two lines of different files.
+    copies = sorted(copies)
     bodies = [_body(copy, content=True) for copy in copies]
     bodies += [_body(copy, content=False) for copy in copies]
     return b"".join(b"%s %s\n" % (_sha256(body).encode(), body) for body in bodies)

@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import secrets
+import shlex
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -80,7 +81,8 @@ def create(
             _rename(empty(), path)
         open_existing(path, plan)  # also a new one: another process may have been faster
         if not copies.exist(path):  # an earlier version kept none
-            copies.take_over(path, empty())
+            with contextlib.suppress(OSError):  # nor can a disk that is full or only read
+                copies.take_over(path, empty())
 
 
 @contextlib.contextmanager
@@ -118,8 +120,18 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
     return kept, json.loads(attributes[PLAN])
 
 
+def require(path: str | os.PathLike, digest: str) -> None:
+    """StoreError where what is at `path` by now is not the store of the plan of this digest."""
+    if _attributes(path)[DIGEST] != digest:
+        raise StoreError(
+            f"{os.fspath(path)} holds another sweep by now and is left as it is; move back the "
+            "store that was there, and the same call goes on from what is done"
+        )
+
+
 def done(path: str | os.PathLike, digest: str) -> set[int]:
     """Blocks that are marked done under the plan of this digest, and have a file in each field."""
+    require(path, digest)
     fields = _attributes(path)[FIELDS]
     with one_error("read", path):
         marked = sorted(journal.done(journal_folder(path), digest))
@@ -202,7 +214,7 @@ def _attributes(path: str | os.PathLike) -> dict[str, Any]:
     if damaged:
         raise StoreError(
             f"{os.fspath(path)} is damaged, in {', '.join(damaged)}: "
-            f"jaxscale verify {os.fspath(path)} puts back what was written"
+            f"jaxscale verify {shlex.quote(os.fspath(path))} puts back what was written"
         )
     attributes = _as_they_are(path)
     if not journal_folder(path).is_dir():

@@ -20,6 +20,7 @@ from jaxscale.sweeping.layout import (
     chunk_shape,
     fill_value,
 )
+from jaxscale.sweeping.store import require
 
 
 class Write(NamedTuple):
@@ -50,6 +51,7 @@ class Writer:
             self._folder = Folder(path, names)
             try:
                 self._arrays = {name: _open_whole(path, name) for name in names}
+                require(path, digest)
                 self._folder.check()
                 self._journal = Journal(JOURNAL, digest, self._folder.descriptor)
             except BaseException:

@@ -13,50 +13,21 @@ import pytest
 
 from jaxscale.sweeping import fingerprint, store
 from jaxscale.sweeping.blocks import Blocks
-from jaxscale.sweeping.store import Coordinate, Field, StoreError
+from jaxscale.sweeping.store import Field, StoreError
 from jaxscale.sweeping.writer import Writer
-
-BLOCKS = Blocks(sizes=(2, 5, 3), shape=(1, 2, 3))  # the last block along the middle axis is short
-AXES = ("catalogue", "loss", "requests")
-FIELDS = (
-    Field("total_cost", np.dtype("float64"), {"units": "dollars", "long_name": "lifetime cost"}),
-    Field("ratio", np.dtype("float32"), {"long_name": "ratio"}),
-    Field("status", np.dtype("int8"), {"flag_values": [0, 1], "flag_meanings": "OK BAD"}),
-    Field("fits", np.dtype("bool"), {}),
+from sweeping.small_store import (
+    AXES,
+    BLOCKS,
+    COORDINATES,
+    DIGEST,
+    FIELDS,
+    PLAN,
+    bytes_of,
+    make,
+    part,
+    whole,
+    write,
 )
-COORDINATES = (
-    Coordinate("catalogue", ("catalogue",), np.array(["A100", "H100-é"]), {"long_name": "device"}),
-    Coordinate("loss", ("loss",), np.linspace(1.8, 2.2, 5), {"units": "nats/token"}),
-    Coordinate("requests", ("requests",), np.array([1, 10**6, 10**15]), {}),
-)
-PLAN = {"space": {"loss": {"size": 5}}, "dtype": "float64", "versions": {"jaxscale": "0.1.0"}}
-DIGEST = fingerprint.digest(PLAN)
-
-
-def make(path, plan=PLAN):
-    store.create(path, BLOCKS, AXES, FIELDS, COORDINATES, {"title": "a test"}, plan)
-
-
-def whole(rng):
-    """Every field over the whole space, with what is hard to keep among the values."""
-    values = rng.normal(size=BLOCKS.sizes)
-    values[0, 0] = np.nan, np.inf, -0.0
-    return {
-        "total_cost": values,
-        "ratio": values.astype(np.float32),
-        "status": rng.integers(-127, 128, BLOCKS.sizes, np.int8),
-        "fits": values > 0,
-    }
-
-
-def part(results, number):
-    return {name: values[BLOCKS.slices(number)] for name, values in results.items()}
-
-
-def write(path, results, numbers=range(BLOCKS.count)):
-    with Writer(path, BLOCKS, FIELDS, DIGEST) as writer:
-        for number in numbers:
-            writer.write(number, part(results, number))
 
 
 @pytest.fixture
@@ -76,15 +47,6 @@ def opened(path):
     import xarray
 
     return xarray.open_zarr(path, consolidated=False, chunks=None)
-
-
-def bytes_of(path):
-    """Contents of every file but the journal."""
-    return {
-        str(each.relative_to(path)): each.read_bytes()
-        for each in sorted(path.rglob("*"))
-        if each.is_file() and ".journal" not in each.parts
-    }
 
 
 def chunk(path, field, number):
