@@ -142,6 +142,38 @@ def test_verify_finds_a_bad_chunk_and_computes_it_again(swept, command):
     assert opened().identical(before)
 
 
+@pytest.mark.parametrize("name", ["zarr.json", "law/c/0", "loss/zarr.json", "status/zarr.json"])
+def test_damaged_metadata_are_said_in_one_line_and_put_back(swept, command, name):
+    folder, _ = swept
+    before, file = opened(), folder / "a.zarr" / name
+    content = file.read_bytes()
+    file.write_bytes(content[:20] + bytes([content[20] ^ 1]) + content[21:])
+    for typed in (
+        ("show", "a.zarr"),
+        ("resume", "a.zarr"),
+        ("sweep", "spec.toml", "--store", "a.zarr"),
+    ):
+        code, _, err = command(*typed)
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert f"a.zarr is damaged, in {name}: jaxscale verify " in err
+    code, out, _ = command("verify", "a.zarr")
+    assert (code, words(out)) == (
+        0,
+        f"Put back as written: {name}. 1 chunk read, all of them whole.",
+    )
+    assert file.read_bytes() == content
+    assert opened().identical(before)
+
+
+def test_a_damaged_chunk_is_said_by_what_reads_it(swept, command):
+    (chunk,) = (swept[0] / "a.zarr" / "cost_ratio").glob("c*")
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    for name in ("show", "resume"):
+        code, _, err = command(name, "a.zarr")
+        assert code == 2
+        assert err == "error: a.zarr: 1 chunk damaged; jaxscale verify a.zarr computes it again\n"
+
+
 def test_show_sums_up_and_draws_what_is_stored(swept, command):
     folder, first = swept
     code, out, _ = command("show", "a.zarr", "--picture", "b.svg")
