@@ -29,7 +29,7 @@ def show(path: options.StoredPath, picture: options.Picture = None) -> None:
         picture_beside(folder if folder.name else folder.resolve()) if picture is None else picture
     )
     target = checked_path("--picture", beside)
-    progress, data = stored.progress_of(folder), stored.opened(folder)
+    progress = stored.progress_of(folder)
     state = "" if progress.done == progress.total else ", not finished: go on with jaxscale resume"
     tables.note(
         f"{path}: {counted(progress.scenarios, 'scenario')}, {progress.done:,} of "
@@ -37,6 +37,7 @@ def show(path: options.StoredPath, picture: options.Picture = None) -> None:
         style="bold",
     )
     with stored.read_in_full(folder):
+        data = stored.opened(folder)
         show_summary(data)
         with tables.progress("drawing"):
             written = draw(data, target)
@@ -76,12 +77,14 @@ def put_back(path: str, folder: Path) -> int:
     if found.lost:
         raise Mistake(
             f"{path}: {', '.join(found.lost)} damaged, and so is what was kept to put it back; "
-            "restore it from a backup, or make the sweep again at another path"
+            f"{_last_resort(folder, found.lost)}"
         )
     if found.mended:
         tables.note(f"Put back as written: {', '.join(found.mended)}.")
     if not copies.exist(folder):  # made by an earlier version
-        tables.note(f"Metadata and coordinates have no copy: jaxscale resume {path} makes one.")
+        tables.note(
+            f"Metadata and coordinates have no copy: jaxscale resume {path} makes them anew."
+        )
     if statistics:
         tables.note(
             f"Removed damaged statistics: {', '.join(statistics)}. Start their processes again."
@@ -92,6 +95,12 @@ def put_back(path: str, folder: Path) -> int:
             "computed again."
         )
     return found.records
+
+
+def _last_resort(folder: Path, lost: tuple[str, ...]) -> str:
+    if "zarr.json" in lost:  # which holds the plan
+        return "restore it from a backup, or make the sweep again at another path"
+    return f"delete {copies.path_in(folder)}, and the same call makes them anew"
 
 
 SHOW_EXAMPLES = """\

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.quantities import counted
-from jaxscale.sweeping import fingerprint, store
-from jaxscale.sweeping.blocks import Blocks
+from jaxscale.sweeping import copies, fingerprint, store
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -34,17 +33,29 @@ def opened(path: Path) -> "Dataset":
 
 @contextmanager
 def read_in_full(path: Path) -> Iterator[None]:
-    """Where a chunk that is damaged cannot be read, a mistake that says what to do."""
+    """Where a store that is damaged cannot be read, a mistake that says what to do."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError):  # zarr's codecs raise each of them
-        bad = len(store.verify(path).bad)
-        if not bad:
+    except (ValueError, RuntimeError, LookupError, TypeError):  # zarr raises each of them
+        damage = damage_of(path)
+        if not damage:
             raise
-        raise Mistake(
-            f"{path}: {counted(bad, 'chunk')} damaged; jaxscale verify {quote(str(path))} "
-            f"computes {'it' if bad == 1 else 'them'} again"
-        ) from None
+        raise Mistake(damage) from None
+
+
+def damage_of(path: Path) -> str:
+    """What is wrong with a store and what to do; empty for one that is whole."""
+    quoted = quote(str(path))
+    try:
+        bad = len(store.verify(path).bad)
+    except store.StoreError as error:
+        return str(error)
+    if bad:
+        again = "computes it again" if bad == 1 else "computes them again"
+        return f"{path}: {counted(bad, 'chunk')} damaged; jaxscale verify {quoted} {again}"
+    if not copies.exist(path):
+        return f"{path} is damaged: jaxscale resume {quoted} makes metadata and coordinates anew"
+    return ""
 
 
 def progress_of(path: Path | None) -> Progress:
@@ -54,9 +65,7 @@ def progress_of(path: Path | None) -> Progress:
     try:
         _, plan = store.read(path)
         done = store.done(path, fingerprint.digest(plan))
+        blocks = store.blocks_of(path)
     except store.StoreError:
         return Progress(0, 0, 0)  # the sweep itself says what is wrong
-    with opened(path) as data:
-        sizes = tuple(data.sizes.values())
-    blocks = Blocks(sizes, tuple(plan["chunk"]))
-    return Progress(len(done), blocks.count, math.prod(sizes))
+    return Progress(len(done), blocks.count, math.prod(blocks.sizes))

@@ -41,24 +41,26 @@ def keep(folder: Path) -> None:
         name = path.relative_to(folder).as_posix()
         copied = room >= 0
         copies.append(Copy(name, _sha256(content), copied, content if copied else None))
-    _replace(_path(folder), _text(copies))
+    _replace(path_in(folder), _text(copies))
 
 
 def exist(path: str | os.PathLike) -> bool:
     """Whether a store has copies; one made by an earlier version has none."""
-    return _path(path).exists()
+    return path_in(path).exists()
 
 
 def take_over(path: str | os.PathLike, other: Path) -> None:
-    """Take the copies of another store, if every file that they are of is the same in this one."""
-    text = _path(other).read_bytes()
-    if all(_whole_content(path, copy) is not None for copy in _copies(text)):
-        _replace(_path(path), text)
+    """Take the copies of a store that was just made, and every file that is not the same in it."""
+    text = path_in(other).read_bytes()
+    for copy in _copies(text):
+        if _whole_content(path, copy) is None:
+            _replace(Path(path) / copy.name, (other / copy.name).read_bytes())
+    _replace(path_in(path), text)
 
 
 def damaged(path: str | os.PathLike) -> list[str]:
     """Files of a store that are not as they were written; OSError for a disk that fails."""
-    copies = _copies(_content(_path(path)) or b"")
+    copies = _copies(_content(path_in(path)) or b"")
     return [copy.name for copy in copies if _whole_content(path, copy) is None]
 
 
@@ -67,7 +69,7 @@ def mend(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
     Names of those that were put back, and of those for which nothing is left to put back.
     """
-    text = _content(_path(path))
+    text = _content(path_in(path))
     copies = _copies(text or b"")
     mended, lost = [], []
     for place, copy in enumerate(copies):
@@ -81,7 +83,7 @@ def mend(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
             lost.append(copy.name)
     if text is not None and text != _text(copies):
         if copies:
-            _replace(_path(path), _text(copies))
+            _replace(path_in(path), _text(copies))
         (mended if copies else lost).append(_own_name(path))
     return tuple(mended), tuple(lost)
 
@@ -114,12 +116,13 @@ def _copies(text: bytes) -> list[Copy]:
     return list(copies.values())
 
 
-def _path(path: str | os.PathLike) -> Path:
+def path_in(path: str | os.PathLike) -> Path:
+    """The file of copies in a store."""
     return journal_folder(path) / NAME
 
 
 def _own_name(path: str | os.PathLike) -> str:
-    return _path(path).relative_to(path).as_posix()
+    return path_in(path).relative_to(path).as_posix()
 
 
 def _whole_content(path: str | os.PathLike, copy: Copy) -> bytes | None:

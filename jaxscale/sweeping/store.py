@@ -120,6 +120,19 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
     return kept, json.loads(attributes[PLAN])
 
 
+def blocks_of(path: str | os.PathLike) -> Blocks:
+    """How the space of a store is cut, by the chunks of its first field; StoreError as `read`."""
+    file = Path(path) / _attributes(path)[FIELDS][0] / "zarr.json"
+    try:
+        metadata = json.loads(file.read_text())
+        chunk = metadata["chunk_grid"]["configuration"]["chunk_shape"]
+        return Blocks(tuple(metadata["shape"]), tuple(chunk))
+    except (OSError, ValueError, LookupError, TypeError) as problem:
+        raise StoreError(
+            f"cannot read {file}; the call that {os.fspath(path)} was begun with makes it anew"
+        ) from problem
+
+
 def require(path: str | os.PathLike, digest: str) -> None:
     """StoreError where what is at `path` by now is not the store of the plan of this digest."""
     if _attributes(path)[DIGEST] != digest:
@@ -135,7 +148,7 @@ def done(path: str | os.PathLike, digest: str) -> set[int]:
     fields = _attributes(path)[FIELDS]
     with one_error("read", path):
         marked = sorted(journal.done(journal_folder(path), digest))
-        names = chunk_names(_blocks(path, fields[0]), marked)
+        names = chunk_names(blocks_of(path), marked)
         there = [set(os.listdir(Path(path) / field)) for field in fields]
     return {
         number
@@ -183,7 +196,7 @@ def verify(
     attributes = _attributes(path)
     with one_error("read", path):
         arrays = [_open(path, name) for name in attributes[FIELDS]]
-        blocks = _blocks(path, attributes[FIELDS][0])
+        blocks = blocks_of(path)
         marked = journal.done(journal_folder(path), attributes[DIGEST])
     bad = []
     reads = _reads(arrays, blocks, sorted(marked))
@@ -235,13 +248,6 @@ def _as_they_are(path: str | os.PathLike) -> dict[str, Any]:
     raise StoreError(
         f"{os.fspath(path)} is no sweep of jaxscale and is left as it is; choose another path"
     )
-
-
-def _blocks(path: str | os.PathLike, field: str) -> Blocks:
-    """How the space of a store is cut, by the chunks of one of its fields."""
-    metadata = json.loads((Path(path) / field / "zarr.json").read_text())
-    chunk = metadata["chunk_grid"]["configuration"]["chunk_shape"]
-    return Blocks(tuple(metadata["shape"]), tuple(chunk))
 
 
 def _open(path: str | os.PathLike, name: str) -> Any:

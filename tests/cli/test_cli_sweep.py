@@ -174,6 +174,24 @@ def test_a_damaged_chunk_is_said_by_what_reads_it(swept, command):
         assert err == "error: a.zarr: 1 chunk damaged; jaxscale verify a.zarr computes it again\n"
 
 
+def test_a_store_without_copies_is_made_whole_by_resume(swept, command):
+    store, before = swept[0] / "a.zarr", opened()
+    (store / ".journal" / "blocks" / "copies").unlink()
+    file = store / "loss" / "c" / "0"
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+    code, _, err = command("show", "a.zarr")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "jaxscale resume a.zarr makes metadata and coordinates anew" in err
+    _, out, _ = command("verify", "a.zarr")
+    assert "Metadata and coordinates have no copy: jaxscale resume a.zarr" in words(out)
+    assert command("resume", "a.zarr").code == 0
+    assert file.read_bytes() == content
+    assert opened().identical(before)
+    _, out, _ = command("verify", "a.zarr")
+    assert words(out) == "1 chunk read, all of them whole."
+
+
 def test_show_sums_up_and_draws_what_is_stored(swept, command):
     folder, first = swept
     code, out, _ = command("show", "a.zarr", "--picture", "b.svg")

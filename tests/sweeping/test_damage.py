@@ -116,11 +116,19 @@ def test_copies_that_are_deleted_are_made_again_by_the_same_call(finished):
     assert [each.name for each in finished.parent.iterdir()] == [finished.name]
 
 
-def test_no_copies_are_taken_of_what_is_damaged(finished, rng):
+@pytest.mark.parametrize("limit", [0, copies.LIMIT])
+def test_without_copies_the_same_call_makes_everything_anew(finished, rng, monkeypatch, limit):
+    monkeypatch.setattr(copies, "LIMIT", limit)
+    before = bytes_of(finished)
     (finished / COPIES).unlink()
     flip(finished / "loss" / "c" / "0", rng)
+    (finished / "ratio" / "zarr.json").unlink()
+    (finished / "catalogue" / "c" / "0").write_bytes(b"")
     make(finished)
-    assert not (finished / COPIES).exists()
+    after = bytes_of(finished)
+    del before[COPIES], after[COPIES]
+    assert after == before
+    assert store.mend(finished) == ((), (), 0)
 
 
 def test_long_coordinates_are_checked_though_not_copied(tmp_path, monkeypatch, rng):
