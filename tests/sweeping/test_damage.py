@@ -1,11 +1,14 @@
 """Every file of a store: one changed byte in it is found, and put back or said."""
 
 import shutil
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from jaxscale.sweeping import copies, store
 from jaxscale.sweeping.layout import journal_folder
+from jaxscale.sweeping.shares import combined, remove_damaged
 from jaxscale.sweeping.store import StoreError
 from sweeping.small_store import BLOCKS, DIGEST, bytes_of, make, whole, write
 
@@ -158,3 +161,27 @@ def test_a_chunk_that_is_deleted_is_not_done(finished, results):
     write(finished, results, [3])
     assert bytes_of(finished) == before
     assert store.done(finished, DIGEST) == ALL
+
+
+class Sum:
+    """A reducer as far as totals of several processes go."""
+
+    def merge(self, one, other):
+        return {"sum": one["sum"] + other["sum"]}
+
+
+def test_one_changed_bit_in_statistics_of_a_process_is_found(finished, rng):
+    job = SimpleNamespace(store=finished, digest=DIGEST, reducers=(Sum(),))
+    first, second = [{"sum": np.arange(3.0)}], [{"sum": np.ones(3)}]
+    assert combined(job, first, (0, 2)) is first, "the other process has not come that far"
+    (file,) = finished.rglob("0.totals")
+    content = file.read_bytes()
+    for _ in range(20):
+        flip(file, rng)
+        with pytest.raises(StoreError, match=r"0\.totals is damaged: start process 0 again"):
+            combined(job, second, (1, 2))
+        assert remove_damaged(finished) == [file.relative_to(finished).as_posix()]
+        file.write_bytes(content)
+    assert remove_damaged(finished) == []
+    (together,) = combined(job, second, (1, 2))
+    np.testing.assert_array_equal(together["sum"], [1, 2, 3])
