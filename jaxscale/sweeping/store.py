@@ -122,7 +122,11 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def blocks_of(path: str | os.PathLike) -> Blocks:
     """How the space of a store is cut, by the chunks of its first field; StoreError as `read`."""
-    file = Path(path) / _attributes(path)[FIELDS][0] / "zarr.json"
+    return _blocks(path, _attributes(path)[FIELDS][0])
+
+
+def _blocks(path: str | os.PathLike, field: str) -> Blocks:
+    file = Path(path) / field / "zarr.json"
     try:
         metadata = json.loads(file.read_text())
         chunk = metadata["chunk_grid"]["configuration"]["chunk_shape"]
@@ -133,22 +137,23 @@ def blocks_of(path: str | os.PathLike) -> Blocks:
         ) from problem
 
 
-def require(path: str | os.PathLike, digest: str) -> None:
-    """StoreError where what is at `path` by now is not the store of the plan of this digest."""
-    if _attributes(path)[DIGEST] != digest:
+def require(path: str | os.PathLike, digest: str) -> list[str]:
+    """Fields of the store of the plan of this digest; StoreError for another one at `path`."""
+    attributes = _attributes(path)
+    if attributes[DIGEST] != digest:
         raise StoreError(
             f"{os.fspath(path)} holds another sweep by now and is left as it is; move back the "
             "store that was there, and the same call goes on from what is done"
         )
+    return attributes[FIELDS]
 
 
 def done(path: str | os.PathLike, digest: str) -> set[int]:
     """Blocks that are marked done under the plan of this digest, and have a file in each field."""
-    require(path, digest)
-    fields = _attributes(path)[FIELDS]
+    fields = require(path, digest)
     with one_error("read", path):
         marked = sorted(journal.done(journal_folder(path), digest))
-        names = chunk_names(blocks_of(path), marked)
+        names = chunk_names(_blocks(path, fields[0]), marked)
         there = [set(os.listdir(Path(path) / field)) for field in fields]
     return {
         number
@@ -196,7 +201,7 @@ def verify(
     attributes = _attributes(path)
     with one_error("read", path):
         arrays = [_open(path, name) for name in attributes[FIELDS]]
-        blocks = blocks_of(path)
+        blocks = _blocks(path, attributes[FIELDS][0])
         marked = journal.done(journal_folder(path), attributes[DIGEST])
     bad = []
     reads = _reads(arrays, blocks, sorted(marked))
