@@ -2,11 +2,9 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxscale._logarithm import log
 from jaxscale._values import is_finite
 from jaxscale.laws.inverse import (
     BOTH,
@@ -18,25 +16,21 @@ from jaxscale.laws.inverse import (
     far,
     loss_value,
 )
-from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, has_own_flops
+from jaxscale.laws.protocol import TRAIN_FLOPS
 from jaxscale.solve.curve import Curve
+from jaxscale.solve.promises import OFFSETS, SAME_LOSS
 from jaxscale.solve.stationary import (
     Inputs,
     bill_over_budget,
-    bill_value,
     floor_of,
     is_settled,
     log_bill,
+    params_of_equal_bill,
     stationary,
     with_derivatives,
 )
 from jaxscale.status import Status, first_status
 
-# Where a curve of equal bill is looked at for a lower loss, on both sides: in ln D.
-OFFSETS = (1.0, 3.0, 8.0)
-# Of a loss in epsilons: less than this apart, two losses are one.
-SAME_LOSS = 64.0
-BILL_STEPS = 3
 NEAR_TARGET = 1e-3  # of the reducible loss or the bill: far above rounding, far below a miss
 
 
@@ -108,7 +102,14 @@ def _curve(at_loss, inputs, use, cross, rounding, infeasible, free):
         slack_is_low=at_loss,
         infeasible=infeasible,
         doubt=free.status,
+        of_both=_by_one_program,
     )
+
+
+def _by_one_program(at, low, high):
+    shape = jnp.broadcast_shapes(jnp.shape(low), jnp.shape(high))
+    low, high = lax.map(at, jnp.stack([jnp.broadcast_to(x, shape) for x in (low, high)]))
+    return low, high
 
 
 class Free(NamedTuple):
@@ -174,7 +175,7 @@ def _look_around(at_loss, inputs, point):
     def look(carry, offset):
         before, falls, rises, climbs = carry
         here = y + offset
-        value = loss_value(_params_of_equal_bill(x, y, here, inputs), here, law)
+        value = loss_value(params_of_equal_bill(x, y, here, inputs), here, law)
         # A comparison with NaN, where a law says nothing so far out, is no evidence of anything.
         fall, rise = value < before - noise, value > before + noise
         climbs |= jnp.where(offset > 0, fall, rise)
@@ -191,20 +192,3 @@ def _look_around(at_loss, inputs, point):
     else:
         meets = jnp.abs(log_bill(x, y, inputs) - jnp.log(inputs.target)) <= NEAR_TARGET
     return _Around(meets, ~climbs, ~(falls & rises | is_spent), ~(falls | rises), falls)
-
-
-def _params_of_equal_bill(x, y, here, inputs):
-    """Log params at log tokens `here` that cost as much as x at y."""
-    if not has_own_flops(inputs.law):
-        served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
-        then, now = (log(jnp.exp(z) + served) for z in (y, here))
-        return x + (then - now)
-    # Above what the smallest model costs a bill is close to a power of the size.
-    floor = bill_value(jnp.full_like(x, -far(x.dtype)), here, inputs)
-    bill = bill_value(x, y, inputs) - floor
-
-    def step(_, x):
-        value, slope = jax.jvp(lambda x: bill_value(x, here, inputs), (x,), (jnp.ones_like(x),))
-        return x - log((value - floor) / bill) * (value - floor) / slope
-
-    return jnp.where(bill > 0, lax.fori_loop(0, BILL_STEPS, step, x + y - here), jnp.nan)

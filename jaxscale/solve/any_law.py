@@ -15,6 +15,7 @@ from jaxscale.laws.protocol import are_finite, is_valid, made_safe
 from jaxscale.plan import Bounds, Plan, priced, with_finite_loss
 from jaxscale.solve.any_curve import Free, budget_curve, free_optimum, iso_loss_curve
 from jaxscale.solve.curve import optimum
+from jaxscale.solve.promises import keeps_promises
 from jaxscale.solve.stationary import Inputs, bill_value, floor_of
 from jaxscale.status import Status, first_status
 
@@ -64,6 +65,9 @@ def solve(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Plan:
 
     known = inputs, free.log_params, free.log_tokens
     place = optimum(curve, known, bounds, status, ok)
+    kept = keeps_promises(at_loss, given, bounds, place)
+    status = jnp.where(place.ok & ~kept, jnp.int8(Status.NOT_CONVERGED), place.status)
+    place = place._replace(status=status, ok=place.ok & kept)
     if not at_loss:
         place = with_finite_loss(inputs.law, place, inputs.levers)
     return priced(inputs.law, place, inputs.demand, inputs.costs, inputs.levers)

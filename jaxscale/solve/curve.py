@@ -34,6 +34,8 @@ class Curve(NamedTuple):
     slack_is_low: bool  # whether the lowest corner is the one that may beat the target
     infeasible: Status  # status where no plan inside the bounds meets the target
     doubt: Array | None = None  # status of `free` itself, where it may be no optimum
+    # `tokens_at` or `params_at` of two bounds: apart, or by one program where that is a long one.
+    of_both: Callable[..., tuple[Array, Array]] = lambda at, low, high: (at(low), at(high))
 
 
 def optimum(
@@ -184,8 +186,8 @@ def _decide(curve, bounds):
         ratio = log_tokens - curve.params_at(log_tokens)
         return jnp.where(tokens > 0, jnp.where(tokens < jnp.inf, ratio, jnp.inf), -jnp.inf)
 
-    at_min_params, at_max_params = at_params(bounds.min_params), at_params(bounds.max_params)
-    at_min_tokens, at_max_tokens = at_tokens(bounds.min_tokens), at_tokens(bounds.max_tokens)
+    at_min_params, at_max_params = curve.of_both(at_params, bounds.min_params, bounds.max_params)
+    at_min_tokens, at_max_tokens = curve.of_both(at_tokens, bounds.min_tokens, bounds.max_tokens)
     at_max_ratio = jnp.log(bounds.max_tokens_per_param)
     free = free_tokens - free_params
     most = jnp.minimum(jnp.minimum(at_max_tokens, at_min_params), at_max_ratio)

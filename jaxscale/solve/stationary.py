@@ -34,6 +34,7 @@ FALLING_STEP = 4.0  # in ln(D / N), where psi falls and Newton would go the wron
 SETTLED = 1e3
 # Of a loss in epsilons: a constraint that is missed by less is met.
 ROUNDING = 4.0
+BILL_STEPS = 3  # of Newton's method, from one size to another of the same bill
 
 Surface = Callable[[Array, Array], Array]  # of log params and log tokens
 
@@ -120,6 +121,23 @@ def bill_over_budget(x: Array, y: Array, inputs: Inputs) -> Array:
     if has_own_flops(inputs.law):
         return quotient(bill_value(x, y, inputs), inputs.target)
     return jnp.exp(log_bill(x, y, inputs) - jnp.log(inputs.target))
+
+
+def params_of_equal_bill(x: Array, y: Array, here: Array, inputs: Inputs) -> Array:
+    """Log params at log tokens `here` that cost as much as x at y."""
+    if not has_own_flops(inputs.law):
+        served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
+        then, now = (log(jnp.exp(z) + served) for z in (y, here))
+        return x + (then - now)
+    # Above what the smallest model costs a bill is close to a power of the size.
+    floor = bill_value(jnp.full_like(x, -far(x.dtype)), here, inputs)
+    bill = bill_value(x, y, inputs) - floor
+
+    def step(_, x):
+        value, slope = jax.jvp(lambda x: bill_value(x, here, inputs), (x,), (jnp.ones_like(x),))
+        return x - log((value - floor) / bill) * (value - floor) / slope
+
+    return jnp.where(bill > 0, lax.fori_loop(0, BILL_STEPS, step, x + y - here), jnp.nan)
 
 
 def _ratio(x: Array, y: Array, inputs: Inputs) -> Ratio:

@@ -7,12 +7,11 @@ of a law, so this sees what equations of an optimum cannot.
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 import jaxscale as js
 from jaxscale import Status
-from solve.lanes import DTYPE, EPS, SOLVERS
+from solve.lanes import DTYPE, EPS, SOLVERS, X64
 from solve.law_samples import random_demand
 
 # A law's sizes where its source states no range.
@@ -21,7 +20,7 @@ USUAL_RANGES = {"params": (1e7, 1e10), "tokens": (1e9, 1e12)}
 LEVERS = {"unique_tokens": (1e8, 1e12), "vocabulary_params": (1e6, 1e10)}
 DECADES_BEYOND = 2.0
 
-BOUND_KEPT = 1e-9 if DTYPE == np.float64 else 1e-5
+BOUND_KEPT = 1e-9 if X64 else 1e-5
 # Rounding of a loss, in epsilons of it, and what it may make of a bill at most: beyond that a
 # cheaper plan of the same loss, to the last digit, is a better plan.
 ROUNDING, MOST_ROUNDING = 256.0, 1e-3
@@ -68,9 +67,10 @@ def draw(entry, count, rng, *, bounded) -> Draws:
     costs = js.Costs(np.ones(count, DTYPE), *prices)
     known = js.evaluate(law, params, tokens, demand, costs, levers=levers)
     bounds = random_bounds(rng, params, tokens) if bounded else None
-    inside = [(size >= low) & (size <= high) for size, (low, high) in zip(
-        (params, tokens), ranges, strict=True
-    )]
+    inside = [
+        (size >= low) & (size <= high)
+        for size, (low, high) in zip((params, tokens), ranges, strict=True)
+    ]
     return Draws(law, levers, demand, costs, bounds, known, inside[0] & inside[1])
 
 
@@ -120,7 +120,7 @@ def judge(draws: Draws, target: str, plan: js.Plan) -> Outcome:
 
 def _exchanges(draws):
     """What a little more of each size gains, in nats, and costs, as a share of the bill."""
-    known, step = draws.known, 1e-4 if DTYPE == np.float64 else 1e-2
+    known, step = draws.known, 1e-4 if X64 else 1e-2
     for params, tokens in ((1 + step, 1), (1, 1 + step)):
         more = js.evaluate(
             draws.law,
@@ -160,19 +160,19 @@ def _keeps(bounds, plan):
 
 def describe(draws: Draws, target: str, plan: js.Plan, outcome: Outcome, index: int) -> str:
     """One scenario with its answer, for the message of a failed test."""
-    picked = {
-        "levers": {k: float(v[index]) for k, v in draws.levers.items()},
-        "demand": [float(x[index]) for x in (draws.demand.input_tokens, draws.demand.output_tokens)],
-        "prices": [float(x[index]) for x in (draws.costs.prefill, draws.costs.decode)],
-        "bounds": None if draws.bounds is None else {
-            k: float(v[index]) for k, v in vars(draws.bounds).items()
-        },
-        "known": [float(getattr(draws.known, k)[index]) for k in ("params", "tokens", "loss", "total_cost")],
-        "found": [float(getattr(plan, k)[index]) for k in ("params", "tokens", "loss", "total_cost")],
-        "status": Status(int(outcome.status[index])).name,
-        "excess": float(outcome.excess[index]),
-    }
-    return f"{target}: {picked}"
+    sizes = ("params", "tokens", "loss", "total_cost")
+    known, found = (
+        {name: float(getattr(plan, name)[index]) for name in sizes} for plan in (draws.known, plan)
+    )
+    inputs = draws.levers, draws.demand, draws.costs, draws.bounds
+    given = [{k: float(v[index]) for k, v in _named(each).items()} for each in inputs]
+    status = Status(int(outcome.status[index])).name
+    excess = outcome.excess[index]
+    return f"{target}: {given}, known {known}, found {found}, {status}, worse by {excess:.3g}"
+
+
+def _named(numbers):
+    return numbers if isinstance(numbers, dict) else {} if numbers is None else vars(numbers)
 
 
 def _log_uniform(rng, low, high, count):
