@@ -192,9 +192,9 @@ class _Best(NamedTuple):
     value: Numbers
     settled: Numbers
 
-    def with_lower(self, lanes: np.ndarray, found: Found) -> "_Best":
+    def with_lower(self, problem: Problem, lanes: np.ndarray, found: Found) -> "_Best":
         """What was found in some lanes, where it is lower, or as low and settled."""
-        settled, near = _settled(found), 1e-12 * np.abs(self.value[lanes])
+        settled, near = is_stationary(problem, found), 1e-12 * np.abs(self.value[lanes])
         lower = found.value < self.value[lanes] - near
         level = found.value <= self.value[lanes] + near
         better = lower | (level & settled & ~self.settled[lanes])
@@ -222,12 +222,14 @@ def _resampled(fit: Fit, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 def _settled_from(problem: Problem, starts: np.ndarray, weights: np.ndarray) -> _Best:
     """A few Newton steps for all lanes, and more for those that they do not settle."""
     found = run(problem, starts, weights, newton(problem, WARM_STEPS))
-    best = _Best(found.coefficients, found.value, _settled(found))
+    best = _Best(found.coefficients, found.value, is_stationary(problem, found))
     again = np.flatnonzero(~best.settled)
     if not again.size:
         return best
     more = newton(problem, MORE_STEPS)
-    return best.with_lower(again, run(problem, best.coefficients[:, again], weights[again], more))
+    return best.with_lower(
+        problem, again, run(problem, best.coefficients[:, again], weights[again], more)
+    )
 
 
 def _objective(fit: Fit, best: "_Best", weights: np.ndarray) -> np.ndarray:
@@ -237,10 +239,6 @@ def _objective(fit: Fit, best: "_Best", weights: np.ndarray) -> np.ndarray:
     if isinstance(fit.loss_function, AbsoluteError):
         return best.value / LEAST_DELTA
     return best.value
-
-
-def _settled(found):
-    return is_stationary(found.steepness, found.decrement, found.value)
 
 
 def _searched_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, best: _Best) -> _Best:
@@ -257,7 +255,7 @@ def _searched_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, bes
         problem, near.coefficients[:, kept.ravel()], many[kept.ravel()], newton(problem, OWN_STEPS)
     )
     for nth in range(OWN_KEPT):
-        best = best.with_lower(lanes, Found(*(each[..., nth::OWN_KEPT] for each in ends)))
+        best = best.with_lower(problem, lanes, Found(*(each[..., nth::OWN_KEPT] for each in ends)))
     return best
 
 

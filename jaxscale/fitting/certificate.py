@@ -21,7 +21,10 @@ DECREMENT = 1e-12  # of the objective
 # Beyond this the Hessian has no direction left that rounding did not touch.
 MOST_CONDITION = 1e12
 WEAK_CONDITION = 1e5  # 1e3 is well identified, 1e6 weak
-ROUNDING = 1e-14  # residuals of runs that a law explains exactly
+ROUNDING = 1e-14  # of a residual
+# Of an objective that is right to 10 digits: what is left to gain moves no coefficient by a
+# thousandth of its standard error, and an optimiser that is not ours stops there.
+LEVEL_DECREMENT, LEVEL_STEEPNESS = 1e-10, 1e-4
 
 
 class FitStatus(enum.IntEnum):
@@ -111,10 +114,35 @@ def scaled_condition(hessian: np.ndarray, basis: np.ndarray) -> float:
     return float(values[-1] / values[0]) if values[0] > 0 else np.inf
 
 
-def is_stationary(steepness: np.ndarray, decrement: np.ndarray, value: np.ndarray) -> np.ndarray:
+def is_stationary(problem: Problem, found: Found) -> np.ndarray:
     """Whether each lane is at a minimum as far as rounding can tell."""
-    exact = np.abs(value) <= ROUNDING**2 * 1e3
-    return exact | ((steepness <= STEEPNESS) & (decrement <= DECREMENT * np.abs(value)))
+    steepness, decrement = _rounding(problem, found.value)
+    flat = found.steepness <= STEEPNESS + steepness
+    return flat & (found.decrement <= np.maximum(DECREMENT * np.abs(found.value), decrement))
+
+
+def is_level(found: Found) -> np.ndarray:
+    """Whether what a Newton step would still gain is below the objective's tenth digit."""
+    gain = found.decrement <= LEVEL_DECREMENT * np.abs(found.value)
+    return gain & (found.steepness <= LEVEL_STEEPNESS)
+
+
+def _rounding(problem: Problem, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Steepness and decrement that rounding of the residuals may leave at a minimum."""
+    total = float(problem.weights.sum())
+    if problem.likelihood:
+        # At its best scale a likelihood is the sum of weights times ln scale, and about a half.
+        typical = np.exp(np.minimum(value / total - 0.75, 0)) / min(problem.delta, 1.0)
+        return ROUNDING / typical, total * ROUNDING / typical
+    # A sum of w psi is at most the root of 2 sum w times the objective.
+    size = np.sqrt(total * np.abs(value)) + ROUNDING * total
+    return ROUNDING * total / size, 2 * ROUNDING * size
+
+
+def at_bounds(constraints: Constraints, coefficients: np.ndarray) -> np.ndarray:
+    """Which coefficients of one place are free and end at a bound."""
+    at = (coefficients <= constraints.low) | (coefficients >= constraints.high)
+    return at & (np.diag(constraints.projection) > 0)
 
 
 def bound_status(problem: Problem, coefficients: np.ndarray) -> np.ndarray:
@@ -131,12 +159,15 @@ def bound_status(problem: Problem, coefficients: np.ndarray) -> np.ndarray:
     return status
 
 
-def judge(bound: FitStatus, runs: int, free: int, settled: bool, condition: float) -> FitStatus:
-    """The status of a fit of `free` coefficients; `runs` are those of different sizes."""
+def judge(bound: FitStatus, runs: int, free: int, settled: bool, is_flat: bool) -> FitStatus:
+    """The status of a fit of `free` coefficients; `runs` are those of different sizes.
+
+    `is_flat` says whether some coefficients are not identified.
+    """
     cases = (
         (runs <= free, FitStatus.TOO_FEW_RUNS),
         (bound is not FitStatus.OK, bound),
-        (not condition <= MOST_CONDITION, FitStatus.FLAT_VALLEY),
+        (is_flat, FitStatus.FLAT_VALLEY),
         (not settled, FitStatus.NOT_STATIONARY),
     )
     return next((status for holds, status in cases if holds), FitStatus.OK)

@@ -18,20 +18,34 @@ from jaxscale.fitting.certificate import (
     basis_of,
     bound_status,
     certificate_of,
+    is_level,
     is_stationary,
     judge,
     scaled_condition,
 )
 from jaxscale.fitting.checks import check_objective, checked, is_traced
+from jaxscale.fitting.chinchilla_claims import claims_of_chinchilla
+from jaxscale.fitting.claims import Claims, Place, without
 from jaxscale.fitting.constraints import constraints_of
 from jaxscale.fitting.covariance import covariance_of
+from jaxscale.fitting.design import Design
 from jaxscale.fitting.freedom import Asked
 from jaxscale.fitting.gradient_descent import search_with
+from jaxscale.fitting.identified import searchable, settled_anew
 from jaxscale.fitting.law_fit import LawFit, fit_law
 from jaxscale.fitting.objectives import Huber, Objective, final_delta, unit_of
-from jaxscale.fitting.problem import Problem, outcome, problem_of, search, slopes_of, thinned
+from jaxscale.fitting.problem import (
+    Problem,
+    approach,
+    outcome,
+    problem_of,
+    ranked,
+    settled,
+    slopes_of,
+    thinned,
+)
 from jaxscale.fitting.runs import Runs
-from jaxscale.fitting.searched import Search, search_of
+from jaxscale.fitting.searched import Search, equal_lanes, search_of
 from jaxscale.fitting.starts import HOFFMANN, starts_of
 from jaxscale.fitting.surface import NAMES
 from jaxscale.laws.chinchilla import Chinchilla
@@ -46,8 +60,9 @@ class Fit:
     """A law fitted to runs, with what certifies it. Prints itself as a table.
 
     Numbers are float64, whatever JAX's switch says. `covariance` is of (ln A, ln B, ln E, alpha,
-    beta), and `standard_errors` are each coefficient's own, as a law. Nothing proves that no
-    other start ends lower: `search` says of how many starts this is the best.
+    beta), and `standard_errors` are each coefficient's own, as a law: 0 for what was held, NaN for
+    what the runs do not identify, which `claims` names, and for what is at a bound. Nothing
+    proves that no other start ends lower: `search` says of how many starts this is the best.
     """
 
     law: Chinchilla
@@ -58,10 +73,11 @@ class Fit:
     covariance_method: str
     inverse_curvature: np.ndarray = field(repr=False)  # of the expected objective
     certificate: Certificate
+    claims: Claims
     search: Search
     runs: Runs
     loss_function: Objective
-    problem: Problem = field(repr=False)
+    problem: Problem = field(repr=False)  # with what the runs do not identify held
     coefficients: np.ndarray = field(repr=False)  # (ln A, ln B, ln E, alpha, beta)
 
     @property
@@ -72,7 +88,7 @@ class Fit:
     @property
     def standard_errors(self) -> Chinchilla:
         """Of each coefficient alone; those of A, B and E by the delta method."""
-        errors = np.sqrt(np.clip(np.diag(self.covariance), 0, None))
+        errors = np.sqrt(np.maximum(np.diag(self.covariance), 0))
         scale = np.append(np.exp(self.coefficients[:3]), [1, 1])
         return law_of_numbers(errors * scale)
 
@@ -204,48 +220,65 @@ def _fit(runs, objective, starts, optimizer, constraints) -> Fit:
         begun = chosen.coefficients if starts is None else problem.centred(chosen.coefficients)
         begun = problem.constraints.start(begun)
         keep = KEPT_OF_HOFFMANN if chosen.name == HOFFMANN else KEPT
+        near = approach(problem, begun)
+        best = near.coefficients[:, ranked(near)[:keep]]
+        left = searchable(problem, begun, best, _slopes_at)
         if optimizer is None:
-            found = search(problem, begun, keep)
+            left, found = settled_anew(left, settled(left, best), _slopes_at)
         else:
-            found = search_with(optimizer, problem, begun)
+            found = search_with(optimizer, left, begun)
         values = np.where(np.isfinite(found.value), found.value, np.inf)
-        best = int(np.argmin(values))
-        settled = is_stationary(found.steepness, found.decrement, found.value)
-        seen = search_of(begun.shape[1], values, settled, chosen.name)
+        seen = search_of(begun.shape[1], values, is_stationary(left, found), chosen.name)
         fixed = {name: float(x) for name, x in (constraints["fixed"] or {}).items()}
-        return _fit_at(problem, runs, objective, found, best, seen, fixed)
+        return _fit_at(problem.constraints, left, runs, objective, found, seen, fixed)
 
 
-def _fit_at(problem, runs, objective, found, lane, looked, fixed) -> Fit:
-    """Everything about the place where one lane arrived."""
+def _slopes_at(problem: Problem, place: np.ndarray) -> np.ndarray:
+    seen = outcome(Huber(), place[:, None], problem.rows, problem.weights[None])
+    return slopes_of(problem, seen)
+
+
+def _fit_at(asked, problem, runs, objective, found, looked, fixed) -> Fit:
+    """Everything about the place where the best lane arrived."""
+    lane = int(ranked(found)[0])
     centred, hessian = found.coefficients[:, lane], found.hessian[..., lane]
     basis = basis_of(problem.constraints, centred)
     condition = scaled_condition(hessian, basis)
     weights = problem.weights[: problem.count]
     seen = outcome(objective, centred[:, None], problem.rows, problem.weights[None])
     residuals = np.asarray(seen.residuals)[0, : problem.count]
-    settled = is_stationary(found.steepness[lane], found.decrement[lane], found.value[lane])
+    slopes = slopes_of(problem, seen)
+    still = is_stationary(problem, found)[lane] or is_level(found)[lane]
     sizes = len(np.unique(np.stack([runs.params, runs.tokens]), axis=1).T)
-    bound = FitStatus(int(bound_status(problem, centred[:, None])[0]))
-    free = problem.constraints.free_count
+    bound = FitStatus(int(bound_status(problem._replace(constraints=asked), centred[:, None])[0]))
     covariance = covariance_of(
-        slopes_of(problem, seen),
-        residuals,
-        weights,
-        runs.group,
-        basis,
-        objective,
-        problem.constraints.prior.precision,
+        slopes, residuals, weights, runs.group, basis, objective, asked.prior.precision
     )
+    equals = found.coefficients[:, equal_lanes(found.value)]
+    place = Place(
+        centred,
+        slopes,
+        weights,
+        hessian,
+        condition,
+        asked,
+        problem.constraints,
+        equals,
+        covariance.matrix,
+    )
+    middle = [float(each[: problem.count].mean()) for each in problem.rows[:2]]
+    claims = claims_of_chinchilla(place, middle, tuple(fixed), Design(runs))
+    directions = problem.uncentred(claims.directions)
     return Fit(
         law=replace(law_of_numbers(_natural(problem.uncentred(centred))), **fixed),
         objective=float(seen.value[0]),
         residuals=residuals,
-        status=judge(bound, sizes, free, bool(settled), condition),
-        covariance=_uncentred_matrix(problem, covariance.matrix),
+        status=judge(bound, sizes, asked.free_count, bool(still), bool(claims.unidentified)),
+        covariance=without(_uncentred_matrix(problem, covariance.matrix), NAMES, claims),
         covariance_method=covariance.method,
         inverse_curvature=_uncentred_matrix(problem, covariance.inverse_bread),
         certificate=certificate_of(found, lane, condition, residuals, weights, objective),
+        claims=claims._replace(directions=directions),
         search=looked,
         runs=runs,
         loss_function=objective,

@@ -15,18 +15,22 @@ from jaxscale.fitting.certificate import (
     FitStatus,
     basis_of,
     certificate_of,
+    is_level,
     is_stationary,
     judge,
     scaled_condition,
 )
 from jaxscale.fitting.checks import check_objective, checked, is_traced
+from jaxscale.fitting.claims import Claims, Place, claims_of_law, without
 from jaxscale.fitting.constraints import LEAST_E_SHARE
 from jaxscale.fitting.covariance import covariance_of
+from jaxscale.fitting.design import Design
 from jaxscale.fitting.freedom import Asked, check_asked, constraints_of_law, starts_of_law
-from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta, unit_of
+from jaxscale.fitting.identified import searchable, settled_anew
+from jaxscale.fitting.objectives import Huber, HuberLikelihood, Objective, final_delta, unit_of
 from jaxscale.fitting.problem import Problem, approach, padded_length, ranked, settled
 from jaxscale.fitting.runs import Runs
-from jaxscale.fitting.searched import Search, search_of
+from jaxscale.fitting.searched import Search, equal_lanes, search_of
 from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
 from jaxscale.laws.protocol import levers_of
 
@@ -39,7 +43,8 @@ class LawFit:
 
     Numbers are float64, whatever JAX's switch says. `covariance` is of the coefficients in the
     order of the law's fields, of the logarithms of those that its family says are positive, and
-    0 for what was held. `standard_errors` are each coefficient's own, as a law. Nothing proves
+    0 for what was held, and NaN for what the runs do not identify, which `claims` names, and for
+    what is at a bound. `standard_errors` are each coefficient's own, as a law. Nothing proves
     that no other start ends lower: `search` says of how many starts this is the best.
     """
 
@@ -51,6 +56,7 @@ class LawFit:
     covariance_method: str
     standard_errors: Any
     certificate: Certificate
+    claims: Claims
     search: Search
     runs: Runs
     loss_function: Objective
@@ -96,11 +102,22 @@ def fit_law(law: type, runs: Runs, objective: Objective, starts: Any, asked: Ask
                 f"the loss of {law.__name__} is not finite at any of {begun.shape[1]} starts; "
                 "give others as starts"
             )
-        found = settled(problem, near.coefficients[:, best])
+        near = near.coefficients[:, best]
+        slopes_at = _slopes_of(form)
+        left = searchable(problem, begun, near, slopes_at)
+        left, found = settled_anew(left, settled(left, near), slopes_at)
         found = found._replace(value=np.where(np.isfinite(found.value), found.value, np.inf))
-        still = is_stationary(found.steepness, found.decrement, found.value)
+        still = is_stationary(left, found)
         looked = search_of(begun.shape[1], found.value, still, chosen.name)
-        return _fit_at(form, problem, runs, objective, found, looked, asked)
+        return _fit_at(form, constraints, left, runs, objective, found, looked, asked)
+
+
+def _slopes_of(form):
+    def slopes_at(problem: Problem, place: np.ndarray) -> np.ndarray:
+        seen = _outcome(form, Huber(), place, problem.rows, problem.weights)
+        return np.asarray(seen.slopes)[: problem.count]
+
+    return slopes_at
 
 
 def _problem(form, runs, objective, constraints, fixed) -> Problem:
@@ -136,35 +153,52 @@ def _outcome(
     return _Outcome(form.values(place), slopes, residuals, objective.value(residuals, weights))
 
 
-def _fit_at(form, problem, runs, objective, found, looked, asked) -> LawFit:
-    """Everything about the place where the best lane arrived."""
+def _fit_at(form, constraints, problem, runs, objective, found, looked, asked) -> LawFit:
+    """Everything about the place where the best lane arrived; `constraints` are those asked for."""
     lane = int(np.argmin(found.value))
     place = found.coefficients[:, lane]
     at = _outcome(form, objective, place, problem.rows, problem.weights)
     slopes, residuals = (np.asarray(x)[: len(runs)] for x in (at.slopes, at.residuals))
     basis = basis_of(problem.constraints, place)
-    condition = scaled_condition(found.hessian[..., lane], basis)
-    precision = problem.constraints.prior.precision
+    hessian = found.hessian[..., lane]
+    condition = scaled_condition(hessian, basis)
+    precision = constraints.prior.precision
     covariance = covariance_of(
         slopes, residuals, runs.weights, runs.group, basis, objective, precision
     )
-    still = is_stationary(found.steepness[lane], found.decrement[lane], found.value[lane])
+    still = is_stationary(problem, found)[lane] or is_level(found)[lane]
     columns = np.stack([runs.params, runs.tokens, *(runs.levers or {}).values()])
     sizes = len(np.unique(columns, axis=1).T)
-    bound = _bound_status(form, problem.constraints, place, slopes)
+    bound = _bound_status(form, constraints, place, slopes)
+    equals = found.coefficients[:, equal_lanes(found.value)]
+    held = {name: float(x) for name, x in asked.fixed.items()}
+    ended = Place(
+        place,
+        slopes,
+        runs.weights,
+        hessian,
+        condition,
+        constraints,
+        problem.constraints,
+        equals,
+        covariance.matrix,
+    )
+    claims = claims_of_law(ended, form.free, np.array(form.positive), tuple(held), Design(runs))
     values = {name: float(x) for name, x in at.values.items()}
     for first, *others in asked.tie:  # to the last digit, which rounding parts
         values |= dict.fromkeys(others, values[first])
-    held = {name: float(x) for name, x in asked.fixed.items()}
+    matrix = without(covariance.matrix, form.free, claims)
+    is_flat = bool(claims.unidentified)
     return LawFit(
         law=form.law(**values, **held),
         objective=float(at.objective),
         residuals=residuals,
-        status=judge(bound, sizes, problem.constraints.free_count, bool(still), condition),
-        covariance=_among_all(form, covariance.matrix),
+        status=judge(bound, sizes, constraints.free_count, bool(still), is_flat),
+        covariance=_among_all(form, matrix),
         covariance_method=covariance.method,
-        standard_errors=_errors(form, values, held, covariance.matrix),
+        standard_errors=_errors(form, values, held, matrix),
         certificate=certificate_of(found, lane, condition, residuals, runs.weights, objective),
+        claims=claims,
         search=looked,
         runs=runs,
         loss_function=objective,
@@ -173,7 +207,7 @@ def _fit_at(form, problem, runs, objective, found, looked, asked) -> LawFit:
 
 def _errors(form, values, held, covariance) -> Any:
     """Each coefficient's own standard error, as a law; of a logarithm by the delta method."""
-    errors = np.sqrt(np.clip(np.diag(covariance), 0, None))
+    errors = np.sqrt(np.maximum(np.diag(covariance), 0))
     named = zip(form.free, form.positive, errors, strict=True)
     free = {name: float(x) * (values[name] if positive else 1.0) for name, positive, x in named}
     return form.law(**free, **dict.fromkeys(held, 0.0))

@@ -68,6 +68,10 @@ def profile_likelihood(fit: Fit, name: str, values: Any = None) -> Profile:
     if name not in NAMES:
         raise ValueError(f"name must be one of {', '.join(NAMES)}; got {name!r}")
     place = NAMES.index(name)
+    if name in fit.claims.unidentified:
+        raise ValueError(f"{name} has no profile: {fit.claims.sentence}")
+    if name in fit.claims.at_bound:
+        raise ValueError(f"{name} has no profile: it is at a bound")
     if fit.problem.constraints.projection[place, place] < 1:
         raise ValueError(f"{name} was held or tied in this fit: it has no profile")
     grid = _grid(fit, place) if values is None else np.asarray(values, np.float64)
@@ -97,7 +101,7 @@ def _profile(fit, name, place, grid):
         grid,
         np.asarray(outcome(fit.loss_function, found.coefficients, problem.rows, weights).value),
         laws_of(problem.uncentred(found.coefficients)),
-        is_stationary(found.steepness, found.decrement, found.value),
+        is_stationary(problem, found),
         _unit(fit, place),
         fit,
     )

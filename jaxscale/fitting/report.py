@@ -41,13 +41,24 @@ def table(
         f"  {_gradient(found.steepness)}, condition {found.condition:.0e}, "
         f"{found.quadratic_runs} runs within delta",
         f"  errors: {fit.covariance_method}",
+        *_instead(fit),
         f"  {fit.status.name}: {fit.status.sentence}",
     ]
     if search.next_best:
         lines.insert(
-            -2, f"  next local minima at {', '.join(f'{x:.6g}' for x in search.next_best)}"
+            lines.index(f"  errors: {fit.covariance_method}"),
+            f"  next local minima at {', '.join(f'{x:.6g}' for x in search.next_best)}",
         )
     return "\n".join(lines)
+
+
+def _instead(fit: "Fit | LawFit") -> list[str]:
+    """What the runs do not identify, and what they tell instead."""
+    known = fit.claims.combinations.items()
+    said = [f"{name} = {value:.6g}, std. error {error:.3g}" for name, (value, error) in known]
+    lines = [fit.claims.sentence, *said] if fit.claims.sentence else []
+    indent = dict(initial_indent="  ", subsequent_indent="  ")
+    return [line for each in lines for line in textwrap.wrap(each, WIDTH, **indent)]
 
 
 def _gradient(steepness: float) -> str:
@@ -57,7 +68,4 @@ def _gradient(steepness: float) -> str:
 
 
 def _error(fit: "Fit | LawFit", name: str) -> str:
-    error = float(getattr(fit.standard_errors, name))
-    if error != error:  # what was held explains nothing at all
-        return "not known"
-    return f"{error:.3g}" if error > 0 else "held"
+    return fit.claims.error_text(name, float(getattr(fit.standard_errors, name)))

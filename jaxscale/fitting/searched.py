@@ -19,6 +19,13 @@ class Search(NamedTuple):
     starts_name: str
 
 
+def equal_lanes(values: np.ndarray) -> np.ndarray:
+    """The lanes that ended at the least of the values, that one first."""
+    order = np.argsort(values)
+    best = values[order[0]]
+    return order[values[order] <= best + max(SAME_OBJECTIVE * abs(best), SAME_ROUNDING)]
+
+
 def search_of(starts: int, values: np.ndarray, settled: np.ndarray, name: str) -> Search:
     """The search whose kept lanes ended at `values`; only a settled one is a minimum."""
     best = values.min()

@@ -1,0 +1,131 @@
+"""What a fit of Chinchilla may claim: which term the runs leave open, and what they tell instead.
+
+Its terms have names and roles, so more can be said than of any law: that an exponent of almost 0
+makes a second constant, that at one ratio of tokens to params the two powers may change places,
+and that the constant of runs of one size, E + A / N^alpha, is known although its parts are not.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxscale.fitting.claims import TRADE_OFF, Claims, Place, claims_of, open_at
+from jaxscale.fitting.constraints import (
+    LEAST_E_SHARE,
+    LEAST_EXPONENT,
+    MOST_EXPONENT,
+    Constraints,
+)
+from jaxscale.fitting.design import Design, reason_of
+from jaxscale.fitting.surface import ALPHA, BETA, LN_A, LN_B, LN_E, NAMES
+
+ALONG = 1e-5  # of its size: what a combination that is known changes by along a null direction
+PAIR = [LN_A, LN_B, ALPHA, BETA]
+
+
+class Term(NamedTuple):
+    """A power of a size."""
+
+    scale: int
+    exponent: int
+    constant: str  # with E, as it is written
+    flat: str  # what the runs say where it explains nothing
+
+
+SIZE = Term(LN_A, ALPHA, "E + A/N^alpha", "larger models are not better in these runs")
+DATA = Term(LN_B, BETA, "E + B/D^beta", "longer trainings are not better in these runs")
+
+
+def claims_of_chinchilla(
+    place: Place, middle: Sequence[float], held: Sequence[str], design: Design
+) -> Claims:
+    """The claims at centred coefficients; `middle` are the means of centred log sizes."""
+    unknown, directions = open_at(place, np.arange(5) < ALPHA)
+    reason = reason_of(design)
+    for term in (SIZE, DATA):
+        if not _is_flat(place, term):
+            continue
+        more = _flat_directions(place, term)
+        directions = np.concatenate([directions, more], axis=1)
+        unknown |= (more != 0).any(axis=1)
+        reason = reason or term.flat
+    if design.is_one_ratio and _may_change_places(place.asked):
+        if not unknown[PAIR].all():
+            directions = np.concatenate([directions, np.eye(5)[:, PAIR]], axis=1)
+        unknown[PAIR] = True
+    for term in (SIZE, DATA):  # the scale is that at params or tokens of 1, far from the runs
+        unknown[term.scale] |= (
+            unknown[term.exponent] & (place.asked.projection[term.scale] > 0).any()
+        )
+    combinations = _known_instead(place, middle, unknown, directions, design)
+    return claims_of(place, NAMES, held, unknown, reason or TRADE_OFF, combinations, directions)
+
+
+def _is_flat(place: Place, term: Term) -> bool:
+    """Whether a term has vanished, or its exponent is at an end where it says nothing."""
+    free, value = place.asked.projection, place.coefficients[term.exponent]
+    if free[term.exponent, term.exponent] == 0:
+        return False
+    gone = np.abs(place.slopes[:, term.scale]).max() < LEAST_E_SHARE
+    gone &= bool(free[term.scale, term.scale] > 0)
+    return bool(gone or value <= LEAST_EXPONENT or value >= MOST_EXPONENT)
+
+
+def _flat_directions(place: Place, term: Term) -> np.ndarray:
+    """Along which the runs feel nothing: the exponent, and what the scale may trade with E."""
+    exponent = np.eye(5)[:, term.exponent]
+    free = np.diag(place.asked.projection) > 0
+    steep = place.coefficients[term.exponent] >= MOST_EXPONENT
+    trade = np.zeros(5)
+    if free[term.scale]:
+        trade[term.scale] = 1
+    if free[term.scale] and free[LN_E] and not steep:
+        # A power of almost 0 is one more constant. At least rounding of it, so that E is named.
+        share, rest = (np.abs(place.slopes[:, each]).mean() for each in (term.scale, LN_E))
+        trade[LN_E] = -max(float(share / max(rest, 1e-300)), 1e-300)
+    return np.stack([exponent, trade], axis=1)
+
+
+def _may_change_places(asked: Constraints) -> bool:
+    """Whether nothing that was asked tells one term from the other."""
+    free = np.diag(asked.projection)[PAIR] == 1
+    bounds = np.isfinite(asked.low[PAIR[:2]]) | np.isfinite(asked.high[PAIR[:2]])
+    alike = asked.low[ALPHA] == asked.low[BETA] and asked.high[ALPHA] == asked.high[BETA]
+    return bool(free.all() and not bounds.any() and alike and not asked.prior.precision[PAIR].any())
+
+
+def _known_instead(
+    place: Place,
+    middle: Sequence[float],
+    unknown: np.ndarray,
+    directions: np.ndarray,
+    design: Design,
+) -> Mapping[str, tuple[float, float]]:
+    """Value and standard error of what the runs tell although its parts are unknown."""
+    numbers = np.exp(place.coefficients[:3])
+    alpha, beta = place.coefficients[[ALPHA, BETA]]
+    size, data = numbers[0] * np.exp(-alpha * middle[0]), numbers[1] * np.exp(-beta * middle[1])
+    rest = numbers[2]
+    by_size = np.array([size, 0, 0, -middle[0] * size, 0])
+    by_data = np.array([0, data, 0, 0, -middle[1] * data])
+    by_rest = np.array([0, 0, rest, 0, 0])
+    one_cell = max(design.params, design.tokens) == 1
+    said: dict[str, tuple[float, np.ndarray]] = {}
+    if one_cell:
+        said["E + A/N^alpha + B/D^beta"] = size + data + rest, by_size + by_data + by_rest
+    elif unknown[SIZE.exponent] and (design.params == 1 or _is_flat(place, SIZE)):
+        said[SIZE.constant] = size + rest, by_size + by_rest
+    elif unknown[DATA.exponent] and (design.tokens == 1 or _is_flat(place, DATA)):
+        said[DATA.constant] = data + rest, by_data + by_rest
+    elif design.is_one_ratio and abs(alpha - beta) < ALONG:
+        both = size + data
+        along = np.array([0, 0, 0, size, data]) / both
+        said["exponent along the one ratio"] = (size * alpha + data * beta) / both, along
+    known = {}
+    for name, (value, slope) in said.items():
+        change = np.abs(slope @ directions).max(initial=0)
+        if change <= ALONG * np.abs(slope).max():
+            error = float(np.sqrt(max(slope @ place.covariance @ slope, 0)))
+            known[name] = float(value), error
+    return known

@@ -1,0 +1,116 @@
+"""What a fit may claim of each coefficient, and what it may not."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxscale.fitting.certificate import MOST_CONDITION, at_bounds, basis_of
+from jaxscale.fitting.constraints import Constraints
+from jaxscale.fitting.design import Design, reason_of
+from jaxscale.fitting.identified import equal_minima, flat_in, moves, null_of
+
+# An error of a hundred times the coefficient says nothing of it, and its exponential less.
+MOST_ERROR = 100.0
+TRADE_OFF = "coefficients trade off against each other, and the runs fit any of them alike"
+
+
+class Claims(NamedTuple):
+    """What is known of a fit's coefficients besides their values.
+
+    Those that are unidentified have a value that explains the runs as well as others would, and
+    no error. `directions`, in columns, are changes of the fitted coordinates that no run feels.
+    """
+
+    held: tuple[str, ...]  # as was asked
+    at_bound: tuple[str, ...]
+    unidentified: tuple[str, ...]
+    reason: str  # why they are, in a sentence; empty where all are identified
+    combinations: Mapping[str, tuple[float, float]]  # what is known instead: value, error
+    directions: np.ndarray
+
+    def error_text(self, name: str, error: float) -> str:
+        """A standard error as a table has it."""
+        if name in self.held:
+            return "held"
+        if name in self.unidentified or (error != error and name not in self.at_bound):
+            return "not known"
+        return "at bound" if name in self.at_bound else f"{error:.3g}"
+
+    @property
+    def sentence(self) -> str:
+        """What the runs do not tell, and why; empty where they tell all."""
+        if not self.unidentified:
+            return ""
+        return f"These runs do not identify {', '.join(self.unidentified)}: {self.reason}."
+
+
+class Place(NamedTuple):
+    """Where a fit ended, as far as claims need it."""
+
+    coefficients: np.ndarray
+    slopes: np.ndarray  # of residuals: runs, coefficients
+    weights: np.ndarray
+    hessian: np.ndarray
+    condition: float  # along what is left
+    asked: Constraints  # as the caller set them
+    left: Constraints  # with what is not identified held
+    equals: np.ndarray  # places with the same objective: coefficients, places
+    covariance: np.ndarray  # along what is left
+
+
+def open_at(place: Place, logarithmic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which coefficients are not identified, and directions along which they move."""
+    basis = basis_of(place.asked, place.coefficients)
+    null = null_of(place.slopes, place.weights, place.asked.prior.precision, basis)
+    errors = np.sqrt(np.clip(np.diag(place.covariance), 0, None))
+    size = np.where(logarithmic, 1, np.abs(place.coefficients))
+    others = equal_minima(place.equals, errors)
+    others |= ~(errors <= MOST_ERROR * size) & (np.diag(place.left.projection) > 0)
+    if not place.condition <= MOST_CONDITION:
+        others |= flat_in(place.hessian, basis_of(place.left, place.coefficients))
+    others &= np.diag(place.asked.projection) > 0
+    single = np.eye(len(others))[:, others & ~moves(null, basis)]
+    return moves(null, basis) | others, np.concatenate([null.directions, single], axis=1)
+
+
+def claims_of_law(
+    place: Place, names: Sequence[str], positive: np.ndarray, held: Sequence[str], design: Design
+) -> Claims:
+    """The claims of a fit of any family; `names` are those that are free."""
+    unknown, directions = open_at(place, positive)
+    reason = reason_of(design) or TRADE_OFF
+    return claims_of(place, names, held, unknown, reason, {}, directions)
+
+
+def claims_of(
+    place: Place,
+    names: Sequence[str],
+    held: Sequence[str],
+    unknown: np.ndarray,
+    reason: str,
+    combinations: Mapping[str, tuple[float, float]],
+    directions: np.ndarray,
+) -> Claims:
+    """Claims by name, where `unknown` says which coefficients are not identified."""
+    free = place.asked.free_count
+    if len(place.weights) <= free:  # no run is left to tell an error by
+        unknown = unknown | (np.diag(place.asked.projection) > 0)
+        runs = "1 run is" if len(place.weights) == 1 else f"{len(place.weights)} runs are"
+        reason, combinations = f"{runs} not more than {free} coefficients", {}
+        directions = np.eye(len(unknown))[:, unknown]
+    bound = at_bounds(place.asked, place.coefficients)
+    return Claims(
+        tuple(held),
+        tuple(name for name, at in zip(names, bound, strict=True) if at),
+        tuple(name for name, open_ in zip(names, unknown, strict=True) if open_),
+        reason if unknown.any() else "",
+        combinations,
+        directions,
+    )
+
+
+def without(covariance: np.ndarray, names: Sequence[str], claims: Claims) -> np.ndarray:
+    """The covariance with NaN for all that has no error to claim."""
+    silent = np.isin(names, [*claims.unidentified, *claims.at_bound])
+    return np.where(silent[:, None] | silent, np.nan, covariance)
