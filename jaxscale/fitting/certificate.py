@@ -136,7 +136,7 @@ def _rounding(problem: Problem, value: np.ndarray) -> tuple[np.ndarray, np.ndarr
         return ROUNDING / typical, total * ROUNDING / typical
     # A sum of w psi is at most the root of 2 sum w times the objective.
     size = np.sqrt(total * np.abs(value)) + ROUNDING * total
-    return ROUNDING * total / size, 2 * ROUNDING * size
+    return 2 * ROUNDING * total / size, 2 * ROUNDING * size
 
 
 def at_bounds(constraints: Constraints, coefficients: np.ndarray) -> np.ndarray:

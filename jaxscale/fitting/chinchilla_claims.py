@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting.claims import TRADE_OFF, Claims, Place, claims_of, open_at
+from jaxscale.fitting.claims import Claims, Place, claims_of, open_at
 from jaxscale.fitting.constraints import (
     LEAST_E_SHARE,
     LEAST_EXPONENT,
     MOST_EXPONENT,
     Constraints,
 )
-from jaxscale.fitting.design import Design, reason_of
+from jaxscale.fitting.design import Design
 from jaxscale.fitting.surface import ALPHA, BETA, LN_A, LN_B, LN_E, NAMES
 
 ALONG = 1e-5  # of its size: what a combination that is known changes by along a null direction
@@ -42,7 +42,7 @@ def claims_of_chinchilla(
 ) -> Claims:
     """The claims at centred coefficients; `middle` are the means of centred log sizes."""
     unknown, directions = open_at(place, np.arange(5) < ALPHA)
-    reason = reason_of(design)
+    reason = ""
     for term in (SIZE, DATA):
         if not _is_flat(place, term):
             continue
@@ -50,16 +50,15 @@ def claims_of_chinchilla(
         directions = np.concatenate([directions, more], axis=1)
         unknown |= (more != 0).any(axis=1)
         reason = reason or term.flat
-    if design.is_one_ratio and _may_change_places(place.asked):
+    if design.is_line and _may_change_places(place.asked):
         if not unknown[PAIR].all():
             directions = np.concatenate([directions, np.eye(5)[:, PAIR]], axis=1)
         unknown[PAIR] = True
-    for term in (SIZE, DATA):  # the scale is that at params or tokens of 1, far from the runs
-        unknown[term.scale] |= (
-            unknown[term.exponent] & (place.asked.projection[term.scale] > 0).any()
-        )
+    free = np.diag(place.asked.projection) > 0
+    for term in (SIZE, DATA):  # a scale is that at params or tokens of 1, far from the runs
+        unknown[term.scale] |= unknown[term.exponent] and free[term.scale]
     combinations = _known_instead(place, middle, unknown, directions, design)
-    return claims_of(place, NAMES, held, unknown, reason or TRADE_OFF, combinations, directions)
+    return claims_of(place, NAMES, held, design, unknown, reason, combinations, directions)
 
 
 def _is_flat(place: Place, term: Term) -> bool:
@@ -118,7 +117,7 @@ def _known_instead(
         said[SIZE.constant] = size + rest, by_size + by_rest
     elif unknown[DATA.exponent] and (design.tokens == 1 or _is_flat(place, DATA)):
         said[DATA.constant] = data + rest, by_data + by_rest
-    elif design.is_one_ratio and abs(alpha - beta) < ALONG:
+    elif design.is_line and design.ratios == 1 and abs(alpha - beta) < ALONG:
         both = size + data
         along = np.array([0, 0, 0, size, data]) / both
         said["exponent along the one ratio"] = (size * alpha + data * beta) / both, along

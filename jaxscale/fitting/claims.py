@@ -56,6 +56,7 @@ class Place(NamedTuple):
     asked: Constraints  # as the caller set them
     left: Constraints  # with what is not identified held
     equals: np.ndarray  # places with the same objective: coefficients, places
+    open: np.ndarray  # which coefficients move along what is null everywhere
     covariance: np.ndarray  # along what is left
 
 
@@ -69,41 +70,50 @@ def open_at(place: Place, logarithmic: np.ndarray) -> tuple[np.ndarray, np.ndarr
     others |= ~(errors <= MOST_ERROR * size) & (np.diag(place.left.projection) > 0)
     if not place.condition <= MOST_CONDITION:
         others |= flat_in(place.hessian, basis_of(place.left, place.coefficients))
-    others &= np.diag(place.asked.projection) > 0
+    others = (others | place.open) & (np.diag(place.asked.projection) > 0)
     single = np.eye(len(others))[:, others & ~moves(null, basis)]
     return moves(null, basis) | others, np.concatenate([null.directions, single], axis=1)
 
 
 def claims_of_law(
-    place: Place, names: Sequence[str], positive: np.ndarray, held: Sequence[str], design: Design
+    place: Place,
+    names: Sequence[str],
+    positive: np.ndarray,
+    held: Sequence[str],
+    design: Design,
+    more: np.ndarray,
 ) -> Claims:
-    """The claims of a fit of any family; `names` are those that are free."""
+    """The claims of a fit of any family; `names` are those that are free, `more` are open too."""
     unknown, directions = open_at(place, positive)
-    reason = reason_of(design) or TRADE_OFF
-    return claims_of(place, names, held, unknown, reason, {}, directions)
+    single = np.eye(len(more))[:, more & ~unknown]
+    directions = np.concatenate([directions, single], axis=1)
+    return claims_of(place, names, held, design, unknown | more, "", {}, directions)
 
 
 def claims_of(
     place: Place,
     names: Sequence[str],
     held: Sequence[str],
+    design: Design,
     unknown: np.ndarray,
     reason: str,
     combinations: Mapping[str, tuple[float, float]],
     directions: np.ndarray,
 ) -> Claims:
-    """Claims by name, where `unknown` says which coefficients are not identified."""
+    """Claims by name, where `unknown` says which coefficients are not identified.
+
+    `reason` is why, where the sizes of the runs do not say it.
+    """
     free = place.asked.free_count
     if len(place.weights) <= free:  # no run is left to tell an error by
         unknown = unknown | (np.diag(place.asked.projection) > 0)
-        runs = "1 run is" if len(place.weights) == 1 else f"{len(place.weights)} runs are"
-        reason, combinations = f"{runs} not more than {free} coefficients", {}
-        directions = np.eye(len(unknown))[:, unknown]
+        combinations, directions = {}, np.eye(len(unknown))[:, unknown]
+    reason = reason_of(design, free) or reason or TRADE_OFF
     bound = at_bounds(place.asked, place.coefficients)
     return Claims(
         tuple(held),
         tuple(name for name, at in zip(names, bound, strict=True) if at),
-        tuple(name for name, open_ in zip(names, unknown, strict=True) if open_),
+        tuple(name for name, is_open in zip(names, unknown, strict=True) if is_open),
         reason if unknown.any() else "",
         combinations,
         directions,

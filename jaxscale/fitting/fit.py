@@ -31,7 +31,7 @@ from jaxscale.fitting.covariance import covariance_of
 from jaxscale.fitting.design import Design
 from jaxscale.fitting.freedom import Asked
 from jaxscale.fitting.gradient_descent import search_with
-from jaxscale.fitting.identified import searchable, settled_anew
+from jaxscale.fitting.identified import left_of, settled_anew
 from jaxscale.fitting.law_fit import LawFit, fit_law
 from jaxscale.fitting.objectives import Huber, Objective, final_delta, unit_of
 from jaxscale.fitting.problem import (
@@ -222,15 +222,15 @@ def _fit(runs, objective, starts, optimizer, constraints) -> Fit:
         keep = KEPT_OF_HOFFMANN if chosen.name == HOFFMANN else KEPT
         near = approach(problem, begun)
         best = near.coefficients[:, ranked(near)[:keep]]
-        left = searchable(problem, begun, best, _slopes_at)
+        left, is_open = left_of(problem, begun, best, _slopes_at)
         if optimizer is None:
-            left, found = settled_anew(left, settled(left, best), _slopes_at)
+            left, found = settled_anew(problem, settled(problem, best), _slopes_at)
         else:
             found = search_with(optimizer, left, begun)
         values = np.where(np.isfinite(found.value), found.value, np.inf)
         seen = search_of(begun.shape[1], values, is_stationary(left, found), chosen.name)
         fixed = {name: float(x) for name, x in (constraints["fixed"] or {}).items()}
-        return _fit_at(problem.constraints, left, runs, objective, found, seen, fixed)
+        return _fit_at(problem.constraints, left, is_open, runs, objective, found, seen, fixed)
 
 
 def _slopes_at(problem: Problem, place: np.ndarray) -> np.ndarray:
@@ -238,7 +238,7 @@ def _slopes_at(problem: Problem, place: np.ndarray) -> np.ndarray:
     return slopes_of(problem, seen)
 
 
-def _fit_at(asked, problem, runs, objective, found, looked, fixed) -> Fit:
+def _fit_at(asked, problem, is_open, runs, objective, found, looked, fixed) -> Fit:
     """Everything about the place where the best lane arrived."""
     lane = int(ranked(found)[0])
     centred, hessian = found.coefficients[:, lane], found.hessian[..., lane]
@@ -249,7 +249,7 @@ def _fit_at(asked, problem, runs, objective, found, looked, fixed) -> Fit:
     residuals = np.asarray(seen.residuals)[0, : problem.count]
     slopes = slopes_of(problem, seen)
     still = is_stationary(problem, found)[lane] or is_level(found)[lane]
-    sizes = len(np.unique(np.stack([runs.params, runs.tokens]), axis=1).T)
+    design = Design(runs)
     bound = FitStatus(int(bound_status(problem._replace(constraints=asked), centred[:, None])[0]))
     covariance = covariance_of(
         slopes, residuals, weights, runs.group, basis, objective, asked.prior.precision
@@ -264,16 +264,19 @@ def _fit_at(asked, problem, runs, objective, found, looked, fixed) -> Fit:
         asked,
         problem.constraints,
         equals,
+        is_open,
         covariance.matrix,
     )
     middle = [float(each[: problem.count].mean()) for each in problem.rows[:2]]
-    claims = claims_of_chinchilla(place, middle, tuple(fixed), Design(runs))
+    claims = claims_of_chinchilla(place, middle, tuple(fixed), design)
     directions = problem.uncentred(claims.directions)
     return Fit(
         law=replace(law_of_numbers(_natural(problem.uncentred(centred))), **fixed),
         objective=float(seen.value[0]),
         residuals=residuals,
-        status=judge(bound, sizes, asked.free_count, bool(still), bool(claims.unidentified)),
+        status=judge(
+            bound, design.different, asked.free_count, bool(still), bool(claims.unidentified)
+        ),
         covariance=without(_uncentred_matrix(problem, covariance.matrix), NAMES, claims),
         covariance_method=covariance.method,
         inverse_curvature=_uncentred_matrix(problem, covariance.inverse_bread),

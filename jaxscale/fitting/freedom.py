@@ -108,6 +108,12 @@ def _coordinates(law, name, low, high):
     return math.log(max(low, LEAST)), math.log(min(high, MOST))
 
 
+def at_ends(law: AnyLaw, coordinates: np.ndarray) -> np.ndarray:
+    """Which coefficients fell or rose as far as they may without having been told to stop."""
+    logs = np.array(law.positive)
+    return logs & ((coordinates <= math.log(LEAST)) | (coordinates >= math.log(MOST)))
+
+
 def starts_of_law(law: AnyLaw, known: Mapping[str, Coefficient], given: Any) -> Starts:
     """Coordinates of shape (free, starts): a law's own fields, or a grid of what its family says.
 

@@ -104,25 +104,27 @@ def held_along(
     return constraints._replace(projection=projection, offset=np.array(place))
 
 
-def searchable(
-    problem: Problem, starts: np.ndarray, near: np.ndarray, slopes_at: Slopes
-) -> Problem:
-    """The problem without the directions that are null wherever one looks.
+class Left(NamedTuple):
+    """A problem without what is null wherever one looks, and which coefficients that moves."""
+
+    problem: Problem
+    open: np.ndarray
+
+
+def left_of(problem: Problem, starts: np.ndarray, near: np.ndarray, slopes_at: Slopes) -> Left:
+    """What is left to search of a problem.
 
     `starts` are where a search began and `near` where it has come to, the best first. A term
     that has vanished at one place may be wanted at another, and is left alone.
     """
     some = np.linspace(0, starts.shape[1] - 1, min(PLACES, starts.shape[1])).astype(int)
     places = [*near.T[:PLACES], *starts[:, some].T]
-    fewest, at = None, places[0]
-    for place in places:
-        null, basis = null_at(problem, place, slopes_at)
-        if not null.count:
-            return problem
-        if fewest is None or null.count < fewest[0].count:
-            fewest, at = (null, basis), place
-    assert fewest is not None
-    return problem._replace(constraints=held_along(problem.constraints, *fewest, at))
+    nulls = [null_at(problem, place, slopes_at) for place in places]
+    fewest = int(np.argmin([null.count for null, _ in nulls]))
+    null, basis = nulls[fewest]
+    held = held_along(problem.constraints, null, basis, places[fewest])
+    left = problem._replace(constraints=held) if null.count else problem
+    return Left(left, moves(null, basis))
 
 
 def settled_anew(problem: Problem, found: Found, slopes_at: Slopes) -> tuple[Problem, Found]:

@@ -25,12 +25,19 @@ from jaxscale.fitting.claims import Claims, Place, claims_of_law, without
 from jaxscale.fitting.constraints import LEAST_E_SHARE
 from jaxscale.fitting.covariance import covariance_of
 from jaxscale.fitting.design import Design
-from jaxscale.fitting.freedom import Asked, check_asked, constraints_of_law, starts_of_law
-from jaxscale.fitting.identified import searchable, settled_anew
+from jaxscale.fitting.freedom import (
+    Asked,
+    at_ends,
+    check_asked,
+    constraints_of_law,
+    starts_of_law,
+)
+from jaxscale.fitting.identified import left_of, settled_anew
 from jaxscale.fitting.objectives import Huber, HuberLikelihood, Objective, final_delta, unit_of
 from jaxscale.fitting.problem import Problem, approach, padded_length, ranked, settled
 from jaxscale.fitting.runs import Runs
 from jaxscale.fitting.searched import Search, equal_lanes, search_of
+from jaxscale.fitting.split import is_unguided, splits
 from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
 from jaxscale.laws.protocol import levers_of
 
@@ -104,12 +111,12 @@ def fit_law(law: type, runs: Runs, objective: Objective, starts: Any, asked: Ask
             )
         near = near.coefficients[:, best]
         slopes_at = _slopes_of(form)
-        left = searchable(problem, begun, near, slopes_at)
-        left, found = settled_anew(left, settled(left, near), slopes_at)
+        is_open = left_of(problem, begun, near, slopes_at).open
+        left, found = settled_anew(problem, settled(problem, near), slopes_at)
         found = found._replace(value=np.where(np.isfinite(found.value), found.value, np.inf))
         still = is_stationary(left, found)
         looked = search_of(begun.shape[1], found.value, still, chosen.name)
-        return _fit_at(form, constraints, left, runs, objective, found, looked, asked)
+        return _fit_at(form, constraints, left, is_open, runs, objective, found, looked, asked)
 
 
 def _slopes_of(form):
@@ -153,7 +160,7 @@ def _outcome(
     return _Outcome(form.values(place), slopes, residuals, objective.value(residuals, weights))
 
 
-def _fit_at(form, constraints, problem, runs, objective, found, looked, asked) -> LawFit:
+def _fit_at(form, constraints, problem, is_open, runs, objective, found, looked, asked) -> LawFit:
     """Everything about the place where the best lane arrived; `constraints` are those asked for."""
     lane = int(np.argmin(found.value))
     place = found.coefficients[:, lane]
@@ -167,8 +174,7 @@ def _fit_at(form, constraints, problem, runs, objective, found, looked, asked) -
         slopes, residuals, runs.weights, runs.group, basis, objective, precision
     )
     still = is_stationary(problem, found)[lane] or is_level(found)[lane]
-    columns = np.stack([runs.params, runs.tokens, *(runs.levers or {}).values()])
-    sizes = len(np.unique(columns, axis=1).T)
+    design = Design(runs)
     bound = _bound_status(form, constraints, place, slopes)
     equals = found.coefficients[:, equal_lanes(found.value)]
     held = {name: float(x) for name, x in asked.fixed.items()}
@@ -181,9 +187,14 @@ def _fit_at(form, constraints, problem, runs, objective, found, looked, asked) -
         constraints,
         problem.constraints,
         equals,
+        is_open,
         covariance.matrix,
     )
-    claims = claims_of_law(ended, form.free, np.array(form.positive), tuple(held), Design(runs))
+    more = at_ends(form, place)
+    if design.is_line and is_unguided(constraints, asked):
+        more |= splits(form, place, problem.rows)
+    positive = np.array(form.positive)
+    claims = claims_of_law(ended, form.free, positive, tuple(held), design, more)
     values = {name: float(x) for name, x in at.values.items()}
     for first, *others in asked.tie:  # to the last digit, which rounding parts
         values |= dict.fromkeys(others, values[first])
@@ -193,7 +204,7 @@ def _fit_at(form, constraints, problem, runs, objective, found, looked, asked) -
         law=form.law(**values, **held),
         objective=float(at.objective),
         residuals=residuals,
-        status=judge(bound, sizes, constraints.free_count, bool(still), is_flat),
+        status=judge(bound, design.different, constraints.free_count, bool(still), is_flat),
         covariance=_among_all(form, matrix),
         covariance_method=covariance.method,
         standard_errors=_errors(form, values, held, matrix),
@@ -229,5 +240,7 @@ def _bound_status(form, constraints, place, slopes) -> FitStatus:
     if gone.any():
         of_e = [name == "E" for name in form.free]
         return FitStatus.E_AT_ZERO if gone[of_e].any() else FitStatus.FLAT_VALLEY
+    if at_ends(form, place).any():
+        return FitStatus.FLAT_VALLEY
     at_bound = (place <= constraints.low) | (place >= constraints.high)
     return FitStatus.AT_BOUND if at_bound.any() else FitStatus.OK
