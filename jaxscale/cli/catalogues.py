@@ -92,6 +92,8 @@ def _coefficients(law: Any, digits: int = 4) -> dict[str, str]:
 
 
 def _facts_of_law(entry: Entry) -> Iterable[tuple[str, str]]:
+    if entry.warning:
+        yield "status", entry.warning
     yield "equation", entry.law.equation
     yield from _coefficients(entry.law, 10).items()
     for lever, limits in levers_of(entry.law).items():
@@ -105,6 +107,7 @@ def _facts_of_law(entry: Entry) -> Iterable[tuple[str, str]]:
     yield "tokens per param", _range(entry.tokens_per_param_range)
     if entry.standard_errors is not None:
         errors = _coefficients(entry.standard_errors).items()
+        errors = ((name, "not known" if error == "nan" else error) for name, error in errors)
         yield "standard errors", ", ".join(f"{name} {error}" for name, error in errors)
     if entry.covariance is not None:
         yield "covariance", _matrix(LOGARITHMS, entry.covariance)

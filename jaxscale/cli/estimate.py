@@ -70,6 +70,8 @@ def estimate(
     says what the shape holds and computes. Numbers are written 7B, 1.5T, 2e12 or 1,000,000.
     """
     named = read_law(law)
+    if compute_optimal:
+        named.need_sizes()
     shape = None if architecture is None else read_shape(architecture)
     if shape is not None:
         if params is not None:
@@ -101,6 +103,7 @@ def estimate(
     with one_scenario():
         sizes_of = compute_optimal_size if compute_optimal else remaining_size
         size = sizes_of(named.law, given, levers.values)
+        named.need_loss(*size)
         plan = js.evaluate(named.law, *size, js.Demand(), costs, levers=levers.values)
         plan = solved(plan)
     found = Estimate(named, prices, plan, shape, over_rule)
@@ -157,6 +160,7 @@ def show(found: Estimate) -> None:
     if found.dollars is not None and found.device_hours is not None:
         rows += [("device-hours", count(found.device_hours)), ("price", dollars(found.dollars))]
     of_shape = f" {found.shape.name}" if found.shape else ""
+    tables.note(found.law.warning, style="bold yellow")
     tables.note(f"Training{of_shape}, law {found.law.name}", style="bold")
     for line in found.prices.describe():
         tables.note(line, style="dim")
@@ -180,5 +184,6 @@ def as_record(found: Estimate) -> dict[str, Any]:
         "flops": found.flops,
         "device_hours": found.device_hours,
         "dollars": found.dollars,
+        "law_status": found.law.warning,
         "note": " ".join(filter(None, (found.law.range_note(plan), *found.notes_on_shape))),
     }

@@ -69,13 +69,15 @@ def fit(
     output: fit_options.Output = "fit.json",
     pictures: fit_options.Pictures = None,
     no_pictures: fit_options.NoPictures = False,
+    anyway: fit_options.Anyway = False,
     as_json: options.Json = False,
 ) -> None:
     """Fit L(N, D) = E + A / N^alpha + B / D^beta to a table of finished trainings.
 
     Prints the coefficients with intervals beside published laws, how good the fit is, what a
     colleague would warn of, and the compute-optimal sizes. Writes the fit, which serves as a
-    law wherever one is named, as in jaxscale plan --law fit.json, and five pictures.
+    law wherever one is named, as in jaxscale plan --law fit.json, and five pictures. Where the
+    runs leave coefficients open there are no sizes, and the exit code is 2.
     """
     units = {
         "params_unit": 1.0 if params_unit is None else params_unit,
@@ -103,6 +105,8 @@ def fit(
         tables.print_json(record)
     else:
         fit_report.show(outcome, written)
+    if outcome.fit.claims.unidentified and not anyway:
+        raise Mistake(f"{outcome.fit.claims.sentence} --anyway takes the fit as it is")
 
 
 def read_beside(names: Sequence[str]) -> tuple[NamedLaw, ...]:

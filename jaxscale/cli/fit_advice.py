@@ -21,6 +21,7 @@ TOGETHER = 0.95  # correlation of log params with log tokens
 NARROW = 10.0  # largest over smallest params, or tokens
 ALIKE = 0.3  # correlation of neighbours' residuals
 FAR = 5.0  # robust standard deviations
+SLIGHT = 5e-4  # of ln loss: an error that is printed as 0.0 % comes from rounding of the table
 ROBUST = 1.4826  # standard deviation of a normal over its median absolute deviation
 WIDE = 4.0  # upper over lower end of the interval of compute-optimal params
 FEW_RESAMPLES = 1000
@@ -146,6 +147,8 @@ def _outliers(outcome: Outcome) -> str:
     if spread <= 0 or not far.size:
         return ""
     worst = far[np.argmax(np.abs(residuals[far]))]
+    if abs(residuals[worst]) < SLIGHT:
+        return ""
     runs = outcome.runs
     which = (
         f"{count(float(runs.params[worst]))} params, {count(float(runs.tokens[worst]))} tokens, "

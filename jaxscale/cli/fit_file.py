@@ -16,6 +16,8 @@ from jaxscale.cli.fit_advice import advice
 from jaxscale.cli.fit_outcome import LEVEL, Optimum, Outcome, exponent_of
 from jaxscale.cli.mistakes import Mistake, check_file
 from jaxscale.cli.named_law import COEFFICIENTS
+from jaxscale.fitting.claims import Claims
+from jaxscale.fitting.report import largest_of, spread_of
 from jaxscale.laws.files import FORMAT, SUFFIX
 
 DRAWN_DIGITS = 9  # of the draws: far more than a resample knows, and a third of the bytes
@@ -49,13 +51,16 @@ def record_of(outcome: Outcome) -> dict[str, Any]:
         "dataset": outcome.title,
         "params_convention": f"as in column {source.columns['params']} of {Path(source.path).name}",
         "law": tables.plain(fit.law),
-        "standard_errors": _all_finite(tables.plain(outcome.errors)),
-        "intervals": {name: list(ends) for name, ends in outcome.intervals.items()},
+        "standard_errors": tables.plain(outcome.errors),
+        "intervals": {
+            name: list(ends) if np.isfinite(ends).all() else None
+            for name, ends in outcome.intervals.items()
+        },
         "interval_level": LEVEL,
         "errors_from": outcome.errors_from,
         "covariance_of": ["ln A", "ln B", "ln E", "alpha", "beta"],
         "covariance": _all_finite(outcome.covariance.tolist()),
-        "best_params_exponent": exponent_of(fit.law),
+        "best_params_exponent": exponent_of(fit.law) if outcome.has_sizes else None,
         "ranges": {name: [float(x.min()), float(x.max())] for name, x in outcome.ranges.items()},
         "runs": {
             "count": len(fit.runs),
@@ -74,6 +79,7 @@ def record_of(outcome: Outcome) -> dict[str, Any]:
             "tie_exponents": outcome.request.tie_exponents,
         },
         "status": {"name": fit.status.name, "sentence": fit.status.sentence},
+        "unidentified": _unidentified(fit.claims),
         "quality": _quality(outcome),
         "resamples": {
             "count": 0 if outcome.bootstrap is None else outcome.bootstrap.objective.size,
@@ -97,8 +103,8 @@ def write(outcome: Outcome, path: Path) -> None:
 
 
 def _draws(outcome: Outcome) -> dict[str, Any] | None:
-    """The law of each resample, a column for each coefficient."""
-    if outcome.bootstrap is None:
+    """The law of each resample, a column for each coefficient; None where some stand still."""
+    if outcome.bootstrap is None or outcome.fit.claims.unidentified:
         return None
     drawn = outcome.bootstrap.law
     columns = {name: getattr(drawn, name).tolist() for name in COEFFICIENTS}
@@ -119,14 +125,29 @@ def _versions() -> dict[str, str]:
 def _quality(outcome: Outcome) -> dict[str, Any]:
     fit = outcome.fit
     return {
-        "residual_spread": float(np.std(fit.residuals)),
-        "largest_residual": float(np.abs(fit.residuals).max()),
+        "residual_spread": spread_of(fit.residuals),
+        "largest_residual": abs(largest_of(fit.residuals)),
         "starts": fit.search.starts,
         "starts_name": fit.search.starts_name,
         "followed": fit.search.kept,
         "agreed": fit.search.reached,
         "next_best": list(fit.search.next_best),
         **fit.certificate._asdict(),
+    }
+
+
+def _unidentified(claims: Claims) -> dict[str, Any] | None:
+    """What the runs leave open and why, what they tell instead, and what no run feels."""
+    if not claims.unidentified:
+        return None
+    known = claims.combinations.items()
+    return {
+        "names": list(claims.unidentified),
+        "reason": claims.reason,
+        "known_instead": {
+            name: {"value": value, "standard_error": error} for name, (value, error) in known
+        },
+        "directions": claims.directions.T.tolist(),  # of what covariance_of names
     }
 
 
@@ -146,7 +167,8 @@ def _optimum(each: Optimum) -> dict[str, Any]:
 def _remarks(outcome: Outcome) -> dict[str, str]:
     """What a reader of the law must know, in sentences by what they are about."""
     status = {} if outcome.fit.ok else {"status": outcome.fit.status.sentence}
-    return status | advice(outcome)
+    sentence = outcome.fit.claims.sentence
+    return status | ({"not identified": sentence} if sentence else {}) | advice(outcome)
 
 
 def _all_finite(numbers: Any) -> Any:

@@ -119,6 +119,15 @@ NoPictures = Annotated[
     bool, typer.Option("--no-pictures", help="Draw nothing.", rich_help_panel=OUTPUTS)
 ]
 
+Anyway = Annotated[
+    bool,
+    typer.Option(
+        "--anyway",
+        help="End with exit code 0 although the runs leave coefficients open.",
+        rich_help_panel=OUTPUTS,
+    ),
+]
+
 Table = Annotated[str, typer.Argument(metavar="PATH", help="Where the CSV file goes.")]
 Count = Annotated[int | None, _whole("--runs", f"How many. {_default('200')}", SPREAD)]
 Noise = Annotated[

@@ -139,6 +139,11 @@ class Outcome:
         found = [FitStatus(int(each)).name for each in self.bootstrap.status]
         return {name: found.count(name) for name in sorted(set(found)) if name != "OK"}
 
+    @property
+    def has_sizes(self) -> bool:
+        """Whether the runs identify what compute-optimal sizes rest on."""
+        return self.fit.claims.has_sizes
+
     def sizes(self, flops: Any) -> dict[str, np.ndarray]:
         """Compute-optimal sizes of the fit and their loss at each budget."""
         return _with_loss(self.fit.coefficients, flops)
@@ -153,7 +158,12 @@ class Outcome:
 
     @cached_property
     def optima(self) -> tuple[Optimum, ...]:
-        """Compute-optimal sizes at round budgets within the runs and somewhat beyond."""
+        """Compute-optimal sizes at round budgets within the runs and somewhat beyond.
+
+        None where the runs do not identify them.
+        """
+        if not self.has_sizes:
+            return ()
         flops = np.array(budgets_of(self.runs.flops))
         sizes, intervals = self.sizes(flops), self.size_intervals(flops)
         return tuple(

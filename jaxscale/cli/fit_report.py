@@ -11,6 +11,7 @@ from jaxscale.cli.fit_advice import advice
 from jaxscale.cli.fit_outcome import NAMES, Optimum, Outcome, exponent_of
 from jaxscale.cli.named_law import COEFFICIENTS
 from jaxscale.cli.quantities import count, scientific
+from jaxscale.fitting.report import largest_of, spread_of
 from jaxscale.laws import Chinchilla
 
 DIGITS = 4
@@ -25,6 +26,7 @@ def show(outcome: Outcome, written: Sequence[Path]) -> None:
     if not outcome.fit.ok:
         status = outcome.fit.status
         tables.note(f"{status.name}: {status.sentence}", style="bold yellow")
+    tables.note(outcome.fit.claims.sentence, style="bold yellow")
     _show_coefficients(outcome)
     tables.print_facts(_quality(outcome))
     _show_optima(outcome)
@@ -51,6 +53,8 @@ def _show_coefficients(outcome: Outcome) -> None:
     header = ("", "fit", "95 % interval", "std. error", *names)
     rows = [_coefficient_row(outcome, name, beside) for name in COEFFICIENTS]
     tables.print_columns(header, [*rows, _exponent_row(outcome, beside)])
+    for name, (value, error) in outcome.fit.claims.combinations.items():
+        tables.note(f"Known instead: {name} = {value:.7g}, std. error {_number(error, 2)}.")
     tables.note(f"Intervals and errors from {outcome.errors_from}.", style="dim")
     if beside:
         tables.note(
@@ -64,24 +68,27 @@ def _coefficient_row(outcome: Outcome, name: str, beside: Sequence[Chinchilla]) 
     error = float(getattr(outcome.errors, name))
     fitted = float(getattr(outcome.fit.law, name))
     held = name in outcome.request.fixed
+    is_open = name in outcome.fit.claims.unidentified
     return (
         name,
-        _number(fitted),
-        "held" if held else interval_text(low, high),
-        "" if held else _number(error, 2),
+        "not known" if is_open else _number(fitted),
+        "held" if held else "" if is_open else interval_text(low, high),
+        "" if held or math.isnan(error) else _number(error, 2),
         *(_number(float(getattr(law, name))) for law in beside),
     )
 
 
 def _exponent_row(outcome: Outcome, beside: Sequence[Chinchilla]) -> tuple[str, ...]:
     """The power of the budget that the best size grows with."""
+    others = tuple(_number(exponent_of(law)) for law in beside)
+    if not outcome.has_sizes:
+        return "N* ~ C^", "not known", "", "", *others
     interval = error = ""
     if outcome.bootstrap is not None:
         drawn = outcome.bootstrap.law
         powers = drawn.beta / (drawn.alpha + drawn.beta)
         interval = interval_text(*np.quantile(powers, [0.025, 0.975]))
         error = _number(float(np.std(powers, ddof=1)), 2)
-    others = (_number(exponent_of(law)) for law in beside)
     return "N* ~ C^", _number(exponent_of(outcome.fit.law)), interval, error, *others
 
 
@@ -104,11 +111,13 @@ def _number(x: float, digits: int = DIGITS) -> str:
 
 def _quality(outcome: Outcome) -> Iterator[tuple[str, str]]:
     fit = outcome.fit
-    percent = 100 * np.expm1(-fit.residuals)
+    half = 100 * np.median(np.abs(fit.residuals))
+    # Of the run from the law, as a reader thinks of it: the law less the run is the residual.
+    largest = -100 * largest_of(fit.residuals)
     yield (
         "residuals",
-        f"spread {np.std(percent):.2g} %, half within {np.median(np.abs(percent)):.2g} %, "
-        f"largest {percent[np.argmax(np.abs(percent))]:+.2g} % of the loss",
+        f"spread {100 * spread_of(fit.residuals):.2g} %, half within {half:.2g} %, "
+        f"largest {largest:+.2g} % of the loss",
     )
     within = f", {fit.certificate.quadratic_runs} runs within delta" * (
         "delta" in outcome.objective
@@ -142,6 +151,9 @@ def _resamples(outcome: Outcome) -> str:
 
 
 def _show_optima(outcome: Outcome) -> None:
+    if not outcome.has_sizes:
+        tables.note("\nNo compute-optimal sizes: they rest on what these runs do not identify.")
+        return
     tables.note("\nCompute-optimal sizes, no serving counted", style="bold")
     interval = ("95 % interval",) if outcome.bootstrap is not None else ()
     header = ("FLOPs", "params", *interval, "tokens", *interval, "per param", "loss", "beyond")

@@ -16,6 +16,22 @@ class NamedLaw(NamedTuple):
     law: Any
     entry: Entry | None  # None for a law given by its coefficients
 
+    @property
+    def warning(self) -> str:
+        """What must be said first of a fit that is no certified minimum; else empty."""
+        said = self.entry.warning if self.entry else ""
+        return f"{self.name}: {said}" if said else ""
+
+    def need_sizes(self) -> None:
+        """Refuse a fit whose runs do not identify what sizes rest on."""
+        if self.entry is not None and self.entry.unidentified:
+            raise Mistake(f"--law: {self.warning} No plan can rest on it")
+
+    def need_loss(self, params: float, tokens: float) -> None:
+        """Refuse a fit whose runs do not tell the loss at this size."""
+        if self.entry is not None and not self.entry.tells_loss(params, tokens):
+            raise Mistake(f"--law: {self.warning} So the loss at this size is not known")
+
     def range_note(self, plan: js.Plan) -> str:
         """A line where the plan leaves the range that the law was fitted in; else empty."""
         if self.entry is None or self.entry.in_range(plan):

@@ -98,6 +98,7 @@ def plan(
     """
     question = read_question(locals())
     named = read_law(law)
+    named.need_sizes()
     levers = levers_for(named, read_levers(lever))
     with one_scenario():
         target = read_target(named.law, question.quality, levers)
@@ -192,6 +193,7 @@ def compare(named: NamedLaw, levers: Levers, target: float, question: Question) 
 def show(found: Comparison) -> None:
     """Print both plans as a table, with what a reader must know about them."""
     question = found.question
+    tables.note(found.law.warning, style="bold yellow")
     tables.note(
         f"Loss {found.target:.5g}, {question.demand_in_words()}, law {found.law.name}", style="bold"
     )
@@ -240,6 +242,7 @@ def as_record(found: Comparison) -> dict[str, Any]:
         "saving": found.saving,
         "status": status.name,
         "status_sentence": status.sentence,
+        "law_status": found.law.warning,
         "note": found.law.range_note(found.optimum),
     }
 

@@ -93,6 +93,7 @@ def recipe(
     with one_scenario():
         if loss is None:
             named = without_levers(read_law(law), "--law")
+            named.need_loss(params, tokens)
             loss = float(solved(js.evaluate(named.law, params, tokens)).loss)
         size = Size(params, tokens, loss)
         answers = [

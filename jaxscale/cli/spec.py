@@ -208,6 +208,8 @@ def _law_entry(name: str) -> Entry:
     if levers_of(entry.law):
         needed = ", ".join(levers_of(entry.law))
         raise ValueError(f"{entry.name} needs {needed}, which no sweep gives: use js.sweep")
+    if entry.unidentified:
+        raise ValueError(f"{entry.name}: {entry.warning} No plan can rest on it")
     return entry
 
 

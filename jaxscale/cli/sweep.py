@@ -12,12 +12,14 @@ from jaxscale.cli import options, stored, tables
 from jaxscale.cli.dry_run import estimate, show_estimate
 from jaxscale.cli.export import checked_table, write_csv, write_parquet
 from jaxscale.cli.mistakes import Mistake, Stopped, blamed_on
+from jaxscale.cli.named_law import read_law
 from jaxscale.cli.pictures import checked_path, draw, draw_in_flops
 from jaxscale.cli.quantities import count, counted
 from jaxscale.cli.reductions import read_reductions, show_statistics
 from jaxscale.cli.scenarios import SPECIFICATION, labels_of, scenario_of, space_of
 from jaxscale.cli.spec import Spec, default_text, read_spec
 from jaxscale.cli.summary import show_summary
+from jaxscale.cli.vocabulary import LAW
 from jaxscale.sweeping.store import StoreError, read
 
 STORE = "sweep.zarr"
@@ -66,6 +68,7 @@ def sweep(
     reducers = read_reductions(reduce or [], spec.fields)
     path = read_store(store or STORE) if store or not reducers else None
     work = Work(spec, path, reducers, read_process(process))
+    say_warnings(spec)
     outputs = read_outputs(work, picture, csv, parquet)
     if dry_run:
         with one_line_errors():
@@ -78,6 +81,7 @@ def sweep(
 def resume(path: options.StoredPath) -> None:
     """Go on with a stored sweep that was stopped, from what is done."""
     work = stored_work(Path(path).expanduser())
+    say_warnings(work.spec)
     outputs = Outputs(checked_path("PATH", picture_beside(Path(path).expanduser())))
     with kept_when_stopped(work.store):
         finish(work, outputs, None)
@@ -104,6 +108,13 @@ def load(specification: str | None) -> Spec:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise Mistake(f"cannot read the specification {specification!r}: {reason}") from None
     return read_spec(str(path), text)
+
+
+def say_warnings(spec: Spec) -> None:
+    """Say first which of the laws are fits that are no certified minimum."""
+    names = [name for name in spec.names(LAW) if isinstance(name, str)]
+    for named in map(read_law, names):
+        tables.note(named.warning, style="bold yellow")
 
 
 def read_store(text: str) -> Path:

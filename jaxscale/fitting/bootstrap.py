@@ -6,6 +6,7 @@ Where data identify a law weakly a resample may prefer another valley, and gets 
 its own.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import numpy as np
 from jax.scipy.special import ndtr, ndtri
 
 from jaxscale.fitting.certificate import FitStatus, bound_status, is_stationary
+from jaxscale.fitting.claims import MOST_ERROR
 from jaxscale.fitting.descent import Found
 from jaxscale.fitting.fit import Fit, need_chinchilla
 from jaxscale.fitting.objectives import LEAST_DELTA, AbsoluteError, HuberLikelihood
@@ -63,14 +65,33 @@ class Bootstrap:
 
     @property
     def covariance(self) -> np.ndarray:
-        """Of (ln A, ln B, ln E, alpha, beta)."""
-        return np.cov(self.coefficients)
+        """Of (ln A, ln B, ln E, alpha, beta); NaN for what the runs do not identify."""
+        silent = np.array([not self.is_known(name) for name in NAMES])
+        return np.where(silent[:, None] | silent, np.nan, np.cov(self.coefficients))
 
     @property
     def standard_errors(self) -> Chinchilla:
-        """The standard deviation of each coefficient over the resamples."""
-        fields = {name: float(np.std(getattr(self.law, name), ddof=1)) for name in NAMES}
-        return Chinchilla(**fields)
+        """The standard deviation of each coefficient over the resamples.
+
+        NaN for what the runs do not identify, and where a few resamples are so far off that
+        the deviation is over a hundred times the coefficient.
+        """
+        return Chinchilla(**{name: self._error(name) for name in NAMES})
+
+    def is_known(self, name: str) -> bool:
+        """Whether the resamples say something of a coefficient.
+
+        They do not where the runs leave it open, or where none moves it from a bound.
+        """
+        claims = self.fit.claims
+        still = name in claims.at_bound and np.ptp(getattr(self.law, name)) == 0
+        return name not in claims.unidentified and not still
+
+    def _error(self, name: str) -> float:
+        draws = getattr(self.law, name)
+        error = float(np.std(draws, ddof=1)) if self.is_known(name) else math.nan
+        size = max(abs(float(getattr(self.fit.law, name))), float(np.median(np.abs(draws))))
+        return error if error <= MOST_ERROR * size else math.nan
 
     def interval(
         self, fn: Fn, level: float = 0.95, method: Method = "percentile"
@@ -80,6 +101,7 @@ class Bootstrap:
         `fn` takes a law with a leading axis and returns arrays with it. "percentile" are
         quantiles of the resamples, "basic" those mirrored at the fit, "bca" quantiles moved
         for bias and skewness (Efron 1987; needs a fit without each run, made on first use).
+        Both are NaN where `fn` depends on what the runs do not identify.
         """
         if not 0 < level < 1:
             raise ValueError(f"level must be between 0 and 1; got {level!r}")
@@ -88,6 +110,9 @@ class Bootstrap:
         with jax.enable_x64(True):
             draws, centre = _valued(fn, self.law), _valued(fn, _one(self.fit.law))[0]
             tails = (1 - level) / 2, (1 + level) / 2
+            silent = _is_open(self.fit, fn, centre)
+            if silent.any():
+                draws = np.where(silent, np.nan, draws)
             if method == "bca":
                 jackknifed = _valued(fn, self.jackknife)
                 return tuple(_bca(draws, centre, jackknifed, tail) for tail in tails)  # pyright: ignore[reportReturnType]
@@ -102,7 +127,10 @@ class Bootstrap:
             name: self.interval(lambda law, name=name: getattr(law, name), level, method)
             for name in NAMES
         }
-        return {name: (float(low), float(high)) for name, (low, high) in found.items()}
+        return {
+            name: (float(low), float(high)) if self.is_known(name) else (math.nan, math.nan)
+            for name, (low, high) in found.items()
+        }
 
     @cached_property
     def jackknife(self) -> Chinchilla:
@@ -279,6 +307,16 @@ def _one(law: Chinchilla) -> Chinchilla:
 
 def _valued(fn: Fn, law: Chinchilla) -> np.ndarray:
     return np.asarray(fn(law), np.float64)
+
+
+def _is_open(fit: Fit, fn: Fn, centre: np.ndarray) -> np.ndarray:
+    """Where `fn` changes as coefficients move in a way that no run feels."""
+    moves = 1e-4 * fit.claims.directions / np.abs(fit.claims.directions).max(axis=0, initial=0)
+    if not moves.size:
+        return np.zeros(np.shape(centre), bool)
+    middle = fit.coefficients[:, None]
+    up, down = (_valued(fn, laws_of(middle + sign * moves)) for sign in (1, -1))
+    return (np.abs(up - down) > 1e-8 * np.abs(centre)).any(axis=0)
 
 
 def _bca(draws, centre, jackknifed, tail):

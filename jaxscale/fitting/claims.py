@@ -33,9 +33,16 @@ class Claims(NamedTuple):
         """A standard error as a table has it."""
         if name in self.held:
             return "held"
-        if name in self.unidentified or (error != error and name not in self.at_bound):
-            return "not known"
-        return "at bound" if name in self.at_bound else f"{error:.3g}"
+        if name in self.unidentified:
+            return ""
+        if name in self.at_bound:
+            return "at bound"
+        return "not known" if error != error else f"{error:.3g}"
+
+    @property
+    def has_sizes(self) -> bool:
+        """Whether compute-optimal sizes are known: they rest on all but E."""
+        return not {*self.unidentified} - {"E"}
 
     @property
     def sentence(self) -> str:

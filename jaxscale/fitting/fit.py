@@ -103,11 +103,15 @@ class Fit:
         `fn` takes a law and returns one number: the best size for a budget, say. To leave a run
         out changes it by about minus its influence. Weights, not losses: where |residual| is
         above Huber's delta (201 of Besiroglu's 240 runs) a run's loss has no first-order effect
-        at all, because its pull does not depend on how far off it is.
+        at all, because its pull does not depend on how far off it is. NaN where `fn` depends on
+        what the runs do not identify.
         """
         with jax.enable_x64(True):
             slope = jax.grad(lambda x: fn(law_of(x)))(jnp.asarray(self.coefficients))
-            return np.asarray(slope) @ self.sensitivity.coefficients.weights
+            slope = np.asarray(slope)
+            if np.abs(slope @ self.claims.directions).max(initial=0) > 1e-8 * np.abs(slope).max():
+                return np.full(len(self.runs), np.nan)
+            return slope @ self.sensitivity.coefficients.weights
 
     def __str__(self) -> str:
         return report.table(self)

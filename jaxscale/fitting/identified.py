@@ -66,7 +66,7 @@ def null_of(
 
 def moves(null: Null, basis: np.ndarray) -> np.ndarray:
     """Which coefficients move along any of the directions."""
-    return (np.abs(basis @ null.scaled) > PART).any(axis=1)
+    return np.any(np.abs(basis @ null.scaled) > PART, axis=1)
 
 
 def flat_in(hessian: np.ndarray, basis: np.ndarray) -> np.ndarray:
@@ -80,7 +80,7 @@ def flat_in(hessian: np.ndarray, basis: np.ndarray) -> np.ndarray:
         return np.abs(basis[:, scale == 0]).max(axis=1, initial=0) > 0
     values, vectors = np.linalg.eigh(reduced / np.outer(scale, scale))
     flat = vectors[:, values <= values[-1] / MOST_CONDITION] if size else vectors
-    return (np.abs(basis @ flat) > PART_OF_HESSIAN).any(axis=1)
+    return np.any(np.abs(basis @ flat) > PART_OF_HESSIAN, axis=1)
 
 
 def null_at(problem: Problem, place: np.ndarray, slopes_at: Slopes) -> tuple[Null, np.ndarray]:

@@ -24,11 +24,8 @@ def table(
 ) -> str:
     """Coefficients with standard errors, and what certifies them."""
     width = max(6, *(len(name) + 1 for name in names))
-    rows = [
-        f"  {name:<{width}}{float(getattr(fit.law, name)):>12.6g}{_error(fit, name):>12}"
-        for name in names
-    ]
-    spread = np.std(fit.residuals)
+    rows = [f"  {name:<{width}}{_value(fit, name):>12}{_error(fit, name):>12}" for name in names]
+    spread = spread_of(fit.residuals)
     shown = f"{spread:.2%}" if of_logarithms else f"{spread:.2g} nats"
     search, found = fit.search, fit.certificate
     agreed = f"{search.reached} of {search.kept} followed to the end agree"
@@ -52,19 +49,34 @@ def table(
     return "\n".join(lines)
 
 
+def spread_of(residuals: np.ndarray) -> float:
+    """The standard deviation of residuals: of ln loss, so about a share of the loss."""
+    return float(np.std(residuals))
+
+
+def largest_of(residuals: np.ndarray) -> float:
+    """The residual that is farthest from 0, with its sign."""
+    return float(residuals[np.argmax(np.abs(residuals))])
+
+
 def _instead(fit: "Fit | LawFit") -> list[str]:
     """What the runs do not identify, and what they tell instead."""
     known = fit.claims.combinations.items()
     said = [f"{name} = {value:.6g}, std. error {error:.3g}" for name, (value, error) in known]
     lines = [fit.claims.sentence, *said] if fit.claims.sentence else []
-    indent = dict(initial_indent="  ", subsequent_indent="  ")
-    return [line for each in lines for line in textwrap.wrap(each, WIDTH, **indent)]
+    return [f"  {line}" for each in lines for line in textwrap.wrap(each, WIDTH - 2)]
 
 
 def _gradient(steepness: float) -> str:
     if steepness <= STEEPNESS:
         return "gradient at rounding level"
     return f"gradient {steepness:.0e} of what residuals allow"
+
+
+def _value(fit: "Fit | LawFit", name: str) -> str:
+    if name in fit.claims.unidentified:
+        return "not known"  # any other value would do as well
+    return f"{float(getattr(fit.law, name)):.6g}"
 
 
 def _error(fit: "Fit | LawFit", name: str) -> str:

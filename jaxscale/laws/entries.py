@@ -1,5 +1,7 @@
 """One fit of a law, with what a reader must know before using it."""
 
+import math
+import operator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +12,7 @@ from jax.typing import ArrayLike
 from jaxscale import _arrays
 
 Range = tuple[float, float]
+FELT = 1e-8  # of the loss, for a change of one in a logarithm: rounding leaves 1e-14
 NOT_STATED = "not stated"
 
 
@@ -46,6 +49,31 @@ class Entry:
     covariance: tuple[tuple[float, ...], ...] | None = None
     errata: tuple[str, ...] = ()  # faults of the source and limits of the fit, in sentences
     aliases: tuple[str, ...] = ()
+    # Of a fit in a file: what is to be said before it is used, empty for one that is OK, and what
+    # its runs do not identify. `directions` are changes of (ln A, ln B, ln E, alpha, beta) that
+    # no run felt, a row each.
+    warning: str = ""
+    unidentified: tuple[str, ...] = ()
+    directions: tuple[tuple[float, ...], ...] = ()
+
+    def tells_loss(self, params: float, tokens: float) -> bool:
+        """Whether the runs of a Chinchilla fit tell the loss at one size of model and data.
+
+        Of runs of one size they do at that size, say, although E and A / N^alpha are not known.
+        """
+        if not self.unidentified:
+            return True
+        if not self.directions:
+            return False
+        law, x, y = self.law, math.log(params), math.log(tokens)
+        size = law.A * math.exp(-law.alpha * x)
+        data = law.B * math.exp(-law.beta * y)
+        slope = (size, data, law.E, -x * size, -y * data)
+        loss = size + data + law.E
+        changes = (
+            abs(sum(map(operator.mul, row, slope))) / max(map(abs, row)) for row in self.directions
+        )
+        return max(changes) <= FELT * loss
 
     def in_range(self, plan: Sized) -> Array:
         """Whether each plan lies within the sizes of the runs that the law was fitted to.

@@ -8,6 +8,7 @@ the draws of a bootstrap among it, is for whoever wants it:
 """
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ FORMAT = "jaxscale fit 1"
 SUFFIX = ".json"
 LARGEST = sys.float_info.max
 COEFFICIENTS = ("E", "A", "B", "alpha", "beta")
+OK = "OK"
+OPEN = ("FLAT_VALLEY", "EXPONENT_AT_BOUND", "TOO_FEW_RUNS")  # statuses of fits with open ends
 SIZES = ("params", "tokens", "tokens_per_param")
 
 
@@ -66,8 +69,9 @@ def _entry(name: str, record: Mapping[str, Any]) -> Entry:
         tokens_range=tokens,
         tokens_per_param_range=ratios,
         standard_errors=_errors(name, errors) if errors else None,
-        covariance=_matrix(name, record.get("covariance")),
+        covariance=_covariance(name, record.get("covariance")),
         errata=tuple(f"{about}: {text}" for about, text in remarks.items()),
+        **_open(name, record),
     )
 
 
@@ -81,9 +85,38 @@ def _law(name: str, given: Mapping[str, Any]) -> Chinchilla:
 
 
 def _errors(name: str, given: Mapping[str, Any]) -> Chinchilla:
+    """Standard errors; NaN for null, which is written for what is not known."""
+    unknown = {each for each in COEFFICIENTS if each in given and given[each] is None}
     return Chinchilla(
-        **{each: _number(name, f"standard_errors.{each}", given.get(each)) for each in COEFFICIENTS}
+        **{
+            each: math.nan
+            if each in unknown
+            else _number(name, f"standard_errors.{each}", given.get(each))
+            for each in COEFFICIENTS
+        }
     )
+
+
+def _open(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The status of a fit, and what its runs do not identify, as fields of an entry."""
+    status = _table(name, record, "status") if record.get("status") else {}
+    kind = str(status.get("name", OK))
+    said = "" if kind == OK else f"{kind}: {status.get('sentence', '')}"
+    given = record.get("unidentified")
+    if not given:
+        # Files that were written before this was known name the status alone.
+        names = COEFFICIENTS if kind in OPEN and "unidentified" not in record else ()
+        return {"warning": said, "unidentified": tuple(names)}
+    known = _table(name, record, "unidentified")
+    names = known.get("names")
+    if not isinstance(names, list) or not {*map(str, names)} <= {*COEFFICIENTS}:
+        raise ValueError(f"{name}: unidentified.names must be of {', '.join(COEFFICIENTS)}")
+    reason = f"Its runs do not identify {', '.join(names)}: {known.get('reason', '')}."
+    return {
+        "warning": f"{said} {reason}".strip(),
+        "unidentified": tuple(names),
+        "directions": _rows(name, "unidentified.directions", known.get("directions") or []),
+    }
 
 
 def _range(name: str, ranges: Mapping[str, Any], size: str) -> Range | None:
@@ -98,14 +131,21 @@ def _range(name: str, ranges: Mapping[str, Any], size: str) -> Range | None:
     return low, high
 
 
-def _matrix(name: str, given: Any) -> tuple[tuple[float, ...], ...] | None:
+def _covariance(name: str, given: Any) -> tuple[tuple[float, ...], ...] | None:
     if given is None:
         return None
     size = len(COEFFICIENTS)
-    rows = given if isinstance(given, list) else []
-    if len(rows) != size or any(not isinstance(row, list) or len(row) != size for row in rows):
+    if not isinstance(given, list) or len(given) != size:
         raise ValueError(f"{name}: covariance must have {size} rows of {size} numbers")
-    return tuple(tuple(_number(name, "covariance", each) for each in row) for row in rows)
+    return _rows(name, "covariance", given)
+
+
+def _rows(name: str, key: str, given: Any) -> tuple[tuple[float, ...], ...]:
+    size = len(COEFFICIENTS)
+    rows = given if isinstance(given, list) else [None]
+    if any(not isinstance(row, list) or len(row) != size for row in rows):
+        raise ValueError(f"{name}: {key} must have {size} numbers in a row")
+    return tuple(tuple(_number(name, key, each) for each in row) for row in rows)
 
 
 def _table(name: str, record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
