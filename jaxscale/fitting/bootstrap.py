@@ -316,7 +316,7 @@ def _is_open(fit: Fit, fn: Fn, centre: np.ndarray) -> np.ndarray:
         return np.zeros(np.shape(centre), bool)
     middle = fit.coefficients[:, None]
     up, down = (_valued(fn, laws_of(middle + sign * moves)) for sign in (1, -1))
-    return (np.abs(up - down) > 1e-8 * np.abs(centre)).any(axis=0)
+    return np.any(np.abs(up - down) > 1e-8 * np.abs(centre), axis=0)
 
 
 def _bca(draws, centre, jackknifed, tail):

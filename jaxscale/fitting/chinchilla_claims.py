@@ -113,9 +113,9 @@ def _known_instead(
     said: dict[str, tuple[float, np.ndarray]] = {}
     if one_cell:
         said["E + A/N^alpha + B/D^beta"] = size + data + rest, by_size + by_data + by_rest
-    elif unknown[[LN_E, ALPHA]].all() and (design.params == 1 or _is_flat(place, SIZE)):
+    elif unknown[ALPHA] and (design.params == 1 or (unknown[LN_E] and _is_flat(place, SIZE))):
         said[SIZE.constant] = size + rest, by_size + by_rest
-    elif unknown[[LN_E, BETA]].all() and (design.tokens == 1 or _is_flat(place, DATA)):
+    elif unknown[BETA] and (design.tokens == 1 or (unknown[LN_E] and _is_flat(place, DATA))):
         said[DATA.constant] = data + rest, by_data + by_rest
     elif design.is_line and design.ratios == 1 and abs(alpha - beta) < ALONG:
         both = size + data

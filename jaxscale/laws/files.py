@@ -135,16 +135,17 @@ def _covariance(name: str, given: Any) -> tuple[tuple[float, ...], ...] | None:
     if given is None:
         return None
     size = len(COEFFICIENTS)
-    if not isinstance(given, list) or len(given) != size:
+    right = isinstance(given, list) and len(given) == size
+    if not right or any(not isinstance(row, list) or len(row) != size for row in given):
         raise ValueError(f"{name}: covariance must have {size} rows of {size} numbers")
     return _rows(name, "covariance", given)
 
 
 def _rows(name: str, key: str, given: Any) -> tuple[tuple[float, ...], ...]:
     size = len(COEFFICIENTS)
-    rows = given if isinstance(given, list) else [None]
-    if any(not isinstance(row, list) or len(row) != size for row in rows):
-        raise ValueError(f"{name}: {key} must have {size} numbers in a row")
+    rows = given if isinstance(given, list) else []
+    if rows != given or any(not isinstance(row, list) or len(row) != size for row in rows):
+        raise ValueError(f"{name}: {key} must have rows of {size} numbers")
     return tuple(tuple(_number(name, key, each) for each in row) for row in rows)
 
 
