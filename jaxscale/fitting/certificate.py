@@ -22,6 +22,9 @@ DECREMENT = 1e-12  # of the objective
 MOST_CONDITION = 1e12
 WEAK_CONDITION = 1e5  # 1e3 is well identified, 1e6 weak
 ROUNDING = 1e-14  # of a residual
+# A step is refused whose gain the objective's rounding hides, so that gradients may stay at a
+# hundred times their own rounding.
+REFUSED = 100
 # Of an objective that is right to 10 digits: what is left to gain moves no coefficient by a
 # thousandth of its standard error, and an optimiser that is not ours stops there.
 LEVEL_DECREMENT, LEVEL_STEEPNESS = 1e-10, 1e-4
@@ -133,10 +136,10 @@ def _rounding(problem: Problem, value: np.ndarray) -> tuple[np.ndarray, np.ndarr
     if problem.likelihood:
         # At its best scale a likelihood is the sum of weights times ln scale, and about a half.
         typical = np.exp(np.minimum(value / total - 0.75, 0)) / min(problem.delta, 1.0)
-        return ROUNDING / typical, total * ROUNDING / typical
+        return REFUSED * ROUNDING / typical, total * ROUNDING / typical
     # A sum of w psi is at most the root of 2 sum w times the objective.
     size = np.sqrt(total * np.abs(value)) + ROUNDING * total
-    return 2 * ROUNDING * total / size, 2 * ROUNDING * size
+    return REFUSED * ROUNDING * total / size, 2 * ROUNDING * size
 
 
 def at_bounds(constraints: Constraints, coefficients: np.ndarray) -> np.ndarray:

@@ -226,9 +226,10 @@ def _fit(runs, objective, starts, optimizer, constraints) -> Fit:
         keep = KEPT_OF_HOFFMANN if chosen.name == HOFFMANN else KEPT
         near = approach(problem, begun)
         best = near.coefficients[:, ranked(near)[:keep]]
-        left, is_open = left_of(problem, begun, best, _slopes_at)
+        slopes_at = _slopes_of(objective)
+        left, is_open = left_of(problem, begun, best, slopes_at)
         if optimizer is None:
-            left, found = settled_anew(problem, settled(problem, best), _slopes_at)
+            left, found = settled_anew(problem, settled(problem, best), slopes_at)
         else:
             found = search_with(optimizer, left, begun)
         values = np.where(np.isfinite(found.value), found.value, np.inf)
@@ -237,9 +238,12 @@ def _fit(runs, objective, starts, optimizer, constraints) -> Fit:
         return _fit_at(problem.constraints, left, is_open, runs, objective, found, seen, fixed)
 
 
-def _slopes_at(problem: Problem, place: np.ndarray) -> np.ndarray:
-    seen = outcome(Huber(), place[:, None], problem.rows, problem.weights[None])
-    return slopes_of(problem, seen)
+def _slopes_of(objective):
+    def slopes_at(problem: Problem, place: np.ndarray) -> np.ndarray:
+        seen = outcome(objective, place[:, None], problem.rows, problem.weights[None])
+        return slopes_of(problem, seen)
+
+    return slopes_at
 
 
 def _fit_at(asked, problem, is_open, runs, objective, found, looked, fixed) -> Fit:

@@ -33,7 +33,7 @@ from jaxscale.fitting.freedom import (
     starts_of_law,
 )
 from jaxscale.fitting.identified import left_of, settled_anew
-from jaxscale.fitting.objectives import Huber, HuberLikelihood, Objective, final_delta, unit_of
+from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta, unit_of
 from jaxscale.fitting.problem import Problem, approach, padded_length, ranked, settled
 from jaxscale.fitting.runs import Runs
 from jaxscale.fitting.searched import Search, equal_lanes, search_of
@@ -110,7 +110,7 @@ def fit_law(law: type, runs: Runs, objective: Objective, starts: Any, asked: Ask
                 "give others as starts"
             )
         near = near.coefficients[:, best]
-        slopes_at = _slopes_of(form)
+        slopes_at = _slopes_of(form, objective)
         is_open = left_of(problem, begun, near, slopes_at).open
         left, found = settled_anew(problem, settled(problem, near), slopes_at)
         found = found._replace(value=np.where(np.isfinite(found.value), found.value, np.inf))
@@ -119,9 +119,9 @@ def fit_law(law: type, runs: Runs, objective: Objective, starts: Any, asked: Ask
         return _fit_at(form, constraints, left, is_open, runs, objective, found, looked, asked)
 
 
-def _slopes_of(form):
+def _slopes_of(form, objective):
     def slopes_at(problem: Problem, place: np.ndarray) -> np.ndarray:
-        seen = _outcome(form, Huber(), place, problem.rows, problem.weights)
+        seen = _outcome(form, objective, place, problem.rows, problem.weights)
         return np.asarray(seen.slopes)[: problem.count]
 
     return slopes_at
