@@ -1,6 +1,7 @@
 """Fits in files: read as entries, and every fault of a file named in one line."""
 
 import json
+import math
 
 import pytest
 
@@ -47,6 +48,44 @@ def test_what_is_not_known_may_be_left_out(write):
     assert (entry.source, entry.errata) == ("not stated", ())
 
 
+FLAT = {"name": "FLAT_VALLEY", "sentence": "Coefficients trade off."}
+OPEN = {
+    "names": ["E", "A", "alpha"],
+    "reason": "all runs have the same params",
+    # Runs of 1e9 params: E may take what A / N^alpha leaves, and alpha pivots about them.
+    "directions": [
+        [1.0, 0, -480.0 / 1e9**0.35 / 1.8, 0, 0],
+        [math.log(1e9), 0, 0, 1.0, 0],
+    ],
+}
+
+
+def test_what_the_runs_leave_open_travels_with_the_law(write):
+    errors = {**dict.fromkeys(LAW, 0.1), "E": None, "A": None, "alpha": None}
+    record = changed(status=FLAT, unidentified=OPEN, standard_errors=errors, covariance=None)
+    entry = js.laws.entry(write(record))
+    assert entry.unidentified == ("E", "A", "alpha")
+    assert "FLAT_VALLEY: Coefficients trade off." in entry.warning
+    assert "do not identify E, A, alpha: all runs have the same params" in entry.warning
+    assert math.isnan(entry.standard_errors.alpha)
+    assert entry.standard_errors.beta == 0.1
+    for tokens in (1e9, 1e13):
+        assert entry.tells_loss(1e9, tokens)
+        assert not entry.tells_loss(1.01e9, tokens)
+
+
+def test_a_status_that_is_not_ok_is_a_warning(write):
+    calm = js.laws.entry(write(changed(status={"name": "OK", "sentence": "A minimum."})))
+    assert (calm.warning, calm.unidentified) == ("", ())
+    assert calm.tells_loss(1.0, 1.0)
+    kin = js.laws.entry(write(changed(status={"name": "E_AT_ZERO", "sentence": "No E."})))
+    assert (kin.warning, kin.unidentified) == ("E_AT_ZERO: No E.", ())
+    # A file that was written before open coefficients were named.
+    old = js.laws.entry(write(changed(status=FLAT)))
+    assert {*old.unidentified} == {*LAW}
+    assert not old.tells_loss(1e9, 1e10)
+
+
 def changed(**parts):
     return {**RECORD, **parts}
 
@@ -74,6 +113,11 @@ def changed(**parts):
         (changed(ranges={"tokens": 3}), "ranges.tokens must be two numbers; got 3"),
         (changed(ranges={"tokens": [2, 1]}), "ranges.tokens must be above 0 and ascending"),
         (changed(covariance=[[1] * 5] * 4), "covariance must have 5 rows of 5 numbers"),
+        (changed(unidentified={"names": ["gamma"]}), "unidentified.names must be of E, A, B"),
+        (
+            changed(unidentified={"names": ["E"], "directions": [[1.0]]}),
+            "unidentified.directions must have rows of 5 numbers",
+        ),
         (changed(covariance=[[None] * 5] * 5), "covariance is missing"),
         (changed(standard_errors={"E": 1}), "standard_errors.A is missing"),
         (changed(remarks=["a"]), "remarks must be an object"),
