@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxscale.fitting.constraints import LEAST_E_SHARE, Constraints
 from jaxscale.fitting.descent import Found
-from jaxscale.fitting.objectives import Objective, final_delta
+from jaxscale.fitting.objectives import LEAST_SCALE, Objective, final_delta
 from jaxscale.fitting.problem import Problem
 from jaxscale.fitting.surface import ALPHA, BETA, LN_E
 
@@ -135,7 +135,10 @@ def _rounding(problem: Problem, value: np.ndarray) -> tuple[np.ndarray, np.ndarr
     total = float(problem.weights.sum())
     if problem.likelihood:
         # At its best scale a likelihood is the sum of weights times ln scale, and about a half.
-        typical = np.exp(np.minimum(value / total - 0.75, 0)) / min(problem.delta, 1.0)
+        scale = np.exp(np.minimum(value / total - 0.75, 0))
+        typical = scale / min(problem.delta, 1.0)
+        # The scale of exact runs is where it may not fall further, far above their residuals.
+        typical = np.where(scale <= LEAST_SCALE, ROUNDING, typical)
         return REFUSED * ROUNDING / typical, total * ROUNDING / typical
     # A sum of w psi is at most the root of 2 sum w times the objective.
     size = np.sqrt(total * np.abs(value)) + ROUNDING * total

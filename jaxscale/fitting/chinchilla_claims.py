@@ -44,8 +44,8 @@ def claims_of_chinchilla(
     unknown, directions = open_at(place, np.arange(5) < ALPHA)
     reason = ""
     for term in (SIZE, DATA):
-        if not _is_flat(place, term):
-            continue
+        if place.open[term.exponent] or not _is_flat(place, term):
+            continue  # of an exponent that no run feels, it means nothing where it went
         more = _flat_directions(place, term)
         directions = np.concatenate([directions, more], axis=1)
         unknown |= (more != 0).any(axis=1)

@@ -31,7 +31,7 @@ from jaxscale.fitting.covariance import covariance_of
 from jaxscale.fitting.design import Design
 from jaxscale.fitting.freedom import Asked
 from jaxscale.fitting.gradient_descent import search_with
-from jaxscale.fitting.identified import left_of, settled_anew
+from jaxscale.fitting.identified import left_of, settled_by
 from jaxscale.fitting.law_fit import LawFit, fit_law
 from jaxscale.fitting.objectives import Huber, Objective, final_delta, unit_of
 from jaxscale.fitting.problem import (
@@ -40,7 +40,6 @@ from jaxscale.fitting.problem import (
     outcome,
     problem_of,
     ranked,
-    settled,
     slopes_of,
     thinned,
 )
@@ -229,7 +228,7 @@ def _fit(runs, objective, starts, optimizer, constraints) -> Fit:
         slopes_at = _slopes_of(objective)
         left, is_open = left_of(problem, begun, best, slopes_at)
         if optimizer is None:
-            left, found = settled_anew(problem, settled(problem, best), slopes_at)
+            left, found = settled_by(problem, left, best, slopes_at)
         else:
             found = search_with(optimizer, left, begun)
         values = np.where(np.isfinite(found.value), found.value, np.inf)

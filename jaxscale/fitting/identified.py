@@ -127,7 +127,25 @@ def left_of(problem: Problem, starts: np.ndarray, near: np.ndarray, slopes_at: S
     return Left(left, moves(null, basis))
 
 
-def settled_anew(problem: Problem, found: Found, slopes_at: Slopes) -> tuple[Problem, Found]:
+def settled_by(
+    problem: Problem, left: Problem, near: np.ndarray, slopes_at: Slopes
+) -> tuple[Problem, Found]:
+    """From coefficients in the valley to its floor, and what of the problem has one.
+
+    What is null everywhere is free at first as well as held: held, a coefficient may stand where
+    the others cannot reach the minimum, and free, it may wander.
+    """
+    found = settled(problem, near)
+    if left is not problem:
+        other = settled(left, near)
+        pairs = zip(found, other, strict=True)
+        found = Found(*(np.concatenate(pair, axis=-1) for pair in pairs))
+    order = ranked(found)[: near.shape[1]]
+    found = Found(*(each[..., order] for each in found))
+    return _settled_anew(problem, found, slopes_at)
+
+
+def _settled_anew(problem: Problem, found: Found, slopes_at: Slopes) -> tuple[Problem, Found]:
     """From where a search ended, once more without what turns out to be null there."""
     order = ranked(found)
     place = found.coefficients[:, order[0]]

@@ -32,9 +32,9 @@ from jaxscale.fitting.freedom import (
     constraints_of_law,
     starts_of_law,
 )
-from jaxscale.fitting.identified import left_of, settled_anew
+from jaxscale.fitting.identified import left_of, settled_by
 from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta, unit_of
-from jaxscale.fitting.problem import Problem, approach, padded_length, ranked, settled
+from jaxscale.fitting.problem import Problem, approach, padded_length, ranked
 from jaxscale.fitting.runs import Runs
 from jaxscale.fitting.searched import Search, equal_lanes, search_of
 from jaxscale.fitting.split import is_unguided, splits
@@ -111,8 +111,8 @@ def fit_law(law: type, runs: Runs, objective: Objective, starts: Any, asked: Ask
             )
         near = near.coefficients[:, best]
         slopes_at = _slopes_of(form, objective)
-        is_open = left_of(problem, begun, near, slopes_at).open
-        left, found = settled_anew(problem, settled(problem, near), slopes_at)
+        left, is_open = left_of(problem, begun, near, slopes_at)
+        left, found = settled_by(problem, left, near, slopes_at)
         found = found._replace(value=np.where(np.isfinite(found.value), found.value, np.inf))
         still = is_stationary(left, found)
         looked = search_of(begun.shape[1], found.value, still, chosen.name)
