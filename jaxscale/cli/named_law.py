@@ -25,7 +25,7 @@ class NamedLaw(NamedTuple):
     def need_sizes(self) -> None:
         """Refuse a fit whose runs do not identify what sizes rest on."""
         if self.entry is not None and self.entry.unidentified:
-            raise Mistake(f"--law: {self.warning} No plan can rest on it")
+            raise Mistake(f"--law: {self.warning} Nothing at other sizes can rest on it")
 
     def need_loss(self, params: float, tokens: float) -> None:
         """Refuse a fit whose runs do not tell the loss at this size."""

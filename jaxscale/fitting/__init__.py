@@ -3,6 +3,7 @@
 from jaxscale.fitting.bootstrap import Bootstrap as Bootstrap
 from jaxscale.fitting.bootstrap import bootstrap as bootstrap
 from jaxscale.fitting.certificate import FitStatus as FitStatus
+from jaxscale.fitting.claims import Claims as Claims
 from jaxscale.fitting.envelope import envelope as envelope
 from jaxscale.fitting.fit import Fit as Fit
 from jaxscale.fitting.fit import fit as fit
