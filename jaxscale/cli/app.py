@@ -1,5 +1,6 @@
 """The commands together, and the one place where a mistake becomes a line and an exit code."""
 
+import contextlib
 import inspect
 import os
 from collections.abc import Callable, Sequence
@@ -82,7 +83,8 @@ def run(arguments: Sequence[str]) -> int:
         typer.echo(f"{label} {one_line(error)}", err=True)
         return 2
     except Stopped as stop:
-        typer.echo(f"stopped: {one_line(stop)}", err=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            typer.echo(f"stopped: {one_line(stop)}", err=True)
         return INTERRUPTED
     except OSError as error:  # from writing to a full disk; a closed pipe ends silently
         typer.echo(f"error: cannot write the output: {error.strerror}", err=True)

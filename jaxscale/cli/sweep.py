@@ -255,7 +255,7 @@ def workers(scheduler: str | None) -> Iterator[Executor | None]:
 
 @contextmanager
 def kept_when_stopped(store: Path | None) -> Iterator[None]:
-    """Say after Ctrl-C what is left of the work."""
+    """Say after Ctrl-C, or another signal that ends a process, what is left of the work."""
     try:
         yield
     except KeyboardInterrupt:

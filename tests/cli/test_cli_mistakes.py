@@ -1,11 +1,17 @@
 """Whatever the user gets wrong is one line on stderr and exit code 2."""
 
+import os
+import signal
+
 import pytest
 
 import jaxscale as js
 from jaxscale.cli import main
 
 pytest.importorskip("typer")
+pd = pytest.importorskip("pandas")
+
+from jaxscale.cli.export import write_csv  # noqa: E402 - needs what is skipped above
 
 LOSS = ("plan", "--loss", "1.9")
 DEMAND = ("--inference-tokens", "1T")
@@ -172,6 +178,44 @@ def test_ctrl_c_prints_no_traceback(command, monkeypatch):
     code, _, err = command(*PLAN)
     assert code == 130
     assert err.strip() in ("", "Aborted!")
+
+
+SIGNALS = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_leaves_no_part_of_a_table_and_its_own_exit_code(
+    command, monkeypatch, tmp_path, name
+):
+    number = getattr(signal, name)
+
+    def parts(_):
+        yield pd.DataFrame({"x": [1]})
+        assert list(tmp_path.iterdir())  # so there is something to remove
+        signal.raise_signal(number)
+        yield pd.DataFrame({"x": [2]})
+
+    monkeypatch.setattr("jaxscale.cli.export._tables", parts)
+    monkeypatch.setattr(
+        "jaxscale.cli.plan.compare", lambda *_: write_csv(None, tmp_path / "table.csv")
+    )
+    code, out, err = command(*PLAN)
+    assert (code, out) == (128 + number, "")
+    assert err.strip() in (("", "Aborted!") if name == "SIGINT" else (f"ended by {name}",))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGHUP on Windows")
+def test_a_signal_that_the_process_ignores_stays_ignored(command, monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        monkeypatch.setattr(
+            "jaxscale.cli.plan.compare", lambda *_: signal.raise_signal(signal.SIGHUP)
+        )
+        monkeypatch.setattr("jaxscale.cli.plan.show", lambda _: None)
+        assert command(*PLAN).code == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_fault_of_our_own_is_not_blamed_on_the_user(monkeypatch):
