@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from jaxscale.cli import (
@@ -76,7 +77,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code."""
     command = typer.main.get_command(app)
     try:
-        code = command.main(list(arguments), prog_name="jaxscale", standalone_mode=False)
+        with np.errstate(all="ignore"):  # what overflows has a status, and that a sentence
+            code = command.main(list(arguments), prog_name="jaxscale", standalone_mode=False)
     except (Mistake, UsageError) as error:
         color = None if os.environ.get("NO_COLOR") else "red"
         label = typer.style("error:", fg=color, bold=True)

@@ -12,7 +12,7 @@ import jaxscale as js
 from jaxscale.cli import fit_file, fit_options, fit_pictures, fit_report, options, tables
 from jaxscale.cli.bars import Begin, steps
 from jaxscale.cli.fit_outcome import Outcome, Request, Source
-from jaxscale.cli.mistakes import Mistake, blamed_on, nearest
+from jaxscale.cli.mistakes import Mistake, blamed_on, nearest, path_of
 from jaxscale.cli.named_law import COEFFICIENTS, NamedLaw, read_law
 from jaxscale.cli.quantities import counted, positive
 from jaxscale.fitting import Fit, objectives
@@ -239,7 +239,7 @@ def read_runs(source: Source) -> js.Runs:
         raise Mistake(f"RUNS: {source.path!r} must end in {' or '.join(READERS)}")
     try:
         runs = READERS[suffix](
-            Path(source.path).expanduser(), **source.columns, where=source.where, **source.units
+            path_of(source.path), **source.columns, where=source.where, **source.units
         )
     except OSError as error:
         raise Mistake(f"cannot read the runs {source.path!r}: {error.strerror or error}") from None

@@ -11,7 +11,7 @@ import jaxscale as js
 from jaxscale.cli import options, stored, tables
 from jaxscale.cli.dry_run import estimate, show_estimate
 from jaxscale.cli.export import checked_table, write_csv, write_parquet
-from jaxscale.cli.mistakes import Mistake, Stopped, blamed_on
+from jaxscale.cli.mistakes import Mistake, Stopped, blamed_on, path_of
 from jaxscale.cli.pictures import checked_path, draw, draw_in_flops
 from jaxscale.cli.quantities import count, counted
 from jaxscale.cli.reductions import read_reductions, show_statistics
@@ -77,8 +77,8 @@ def sweep(
 
 def resume(path: options.StoredPath) -> None:
     """Go on with a stored sweep that was stopped, from what is done."""
-    work = stored_work(Path(path).expanduser())
-    outputs = Outputs(checked_path("PATH", picture_beside(Path(path).expanduser())))
+    work = stored_work(path_of(path))
+    outputs = Outputs(checked_path("PATH", picture_beside(path_of(path))))
     with kept_when_stopped(work.store):
         finish(work, outputs, None)
 
@@ -97,10 +97,10 @@ def load(specification: str | None) -> Spec:
     """The specification in a file, or the default one."""
     if specification is None:
         return read_spec("the default specification", default_text())
-    path = Path(specification).expanduser()
+    path = path_of(specification)
     try:
         text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise Mistake(f"cannot read the specification {specification!r}: {reason}") from None
     return read_spec(str(path), text)
@@ -108,7 +108,7 @@ def load(specification: str | None) -> Spec:
 
 def read_store(text: str) -> Path:
     """Where a store goes, its folder checked before any work is done."""
-    path = Path(text).expanduser()
+    path = path_of(text)
     if not path.name:
         raise Mistake(f"--store: {text!r} has no name of its own; give one, such as {STORE}")
     if not path.parent.is_dir():

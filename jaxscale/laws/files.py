@@ -8,6 +8,7 @@ the draws of a bootstrap among it, is for whoever wants it:
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +36,7 @@ def read(name: str) -> Entry:
 
 def _record(name: str) -> Mapping[str, Any]:
     try:
-        record = json.loads(Path(name).expanduser().read_text("utf-8"))
+        record = json.loads(Path(os.path.expanduser(name)).read_text("utf-8"))
     except OSError as error:
         raise ValueError(f"cannot read {name!r}: {error.strerror}") from None
     except UnicodeDecodeError:
