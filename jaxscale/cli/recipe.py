@@ -14,6 +14,7 @@ from jaxscale.cli.levers import without_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.quantities import count, scientific
+from jaxscale.cli.reasons import Asked
 from jaxscale.cli.solving import one_scenario, solved
 from jaxscale.laws.kaplan import CRITICAL_BATCH, minimum_compute, minimum_steps
 from jaxscale.recipes import Recipe, RecipeEntry
@@ -93,7 +94,8 @@ def recipe(
     with one_scenario():
         if loss is None:
             named = without_levers(read_law(law), "--law")
-            loss = float(solved(js.evaluate(named.law, params, tokens)).loss)
+            asked = Asked(named.law, params=params, tokens=tokens)
+            loss = float(solved(js.evaluate(named.law, params, tokens), asked).loss)
         size = Size(params, tokens, loss)
         answers = [
             Answer(each, jax.device_get(recipes.training_recipe(size, each.name)))

@@ -5,7 +5,6 @@ import signal
 
 import pytest
 
-import jaxscale as js
 from jaxscale.cli import main
 
 pytest.importorskip("typer")
@@ -57,7 +56,7 @@ MISTAKES = [
     ((*LOSS, "--input-per-request", "9"), "give --requests and --output-per-request too"),
     (
         (*LOSS, "--requests", "1e300", "--input-per-request", "1e300", "--output-per-request", "1"),
-        js.Status.INVALID_INPUT.sentence,
+        "Not a number to compute with: input tokens inf; correct",
     ),
     # laws
     ((*PLAN, "--law", "sardana2O24"), "unknown law 'sardana2O24' (did you mean sardana2024?)"),
@@ -70,7 +69,10 @@ MISTAKES = [
     ((*PLAN, "--law", COEFFICIENTS.replace(".336", "nan")), "--law: alpha: 'nan' is not a number"),
     ((*PLAN, "--law", COEFFICIENTS.replace(".336", "0")), "alpha: '0' must be greater than zero"),
     ((*PLAN, "--law", COEFFICIENTS.replace("406.4", "-1")), "A: '-1' must not be negative"),
-    ((*PLAN, "--law", COEFFICIENTS.replace(".336", "9")), js.Status.NOT_CONVERGED.sentence),
+    (
+        (*PLAN, "--law", COEFFICIENTS.replace(".336", "9")),
+        "from 0.01 to 3; alpha is 9.",
+    ),
     # levers
     ((*PLAN, "--law", "kumar2024"), "--law: kumar2024 needs --lever bits=VALUE, 3.00 to 16.0"),
     ((*PLAN, "--lever", "bits=8"), "--lever: sardana2024 has no lever 'bits'; its levers: none"),
@@ -82,7 +84,7 @@ MISTAKES = [
     ((*BITS, "bits=32"), "--lever bits: 32 is outside its range, 3.00 to 16.0"),
     (
         (*PLAN, "--law", "clark2022_hash", "--lever", "experts=64"),
-        js.Status.NO_INTERIOR_OPTIMUM.sentence,
+        "The law has no optimum at the loss 1.9; add bounds.",
     ),
     (
         ("plan", "--like-params", "1B", *DEMAND, "--law", "clark2022_rlr", "--lever", "experts=2"),
@@ -121,13 +123,28 @@ MISTAKES = [
     ((*PLAN, "--serve-price", "2"), "--serve-price needs --train-on and --serve-on"),
     ((*PLAN, "--train-precision", "fp8"), "--train-precision needs"),
     # what no plan satisfies
-    (("plan", "--loss", "1.5", *DEMAND), js.Status.INFEASIBLE_LOSS.sentence),
-    (("plan", "--loss", "1.69", *DEMAND), js.Status.INFEASIBLE_LOSS.sentence),
-    ((*PLAN, "--max-params", "1B"), js.Status.INFEASIBLE_BOUNDS.sentence),
-    ((*PLAN, "--max-params", "20B", "--max-tokens", "1T"), js.Status.INFEASIBLE_BOUNDS.sentence),
-    ((*PLAN, "--json", "--max-params", "1B"), js.Status.INFEASIBLE_BOUNDS.sentence),
+    (
+        ("plan", "--loss", "1.5", *DEMAND),
+        "The loss 1.5 is not above the law's E, 1.69, so",
+    ),
+    (("plan", "--loss", "1.69", *DEMAND), "The loss 1.69 is not above the law's E, 1.69, so no"),
+    # E as Kumar et al. 2024 print it.
+    ((*BITS, "bits=8"), "The loss 1.9 is not above the law's E, 2.7648, so no model"),
+    # 1.69 + 406.4 / 1e9^0.336, and 1.69 + 406.4 / 2e10^0.336 + 410.7 / 1e12^0.283
+    ((*PLAN, "--max-params", "1B"), "at most 1.00B params reaches the loss 1.9; the least there"),
+    ((*PLAN, "--max-params", "1B"), f"the least there is {1.69 + 406.4 / 1e9**0.336:.5g}: widen"),
+    (
+        (*PLAN, "--max-params", "20B", "--max-tokens", "1T"),
+        f"the least there is {1.69 + 406.4 / 2e10**0.336 + 410.7 / 1e12**0.283:.5g}: widen bounds",
+    ),
+    (
+        (*PLAN, "--max-params", "1B", "--max-tokens-per-param", "20"),
+        "at most 1.00B params and at most 20.0 tokens per param reaches the loss 1.9; the least "
+        f"there is {1.69 + 406.4 / 1e9**0.336 + 410.7 / 2e10**0.283:.5g}: widen bounds",
+    ),
+    ((*PLAN, "--json", "--max-params", "1B"), "at most 1.00B params reaches the loss 1.9"),
     (("plan", "--like-params", "1e300", *DEMAND), "--like-params: the compute-optimal plan is"),
-    (("plan", "--loss", "1e300", *DEMAND), js.Status.OUT_OF_RANGE.sentence),
+    (("plan", "--loss", "1e300", *DEMAND), "float64 (loss 1e+300, input tokens 1e+12); use"),
     # estimate
     (("estimate",), "give two of --params, --tokens and --flops, or one with --compute-optimal"),
     (("estimate", "--params", "7B"), "give two of --params, --tokens and --flops"),
@@ -138,7 +155,7 @@ MISTAKES = [
     ((*SIZES, "--train-on", "TPU-v9"), "unknown accelerator 'TPU-v9'"),
     ((*SIZES, "--train-on", "L4"), "L4 has no default price: give --train-price"),
     (("estimate", "--params", "1e280", "--compute-optimal"), "--compute-optimal: the compute-opt"),
-    (("estimate", "--params", "1e-300", "--flops", "1e300"), js.Status.INVALID_INPUT.sentence),
+    (("estimate", "--params", "1e-300", "--flops", "1e300"), "compute with: tokens inf; correct"),
     # catalogues
     (("laws", "chinchilla"), "unknown law 'chinchilla'"),
     (("hardware", "abacus"), "unknown accelerator 'abacus'"),
