@@ -118,7 +118,7 @@ def read_beside(names: Sequence[str]) -> tuple[NamedLaw, ...]:
 
 EXAMPLES = """\
 jaxscale fit runs.csv
-jaxscale fit runs.csv --params N --tokens D --loss final_loss --where 'step > 1000'
+jaxscale fit runs.csv --params N --tokens D --loss final/loss --where 'step > 1000'
 jaxscale fit runs.parquet --params-unit 1M --tokens-unit 1B --group run
 jaxscale fit runs.csv --fix E=1.69 --law sardana2024 --output ours.json --pictures ours.svg
 jaxscale plan --law ours.json --like-params 7B --inference-tokens 1T

@@ -189,12 +189,17 @@ def _place(coordinate: "DataArray") -> str:
     return f"{_long_name(coordinate)} {shown}{units and f' {units}'}"
 
 
+def conditions_in(data: "Dataset") -> str:
+    """What all scenarios of a data set have in common."""
+    return str(data.attrs.get("conditions", ""))
+
+
 def _subtitle(data: "Dataset", where: str) -> str:
-    return "; ".join(filter(None, (data.attrs.get("conditions", ""), where)))
+    return "; ".join(filter(None, (conditions_in(data), where)))
 
 
 def _currency(data: "Dataset") -> str:
-    units = data["total_cost"].attrs.get("units") if "total_cost" in data else None
+    units = unit_of(data["total_cost"]) if "total_cost" in data else ""
     return f"costs in {units}" if units else "costs as given"
 
 
@@ -204,12 +209,12 @@ def _label(array: "DataArray") -> str:
 
 
 def _long_name(array: "DataArray") -> str:
-    return array.attrs.get("long_name", str(array.name).replace("_", " "))
+    return str(array.attrs.get("long_name", str(array.name).replace("_", " ")))
 
 
 def unit_of(array: "DataArray") -> str:
     """Unit of an array, empty where there is none or its name says it."""
-    units = array.attrs.get("units", "")
+    units = str(array.attrs.get("units", ""))  # a store of somebody's may hold anything
     return "" if units in ("1", str(array.name)) else units
 
 

@@ -151,7 +151,7 @@ def stored_work(path: Path) -> Work:
     with one_line_errors():
         attributes, _ = read(path)
     text = attributes.get(SPECIFICATION)
-    if text is None:
+    if not isinstance(text, str):
         raise Mistake(
             f"{str(path)!r} was not begun by this command: make the same call of jaxscale.sweep "
             "again, and it goes on from what is done"
