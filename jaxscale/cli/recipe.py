@@ -101,6 +101,7 @@ def recipe(
             Answer(each, jax.device_get(recipes.training_recipe(size, each.name)))
             for each in entries
         ]
+        check_range(size, answers)
         trades = list(_trades(size))
     if as_json:
         tables.print_json(as_record(named, size, answers, trades))
@@ -113,6 +114,16 @@ jaxscale recipe --params 7B --tokens 1.4T
 jaxscale recipe --params 400M --tokens 40B --recipe steplaw2025
 jaxscale recipe --params 1B --tokens 100B --loss 2.4
 """
+
+
+def check_range(size: Size, answers: Sequence[Answer]) -> None:
+    """Refuse sizes of which a recipe makes more than float64 holds."""
+    for each in answers:
+        if any(math.isinf(x) for x in map(float, vars(each.recipe).values())):
+            raise Mistake(
+                f"{count(size.params)} params on {count(size.tokens)} tokens: recipe "
+                f"{each.entry.name} leaves the range of float64"
+            )
 
 
 def _trades(size: Size) -> Iterator[Trade]:

@@ -156,6 +156,11 @@ MISTAKES = [
     ((*SIZES, "--train-on", "L4"), "L4 has no default price: give --train-price"),
     (("estimate", "--params", "1e280", "--compute-optimal"), "--compute-optimal: the compute-opt"),
     (("estimate", "--params", "1e-300", "--flops", "1e300"), "compute with: tokens inf; correct"),
+    # recipe
+    (
+        ("recipe", "--params", "1e-300", "--tokens", "1e300", "--loss", "1", "--json"),
+        "1.00e-300 params on 1.00e300 tokens: recipe ",
+    ),
     # catalogues
     (("laws", "chinchilla"), "unknown law 'chinchilla'"),
     (("hardware", "abacus"), "unknown accelerator 'abacus'"),
