@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxscale.fitting.column_values import Value, compared, number_of
+from jaxscale.fitting.column_values import Value, compared, number_of, shown
 
 
 def _is_missing(x: Value) -> np.ndarray:
@@ -24,11 +24,12 @@ def _of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
 def _of_words(test: Callable[[str, str], bool]) -> Callable[[Value, Value], np.ndarray]:
     def tested(column: Value, part: Value) -> np.ndarray:
         if not isinstance(part, str):
-            raise ValueError(f"a string is looked for, in quotes; got {part!r}")
-        words = np.atleast_1d(np.asarray(column, object))
+            raise ValueError(f"a string is looked for, in quotes; got {shown(part)}")
+        words = np.asarray(column, object)
         if not all(each is None or isinstance(each, str) for each in words.ravel()):
             raise ValueError("strings are looked for in columns of words alone")
-        return np.array([each is not None and test(each, part) for each in words.ravel()], bool)
+        found = [each is not None and test(each, part) for each in words.ravel()]
+        return np.array(found, bool).reshape(words.shape)
 
     return tested
 

@@ -68,6 +68,8 @@ def _numbers(cells: list[Any]) -> np.ndarray:
 
 def truth_of(value: Value) -> np.ndarray | None:
     """A value as true or false, missing ones false; None where it is neither."""
+    if isinstance(value, list):
+        return None
     array = np.asarray(value)
     if array.dtype == object and all(
         each is None or isinstance(each, bool | np.bool_) for each in array.ravel()
@@ -81,13 +83,15 @@ def number_of(value: Value) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype == object and truth_of(array) is not None:
         return np.array([math.nan if each is None else float(each) for each in array])
-    if array.dtype.kind not in "iufb":
-        raise ValueError(f"{_shown(value)} is no number to compute with")
+    if array.dtype.kind not in "iufb" or isinstance(value, list):
+        raise ValueError(f"{shown(value)} is no number to compute with")
     return array.astype(float)
 
 
 def compared(op: ast.cmpop, left: Value, right: Value) -> np.ndarray:
     """Row by row, whether a comparison holds; ValueError for values of different kinds."""
+    if isinstance(left, list):
+        raise ValueError(f"a list stands to the right of in; got {left!r} to the left")
     if isinstance(right, list) and isinstance(op, ast.In | ast.NotIn | ast.Eq | ast.NotEq):
         found = np.zeros(np.shape(left), bool)
         for each in right:
@@ -118,8 +122,8 @@ def _alike(left: Value, right: Value) -> tuple[np.ndarray, np.ndarray]:
         else:
             arrays.append(np.asarray(value, object if isinstance(value, str) else None))
     groups = {"words" if _holds_words(each) else each.dtype.kind == "M" for each in arrays}
-    if len(groups) > 1 or any(isinstance(each, list) for each in (left, right)):
-        raise ValueError(f"{_shown(left)} and {_shown(right)} cannot be compared")
+    if len(groups) > 1 or isinstance(right, list):
+        raise ValueError(f"{shown(left)} and {shown(right)} cannot be compared")
     return arrays[0], arrays[1]
 
 
@@ -127,7 +131,7 @@ def _holds_words(array: np.ndarray) -> bool:
     return array.dtype == object and any(isinstance(each, str) for each in array.ravel())
 
 
-def _shown(value: Value) -> str:
+def shown(value: Value) -> str:
     """A value in a message: itself, or the first that a column has."""
     if np.ndim(value) == 0 or isinstance(value, list):
         return repr(value)

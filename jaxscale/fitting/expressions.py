@@ -115,6 +115,8 @@ class _Evaluation:
             number = f"{least}" if least == most else f"{least} or more"
             raise ValueError(f"{name} takes {number} values; got {len(given)}")
         values = [self.value(each) for each in given]
+        if name != "isin" and any(isinstance(each, list) for each in values):
+            return self._refused(node)
         try:
             return function(*values)
         except ValueError as error:
