@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import jaxscale as js
 from jaxscale.cli.quantities import count
 from jaxscale.cli.vocabulary import BOUNDS
-from jaxscale.laws import Chinchilla
 from jaxscale.laws.inverse import far
 from jaxscale.laws.protocol import levers_of, loss_from_logs
 
@@ -39,10 +38,12 @@ def sentence_of(status: js.Status, asked: Asked) -> str:
 def _of_loss(asked: Asked) -> str:
     if asked.loss is None:
         return ""
-    least = _least_loss(asked, math.inf, math.inf)
+    E = float(getattr(asked.law, "E", -math.inf))
+    name, least = "the law's E", E
+    if asked.loss > E:
+        name, least = "the least of the law", _least_loss(asked, math.inf, math.inf)
     if math.isnan(least):
         return ""
-    name = "the law's E" if least == getattr(asked.law, "E", None) else "the least of the law"
     return (
         f"The loss {asked.loss:.6g} is not above {name}, {least:.6g}, so no model reaches it; "
         "raise it."
@@ -164,8 +165,6 @@ def _numbers(asked: Asked) -> dict[str, float]:
 def _least_loss(asked: Asked, params: float, tokens: float) -> float:
     """The loss at the largest sizes, as the solver looks at them."""
     law, levers = asked.law, asked.levers or {}
-    if isinstance(law, Chinchilla) and math.isinf(params) and math.isinf(tokens):
-        return float(law.E)
     top = far(jnp.float64)
     logs = (jnp.asarray(min(math.log(size), top)) for size in (params, tokens))
     values = {name: jnp.asarray(levers[name], float) for name in levers_of(law) if name in levers}

@@ -130,6 +130,7 @@ MISTAKES = [
     (("plan", "--loss", "1.69", *DEMAND), "The loss 1.69 is not above the law's E, 1.69, so no"),
     # E as Kumar et al. 2024 print it.
     ((*BITS, "bits=8"), "The loss 1.9 is not above the law's E, 2.7648, so no model"),
+    ((*PLAN, "--law", "kumar2024", "--lever", "bits=best"), "the law's E, 2.7648, so no model"),
     # 1.69 + 406.4 / 1e9^0.336, and 1.69 + 406.4 / 2e10^0.336 + 410.7 / 1e12^0.283
     ((*PLAN, "--max-params", "1B"), "at most 1.00B params reaches the loss 1.9; the least there"),
     ((*PLAN, "--max-params", "1B"), f"the least there is {1.69 + 406.4 / 1e9**0.336:.5g}: widen"),
