@@ -14,7 +14,7 @@ import typer
 from jaxscale.cli.app import app
 
 COMMANDS = typer.main.get_command(app).commands
-LINES = int(os.environ.get("JAXSCALE_FUZZED_LINES", "200"))
+LINES = int(os.environ.get("JAXSCALE_FUZZED_LINES", "120"))
 SEED = random.SystemRandom().getrandbits(32)
 # What no option takes, with markup, controls, marks of direction, half a surrogate pair, homes that
 # nobody has, names too long for a disk, and numbers that are none or beyond float64.
