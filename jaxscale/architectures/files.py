@@ -13,6 +13,7 @@ tied = false
 """
 
 import json
+import os
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -74,7 +75,7 @@ def read(path: str | Path) -> Architecture:
 def _table(file: str) -> Mapping[str, Any]:
     load = tomllib.loads if file.lower().endswith(".toml") else json.loads
     try:
-        found = load(Path(file).expanduser().read_text("utf-8"))
+        found = load(Path(os.path.expanduser(file)).read_text("utf-8"))
     except OSError as error:
         raise ValueError(f"cannot read {file!r}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

@@ -5,13 +5,17 @@ line on stderr and exit code 2.
 """
 
 import _thread
+import contextlib
 import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
 from typing import NoReturn
 
 import jax
+
+from jaxscale.cli import signals
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -29,12 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    code = 130
+    # What is suppressed is a second signal, while the first is being answered.
+    with signals.raised() as received, contextlib.suppress(KeyboardInterrupt):
+        code = run(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(signals.exit_code(received[0]) if received else code)
 
 
 def _raise_interrupts(lost: "sys.UnraisableHookArgs") -> None:
-    """Send Ctrl-C again where Python dropped it: in a callback of the garbage collector, say."""
-    if lost.exc_type is KeyboardInterrupt:
-        threading.Timer(0.05, _thread.interrupt_main).start()
+    """Send a signal again where Python dropped it: in a callback of the garbage collector, say."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        number = getattr(lost.exc_value, "number", signal.SIGINT)
+        threading.Timer(0.05, _thread.interrupt_main, (number,)).start()
     else:
         sys.__unraisablehook__(lost)

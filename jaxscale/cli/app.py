@@ -1,11 +1,13 @@
 """The commands together, and the one place where a mistake becomes a line and an exit code."""
 
+import contextlib
 import inspect
 import os
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from jaxscale.cli import (
@@ -75,14 +77,16 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code."""
     command = typer.main.get_command(app)
     try:
-        code = command.main(list(arguments), prog_name="jaxscale", standalone_mode=False)
+        with np.errstate(all="ignore"):  # what overflows has a status, and that a sentence
+            code = command.main(list(arguments), prog_name="jaxscale", standalone_mode=False)
     except (Mistake, UsageError) as error:
         color = None if os.environ.get("NO_COLOR") else "red"
         label = typer.style("error:", fg=color, bold=True)
         typer.echo(f"{label} {one_line(error)}", err=True)
         return 2
     except Stopped as stop:
-        typer.echo(f"stopped: {one_line(stop)}", err=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            typer.echo(f"stopped: {one_line(stop)}", err=True)
         return INTERRUPTED
     except OSError as error:  # from writing to a full disk; a closed pipe ends silently
         typer.echo(f"error: cannot write the output: {error.strerror}", err=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxscale import allocations, architectures, plots
 from jaxscale.cli.allocations import CHINCHILLA
-from jaxscale.cli.law_pictures import write
+from jaxscale.cli.pictures import save
 
 CHAIN_BUDGETS = np.geomspace(1e16, CHINCHILLA, 160)
 KNOWN_EXPONENTS = {
@@ -30,7 +30,7 @@ def draw_allocation_chain(path: Path) -> None:
         steps.append(plots.ChainStep(label, params, entry.exponents[0], interval))
     fitted = named[0][1].flops_range
     assert fitted is not None
-    write(
+    save(
         plots.allocation_chain(
             CHAIN_BUDGETS,
             steps,
@@ -52,7 +52,7 @@ def draw_flops_by_size(path: Path) -> None:
     shapes = family.architecture(SIZES)
     rule = shapes.train_flops("6n")
     ratios = {name: np.asarray(shapes.train_flops(name) / rule) for name in COUNTS}
-    write(
+    save(
         plots.flops_by_size(
             SIZES,
             ratios,

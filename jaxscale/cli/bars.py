@@ -17,7 +17,11 @@ def steps() -> Iterator[Begin]:
     The step before counts as finished. A total of None is not known: its bar only moves.
     """
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description:<24}"), BarColumn(), TextColumn("{task.fields[of]}"))
+    columns = (
+        TextColumn("{task.description:<24}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[of]}"),
+    )
     shown = Progress(
         *columns,
         TimeElapsedColumn(),

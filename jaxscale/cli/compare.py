@@ -11,7 +11,7 @@ from jaxscale.cli.mistakes import Mistake, nearest
 from jaxscale.cli.named_law import NamedLaw
 from jaxscale.cli.plan import Question, read_question, read_target, record_of
 from jaxscale.cli.quantities import count
-from jaxscale.cli.solving import levers_of_plan, numbers_of, one_scenario, status_of
+from jaxscale.cli.solving import NoPlan, levers_of_plan, numbers_of, one_scenario, status_of
 from jaxscale.laws import Clark
 from jaxscale.laws.protocol import levers_of
 
@@ -37,6 +37,7 @@ class Answer(NamedTuple):
     target: float | None = None  # loss, nats per token
     plan: js.Plan | None = None
     reason: str = ""
+    kind: str = ""  # of the reason, without its numbers
 
 
 def compare(
@@ -80,7 +81,7 @@ def compare(
     with tables.progress("Asking every law"), one_scenario():
         answers = [answer(NamedLaw(each.name, each.law, each), given, question) for each in entries]
     if not any(each.plan for each in answers):
-        reason, _ = Counter(each.reason for each in answers).most_common(1)[0]
+        reason, _ = Counter(each.kind or each.reason for each in answers).most_common(1)[0]
         raise Mistake(f"no law has a plan, most for this reason: {reason}")
     if as_json:
         tables.print_json({**record_of(question), "laws": list(map(_record, answers))})
@@ -106,7 +107,9 @@ def answer(named: NamedLaw, given: Given, question: Question) -> Answer:
         _, demand, prices, bounds = question
         plan = cheapest(levers, named.law, target, demand, prices.costs, bounds)
     except Mistake as mistake:
-        return Answer(named, reason=str(mistake).removeprefix(f"--law: {named.name} "))
+        kind = mistake.status.sentence if isinstance(mistake, NoPlan) else ""
+        reason = str(mistake).removeprefix(f"--law: {named.name} ")
+        return Answer(named, reason=reason, kind=kind)
     return Answer(named, (levers.chosen,) if levers.chosen else (), target, plan)
 
 

@@ -11,6 +11,7 @@ from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.optimal import optimal_params, optimal_tokens, params_of_flops, train_flops
 from jaxscale.cli.pricing import Prices, Use, read_prices
 from jaxscale.cli.quantities import count, dollars, scientific
+from jaxscale.cli.reasons import Asked
 from jaxscale.cli.shape import Shape, read_shape, record_of_shape, show_shape
 from jaxscale.cli.solving import levers_of_plan, one_scenario, solved
 
@@ -105,7 +106,8 @@ def estimate(
         size = sizes_of(named.law, given, levers.values)
         named.need_loss(*size)
         plan = js.evaluate(named.law, *size, js.Demand(), costs, levers=levers.values)
-        plan = solved(plan)
+        asked = Asked(named.law, None, None, costs, params=size[0], tokens=size[1])
+        plan = solved(plan, asked)
     found = Estimate(named, prices, plan, shape, over_rule)
     tables.print_json(as_record(found)) if as_json else show(found)
 
@@ -138,7 +140,8 @@ def compute_optimal_size(
 ) -> tuple[float, float]:
     """Params and tokens of the lowest loss for their FLOPs, from one of the three."""
     if "flops" in given:
-        plan = solved(js.minimize_loss(law, given["flops"], levers=levers))
+        asked = Asked(law, budget=given["flops"], levers=levers)
+        plan = solved(js.minimize_loss(law, given["flops"], levers=levers), asked)
         return float(plan.params), float(plan.tokens)
     with blamed_on("--compute-optimal"):
         if "params" in given:

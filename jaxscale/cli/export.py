@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxscale.cli.mistakes import Mistake, check_file
+from jaxscale.cli.mistakes import Mistake, check_file, path_of
 from jaxscale.cli.vocabulary import STATUS
 from jaxscale.status import Status
 from jaxscale.sweeping.blocks import cut
@@ -25,7 +25,7 @@ def checked_table(option: str, text: str | None) -> Path | None:
     """Where a table goes, checked before any work is done."""
     if text is None:
         return None
-    path = Path(text).expanduser()
+    path = path_of(text)
     check_file(option, text, path)
     if importlib.util.find_spec(NEEDS[option]) is None:
         raise Mistake(f"{option} needs: pip install {NEEDS[option]}")

@@ -1,6 +1,5 @@
 """`jaxscale figures`: pictures of published laws, for slides and for a first look."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from jaxscale.cli import tables
 from jaxscale.cli.arithmetic_pictures import draw_allocation_chain, draw_flops_by_size
 from jaxscale.cli.law_pictures import draw_comparison, draw_data_constrained, draw_overtraining
-from jaxscale.cli.mistakes import Mistake
+from jaxscale.cli.mistakes import Mistake, path_of
 from jaxscale.cli.pictures import checked_path
 
 COMPARED = ("sardana2024", "besiroglu2024", "kaplan2020")
@@ -31,7 +30,7 @@ def figures(folder: Folder = ".") -> None:
     allocations.png leads from Kaplan's allocation to Chinchilla's; flops.png sets counts of FLOPs
     against 6 N.
     """
-    place = Path(folder).expanduser()
+    place = path_of(folder)
     if not place.is_dir():
         raise Mistake(f"FOLDER: {folder!r} is no folder")
     paths = {name: checked_path("FOLDER", str(place / name)) for name in PICTURES}

@@ -12,7 +12,7 @@ import jaxscale as js
 from jaxscale.cli import fit_file, fit_options, fit_pictures, fit_report, options, tables
 from jaxscale.cli.bars import Begin, steps
 from jaxscale.cli.fit_outcome import Outcome, Request, Source
-from jaxscale.cli.mistakes import Mistake, blamed_on, nearest
+from jaxscale.cli.mistakes import Mistake, blamed_on, nearest, path_of
 from jaxscale.cli.named_law import COEFFICIENTS, NamedLaw, read_law
 from jaxscale.cli.quantities import counted, positive
 from jaxscale.fitting import Fit, objectives
@@ -122,7 +122,7 @@ def read_beside(names: Sequence[str]) -> tuple[NamedLaw, ...]:
 
 EXAMPLES = """\
 jaxscale fit runs.csv
-jaxscale fit runs.csv --params N --tokens D --loss final_loss --where 'step > 1000'
+jaxscale fit runs.csv --params N --tokens D --loss final/loss --where 'step > 1000'
 jaxscale fit runs.parquet --params-unit 1M --tokens-unit 1B --group run
 jaxscale fit runs.csv --fix E=1.69 --law sardana2024 --output ours.json --pictures ours.svg
 jaxscale plan --law ours.json --like-params 7B --inference-tokens 1T
@@ -243,7 +243,7 @@ def read_runs(source: Source) -> js.Runs:
         raise Mistake(f"RUNS: {source.path!r} must end in {' or '.join(READERS)}")
     try:
         runs = READERS[suffix](
-            Path(source.path).expanduser(), **source.columns, where=source.where, **source.units
+            path_of(source.path), **source.columns, where=source.where, **source.units
         )
     except OSError as error:
         raise Mistake(f"cannot read the runs {source.path!r}: {error.strerror or error}") from None

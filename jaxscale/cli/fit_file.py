@@ -14,7 +14,7 @@ from jaxscale.cli import tables
 from jaxscale.cli.export import replacing
 from jaxscale.cli.fit_advice import advice
 from jaxscale.cli.fit_outcome import LEVEL, Optimum, Outcome, exponent_of
-from jaxscale.cli.mistakes import Mistake, check_file
+from jaxscale.cli.mistakes import Mistake, check_file, path_of
 from jaxscale.cli.named_law import COEFFICIENTS
 from jaxscale.fitting.claims import Claims
 from jaxscale.fitting.report import largest_of, spread_of
@@ -25,7 +25,7 @@ DRAWN_DIGITS = 9  # of the draws: far more than a resample knows, and a third of
 
 def checked_output(text: str) -> Path:
     """Where the record goes, checked before any work: no file but an earlier fit is replaced."""
-    path = Path(text).expanduser()
+    path = path_of(text)
     if text and path.suffix.lower() != SUFFIX:
         raise Mistake(f"--output: {text!r} must end in {SUFFIX}")
     check_file("--output", text, path)

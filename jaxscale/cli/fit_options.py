@@ -51,7 +51,13 @@ GroupColumn = Annotated[
 ]
 Where = Annotated[
     str | None,
-    _text("--where", "EXPR", "Which rows count, such as [bold]'loss < 4'[/bold].", COLUMNS),
+    _text(
+        "--where",
+        "EXPR",
+        "Which rows count, such as [bold]'loss < 4 and `my step` > 1000'[/bold]; names with more "
+        "than letters, digits and _ / . - : go in `back quotes`.",
+        COLUMNS,
+    ),
 ]
 ParamsUnit = Annotated[
     float | None,

@@ -9,8 +9,8 @@ import numpy as np
 from jaxscale import plots
 from jaxscale.cli.bars import Begin
 from jaxscale.cli.fit_outcome import NAMES, PLACES, Outcome, published_sizes
-from jaxscale.cli.mistakes import Mistake
-from jaxscale.cli.pictures import checked_path
+from jaxscale.cli.mistakes import Mistake, path_of
+from jaxscale.cli.pictures import checked_path, save
 from jaxscale.fitting.runs import FLOPS_PER_PARAM_TOKEN
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def read_names(text: str | None, output: Path) -> Names:
     if text is None:
         names = Names(output.parent, output.stem, PNG)
     else:
-        path = Path(text).expanduser()
+        path = path_of(text)
         if not text or (text.endswith(("/", "\\")) and not path.is_dir()):
             raise Mistake(f"--pictures: {text!r} is {'no folder' if text else 'empty'}")
         names = Names(path.parent, path.stem, path.suffix)
@@ -62,11 +62,7 @@ def draw(outcome: Outcome, names: Names, begin: Begin) -> list[Path]:
         shown = outcome.has_sizes or kind in OF_ANY_FIT
         figure, path = make(outcome) if shown else None, names.path(kind)
         if figure is not None:
-            try:
-                figure.savefig(path)
-            except OSError as error:
-                message = f"cannot write the picture {str(path)!r}: {error.strerror}"
-                raise Mistake(message) from None
+            save(figure, path)
             written.append(path)
         advance(1)
     return written

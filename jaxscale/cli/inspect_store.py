@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jaxscale.cli import options, stored, tables
-from jaxscale.cli.mistakes import Mistake
+from jaxscale.cli.mistakes import Mistake, path_of
 from jaxscale.cli.pictures import checked_path, draw
 from jaxscale.cli.quantities import counted
 from jaxscale.cli.summary import show_summary
@@ -22,7 +22,7 @@ NAMED = 10  # chunks that are listed by number
 
 def show(path: options.StoredPath, picture: options.Picture = None) -> None:
     """Sum up a stored sweep, however it was made, and draw it."""
-    folder = Path(path).expanduser()
+    folder = path_of(path)
     with one_line_errors():
         store.read(folder)
     beside = (
@@ -46,7 +46,7 @@ def show(path: options.StoredPath, picture: options.Picture = None) -> None:
 
 def verify(path: options.StoredPath) -> None:
     """Check all that a stored sweep holds; put back what was written, compute bad chunks again."""
-    folder = Path(path).expanduser()
+    folder = path_of(path)
     records = put_back(path, folder)
     with one_line_errors(), tables.progress(f"reading {path}"):
         verdict = store.verify(folder)

@@ -10,12 +10,13 @@ import jaxscale as js
 from jaxscale import plots
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.named_law import NamedLaw, read_law
+from jaxscale.cli.pictures import save
 from jaxscale.laws import gadre
 from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.protocol import TRAIN_FLOPS, levers_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 POINTS = 160  # of a curve
 SIDE = 90  # points along each side of a map
@@ -43,7 +44,7 @@ def draw_comparison(names: Sequence[str], path: Path) -> None:
     params = _around(np.stack([plan.params for plan in plans]))
     tokens = _around(np.stack([plan.tokens for plan in plans]))
     panels = [_panel(*each, params, tokens) for each in zip(laws, plans, strict=True)]
-    write(
+    save(
         plots.laws_compared(
             params,
             tokens,
@@ -62,7 +63,7 @@ def draw_data_constrained(path: Path) -> None:
     free = js.minimize_loss(law.base(), REPEATED_BUDGETS)
     sizes = (np.asarray(x) for x in (plan.params, plan.tokens, plan.loss))
     seen = np.asarray(plan.tokens) <= MOST_EPOCHS * UNIQUE
-    write(
+    save(
         plots.data_constrained(
             UNIQUE,
             REPEATED_BUDGETS,
@@ -89,7 +90,7 @@ def draw_overtraining(path: Path) -> None:
     by_budget, by_size = (
         plots.Outcomes(np.asarray(loss), np.asarray(errors.error(loss))) for loss in losses
     )
-    write(
+    save(
         plots.overtraining(
             RATIOS,
             (OVERTRAINED_BUDGETS, by_budget),
@@ -162,11 +163,3 @@ def _cautions(laws: Sequence[NamedLaw]) -> list[str]:
                 "not the allocation that its authors give"
             )
     return cautions
-
-
-def write(figure: "Figure", path: Path) -> None:
-    """Write a picture; Mistake where that cannot be."""
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise Mistake(f"cannot write the picture {str(path)!r}: {error.strerror}") from None

@@ -14,6 +14,7 @@ import jaxscale as js
 from jaxscale.cli.mistakes import Mistake, blamed_on, nearest
 from jaxscale.cli.named_law import NamedLaw
 from jaxscale.cli.quantities import count, nonnegative
+from jaxscale.cli.reasons import Asked
 from jaxscale.cli.solving import solved
 from jaxscale.laws import tao
 from jaxscale.laws.protocol import levers_of
@@ -105,10 +106,11 @@ def _plain(lever: str, params: float) -> float:
 def cheapest(levers: Levers, law: Any, *question: Any) -> js.Plan:
     """`js.minimize_cost(law, *question)` on the host, over the chosen lever too.
 
-    A mistake with the sentence of the status where there is no plan.
+    NoPlan where there is none.
     """
+    asked = Asked(law, *question, levers=levers.values)
     if levers.chosen is None:
-        return solved(js.minimize_cost(law, *question, levers=levers.values))
+        return solved(js.minimize_cost(law, *question, levers=levers.values), asked)
     name, (low, high) = levers.chosen, levers_of(law)[levers.chosen]
 
     def look(start: float, end: float) -> _Look:
@@ -124,7 +126,7 @@ def cheapest(levers: Levers, law: Any, *question: Any) -> js.Plan:
     plan = jax.tree.map(lambda x: x[found.lane], found.plans)
     at_end = plan.status == js.Status.OK and not 0 < found.places[found.lane] < 1
     status = js.Status.AT_LEVER_END if at_end else plan.status
-    return solved(js.Plan(**{**vars(plan), "status": np.int8(status)}))
+    return solved(js.Plan(**{**vars(plan), "status": np.int8(status)}), asked)
 
 
 class _Look(NamedTuple):

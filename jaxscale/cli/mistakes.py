@@ -1,12 +1,15 @@
 """What the user got wrong, said in one line."""
 
 import difflib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import typer
+
+from jaxscale.cli.visible import visible
 
 # click's, or typer's own copy of it: which of the two depends on the version of typer.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -65,20 +68,33 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
+def path_of(text: str) -> Path:
+    """A path; as in a shell, a `~name` that has no home stays what it is."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise Mistake(f"{text!r} can be no name of a file") from None
+    return Path(os.path.expanduser(text))
+
+
 def check_file(option: str, text: str, path: Path) -> None:
     """Refuse a place for a file where there can be none, or where one must not be replaced."""
+    try:
+        problem = _problem(text, path)
+    except (OSError, ValueError) as error:  # a name too long, a folder that may not be read
+        problem = f"cannot be used: {getattr(error, 'strerror', None) or error}"
+    if problem:
+        raise Mistake(f"{option}: {text!r} {problem}")
+
+
+def _problem(text: str, path: Path) -> str:
     if not text or path.is_dir():
-        problem = "is a folder" if text else "is empty"
-    elif not path.parent.is_dir():
-        problem = "lies in a folder that does not exist"
-    elif path.exists() and not path.is_file():  # a device, a pipe
-        problem = "is no file"
-    else:
-        return
-    raise Mistake(f"{option}: {text!r} {problem}")
+        return "is a folder" if text else "is empty"
+    if not path.parent.is_dir():
+        return "lies in a folder that does not exist"
+    return "" if path.is_file() or not path.exists() else "is no file"  # a device, a pipe
 
 
 def _joined(text: str) -> str:
     """The text as one line of characters that a terminal shows."""
-    line = " ".join(text.split())
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+    return visible(" ".join(text.split()))

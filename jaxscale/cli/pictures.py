@@ -1,6 +1,7 @@
 """The picture of a data set: what to draw of it, at the middle of the axes that are too many."""
 
 import importlib.util
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,8 @@ import numpy as np
 
 import jaxscale as js
 from jaxscale import plots
-from jaxscale.cli.mistakes import Mistake, check_file
+from jaxscale.cli.export import replacing
+from jaxscale.cli.mistakes import Mistake, check_file, path_of
 from jaxscale.cli.quantities import count
 from jaxscale.cli.scenarios import (
     at_middle,
@@ -19,6 +21,7 @@ from jaxscale.cli.scenarios import (
     space_of,
 )
 from jaxscale.cli.spec import Spec
+from jaxscale.cli.visible import visible
 from jaxscale.cli.vocabulary import FIELDS, STATUS
 from jaxscale.plots.fields import MOST_LINES
 
@@ -36,7 +39,7 @@ SPREADS = 6  # fields of a sample that are drawn
 
 def checked_path(option: str, text: str) -> Path:
     """Where a picture goes, checked before any work is done."""
-    path = Path(text).expanduser()
+    path = path_of(text)
     if text and path.suffix.lower() not in FORMATS:
         raise Mistake(f"{option}: {text!r} must end in {', '.join(FORMATS)}")
     check_file(option, text, path)
@@ -50,11 +53,20 @@ def draw(data: "Dataset", path: Path) -> list[Path]:
     figure = picture_of(data)
     if figure is None:
         return []
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise Mistake(f"cannot write the picture {str(path)!r}: {error.strerror}") from None
+    save(figure, path)
     return [path]
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a picture in which names from files are no formulas; Mistake where that cannot be."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if text.get_text():  # that of a tick comes later, and may be a formula of matplotlib's
+            text.set(text=visible(text.get_text(), kept="\n\N{NO-BREAK SPACE}"), parse_math=False)
+    with replacing(path) as partial, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of characters that the font has not
+        figure.savefig(partial, format=path.suffix.lower().removeprefix("."))
 
 
 def picture_of(data: "Dataset") -> "Figure | None":
@@ -177,12 +189,17 @@ def _place(coordinate: "DataArray") -> str:
     return f"{_long_name(coordinate)} {shown}{units and f' {units}'}"
 
 
+def conditions_in(data: "Dataset") -> str:
+    """What all scenarios of a data set have in common."""
+    return str(data.attrs.get("conditions", ""))
+
+
 def _subtitle(data: "Dataset", where: str) -> str:
-    return "; ".join(filter(None, (data.attrs.get("conditions", ""), where)))
+    return "; ".join(filter(None, (conditions_in(data), where)))
 
 
 def _currency(data: "Dataset") -> str:
-    units = data["total_cost"].attrs.get("units") if "total_cost" in data else None
+    units = unit_of(data["total_cost"]) if "total_cost" in data else ""
     return f"costs in {units}" if units else "costs as given"
 
 
@@ -192,12 +209,12 @@ def _label(array: "DataArray") -> str:
 
 
 def _long_name(array: "DataArray") -> str:
-    return array.attrs.get("long_name", str(array.name).replace("_", " "))
+    return str(array.attrs.get("long_name", str(array.name).replace("_", " ")))
 
 
 def unit_of(array: "DataArray") -> str:
     """Unit of an array, empty where there is none or its name says it."""
-    units = array.attrs.get("units", "")
+    units = str(array.attrs.get("units", ""))  # a store of somebody's may hold anything
     return "" if units in ("1", str(array.name)) else units
 
 

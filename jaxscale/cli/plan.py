@@ -11,6 +11,7 @@ from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.optimal import optimal_tokens
 from jaxscale.cli.pricing import Prices, Use, read_prices
 from jaxscale.cli.quantities import count, percent
+from jaxscale.cli.reasons import Asked, sentence_of
 from jaxscale.cli.solving import (
     levers_of_plan,
     numbers_of,
@@ -62,6 +63,13 @@ class Comparison(NamedTuple):
     @property
     def saving(self) -> float:
         return 1 - float(self.optimum.total_cost / self.chinchilla.total_cost)
+
+    @property
+    def sentence(self) -> str:
+        """What the status of the optimum means, with its numbers."""
+        _, demand, prices, bounds = self.question
+        asked = Asked(self.law.law, self.target, demand, prices.costs, bounds)
+        return sentence_of(status_of(self.optimum), asked)
 
 
 def plan(
@@ -170,7 +178,8 @@ def read_target(law: Any, quality: Quality, levers: Levers) -> float:
     values = of_model(levers, params)
     with blamed_on("--like-params"):
         tokens = optimal_tokens(law, params, values) if tokens is None else tokens
-    return float(solved(js.evaluate(law, params, tokens, levers=values)).loss)
+    asked = Asked(law, params=params, tokens=tokens, levers=values)
+    return float(solved(js.evaluate(law, params, tokens, levers=values), asked).loss)
 
 
 def read_bounds(**bounds: float | None) -> js.Bounds | None:
@@ -187,7 +196,10 @@ def compare(named: NamedLaw, levers: Levers, target: float, question: Question) 
     chinchilla = js.evaluate(
         law, size.params, size.tokens, demand, prices.costs, levers=size.levers
     )
-    return Comparison(named, target, question, optimum, solved(chinchilla))
+    asked = Asked(
+        law, target, demand, prices.costs, params=float(size.params), tokens=float(size.tokens)
+    )
+    return Comparison(named, target, question, optimum, solved(chinchilla, asked))
 
 
 def show(found: Comparison) -> None:
@@ -206,7 +218,7 @@ def show(found: Comparison) -> None:
     rows.append(("saving", percent(found.saving), "", ""))
     tables.print_columns(("", "optimum", "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
     if status_of(found.optimum) is not js.Status.OK:
-        tables.note(status_of(found.optimum).sentence)
+        tables.note(found.sentence)
     tables.note(found.law.range_note(found.optimum), style="dim")
 
 
@@ -241,7 +253,7 @@ def as_record(found: Comparison) -> dict[str, Any]:
         "chinchilla": {**numbers_of(found.chinchilla), **levers_of_plan(found.chinchilla)},
         "saving": found.saving,
         "status": status.name,
-        "status_sentence": status.sentence,
+        "status_sentence": found.sentence,
         "law_status": found.law.warning,
         "note": found.law.range_note(found.optimum),
     }

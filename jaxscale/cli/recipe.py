@@ -14,6 +14,7 @@ from jaxscale.cli.levers import without_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.quantities import count, scientific
+from jaxscale.cli.reasons import Asked
 from jaxscale.cli.solving import one_scenario, solved
 from jaxscale.laws.kaplan import CRITICAL_BATCH, minimum_compute, minimum_steps
 from jaxscale.recipes import Recipe, RecipeEntry
@@ -94,12 +95,14 @@ def recipe(
         if loss is None:
             named = without_levers(read_law(law), "--law")
             named.need_loss(params, tokens)
-            loss = float(solved(js.evaluate(named.law, params, tokens)).loss)
+            asked = Asked(named.law, params=params, tokens=tokens)
+            loss = float(solved(js.evaluate(named.law, params, tokens), asked).loss)
         size = Size(params, tokens, loss)
         answers = [
             Answer(each, jax.device_get(recipes.training_recipe(size, each.name)))
             for each in entries
         ]
+        check_range(size, answers)
         trades = list(_trades(size))
     if as_json:
         tables.print_json(as_record(named, size, answers, trades))
@@ -112,6 +115,16 @@ jaxscale recipe --params 7B --tokens 1.4T
 jaxscale recipe --params 400M --tokens 40B --recipe steplaw2025
 jaxscale recipe --params 1B --tokens 100B --loss 2.4
 """
+
+
+def check_range(size: Size, answers: Sequence[Answer]) -> None:
+    """Refuse sizes of which a recipe makes more than float64 holds."""
+    for each in answers:
+        if any(math.isinf(x) for x in map(float, vars(each.recipe).values())):
+            raise Mistake(
+                f"{count(size.params)} params on {count(size.tokens)} tokens: recipe "
+                f"{each.entry.name} leaves the range of float64"
+            )
 
 
 def _trades(size: Size) -> Iterator[Trade]:

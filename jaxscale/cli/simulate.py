@@ -9,7 +9,7 @@ import jaxscale as js
 from jaxscale.cli import fit_options, options, tables
 from jaxscale.cli.export import replacing
 from jaxscale.cli.levers import without_levers
-from jaxscale.cli.mistakes import Mistake, check_file
+from jaxscale.cli.mistakes import Mistake, check_file, path_of
 from jaxscale.cli.named_law import read_law
 from jaxscale.cli.quantities import count, counted, percent, scientific
 from jaxscale.fitting import simulate as simulated
@@ -77,7 +77,7 @@ jaxscale simulate one-ratio.csv --min-tokens-per-param 20 --max-tokens-per-param
 
 def checked_target(text: str, overwrite: bool) -> Path:
     """Where the table goes: never over one that is there, which may be real runs."""
-    path = Path(text).expanduser()
+    path = path_of(text)
     if text and path.suffix.lower() != ".csv":
         raise Mistake(f"PATH: {text!r} must end in .csv")
     check_file("PATH", text, path)

@@ -6,6 +6,7 @@ import jax
 
 import jaxscale as js
 from jaxscale.cli.mistakes import Mistake
+from jaxscale.cli.reasons import Asked, sentence_of
 
 NUMBERS = (
     "params",
@@ -28,12 +29,20 @@ def one_scenario() -> AbstractContextManager[None]:
     return jax.disable_jit()
 
 
-def solved(plan: js.Plan) -> js.Plan:
-    """The plan on the host; where there is none, the sentence of its status as a mistake."""
+class NoPlan(Mistake):
+    """No plan for what was asked: the status, and its sentence with numbers as the text."""
+
+    def __init__(self, status: js.Status, asked: Asked) -> None:
+        super().__init__(sentence_of(status, asked))
+        self.status = status
+
+
+def solved(plan: js.Plan, asked: Asked) -> js.Plan:
+    """The plan on the host; NoPlan where there is none."""
     plan = jax.device_get(plan)
     status = status_of(plan)
     if not status.ok:
-        raise Mistake(status.sentence)
+        raise NoPlan(status, asked)
     return plan
 
 

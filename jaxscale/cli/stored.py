@@ -28,7 +28,7 @@ def opened(path: Path) -> "Dataset":
     """The data set in a store, read as it is asked for."""
     import xarray
 
-    return xarray.open_zarr(path, consolidated=False)
+    return xarray.open_zarr(path, consolidated=False, zarr_format=3)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxscale.cli import tables
-from jaxscale.cli.pictures import RATIOS, demand_axis, field_names, unit_of
+from jaxscale.cli.pictures import RATIOS, conditions_in, demand_axis, field_names, unit_of
 from jaxscale.cli.quantities import count
 from jaxscale.cli.reductions import show_statuses
 from jaxscale.cli.vocabulary import STATUS
@@ -22,7 +22,7 @@ SAMPLE = "scenario"  # the axis of a sample
 
 def show_summary(data: "Dataset") -> None:
     """Print what a data set holds: as a table the axes, the fields and the ratios by demand."""
-    tables.note(data.attrs.get("conditions", ""), style="dim")
+    tables.note(conditions_in(data), style="dim")
     tables.print_columns(("axis", "values", "from", "to", "unit"), map(_axis_row, _axes(data)))
     some = thinned(data).load()
     size, taken = (math.prod(each.sizes.values()) for each in (data, some))

@@ -11,7 +11,7 @@ import jaxscale as js
 from jaxscale.cli import options, stored, tables
 from jaxscale.cli.dry_run import estimate, show_estimate
 from jaxscale.cli.export import checked_table, write_csv, write_parquet
-from jaxscale.cli.mistakes import Mistake, Stopped, blamed_on
+from jaxscale.cli.mistakes import Mistake, Stopped, blamed_on, path_of
 from jaxscale.cli.named_law import read_law
 from jaxscale.cli.pictures import checked_path, draw, draw_in_flops
 from jaxscale.cli.quantities import count, counted
@@ -80,9 +80,9 @@ def sweep(
 
 def resume(path: options.StoredPath) -> None:
     """Go on with a stored sweep that was stopped, from what is done."""
-    work = stored_work(Path(path).expanduser())
+    work = stored_work(path_of(path))
     say_warnings(work.spec)
-    outputs = Outputs(checked_path("PATH", picture_beside(Path(path).expanduser())))
+    outputs = Outputs(checked_path("PATH", picture_beside(path_of(path))))
     with kept_when_stopped(work.store):
         finish(work, outputs, None)
 
@@ -101,10 +101,10 @@ def load(specification: str | None) -> Spec:
     """The specification in a file, or the default one."""
     if specification is None:
         return read_spec("the default specification", default_text())
-    path = Path(specification).expanduser()
+    path = path_of(specification)
     try:
         text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise Mistake(f"cannot read the specification {specification!r}: {reason}") from None
     return read_spec(str(path), text)
@@ -119,7 +119,7 @@ def say_warnings(spec: Spec) -> None:
 
 def read_store(text: str) -> Path:
     """Where a store goes, its folder checked before any work is done."""
-    path = Path(text).expanduser()
+    path = path_of(text)
     if not path.name:
         raise Mistake(f"--store: {text!r} has no name of its own; give one, such as {STORE}")
     if not path.parent.is_dir():
@@ -162,7 +162,7 @@ def stored_work(path: Path) -> Work:
     with one_line_errors():
         attributes, _ = read(path)
     text = attributes.get(SPECIFICATION)
-    if text is None:
+    if not isinstance(text, str):
         raise Mistake(
             f"{str(path)!r} was not begun by this command: make the same call of jaxscale.sweep "
             "again, and it goes on from what is done"
@@ -267,7 +267,7 @@ def workers(scheduler: str | None) -> Iterator[Executor | None]:
 
 @contextmanager
 def kept_when_stopped(store: Path | None) -> Iterator[None]:
-    """Say after Ctrl-C what is left of the work."""
+    """Say after Ctrl-C, or another signal that ends a process, what is left of the work."""
     try:
         yield
     except KeyboardInterrupt:

@@ -9,7 +9,8 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
+
+from jaxscale.cli.visible import Text
 
 
 def console() -> Console:
@@ -27,7 +28,7 @@ def note(text: str, *, style: str = "") -> None:
 @contextmanager
 def progress(text: str) -> Iterator[None]:
     """Say on stderr what is under way, as long as it is and where that is a terminal."""
-    with Console(stderr=True).status(f"{text} ..."):
+    with Console(stderr=True).status(Text(f"{text} ...")):
         yield
 
 

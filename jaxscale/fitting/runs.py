@@ -86,7 +86,8 @@ class Runs:
         """Runs from the columns of a data frame; the first five keywords name the columns.
 
         `levers` are names of columns, each of which is a lever of that name.
-        `where` keeps the rows for which a `DataFrame.query` expression holds. `params_unit` and
+        `where` keeps the rows for which an expression holds, as "loss < 4 and `my step` > 1000":
+        see `jaxscale.fitting.expressions`, which runs no code. `params_unit` and
         `tokens_unit` are what one unit of those columns counts (1e6 for millions), `loss_unit`
         is "nats" or "bits", per token. Raises ValueError as `from_csv`, rows counted from 1.
         """

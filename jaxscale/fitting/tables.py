@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxscale.fitting import expressions
+from jaxscale.fitting.column_values import values_of
+
 if TYPE_CHECKING:
     import pandas
 
@@ -231,20 +234,32 @@ def _kept(table: Table, where: str | None) -> np.ndarray:
         raise ValueError(f"{table.source}: no rows")
     if where is None:
         return np.ones(count, bool)
+    frame = table.typed()
     try:
-        # Nothing is in scope, so `@name` reaches no variable of this module.
-        found = table.typed().eval(where, engine="python", local_dict={}, global_dict={})
-    except Exception as error:  # whatever the operations of the expression raise
-        raise ValueError(
-            f"{table.source}: where={where!r} fails: {_line(error)} (it sees columns alone)"
-        ) from None
-    pandas = _pandas()
-    if np.shape(found) != (count,) or not pandas.api.types.is_bool_dtype(found):
+        found = expressions.evaluate(where, *_named_columns(frame))
+    except ValueError as error:
+        raise ValueError(f"{table.source}: where={where!r} fails: {_line(error)}") from None
+    kept = expressions.truth_of(found)
+    if kept is None or kept.shape != (count,):
         raise ValueError(f"where={where!r} must be true or false of each row, as 'loss < 4' is")
-    kept = pandas.Series(found).fillna(False).to_numpy(bool)
     if not kept.any():
         raise ValueError(f"{table.source}: where={where!r} holds for none of {count} rows")
     return kept
+
+
+def _named_columns(
+    frame: "pandas.DataFrame",
+) -> tuple[list[str], Callable[[str], np.ndarray]]:
+    """What an expression may name, and the values behind a name."""
+    names = [name for name in frame.columns if isinstance(name, str)]
+
+    def values(name: str) -> np.ndarray:
+        if names.count(name) > 1:
+            raise ValueError("is there more than once")
+        cells = frame[name]
+        return values_of(cells.astype(object).where(cells.notna(), None))
+
+    return names, values
 
 
 # --- Cells, and what is said of them ---------------------------------------------------------

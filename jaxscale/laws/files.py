@@ -9,6 +9,7 @@ the draws of a bootstrap among it, is for whoever wants it:
 
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +39,7 @@ def read(name: str) -> Entry:
 
 def _record(name: str) -> Mapping[str, Any]:
     try:
-        record = json.loads(Path(name).expanduser().read_text("utf-8"))
+        record = json.loads(Path(os.path.expanduser(name)).read_text("utf-8"))
     except OSError as error:
         raise ValueError(f"cannot read {name!r}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -32,7 +32,7 @@ def opened(job: Job) -> Any:
     """The data set in the job's store, read as it is asked for; marked where it has gaps."""
     import xarray
 
-    data = xarray.open_zarr(job.store, consolidated=False)[list(job.fields)]
+    data = xarray.open_zarr(job.store, consolidated=False, zarr_format=3)[list(job.fields)]
     done = len(store.done(job.store, job.digest))
     if done < job.blocks.count:
         data.attrs["chunks_done"] = f"{done} of {job.blocks.count}"

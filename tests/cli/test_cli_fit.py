@@ -7,7 +7,7 @@ import pytest
 
 import jaxscale as js
 from cli.tables_of_runs import LAW, columns_of, simulated, write_table
-from jaxscale.cli import scenarios, spec
+from jaxscale.cli import fit_pictures, scenarios, spec
 from jaxscale.cli.fit import read_objective
 from jaxscale.cli.optimal import logs_of, optimal_sizes
 
@@ -266,9 +266,9 @@ def test_five_pictures_stand_beside_the_fit(command, tmp_path):
     [("out", "out/fit-{}.png"), ("out/b.svg", "out/b-{}.svg"), ("out/c", "out/c-{}.png")],
 )
 def test_pictures_go_where_they_are_asked_to(command, tmp_path, option, expected, monkeypatch):
-    matplotlib = pytest.importorskip("matplotlib.figure")
+    pytest.importorskip("matplotlib")
     drawn = []
-    monkeypatch.setattr(matplotlib.Figure, "savefig", lambda _, path: drawn.append(str(path)))
+    monkeypatch.setattr(fit_pictures, "save", lambda _, path: drawn.append(str(path)))
     (tmp_path / "out").mkdir()
     # Without resamples there are no pairs.
     command("fit", "runs.csv", "--bootstrap", "0", "--pictures", option)

@@ -1,11 +1,16 @@
 """Whatever the user gets wrong is one line on stderr and exit code 2."""
 
+import os
+import signal
+
 import pytest
 
-import jaxscale as js
 from jaxscale.cli import main
 
 pytest.importorskip("typer")
+pd = pytest.importorskip("pandas")
+
+from jaxscale.cli.export import write_csv  # noqa: E402 - needs what is skipped above
 
 LOSS = ("plan", "--loss", "1.9")
 DEMAND = ("--inference-tokens", "1T")
@@ -51,7 +56,7 @@ MISTAKES = [
     ((*LOSS, "--input-per-request", "9"), "give --requests and --output-per-request too"),
     (
         (*LOSS, "--requests", "1e300", "--input-per-request", "1e300", "--output-per-request", "1"),
-        js.Status.INVALID_INPUT.sentence,
+        "Not a number to compute with: input tokens inf; correct",
     ),
     # laws
     ((*PLAN, "--law", "sardana2O24"), "unknown law 'sardana2O24' (did you mean sardana2024?)"),
@@ -64,7 +69,10 @@ MISTAKES = [
     ((*PLAN, "--law", COEFFICIENTS.replace(".336", "nan")), "--law: alpha: 'nan' is not a number"),
     ((*PLAN, "--law", COEFFICIENTS.replace(".336", "0")), "alpha: '0' must be greater than zero"),
     ((*PLAN, "--law", COEFFICIENTS.replace("406.4", "-1")), "A: '-1' must not be negative"),
-    ((*PLAN, "--law", COEFFICIENTS.replace(".336", "9")), js.Status.NOT_CONVERGED.sentence),
+    (
+        (*PLAN, "--law", COEFFICIENTS.replace(".336", "9")),
+        "from 0.01 to 3; alpha is 9.",
+    ),
     # levers
     ((*PLAN, "--law", "kumar2024"), "--law: kumar2024 needs --lever bits=VALUE, 3.00 to 16.0"),
     ((*PLAN, "--lever", "bits=8"), "--lever: sardana2024 has no lever 'bits'; its levers: none"),
@@ -76,7 +84,7 @@ MISTAKES = [
     ((*BITS, "bits=32"), "--lever bits: 32 is outside its range, 3.00 to 16.0"),
     (
         (*PLAN, "--law", "clark2022_hash", "--lever", "experts=64"),
-        js.Status.NO_INTERIOR_OPTIMUM.sentence,
+        "The law has no optimum at the loss 1.9; add bounds.",
     ),
     (
         ("plan", "--like-params", "1B", *DEMAND, "--law", "clark2022_rlr", "--lever", "experts=2"),
@@ -115,13 +123,29 @@ MISTAKES = [
     ((*PLAN, "--serve-price", "2"), "--serve-price needs --train-on and --serve-on"),
     ((*PLAN, "--train-precision", "fp8"), "--train-precision needs"),
     # what no plan satisfies
-    (("plan", "--loss", "1.5", *DEMAND), js.Status.INFEASIBLE_LOSS.sentence),
-    (("plan", "--loss", "1.69", *DEMAND), js.Status.INFEASIBLE_LOSS.sentence),
-    ((*PLAN, "--max-params", "1B"), js.Status.INFEASIBLE_BOUNDS.sentence),
-    ((*PLAN, "--max-params", "20B", "--max-tokens", "1T"), js.Status.INFEASIBLE_BOUNDS.sentence),
-    ((*PLAN, "--json", "--max-params", "1B"), js.Status.INFEASIBLE_BOUNDS.sentence),
+    (
+        ("plan", "--loss", "1.5", *DEMAND),
+        "The loss 1.5 is not above the law's E, 1.69, so",
+    ),
+    (("plan", "--loss", "1.69", *DEMAND), "The loss 1.69 is not above the law's E, 1.69, so no"),
+    # E as Kumar et al. 2024 print it.
+    ((*BITS, "bits=8"), "The loss 1.9 is not above the law's E, 2.7648, so no model"),
+    ((*PLAN, "--law", "kumar2024", "--lever", "bits=best"), "the law's E, 2.7648, so no model"),
+    # 1.69 + 406.4 / 1e9^0.336, and 1.69 + 406.4 / 2e10^0.336 + 410.7 / 1e12^0.283
+    ((*PLAN, "--max-params", "1B"), "at most 1.00B params reaches the loss 1.9; the least there"),
+    ((*PLAN, "--max-params", "1B"), f"the least there is {1.69 + 406.4 / 1e9**0.336:.5g}: widen"),
+    (
+        (*PLAN, "--max-params", "20B", "--max-tokens", "1T"),
+        f"the least there is {1.69 + 406.4 / 2e10**0.336 + 410.7 / 1e12**0.283:.5g}: widen bounds",
+    ),
+    (
+        (*PLAN, "--max-params", "1B", "--max-tokens-per-param", "20"),
+        "at most 1.00B params and at most 20.0 tokens per param reaches the loss 1.9; the least "
+        f"there is {1.69 + 406.4 / 1e9**0.336 + 410.7 / 2e10**0.283:.5g}: widen bounds",
+    ),
+    ((*PLAN, "--json", "--max-params", "1B"), "at most 1.00B params reaches the loss 1.9"),
     (("plan", "--like-params", "1e300", *DEMAND), "--like-params: the compute-optimal plan is"),
-    (("plan", "--loss", "1e300", *DEMAND), js.Status.OUT_OF_RANGE.sentence),
+    (("plan", "--loss", "1e300", *DEMAND), "float64 (loss 1e+300, input tokens 1e+12); use"),
     # estimate
     (("estimate",), "give two of --params, --tokens and --flops, or one with --compute-optimal"),
     (("estimate", "--params", "7B"), "give two of --params, --tokens and --flops"),
@@ -132,7 +156,12 @@ MISTAKES = [
     ((*SIZES, "--train-on", "TPU-v9"), "unknown accelerator 'TPU-v9'"),
     ((*SIZES, "--train-on", "L4"), "L4 has no default price: give --train-price"),
     (("estimate", "--params", "1e280", "--compute-optimal"), "--compute-optimal: the compute-opt"),
-    (("estimate", "--params", "1e-300", "--flops", "1e300"), js.Status.INVALID_INPUT.sentence),
+    (("estimate", "--params", "1e-300", "--flops", "1e300"), "compute with: tokens inf; correct"),
+    # recipe
+    (
+        ("recipe", "--params", "1e-300", "--tokens", "1e300", "--loss", "1", "--json"),
+        "1.00e-300 params on 1.00e300 tokens: recipe ",
+    ),
     # catalogues
     (("laws", "chinchilla"), "unknown law 'chinchilla'"),
     (("hardware", "abacus"), "unknown accelerator 'abacus'"),
@@ -172,6 +201,44 @@ def test_ctrl_c_prints_no_traceback(command, monkeypatch):
     code, _, err = command(*PLAN)
     assert code == 130
     assert err.strip() in ("", "Aborted!")
+
+
+SIGNALS = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_leaves_no_part_of_a_table_and_its_own_exit_code(
+    command, monkeypatch, tmp_path, name
+):
+    number = getattr(signal, name)
+
+    def parts(_):
+        yield pd.DataFrame({"x": [1]})
+        assert list(tmp_path.iterdir())  # so there is something to remove
+        signal.raise_signal(number)
+        yield pd.DataFrame({"x": [2]})
+
+    monkeypatch.setattr("jaxscale.cli.export._tables", parts)
+    monkeypatch.setattr(
+        "jaxscale.cli.plan.compare", lambda *_: write_csv(None, tmp_path / "table.csv")
+    )
+    code, out, err = command(*PLAN)
+    assert (code, out) == (128 + number, "")
+    assert err.strip() in (("", "Aborted!") if name == "SIGINT" else (f"ended by {name}",))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGHUP on Windows")
+def test_a_signal_that_the_process_ignores_stays_ignored(command, monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        monkeypatch.setattr(
+            "jaxscale.cli.plan.compare", lambda *_: signal.raise_signal(signal.SIGHUP)
+        )
+        monkeypatch.setattr("jaxscale.cli.plan.show", lambda _: None)
+        assert command(*PLAN).code == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_fault_of_our_own_is_not_blamed_on_the_user(monkeypatch):

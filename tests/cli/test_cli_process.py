@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +95,30 @@ def test_ctrl_c_ends_a_sweep_without_a_traceback(tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_while_the_libraries_load_prints_no_traceback(name):
+    script = (
+        "import signal, sys\n"
+        "class Loading:\n"
+        "    def find_spec(self, module, *_):\n"
+        f"        if module == 'jaxscale': signal.raise_signal(signal.{name})\n"
+        "sys.meta_path.insert(0, Loading())\n"
+        "from _jaxscale_command import main\n"
+        "main()"
+    )
+    done = shell(script=script)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + getattr(signal, name), "", "")
+
+
+def test_the_command_that_is_installed_is_the_one_of_the_package():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+    module, _, function = project["project"]["scripts"]["jaxscale"].partition(":")
+    done = shell("--version", script=f"from {module} import {function}; {function}()")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("jaxscale")
 
 
 NAMES = ["plan", "estimate", "fit", "simulate", "laws", "hardware"]

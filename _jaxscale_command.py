@@ -1,0 +1,26 @@
+"""The entry point of the command, outside the package so that it runs before JAX is imported.
+
+Importing takes a second or more, in which a signal has nothing to save: it ends the process at
+once, without the traceback of whatever module was loading.
+"""
+
+import os
+import signal
+from types import FrameType
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+
+
+def main() -> None:
+    """Run the command `jaxscale`, and exit."""
+    for number in (getattr(signal, name) for name in SIGNALS if hasattr(signal, name)):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, _leave)
+    from jaxscale.cli import main as command
+
+    command()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    del frame
+    os._exit(128 + number)

@@ -1,0 +1,173 @@
+"""The sentences of statuses with the numbers that they are about."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+import jaxscale as js
+from jaxscale.cli.quantities import count
+from jaxscale.cli.vocabulary import BOUNDS
+from jaxscale.laws.inverse import far
+from jaxscale.laws.protocol import levers_of, loss_from_logs
+
+SOLVED_EXPONENTS = (0.01, 3.0)  # that `Status.NOT_CONVERGED` speaks of
+
+
+class Asked(NamedTuple):
+    """What one plan was asked for: some of these, in the order of `js.minimize_cost`."""
+
+    law: Any
+    loss: float | None = None  # nats per token
+    demand: js.Demand | None = None
+    costs: js.Costs | None = None
+    bounds: js.Bounds | None = None
+    budget: float | None = None
+    params: float | None = None
+    tokens: float | None = None
+    levers: Mapping[str, float] | None = None
+
+
+def sentence_of(status: js.Status, asked: Asked) -> str:
+    """The sentence of a status, with the numbers of what was asked for."""
+    write = _SENTENCES.get(status)
+    return (write(asked) if write else "") or status.sentence
+
+
+def _of_loss(asked: Asked) -> str:
+    if asked.loss is None:
+        return ""
+    E = float(getattr(asked.law, "E", -math.inf))
+    name, least = "the law's E", E
+    if asked.loss > E:
+        name, least = "the least of the law", _least_loss(asked, math.inf, math.inf)
+    if math.isnan(least):
+        return ""
+    return (
+        f"The loss {asked.loss:.6g} is not above {name}, {least:.6g}, so no model reaches it; "
+        "raise it."
+    )
+
+
+def _of_budget(asked: Asked) -> str:
+    if asked.budget is None:
+        return ""
+    return f"The budget {count(asked.budget)} does not pay for the least plan; raise it."
+
+
+def _of_bounds(asked: Asked) -> str:
+    limits = _limits(asked)
+    if not limits or asked.loss is None:
+        return ""
+    params = limits.get("max_params", math.inf)
+    ratio = limits.get("max_tokens_per_param", math.inf)
+    least = _least_loss(asked, params, min(limits.get("max_tokens", math.inf), ratio * params))
+    known = f"; the least there is {least:.5g}" if least > asked.loss else ""
+    return f"No plan of {_in_words(limits)} reaches the loss {asked.loss:.5g}{known}: widen bounds."
+
+
+def _of_input(asked: Asked) -> str:
+    wrong = {name: x for name, x in _numbers(asked).items() if not math.isfinite(x) or x < 0}
+    wrong |= {name: x for name, x in (("params", asked.params), ("tokens", asked.tokens)) if x == 0}
+    if not wrong:
+        return ""
+    named = " and ".join(f"{name} {value:g}" for name, value in wrong.items())
+    return f"Not a number to compute with: {named}; correct what it comes from."
+
+
+def _of_range(asked: Asked) -> str:
+    telling = {name: value for name, value in _numbers(asked).items() if value not in (0, 1)}
+    given = ", ".join(f"{name} {value:.5g}" for name, value in telling.items())
+    return f"A result over- or underflows float64 ({given}); use other units."
+
+
+def _of_optimum(asked: Asked) -> str:
+    return f"The law has no optimum at {_target(asked)}; add bounds." if _target(asked) else ""
+
+
+def _of_optima(asked: Asked) -> str:
+    if not _target(asked):
+        return ""
+    return f"The law has more than one optimum at {_target(asked)}; bound params to one of them."
+
+
+def _of_solver(asked: Asked) -> str:
+    low, high = SOLVED_EXPONENTS
+    exponents = {name: float(getattr(asked.law, name, 1.0)) for name in ("alpha", "beta")}
+    named = [f"{name} is {x:g}" for name, x in exponents.items() if not low <= x <= high]
+    if named:
+        return f"The solver takes exponents from {low:g} to {high:g}; {' and '.join(named)}."
+    return f"The solver does not reach this law at {_target(asked)}." if _target(asked) else ""
+
+
+def _at(bound: str):
+    def sentence(asked: Asked) -> str:
+        limit = _limits(asked).get(bound)
+        status = getattr(js.Status, f"AT_{bound.upper()}".replace("TOKENS_PER_PARAM", "RATIO"))
+        named = f"The bound {bound}"
+        return status.sentence.replace(named, f"{named}, {count(limit)},") if limit else ""
+
+    return sentence
+
+
+def _of_corner(asked: Asked) -> str:
+    limits = _limits(asked)
+    return f"{js.Status.AT_CORNER.sentence[:-1]} ({_in_words(limits)})." if limits else ""
+
+
+_SENTENCES = {
+    js.Status.INFEASIBLE_LOSS: _of_loss,
+    js.Status.INFEASIBLE_BUDGET: _of_budget,
+    js.Status.INFEASIBLE_BOUNDS: _of_bounds,
+    js.Status.INVALID_INPUT: _of_input,
+    js.Status.OUT_OF_RANGE: _of_range,
+    js.Status.NO_INTERIOR_OPTIMUM: _of_optimum,
+    js.Status.SEVERAL_OPTIMA: _of_optima,
+    js.Status.NOT_CONVERGED: _of_solver,
+    js.Status.AT_MAX_PARAMS: _at("max_params"),
+    js.Status.AT_MAX_TOKENS: _at("max_tokens"),
+    js.Status.AT_MAX_RATIO: _at("max_tokens_per_param"),
+    js.Status.AT_CORNER: _of_corner,
+}
+
+
+def _limits(asked: Asked) -> dict[str, float]:
+    """The upper bounds that were given, by name."""
+    given = {name: float(getattr(asked.bounds, name, math.inf)) for name in BOUNDS}
+    return {name: limit for name, limit in given.items() if limit < math.inf}
+
+
+def _in_words(limits: Mapping[str, float]) -> str:
+    return " and ".join(
+        f"at most {count(limit)} {name.removeprefix('max_').replace('_', ' ')}"
+        for name, limit in limits.items()
+    )
+
+
+def _target(asked: Asked) -> str:
+    """What the plan was to reach or keep to, in words; empty for a plan of given sizes."""
+    if asked.loss is not None:
+        return f"the loss {asked.loss:.5g}"
+    return "" if asked.budget is None else f"the budget {count(asked.budget)}"
+
+
+def _numbers(asked: Asked) -> dict[str, float]:
+    """The numbers that were given, by name."""
+    demand = {} if asked.demand is None else vars(asked.demand)
+    prices = {} if asked.costs is None else vars(asked.costs)
+    given = {name: getattr(asked, name) for name in ("loss", "budget", "params", "tokens")}
+    given |= {name.replace("_", " "): x for name, x in demand.items()}
+    given |= {f"{phase} cost per FLOP": x for phase, x in prices.items()}
+    return {name: float(x) for name, x in given.items() if x is not None}
+
+
+def _least_loss(asked: Asked, params: float, tokens: float) -> float:
+    """The loss at the largest sizes, as the solver looks at them."""
+    law, levers = asked.law, asked.levers or {}
+    top = far(jnp.float64)
+    logs = (jnp.asarray(min(math.log(size), top)) for size in (params, tokens))
+    values = {name: jnp.asarray(levers[name], float) for name in levers_of(law) if name in levers}
+    if set(values) != set(levers_of(law)):
+        return math.nan  # of a lever that is chosen
+    return float(loss_from_logs(law, *logs, **values))

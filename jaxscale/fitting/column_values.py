@@ -1,0 +1,139 @@
+"""Values of columns: how cells become arrays, and how arrays compare.
+
+A missing cell equals nothing and is neither above nor below anything.
+"""
+
+import ast
+import datetime
+import math
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+Value = Any  # a number, a string, a truth, a list of such, or an array of one value a row
+
+COMPARISONS = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+
+
+def values_of(cells: Iterable[Any]) -> np.ndarray:
+    """The cells of a column, None where one is missing, as numbers, dates, or objects.
+
+    Strings, and truths of which some are missing, stay objects. Raises ValueError for a column of
+    anything else, or of several kinds.
+    """
+    cells = list(cells)
+    kinds = {_kind(cell) for cell in cells if cell is not None}
+    if len(kinds) > 1:
+        raise ValueError(f"holds {' and '.join(sorted(kinds))}, not one of them alone")
+    kind = kinds.pop() if kinds else "numbers"
+    if kind == "numbers":
+        return _numbers(cells)
+    if kind == "dates":
+        naive = [None if each is None else each.replace(tzinfo=None) for each in cells]
+        return np.array(naive, "datetime64[us]")
+    if kind == "truths" and None not in cells:
+        return np.array(cells, bool)
+    objects = np.empty(len(cells), object)
+    objects[:] = cells
+    return objects
+
+
+def _kind(cell: Any) -> str:
+    if isinstance(cell, str):
+        return "words"
+    if isinstance(cell, bool | np.bool_):
+        return "truths"
+    if isinstance(cell, datetime.datetime):
+        return "dates"
+    if isinstance(cell, int | float | np.number):
+        return "numbers"
+    raise ValueError(f"holds a {type(cell).__name__}, which is no number, word, truth or date")
+
+
+def _numbers(cells: list[Any]) -> np.ndarray:
+    whole = all(isinstance(cell, int | np.integer) and abs(int(cell)) < 2**63 for cell in cells)
+    if whole:  # exact above 2**53, as labels of runs may be
+        return np.array(cells, np.int64)
+    return np.array([math.nan if cell is None else float(cell) for cell in cells])
+
+
+def truth_of(value: Value) -> np.ndarray | None:
+    """A value as true or false, missing ones false; None where it is neither."""
+    if isinstance(value, list):
+        return None
+    array = np.asarray(value)
+    if array.dtype == object and all(
+        each is None or isinstance(each, bool | np.bool_) for each in array.ravel()
+    ):
+        return np.array([each is not None and bool(each) for each in array.ravel()], bool)
+    return array if array.dtype == bool else None
+
+
+def number_of(value: Value) -> np.ndarray:
+    """A value as float64, for whole numbers would overflow as `params * tokens` does."""
+    array = np.asarray(value)
+    if array.dtype == object and truth_of(array) is not None:
+        return np.array([math.nan if each is None else float(each) for each in array])
+    if array.dtype.kind not in "iufb" or isinstance(value, list):
+        raise ValueError(f"{shown(value)} is no number to compute with")
+    return array.astype(float)
+
+
+def compared(op: ast.cmpop, left: Value, right: Value) -> np.ndarray:
+    """Row by row, whether a comparison holds; ValueError for values of different kinds."""
+    if isinstance(left, list):
+        raise ValueError(f"a list stands to the right of in; got {left!r} to the left")
+    if isinstance(right, list) and isinstance(op, ast.In | ast.NotIn | ast.Eq | ast.NotEq):
+        found = np.zeros(np.shape(left), bool)
+        for each in right:
+            found = found | compared(ast.Eq(), left, each)
+        return found if isinstance(op, ast.In | ast.Eq) else ~found
+    if type(op) not in COMPARISONS:
+        raise ValueError("after in comes a list, as in [1, 2] or ['a', 'b']")
+    compare = COMPARISONS[type(op)]
+    left, right = _alike(left, right)
+    if left.dtype != object and right.dtype != object:
+        return np.asarray(compare(left, right))
+    left, right = np.broadcast_arrays(left, right)
+    if_missing = isinstance(op, ast.NotEq)
+    pairs = zip(left.ravel(), right.ravel(), strict=True)
+    truths = [if_missing if x is None or y is None else bool(compare(x, y)) for x, y in pairs]
+    return np.array(truths, bool).reshape(left.shape)
+
+
+def _alike(left: Value, right: Value) -> tuple[np.ndarray, np.ndarray]:
+    """Both as arrays that can be compared; ValueError where one is of words, the other of none."""
+    arrays = []
+    for value, other in ((left, right), (right, left)):
+        if isinstance(value, str) and np.asarray(other).dtype.kind == "M":
+            try:
+                arrays.append(np.asarray(np.datetime64(value)))
+            except ValueError:
+                raise ValueError(f"{value!r} is no date, as '2025-12-31' is") from None
+        else:
+            arrays.append(np.asarray(value, object if isinstance(value, str) else None))
+    groups = {"words" if _holds_words(each) else each.dtype.kind == "M" for each in arrays}
+    if len(groups) > 1 or isinstance(right, list):
+        raise ValueError(f"{shown(left)} and {shown(right)} cannot be compared")
+    return arrays[0], arrays[1]
+
+
+def _holds_words(array: np.ndarray) -> bool:
+    return array.dtype == object and any(isinstance(each, str) for each in array.ravel())
+
+
+def shown(value: Value) -> str:
+    """A value in a message: itself, or the first that a column has."""
+    if np.ndim(value) == 0 or isinstance(value, list):
+        return repr(value)
+    first = next((each for each in np.asarray(value).tolist() if each is not None), None)
+    return f"a column of {'words' if isinstance(first, str) else 'values'} such as {first!r}"

@@ -1,0 +1,158 @@
+"""A small language of expressions on the columns of a table, as `loss < 4 and step % 1000 == 0`.
+
+Numbers, strings, columns; `+ - * / // % **`; comparisons, chained and `in [..]`; `and`, `or`,
+`not` (also `&`, `|`, `~`); and the functions of `FUNCTIONS`, which may also follow a column, as
+`loss.isna()` does. Python parses the text and runs none of it: whatever is not listed here is
+refused.
+"""
+
+import ast
+import math
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from jaxscale.fitting import column_names
+from jaxscale.fitting.column_functions import FUNCTIONS
+from jaxscale.fitting.column_names import Names
+from jaxscale.fitting.column_values import COMPARISONS, Value, compared, number_of, truth_of
+
+LONGEST = 10_000  # characters; the parser is recursive
+
+
+def evaluate(text: str, columns: Sequence[str], column: Callable[[str], np.ndarray]) -> Value:
+    """The value of an expression: an array of one value a row, or one value.
+
+    `column(name)` gives the values of one of `columns`, as `column_values.values_of` makes them.
+    Raises ValueError that names what is refused.
+    """
+    if len(text) > LONGEST:
+        raise ValueError(f"an expression has at most {LONGEST:,} characters; got {len(text):,}")
+    names = column_names.read(text, columns)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # a mean of no numbers, a needless backslash
+            return _Evaluation(names, column).value(ast.parse(names.text, mode="eval").body)
+    except SyntaxError as error:
+        raise ValueError(names.restored(error.msg)) from None
+    except (RecursionError, MemoryError):
+        raise ValueError("an expression must not be nested as deeply") from None
+
+
+ARITHMETIC = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+    ast.FloorDiv: np.floor_divide,
+    ast.Mod: np.mod,
+    ast.Pow: np.power,
+}
+ALLOWED = (
+    "an expression has columns, numbers, strings, arithmetic, comparisons, and, or, not, in [..], "
+    f"and the functions {', '.join(FUNCTIONS)}"
+)
+
+
+class _Evaluation:
+    """The values of the nodes of one expression."""
+
+    def __init__(self, names: Names, column: Callable[[str], np.ndarray]) -> None:
+        self.names, self.column = names, column
+
+    def value(self, node: ast.AST) -> Value:
+        """The value of a node; ValueError for one that is no part of the language."""
+        read = getattr(self, f"_{type(node).__name__}", None)
+        return self._refused(node) if read is None else read(node)
+
+    def _refused(self, node: ast.AST) -> Value:
+        raise ValueError(f"{self.names.restored(ast.unparse(node))!r} is not allowed: {ALLOWED}")
+
+    def _Constant(self, node: ast.Constant) -> Value:
+        if isinstance(node.value, int) and abs(node.value) >= 2**63:
+            return float(node.value) if abs(node.value) < 1e308 else math.inf
+        known = isinstance(node.value, str | int | float)
+        return node.value if known else self._refused(node)
+
+    def _Name(self, node: ast.Name) -> Value:
+        name = self.names.by_identifier.get(node.id)
+        if name is None:
+            around = self.names.word_at(node.col_offset)
+            raise self.names.unknown(around or node.id)
+        try:
+            return self.column(name)
+        except ValueError as error:
+            raise ValueError(f"column {name!r} {error}") from None
+
+    def _Attribute(self, node: ast.Attribute) -> Value:
+        root: ast.AST = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if isinstance(root, ast.Name) and root.id not in self.names.by_identifier:
+            raise self.names.unknown(self.names.word_at(root.col_offset))
+        return self._refused(node)
+
+    def _List(self, node: ast.List | ast.Tuple) -> Value:
+        values = [self.value(each) for each in node.elts]
+        return values if all(np.ndim(each) == 0 for each in values) else self._refused(node)
+
+    _Tuple = _List
+
+    def _Call(self, node: ast.Call) -> Value:
+        name, given = node.func, list(node.args)
+        if isinstance(name, ast.Attribute):  # a method, with or without pandas' `.str`
+            owner = name.value
+            if isinstance(owner, ast.Attribute) and owner.attr == "str":
+                owner = owner.value
+            given, name = [owner, *given], name.attr
+        elif isinstance(name, ast.Name):
+            name = name.id
+        if not isinstance(name, str) or name not in FUNCTIONS or node.keywords:
+            return self._refused(node)
+        function, least, most = FUNCTIONS[name]
+        if not least <= len(given) <= most:
+            number = f"{least}" if least == most else f"{least} or more"
+            raise ValueError(f"{name} takes {number} values; got {len(given)}")
+        values = [self.value(each) for each in given]
+        if name != "isin" and any(isinstance(each, list) for each in values):
+            return self._refused(node)
+        try:
+            return function(*values)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+
+    def _UnaryOp(self, node: ast.UnaryOp) -> Value:
+        operand = self.value(node.operand)
+        if isinstance(node.op, ast.Not | ast.Invert):
+            return ~self._truth(node.operand, operand)
+        return -number_of(operand) if isinstance(node.op, ast.USub) else number_of(operand)
+
+    def _BoolOp(self, node: ast.BoolOp) -> Value:
+        truths = [self._truth(each, self.value(each)) for each in node.values]
+        joined = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
+        for each in truths[1:]:
+            truths[0] = joined(truths[0], each)
+        return truths[0]
+
+    def _truth(self, node: ast.AST, value: Value) -> np.ndarray:
+        truth = truth_of(value)
+        if truth is None:
+            shown = self.names.restored(ast.unparse(node))
+            raise ValueError(f"{shown!r} is no condition, as 'loss < 4' is")
+        return truth
+
+    def _BinOp(self, node: ast.BinOp) -> Value:
+        function = ARITHMETIC.get(type(node.op))
+        if function is None:
+            return self._refused(node)
+        return function(number_of(self.value(node.left)), number_of(self.value(node.right)))
+
+    def _Compare(self, node: ast.Compare) -> Value:
+        values = [self.value(each) for each in (node.left, *node.comparators)]
+        result = np.True_
+        for op, left, right in zip(node.ops, values, values[1:], strict=False):
+            if type(op) not in (ast.In, ast.NotIn, *COMPARISONS):
+                return self._refused(node)
+            result = result & compared(op, left, right)
+        return result
