@@ -3,11 +3,11 @@
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from typing import Annotated
 
 import typer
 
+from jaxscale import __version__
 from jaxscale.cli import (
     allocations,
     catalogues,
@@ -94,10 +94,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        try:
-            typer.echo(f"jaxscale {metadata.version('jaxscale')}")
-        except metadata.PackageNotFoundError:
-            typer.echo("jaxscale, run from a folder that is not installed")
+        typer.echo(f"jaxscale {__version__}")
         raise typer.Exit
 
 

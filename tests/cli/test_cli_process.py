@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+import jaxscale
+
 pytest.importorskip("typer")
 
 PLAN = ("plan", "--like-params", "70B", "--inference-tokens", "10T")
@@ -133,4 +135,4 @@ def test_the_examples_of_the_help_run(command, name):
 def test_the_version_is_printed(command):
     code, out, err = command("--version")
     assert (code, err) == (0, "")
-    assert out.startswith("jaxscale")
+    assert out == f"jaxscale {jaxscale.__version__}\n"
