@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import reference
-from benchmarks import floor, ours, problem, report, sweep, sweep_peers, sweep_report
+from benchmarks import floor, imports, ours, problem, report, sweep, sweep_peers, sweep_report
 from benchmarks.two_devices import TwoDevices
 
 ROOT = Path(__file__).parent.parent
@@ -168,6 +168,12 @@ def test_two_devices_are_in_a_process_of_their_own():
     with TwoDevices() as two_devices:
         assert two_devices.run(jax.local_device_count) == 2
     assert jax.local_device_count() == here
+
+
+def test_an_import_is_measured_in_a_process_of_its_own(tmp_path):
+    seconds, modules = imports._once(imports.STAGES["the solvers"], str(tmp_path))
+    assert seconds > 0
+    assert modules > 1
 
 
 def test_memory_may_grow_by_as_much_as_the_aim_says():
