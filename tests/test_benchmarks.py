@@ -14,6 +14,7 @@ import pytest
 import reference
 from benchmarks import floor, imports, ours, problem, report, sweep, sweep_peers, sweep_report
 from benchmarks.two_devices import TwoDevices
+from processes import HUNG
 
 ROOT = Path(__file__).parent.parent
 KEYS = {
@@ -25,7 +26,7 @@ GRID_ROWS = 3
 
 def run(*arguments):
     command = [sys.executable, "-m", "benchmarks", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HUNG)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import jaxscale as js
 from benchmarks import fit, fit_coverage, fit_peers, fit_problem, fit_report, fit_rows
 from benchmarks.fit_peers import Ended
 from benchmarks.problem import Disagreement
+from processes import HUNG
 
 ROOT = Path(__file__).parent.parent
 DELTA = fit_problem.DELTA
@@ -49,7 +50,7 @@ def test_a_quick_run_says_what_was_measured(tmp_path):
     need("scipy")
     output = tmp_path / "fit.json"
     command = [sys.executable, "-m", "benchmarks", "fit", "--quick", "--output", str(output)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HUNG)
     assert done.returncode == 0, done.stderr
     result = json.loads(output.read_text())
     names = [row["name"] for row in result["rows"]]
