@@ -17,6 +17,9 @@ from benchmarks.two_devices import TwoDevices
 from processes import HUNG
 
 ROOT = Path(__file__).parent.parent
+# One at least, and one more from each machine that the benchmark is run on.
+SAVED = sorted((ROOT / "benchmarks" / "results").glob("sweep-*.json"))
+assert SAVED
 KEYS = {
     "benchmark", "quick", "scenarios", "problem", "tolerance", "chunk", "versions", "machine",
     "commit", "rows", "omitted", "batches", "aims",
@@ -186,8 +189,8 @@ def test_memory_may_grow_by_as_much_as_the_aim_says():
     assert sweep._memory_aim(sizes[:1])["met"] is None
 
 
-def test_saved_sweep_is_whole_and_reports_in_plain_text(monkeypatch, capsys):
-    (saved,) = (ROOT / "benchmarks" / "results").glob("sweep-*.json")
+@pytest.mark.parametrize("saved", SAVED, ids=lambda path: path.stem)
+def test_saved_sweep_is_whole_and_reports_in_plain_text(saved, monkeypatch, capsys):
     result = json.loads(saved.read_text())
     names = [row["name"] for row in result["rows"]]
     assert sorted([*names, *result["omitted"]]) == sorted(sweep.sweep_rows.BUILDERS)

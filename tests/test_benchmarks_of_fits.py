@@ -17,6 +17,9 @@ from benchmarks.problem import Disagreement
 from processes import HUNG
 
 ROOT = Path(__file__).parent.parent
+# One at least, and one more from each machine that the benchmark is run on.
+SAVED = sorted((ROOT / "benchmarks" / "results").glob("fit-cpu-*.json"))
+assert SAVED
 DELTA = fit_problem.DELTA
 PLACE = np.array([6.1, 7.5, 0.6, 0.34, 0.36])
 
@@ -133,8 +136,8 @@ def test_noise_of_the_coverage_study_needs_no_centring(fitted):
     assert (found.coefficients < high).all()
 
 
-def test_saved_results_are_whole_and_report_in_plain_text(monkeypatch, capsys):
-    (saved,) = (ROOT / "benchmarks" / "results").glob("fit-cpu-*.json")
+@pytest.mark.parametrize("saved", SAVED, ids=lambda path: path.stem)
+def test_saved_results_are_whole_and_report_in_plain_text(saved, monkeypatch, capsys):
     result = json.loads(saved.read_text())
     names = [row["name"] for row in result["rows"]]
     assert sorted([*names, *result["omitted"]]) == sorted(fit_rows.BUILDERS)
