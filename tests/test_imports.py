@@ -127,7 +127,7 @@ OURS = "print(*(name for name in sys.modules if name.split('.')[0] == 'jaxscale'
 
 
 def test_import_loads_one_module_of_ours_and_no_other_package():
-    code = "import sys; before = set(sys.modules); import jaxscale; print(*set(sys.modules) - before)"
+    code = "import sys; first = set(sys.modules); import jaxscale; print(*set(sys.modules) - first)"
     loaded = run(code).split()
     assert [name for name in loaded if name.split(".")[0] == "jaxscale"] == ["jaxscale"]
     assert {name.split(".")[0] for name in loaded} <= {"jaxscale"} | sys.stdlib_module_names
