@@ -56,7 +56,7 @@ def killed(store, times, seed):
             os._exit(0)
         until, ended = len(files(store)) + draw.randrange(12), (0, 0)
         while not ended[0] and len(files(store)) < until:
-            time.sleep(0.001)
+            time.sleep(0.01)
             ended = os.waitpid(child, os.WNOHANG)
         if not ended[0]:
             time.sleep(draw.uniform(0, 0.02))  # not always when a file has just been written

@@ -111,7 +111,7 @@ def test_a_cluster_goes_on_when_a_worker_dies(uninterrupted, tmp_path, monkeypat
             store = tmp_path / f"{attempt}.zarr"
             finished = aside.submit(run, store, executor=client.get_executor())
             while not (found := files(store)) and not finished.done():
-                time.sleep(0.001)
+                time.sleep(0.01)
             if len(found) < len(uninterrupted):
                 break
         else:
