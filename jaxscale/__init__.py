@@ -1,48 +1,95 @@
 """How large a language model should be, and how long to train it, once serving is counted."""
 
-from jaxscale import allocations as allocations
-from jaxscale import architectures as architectures
-from jaxscale import attempts as attempts
-from jaxscale import fitting as fitting
-from jaxscale import hardware as hardware
-from jaxscale import laws as laws
-from jaxscale import recipes as recipes
-from jaxscale import schedules as schedules
-from jaxscale.architectures import Architecture as Architecture
-from jaxscale.costs import Costs as Costs
-from jaxscale.costs import Demand as Demand
-from jaxscale.fitting import Runs as Runs
-from jaxscale.fitting import bootstrap as bootstrap
-from jaxscale.fitting import fit as fit
-from jaxscale.fitting import holdout as holdout
-from jaxscale.fitting import profile_likelihood as profile_likelihood
-from jaxscale.hardware import accelerator as accelerator
-from jaxscale.laws import downstream as downstream
-from jaxscale.plan import Bounds as Bounds
-from jaxscale.plan import Plan as Plan
-from jaxscale.plan import evaluate as evaluate
-from jaxscale.recipes import training_recipe as training_recipe
-from jaxscale.solve import minimize_cost as minimize_cost
-from jaxscale.solve import minimize_loss as minimize_loss
-from jaxscale.solve import overhead as overhead
-from jaxscale.status import Status as Status
-from jaxscale.sweeping import Extremes as Extremes
-from jaxscale.sweeping import Grid as Grid
-from jaxscale.sweeping import Histogram as Histogram
-from jaxscale.sweeping import MainEffects as MainEffects
-from jaxscale.sweeping import Moments as Moments
-from jaxscale.sweeping import Quantiles as Quantiles
-from jaxscale.sweeping import Sample as Sample
-from jaxscale.sweeping import Sobol as Sobol
-from jaxscale.sweeping import StatusCounts as StatusCounts
-from jaxscale.sweeping import TopK as TopK
-from jaxscale.sweeping import choice as choice
-from jaxscale.sweeping import geomspace as geomspace
-from jaxscale.sweeping import linspace as linspace
-from jaxscale.sweeping import lognormal as lognormal
-from jaxscale.sweeping import loguniform as loguniform
-from jaxscale.sweeping import normal as normal
-from jaxscale.sweeping import rows as rows
-from jaxscale.sweeping import sweep as sweep
-from jaxscale.sweeping import triangular as triangular
-from jaxscale.sweeping import uniform as uniform
+import importlib
+from typing import TYPE_CHECKING
+
+# The one place: pyproject.toml reads it here, and code asks no metadata, which is missing where
+# the package is on the path without being installed.
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:  # for type checkers and editors, what `__getattr__` below loads
+    from jaxscale import allocations as allocations
+    from jaxscale import architectures as architectures
+    from jaxscale import attempts as attempts
+    from jaxscale import fitting as fitting
+    from jaxscale import hardware as hardware
+    from jaxscale import laws as laws
+    from jaxscale import recipes as recipes
+    from jaxscale import schedules as schedules
+    from jaxscale.architectures import Architecture as Architecture
+    from jaxscale.costs import Costs as Costs
+    from jaxscale.costs import Demand as Demand
+    from jaxscale.fitting import Runs as Runs
+    from jaxscale.fitting import bootstrap as bootstrap
+    from jaxscale.fitting import fit as fit
+    from jaxscale.fitting import holdout as holdout
+    from jaxscale.fitting import profile_likelihood as profile_likelihood
+    from jaxscale.hardware import accelerator as accelerator
+    from jaxscale.laws import downstream as downstream
+    from jaxscale.plan import Bounds as Bounds
+    from jaxscale.plan import Plan as Plan
+    from jaxscale.plan import evaluate as evaluate
+    from jaxscale.recipes import training_recipe as training_recipe
+    from jaxscale.solve import minimize_cost as minimize_cost
+    from jaxscale.solve import minimize_loss as minimize_loss
+    from jaxscale.solve import overhead as overhead
+    from jaxscale.status import Status as Status
+    from jaxscale.sweeping import Extremes as Extremes
+    from jaxscale.sweeping import Grid as Grid
+    from jaxscale.sweeping import Histogram as Histogram
+    from jaxscale.sweeping import MainEffects as MainEffects
+    from jaxscale.sweeping import Moments as Moments
+    from jaxscale.sweeping import Quantiles as Quantiles
+    from jaxscale.sweeping import Sample as Sample
+    from jaxscale.sweeping import Sobol as Sobol
+    from jaxscale.sweeping import StatusCounts as StatusCounts
+    from jaxscale.sweeping import TopK as TopK
+    from jaxscale.sweeping import choice as choice
+    from jaxscale.sweeping import geomspace as geomspace
+    from jaxscale.sweeping import linspace as linspace
+    from jaxscale.sweeping import lognormal as lognormal
+    from jaxscale.sweeping import loguniform as loguniform
+    from jaxscale.sweeping import normal as normal
+    from jaxscale.sweeping import rows as rows
+    from jaxscale.sweeping import sweep as sweep
+    from jaxscale.sweeping import triangular as triangular
+    from jaxscale.sweeping import uniform as uniform
+
+# All modules together take longer to import than JAX lets a person notice, and most calls need few:
+# each is loaded when one of its names is first asked for.
+_MODULES = {
+    *("allocations", "architectures", "attempts", "costs", "fitting", "hardware", "laws", "plan"),
+    *("recipes", "schedules", "solve", "status", "sweeping"),
+}
+_NAMES = {
+    "architectures": ("Architecture",),
+    "costs": ("Costs", "Demand"),
+    "fitting": ("Runs", "bootstrap", "fit", "holdout", "profile_likelihood"),
+    "hardware": ("accelerator",),
+    "laws": ("downstream",),
+    "plan": ("Bounds", "Plan", "evaluate"),
+    "recipes": ("training_recipe",),
+    "solve": ("minimize_cost", "minimize_loss", "overhead"),
+    "status": ("Status",),
+    "sweeping": (
+        *("Extremes", "Grid", "Histogram", "MainEffects", "Moments", "Quantiles", "Sample"),
+        *("Sobol", "StatusCounts", "TopK", "choice", "geomspace", "linspace", "lognormal"),
+        *("loguniform", "normal", "rows", "sweep", "triangular", "uniform"),
+    ),
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+
+
+if not TYPE_CHECKING:  # with a `__getattr__` in sight, a type checker takes every name for one
+    __all__ = sorted({*_MODULES, *_HOMES})
+
+    def __getattr__(name):
+        if name in _MODULES:
+            return importlib.import_module(f"jaxscale.{name}")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'jaxscale' has no attribute {name!r}")
+        globals()[name] = getattr(importlib.import_module(f"jaxscale.{_HOMES[name]}"), name)
+        return globals()[name]
+
+    def __dir__():
+        return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

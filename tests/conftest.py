@@ -7,7 +7,9 @@ with all optimisations; and what holds a second form of what another test holds 
 
 import os
 
-# Read when JAX is imported, here and in the processes that tests start.
+# Read when JAX is imported, here and in the processes that tests start. On a CPU unless another
+# platform is asked for: where JAX finds a GPU, workers would take its memory from each other.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax

@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 
 import reference
-from benchmarks import floor, ours, problem, report, sweep, sweep_peers, sweep_report
+from benchmarks import floor, imports, ours, problem, report, sweep, sweep_peers, sweep_report
 from benchmarks.two_devices import TwoDevices
+from processes import HUNG
 
 ROOT = Path(__file__).parent.parent
+# One at least, and one more from each machine that the benchmark is run on.
+SAVED = sorted((ROOT / "benchmarks" / "results").glob("sweep-*.json"))
+assert SAVED
 KEYS = {
     "benchmark", "quick", "scenarios", "problem", "tolerance", "chunk", "versions", "machine",
     "commit", "rows", "omitted", "batches", "aims",
@@ -25,7 +29,7 @@ GRID_ROWS = 3
 
 def run(*arguments):
     command = [sys.executable, "-m", "benchmarks", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HUNG)
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +174,12 @@ def test_two_devices_are_in_a_process_of_their_own():
     assert jax.local_device_count() == here
 
 
+def test_an_import_is_measured_in_a_process_of_its_own(tmp_path):
+    seconds, modules = imports._once(imports.STAGES["the solvers"], str(tmp_path))
+    assert seconds > 0
+    assert modules > 1
+
+
 def test_memory_may_grow_by_as_much_as_the_aim_says():
     large, small, most = sweep.MEMORY_AIM
     sizes = [{"size": small, "peak": 100.0}, {"size": large, "peak": 100 * most + 1}]
@@ -179,8 +189,8 @@ def test_memory_may_grow_by_as_much_as_the_aim_says():
     assert sweep._memory_aim(sizes[:1])["met"] is None
 
 
-def test_saved_sweep_is_whole_and_reports_in_plain_text(monkeypatch, capsys):
-    (saved,) = (ROOT / "benchmarks" / "results").glob("sweep-*.json")
+@pytest.mark.parametrize("saved", SAVED, ids=lambda path: path.stem)
+def test_saved_sweep_is_whole_and_reports_in_plain_text(saved, monkeypatch, capsys):
     result = json.loads(saved.read_text())
     names = [row["name"] for row in result["rows"]]
     assert sorted([*names, *result["omitted"]]) == sorted(sweep.sweep_rows.BUILDERS)

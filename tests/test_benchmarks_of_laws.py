@@ -15,6 +15,7 @@ from benchmarks import laws, laws_peers, laws_problem, laws_report, laws_rows, l
 from benchmarks.laws_problem import CHINCHILLA, MUENNIGHOFF, ONLY_LOSS, OVER_VOCABULARY
 from benchmarks.laws_truth import Answer
 from benchmarks.problem import Disagreement
+from processes import HUNG
 
 ROOT = Path(__file__).parent.parent
 COUNT = 16
@@ -32,7 +33,7 @@ def quick(tmp_path_factory):
         pytest.skip("scipy, a peer, is not installed")
     output = tmp_path_factory.mktemp("benchmarks") / "laws.json"
     command = [sys.executable, "-m", "benchmarks", "laws", "--quick", "--output", str(output)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HUNG)
     assert done.returncode == 0, done.stderr
     return json.loads(output.read_text())
 

@@ -4,12 +4,12 @@ import contextlib
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from typing import Annotated
 
 import numpy as np
 import typer
 
+from jaxscale import __version__
 from jaxscale.cli import (
     allocations,
     catalogues,
@@ -98,10 +98,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        try:
-            typer.echo(f"jaxscale {metadata.version('jaxscale')}")
-        except metadata.PackageNotFoundError:
-            typer.echo("jaxscale, run from a folder that is not installed")
+        typer.echo(f"jaxscale {__version__}")
         raise typer.Exit
 
 

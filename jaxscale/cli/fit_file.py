@@ -3,13 +3,13 @@
 import json
 import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxscale import __version__
 from jaxscale.cli import tables
 from jaxscale.cli.export import replacing
 from jaxscale.cli.fit_advice import advice
@@ -115,11 +115,8 @@ def _draws(outcome: Outcome) -> dict[str, Any] | None:
 
 
 def _versions() -> dict[str, str]:
-    try:
-        own = metadata.version("jaxscale")
-    except metadata.PackageNotFoundError:  # run from a folder that is not installed
-        own = "unknown"
-    return {"jaxscale": own, "jax": jax.__version__, "python": platform.python_version()}
+    python = platform.python_version()
+    return {"jaxscale": __version__, "jax": jax.__version__, "python": python}
 
 
 def _quality(outcome: Outcome) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from jaxscale import __version__
+
 if TYPE_CHECKING:
     from jax.extend.core import ClosedJaxpr, Jaxpr
 
@@ -37,9 +39,8 @@ def jaxpr_digest(jaxpr: "ClosedJaxpr") -> str:
 
 def versions() -> dict[str, str]:
     """Versions of what computes the numbers."""
-    return {
-        name: importlib.metadata.version(name) for name in ("jaxscale", "jax", "jaxlib", "numpy")
-    }
+    installed = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy")}
+    return {"jaxscale": __version__, **installed}
 
 
 def platform() -> str:

@@ -325,6 +325,8 @@ def test_nothing_is_computed_at_import():
 import jax
 jax.config.update("jax_platforms", "there_is_none")
 import jaxscale
+for name in dir(jaxscale):
+    getattr(jaxscale, name)
 jaxscale.laws.published("hoffmann2022")
 try:
     jaxscale.laws.published("hoffmann2022").loss(1e9, 20e9)

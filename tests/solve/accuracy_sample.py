@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 from mpmath import mp, mpf
 
-from reference import Solution, best, cheapest, random_budgets, random_scenarios, rows, solve_row
+from reference import best, cheapest, random_budgets, random_scenarios, rows, solve_row
 
 PATH = Path(__file__).with_suffix(".csv")
 DIGITS = 25
 SEED = 20240103  # of the first version of Sardana et al.
 COUNTS = {np.float64: 15, np.float32: 15}  # for each of the two problems
+PROBLEMS = {"loss": cheapest, "budget": best}
+PREFIX = "answer_"
+TEXTS = ("dtype", "target")
 NOT_GIVEN = ("loss", "budget", "reducible")  # the target goes by the name of `given`
 
 
@@ -36,18 +39,24 @@ def sample() -> list[dict[str, str]]:
         draws = _draws(rng, dtype, count)
         draws["budget"] = random_budgets(draws)
         limits = np.finfo(dtype)
-        for target, problem in (("loss", cheapest), ("budget", best)):
+        for target in PROBLEMS:
             for row in rows(draws):
                 if not 0 < row["budget"] < limits.max:
                     continue
-                plan = solve_row(problem, row, target)
-                answer = {name: mp.nstr(x, DIGITS) for name, x in plan._asdict().items()}
                 given = {name: repr(x) for name, x in row.items() if name not in NOT_GIVEN}
                 given |= {"dtype": np.dtype(dtype).name, "target": target}
                 given["given"] = repr(row[target])
-                answer = {f"answer_{name}": answer[name] for name in Solution._fields}
-                table.append(given | answer)
+                table.append(given | solved(given))
     return table
+
+
+def solved(row: dict[str, str]) -> dict[str, str]:
+    """The answer to the inputs of a row, as text."""
+    target = row["target"]
+    names = (name for name in row if name not in TEXTS and not name.startswith(PREFIX))
+    inputs = {target if name == "given" else name: float(row[name]) for name in names}
+    plan = solve_row(PROBLEMS[target], inputs, target)
+    return {f"{PREFIX}{name}": mp.nstr(x, DIGITS) for name, x in plan._asdict().items()}
 
 
 def read() -> list[dict[str, str]]:
@@ -58,8 +67,7 @@ def read() -> list[dict[str, str]]:
 
 def answers(row: dict[str, str]) -> dict[str, mpf]:
     """The plan of a committed row, by the names of its numbers."""
-    prefix = "answer_"
-    return {name[len(prefix) :]: mpf(x) for name, x in row.items() if name.startswith(prefix)}
+    return {name[len(PREFIX) :]: mpf(x) for name, x in row.items() if name.startswith(PREFIX)}
 
 
 def main() -> None:

@@ -171,7 +171,9 @@ ROWS = accuracy_sample.read()
 
 def test_committed_answers_are_what_the_raw_equations_give():
     assert len(ROWS) >= 55
-    assert accuracy_sample.sample() == ROWS
+    # At the inputs as they were committed: what NumPy draws differs by processor in its last bit.
+    wrong = [row for row in ROWS if row != row | accuracy_sample.solved(row)]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

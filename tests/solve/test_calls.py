@@ -12,6 +12,7 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 import jaxscale as js
+from processes import HUNG
 from solve.lanes import (
     BOUNDS,
     DTYPE,
@@ -246,7 +247,7 @@ def run(program, **environment):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HUNG,
     )
     assert done.returncode == 0, done.stderr
 

@@ -3,8 +3,8 @@
     python small_sweep.py STORE [--devices N] [--process RANK/COUNT] [--reduce]
     python small_sweep.py STORE --killed TIMES SEED
 
-The second form forks a child for each attempt, so that JAX is imported once, and kills it
-with SIGKILL after a random time, until the store is complete or TIMES have passed.
+The second form forks a child for each attempt, so that JAX is imported once, and kills it with
+SIGKILL when it has written a random number of files, and TIMES have passed.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import jax
 
@@ -38,8 +39,14 @@ def run(store, **options):
     return js.sweep(scenario, SPACE, store=store, dtype="float64", chunk=CHUNK, **options)
 
 
+def files(store):
+    """Names of the files with results, without those that only say who writes."""
+    found = Path(store).rglob("c.*")
+    return {str(path.relative_to(store)) for path in found if not path.name.endswith("__lock")}
+
+
 def killed(store, times, seed):
-    """Kill `times` runs, each after a random time; how many of them had not finished."""
+    """Kill `times` runs, each after a random part of its work; how many had not finished."""
     draw = random.Random(seed)
     found = 0
     for _ in range(times):
@@ -47,10 +54,15 @@ def killed(store, times, seed):
         if not child:
             run(store)
             os._exit(0)
-        time.sleep(draw.uniform(0.3, 1.1))
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        found += os.WIFSIGNALED(status)
+        until, ended = len(files(store)) + draw.randrange(12), (0, 0)
+        while not ended[0] and len(files(store)) < until:
+            time.sleep(0.01)
+            ended = os.waitpid(child, os.WNOHANG)
+        if not ended[0]:
+            time.sleep(draw.uniform(0, 0.02))  # not always when a file has just been written
+            os.kill(child, signal.SIGKILL)
+            ended = os.waitpid(child, 0)
+        found += os.WIFSIGNALED(ended[1])
     return found
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 
 import jax
 import jax.numpy as jnp
@@ -156,9 +157,22 @@ def test_a_digest_ignores_the_order_of_keys_and_what_json_makes_of_tuples():
 
 
 def test_versions_and_platform_name_what_computes():
-    assert fingerprint.versions()["jax"] == jax.__version__
+    versions = fingerprint.versions()
+    assert (versions["jaxscale"], versions["jax"]) == (js.__version__, jax.__version__)
     assert json.loads(fingerprint.canonical(fingerprint.versions()))
     assert fingerprint.platform().startswith(jax.default_backend())
+
+
+def test_the_own_version_is_known_where_nothing_is_installed(monkeypatch):
+    installed = metadata.version
+
+    def version(name):
+        if name == "jaxscale":
+            raise metadata.PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert fingerprint.versions()["jaxscale"] == js.__version__
 
 
 def test_differences_name_each_value_by_its_path():

@@ -344,7 +344,8 @@ for _ in range(5):
                     writer.flush()
                     os.write(begun, b"x")
         os._exit(0)
-    os.read(alive, 1)
+    os.close(begun)
+    os.read(alive, 1)  # nothing, where there was nothing left to write
     time.sleep(chance.uniform(0, 0.15))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
