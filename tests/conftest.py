@@ -1,22 +1,39 @@
 """Tests run in float64 under strict promotion; `JAXSCALE_TEST_X64=0` runs them in float32.
 
-Compiling is most of their time. So only the tests of the solvers' digits compile as a user does,
-with all optimisations; and what holds a second form of what another test holds is marked
-`thorough`, and runs with `JAXSCALE_TEST_THOROUGH=1`.
+Compiling is most of their time. So a program is compiled once for all processes and kept on disk
+until the run ends; only the tests of the solvers' digits compile as a user does, with all
+optimisations; and what holds a second form of what another test holds is marked `thorough`, and
+runs with `JAXSCALE_TEST_THOROUGH=1`.
 """
 
 import os
+import shutil
+import tempfile
+from importlib.metadata import version
 
 # Read when JAX is imported, here and in the processes that tests start.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# XLA's older emitters compile in two thirds of the time. Its releases since do not know the flag,
+# and stop at what they do not know.
+OLDER_EMITTERS = version("jaxlib").startswith("0.10.")
+if OLDER_EMITTERS:
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+PROGRAMS = None  # the folder of compiled programs, in the one process that made it
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    PROGRAMS = tempfile.mkdtemp(prefix="jaxscale-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = PROGRAMS
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
 
-import jax
-import pytest
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 X64 = os.environ.get("JAXSCALE_TEST_X64", "1") == "1"
 jax.config.update("jax_enable_x64", X64)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Of `jax.jit`, beside the fixture below, where digits are those that users see.
+AS_USERS_DO = {"xla_cpu_use_fusion_emitters": True} if OLDER_EMITTERS else None
 THOROUGH = os.environ.get("JAXSCALE_TEST_THOROUGH") == "1"
 
 
@@ -27,6 +44,18 @@ def compiled_as_users_do():
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_are_forgotten():
+    """After each file: all that a worker compiles would be gigabytes of memory."""
+    yield
+    jax.clear_caches()
+
+
+def pytest_unconfigure():
+    if PROGRAMS is not None:
+        shutil.rmtree(PROGRAMS, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):
