@@ -13,11 +13,12 @@ from importlib.metadata import version
 
 # Read when JAX is imported, here and in the processes that tests start.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-# XLA's older emitters compile in two thirds of the time. Its releases since do not know the flag,
-# and stop at what they do not know.
-OLDER_EMITTERS = version("jaxlib").startswith("0.10.")
-if OLDER_EMITTERS:
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+# The older emitters of XLA, in one module a program, compile in six tenths of the time. Only for
+# releases that are known to have these flags: XLA stops at a flag that it does not know.
+QUICK_XLA = version("jaxlib").startswith("0.10.")
+if QUICK_XLA:
+    flags = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ.setdefault("XLA_FLAGS", flags)
 PROGRAMS = None  # the folder of compiled programs, in the one process that made it
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     PROGRAMS = tempfile.mkdtemp(prefix="jaxscale-tests-")
@@ -32,8 +33,8 @@ X64 = os.environ.get("JAXSCALE_TEST_X64", "1") == "1"
 jax.config.update("jax_enable_x64", X64)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Of `jax.jit`, beside the fixture below, where digits are those that users see.
-AS_USERS_DO = {"xla_cpu_use_fusion_emitters": True} if OLDER_EMITTERS else None
+# Options of `jax.jit`, beside the fixture below, where digits are those that users see.
+AS_USERS_DO = {"xla_cpu_use_fusion_emitters": True} if QUICK_XLA else None
 THOROUGH = os.environ.get("JAXSCALE_TEST_THOROUGH") == "1"
 
 
