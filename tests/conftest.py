@@ -54,6 +54,13 @@ def _programs_are_forgotten():
     jax.clear_caches()
 
 
+def pytest_configure(config):
+    # One process may read what another has written half of; it then compiles it itself.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:Error (reading|writing) persistent compilation cache"
+    )
+
+
 def pytest_unconfigure():
     if PROGRAMS is not None:
         shutil.rmtree(PROGRAMS, ignore_errors=True)
