@@ -52,7 +52,6 @@ def judged(case, answer):
     return laws_truth.agreement("row", case, answer, *inputs(case), tolerance)
 
 
-@pytest.mark.thorough
 def test_every_row_was_measured_or_says_why_not(quick):
     names = [row["name"] for row in quick["rows"]]
     assert sorted([*names, *quick["omitted"]]) == sorted(laws_rows.BUILDERS)
@@ -62,7 +61,6 @@ def test_every_row_was_measured_or_says_why_not(quick):
     assert quick["machine"]["cores"] >= 1
 
 
-@pytest.mark.thorough
 def test_every_row_has_its_times_and_agrees(quick):
     for row in quick["rows"]:
         assert row["seconds"]["rounds"] == len(row["seconds"]["times"]) >= 1
@@ -72,7 +70,6 @@ def test_every_row_has_its_times_and_agrees(quick):
             assert row["agreement"][kind] <= quick["tolerance"]["cost"][row["dtype"]]
 
 
-@pytest.mark.thorough
 def test_every_aim_is_judged_by_its_own_value(quick):
     for aim in quick["aims"]:
         assert aim["met"] == (None if aim["value"] is None else aim["value"] >= aim["at_least"])

@@ -4,6 +4,7 @@ A dict has the fields of a law, a demand and costs, and a target: `loss` or `bud
 library takes all lanes at once, the reference one row of Python floats after another.
 """
 
+import functools
 import os
 
 import jax
@@ -13,6 +14,7 @@ import pytest
 from mpmath import mpf
 
 import jaxscale as js
+from conftest import AS_USERS_DO
 from reference import best, best_bounded, cheapest, cheapest_bounded, rows, solve_row
 
 SEED = int(os.environ.get("JAXSCALE_TEST_SEED") or np.random.SeedSequence().entropy % 2**32)
@@ -63,6 +65,11 @@ def solve(draws: dict, target: str) -> js.Plan:
     return SOLVERS[target](*scenario(draws, target))
 
 
+_solve_as_users_do = functools.partial(
+    jax.jit, static_argnames="target", compiler_options=AS_USERS_DO
+)(solve)
+
+
 def repeated(draws: dict, lanes: int) -> dict[str, np.ndarray]:
     """The lanes over and over, until there are `lanes` of them."""
     count = len(next(iter(draws.values())))
@@ -76,7 +83,9 @@ def solve_on_host(draws: dict, target: str) -> js.Plan:
     All batches are solved in one shape, because to compile for a shape takes a second or two.
     """
     count = len(draws["A"])
-    plan = solve(repeated(draws, LANES), target)
+    quickly_compiled = jax.config.read("jax_disable_most_optimizations")
+    solver = solve if quickly_compiled else _solve_as_users_do
+    plan = solver(repeated(draws, LANES), target)
     return jax.tree.map(lambda x: np.asarray(x)[:count], plan)
 
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from conftest import QUICK_XLA
 from solve.lanes import BOUNDS, NUMBERS, inputs, numbers, repeated, solve, solve_on_host
 
 LANES = 512
@@ -26,10 +27,12 @@ def _jvp(draws, tangents, target):
 
 
 _pushed_free = jax.jit(_jvp, static_argnames="target")
-# Fusing repeats so much of the bounded problem that it makes compiling take three times as
-# long. Reverse mode, which more people use, is compiled as they compile it.
+# Newer XLA fuses so much of the bounded problem, over and over, that it takes three times as long
+# to compile. Reverse mode, which more people use, is compiled as they compile it.
 _pushed_bounded = jax.jit(
-    _jvp, static_argnames="target", compiler_options={"xla_disable_hlo_passes": "fusion"}
+    _jvp,
+    static_argnames="target",
+    compiler_options=None if QUICK_XLA else {"xla_disable_hlo_passes": "fusion"},
 )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
+from conftest import AS_USERS_DO
 from jaxscale.solve.root import softplus_root
 from reference import derivative
 from solve.lanes import DTYPES, relative_error
@@ -43,7 +44,7 @@ def draws_of(rng, dtype, lowest, highest):
     return c.astype(dtype), k.astype(dtype)
 
 
-@functools.partial(jax.jit, static_argnames="steps")
+@functools.partial(jax.jit, static_argnames="steps", compiler_options=AS_USERS_DO)
 def root_at(c, k, steps):
     return softplus_root(c, k, k, jnp.ones_like(k), steps=steps)
 
@@ -69,6 +70,8 @@ def test_root_is_zero_without_demand(dtype):
     found = softplus_root(c, k, np.zeros_like(c), np.zeros_like(c))
     np.testing.assert_array_equal(found, 0)
 
+
+as_users_do = functools.partial(jax.jit, compiler_options=AS_USERS_DO)
 
 # --- Derivatives -----------------------------------------------------------------------------
 
@@ -113,9 +116,9 @@ TABLE = np.array(list(POINTS.values()))
 def test_derivatives_are_those_of_the_exact_root(dtype, order):
     points = TABLE.astype(dtype)
     if order == 1:
-        found = jax.jit(jax.vmap(jax.jacfwd(root_of)))(points)
+        found = as_users_do(jax.vmap(jax.jacfwd(root_of)))(points)
     else:
-        hessian = jax.jit(jax.vmap(jax.jacfwd(jax.jacrev(root_of))))(points)
+        hessian = as_users_do(jax.vmap(jax.jacfwd(jax.jacrev(root_of))))(points)
         found = jnp.diagonal(hessian, axis1=1, axis2=2)
     assert found.dtype == dtype
     for name, point, row in zip(POINTS, points.tolist(), np.asarray(found), strict=True):
@@ -130,6 +133,6 @@ def test_derivatives_are_those_of_the_exact_root(dtype, order):
 def test_forward_and_reverse_mode_agree(dtype):
     points = TABLE.astype(dtype)
     forward, reverse = (
-        jax.jit(jax.vmap(mode(root_of)))(points) for mode in (jax.jacfwd, jax.jacrev)
+        as_users_do(jax.vmap(mode(root_of)))(points) for mode in (jax.jacfwd, jax.jacrev)
     )
     np.testing.assert_allclose(forward, reverse, rtol=20 * np.finfo(dtype).eps)

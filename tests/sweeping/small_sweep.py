@@ -76,6 +76,8 @@ def main():
     given = parser.parse_args()
     warnings.simplefilter("error")
     if given.killed:
+        # A killed process may leave half a program to the processes that share its cache.
+        jax.config.update("jax_enable_compilation_cache", False)
         print(killed(given.store, *given.killed))
         return
     if given.devices:
