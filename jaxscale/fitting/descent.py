@@ -4,7 +4,10 @@ Iteratively reweighted least squares come first, while Huber's bound falls to th
 they reach the valley from afar. Exact Newton steps then settle on its floor. Newton from
 the start strands in other places, and least squares alone never arrive.
 
-All lanes take the same number of steps, and stop together once each has settled.
+Where the final bound is almost 0 the objective has kinks, and Newton steps strand among them from
+afar: lanes settle at a rougher bound first, and follow the minimum down as that falls.
+
+All lanes take the same steps, and go on to the next bound together once each has settled.
 """
 
 from functools import partial
@@ -39,7 +42,7 @@ class Schedule(NamedTuple):
     newton: Numbers  # whether the Hessian is exact
     fresh: Numbers  # whether the objective has changed, so that it has to be evaluated first
     scaled: Numbers  # whether the objective is a likelihood, and delta in units of its scale
-    last: Numbers  # whether it is the final objective: a lane may settle
+    left: Numbers  # steps to the next bound, which are skipped once all lanes have settled
 
     def parted(self, place: int) -> tuple["Schedule", "Schedule"]:
         """The steps before a place, and those from it on."""
@@ -62,18 +65,20 @@ def reweighted(delta: float, scaled: bool = False) -> Schedule:
 
 
 def newton(delta: float, scaled: bool = False, steps: int = NEWTON_STEPS) -> Schedule:
-    """Newton steps at the final bound, or down to it in powers of ten."""
+    """Newton steps at the final bound, or at LEAST_ROUGH and down to it in powers of ten."""
     # In a likelihood the bound is delta times a scale that is itself delta times a residual.
     end = delta**2 * LEAST_ROUGH if scaled else delta
     way = LEAST_ROUGH * 10.0 ** -np.arange(0, max(0, np.log10(LEAST_ROUGH / end)))
     way = way[way > end * (1 + 1e-9)]
-    approach = [_phase(each, APPROACH_STEPS, newton=True) for each in way]
-    return _join(*approach, _phase(delta, steps, newton=True, scaled=scaled, last=True))
+    counts = (max(steps, APPROACH_STEPS), *[APPROACH_STEPS] * way.size)[: way.size]
+    approach = [_phase(*each, newton=True) for each in zip(way, counts, strict=True)]
+    return _join(*approach, _phase(delta, steps, newton=True, scaled=scaled))
 
 
-def _phase(delta, steps, newton=False, scaled=False, last=False):
-    delta, newton, scaled, last = (np.full(steps, x) for x in (delta, newton, scaled, last))
-    return Schedule(delta, newton, np.arange(steps) == 0, scaled, last)
+def _phase(delta, steps, newton=False, scaled=False):
+    delta, newton, scaled = (np.full(steps, x) for x in (delta, newton, scaled))
+    step = np.arange(steps)
+    return Schedule(delta, newton, step == 0, scaled, (steps - step).astype(np.int32))
 
 
 def _join(*phases):
@@ -110,13 +115,13 @@ def descend(
     size, lanes = coefficients.shape
 
     def more(carry):
-        step, state = carry
-        return (step < steps) & ~jnp.all(state.settled)
+        return carry[0] < steps
 
     def advance(carry):
         step, state = carry
         now = jax.tree.map(lambda x: x[step], schedule)
-        return step + 1, _step(state, now, rows, weights, constraints, likelihood, evaluate)
+        state = _step(state, now, rows, weights, constraints, likelihood, evaluate)
+        return step + jnp.where(jnp.all(state.settled), now.left, 1), state
 
     square = jnp.zeros((size, size, lanes)) + jnp.eye(size)[:, :, None]
     everywhere = jnp.full(lanes, jnp.inf)
@@ -159,7 +164,7 @@ def _step(state, now, rows, weights, constraints, likelihood, evaluate):
     better = (found.value < point.value) | (level & flatter)
     taken = now.fresh | (moves & better)
     small = SETTLED_SHARE * jnp.abs(point.value) + SETTLED
-    settled = now.last & ~now.fresh & definite & (promised <= small)
+    settled = ~now.fresh & definite & (promised <= small)
     changed = jnp.where(taken, jnp.maximum(damping * 0.3, LEAST_DAMPING), damping * 3)
     damping = jnp.where(now.fresh, damping, jnp.minimum(changed, MOST_DAMPING))
 
