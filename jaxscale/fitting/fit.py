@@ -31,7 +31,7 @@ from jaxscale.fitting.law_fit import LawFit, fit_law
 from jaxscale.fitting.objectives import Huber, Objective, final_delta, unit_of
 from jaxscale.fitting.problem import Problem, outcome, problem_of, search, slopes_of, thinned
 from jaxscale.fitting.runs import Runs
-from jaxscale.fitting.searched import Search, search_of
+from jaxscale.fitting.searched import Search, best_lane, search_of
 from jaxscale.fitting.starts import HOFFMANN, starts_of
 from jaxscale.fitting.surface import NAMES
 from jaxscale.laws.chinchilla import Chinchilla
@@ -209,8 +209,8 @@ def _fit(runs, objective, starts, optimizer, constraints) -> Fit:
         else:
             found = search_with(optimizer, problem, begun)
         values = np.where(np.isfinite(found.value), found.value, np.inf)
-        best = int(np.argmin(values))
         settled = is_stationary(found.steepness, found.decrement, found.value)
+        best = best_lane(values, settled)
         seen = search_of(begun.shape[1], values, settled, chosen.name)
         fixed = {name: float(x) for name, x in (constraints["fixed"] or {}).items()}
         return _fit_at(problem, runs, objective, found, best, seen, fixed)

@@ -26,7 +26,7 @@ from jaxscale.fitting.freedom import Asked, check_asked, constraints_of_law, sta
 from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta, unit_of
 from jaxscale.fitting.problem import Problem, approach, padded_length, ranked, settled
 from jaxscale.fitting.runs import Runs
-from jaxscale.fitting.searched import Search, search_of
+from jaxscale.fitting.searched import Search, best_lane, search_of
 from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
 from jaxscale.laws.protocol import levers_of
 
@@ -100,7 +100,8 @@ def fit_law(law: type, runs: Runs, objective: Objective, starts: Any, asked: Ask
         found = found._replace(value=np.where(np.isfinite(found.value), found.value, np.inf))
         still = is_stationary(found.steepness, found.decrement, found.value)
         looked = search_of(begun.shape[1], found.value, still, chosen.name)
-        return _fit_at(form, problem, runs, objective, found, looked, asked)
+        lane = best_lane(found.value, still)
+        return _fit_at(form, problem, runs, objective, found, lane, looked, asked)
 
 
 def _problem(form, runs, objective, constraints, fixed) -> Problem:
@@ -136,9 +137,8 @@ def _outcome(
     return _Outcome(form.values(place), slopes, residuals, objective.value(residuals, weights))
 
 
-def _fit_at(form, problem, runs, objective, found, looked, asked) -> LawFit:
-    """Everything about the place where the best lane arrived."""
-    lane = int(np.argmin(found.value))
+def _fit_at(form, problem, runs, objective, found, lane, looked, asked) -> LawFit:
+    """Everything about the place where one lane arrived."""
     place = found.coefficients[:, lane]
     at = _outcome(form, objective, place, problem.rows, problem.weights)
     slopes, residuals = (np.asarray(x)[: len(runs)] for x in (at.slopes, at.residuals))

@@ -27,3 +27,10 @@ def search_of(starts: int, values: np.ndarray, settled: np.ndarray, name: str) -
     distinct = others[np.diff(others, prepend=-np.inf) > near]
     reached = int((values <= best + near).sum())
     return Search(starts, values.size, reached, tuple(distinct[:MINIMA_SHOWN].tolist()), name)
+
+
+def best_lane(values: np.ndarray, settled: np.ndarray) -> int:
+    """The lane of the least value; of those at the same minimum, one that has settled there."""
+    best = values.min()
+    near = settled & (values <= best + max(SAME_OBJECTIVE * abs(best), SAME_ROUNDING))
+    return int(np.argmin(np.where(near, values, np.inf) if near.any() else values))
