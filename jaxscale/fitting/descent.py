@@ -202,13 +202,13 @@ def _towards(state, free, fresh, constraints, damping):
 
 def _tried(towards, value, damping):
     """The trial of the least value in each lane; of equals, to rounding, the least damped."""
-    dampings = damping * np.array(TRIALS)[:, None]
-    trials = jax.vmap(towards)(jnp.clip(dampings, LEAST_DAMPING, MOST_DAMPING))
+    dampings = jnp.clip(jnp.outer(np.array(TRIALS), damping), LEAST_DAMPING, MOST_DAMPING)
+    trials = jax.vmap(towards)(dampings)
     values = jax.vmap(value)(trials.place)
     values = jnp.where(trials.moves & ~jnp.isnan(values), values, jnp.inf)
-    least = jnp.min(values, axis=0)
+    least = jnp.min(values, axis=0, keepdims=True)
     best = jnp.argmax(values <= least + ROUNDING * jnp.abs(least), axis=0)
-    best = jnp.where(jnp.isfinite(least), best, len(TRIALS) - 1)
+    best = jnp.where(jnp.isfinite(least[0]), best, len(TRIALS) - 1)
     trial = jax.tree.map(lambda x: x[best, ..., jnp.arange(best.size)].T, trials)
     # A great damping promises little wherever it is.
     return trial._replace(settled=trials.settled[0])
