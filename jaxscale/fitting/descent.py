@@ -4,7 +4,10 @@ Iteratively reweighted least squares come first, while Huber's bound falls to th
 they reach the valley from afar. Exact Newton steps then settle on its floor. Newton from
 the start strands in other places, and least squares alone never arrive.
 
-All lanes take the same number of steps, and stop together once each has settled.
+Where the final bound is almost 0 the objective has kinks, and Newton steps strand among them from
+afar: lanes settle at a rougher bound first, and follow the minimum down as that falls.
+
+All lanes take the same steps, and go on to the next bound together once each has settled.
 """
 
 from functools import partial
@@ -27,9 +30,14 @@ NEWTON_STEPS = 400  # weak data need them all: with 200, only 28 % of the starts
 # Bounds on the way to a final one that is almost 0, where the objective has kinks.
 LEAST_ROUGH = 1e-3
 APPROACH_STEPS = 40
+# Of an objective whose value alone is cheap, the dampings that a Newton step is tried with, in
+# multiples of the last: each step then gets anywhere, and half as many do.
+TRIALS = (0.0, 1e-2, 0.3, 3.0, 30.0, 1e3)
+TRIED_STEPS = 200
 LEAST_DAMPING, MOST_DAMPING, FIRST_DAMPING = 1e-14, 1e10, 1e-2
 # A lane has settled when the next step promises less than rounding of the objective.
 SETTLED_SHARE, SETTLED = 1e-20, 1e-30
+ROUNDING = 1e-13  # of the objective
 
 
 class Schedule(NamedTuple):
@@ -39,7 +47,7 @@ class Schedule(NamedTuple):
     newton: Numbers  # whether the Hessian is exact
     fresh: Numbers  # whether the objective has changed, so that it has to be evaluated first
     scaled: Numbers  # whether the objective is a likelihood, and delta in units of its scale
-    last: Numbers  # whether it is the final objective: a lane may settle
+    left: Numbers  # steps to the next bound, which are skipped once all lanes have settled
 
     def parted(self, place: int) -> tuple["Schedule", "Schedule"]:
         """The steps before a place, and those from it on."""
@@ -62,18 +70,20 @@ def reweighted(delta: float, scaled: bool = False) -> Schedule:
 
 
 def newton(delta: float, scaled: bool = False, steps: int = NEWTON_STEPS) -> Schedule:
-    """Newton steps at the final bound, or down to it in powers of ten."""
+    """Newton steps at the final bound, or at LEAST_ROUGH and down to it in powers of ten."""
     # In a likelihood the bound is delta times a scale that is itself delta times a residual.
     end = delta**2 * LEAST_ROUGH if scaled else delta
     way = LEAST_ROUGH * 10.0 ** -np.arange(0, max(0, np.log10(LEAST_ROUGH / end)))
     way = way[way > end * (1 + 1e-9)]
-    approach = [_phase(each, APPROACH_STEPS, newton=True) for each in way]
-    return _join(*approach, _phase(delta, steps, newton=True, scaled=scaled, last=True))
+    counts = (max(steps, APPROACH_STEPS), *[APPROACH_STEPS] * way.size)[: way.size]
+    approach = [_phase(*each, newton=True) for each in zip(way, counts, strict=True)]
+    return _join(*approach, _phase(delta, steps, newton=True, scaled=scaled))
 
 
-def _phase(delta, steps, newton=False, scaled=False, last=False):
-    delta, newton, scaled, last = (np.full(steps, x) for x in (delta, newton, scaled, last))
-    return Schedule(delta, newton, np.arange(steps) == 0, scaled, last)
+def _phase(delta, steps, newton=False, scaled=False):
+    delta, newton, scaled = (np.full(steps, x) for x in (delta, newton, scaled))
+    step = np.arange(steps)
+    return Schedule(delta, newton, step == 0, scaled, (steps - step).astype(np.int32))
 
 
 def _join(*phases):
@@ -104,19 +114,20 @@ def descend(
 ) -> Found:
     """Follow the first `steps` of a schedule from each of `coefficients`; lanes are the last axis.
 
-    `weights` has one row for each lane, and `evaluate` is the objective of `rows`. Lanes are
-    independent; float64 throughout.
+    `weights` has one row for each lane, and `evaluate` is the objective of `rows`; where it has a
+    `value`, Newton steps are tried with several dampings. Lanes are independent; float64
+    throughout.
     """
     size, lanes = coefficients.shape
 
     def more(carry):
-        step, state = carry
-        return (step < steps) & ~jnp.all(state.settled)
+        return carry[0] < steps
 
     def advance(carry):
         step, state = carry
         now = jax.tree.map(lambda x: x[step], schedule)
-        return step + 1, _step(state, now, rows, weights, constraints, likelihood, evaluate)
+        state = _step(state, now, rows, weights, constraints, likelihood, evaluate)
+        return step + jnp.where(jnp.all(state.settled), now.left, 1), state
 
     square = jnp.zeros((size, size, lanes)) + jnp.eye(size)[:, :, None]
     everywhere = jnp.full(lanes, jnp.inf)
@@ -141,25 +152,33 @@ def _certified(state, constraints):
     return Found(coefficients, point.value, gradient, point.hessian, steepness, decrement)
 
 
+class _Trial(NamedTuple):
+    """A step from each lane with some damping."""
+
+    place: Numbers  # coefficients, lanes
+    damping: Numbers  # lanes
+    moves: Numbers  # whether the damped Hessian is positive definite, so that there is a step
+    settled: Numbers
+
+
 def _step(state, now, rows, weights, constraints, likelihood, evaluate):
-    coefficients, point, damping, _ = state
+    coefficients, point, _, _ = state
     free = constraints.free(coefficients, point.gradient)
-    gradient = jnp.einsum("ijs,js->is", free, point.gradient)
-    damped = constraints.reduced(point.hessian, free, damping[None] * point.diagonal)
-    definite, step = cholesky_solve(damped, gradient)
-    promised = jnp.sum(gradient * step, axis=0)
-    moves = definite & ~now.fresh
-    place = constraints.clip(coefficients - jnp.where(moves, step, 0))
     scaled = now.scaled if likelihood else None
+    towards = partial(_towards, state, free, now.fresh, constraints)
+    trial = towards(state.damping)
+    if hasattr(evaluate, "value"):
+        value = partial(evaluate.value, rows, weights, now.delta, constraints.prior, scaled)
+        tried = partial(_tried, towards, value, state.damping)
+        trial = lax.cond(now.newton & ~now.fresh, tried, lambda: trial)
+    place, damping, moves, settled = trial
     found = evaluate(place, rows, weights, now.delta, now.newton, constraints.prior, scaled)
 
     # At rounding level the value no longer tells, but the gradient does.
-    level = found.value <= point.value + 1e-13 * jnp.abs(point.value)
+    level = found.value <= point.value + ROUNDING * jnp.abs(point.value)
     flatter = _steepest(found.gradient, free) <= _steepest(point.gradient, free)
     better = (found.value < point.value) | (level & flatter)
     taken = now.fresh | (moves & better)
-    small = SETTLED_SHARE * jnp.abs(point.value) + SETTLED
-    settled = now.last & ~now.fresh & definite & (promised <= small)
     changed = jnp.where(taken, jnp.maximum(damping * 0.3, LEAST_DAMPING), damping * 3)
     damping = jnp.where(now.fresh, damping, jnp.minimum(changed, MOST_DAMPING))
 
@@ -167,6 +186,32 @@ def _step(state, now, rows, weights, constraints, likelihood, evaluate):
         return jnp.where(taken, new, old)
 
     return State(chosen(place, coefficients), jax.tree.map(chosen, found, point), damping, settled)
+
+
+def _towards(state, free, fresh, constraints, damping):
+    coefficients, point, _, _ = state
+    gradient = jnp.einsum("ijs,js->is", free, point.gradient)
+    damped = constraints.reduced(point.hessian, free, damping[None] * point.diagonal)
+    definite, step = cholesky_solve(damped, gradient)
+    promised = jnp.sum(gradient * step, axis=0)
+    moves = definite & ~fresh
+    place = constraints.clip(coefficients - jnp.where(moves, step, 0))
+    small = SETTLED_SHARE * jnp.abs(point.value) + SETTLED
+    return _Trial(place, damping, moves, moves & (promised <= small))
+
+
+def _tried(towards, value, damping):
+    """The trial of the least value in each lane; of equals, to rounding, the least damped."""
+    dampings = jnp.clip(jnp.outer(np.array(TRIALS), damping), LEAST_DAMPING, MOST_DAMPING)
+    trials = jax.vmap(towards)(dampings)
+    values = jax.vmap(value)(trials.place)
+    values = jnp.where(trials.moves & ~jnp.isnan(values), values, jnp.inf)
+    least = jnp.min(values, axis=0, keepdims=True)
+    best = jnp.argmax(values <= least + ROUNDING * jnp.abs(least), axis=0)
+    best = jnp.where(jnp.isfinite(least[0]), best, len(TRIALS) - 1)
+    trial = jax.tree.map(lambda x: x[best, ..., jnp.arange(best.size)].T, trials)
+    # A great damping promises little wherever it is.
+    return trial._replace(settled=trials.settled[0])
 
 
 def _steepest(gradient, free):

@@ -44,7 +44,7 @@ from jaxscale.fitting.problem import (
     thinned,
 )
 from jaxscale.fitting.runs import Runs
-from jaxscale.fitting.searched import Search, equal_lanes, search_of
+from jaxscale.fitting.searched import Search, best_lane, equal_lanes, search_of
 from jaxscale.fitting.starts import HOFFMANN, starts_of
 from jaxscale.fitting.surface import NAMES
 from jaxscale.laws.chinchilla import Chinchilla
@@ -232,6 +232,7 @@ def _fit(runs, objective, starts, optimizer, constraints) -> Fit:
         else:
             found = search_with(optimizer, left, begun)
         values = np.where(np.isfinite(found.value), found.value, np.inf)
+        found = found._replace(value=values)
         seen = search_of(begun.shape[1], values, is_stationary(left, found), chosen.name)
         fixed = {name: float(x) for name, x in (constraints["fixed"] or {}).items()}
         return _fit_at(problem.constraints, left, is_open, runs, objective, found, seen, fixed)
@@ -247,7 +248,7 @@ def _slopes_of(objective):
 
 def _fit_at(asked, problem, is_open, runs, objective, found, looked, fixed) -> Fit:
     """Everything about the place where the best lane arrived."""
-    lane = int(ranked(found)[0])
+    lane = best_lane(found.value, is_stationary(problem, found))
     centred, hessian = found.coefficients[:, lane], found.hessian[..., lane]
     basis = basis_of(problem.constraints, centred)
     condition = scaled_condition(hessian, basis)

@@ -36,7 +36,7 @@ from jaxscale.fitting.identified import left_of, settled_by
 from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta, unit_of
 from jaxscale.fitting.problem import Problem, approach, padded_length, ranked
 from jaxscale.fitting.runs import Runs
-from jaxscale.fitting.searched import Search, equal_lanes, search_of
+from jaxscale.fitting.searched import Search, best_lane, equal_lanes, search_of
 from jaxscale.fitting.split import is_unguided, splits
 from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
 from jaxscale.laws.protocol import levers_of
@@ -162,7 +162,7 @@ def _outcome(
 
 def _fit_at(form, constraints, problem, is_open, runs, objective, found, looked, asked) -> LawFit:
     """Everything about the place where the best lane arrived; `constraints` are those asked for."""
-    lane = int(np.argmin(found.value))
+    lane = best_lane(found.value, is_stationary(problem, found))
     place = found.coefficients[:, lane]
     at = _outcome(form, objective, place, problem.rows, problem.weights)
     slopes, residuals = (np.asarray(x)[: len(runs)] for x in (at.slopes, at.residuals))

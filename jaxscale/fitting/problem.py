@@ -181,7 +181,10 @@ def reweighted(problem: Problem) -> Schedule:
     return descent.reweighted(problem.delta, problem.likelihood)
 
 
-def newton(problem: Problem, steps: int = descent.NEWTON_STEPS) -> Schedule:
+def newton(problem: Problem, steps: int | None = None) -> Schedule:
+    if steps is None:
+        tries = hasattr(problem.evaluate, "value")
+        steps = descent.TRIED_STEPS if tries else descent.NEWTON_STEPS
     return descent.newton(problem.delta, problem.likelihood, steps)
 
 

@@ -34,3 +34,9 @@ def search_of(starts: int, values: np.ndarray, settled: np.ndarray, name: str) -
     distinct = others[np.diff(others, prepend=-np.inf) > near]
     reached = int((values <= best + near).sum())
     return Search(starts, values.size, reached, tuple(distinct[:MINIMA_SHOWN].tolist()), name)
+
+
+def best_lane(values: np.ndarray, settled: np.ndarray) -> int:
+    """The lane of the least value; of those at the same minimum, one that has settled there."""
+    lanes = equal_lanes(values)
+    return int(next((lane for lane in lanes if settled[lane]), lanes[0]))
