@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxscale.cli import tables
 from jaxscale.cli.export import replacing
-from jaxscale.cli.fit_advice import advice
+from jaxscale.cli.fit_advice import advice, suspicions
 from jaxscale.cli.fit_outcome import LEVEL, Optimum, Outcome, exponent_of
 from jaxscale.cli.mistakes import Mistake, check_file
 from jaxscale.cli.named_law import COEFFICIENTS
@@ -61,6 +61,7 @@ def record_of(outcome: Outcome) -> dict[str, Any]:
             "count": len(fit.runs),
             "file": source.path,
             "where": source.where,
+            "best_of_each": source.best_of_each,
             "columns": dict(source.columns),
             "units": dict(source.units),
         },
@@ -146,7 +147,7 @@ def _optimum(each: Optimum) -> dict[str, Any]:
 def _remarks(outcome: Outcome) -> dict[str, str]:
     """What a reader of the law must know, in sentences by what they are about."""
     status = {} if outcome.fit.ok else {"status": outcome.fit.status.sentence}
-    return status | advice(outcome)
+    return status | suspicions(outcome) | advice(outcome)
 
 
 def _all_finite(numbers: Any) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxscale.cli import tables
-from jaxscale.cli.fit_advice import advice
+from jaxscale.cli.fit_advice import advice, suspicions
 from jaxscale.cli.fit_outcome import NAMES, Optimum, Outcome, exponent_of
 from jaxscale.cli.named_law import COEFFICIENTS
 from jaxscale.cli.quantities import count, scientific
@@ -22,6 +22,8 @@ def show(outcome: Outcome, written: Sequence[Path]) -> None:
     """Print everything about a fit."""
     tables.note(outcome.title, style="bold")
     tables.print_columns(("", "least", "median", "most"), _range_rows(outcome))
+    for about, sentence in suspicions(outcome).items():
+        tables.note(f"Check the table ({about}): {sentence}.", style="bold yellow")
     if not outcome.fit.ok:
         status = outcome.fit.status
         tables.note(f"{status.name}: {status.sentence}", style="bold yellow")
