@@ -48,8 +48,7 @@ def _range_rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
 def _show_coefficients(outcome: Outcome) -> None:
     tables.note("L(N, D) = E + A / N^alpha + B / D^beta, in nats per token", style="bold")
     beside = [named.law for named in outcome.beside]
-    # Long names take two lines, so that the table fits a terminal.
-    names = [named.name.replace("_", "_\n") for named in outcome.beside]
+    names = [named.name for named in outcome.beside]
     header = ("", "fit", "95 % interval", "std. error", *names)
     rows = [_coefficient_row(outcome, name, beside) for name in COEFFICIENTS]
     tables.print_columns(header, [*rows, _exponent_row(outcome, beside)])

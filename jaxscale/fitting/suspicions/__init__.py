@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from jaxscale.fitting.runs import Runs
 
 CHECKS = (units, losses, checkpoints, settings, flops, repeated)
+FEWEST = 5  # rows whose medians and gaps say anything
 
 
 def suspicions_of(sheet: Sheet) -> list[Suspicion]:
     """Everything that is odd about a table, gravest first."""
-    return [suspicion for check in CHECKS for suspicion in check(sheet)]
+    checks = CHECKS if len(sheet) >= FEWEST else (repeated,)
+    return [suspicion for check in checks for suspicion in check(sheet)]
 
 
 def suspicions(runs: "Runs") -> list[Suspicion]:

@@ -11,8 +11,7 @@ FLOPS_PER_PARAM_TOKEN = 6.0
 STEPS = {"step", "steps", "iter", "iters", "iteration", "iterations", "checkpoint", "ckpt"}
 TRAININGS = {"run", "model", "name", "id", "training", "experiment"}
 REPLICATES = {"seed", "rerun", "repeat", "replicate", "trial", "run", "name", "id"}
-LEAST_CHECKPOINTS = 5  # of a training; finished runs of one size are rarely more
-LEAST_EVEN = 8  # of a training whose table has no column of steps
+LEAST_CHECKPOINTS = 8  # of a training; finished runs of one size are rarely as many
 EVEN = 1.5  # largest over smallest distance in tokens
 DISAGREE = np.log(1.5)  # attention and embeddings make less of a gap between neighbours
 AGREE = np.log(1.2)
@@ -74,7 +73,7 @@ def _are_trainings(sheet: Sheet, training: np.ndarray, steps: list[np.ndarray]) 
 
 def _is_even(tokens: np.ndarray) -> bool:
     steps = np.diff(tokens)
-    return len(tokens) >= LEAST_EVEN and steps.max() < EVEN * steps.min()
+    return len(steps) > 0 and steps.max() < EVEN * steps.min()
 
 
 # --- Sweeps of settings ----------------------------------------------------------------------

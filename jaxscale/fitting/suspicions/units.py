@@ -14,8 +14,10 @@ LARGE = {"params": 1e14, "tokens": 1e17}
 SHORTEST, LONGEST = 0.1, 3000.0
 IMPOSSIBLE = 0.01  # tokens per param of single runs, apart from all others
 USUAL = 20.0
-GAP = 30.0  # factor in a column that no ladder of sizes leaves open
-RATIO_GAP = 10.0  # the same in tokens per param
+# Single runs below these, by a factor that no ladder of sizes leaves open.
+APART = {"params": 1e6, "tokens": 1e8}
+GAP = 30.0
+RATIO_GAP = 100.0  # the same in tokens per param, of trainings short and long
 LARGEST_LOSS, SMALLEST_LOSS = 12.0, 0.3  # nats: above ln of any vocabulary; below any text
 UNITS = {3: "thousands", 6: "millions", 9: "billions", 12: "trillions"}
 
@@ -43,9 +45,9 @@ def losses(sheet: Sheet) -> Iterator[Suspicion]:
 
 
 def _mixed(sheet: Sheet) -> Iterator[Suspicion]:
-    odd = {name: _small_rows(sheet.columns[name], SMALL[name]) for name in SMALL}
-    if not any(mask.any() for mask in odd.values()):
-        odd = dict([_odd_ratios(sheet)])
+    odd = dict([_odd_ratios(sheet)])
+    if not any(mask.any() for mask in odd.values()):  # or both columns of a row are in other units
+        odd = {name: _small_rows(sheet.columns[name], APART[name]) for name in APART}
     for name, mask in odd.items():
         if mask.any():
             column = np.log10(sheet.columns[name])
@@ -58,12 +60,12 @@ def _mixed(sheet: Sheet) -> Iterator[Suspicion]:
             )
 
 
-def _small_rows(column: np.ndarray, small: float) -> np.ndarray:
-    """Rows far below the others, and too small for counts."""
-    low, gap = _below_widest_gap(np.log10(column))
-    if gap < np.log10(GAP) or np.median(column[low]) >= small or np.median(column[~low]) < small:
-        return np.zeros(len(column), bool)
-    return low
+def _small_rows(column: np.ndarray, limit: float) -> np.ndarray:
+    """Rows too small for counts, and far below the others; none where all are small."""
+    low = column < limit
+    if low.any() and not low.all() and column[~low].min() >= GAP * column[low].max():
+        return low
+    return np.zeros(len(column), bool)
 
 
 def _odd_ratios(sheet: Sheet) -> tuple[str, np.ndarray]:
