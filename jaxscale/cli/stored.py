@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jaxscale.sweeping import fingerprint, store
 from jaxscale.sweeping.blocks import Blocks
+from jaxscale.sweeping.layout import field_names, reading_labels
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -21,10 +22,12 @@ class Progress(NamedTuple):
 
 
 def opened(path: Path) -> "Dataset":
-    """The data set in a store, read as it is asked for."""
+    """The data set in a store, read as it is asked for; fields in the order asked for."""
     import xarray
 
-    return xarray.open_zarr(path, consolidated=False)
+    with reading_labels():
+        data = xarray.open_zarr(path, consolidated=False)
+    return data[field_names(data.attrs)]
 
 
 def progress_of(path: Path | None) -> Progress:

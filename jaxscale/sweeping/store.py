@@ -31,6 +31,7 @@ from jaxscale.sweeping.layout import (
     Field,
     check_names,
     chunk_shape,
+    field_names,
     fill_value,
     journal_folder,
     make,
@@ -82,7 +83,7 @@ def create(
         own = {
             PLAN: fingerprint.canonical(plan),
             DIGEST: fingerprint.digest(plan),
-            FIELDS: [field.name for field in fields],
+            FIELDS: json.dumps([field.name for field in fields]),
         }
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
         with _one_error("make", path):
@@ -228,7 +229,7 @@ def _attributes(path: str | os.PathLike) -> dict[str, Any]:
     try:
         found = json.loads((Path(path) / "zarr.json").read_text())["attributes"]
         if found.keys() >= {PLAN, DIGEST, FIELDS}:
-            return found
+            return {**found, FIELDS: field_names(found)}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass
     if not os.path.lexists(path):
