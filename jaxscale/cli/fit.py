@@ -239,7 +239,8 @@ def noted() -> Iterator[list[Warning]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield notes
-    notes += (x.message for x in caught if x.category in (UserWarning, Suspicion))  # pyright: ignore[reportArgumentType]
+    messages = (each.message for each in caught if each.category in (UserWarning, Suspicion))
+    notes += (message for message in messages if isinstance(message, Warning))
 
 
 def told_apart(notes: Sequence[Warning]) -> tuple[tuple[Suspicion, ...], tuple[str, ...]]:

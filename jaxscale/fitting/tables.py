@@ -190,7 +190,7 @@ def _columns(reading: Reading, table: Table) -> dict[str, Any]:
         columns=found,
         names={name: str(column) for name, column in columns.items()},
         units={name: reading.unit(name) for name in RUN},
-        others={str(name): others[name].to_numpy() for name in others.columns},
+        others={str(name): np.asarray(column) for name, column in others.items()},
         places=places,
         place=table.place,
         source=table.source,
