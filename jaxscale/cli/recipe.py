@@ -141,9 +141,9 @@ def show(
     tables.note(f"{title}, to loss {size.loss:.4f}{by}", style="bold")
     header = (
         "recipe",
-        "peak learning rate",
-        "batch, tokens",
-        f"sequences of {SEQUENCE}",
+        "peak\nlearning rate",
+        "batch,\ntokens",
+        f"sequences\nof {SEQUENCE}",
         "steps",
     )
     tables.print_columns((*header, "note"), map(_row, answers), words=("note",))
@@ -160,7 +160,7 @@ def show(
 def _show_trades(size: Size, trades: Sequence[Trade]) -> None:
     tables.note("\nTime against compute, Kaplan et al. 2020", style="bold")
     rows = [(x.share, *map(count, x[1:4]), *(f"{ratio:.2f}" for ratio in x[4:])) for x in trades]
-    header = ("batch, of the\ncritical", "batch, tokens", "steps", "tokens")
+    header = ("batch, of the\ncritical", "batch,\ntokens", "steps", "tokens")
     tables.print_columns((*header, "time /\nleast", "compute /\nleast"), rows)
     tables.note(
         f"All to the loss that {count(size.tokens)} tokens reach at the critical batch, which that "

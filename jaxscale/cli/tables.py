@@ -118,8 +118,10 @@ def _longest_word(text: str) -> int:
 
 def _folded(title: str, pattern: str, width: int) -> str:
     """A header in as many lines as it has parts, those together that fit the cells."""
-    if not pattern or "\n" in title:
+    if not pattern:
         return title
+    if "\n" in title:
+        return "\n".join(_folded(line, pattern, width) for line in title.split("\n"))
     first, *rest = re.split(pattern, title)
     width = max(width, *(_width(part.strip()) for part in (first, *rest)))
     lines = [first]
