@@ -202,6 +202,7 @@ def handed(tmp_path_factory):
                 return _draw(*arguments, **options)
 
             patch.setattr(plots, name, keeping)
+        folder = folder / "made" / "by the command"
         figures(str(folder))
     return {**found, "files": sorted(folder.iterdir())}
 
@@ -296,5 +297,6 @@ def test_what_cannot_be_drawn_is_said(tmp_path):
         law_pictures.draw_comparison(["muennighoff2023_repeated"], tmp_path / "a.png")
     with pytest.raises(Mistake, match="unknown law"):
         law_pictures.draw_comparison(["sardana"], tmp_path / "a.png")
-    with pytest.raises(Mistake, match="is no folder"):
-        figures(str(tmp_path / "nowhere"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Mistake, match=r"FOLDER: cannot make '.*file': File exists"):
+        figures(str(tmp_path / "file"))

@@ -1,15 +1,25 @@
 """`jaxscale compare`: the cheapest plan by every law of the catalogue, side by side."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
+
 import jaxscale as js
 from jaxscale.cli import options, tables
-from jaxscale.cli.levers import BEST, Given, cheapest, levers_for, read_levers
+from jaxscale.cli.levers import BEST, PLACES, Given, Levers, cheapest, levers_for, read_levers
 from jaxscale.cli.mistakes import Mistake, nearest
 from jaxscale.cli.named_law import NamedLaw
-from jaxscale.cli.plan import Question, read_question, read_target, record_of
+from jaxscale.cli.plan import (
+    Model,
+    Question,
+    read_model,
+    read_question,
+    read_target,
+    record_of,
+)
 from jaxscale.cli.quantities import count
 from jaxscale.cli.solving import NoPlan, levers_of_plan, numbers_of, one_scenario, status_of
 from jaxscale.laws import Clark
@@ -38,6 +48,14 @@ class Answer(NamedTuple):
     plan: js.Plan | None = None
     reason: str = ""
     kind: str = ""  # of the reason, without its numbers
+
+
+class Asked(NamedTuple):
+    """What one law is asked: at which levers, and to match which model, if any."""
+
+    law: NamedLaw
+    levers: Levers
+    model: Model | None
 
 
 def compare(
@@ -79,7 +97,8 @@ def compare(
         if name not in known:
             raise Mistake(f"--lever: no law has {name!r}{nearest(name, sorted(known))}")
     with tables.progress("Asking every law"), one_scenario():
-        answers = [answer(NamedLaw(each.name, each.law, each), given, question) for each in entries]
+        laws = [NamedLaw(each.name, each.law, each) for each in entries]
+        answers = answers_of(laws, given, question)
     if not any(each.plan for each in answers):
         reason, _ = Counter(each.kind or each.reason for each in answers).most_common(1)[0]
         raise Mistake(f"no law has a plan, most for this reason: {reason}")
@@ -95,22 +114,67 @@ jaxscale compare --like-params 7B --inference-tokens 2T --lever unique_tokens=1T
 """
 
 
-def answer(named: NamedLaw, given: Given, question: Question) -> Answer:
-    """The cheapest plan by one law, or why it has none."""
+def answers_of(laws: Sequence[NamedLaw], given: Given, question: Question) -> list[Answer]:
+    """What each law says, in their order; laws of one class are solved for together."""
+    answers: dict[str, Answer] = {}
+    families: dict[Any, list[Asked]] = defaultdict(list)
+    for named in laws:
+        try:
+            asked = ask(named, given, question)
+            if asked.levers.chosen:
+                answers[named.name] = searched(asked, question)
+            else:
+                families[type(named.law), *asked.levers.values.items()].append(asked)
+        except Mistake as mistake:
+            kind = mistake.status.sentence if isinstance(mistake, NoPlan) else ""
+            reason = str(mistake).removeprefix(f"--law: {named.name} ")
+            answers[named.name] = Answer(named, reason=reason, kind=kind)
+    for family in families.values():
+        answers |= {each.law.name: each for each in solved_together(family, question)}
+    return [answers[named.name] for named in laws]
+
+
+def ask(named: NamedLaw, given: Given, question: Question) -> Asked:
+    """What one law is asked; a mistake where it cannot be."""
     if isinstance(named.law, Clark):
-        return Answer(named, reason=NO_TRAINING_LENGTH)
+        raise Mistake(NO_TRAINING_LENGTH)
     known = levers_of(named.law)
     own = {name: given.get(name) for name in known if name in given or name in CHOSEN}
-    try:
-        levers = levers_for(named, own)
-        target = read_target(named.law, question.quality, levers)
-        _, demand, prices, bounds = question
-        plan = cheapest(levers, named.law, target, demand, prices.costs, bounds)
-    except Mistake as mistake:
-        kind = mistake.status.sentence if isinstance(mistake, NoPlan) else ""
-        reason = str(mistake).removeprefix(f"--law: {named.name} ")
-        return Answer(named, reason=reason, kind=kind)
-    return Answer(named, (levers.chosen,) if levers.chosen else (), target, plan)
+    levers = levers_for(named, own)
+    return Asked(named, levers, read_model(named.law, question.quality, levers))
+
+
+def searched(asked: Asked, question: Question) -> Answer:
+    """The cheapest plan by one law, over a lever too."""
+    named, levers, _ = asked
+    target = read_target(named.law, question.quality, levers)
+    _, demand, prices, bounds = question
+    plan = cheapest(levers, named.law, target, demand, prices.costs, bounds)
+    return Answer(named, (levers.chosen or "",), target, plan)
+
+
+def solved_together(family: Sequence[Asked], question: Question) -> Iterator[Answer]:
+    """The cheapest plan by each law of one class, at the same levers."""
+    # As many lanes as a search over a lever has: whatever is compiled serves both.
+    lanes = np.arange(max(len(family), PLACES)) % len(family)
+    law = jax.tree.map(lambda *x: np.array(x, float)[lanes], *(each.law.law for each in family))
+    quality, demand, prices, bounds = question
+    values = family[0].levers.values
+    targets, matched = np.full(len(lanes), quality.loss or np.nan), None
+    models = [each.model for each in family if each.model is not None]
+    if models:
+        params, tokens = np.array(models)[lanes].T
+        matched = jax.device_get(js.evaluate(law, params, tokens, levers=values))
+        targets = matched.loss
+    plans = js.minimize_cost(law, targets, demand, prices.costs, bounds, levers=values)
+    plans = jax.device_get(plans)
+    for lane, each in enumerate(family):
+        found = [jax.tree.map(lambda x, lane=lane: x[lane], x) for x in (matched, plans) if x]
+        bad = [status_of(plan) for plan in found if not status_of(plan).ok]
+        if bad:
+            yield Answer(each.law, reason=bad[0].sentence)
+        else:
+            yield Answer(each.law, (), float(targets[lane]), found[-1])
 
 
 def show(question: Question, answers: Sequence[Answer]) -> None:

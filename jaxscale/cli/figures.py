@@ -23,7 +23,7 @@ Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Where the picture
 
 
 def figures(folder: Folder = ".") -> None:
-    """Draw what papers say: five pictures, written to a folder.
+    """Draw what papers say: five pictures, written to a folder, which is made if need be.
 
     laws.png compares where laws spend compute; repeated.png shows the best plans when data are
     short; overtraining.png shows what training for longer costs at a budget and gains at a size;
@@ -31,8 +31,10 @@ def figures(folder: Folder = ".") -> None:
     against 6 N.
     """
     place = path_of(folder)
-    if not place.is_dir():
-        raise Mistake(f"FOLDER: {folder!r} is no folder")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # a file has that name, or one may not write there
+        raise Mistake(f"FOLDER: cannot make {folder!r}: {error.strerror or error}") from None
     paths = {name: checked_path("FOLDER", str(place / name)) for name in PICTURES}
     for name, draw in PICTURES.items():
         draw(paths[name])

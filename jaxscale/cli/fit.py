@@ -15,12 +15,20 @@ from jaxscale.cli.fit_outcome import Outcome, Request, Source
 from jaxscale.cli.mistakes import Mistake, blamed_on, nearest, path_of
 from jaxscale.cli.named_law import COEFFICIENTS, NamedLaw, read_law
 from jaxscale.cli.quantities import counted, positive
-from jaxscale.fitting import Fit, objectives
+from jaxscale.fitting import Fit, Suspicion, objectives
+from jaxscale.fitting.csv_rows import CONVERT
 from jaxscale.fitting.starts import HOFFMANN
 
 RESAMPLES, MOST_RESAMPLES = 4000, 1_000_000
 BESIDE = ("hoffmann2022_unrounded", "besiroglu2024")
 READERS = {".csv": js.Runs.from_csv, ".parquet": js.Runs.from_parquet}
+OTHERS = {
+    ".json": CONVERT.format("read_json(path)"),
+    ".jsonl": CONVERT.format("read_json(path, lines=True)"),
+    ".ndjson": CONVERT.format("read_json(path, lines=True)"),
+    ".tsv": CONVERT.format("read_csv(path, sep='\\t')"),
+    ".xlsx": CONVERT.format("read_excel(path)"),
+}
 OBJECTIVES: dict[str, Callable[..., Any]] = {
     "huber": objectives.Huber,
     "squared": objectives.SquaredError,
@@ -29,7 +37,7 @@ OBJECTIVES: dict[str, Callable[..., Any]] = {
 }
 WITH_DELTA = ("huber", "likelihood")
 SMALLEST, LARGEST = 1e-6, 1e30  # counts beyond are in the wrong unit, whatever that may be
-LOSS_UNITS = ("nats", "bits")
+LOSS_UNITS = ("nats", "bits", "perplexity")
 
 
 class Method(NamedTuple):
@@ -58,6 +66,7 @@ def fit(
     params_unit: fit_options.ParamsUnit = None,
     tokens_unit: fit_options.TokensUnit = None,
     loss_unit: fit_options.LossUnit = "nats",
+    best_of_each: fit_options.BestOfEach = False,
     objective: fit_options.Objective = "huber",
     delta: fit_options.Delta = None,
     tie_exponents: fit_options.TieExponents = False,
@@ -86,7 +95,7 @@ def fit(
     }
     given = dict(params=params, tokens=tokens, loss=loss, weights=weights, group=group)
     columns = {name: column for name, column in given.items() if column is not None}
-    source = Source(path, where, columns, units)
+    source = Source(path, where, columns, units, best_of_each)
     request = Request(
         chosen("--objective", objective, OBJECTIVES),
         read_fixed(fix or [], tie_exponents),
@@ -124,6 +133,7 @@ EXAMPLES = """\
 jaxscale fit runs.csv
 jaxscale fit runs.csv --params N --tokens D --loss final/loss --where 'step > 1000'
 jaxscale fit runs.parquet --params-unit 1M --tokens-unit 1B --group run
+jaxscale fit sweep.csv --best-of-each
 jaxscale fit runs.csv --fix E=1.69 --law sardana2024 --output ours.json --pictures ours.svg
 jaxscale plan --law ours.json --like-params 7B --inference-tokens 1T
 """
@@ -194,8 +204,8 @@ def read_outputs(output: str, pictures: str | None, no_pictures: bool) -> Output
 
 def found(source: Source, method: Method, beside: tuple[NamedLaw, ...], begin: Begin) -> Outcome:
     """Read, fit and resample; what the library warns of on the way becomes a note."""
-    request, notes = method.request, []
-    with noted(notes):
+    request = method.request
+    with noted() as notes:
         begin("reading the runs", None)
         runs = read_runs(source)
         check_enough(source, runs, request)
@@ -207,7 +217,7 @@ def found(source: Source, method: Method, beside: tuple[NamedLaw, ...], begin: B
             resampled = js.bootstrap(
                 fitted, resamples=request.resamples, key=request.seed, advance=advance
             )
-    return Outcome(source, request, fitted, resampled, beside, tuple(notes))
+    return Outcome(source, request, fitted, resampled, beside, *told_apart(notes))
 
 
 def fitted_law(runs: js.Runs, method: Method) -> Fit:
@@ -227,23 +237,36 @@ def fitted_law(runs: js.Runs, method: Method) -> Fit:
 
 
 @contextmanager
-def noted(notes: list[str]) -> Iterator[None]:
-    """Collect what is warned of inside the block, each once."""
+def noted() -> Iterator[list[Warning]]:
+    """Collect what is warned of inside the block."""
+    notes: list[Warning] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        yield
-    texts = (str(each.message) for each in caught if each.category is UserWarning)
-    notes += dict.fromkeys(texts)
+        yield notes
+    messages = (each.message for each in caught if each.category in (UserWarning, Suspicion))
+    notes += (message for message in messages if isinstance(message, Warning))
+
+
+def told_apart(notes: Sequence[Warning]) -> tuple[tuple[Suspicion, ...], tuple[str, ...]]:
+    """What is odd about the table, and what else was warned of, each once."""
+    suspicions = tuple(note for note in notes if isinstance(note, Suspicion))
+    texts = (str(note) for note in notes if not isinstance(note, Suspicion))
+    return suspicions, tuple(dict.fromkeys(texts))
 
 
 def read_runs(source: Source) -> js.Runs:
     """The runs that have any weight; every fault of the table is a mistake that names it."""
     suffix = Path(source.path).suffix.lower()
     if suffix not in READERS:
-        raise Mistake(f"RUNS: {source.path!r} must end in {' or '.join(READERS)}")
+        advice = f"; {OTHERS[suffix]}" if suffix in OTHERS else ""
+        raise Mistake(f"RUNS: {source.path!r} must end in {' or '.join(READERS)}{advice}")
     try:
         runs = READERS[suffix](
-            path_of(source.path), **source.columns, where=source.where, **source.units
+            path_of(source.path),
+            **source.columns,
+            where=source.where,
+            best_of_each=source.best_of_each,
+            **source.units,
         )
     except OSError as error:
         raise Mistake(f"cannot read the runs {source.path!r}: {error.strerror or error}") from None

@@ -1,5 +1,7 @@
 """What a colleague would say of a fit before anyone builds a plan on it.
 
+What is odd about the table that it rests on, `jaxscale.fitting.suspicions` knows.
+
 Every check looks at one thing and returns one sentence or none; thresholds are judgement, and
 stand here with their reasons.
 """
@@ -25,8 +27,14 @@ SLIGHT = 5e-4  # of ln loss: an error that is printed as 0.0 % comes from roundi
 ROBUST = 1.4826  # standard deviation of a normal over its median absolute deviation
 WIDE = 4.0  # upper over lower end of the interval of compute-optimal params
 FEW_RESAMPLES = 1000
-SMALL_PARAMS, SMALL_TOKENS = 1e4, 1e6  # medians below are rather counts of millions
-LARGEST_LOSS, SMALLEST_LOSS = 12.0, 0.3  # nats: above ln of any vocabulary; below any text
+
+
+def suspicions(outcome: Outcome) -> dict[str, str]:
+    """What is odd about the table, by what it is about."""
+    said: dict[str, str] = {}
+    for each in outcome.suspicions:
+        said[each.about] = "; ".join(filter(None, (said.get(each.about), each.sentence)))
+    return said
 
 
 def advice(outcome: Outcome) -> dict[str, str]:
@@ -35,23 +43,6 @@ def advice(outcome: Outcome) -> dict[str, str]:
     said = {about: text for about, text in found.items() if text}
     notes = {f"note {number}": text for number, text in enumerate(outcome.notes, start=1)}
     return said | notes
-
-
-def _units(outcome: Outcome) -> str:
-    for name, least in (("params", SMALL_PARAMS), ("tokens", SMALL_TOKENS)):
-        median = float(np.median(getattr(outcome.runs, name)))
-        if median < least:
-            return (
-                f"half of the runs have at most {median:.3g} {name}: if the column counts "
-                f"millions or billions, say --{name}-unit 1M or 1B"
-            )
-    low, high = float(outcome.runs.loss.min()), float(outcome.runs.loss.max())
-    if high > LARGEST_LOSS or low < SMALLEST_LOSS:
-        return (
-            f"losses from {low:.3g} to {high:.3g} are hardly nats per token: take the logarithm of "
-            "a perplexity, and say --loss-unit bits of bits"
-        )
-    return ""
 
 
 def _few_runs(outcome: Outcome) -> str:
@@ -112,7 +103,7 @@ def _long_training(outcome: Outcome) -> str:
 def _checkpoints(outcome: Outcome) -> str:
     """Neighbours in training length at one size whose errors are alike."""
     runs, residuals = outcome.runs, outcome.fit.residuals - outcome.fit.residuals.mean()
-    if runs.group is not None:
+    if runs.group is not None or any(x.about == "checkpoints" for x in outcome.suspicions):
         return ""
     order = np.lexsort((runs.tokens, runs.params))
     same = np.diff(runs.params[order]) == 0
@@ -212,7 +203,6 @@ def _extrapolation(outcome: Outcome) -> str:
 
 
 CHECKS: Mapping[str, Callable[[Outcome], str]] = {
-    "units": _units,
     "number of runs": _few_runs,
     "one ratio": _one_ratio,
     "narrow range": _narrow,

@@ -12,7 +12,7 @@ import numpy as np
 from jaxscale import __version__
 from jaxscale.cli import tables
 from jaxscale.cli.export import replacing
-from jaxscale.cli.fit_advice import advice
+from jaxscale.cli.fit_advice import advice, suspicions
 from jaxscale.cli.fit_outcome import LEVEL, Optimum, Outcome, exponent_of
 from jaxscale.cli.mistakes import Mistake, check_file, path_of
 from jaxscale.cli.named_law import COEFFICIENTS
@@ -66,6 +66,7 @@ def record_of(outcome: Outcome) -> dict[str, Any]:
             "count": len(fit.runs),
             "file": source.path,
             "where": source.where,
+            "best_of_each": source.best_of_each,
             "columns": dict(source.columns),
             "units": dict(source.units),
         },
@@ -165,7 +166,8 @@ def _remarks(outcome: Outcome) -> dict[str, str]:
     """What a reader of the law must know, in sentences by what they are about."""
     status = {} if outcome.fit.ok else {"status": outcome.fit.status.sentence}
     sentence = outcome.fit.claims.sentence
-    return status | ({"not identified": sentence} if sentence else {}) | advice(outcome)
+    open_ones = {"not identified": sentence} if sentence else {}
+    return status | open_ones | suspicions(outcome) | advice(outcome)
 
 
 def _all_finite(numbers: Any) -> Any:

@@ -69,7 +69,17 @@ TokensUnit = Annotated[
     float | None,
     number_option("--tokens-unit", "N", f"The same, such as 1B. {_default('1')}", COLUMNS),
 ]
-LossUnit = Annotated[str, _text("--loss-unit", "UNIT", "nats or bits, per token.", COLUMNS)]
+LossUnit = Annotated[
+    str, _text("--loss-unit", "UNIT", "nats or bits, per token, or perplexity.", COLUMNS)
+]
+BestOfEach = Annotated[
+    bool,
+    typer.Option(
+        "--best-of-each",
+        help="Keep the best run of each size, as of a sweep of learning rates.",
+        rich_help_panel=COLUMNS,
+    ),
+]
 
 Objective = Annotated[
     str, _text("--objective", "NAME", "huber, squared, absolute or likelihood.", METHOD)

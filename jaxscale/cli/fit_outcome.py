@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxscale.cli.named_law import COEFFICIENTS, NamedLaw
 from jaxscale.cli.optimal import logs_of, optimal_sizes
-from jaxscale.fitting import Bootstrap, Fit, FitStatus, Runs
+from jaxscale.fitting import Bootstrap, Fit, FitStatus, Runs, Suspicion
 from jaxscale.laws import Chinchilla
 
 LEVEL = 0.95  # of every interval
@@ -31,11 +31,13 @@ class Source(NamedTuple):
     where: str | None
     columns: Mapping[str, str]  # by the names of `Runs`
     units: Mapping[str, Any]
+    best_of_each: bool = False  # of the runs of one size
 
     @property
     def label(self) -> str:
         """The file, and which of its rows."""
-        return Path(self.path).name + (f" where {self.where}" if self.where else "")
+        best = ", the best of each size" * self.best_of_each
+        return Path(self.path).name + (f" where {self.where}" if self.where else "") + best
 
 
 class Request(NamedTuple):
@@ -67,7 +69,8 @@ class Outcome:
     fit: Fit
     bootstrap: Bootstrap | None
     beside: tuple[NamedLaw, ...]  # published laws
-    notes: tuple[str, ...]  # what the library warned of
+    suspicions: tuple[Suspicion, ...]  # of the table
+    notes: tuple[str, ...]  # what else the library warned of
 
     @property
     def runs(self) -> Runs:

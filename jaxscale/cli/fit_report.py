@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxscale.cli import tables
-from jaxscale.cli.fit_advice import advice
+from jaxscale.cli.fit_advice import advice, suspicions
 from jaxscale.cli.fit_outcome import NAMES, Optimum, Outcome, exponent_of
 from jaxscale.cli.named_law import COEFFICIENTS
 from jaxscale.cli.quantities import count, scientific
@@ -23,6 +23,8 @@ def show(outcome: Outcome, written: Sequence[Path]) -> None:
     """Print everything about a fit."""
     tables.note(outcome.title, style="bold")
     tables.print_columns(("", "least", "median", "most"), _range_rows(outcome))
+    for about, sentence in suspicions(outcome).items():
+        tables.note(f"Check the table ({about}): {sentence}.", style="bold yellow")
     if not outcome.fit.ok:
         status = outcome.fit.status
         tables.note(f"{status.name}: {status.sentence}", style="bold yellow")
@@ -48,8 +50,7 @@ def _range_rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
 def _show_coefficients(outcome: Outcome) -> None:
     tables.note("L(N, D) = E + A / N^alpha + B / D^beta, in nats per token", style="bold")
     beside = [named.law for named in outcome.beside]
-    # Long names take two lines, so that the table fits a terminal.
-    names = [named.name.replace("_", "_\n") for named in outcome.beside]
+    names = [named.name for named in outcome.beside]
     header = ("", "fit", "95 % interval", "std. error", *names)
     rows = [_coefficient_row(outcome, name, beside) for name in COEFFICIENTS]
     tables.print_columns(header, [*rows, _exponent_row(outcome, beside)])

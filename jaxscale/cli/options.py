@@ -7,7 +7,14 @@ import typer
 
 from jaxscale.cli.mistakes import reading
 from jaxscale.cli.pricing import PHASES
-from jaxscale.cli.quantities import dollars_per_hour, nonnegative, positive, share
+from jaxscale.cli.quantities import (
+    dollars_per_hour,
+    nonnegative,
+    params_of_model,
+    positive,
+    share,
+    tokens_of_training,
+)
 
 DEFAULT_LAW = "sardana2024"
 
@@ -15,6 +22,7 @@ QUALITY = "Quality: a loss, or the model to match"
 DEMAND = "Demand over the model's life, in one of three ways"
 DOLLARS = "Dollars instead of FLOPs"
 BOUNDS = "Bounds"
+SIZES = {"-params": params_of_model, "-tokens": tokens_of_training}  # by how options end
 
 
 def number_option(
@@ -30,7 +38,8 @@ def number_option(
 
 
 def _count(name: str, description: str, panel: str | None = None) -> Any:
-    return number_option(name, "N", description, panel)
+    read = next((size for what, size in SIZES.items() if name.endswith(what)), positive)
+    return number_option(name, "N", description, panel, read)
 
 
 def _demand(name: str, description: str) -> Any:

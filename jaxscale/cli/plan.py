@@ -38,6 +38,13 @@ class Quality(NamedTuple):
     like_tokens: float | None
 
 
+class Model(NamedTuple):
+    """A model to match."""
+
+    params: float
+    tokens: float
+
+
 class Question(NamedTuple):
     """What was asked for, whatever the law."""
 
@@ -161,7 +168,18 @@ def read_demand(*ways: dict[str, float | None]) -> js.Demand:
 
 
 def read_target(law: Any, quality: Quality, levers: Levers) -> float:
-    """The loss to reach, given as such or by a model that has it.
+    """The loss to reach, given as such or by a model that has it."""
+    model = read_model(law, quality, levers)
+    if model is None:
+        assert quality.loss is not None
+        return quality.loss
+    values = of_model(levers, model.params)
+    asked = Asked(law, params=model.params, tokens=model.tokens, levers=values)
+    return float(solved(js.evaluate(law, *model, levers=values), asked).loss)
+
+
+def read_model(law: Any, quality: Quality, levers: Levers) -> Model | None:
+    """The model to match; None where a loss is given.
 
     The model has the levers that are given, and of one that is chosen the plain value.
     """
@@ -171,15 +189,13 @@ def read_target(law: Any, quality: Quality, levers: Levers) -> float:
     if loss is not None and isinstance(law, Tao):
         raise Mistake(ANOTHER_SCALE)
     if loss is not None:
-        return loss
+        return None
     if params is None:
         alone = "; --like-tokens alone is no model" if tokens is not None else ""
         raise Mistake(f"give --loss, or --like-params for the model to match{alone}")
-    values = of_model(levers, params)
     with blamed_on("--like-params"):
-        tokens = optimal_tokens(law, params, values) if tokens is None else tokens
-    asked = Asked(law, params=params, tokens=tokens, levers=values)
-    return float(solved(js.evaluate(law, params, tokens, levers=values), asked).loss)
+        values = of_model(levers, params)
+        return Model(params, optimal_tokens(law, params, values) if tokens is None else tokens)
 
 
 def read_bounds(**bounds: float | None) -> js.Bounds | None:

@@ -10,6 +10,10 @@ from collections.abc import Callable
 POWERS = {"": 0, "K": 3, "M": 6, "B": 9, "T": 12, "Q": 15}
 SUFFIXES = {power: suffix for suffix, power in POWERS.items()}
 
+# Below these a suffix was forgotten: the smallest model behind any published law, and one sequence
+# of it (Kaplan et al. 2020, Sections 2.1 and 3.1).
+SMALLEST_PARAMS, SEQUENCE_TOKENS = 768, 1024
+
 _NUMBER = re.compile(
     r"(?P<digits>(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+(?:_[0-9]+)*)(?:\.[0-9]*)?|\.[0-9]+)"
     r"(?:e(?P<power>[+-]?[0-9]+)| *(?P<suffix>[kmbtq]))?",
@@ -22,6 +26,28 @@ def positive(text: str) -> float:
     value = nonnegative(text)
     if value == 0:
         raise ValueError(f"{text!r} must be greater than zero")
+    return value
+
+
+def params_of_model(text: str) -> float:
+    """Params of a model; ValueError below those of the smallest that was ever measured."""
+    value = positive(text)
+    if value < SMALLEST_PARAMS:
+        raise ValueError(
+            f"{text!r} is below the {SMALLEST_PARAMS} params of the smallest model behind any "
+            "published law (Kaplan et al. 2020): write 7B for 7 billion, 7M for 7 million"
+        )
+    return value
+
+
+def tokens_of_training(text: str) -> float:
+    """Tokens of a training; ValueError for fewer than one sequence."""
+    value = positive(text)
+    if value < SEQUENCE_TOKENS:
+        raise ValueError(
+            f"{text!r} is less than one sequence of {SEQUENCE_TOKENS:,} tokens: write 1T for "
+            "1 trillion, 1B for 1 billion"
+        )
     return value
 
 

@@ -75,12 +75,11 @@ def scenario_of(spec: Spec) -> PlanScenario:
 
 
 def labels_of(spec: Spec) -> dict[str, dict[str, str]]:
-    """Units and long name of every field that is kept."""
+    """Units and long name of every field that is kept, in the order of the specification."""
     cost = "dollars" if in_dollars(spec) else "FLOPs"
     return {
         name: {"units": cost if units == COST else units, "long_name": long_name}
-        for name, (units, long_name) in FIELDS.items()
-        if name in spec.fields
+        for name, (units, long_name) in ((name, FIELDS[name]) for name in spec.fields)
     }
 
 

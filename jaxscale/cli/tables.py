@@ -1,16 +1,21 @@
 """What the commands print: tables, notes and JSON. Nothing here computes."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from jaxscale.cli.visible import Text
+
+WIDEST = 10_000  # characters: more than any table has
 
 
 def console() -> Console:
@@ -41,27 +46,92 @@ def print_columns(
 ) -> None:
     """Print rows under a header: numbers to the right, the first column and `words` to the left.
 
-    On a narrow terminal cells take more lines; nothing is cut off.
+    Only `words` and headers take more lines on a narrow terminal: names and numbers stay whole,
+    and a table that does not fit for them is wider than the terminal.
     """
+    rows = [tuple(row) for row in rows]
+    output = console()
+    # A header takes more lines only where the table does not fit, a name in it only then.
+    for pattern in ("", "(?= )", "(?= )|(?<=_)"):
+        table = _columns(header, rows, emphasis, words, pattern)
+        if not output.is_terminal or _size(output, table).minimum <= output.width:
+            break
+    _print(table)
+
+
+def _columns(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    emphasis: Sequence[str],
+    words: Sequence[str],
+    pattern: str,
+) -> Table:
+    """A table whose header may be broken where the pattern matches."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_header=any(header))
-    for index, name in enumerate(header):
-        side = "right" if index and name not in words else "left"
-        table.add_column(Text(name), justify=side, overflow="fold")
+    for index, (name, *cells) in enumerate(zip(header, *rows, strict=True)):
+        written = index > 0 and name in words
+        wraps = written and any(" " in cell for cell in cells)
+        title = _folded(name, pattern, max(map(_width, cells), default=0))
+        texts = (title, *cells)
+        table.add_column(
+            Text(title),
+            justify="right" if index and not written else "left",
+            overflow="fold",
+            no_wrap=not wraps,
+            min_width=max(map(_longest_word if wraps else _width, texts)),
+        )
     for row in rows:
         table.add_row(*map(Text, row), style="bold" if row[0] in emphasis else "")
-    console().print(table)
+    return table
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     """Print named facts, one under the other; a name that repeats is said once."""
     table = Table(box=None, show_header=False, padding=(0, 2))
     table.add_column(no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     previous = ""
     for name, fact in facts:
         table.add_row(Text("" if name == previous else name, style="bold"), Text(fact))
         previous = name
-    console().print(table)
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    """Print a table as wide as its content; in a terminal no wider than that, where it can."""
+    output = console()
+    size = _size(output, table)
+    output.width = max(output.width, size.minimum) if output.is_terminal else size.maximum
+    output.print(table)
+
+
+def _size(output: Console, table: Table) -> Measurement:
+    return Measurement.get(output, output.options.update(max_width=WIDEST), table)
+
+
+def _width(text: str) -> int:
+    return max(map(cell_len, text.split("\n")))
+
+
+def _longest_word(text: str) -> int:
+    return max(map(cell_len, text.split()), default=0)
+
+
+def _folded(title: str, pattern: str, width: int) -> str:
+    """A header in as many lines as it has parts, those together that fit the cells."""
+    if not pattern:
+        return title
+    if "\n" in title:
+        return "\n".join(_folded(line, pattern, width) for line in title.split("\n"))
+    first, *rest = re.split(pattern, title)
+    width = max(width, *(_width(part.strip()) for part in (first, *rest)))
+    lines = [first]
+    for part in rest:
+        if _width(lines[-1] + part) <= width:
+            lines[-1] += part
+        else:
+            lines.append(part.strip())
+    return "\n".join(lines)
 
 
 def print_json(record: dict[str, Any]) -> None:

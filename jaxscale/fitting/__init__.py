@@ -23,3 +23,5 @@ from jaxscale.fitting.ratios import Subset as Subset
 from jaxscale.fitting.ratios import fit_by_ratio as fit_by_ratio
 from jaxscale.fitting.runs import Runs as Runs
 from jaxscale.fitting.simulate import simulate as simulate
+from jaxscale.fitting.suspicions import Suspicion as Suspicion
+from jaxscale.fitting.suspicions import suspicions as suspicions

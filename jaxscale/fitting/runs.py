@@ -58,7 +58,9 @@ class Runs:
 
         Takes the keywords of `from_dataframe`. Raises ValueError that names the line of each
         bad row (missing, not a number, not finite, not positive), and for a column that is not
-        there; warns of duplicated rows. ImportError without pandas.
+        there. Warns of what was probably not meant so, as `fitting.suspicions` lists it, with the
+        other columns in sight: rows of another unit, repeated rows, checkpoints, sweeps of a
+        learning rate, FLOPs that disagree. ImportError without pandas.
         """
         return cls(**tables.from_csv(path, **how))
 
@@ -82,6 +84,7 @@ class Runs:
         params_unit: float = 1,
         tokens_unit: float = 1,
         loss_unit: str = "nats",
+        best_of_each: bool = False,
     ) -> "Runs":
         """Runs from the columns of a data frame; the first five keywords name the columns.
 
@@ -89,10 +92,14 @@ class Runs:
         `where` keeps the rows for which an expression holds, as "loss < 4 and `my step` > 1000":
         see `jaxscale.fitting.expressions`, which runs no code. `params_unit` and
         `tokens_unit` are what one unit of those columns counts (1e6 for millions), `loss_unit`
-        is "nats" or "bits", per token. Raises ValueError as `from_csv`, rows counted from 1.
+        is "nats" or "bits", per token, or "perplexity", whose logarithm is taken.
+        `best_of_each` keeps the run of least loss of all that agree in params, tokens and levers
+        to three digits, as a sweep of learning rates has them. Raises ValueError as `from_csv`,
+        rows counted from 1.
         """
         given = dict(
             params=params, tokens=tokens, loss=loss, weights=weights, group=group, levers=levers
         )
-        units = dict(params_unit=params_unit, tokens_unit=tokens_unit, loss_unit=loss_unit)
-        return cls(**tables.from_dataframe(frame, columns=given, where=where, **units))
+        more = dict(params_unit=params_unit, tokens_unit=tokens_unit, loss_unit=loss_unit)
+        more |= dict(where=where, best_of_each=best_of_each)
+        return cls(**tables.from_dataframe(frame, columns=given, **more))

@@ -9,7 +9,6 @@ import difflib
 import io
 import math
 import os
-import re
 import warnings
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
@@ -19,6 +18,11 @@ import numpy as np
 
 from jaxscale.fitting import expressions
 from jaxscale.fitting.column_values import values_of
+from jaxscale.fitting.csv_rows import csv_rows, row_fault
+from jaxscale.fitting.sizes import best_of_each
+from jaxscale.fitting.suspicions import suspicions_of
+from jaxscale.fitting.suspicions.sheet import Sheet, words
+from jaxscale.fitting.table_numbers import number
 
 if TYPE_CHECKING:
     import pandas
@@ -27,13 +31,8 @@ RUN = ("params", "tokens", "loss")
 LISTED = 5  # rows that a message names
 # What pandas, too, takes for a missing cell.
 MISSING = {"", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None"}
-NATS = {"nats": 1.0, "bits": math.log(2)}
-POWERS = {"": 0, "K": 3, "M": 6, "B": 9, "T": 12}
-NUMBER = re.compile(
-    r"(?P<digits>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))"
-    r"(?:e(?P<power>[+-]?[0-9]+)|(?P<suffix>[KMBT]))?",
-    re.IGNORECASE,
-)
+PERPLEXITY = "perplexity"  # the unit of a column whose logarithm is the loss
+NATS = {"nats": 1.0, "bits": math.log(2), PERPLEXITY: 1.0}
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ class Reading:
     params_unit: float = 1
     tokens_unit: float = 1
     loss_unit: str = "nats"
+    best_of_each: bool = False
 
     def __post_init__(self) -> None:
         for name in ("params_unit", "tokens_unit"):
@@ -57,7 +57,13 @@ class Reading:
             if not (isinstance(unit, (int, float, np.number)) and 0 < unit < math.inf):
                 raise ValueError(f"{name} must be a finite number above 0; got {unit!r}")
         if self.loss_unit not in NATS:
-            raise ValueError(f"loss_unit must be 'nats' or 'bits'; got {self.loss_unit!r}")
+            known = ", ".join(map(repr, NATS))
+            raise ValueError(f"loss_unit must be one of {known}; got {self.loss_unit!r}")
+        if _is_perplexity(self.loss) and self.loss_unit != PERPLEXITY:
+            raise ValueError(
+                f"column {self.loss!r} is named for perplexities, not for losses: give the loss "
+                f"unit {PERPLEXITY!r}, and their logarithms are taken; or rename the column"
+            )
         names = (*RUN, "weights", "group", *self.levers)
         if isinstance(self.levers, str) or len(set(names)) < len(names):
             raise ValueError(f"levers must be different names of levers; got {self.levers!r}")
@@ -136,9 +142,9 @@ def _frame_table(source: str, frame: "pandas.DataFrame") -> Table:
 
 def _csv_table(source: str) -> Table:
     pandas = _pandas()
-    header, places, rows = _csv_rows(source)
+    header, places, rows = csv_rows(source)
     faults = {
-        place: f"has {len(row)} cells where the header has {len(header)}"
+        place: row_fault(row, len(header))
         for place, row in zip(places, rows, strict=True)
         if len(row) != len(header)
     }
@@ -156,34 +162,13 @@ def _csv_table(source: str) -> Table:
     return Table(source, "line", np.array(places, np.int64), frame, typed)
 
 
-def _csv_rows(source: str) -> tuple[list[str], list[int], list[list[str]]]:
-    """The header, the line on which each row begins, and the cells of each row."""
-    places, rows, line = [], [], 1
-    with open(source, encoding="utf-8-sig", newline="") as file:
-        # Strict, because an unclosed quote would silently swallow the rest of the file.
-        reader = csv.reader(file, strict=True, skipinitialspace=True)
-        try:
-            for row in reader:
-                if len(row) > 1 or any(map(str.strip, row)):
-                    places.append(line)
-                    rows.append([cell.strip() for cell in row])
-                line = reader.line_num + 1
-        except UnicodeDecodeError:
-            raise ValueError(f"{source}: not UTF-8 text, from line {line} or later") from None
-        except csv.Error as error:
-            raise ValueError(f"{source}: line {line}: {error}") from None
-    if not rows:
-        raise ValueError(f"{source}: empty; a header line and rows are expected")
-    return rows[0], places[1:], rows[1:]
-
-
 # --- Columns ---------------------------------------------------------------------------------
 
 
 def _columns(reading: Reading, table: Table) -> dict[str, Any]:
     """The columns of the rows that `where` keeps, all of them good.
 
-    Public readers call this directly: the warning is of the user's line, three calls up.
+    Public readers call this directly: warnings are of the user's line, three calls up.
     """
     columns = reading.columns()
     for name, column in columns.items():
@@ -192,19 +177,29 @@ def _columns(reading: Reading, table: Table) -> dict[str, Any]:
     places, cells = table.places[kept], table.cells[kept]
     found, faults = {}, {}
     for name, column in columns.items():
-        values, wrong = _read(cells[column], name, reading.unit(name))
+        values, wrong = _read(cells[column], name, reading)
         found[name] = _labels(values) if name == "group" else np.array(values, np.float64)
         for row, fault in wrong.items():
             faults.setdefault(places[row], f"{column} {fault}")
     _refuse(table.source, table.place, faults, len(places))
-    repeated = _pandas().DataFrame({name: found[name] for name in RUN}).duplicated()
-    repeats = [str(place) for place in places[repeated]]
-    if repeats:
-        warnings.warn(
-            f"{table.source}: rows with the params, tokens and loss of an earlier one: "
-            f"{len(repeats)} ({table.place} {_listed(repeats, ', ')})",
-            stacklevel=4,
-        )
+    others = table.typed()[kept].drop(columns=list({*columns.values()}), errors="ignore")
+    if reading.best_of_each:
+        sizes = [found[name] for name in ("params", "tokens", *reading.levers)]
+        rows = best_of_each(found["loss"], sizes)
+        found = {name: column[rows] for name, column in found.items()}
+        places, others = places[rows], others.iloc[rows]
+    sheet = Sheet(
+        columns=found,
+        names={name: str(column) for name, column in columns.items()},
+        units={name: reading.unit(name) for name in RUN},
+        others={str(name): np.asarray(column) for name, column in others.items()},
+        places=places,
+        place=table.place,
+        source=table.source,
+        levers=reading.levers,
+    )
+    for suspicion in suspicions_of(sheet):
+        warnings.warn(suspicion, stacklevel=4)
     levers = {name: found.pop(name) for name in reading.levers}
     return found | ({"levers": levers} if levers else {})
 
@@ -265,7 +260,7 @@ def _named_columns(
 # --- Cells, and what is said of them ---------------------------------------------------------
 
 
-def _read(cells: Any, name: str, unit: float) -> tuple[list, dict[int, str]]:
+def _read(cells: Any, name: str, reading: Reading) -> tuple[list, dict[int, str]]:
     """What the cells hold, and what is wrong with those that are no good, by their number."""
     values, faults = [], {}
     for row, (cell, missing) in enumerate(zip(cells, cells.isna(), strict=True)):
@@ -273,27 +268,27 @@ def _read(cells: Any, name: str, unit: float) -> tuple[list, dict[int, str]]:
             if missing:
                 raise ValueError("is missing")
             cell = cell.item() if isinstance(cell, np.generic) else cell
-            values.append(cell if name == "group" else _number(cell, name, unit))
+            values.append(cell if name == "group" else _value(cell, name, reading))
         except ValueError as fault:
             values.append(math.nan)
             faults[row] = str(fault)
     return values, faults
 
 
-def _number(cell: Any, name: str, unit: float) -> float:
-    """The number in a cell times its unit; ValueError says what is wrong."""
-    written = NUMBER.fullmatch(str(cell).strip())
-    suffix = written["suffix"] if written else None
-    # Billions of millions are nobody's count.
-    if not written or (suffix and (name in ("loss", "weights") or unit != 1)):
-        raise ValueError(f"is {cell!r}, not a plain number")
-    power = written["power"] or POWERS[(suffix or "").upper()]
-    number = float(f"{written['digits']}e{power}") * unit
-    if (number < 0 and name in (*RUN, "weights")) or (number == 0 and name in RUN):
-        raise ValueError(f"is {cell!r}, {'below' if name == 'weights' else 'not above'} 0")
-    if not math.isfinite(number):
-        raise ValueError(f"is {cell!r}, not finite")
-    return number
+def _value(cell: Any, name: str, reading: Reading) -> float:
+    least = "above 0" if name in RUN else "0 or more" if name == "weights" else "any"
+    suffixes = name not in ("loss", "weights")
+    value = number(cell, reading.unit(name), suffixes=suffixes, least=least)
+    if name != "loss" or reading.loss_unit != PERPLEXITY:
+        return value
+    if value <= 1:
+        raise ValueError(f"is {cell!r}, no perplexity above 1")
+    return math.log(value)
+
+
+def _is_perplexity(column: Hashable) -> bool:
+    said = words(str(column))
+    return bool(said & {"perplexity", "ppl"}) and not said & {"log", "ln"}
 
 
 def _labels(values: list) -> np.ndarray:

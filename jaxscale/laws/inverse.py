@@ -212,8 +212,8 @@ def _gives(direction, at, distance, loss, inputs, end):
     """Whether so far along a direction the loss is the one asked for, to rounding."""
 
     def along(distance):
-        moved = (z + d * distance for z, d in zip(at, direction, strict=True))
-        return lax.stop_gradient(loss_value(*moved, lax.stop_gradient(inputs)))
+        log_params, log_tokens = (z + d * distance for z, d in zip(at, direction, strict=True))
+        return lax.stop_gradient(loss_value(log_params, log_tokens, lax.stop_gradient(inputs)))
 
     floor, value = along(end), along(jnp.where(is_finite(distance), distance, 0))
     noise = 2 * SAME * float(jnp.finfo(end.dtype).eps) * (1 + jnp.abs(floor))

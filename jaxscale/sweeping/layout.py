@@ -4,10 +4,13 @@ One Zarr v3 group: an array for each field, whose chunks are blocks, an array fo
 coordinate, and the journal in a place where Zarr does not look.
 """
 
+import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +21,7 @@ from jaxscale.sweeping.blocks import Blocks
 
 PLAN = "jaxscale_plan"  # JSON in a string: a nested attribute could not be exported to netCDF
 DIGEST = "jaxscale_digest"
-FIELDS = "jaxscale_fields"
+FIELDS = "jaxscale_fields"  # names in their order, JSON in a string for the same reason
 
 # Zarr complains of a folder that it does not know. Inside an array it does not look, and
 # inside a group of its own that array is no variable of the data set.
@@ -53,6 +56,24 @@ def check_names(names: Sequence[str]) -> None:
                 f"a name in a store must not be empty, begin with '.' or '__' or contain a "
                 f"slash; got {name!r}"
             )
+
+
+def field_names(attributes: Mapping[str, Any]) -> list[str]:
+    """The fields of a store, in the order in which they were asked for."""
+    names = attributes[FIELDS]
+    return json.loads(names) if isinstance(names, str) else list(names)
+
+
+@contextmanager
+def reading_labels() -> Iterator[None]:
+    """Silence zarr 3.1 where it meets labels of a fixed length, which have a specification since.
+
+    Only these come back from xarray as strings of numpy, which `idxmin`, `astype(str)` and
+    `to_netcdf` need.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"The data type \(FixedLengthUTF32")
+        yield
 
 
 def journal_folder(path: str | os.PathLike) -> Path:
@@ -100,15 +121,16 @@ def make(
     codecs = [ZstdCodec(level=1), Crc32cCodec()]
     group = zarr.create_group(path, zarr_format=3, attributes=dict(attributes))
     for each in coordinates:
-        text = each.values.dtype.kind not in "biuf"
-        group.create_array(
-            each.name,
-            shape=each.values.shape,
-            dtype=str if text else each.values.dtype,
-            compressors=codecs,
-            dimension_names=each.dims,
-            attributes=dict(each.attributes),
-        )[...] = each.values.astype(object) if text else each.values
+        values = each.values if each.values.dtype.kind in "biuf" else each.values.astype(str)
+        with reading_labels():
+            group.create_array(
+                each.name,
+                shape=values.shape,
+                dtype=values.dtype,
+                compressors=codecs,
+                dimension_names=each.dims,
+                attributes=dict(each.attributes),
+            )[...] = values
     for field in fields:
         group.create_array(
             field.name,

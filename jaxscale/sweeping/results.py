@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxscale.sweeping import store
 from jaxscale.sweeping.job import Job
+from jaxscale.sweeping.layout import reading_labels
 
 HEADROOM = 0.8  # share of the free memory that results may take
 
@@ -32,7 +33,8 @@ def opened(job: Job) -> Any:
     """The data set in the job's store, read as it is asked for; marked where it has gaps."""
     import xarray
 
-    data = xarray.open_zarr(job.store, consolidated=False, zarr_format=3)[list(job.fields)]
+    with reading_labels():
+        data = xarray.open_zarr(job.store, consolidated=False, zarr_format=3)[list(job.fields)]
     done = len(store.done(job.store, job.digest))
     if done < job.blocks.count:
         data.attrs["chunks_done"] = f"{done} of {job.blocks.count}"

@@ -31,6 +31,7 @@ from jaxscale.sweeping.layout import (
     array_at,
     check_names,
     chunk_names,
+    field_names,
     journal_folder,
     make,
 )
@@ -74,7 +75,7 @@ def create(
         **attributes,
         PLAN: fingerprint.canonical(plan),
         DIGEST: fingerprint.digest(plan),
-        FIELDS: [field.name for field in fields],
+        FIELDS: json.dumps([field.name for field in fields]),
     }
     with _made(path, blocks, axes, fields, coordinates, labels) as empty:
         if not os.path.lexists(path):
@@ -247,7 +248,7 @@ def _as_they_are(path: str | os.PathLike) -> dict[str, Any]:
     try:
         found = json.loads((Path(path) / "zarr.json").read_text())["attributes"]
         if fingerprint.digest(json.loads(found[PLAN])) == found[DIGEST] and found[FIELDS]:
-            return found
+            return {**found, FIELDS: field_names(found)}
     except (OSError, ValueError, LookupError, TypeError):
         pass
     raise StoreError(

@@ -114,7 +114,6 @@ def test_the_tables_read_as_a_person_expects(command):
         assert words in out
     for words in ("Compute-optimal sizes", "tokens per param", "Worth knowing", "Wrote fit.json."):
         assert words in out
-    assert max(map(len, out.splitlines())) <= 100
 
 
 def test_a_simulated_table_without_noise_gives_its_law_back(command, tmp_path):

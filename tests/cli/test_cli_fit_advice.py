@@ -77,12 +77,32 @@ def test_checkpoints_are_recognised_until_their_group_is_named(fit):
     assert grouped["errors_from"] == "50 resamples of whole groups of runs"
 
 
-def test_units_that_look_wrong_are_asked_about(fit):
+def test_what_is_odd_about_the_table_comes_first(command, fit):
     runs = simulated()
     write_table("runs.csv", {**columns_of(runs), "params": (runs.params / 1e6).tolist()})
-    assert "--params-unit 1M" in fit("runs.csv")["remarks"]["units"]
+    code, out, err = command("fit", "runs.csv", *QUICK)
+    assert (code, err) == (0, "")
+    assert "(units): half of the runs (line 2 to 61)" in out
+    assert "column 'params' seems to count millions" in out
+    assert out.index("Check the table") < out.index("L(N, D)")
     write_table("runs.csv", {**columns_of(runs), "loss": np.exp(runs.loss * 1.5).tolist()})
-    assert "perplexity" in fit("runs.csv")["remarks"]["units"]
+    assert "'perplexity'" in fit("runs.csv")["remarks"]["units"]
+
+
+def test_the_best_of_each_size_is_fitted_and_recorded(command, fit, tmp_path):
+    runs, columns = simulated(), {"params": [], "tokens": [], "loss": [], "lr": []}
+    for rate in (1e-4, 1e-3, 1e-2):
+        excess = 1.0 if rate == 1e-3 else 1.1
+        for name, column in columns_of(runs).items():
+            columns[name] += [x * excess for x in column] if name == "loss" else column
+        columns["lr"] += [rate] * len(runs)
+    write_table("sweep.csv", columns)
+    assert "have 3 runs each" in fit("sweep.csv")["remarks"]["several runs a size"]
+    best, alone = fit("sweep.csv", "--best-of-each"), fit("runs.csv")
+    assert best["law"] == alone["law"]
+    assert "several runs a size" not in best["remarks"]
+    assert best["runs"]["best_of_each"]
+    assert best["dataset"] == "60 runs of sweep.csv, the best of each size"
 
 
 def test_a_run_that_diverged_is_pointed_at(fit):

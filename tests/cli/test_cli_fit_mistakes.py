@@ -22,6 +22,7 @@ def _here(tmp_path, monkeypatch):
     [
         (("nowhere.csv",), "cannot read the runs 'nowhere.csv': No such file or directory"),
         (("runs.txt",), "RUNS: 'runs.txt' must end in .csv or .parquet"),
+        (("runs.jsonl",), "must end in .csv or .parquet; convert it: pandas.read_json(path, lines"),
         (("folder.csv",), "cannot read the runs 'folder.csv'"),
         (("empty.csv",), "empty.csv: empty; a header line and rows are expected"),
         (("broken.csv",), "broken.csv: bad rows: 1 of 2 (line 3: loss is missing"),

@@ -35,6 +35,11 @@ MISTAKES = [
     ((*LOSS, "--inference-tokens", "-1"), "--inference-tokens: '-1' must not be negative"),
     ((*LOSS, "--inference-tokens", "1e999"), "beyond the range of float64"),
     ((*LOSS, "--inference-tokens", "1\n2"), "is not a number"),
+    (("recipe", "--params", "7", "--tokens", "1T"), "--params: '7' is below the 768 params of the"),
+    (("recipe", "--params", "7B", "--tokens", "1"), "--tokens: '1' is less than one sequence"),
+    (("estimate", "--params", "70", "--tokens", "1T"), "--params: '70' is below"),
+    (("plan", "--like-params", "70", *DEMAND), "--like-params: '70' is below"),
+    ((*PLAN, "--max-params", "7"), "--max-params: '7' is below"),
     ((*PLAN, "--max-params", "0"), "--max-params: '0' must be greater than zero"),
     ((*PLAN, "--max-tokens", "many"), "--max-tokens: 'many' is not a number"),
     ((*PLAN, "--max-tokens-per-param", "nan"), "--max-tokens-per-param: 'nan'"),
@@ -156,12 +161,8 @@ MISTAKES = [
     ((*SIZES, "--train-on", "TPU-v9"), "unknown accelerator 'TPU-v9'"),
     ((*SIZES, "--train-on", "L4"), "L4 has no default price: give --train-price"),
     (("estimate", "--params", "1e280", "--compute-optimal"), "--compute-optimal: the compute-opt"),
-    (("estimate", "--params", "1e-300", "--flops", "1e300"), "compute with: tokens inf; correct"),
-    # recipe
-    (
-        ("recipe", "--params", "1e-300", "--tokens", "1e300", "--loss", "1", "--json"),
-        "1.00e-300 params on 1.00e300 tokens: recipe ",
-    ),
+    (("estimate", "--params", "1e-300", "--flops", "1e300"), "--params: '1e-300' is below the 768"),
+    (("estimate", "--params", "1e9", "--flops", "1e-300"), "underflows float64 (params 1e+09, tok"),
     # catalogues
     (("laws", "chinchilla"), "unknown law 'chinchilla'"),
     (("hardware", "abacus"), "unknown accelerator 'abacus'"),

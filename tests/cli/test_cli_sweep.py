@@ -28,7 +28,7 @@ from jaxscale.sweeping import reducing
 from jaxscale.sweeping.blocks import cut
 from jaxscale.sweeping.reducing import effects, extremes, histogram, quantiles, statuses, top
 
-SPEC = """fields = ["params", "total_cost", "cost_ratio", "params_ratio", "tokens_ratio"]
+SPEC = """fields = ["total_cost", "params", "tokens_ratio", "cost_ratio", "params_ratio"]
 [fixed]
 train_on = "A100-40GB"
 serve_on = "A100-40GB"
@@ -101,6 +101,8 @@ def test_a_sweep_leaves_a_labelled_store_a_table_and_a_picture(swept):
     # The table holds the same, scenario by scenario, and statuses by name.
     rows = np.genfromtxt(folder / "a.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
     assert rows.shape == (SCENARIOS,)
+    fields = ("total_cost", "params", "tokens_ratio", "cost_ratio", "params_ratio", "status")
+    assert rows.dtype.names == ("loss", "law", "inference_tokens", *fields)
     np.testing.assert_array_equal(rows["params"], data["params"].values.ravel())
     assert set(rows["status"]) == {"OK", "INFEASIBLE_LOSS"}
 
@@ -339,7 +341,7 @@ def test_a_cluster_needs_its_extra(folder, command, monkeypatch):
 MISTAKES = [
     (("nothing.toml",), "cannot read the specification 'nothing.toml': No such file"),
     (("spec.toml", "--reduce", "mean:params"), "no statistic 'mean' (did you mean moments?)"),
-    (("spec.toml", "--reduce", "moments"), "'moments' needs a field; the fields are params, tot"),
+    (("spec.toml", "--reduce", "moments"), "'moments' needs a field; the fields are total_cost"),
     (("spec.toml", "--reduce", "moments:parms"), "has no 'parms' (did you mean params?)"),
     (("spec.toml", "--reduce", "moments:params:3"), "moments takes a field alone"),
     (("spec.toml", "--reduce", "quantiles:params:3"), "quantiles takes levels from 0 to 1: "),

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from fitting.public_runs import column, table
+from jaxscale.fitting import Suspicion
 from jaxscale.fitting.runs import Runs
 from jaxscale.fitting.tables import Reading
 
@@ -56,7 +57,8 @@ def test_any_float_that_is_written_in_full_is_read_back(read):
     rng = np.random.default_rng(SEED)
     sizes = np.exp(rng.uniform(-200, 200, (300, 3)))
     text = "\n".join(",".join(map(repr, row)) for row in sizes.tolist())
-    runs = read("params,tokens,loss\n" + text)
+    with pytest.warns(Suspicion):  # nobody's sizes
+        runs = read("params,tokens,loss\n" + text)
     np.testing.assert_array_equal(np.stack([runs.params, runs.tokens, runs.loss], axis=1), sizes)
 
 
@@ -156,8 +158,8 @@ def test_bad_rows_are_counted_and_the_first_named_by_line_column_and_value(read)
     assert message.endswith(
         "runs.csv: bad rows: 7 of 8 (line 5: params is 'seven', not a plain number; "
         "line 8: tokens is '-2', not above 0; line 9: loss is missing; "
-        "line 10: params is '0', not above 0; line 11: params is '1,000', not a plain number; "
-        "and 2 more)"
+        "line 10: params is '0', not above 0; line 11: params is '1,000', not a plain number: "
+        "it has thousands separators: leave the commas out; and 2 more)"
     )
 
 
@@ -219,7 +221,11 @@ REFUSED = {
     ),
     "a unit in words": (PLAIN, {"tokens_unit": "B"}, "^tokens_unit must be .*; got 'B'"),
     "an infinite unit": (PLAIN, {"tokens_unit": math.inf}, "^tokens_unit must be .*; got inf"),
-    "unit of loss": (PLAIN, {"loss_unit": "bit"}, "^loss_unit must be 'nats' or 'bits'; got 'bit'"),
+    "unit of loss": (
+        PLAIN,
+        {"loss_unit": "bit"},
+        "^loss_unit must be one of 'nats', .*; got 'bit'",
+    ),
     "too large for a unit": (PLAIN, {"params_unit": 1e300}, "params is '1e9', not finite"),
     "where of nothing": (PLAIN, {"where": "loss > 9"}, "where='loss > 9' holds for none of 2 rows"),
     "where unfinished": (PLAIN, {"where": "loss >"}, "where='loss >' fails: invalid syntax"),
@@ -250,6 +256,57 @@ REFUSED = {
         r"\(line 3: run is missing\)",
     ),
 }
+
+# What people write who mean a table of runs, and the cause that the message names.
+OTHERS = {
+    "semicolons": (
+        "params;tokens;loss\n1e9;2e10;2,5\n",
+        "line 1: columns are separated by semicol",
+    ),
+    "tabs": ("\nparams\ttokens\tloss\n1e9\t2e10\t2.5\n", "line 2: columns are separated by tabs"),
+    "bars": ("|params|tokens|loss|\n", "separated by bars"),
+    "a comment": ("# exported, by hand\n" + PLAIN, "line 1: a comment where the header is"),
+    "a comment below": (PLAIN + "# the end\n", r"\(line 4: is a comment: remove lines"),
+    "JSON lines": ('{"params": 1e9, "tokens": 2e10, "loss": 2.5}\n', "JSON, not CSV: .*lines=True"),
+    "thousands": (PLAIN.replace("2e9", '"2,000,000"'), "has thousands separators: leave the comm"),
+    "a decimal comma": (PLAIN.replace("2.25", '"2,25"'), "has a decimal comma: write a point"),
+    "underscores": (PLAIN.replace("2e9", "2_000"), "has underscores: leave them out"),
+    "a space": (PLAIN.replace("2e9", "2 B"), "has a space before its suffix: leave it out"),
+    "a power": (PLAIN.replace("2e9", "2.0\u00d710\u2079"), "has a power of ten: write 8e18"),
+    "a currency": (PLAIN.replace("2e9", "$2"), "has a currency or a percent sign"),
+    "a dash": (PLAIN.replace("2.25", "\u2014"), "line 3: loss is '\u2014', not a plain number"),
+}
+
+
+@pytest.mark.parametrize("name", list(OTHERS))
+def test_what_is_written_otherwise_is_refused_with_its_cause(read, name):
+    text, message = OTHERS[name]
+    with pytest.raises(ValueError, match=message) as caught:
+        read(text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["perplexity", "val_ppl", "eval/PPL", "c4 perplexity"])
+def test_perplexities_are_no_losses_until_their_unit_is_named(read, column):
+    text = PLAIN.replace("loss", column)
+    with pytest.raises(ValueError, match=f"column '{column}' is named for perplexities"):
+        read(text, loss=column)
+    runs = read(text, loss=column, loss_unit="perplexity")
+    np.testing.assert_allclose(runs.loss, [math.log(2.5), math.log(2.25)], rtol=1e-15)
+    with pytest.raises(ValueError, match=r"line 3: .* is '1.0', no perplexity above 1"):
+        read(text.replace("2.25", "1.0"), loss=column, loss_unit="perplexity")
+    read(PLAIN.replace("loss", "log_" + "ppl"), loss="log_ppl")
+
+
+def test_the_best_of_each_size_is_kept(read):
+    text = (
+        "params,tokens,loss,lr,bits\n"
+        "1e9,2e10,2.5,1,8\n1e9,2.001e10,2.4,2,8\n1e9,2e10,2.6,3,8\n1e9,2e10,2.7,1,4\n2e9,2e10,2.3,1,8\n"
+    )
+    np.testing.assert_array_equal(read(text, best_of_each=True).loss, [2.4, 2.3])
+    runs = read(text, best_of_each=True, levers=("bits",), group="lr")
+    np.testing.assert_array_equal(runs.loss, [2.4, 2.7, 2.3])
+    np.testing.assert_array_equal(runs.group, ["2", "1", "1"])
 
 
 @pytest.mark.parametrize("name", list(REFUSED))

@@ -1,0 +1,78 @@
+"""A table of runs as checks see it, and what a check says of it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+LISTED = 5  # stretches of rows that a sentence names
+
+
+class Suspicion(UserWarning):
+    """What was probably not meant so, as a record and as a warning.
+
+    `about` is the subject in a word or two, `sentence` says what is odd and what to do, `rows` are
+    the numbers of the rows that it is about: lines of a file, or rows of a frame from 1.
+    """
+
+    def __init__(self, about: str, sentence: str, rows: tuple[int, ...], source: str = ""):
+        super().__init__(f"{source}: {sentence}" if source else sentence)
+        self.about, self.sentence, self.rows = about, sentence, rows
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Columns that were read, in counts and nats, beside those that were not."""
+
+    columns: Mapping[str, np.ndarray]  # params, tokens, loss; weights, group, levers where given
+    names: Mapping[str, str]  # in the table, by the same keys
+    units: Mapping[str, float]  # what one unit of params and tokens counts
+    others: Mapping[str, np.ndarray]
+    places: np.ndarray  # of each row
+    place: str = "row"  # or "line"
+    source: str = ""
+    levers: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def tokens_per_param(self) -> np.ndarray:
+        return self.columns["tokens"] / self.columns["params"]
+
+    def suspicion(self, about: str, sentence: str, mask: np.ndarray) -> Suspicion:
+        """The sentence, with the rows of the mask put where it says `{rows}`."""
+        rows = tuple(self.places[mask].tolist())
+        listed = f"{self.place} {stretches(np.flatnonzero(mask), self.places)}"
+        return Suspicion(about, sentence.replace("{rows}", listed), rows, self.source)
+
+
+def words(name: str) -> set[str]:
+    """The words of a column's name, in small letters: `eval/ppl_c4` has eval, ppl and c4."""
+    return set(re.findall(r"[a-z]+[0-9]*", name.lower()))
+
+
+def numbers(column: np.ndarray) -> np.ndarray | None:
+    """The column as float64; None where a cell is no finite number."""
+    try:
+        found = np.asarray(column, np.float64)
+    except (TypeError, ValueError):
+        return None
+    return found if np.isfinite(found).all() else None
+
+
+def stretches(rows: Iterable[int], places: np.ndarray) -> str:
+    """`2 to 13, 15 and 3 more`: places of rows, neighbours in one stretch."""
+    runs: list[list[int]] = []
+    for row in rows:
+        if runs and row == runs[-1][1] + 1:
+            runs[-1][1] = row
+        else:
+            runs.append([row, row])
+    listed = [
+        f"{places[low]}" if low == high else f"{places[low]} to {places[high]}"
+        for low, high in runs[:LISTED]
+    ]
+    rest = sum(high - low + 1 for low, high in runs[LISTED:])
+    return ", ".join(listed) + (f" and {rest} more" if rest else "")

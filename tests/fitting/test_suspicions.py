@@ -1,0 +1,218 @@
+"""Tables that are not what they seem are warned of with their rows, and all others are not."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import jaxscale as js
+from fitting.public_runs import table
+from jaxscale.fitting import Suspicion
+
+TABLES = 12  # random ones of each kind
+
+
+def suspicions_of(frame, **how):
+    """What the reader of a table warns of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if isinstance(frame, pd.DataFrame):
+            js.Runs.from_dataframe(frame, **how)
+        else:
+            js.Runs.from_csv(frame, **how)
+    assert all(isinstance(each.message, Suspicion) for each in caught)
+    return [each.message for each in caught]
+
+
+def clean(rng):
+    """A ladder of sizes, each trained for several lengths, with the columns that people add."""
+    smallest = 10 ** rng.uniform(7, 9)
+    sizes = smallest * np.cumprod(rng.uniform(1.5, 4, rng.integers(4, 8)))
+    sizes = sizes[sizes < 1e11]
+    ratios = np.geomspace(rng.uniform(2, 20), rng.uniform(40, 500), rng.integers(3, 7))
+    params, ratio = (x.ravel() for x in np.meshgrid(sizes, ratios, indexing="ij"))
+    params, tokens = params.round(), (params * ratio).round()
+    law = js.laws.published("besiroglu2024")
+    noise = np.exp(rng.normal(0, 0.005, params.size))
+    # Attention adds to the FLOPs of small models.
+    flops = 6 * params * tokens * (1 + 0.2 * (smallest / params) ** 0.3)
+    steps = tokens / 2e6
+    return pd.DataFrame(
+        {
+            "model": [f"{size / 1e6:.0f}M" for size in params],
+            "params": params,
+            "tokens": tokens,
+            "loss": np.asarray(law.loss(params, tokens)) * noise,
+            "flops": flops,
+            "lr": 1e-3 * (params / 1e8) ** -0.3,
+            "total_step_time": steps * rng.uniform(0.9, 1.1, params.size),
+            "accuracy": rng.uniform(0.3, 0.6, params.size),
+        }
+    )
+
+
+def some(rng, frame):
+    """A mask of some rows, not all."""
+    return np.isin(
+        np.arange(len(frame)), rng.permutation(len(frame))[: rng.integers(2, len(frame))]
+    )
+
+
+def places(mask):
+    return tuple((np.flatnonzero(mask) + 1).tolist())
+
+
+def test_clean_tables_are_left_in_peace(rng):
+    for _ in range(TABLES):
+        frame = clean(rng)
+        assert not suspicions_of(frame)
+        again = frame.assign(loss=frame.loss * 0.999, seed=1)
+        assert not suspicions_of(pd.concat([frame.assign(seed=0), again], ignore_index=True))
+
+
+def test_rows_in_another_unit_are_named(rng):
+    for _ in range(TABLES):
+        frame = clean(rng)
+        odd = some(rng, frame)
+        columns = [["params"], ["tokens"], ["params", "tokens"]][rng.integers(3)]
+        frame.loc[odd, columns] /= rng.choice([1e6, 1e9])
+        units = [each for each in suspicions_of(frame) if each.about == "units"]
+        assert {each.rows for each in units} == {places(odd)}
+        assert "seem to count" in units[0].sentence
+
+
+@pytest.mark.parametrize(
+    ("factors", "how", "words"),
+    [
+        ({"params": 1e-3}, {}, "column 'params' seems to count thousands"),
+        ({"params": 1e-6}, {}, "column 'params' seems to count millions"),
+        ({"tokens": 1e-6}, {}, "column 'tokens' seems to count millions"),
+        ({"tokens": 1e-9}, {}, "column 'tokens' seems to count billions"),
+        ({"params": 1e-6, "tokens": 1e-9}, {}, "tokens"),
+        ({}, {"tokens_unit": 1e9}, "the tokens unit of 1e+09 was applied to column 'tokens'"),
+        ({}, {"params_unit": 1e6}, "the params unit of 1e+06 was applied to column 'params'"),
+        ({}, {"params_unit": 1e6, "tokens_unit": 1e9}, "was applied to column 'tokens'"),
+    ],
+)
+def test_a_column_in_another_unit_is_named(rng, factors, how, words):
+    for _ in range(TABLES // 4):
+        frame = clean(rng)
+        for name, factor in factors.items():
+            frame[name] *= factor
+        found = [each for each in suspicions_of(frame, **how) if each.about == "units"]
+        assert any(words in each.sentence for each in found)
+        assert found[0].rows == tuple(range(1, len(frame) + 1))
+
+
+def test_losses_that_are_no_nats_are_named(rng):
+    frame = clean(rng)
+    frame["loss"] = np.exp(frame.loss + 1)
+    (found,) = suspicions_of(frame)
+    assert found.rows == places(frame.loss > 12)
+    assert "hardly nats per token" in found.sentence
+
+
+def trainings(rng):
+    """Checkpoints of several trainings, evenly spaced or with a column of steps."""
+    parts = []
+    for run in range(rng.integers(2, 9)):
+        count = rng.integers(9, 40)
+        steps = np.arange(1, count + 1) * 100.0
+        if rng.random() < 0.5:
+            steps = np.geomspace(100, 100 * count, count).round()
+        part = pd.DataFrame({"step": steps, "tokens": steps * 2**20})
+        params = round(5e7 * 2 ** rng.uniform(0, 5))
+        loss = js.laws.published("besiroglu2024").loss(params, part.tokens.to_numpy())
+        parts.append(part.assign(run=f"run {run}", params=params, loss=np.asarray(loss)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_checkpoints_are_named_with_the_column_to_group_by(rng):
+    for _ in range(TABLES):
+        frame = trainings(rng)
+        (found,) = suspicions_of(frame)
+        assert found.rows == tuple(range(1, len(frame) + 1))
+        assert f"of {frame.run.nunique()} trainings" in found.sentence
+        assert "group them by column 'run'" in found.sentence
+        assert not suspicions_of(frame, group="run")
+
+
+def test_evenly_spaced_checkpoints_need_no_column_of_steps(rng):
+    tokens = np.tile(np.arange(1, 13) * 1e9, 4)
+    params = np.repeat(np.geomspace(1e8, 1e9, 4), 12)
+    loss = np.asarray(js.laws.published("besiroglu2024").loss(params, tokens))
+    (found,) = suspicions_of(pd.DataFrame({"params": params, "tokens": tokens, "loss": loss}))
+    assert "12 checkpoints of each of 4 trainings" in found.sentence
+    assert "group them by column 'params'" in found.sentence
+
+
+def test_sweeps_of_a_setting_are_counted(rng):
+    for _ in range(TABLES):
+        frame, rates = clean(rng).drop(columns="lr"), np.geomspace(1e-4, 1e-2, rng.integers(2, 9))
+        parts = [frame.assign(lr=x, loss=frame.loss * (1 + 10 * x)) for x in rates]
+        swept = pd.concat(parts, ignore_index=True)
+        swept["accuracy"] = rng.uniform(0.3, 0.6, len(swept))
+        (found,) = suspicions_of(swept)
+        assert (
+            f"{len(frame)} pairs of params and tokens have {len(rates)} runs each" in found.sentence
+        )
+        assert "differ in lr:" in found.sentence
+        assert not suspicions_of(swept, best_of_each=True)
+        assert not suspicions_of(swept, where=f"lr < {1.01 * rates[0]}")
+
+
+def test_flops_that_disagree_are_named(rng):
+    for _ in range(TABLES):
+        frame = clean(rng)
+        odd, factor = some(rng, frame), rng.choice([0.5, 2, 3, 10])
+        frame.loc[odd, "tokens"] *= factor
+        found = [each for each in suspicions_of(frame) if each.about == "FLOPs"]
+        assert [each.rows for each in found] == [places(odd)]
+
+
+def test_flops_of_another_definition_are_left_in_peace(rng):
+    for factor in (0.25, 4 / 3, 2, 1e-15):
+        frame = clean(rng)
+        frame["flops"] *= factor
+        assert not suspicions_of(frame)
+
+
+def test_runs_without_a_table_are_looked_at_too(rng):
+    frame = clean(rng)
+    columns = (frame[name].to_numpy() for name in ("params", "tokens", "loss"))
+    assert not js.fitting.suspicions(js.Runs(*columns))
+    frame.loc[:2, "params"] /= 1e6
+    columns = (frame[name].to_numpy() for name in ("params", "tokens", "loss"))
+    (found,) = js.fitting.suspicions(js.Runs(*columns))
+    assert found.rows == (1, 2, 3)
+    assert "(row 1 to 3)" in found.sentence
+
+
+# What the published tables are, as their README says: none is warned of anything else.
+PORIAN = "param_count == 'standard' and loss_split == 'val' and train_set == 'rw'"
+PUBLIC = {
+    "besiroglu_2024/points.csv": ({}, set()),
+    "gadre_2024/points.csv": ({"where": "train_set == 'rpj'"}, set()),
+    "gemstones_2025/points_hot.csv": ({}, {"checkpoints"}),
+    "gemstones_2025/points_hot_100b_plus.csv": ({"group": "run"}, set()),
+    "muennighoff_2023/points_c4_constrained_fit.csv": ({"levers": ("unique_tokens",)}, set()),
+    "olmo_ladder_2024/points.csv": ({}, set()),
+    "porian_2024/isoflop_points.csv": (
+        {"where": f"{PORIAN} and hparams == 'base' and warmup == 'short' and decay == 'kaplan'"},
+        set(),
+    ),
+    "sardana_2024/points.csv": ({}, set()),
+    "steplaw_2025/points_dense_all.csv": ({}, {"several runs a size"}),
+    "steplaw_2025/points_dense_best_per_nd.csv": ({}, set()),
+    "isoflops_open_athena/marin_202603.csv": ({"where": "dataset == 'comma'"}, set()),
+    "isoflops_open_athena/misfitting.csv": ({}, set()),
+    "isoflops_open_athena/ml_scalefit.csv": ({}, set()),
+    "isoflops_open_athena/epochai_chinchilla.csv": ({}, set()),
+}
+
+
+@pytest.mark.parametrize("name", list(PUBLIC))
+def test_published_tables_are_what_they_seem(name):
+    how, about = PUBLIC[name]
+    assert {each.about for each in suspicions_of(table(name), **how)} == about
