@@ -21,7 +21,7 @@ from jaxscale.status import Status, first_status
 
 # In epsilons of the least loss that a law gives: how near to it a loss is met with some to spare,
 # and how many.
-NEAR_FLOOR, ALLOWED = 2.0**14, 4.0
+NEAR_FLOOR, ALLOWED = 2.0**14, 6.0
 
 
 @compiled
