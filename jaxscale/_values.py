@@ -10,6 +10,7 @@ import math
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.custom_batching import custom_vmap
 
 from jaxscale._arrays import Real
 
@@ -40,6 +41,21 @@ def has_normal_exp(x: Array) -> Array:
     inside = 1 - 4 * float(limits.eps)
     low, high = math.log(float(limits.tiny)), math.log(float(limits.max))
     return (x > low * inside) & (x < high * inside)
+
+
+@custom_vmap
+def any_of(mask: Array) -> Array:
+    """Whether any holds, of the lanes of a `vmap` too: a `cond` on it stays one under `vmap`.
+
+    Only for what leaves the other lanes as they are.
+    """
+    return jnp.any(mask)
+
+
+@any_of.def_vmap
+def _any_of_all(axis_size, in_batched, mask):
+    del axis_size, in_batched
+    return any_of(mask), False
 
 
 def where_safe(good: Real, x: Array) -> Array:

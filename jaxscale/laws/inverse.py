@@ -17,7 +17,7 @@ from jax.typing import ArrayLike
 
 from jaxscale import _arrays
 from jaxscale._compiled import compiled
-from jaxscale._values import has_normal_exp, is_finite, is_positive, where_safe
+from jaxscale._values import any_of, has_normal_exp, is_finite, is_positive, where_safe
 from jaxscale.laws import protocol
 
 PARAMS, TOKENS, BOTH = (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)
@@ -29,9 +29,11 @@ STEPS, MORE_STEPS = 8, 32
 # A step this small, in roots of an epsilon, leaves an error of its square.
 SETTLED = 1e2
 RESOLVED = 2**14  # epsilons that a loss must be above its floor to tell a slope by
-# A value that is its floor but for so many epsilons is reached, to rounding, where that takes a
-# size that anybody could mean: repeated data does no more good after some hundred epochs.
-SAME = 16.0
+# A value that is its floor but for SAME epsilons is reached, to rounding, where that takes a
+# plausible size: repeated data does no more good after some hundred epochs. ALLOWED of them above
+# the floor is then what is looked for.
+SAME, ALLOWED = 16.0, 6.0
+NEAR_FLOOR = 2.0**14  # epsilons: nearer to the floor, a loss is met to its last digits
 LOG_SMALLEST, LOG_LARGEST = 0.0, 24 * 2.302585
 GIVEN = 1e-9  # of the reducible loss: what a size may miss a loss by
 
@@ -43,8 +45,8 @@ def far(dtype: Any) -> float:
     return 0.97 * math.log(float(jnp.finfo(dtype).max))
 
 
-def is_meant(log_size: Array) -> Array:
-    """Whether anybody could mean a model or a training of that size."""
+def is_plausible(log_size: Array) -> Array:
+    """Whether a model or a training might be that large."""
     return (log_size > LOG_SMALLEST) & (log_size < LOG_LARGEST)
 
 
@@ -77,11 +79,11 @@ def crossing(
     noise = SAME * float(jnp.finfo(end.dtype).eps) * jnp.abs(floor)
     above = target - floor
     at_floor = (above >= -noise) & (above <= noise)
-    above = jnp.where(at_floor, noise, above)
+    above = jnp.where(at_floor, jnp.maximum(above, noise * (ALLOWED / SAME)), above)
     found = _search(along, floor, above, toward * start, top)
     sizes = zip((log_params, log_tokens), direction, strict=True)
-    meant = [is_meant(x + d * toward * found) for x, d in sizes if d]
-    reached = (above > 0) & (~at_floor | jnp.all(jnp.stack(meant), axis=0))
+    plausible = [is_plausible(x + d * toward * found) for x, d in sizes if d]
+    reached = (above > 0) & (~at_floor | jnp.all(jnp.stack(plausible), axis=0))
     everywhere = along(-top) - floor < above
     return toward * jnp.where(everywhere, -jnp.inf, jnp.where(reached, found, jnp.inf))
 
@@ -124,7 +126,7 @@ def _search(along, floor, above, start, top):
     lost = (found.step >= settled) & (above > 0)
     # Sums of powers never need this, and a batch without stragglers does not wait for it.
     return lax.cond(
-        jnp.any(lost), lambda x: lax.fori_loop(0, MORE_STEPS, step, x), lambda x: x, found
+        any_of(lost), lambda x: lax.fori_loop(0, MORE_STEPS, step, x), lambda x: x, found
     ).at
 
 
@@ -215,6 +217,13 @@ def _gives(direction, at, distance, loss, inputs, end):
         log_params, log_tokens = (z + d * distance for z, d in zip(at, direction, strict=True))
         return lax.stop_gradient(loss_value(log_params, log_tokens, lax.stop_gradient(inputs)))
 
-    floor, value = along(end), along(jnp.where(is_finite(distance), distance, 0))
-    noise = 2 * SAME * float(jnp.finfo(end.dtype).eps) * (1 + jnp.abs(floor))
-    return jnp.abs(value - loss) <= noise + GIVEN * jnp.abs(loss - floor)
+    distance = jnp.where(is_finite(distance), distance, 0)
+    tolerance = loss_tolerance(loss, along(end), jnp.abs(distance))
+    return jnp.abs(along(distance) - loss) <= tolerance
+
+
+def loss_tolerance(loss: Array, floor: Array, log_size: Array) -> Array:
+    """What rounding of a loss, and of sizes of such logarithms, makes of the loss."""
+    eps = float(jnp.finfo(loss.dtype).eps)
+    sizes = jnp.maximum(GIVEN, 16 * eps * (1 + log_size))
+    return 2 * SAME * eps * (1 + jnp.abs(loss)) + sizes * jnp.abs(loss - floor)

@@ -17,20 +17,22 @@ from jaxscale.laws.inverse import (
     loss_value,
 )
 from jaxscale.laws.protocol import TRAIN_FLOPS
+from jaxscale.solve.checks import SAME_LOSS
 from jaxscale.solve.curve import Curve
-from jaxscale.solve.promises import OFFSETS, SAME_LOSS
 from jaxscale.solve.stationary import (
     Inputs,
-    bill_over_budget,
+    cost_over_budget,
     floor_of,
     is_settled,
     log_bill,
-    params_of_equal_bill,
+    params_of_equal_cost,
     stationary,
     with_derivatives,
 )
 from jaxscale.status import Status, first_status
 
+# Where a curve of equal cost is looked at for a lower loss, on both sides: in ln D.
+OFFSETS = (1.0, 3.0, 8.0)
 NEAR_TARGET = 1e-3  # of the reducible loss or the bill: far above rounding, far below a miss
 
 
@@ -66,14 +68,14 @@ def budget_curve(inputs: Inputs, free: "Free") -> Curve:
 
     def use(log_params, log_tokens):
         x, y = (jnp.clip(z, -top, top) + zero for z in (log_params, log_tokens))
-        return bill_over_budget(x, y, inputs)
+        return cost_over_budget(x, y, inputs)
 
     def cross(direction, x, y):
         x, y = jnp.clip(x, -top, top) + zero, jnp.clip(y, -top, top) + zero
         start = (training - x - y) / (direction[0] + direction[1])
         start = lax.stop_gradient(jnp.clip(start, -top, top))
         one = jnp.ones_like(budget)
-        return crossing(bill_over_budget, direction, x, y, one, inputs, start, -top + zero)
+        return crossing(cost_over_budget, direction, x, y, one, inputs, start, -top + zero)
 
     rounding = jnp.abs(training)
     return _curve(False, inputs, use, cross, rounding, Status.INFEASIBLE_BUDGET, free)
@@ -175,7 +177,7 @@ def _look_around(at_loss, inputs, point):
     def look(carry, offset):
         before, falls, rises, climbs = carry
         here = y + offset
-        value = loss_value(params_of_equal_bill(x, y, here, inputs), here, law)
+        value = loss_value(params_of_equal_cost(x, y, here, inputs), here, law)
         # A comparison with NaN, where a law says nothing so far out, is no evidence of anything.
         fall, rise = value < before - noise, value > before + noise
         climbs |= jnp.where(offset > 0, fall, rise)

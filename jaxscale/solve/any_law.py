@@ -10,18 +10,14 @@ from jaxscale import _arrays
 from jaxscale._compiled import compiled
 from jaxscale._values import is_finite, is_normal, is_positive, where_safe
 from jaxscale.costs import Costs
-from jaxscale.laws.inverse import SAME, far, is_meant
+from jaxscale.laws.inverse import ALLOWED, NEAR_FLOOR, SAME, far, is_plausible
 from jaxscale.laws.protocol import are_finite, is_valid, made_safe
 from jaxscale.plan import Bounds, Plan, priced, with_finite_loss
 from jaxscale.solve.any_curve import Free, budget_curve, free_optimum, iso_loss_curve
+from jaxscale.solve.checks import is_verified
 from jaxscale.solve.curve import optimum
-from jaxscale.solve.promises import keeps_promises
 from jaxscale.solve.stationary import Inputs, bill_value, floor_of
 from jaxscale.status import Status, first_status
-
-# In epsilons of the least loss that a law gives: how near to it a loss is met with some to spare,
-# and how many.
-NEAR_FLOOR, ALLOWED = 2.0**14, 6.0
 
 
 @compiled
@@ -56,7 +52,7 @@ def solve(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Plan:
     given = lax.stop_gradient(inputs)
     inputs, bounds, like, status, ok = _judged(at_loss, inputs, bounds)
     free = free_optimum(at_loss, given, like)
-    absurd = at_floor & ~(is_meant(free.log_params) & is_meant(free.log_tokens))
+    absurd = at_floor & ~(is_plausible(free.log_params) & is_plausible(free.log_tokens))
     doubt = jnp.where(absurd, jnp.int8(Status.INFEASIBLE_LOSS), free.status)
     curve_of = iso_loss_curve if at_loss else budget_curve
 
@@ -65,7 +61,7 @@ def solve(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Plan:
 
     known = inputs, free.log_params, free.log_tokens
     place = optimum(curve, known, bounds, status, ok)
-    kept = keeps_promises(at_loss, given, bounds, place)
+    kept = is_verified(at_loss, given, bounds, place)
     status = jnp.where(place.ok & ~kept, jnp.int8(Status.NOT_CONVERGED), place.status)
     place = place._replace(status=status, ok=place.ok & kept)
     if not at_loss:
@@ -76,9 +72,9 @@ def solve(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Plan:
 def _off_the_floor(inputs: Inputs) -> tuple[Inputs, Array]:
     """The inputs with a loss that can be told from the floor, and whether it was at the floor.
 
-    Where repeated data does no more good, models of a known size have the least loss that the law
-    gives, to the last digit. Whoever asks for that loss means one of them. Near it, a last digit
-    is worth a good part of the bill: a few more are allowed, so that rounding never costs any.
+    Where repeated data does no more good, models of plausible sizes have the least loss that the
+    law gives, to the last digit. Near it, that digit is worth a good part of the cost: a few more
+    are allowed, so that rounding never makes a plan dearer than a known one.
     """
     floor = floor_of(inputs, inputs.target)
     digit = float(jnp.finfo(floor.dtype).eps) * jnp.abs(floor)

@@ -34,7 +34,8 @@ class Curve(NamedTuple):
     slack_is_low: bool  # whether the lowest corner is the one that may beat the target
     infeasible: Status  # status where no plan inside the bounds meets the target
     doubt: Array | None = None  # status of `free` itself, where it may be no optimum
-    # `tokens_at` or `params_at` of two bounds: apart, or by one program where that is a long one.
+    # A function of two bounds. A curve whose functions are long programs runs one twice instead of
+    # compiling two.
     of_both: Callable[..., tuple[Array, Array]] = lambda at, low, high: (at(low), at(high))
 
 
@@ -171,7 +172,7 @@ def _decide(curve, bounds):
     logs = jnp.abs(free_params) + jnp.abs(free_tokens)
     eps = float(jnp.finfo(strict.dtype).eps)
     tie = TIE * eps * (1 + curve.rounding + logs)
-    # Of a size, never so much that it goes for being on a bound that it is beyond.
+    # For sizes it has a limit, so that a plan beyond a bound is not taken to be on it.
     near = jnp.minimum(tie, MOST_TIE * eps**0.5)
 
     # Compared by tokens per param, which rises along the whole curve: where one term of the law
@@ -211,6 +212,11 @@ def _decide(curve, bounds):
         (above, Status.AT_MAX_RATIO),
         (below & (at_min_tokens >= at_max_params), Status.AT_MIN_TOKENS),
         (below, Status.AT_MAX_PARAMS),
+        # Where the last digits of the target hide where a bound meets the curve.
+        (free_params > jnp.log(bounds.max_params) + near, Status.AT_MAX_PARAMS),
+        (free_params < jnp.log(bounds.min_params) - near, Status.AT_MIN_PARAMS),
+        (free_tokens > jnp.log(bounds.max_tokens) + near, Status.AT_MAX_TOKENS),
+        (free_tokens < jnp.log(bounds.min_tokens) - near, Status.AT_MIN_TOKENS),
     )
 
 

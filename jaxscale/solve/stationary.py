@@ -7,7 +7,8 @@ touches one of equal bill. With x = ln N, y = ln D and subscripts for derivative
 
 beside the constraint, a loss or a bill that is given. In logarithms both are close to straight
 lines for everything that is made of powers, so Newton's method takes few steps, in a fixed
-number, from any start. What it needs of a law is its loss; the rest is automatic
+number, from any start. Other laws may lose it: there psi, which changes its sign once along the
+constraint, is bracketed first. What it needs of a law is its loss; the rest is automatic
 differentiation.
 """
 
@@ -20,21 +21,23 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxscale._logarithm import log
-from jaxscale._values import is_finite, quotient
+from jaxscale._values import any_of, is_finite, quotient
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws.inverse import BOTH, beginning, crossing, far, loss_value
+from jaxscale.laws.inverse import BOTH, NEAR_FLOOR, beginning, crossing, far, loss_value
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, flops_of, has_own_flops
 
 STEPS = 7
-# For what is no sum of powers: ln(D / N) is halved from this far on either side, until Newton's
-# method has less than an e-fold to go.
+# Where these do not converge: bisection of ln(D / N) from this far on either side, to a fifth of
+# an e-fold, and Newton's method from there.
 FARTHEST, HALVINGS = 48.0, 9
 FALLING_STEP = 4.0  # in ln(D / N), where psi falls and Newton would go the wrong way
 # A step this small, in roots of an epsilon, leaves an error of its square.
 SETTLED = 1e3
-# Of a loss in epsilons: a constraint that is missed by less is met.
-ROUNDING = 4.0
-BILL_STEPS = 3  # of Newton's method, from one size to another of the same bill
+# Of a loss in epsilons: what rounding may move a step by, up to a limit; and near the floor of a
+# loss, by how much a constraint may be missed and count as met.
+ROUNDING, MOST_ROUNDING = 8.0, 1e-4
+MET = 4.0
+COST_STEPS = 3  # of Newton's method, from one size to another of the same bill
 
 Surface = Callable[[Array, Array], Array]  # of log params and log tokens
 
@@ -116,14 +119,14 @@ def log_bill(x: Array, y: Array, inputs: Inputs) -> Array:
     return x + jnp.log(jnp.exp(y) + served) + jnp.log(TRAIN_FLOPS * inputs.costs.train)
 
 
-def bill_over_budget(x: Array, y: Array, inputs: Inputs) -> Array:
+def cost_over_budget(x: Array, y: Array, inputs: Inputs) -> Array:
     """The lifetime cost as a share of the target, also where it under- or overflows."""
     if has_own_flops(inputs.law):
         return quotient(bill_value(x, y, inputs), inputs.target)
     return jnp.exp(log_bill(x, y, inputs) - jnp.log(inputs.target))
 
 
-def params_of_equal_bill(x: Array, y: Array, here: Array, inputs: Inputs) -> Array:
+def params_of_equal_cost(x: Array, y: Array, here: Array, inputs: Inputs) -> Array:
     """Log params at log tokens `here` that cost as much as x at y."""
     if not has_own_flops(inputs.law):
         served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
@@ -137,7 +140,7 @@ def params_of_equal_bill(x: Array, y: Array, here: Array, inputs: Inputs) -> Arr
         value, slope = jax.jvp(lambda x: bill_value(x, here, inputs), (x,), (jnp.ones_like(x),))
         return x - log((value - floor) / bill) * (value - floor) / slope
 
-    return jnp.where(bill > 0, lax.fori_loop(0, BILL_STEPS, step, x + y - here), jnp.nan)
+    return jnp.where(bill > 0, lax.fori_loop(0, COST_STEPS, step, x + y - here), jnp.nan)
 
 
 def _ratio(x: Array, y: Array, inputs: Inputs) -> Ratio:
@@ -193,7 +196,7 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
 
     # Sums of powers never need this, and a batch without stragglers does not wait for it.
     return lax.cond(
-        jnp.any(lost), partial(_bracketed, at_loss, inputs, lost, move), lambda found: found, found
+        any_of(lost), partial(_bracketed, at_loss, inputs, lost, move), lambda found: found, found
     )
 
 
@@ -238,15 +241,18 @@ def _size_at(at_loss, inputs, log_ratio, start):
         size = crossing(loss_value, BOTH, zero, log_ratio, target, law, start, top)
     else:
         one = jnp.ones_like(start)
-        size = crossing(bill_over_budget, BOTH, zero, log_ratio, one, inputs, start, -top)
+        size = crossing(cost_over_budget, BOTH, zero, log_ratio, one, inputs, start, -top)
     return jnp.where(is_finite(size), size, start)
 
 
 class _Scale(NamedTuple):
-    """What a target is measured from, and its reciprocal distance from there."""
+    """What a target is measured from, its reciprocal distance from there, and what meets it."""
 
     floor: Array
     inverse: Array
+    # Near the floor of a loss, what rounding leaves of the constraint may be many steps long and
+    # says nothing; the trade-off is known there as well as anywhere.
+    rounding: Array
 
 
 class _Good(NamedTuple):
@@ -258,7 +264,10 @@ class _Good(NamedTuple):
 
 def _scale(at_loss, inputs, like):
     floor = floor_of(inputs, like) if at_loss else bill_floor_of(inputs, like)
-    return _Scale(floor, 1 / (inputs.target - floor))
+    inverse = 1 / (inputs.target - floor)
+    digit = float(jnp.finfo(like.dtype).eps) * jnp.abs(floor)
+    is_near = digit * inverse > 1 / NEAR_FLOOR
+    return _Scale(floor, inverse, jnp.where(is_near, MET * digit, 0))
 
 
 def _step(at_loss, inputs, scale, point, reach=None):
@@ -279,10 +288,7 @@ def _step(at_loss, inputs, scale, point, reach=None):
     above, along_x, along_y = _above(at_loss, x, y, inputs, loss, scale)
     off = log(above * scale.inverse) * above
     if at_loss:
-        # What rounding leaves of the constraint may be many steps long where a law is flat, and
-        # says nothing; the trade-off is known there as well as anywhere.
-        rounding = ROUNDING * float(jnp.finfo(x.dtype).eps) * jnp.abs(loss.value)
-        off = jnp.where(jnp.abs(loss.value - inputs.target) <= rounding, 0, off)
+        off = jnp.where(jnp.abs(loss.value - inputs.target) <= scale.rounding, 0, off)
     total = along_x + along_y
     # In u = ln(D / N), along the constraint: both are times its derivative `total`.
     height = psi * total - (psi_x + psi_y) * off
@@ -296,6 +302,9 @@ def _step(at_loss, inputs, scale, point, reach=None):
     # The logarithm of nothing is no number to go by, though it need not be infinite.
     good = is_finite(x_step) & is_finite(u_step) & (above > 0)
     size = jnp.maximum(jnp.abs(x_step), jnp.abs(u_step))
+    if at_loss:
+        rounding = ROUNDING * float(jnp.finfo(x.dtype).eps)
+        size -= jnp.minimum(rounding * jnp.abs(loss.value * inverse), MOST_ROUNDING)
     last_step = jnp.where(good & rises, size, jnp.inf)
     moved = Point(x + x_step, y + (x_step + u_step), last_step)
     return moved, _Good(good, ~(above <= 0))

@@ -23,7 +23,7 @@ DECADES_BEYOND = 2.0
 BOUND_KEPT = 1e-9 if X64 else 1e-5
 # Rounding of a loss, in epsilons of it, and what it may make of a bill at most: beyond that a
 # cheaper plan of the same loss, to the last digit, is a better plan.
-ROUNDING, MOST_ROUNDING = 256.0, 1e-3
+ROUNDING, MOST_ROUNDING = 256.0, 1e-3 if X64 else 0.3
 
 
 class Draws(NamedTuple):
@@ -107,14 +107,14 @@ def judge(draws: Draws, target: str, plan: js.Plan) -> Outcome:
     share_per_nat = _share_of_cost_per_nat(draws)
     with np.errstate(all="ignore"):
         if target == "loss":
-            missed = loss > known_loss + nats
+            missed = ~(loss <= known_loss + nats)
             excess = cost / known_cost - 1
             slack = BOUND_KEPT + np.minimum(nats * share_per_nat, MOST_ROUNDING)
         else:
-            missed = cost > known_cost * (1 + BOUND_KEPT)
+            missed = ~(cost <= known_cost * (1 + BOUND_KEPT))
             excess = loss - known_loss
             slack = nats + np.minimum(ROUNDING * EPS * _nats_per_share(draws), MOST_ROUNDING)
-        wrong = ok & (missed | (excess > slack) | ~_keeps(draws.bounds, plan))
+        wrong = ok & (missed | ~(excess <= slack) | ~_keeps(draws.bounds, plan))
     return Outcome(wrong, usable & ~ok, np.asarray(plan.status), excess)
 
 

