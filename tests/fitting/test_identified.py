@@ -80,6 +80,8 @@ OPEN = {
     one_line: {"A", "B", "alpha", "beta"},
     four_runs: set(NAMES),
 }
+# Of one variable, a power whose exponent noise takes for almost 0 is a second constant.
+PERHAPS_OPEN = {one_ratio: {"E"}, one_line: {"E"}}
 SIMILAR = (one_length, two_sizes, one_line, four_runs)
 
 
@@ -99,7 +101,8 @@ CASES = [
 @pytest.mark.parametrize(("design", "family"), CASES)
 def test_what_a_design_leaves_open_is_named_and_has_no_error(design, family, rng):
     found = js.fit(family, runs_of(random_law(rng), *design(rng), rng), objective=SQUARES)
-    assert {*found.claims.unidentified} == OPEN[design]
+    unidentified = {*found.claims.unidentified}
+    assert unidentified - PERHAPS_OPEN.get(design, set()) == OPEN[design]
     assert not found.ok
     for name in found.claims.unidentified:
         assert np.isnan(getattr(found.standard_errors, name))
