@@ -25,6 +25,7 @@ from jaxscale.fitting.certificate import (
 )
 from jaxscale.fitting.checks import check_objective, checked, is_traced
 from jaxscale.fitting.claims import Claims, Place, claims_of_law, without
+from jaxscale.fitting.constraints import LEAST_E_SHARE
 from jaxscale.fitting.covariance import covariance_of
 from jaxscale.fitting.design import Design
 from jaxscale.fitting.freedom import (
@@ -193,7 +194,7 @@ def _fit_at(form, constraints, problem, is_open, runs, objective, found, looked,
         open=is_open,
         covariance=covariance.matrix,
     )
-    more = at_ends(form, place)
+    more = at_ends(form, place) | _is_gone(form, constraints, place, slopes)
     if design.is_line and is_unguided(constraints, asked):
         more |= splits(form, place, problem.rows)
     positive = np.array(form.positive)
@@ -240,6 +241,12 @@ def _among_all(form, matrix: np.ndarray) -> np.ndarray:
     whole = np.zeros((len(order), len(order)))
     whole[np.ix_(places, places)] = matrix
     return whole
+
+
+def _is_gone(form, constraints, place, slopes) -> np.ndarray:
+    """Which terms have vanished without a bound: of every loss they are a ten-millionth."""
+    gone = np.array(form.positive) & (np.abs(slopes).max(axis=0) < LEAST_E_SHARE)
+    return gone & ~at_bounds(constraints, place)
 
 
 def _bound_status(form, constraints, place, runs) -> FitStatus:
