@@ -2,7 +2,16 @@
 
 The aim: `import jaxscale` and the solvers in at most 0.15 s of processor time. Least of some new
 processes, with bytecode: other work on the machine only ever adds, and to compile takes longer
-than to import. Which modules are loaded is held by a test, which asserts no time.
+than to import. Which modules are loaded is held by a test, which asserts no time. Last printed,
+on two cores with other work, Python 3.11 and JAX 0.10.2:
+
+    from nothing of jaxscale to   processor time   modules of ours
+    import jaxscale                       229 us                 1   met
+    a published law                      24.9 ms                25
+    the solvers                          34.3 ms                42   met
+    a sweep                              23.8 ms                41
+    a fit                                53.5 ms                71
+    every public name                     178 ms               164
 """
 
 import json

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.quantities import counted
-from jaxscale.sweeping import copies, fingerprint, store
-from jaxscale.sweeping.layout import field_names, reading_labels
+from jaxscale.sweeping import copies, fingerprint, results, store
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -27,11 +26,7 @@ class Progress(NamedTuple):
 
 def opened(path: Path) -> "Dataset":
     """The data set in a store, read as it is asked for; fields in the order asked for."""
-    import xarray
-
-    with reading_labels():
-        data = xarray.open_zarr(path, consolidated=False, zarr_format=3)
-    return data[field_names(data.attrs)]
+    return results.open_store(path)
 
 
 @contextmanager

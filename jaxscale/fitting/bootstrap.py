@@ -101,7 +101,7 @@ class Bootstrap:
         `fn` takes a law with a leading axis and returns arrays with it. "percentile" are
         quantiles of the resamples, "basic" those mirrored at the fit, "bca" quantiles moved
         for bias and skewness (Efron 1987; needs a fit without each run, made on first use).
-        Both are NaN where `fn` depends on what the runs do not identify.
+        All are NaN where `fn` depends on what the runs do not identify.
         """
         if not 0 < level < 1:
             raise ValueError(f"level must be between 0 and 1; got {level!r}")

@@ -31,7 +31,7 @@ LEVEL_DECREMENT, LEVEL_STEEPNESS = 1e-10, 1e-4
 
 
 class FitStatus(enum.IntEnum):
-    """What became of a fit; `sentence` says what to do about it. Numbers are given in any case."""
+    """Outcome of a fit: a code with a message. Numbers are given in any case."""
 
     sentence: str
 
@@ -43,12 +43,12 @@ class FitStatus(enum.IntEnum):
 
     OK = 0, "A stationary point with a positive definite Hessian: the best of all starts."
     TOO_FEW_RUNS = 1, "Fewer different runs than coefficients and one: fix some or add runs."
-    E_AT_ZERO = 2, "The data want an E of 0: add runs of low loss, or bound E."
+    E_AT_ZERO = 2, "The fit drives E to 0: add runs of low loss, or bound E."
     EXPONENT_AT_BOUND = 3, "An exponent is at a bound: its term is not identified by these runs."
     AT_BOUND = 4, "A coefficient is at a bound that was asked for; widen it to see beyond."
     FLAT_VALLEY = (
         5,
-        "The Hessian is not positive definite: coefficients trade off; fix or tie some.",
+        "The runs leave coefficients open: fix or tie some, or add runs of other sizes.",
     )
     NOT_STATIONARY = 6, "The gradient is above rounding level; try other starts or units."
 
@@ -124,6 +124,12 @@ def is_stationary(problem: Problem, found: Found) -> np.ndarray:
     return flat & (found.decrement <= np.maximum(DECREMENT * np.abs(found.value), decrement))
 
 
+def is_steep(problem: Problem, found: Found) -> np.ndarray:
+    """Whether each lane has a slope to go down yet, whatever the Hessian says."""
+    steepness, _ = _rounding(problem, found.value)
+    return ~(found.steepness <= np.maximum(LEVEL_STEEPNESS, STEEPNESS + steepness))
+
+
 def is_level(found: Found) -> np.ndarray:
     """Whether what a Newton step would still gain is below the objective's tenth digit."""
     gain = found.decrement <= LEVEL_DECREMENT * np.abs(found.value)
@@ -165,15 +171,20 @@ def bound_status(problem: Problem, coefficients: np.ndarray) -> np.ndarray:
     return status
 
 
-def judge(bound: FitStatus, runs: int, free: int, settled: bool, is_flat: bool) -> FitStatus:
+def judge(
+    bound: FitStatus, runs: int, free: int, *, steep: bool, settled: bool, unidentified: bool
+) -> FitStatus:
     """The status of a fit of `free` coefficients; `runs` are those of different sizes.
 
-    `is_flat` says whether some coefficients are not identified.
+    `steep` says whether there is a slope left, `settled` whether the place is also a minimum, and
+    `unidentified` whether the runs leave any coefficient open. Only a slope that is level tells a
+    valley: its Hessian need not be definite, so it need not be settled.
     """
     cases = (
         (runs <= free, FitStatus.TOO_FEW_RUNS),
         (bound is not FitStatus.OK, bound),
-        (is_flat, FitStatus.FLAT_VALLEY),
+        (steep, FitStatus.NOT_STATIONARY),
+        (unidentified, FitStatus.FLAT_VALLEY),
         (not settled, FitStatus.NOT_STATIONARY),
     )
     return next((status for holds, status in cases if holds), FitStatus.OK)

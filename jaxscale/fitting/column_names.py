@@ -4,10 +4,11 @@ A name may be any text in back quotes, one back quote of its own written twice. 
 letters, digits and `_ / . - :`, unless what it writes is arithmetic of other columns too.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from jaxscale.fitting.spelling import nearest
 
 OPERATORS = {"and", "or", "not", "in", "True", "False"}
 _NUMBER = r"(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
@@ -35,8 +36,10 @@ class Names:
 
     def unknown(self, word: str) -> ValueError:
         """The error for a word that is no column, with the nearest that is."""
+        near = nearest(word, self.columns)
+        hint = f" (did you mean {written(near)}?)" if near else ""
         return ValueError(
-            f"no column {word!r}{_nearest(word, self.columns)}; the columns are "
+            f"no column {word!r}{hint}; the columns are "
             f"{', '.join(map(written, self.columns))} (`in back quotes`, a name may hold anything)"
         )
 
@@ -116,9 +119,3 @@ def _refuse_arithmetic(name: str, columns: Iterable[str]) -> None:
 
 def _is_number(text: str) -> bool:
     return re.fullmatch(_NUMBER, text) is not None
-
-
-def _nearest(word: str, columns: Iterable[str]) -> str:
-    spelled = {name.lower(): name for name in columns}
-    near = difflib.get_close_matches(word.lower(), spelled, n=1, cutoff=0.5)
-    return f" (did you mean {written(spelled[near[0]])}?)" if near else ""

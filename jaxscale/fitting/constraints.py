@@ -4,7 +4,6 @@ All of it is arrays, so that one compiled program serves every combination. Coef
 are held or tied are a projection: a step is taken only along the directions that it leaves.
 """
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxscale.fitting.spelling import nearest
 from jaxscale.fitting.surface import (
     ALPHA,
     BETA,
@@ -140,8 +140,8 @@ def place_of(argument: str, name: str, names: Sequence[str] = NAMES) -> int:
     """The place of a coefficient among `names`; ValueError where it is none."""
     if name in names:
         return names.index(name)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]}?)" if near else ""
+    near = nearest(str(name), names)
+    hint = f" (did you mean {near}?)" if near else ""
     raise ValueError(f"{argument} names no coefficient {name!r}{hint}; known: {', '.join(names)}")
 
 

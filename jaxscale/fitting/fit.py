@@ -20,6 +20,7 @@ from jaxscale.fitting.certificate import (
     certificate_of,
     is_level,
     is_stationary,
+    is_steep,
     judge,
     scaled_condition,
 )
@@ -256,7 +257,7 @@ def _fit_at(asked, problem, is_open, runs, objective, found, looked, fixed) -> F
     seen = outcome(objective, centred[:, None], problem.rows, problem.weights[None])
     residuals = np.asarray(seen.residuals)[0, : problem.count]
     slopes = slopes_of(problem, seen)
-    still = is_stationary(problem, found)[lane] or is_level(found)[lane]
+    settled = is_stationary(problem, found)[lane] or is_level(found)[lane]
     design = Design(runs)
     bound = FitStatus(int(bound_status(problem._replace(constraints=asked), centred[:, None])[0]))
     covariance = covariance_of(
@@ -264,16 +265,16 @@ def _fit_at(asked, problem, is_open, runs, objective, found, looked, fixed) -> F
     )
     equals = found.coefficients[:, equal_lanes(found.value)]
     place = Place(
-        centred,
-        slopes,
-        weights,
-        hessian,
-        condition,
-        asked,
-        problem.constraints,
-        equals,
-        is_open,
-        covariance.matrix,
+        coefficients=centred,
+        slopes=slopes,
+        weights=weights,
+        hessian=hessian,
+        condition=condition,
+        asked=asked,
+        left=problem.constraints,
+        equals=equals,
+        open=is_open,
+        covariance=covariance.matrix,
     )
     middle = [float(each[: problem.count].mean()) for each in problem.rows[:2]]
     claims = claims_of_chinchilla(place, middle, tuple(fixed), design)
@@ -283,7 +284,12 @@ def _fit_at(asked, problem, is_open, runs, objective, found, looked, fixed) -> F
         objective=float(seen.value[0]),
         residuals=residuals,
         status=judge(
-            bound, design.different, asked.free_count, bool(still), bool(claims.unidentified)
+            bound,
+            design.different,
+            asked.free_count,
+            steep=bool(is_steep(problem, found)[lane]),
+            settled=bool(settled),
+            unidentified=bool(claims.unidentified),
         ),
         covariance=without(_uncentred_matrix(problem, covariance.matrix), NAMES, claims),
         covariance_method=covariance.method,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxscale.fitting.any_law import AnyLaw
-from jaxscale.fitting.constraints import Constraints, pair_of, place_of
+from jaxscale.fitting.constraints import LEAST_E_SHARE, Constraints, pair_of, place_of
 from jaxscale.fitting.starts import Starts
 from jaxscale.fitting.surface import Prior
 from jaxscale.laws.fitted import Coefficient
@@ -59,7 +59,11 @@ def _group(group):
 
 
 def constraints_of_law(
-    law: AnyLaw, known: Mapping[str, Coefficient], unit: float, asked: Asked
+    law: AnyLaw,
+    known: Mapping[str, Coefficient],
+    unit: float,
+    asked: Asked,
+    loss: np.ndarray,
 ) -> Constraints:
     """The constraints on what is free. `unit` is what one deviation of a prior costs.
 
@@ -69,6 +73,9 @@ def constraints_of_law(
     low, high = np.array([_limits(law, known, name) for name in law.free]).T
     for name, pair in asked.bounds.items():
         low[law.free.index(name)], high[law.free.index(name)] = _bounds(law, name, pair)
+    least = least_of_e(law, loss)
+    if least is not None:
+        low[law.free.index("E")] = max(low[law.free.index("E")], least)
     projection = np.eye(size)
     for group in asked.tie:
         places = [law.free.index(name) for name in group]
@@ -87,6 +94,16 @@ def constraints_of_law(
         mean[place] = math.log(centre) if law.positive[place] else centre
         precision[place] = (unit / deviation) ** 2
     return Constraints(projection, np.zeros(size), low, high, Prior(mean, precision))
+
+
+def least_of_e(law: AnyLaw, loss: np.ndarray) -> float | None:
+    """The logarithm of an E that is 0 as far as data can tell, as of Chinchilla.
+
+    None where a law has no E that is free and positive, or losses of any sign.
+    """
+    if not law.logarithm or "E" not in law.free or not law.positive[law.free.index("E")]:
+        return None
+    return math.log(float(np.min(loss)) * LEAST_E_SHARE)
 
 
 def _limits(law, known, name):

@@ -1,5 +1,6 @@
 """From runs to a law of any family: the same search and the same proof as for Chinchilla."""
 
+import math
 from dataclasses import dataclass, is_dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,10 +14,12 @@ from jaxscale.fitting.any_law import AnyLaw, Rows
 from jaxscale.fitting.certificate import (
     Certificate,
     FitStatus,
+    at_bounds,
     basis_of,
     certificate_of,
     is_level,
     is_stationary,
+    is_steep,
     judge,
     scaled_condition,
 )
@@ -30,6 +33,7 @@ from jaxscale.fitting.freedom import (
     at_ends,
     check_asked,
     constraints_of_law,
+    least_of_e,
     starts_of_law,
 )
 from jaxscale.fitting.identified import left_of, settled_by
@@ -49,10 +53,10 @@ class LawFit:
     """A law of any family fitted to runs, with what certifies it. Prints itself as a table.
 
     Numbers are float64, whatever JAX's switch says. `covariance` is of the coefficients in the
-    order of the law's fields, of the logarithms of those that its family says are positive, and
-    0 for what was held, and NaN for what the runs do not identify, which `claims` names, and for
-    what is at a bound. `standard_errors` are each coefficient's own, as a law. Nothing proves
-    that no other start ends lower: `search` says of how many starts this is the best.
+    order of the law's fields, of the logarithms of those that its family says are positive. It
+    is 0 for what was held, and NaN for what is at a bound or what the runs do not identify, which
+    `claims` names. `standard_errors` are each coefficient's own, as a law. Nothing proves that
+    no other start ends lower: `search` says of how many starts this is the best.
     """
 
     law: Any
@@ -97,7 +101,7 @@ def fit_law(law: type, runs: Runs, objective: Objective, starts: Any, asked: Ask
     form = AnyLaw(law, free, positive, fits_logarithm(law))
     runs = checked(runs, levers_of(law), positive_loss=form.logarithm)
     with jax.enable_x64(True):
-        constraints = constraints_of_law(form, known, unit_of(objective), asked)
+        constraints = constraints_of_law(form, known, unit_of(objective), asked, runs.loss)
         problem = _problem(form, runs, objective, constraints, asked.fixed)
         chosen = starts_of_law(form, known, starts)
         begun = constraints.start(chosen.coefficients)
@@ -173,24 +177,24 @@ def _fit_at(form, constraints, problem, is_open, runs, objective, found, looked,
     covariance = covariance_of(
         slopes, residuals, runs.weights, runs.group, basis, objective, precision
     )
-    still = is_stationary(problem, found)[lane] or is_level(found)[lane]
+    settled = is_stationary(problem, found)[lane] or is_level(found)[lane]
     design = Design(runs)
-    bound = _bound_status(form, constraints, place, slopes)
+    bound = _bound_status(form, constraints, place, runs)
     equals = found.coefficients[:, equal_lanes(found.value)]
     held = {name: float(x) for name, x in asked.fixed.items()}
     ended = Place(
-        place,
-        slopes,
-        runs.weights,
-        hessian,
-        condition,
-        constraints,
-        problem.constraints,
-        equals,
-        is_open,
-        covariance.matrix,
+        coefficients=place,
+        slopes=slopes,
+        weights=runs.weights,
+        hessian=hessian,
+        condition=condition,
+        asked=constraints,
+        left=problem.constraints,
+        equals=equals,
+        open=is_open,
+        covariance=covariance.matrix,
     )
-    more = at_ends(form, place)
+    more = at_ends(form, place) | _is_gone(form, constraints, place, slopes)
     if design.is_line and is_unguided(constraints, asked):
         more |= splits(form, place, problem.rows)
     positive = np.array(form.positive)
@@ -199,12 +203,18 @@ def _fit_at(form, constraints, problem, is_open, runs, objective, found, looked,
     for first, *others in asked.tie:  # to the last digit, which rounding parts
         values |= dict.fromkeys(others, values[first])
     matrix = without(covariance.matrix, form.free, claims)
-    is_flat = bool(claims.unidentified)
     return LawFit(
         law=form.law(**values, **held),
         objective=float(at.objective),
         residuals=residuals,
-        status=judge(bound, design.different, constraints.free_count, bool(still), is_flat),
+        status=judge(
+            bound,
+            design.different,
+            constraints.free_count,
+            steep=bool(is_steep(problem, found)[lane]),
+            settled=bool(settled),
+            unidentified=bool(claims.unidentified),
+        ),
         covariance=_among_all(form, matrix),
         covariance_method=covariance.method,
         standard_errors=_errors(form, values, held, matrix),
@@ -233,14 +243,18 @@ def _among_all(form, matrix: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _bound_status(form, constraints, place, slopes) -> FitStatus:
-    """Which bound decides, or which term has vanished; OK for none."""
-    # A term that is a ten-millionth of every loss is 0 as far as data can tell, and falls on.
+def _is_gone(form, constraints, place, slopes) -> np.ndarray:
+    """Which terms have vanished without a bound: of every loss they are a ten-millionth."""
     gone = np.array(form.positive) & (np.abs(slopes).max(axis=0) < LEAST_E_SHARE)
-    if gone.any():
-        of_e = [name == "E" for name in form.free]
-        return FitStatus.E_AT_ZERO if gone[of_e].any() else FitStatus.FLAT_VALLEY
-    if at_ends(form, place).any():
-        return FitStatus.FLAT_VALLEY
-    at_bound = (place <= constraints.low) | (place >= constraints.high)
-    return FitStatus.AT_BOUND if at_bound.any() else FitStatus.OK
+    return gone & ~at_bounds(constraints, place)
+
+
+def _bound_status(form, constraints, place, runs) -> FitStatus:
+    """Which bound that was asked for decides, or whether E has vanished; OK for neither."""
+    bound = at_bounds(constraints, place) & ~at_ends(form, place)
+    least = least_of_e(form, runs.loss)
+    if least is not None:
+        of_e = form.free.index("E")
+        if bound[of_e] and place[of_e] < least + math.log(2):
+            return FitStatus.E_AT_ZERO
+    return FitStatus.AT_BOUND if bound.any() else FitStatus.OK

@@ -1,4 +1,4 @@
-"""How a minimum was looked for: what a reader may know of the starts that a fit had."""
+"""Summary of a multi-start search."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ MINIMA_SHOWN = 3
 
 
 class Search(NamedTuple):
-    """How the minimum was looked for."""
+    """Summary of a multi-start search."""
 
     starts: int
     kept: int  # that were followed to the end

@@ -5,12 +5,11 @@ shows a value as it stands in the file. pandas serves `where` and frames, and is
 """
 
 import csv
-import difflib
 import io
 import math
 import os
 import warnings
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from jaxscale.fitting import expressions
 from jaxscale.fitting.column_values import values_of
 from jaxscale.fitting.csv_rows import csv_rows, row_fault
 from jaxscale.fitting.sizes import best_of_each
+from jaxscale.fitting.spelling import nearest
 from jaxscale.fitting.suspicions import suspicions_of
 from jaxscale.fitting.suspicions.sheet import Sheet, words
 from jaxscale.fitting.table_numbers import number
@@ -156,7 +156,9 @@ def _csv_table(source: str) -> Table:
         text = io.StringIO()
         csv.writer(text).writerows([header, *cells])
         text.seek(0)
-        return pandas.read_csv(text, skip_blank_lines=False, low_memory=False)
+        frame = pandas.read_csv(text, skip_blank_lines=False, low_memory=False)
+        frame.columns = header  # pandas calls the second of two columns of one name another
+        return frame
 
     frame = pandas.DataFrame(cells, columns=header, dtype=object)
     return Table(source, "line", np.array(places, np.int64), frame, typed)
@@ -210,16 +212,12 @@ def _check_column(table: Table, name: str, column: Any) -> None:
     if count > 1:
         raise ValueError(f"{table.source}: {name} needs one column {column!r}; there are {count}")
     if not count:
+        near = nearest(str(column), map(str, names))
+        hint = f" (did you mean {near!r}?)" if near else ""
         raise ValueError(
-            f"{table.source}: no column {column!r} for {name}{_nearest(column, names)}; "
+            f"{table.source}: no column {column!r} for {name}{hint}; "
             f"the columns are {', '.join(map(str, names))}"
         )
-
-
-def _nearest(word: Any, names: Iterable[Any]) -> str:
-    spelled = {str(name).lower(): str(name) for name in names}
-    near = difflib.get_close_matches(str(word).lower(), spelled, n=1, cutoff=0.5)
-    return f" (did you mean {spelled[near[0]]!r}?)" if near else ""
 
 
 def _kept(table: Table, where: str | None) -> np.ndarray:

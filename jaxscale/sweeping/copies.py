@@ -10,12 +10,11 @@ import base64
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxscale.sweeping import journal
+from jaxscale.sweeping import disk
 from jaxscale.sweeping.layout import journal_folder
 
 NAME = "copies"
@@ -41,7 +40,7 @@ def keep(folder: Path) -> None:
         name = path.relative_to(folder).as_posix()
         copied = room >= 0
         copies.append(Copy(name, _sha256(content), copied, content if copied else None))
-    _replace(path_in(folder), _text(copies))
+    disk.replace(path_in(folder), _text(copies))
 
 
 def exist(path: str | os.PathLike) -> bool:
@@ -54,8 +53,8 @@ def take_over(path: str | os.PathLike, other: Path) -> None:
     text = path_in(other).read_bytes()
     for copy in _copies(text):
         if _whole_content(path, copy) is None:
-            _replace(Path(path) / copy.name, (other / copy.name).read_bytes())
-    _replace(path_in(path), text)
+            disk.replace(Path(path) / copy.name, (other / copy.name).read_bytes())
+    disk.replace(path_in(path), text)
 
 
 def damaged(path: str | os.PathLike) -> list[str]:
@@ -77,13 +76,13 @@ def mend(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if content is not None:
             copies[place] = copy._replace(content=content if copy.copied else None)
         elif copy.content is not None:
-            _replace(Path(path) / copy.name, copy.content)
+            disk.replace(Path(path) / copy.name, copy.content)
             mended.append(copy.name)
         else:
             lost.append(copy.name)
     if text is not None and text != _text(copies):
         if copies:
-            _replace(path_in(path), _text(copies))
+            disk.replace(path_in(path), _text(copies))
         (mended if copies else lost).append(_own_name(path))
     return tuple(mended), tuple(lost)
 
@@ -137,21 +136,6 @@ def _content(path: Path) -> bytes | None:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file that is on disk in full, or is as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
-    try:
-        with partial.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    journal.sync_folder(path.parent)
 
 
 def _sha256(content: bytes) -> str:

@@ -1,10 +1,12 @@
-"""What a disk refuses, as one clear error that says what to do."""
+"""Files that are on disk in full, and one clear error for what a disk refuses."""
 
 import contextlib
 import errno
 import os
 import re
+import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 KEPT = ". Blocks marked done are kept; the same call goes on from there."
 REMEDIES = {
@@ -37,3 +39,27 @@ def one_error(action: str, path: str | os.PathLike, advice: str = "") -> Iterato
         raise StoreError(
             f"cannot {action} {os.fspath(path)}: {reason}{remedy}{advice}"
         ) from problem
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file that is on disk in full, or is as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
+    try:
+        with partial.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: str | os.PathLike) -> None:
+    """Bring the names in a folder to disk, as fsync does the bytes of a file."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -6,13 +6,14 @@ number that its name begins with, and only the last generation counts: giving re
 is one rename.
 """
 
-import contextlib
 import os
 import secrets
 import socket
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
+
+from jaxscale.sweeping import disk
 
 FINGERPRINT_LENGTH = 16  # hex digits of it in each record
 SUFFIX = ".log"
@@ -91,34 +92,9 @@ def rewrite(folder: str | os.PathLike, fingerprint: str, numbers: Iterable[int])
     folder = Path(folder)
     generation = _generation(folder)
     old = [name for each in range(generation + 1) for name in _names(folder, each)]
-    final = folder / _new_name(generation + 1)
-    temporary = final.with_suffix(".partial")
-    with open_folder(folder) as opened:
-        descriptor = _create(temporary.name, opened)
-    try:
-        _append(descriptor, _lines(numbers, fingerprint))
-    finally:
-        os.close(descriptor)
-    os.rename(temporary, final)
-    sync_folder(folder)
+    disk.replace(folder / _new_name(generation + 1), _lines(numbers, fingerprint))
     for name in old:
         (folder / name).unlink(missing_ok=True)
-
-
-def sync_folder(folder: str | os.PathLike) -> None:
-    """Bring the names in a folder to disk, as fsync does the bytes of a file."""
-    with open_folder(folder) as descriptor:
-        os.fsync(descriptor)
-
-
-@contextlib.contextmanager
-def open_folder(folder: str | os.PathLike) -> Iterator[int]:
-    """The descriptor of a folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _new_name(generation: int) -> str:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxscale.sweeping import journal
 from jaxscale.sweeping.blocks import Blocks
+from jaxscale.sweeping.disk import sync_folder
 
 PLAN = "jaxscale_plan"  # JSON in a string: a nested attribute could not be exported to netCDF
 DIGEST = "jaxscale_digest"
@@ -65,8 +65,8 @@ def field_names(attributes: Mapping[str, Any]) -> list[str]:
 
 
 @contextmanager
-def reading_labels() -> Iterator[None]:
-    """Silence zarr 3.1 where it meets labels of a fixed length, which have a specification since.
+def quiet_labels() -> Iterator[None]:
+    """Silence zarr 3.1, which warns of labels of a fixed length; they have a specification since.
 
     Only these come back from xarray as strings of numpy, which `idxmin`, `astype(str)` and
     `to_netcdf` need.
@@ -122,7 +122,7 @@ def make(
     group = zarr.create_group(path, zarr_format=3, attributes=dict(attributes))
     for each in coordinates:
         values = each.values if each.values.dtype.kind in "biuf" else each.values.astype(str)
-        with reading_labels():
+        with quiet_labels():
             group.create_array(
                 each.name,
                 shape=values.shape,
@@ -163,4 +163,4 @@ def _sync_tree(path: Path) -> None:
         for name in names:
             with open(os.path.join(folder, name), "rb") as file:
                 os.fsync(file.fileno())
-        journal.sync_folder(folder)
+        sync_folder(folder)

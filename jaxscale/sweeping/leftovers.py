@@ -18,13 +18,13 @@ def remove(folders: Iterable[Path]) -> None:
         with contextlib.suppress(OSError):
             for name in os.listdir(folder):
                 if name.endswith(LOCK):
-                    with contextlib.suppress(OSError):
+                    with contextlib.suppress(OSError, ImportError):
                         _remove(folder / name)
 
 
 def _remove(path: Path) -> None:
     """Remove a file unless a writer holds it: BlockingIOError or PermissionError then."""
-    import fcntl  # there is none on Windows
+    import fcntl  # there is none on Windows: an ImportError, and the file stays
 
     with path.open("r+b") as file:
         # Against the locks of open files that tensorstore takes, of this process's threads too.

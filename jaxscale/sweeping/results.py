@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxscale.sweeping import store
 from jaxscale.sweeping.job import Job
-from jaxscale.sweeping.layout import reading_labels
+from jaxscale.sweeping.layout import field_names, quiet_labels
 
 HEADROOM = 0.8  # share of the free memory that results may take
 
@@ -29,12 +29,18 @@ def labelled(job: Job, arrays: dict[str, np.ndarray]) -> Any:
     )
 
 
-def opened(job: Job) -> Any:
-    """The data set in the job's store, read as it is asked for; marked where it has gaps."""
+def open_store(path: str | os.PathLike) -> Any:
+    """The data set in a store, read as it is asked for; fields in the order asked for."""
     import xarray
 
-    with reading_labels():
-        data = xarray.open_zarr(job.store, consolidated=False, zarr_format=3)[list(job.fields)]
+    with quiet_labels():
+        data = xarray.open_zarr(path, consolidated=False, zarr_format=3)
+    return data[field_names(data.attrs)]
+
+
+def opened(job: Job) -> Any:
+    """The data set in the job's store; marked where it has gaps."""
+    data = open_store(job.store)[list(job.fields)]
     done = len(store.done(job.store, job.digest))
     if done < job.blocks.count:
         data.attrs["chunks_done"] = f"{done} of {job.blocks.count}"

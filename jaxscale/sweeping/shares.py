@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxscale.sweeping import disk
 from jaxscale.sweeping.disk import StoreError
 from jaxscale.sweeping.job import Job
 from jaxscale.sweeping.layout import journal_folder
@@ -22,7 +23,6 @@ def combined(job: Job, totals: list[Total] | None, share: tuple[int, int]) -> li
     if count == 1:
         return totals
     folder = journal_folder(job.store) / f"statistics-{_digest(job)}-of-{count}"
-    folder.mkdir(parents=True, exist_ok=True)
     _save(folder / f"{rank}{SUFFIX}", totals or [])
     found = [_load(folder / f"{each}{SUFFIX}") for each in range(count)]
     if any(each is None for each in found):
@@ -46,7 +46,6 @@ def _digest(job: Job) -> str:
 
 
 def _save(path: Path, totals: list[Total]) -> None:
-    """Write a file that is there in full or not at all."""
     arrays = {
         f"{place}.{name}": array
         for place, total in enumerate(totals)
@@ -55,12 +54,7 @@ def _save(path: Path, totals: list[Total]) -> None:
     content = io.BytesIO()
     np.savez(content, count=len(totals), **arrays)
     body = content.getvalue()
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.write(_seal(body) + body)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    disk.replace(path, _seal(body) + body)
 
 
 def _load(path: Path) -> list[Total] | None:

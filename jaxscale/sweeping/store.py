@@ -1,9 +1,9 @@
-"""A sweep on disk: a Zarr v3 folder of named arrays that xarray opens, written block by block.
+"""A sweep on disk: a Zarr v3 folder of named arrays that xarray opens; made, read and checked.
 
-zarr-python makes the metadata and the coordinates, all at once and before anything else.
-tensorstore writes blocks, each of them one chunk with a checksum in every field, and brings
-them to disk before the journal says that they are done. What a chunk holds is therefore
-right or known to be missing, whenever the process was killed.
+zarr-python makes the metadata and the coordinates, all at once and before `writer` writes any
+block. Each block is one chunk with a checksum in every field, and is on disk before the
+journal says that it is done. What a chunk holds is therefore right or known to be missing,
+whenever the process was killed.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from jaxscale.sweeping import copies, fingerprint, journal, leftovers
 from jaxscale.sweeping.blocks import Blocks
-from jaxscale.sweeping.disk import StoreError, one_error
+from jaxscale.sweeping.disk import StoreError, one_error, sync_folder
 from jaxscale.sweeping.layout import (
     DIGEST,
     FIELDS,
@@ -221,7 +221,7 @@ def _rename(temporary: Path, path: Path) -> None:
     except OSError as problem:
         if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
-    journal.sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _attributes(path: str | os.PathLike) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def test_a_fit_that_is_no_certified_minimum_says_so_and_is_written(command, tmp_
     write_table("runs.csv", {**columns_of(runs), "loss": (runs.loss - 1.9).tolist()})
     code, out, err = command("fit", "runs.csv", *QUICK)
     assert (code, err) == (0, "")
-    assert "E_AT_ZERO: The data want an E of 0" in " ".join(out.split())
+    assert "E_AT_ZERO: The fit drives E to 0" in " ".join(out.split())
     assert "50 ended at a bound or short of a minimum" in " ".join(out.split())
     assert json.loads((tmp_path / "fit.json").read_text())["status"]["name"] == "E_AT_ZERO"
-    assert "status: The data want" in " ".join(command("laws", "fit.json").out.split())
+    assert "status: The fit drives" in " ".join(command("laws", "fit.json").out.split())

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from contextlib import redirect_stdout
 
 import jax
@@ -70,7 +71,9 @@ def swept(stored, folder):
 
 
 def opened(path="a.zarr"):
-    return xarray.open_zarr(path, consolidated=False).load()
+    with warnings.catch_warnings():  # zarr 3.1 warns of labels of a fixed length
+        warnings.filterwarnings("ignore", "The data type .FixedLengthUTF32")
+        return xarray.open_zarr(path, consolidated=False).load()
 
 
 def expected(name, loss, tokens):

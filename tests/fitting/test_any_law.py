@@ -331,10 +331,16 @@ def test_a_plain_copy_of_chinchilla_ends_where_chinchilla_does(objective):
     assert found.certificate.quadratic_runs == by_hand.certificate.quadratic_runs
 
 
-def test_runs_that_want_no_e_say_so():
+@pytest.mark.parametrize("family", [Plain, js.laws.Chinchilla])
+def test_runs_that_want_no_e_say_so(family):
     runs = simulated()
     loss = 20 * runs.params**-0.12 + 60 * runs.tokens**-0.16 - 0.1
-    assert js.fit(Plain, replace(runs, loss=loss)).status is FitStatus.E_AT_ZERO
+    found = js.fit(family, replace(runs, loss=loss))
+    assert found.status is FitStatus.E_AT_ZERO
+    assert found.claims.at_bound == ("E",)
+    assert found.claims.unidentified == ()
+    assert np.isnan(found.standard_errors.E)
+    assert found.standard_errors.alpha > 0
 
 
 def test_too_few_runs_say_so():

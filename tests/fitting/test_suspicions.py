@@ -189,6 +189,20 @@ def test_runs_without_a_table_are_looked_at_too(rng):
     assert "(row 1 to 3)" in found.sentence
 
 
+def test_rows_that_differ_in_a_lever_are_not_repeated(rng):
+    frame = clean(rng)
+    first = frame.assign(bits=4.0)
+    twice = pd.concat([first, frame.assign(bits=8.0), first[:2]], ignore_index=True)
+    repeated = (len(twice) - 1, len(twice))
+    runs = js.Runs(
+        *(twice[name].to_numpy() for name in ("params", "tokens", "loss")),
+        levers={"bits": twice.bits.to_numpy()},
+    )
+    for found in (suspicions_of(twice, levers=("bits",)), js.fitting.suspicions(runs)):
+        assert [(each.about, each.rows) for each in found] == [("repeated rows", repeated)]
+        assert "the params, tokens, bits and loss of an earlier one: 2" in found[0].sentence
+
+
 # What the published tables are, as their README says: none is warned of anything else.
 PORIAN = "param_count == 'standard' and loss_split == 'val' and train_set == 'rw'"
 PUBLIC = {

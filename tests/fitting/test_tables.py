@@ -233,6 +233,11 @@ REFUSED = {
     "where of a number": (PLAIN, {"where": "loss"}, "where='loss' must be true or false of each"),
     "where of all": (PLAIN, {"where": "loss.max() > 1"}, "must be true or false of each row"),
     "where unknown": (PLAIN, {"where": "los > 1"}, r"no column 'los' \(did you mean loss\?\); the"),
+    "where of a column twice": (
+        "params,tokens,loss,step,step\n1,2,3,4,5\n",
+        {"where": "step > 4"},
+        "where='step > 4' fails: column 'step' is there more than once",
+    ),
     "where of a local": (PLAIN, {"where": "loss > @count"}, "'@' has no meaning here"),
     "where of a global": (PLAIN, {"where": "loss > LISTED"}, "no column 'LISTED'; the columns"),
     "where of words": (

@@ -1,6 +1,7 @@
 """Records of done blocks: read back whole, whatever a kill or a disk left of them."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,12 +99,14 @@ def test_a_kill_before_old_files_are_removed_brings_nothing_back(tmp_path):
 def test_a_kill_before_the_new_file_has_its_name_changes_nothing(tmp_path, monkeypatch):
     recorded(tmp_path, [1, 2])
 
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "rename", killed)
+    monkeypatch.setattr(os, "replace", killed)
+    monkeypatch.setattr(Path, "unlink", killed)  # who is killed does not tidy up
     with pytest.raises(KeyboardInterrupt):
         journal.rewrite(tmp_path, MINE, [1])
+    assert len(list(tmp_path.iterdir())) == 2
     assert journal.done(tmp_path, MINE) == {1, 2}
 
 

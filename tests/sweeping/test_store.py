@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,12 @@ def finished(tmp_path, results):
 
 
 def opened(path):
+    """What xarray alone makes of a store; zarr 3.1 warns of labels of a fixed length."""
     import xarray
 
-    return xarray.open_zarr(path, consolidated=False, chunks=None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The data type .FixedLengthUTF32")
+        return xarray.open_zarr(path, consolidated=False, chunks=None)
 
 
 def chunk(path, field, number):

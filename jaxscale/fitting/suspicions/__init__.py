@@ -32,6 +32,8 @@ def suspicions(runs: "Runs") -> list[Suspicion]:
     """
     columns = {name: np.asarray(getattr(runs, name)) for name in ("params", "tokens", "loss")}
     columns |= {} if runs.group is None else {"group": np.asarray(runs.group)}
+    levers = {name: np.asarray(column) for name, column in (runs.levers or {}).items()}
+    columns |= levers
     return suspicions_of(
         Sheet(
             columns=columns,
@@ -39,5 +41,6 @@ def suspicions(runs: "Runs") -> list[Suspicion]:
             units={"params": 1.0, "tokens": 1.0},
             others={},
             places=np.arange(1, len(runs) + 1),
+            levers=tuple(levers),
         )
     )

@@ -19,14 +19,16 @@ AGREE = np.log(1.2)
 
 def repeated(sheet: Sheet) -> Iterator[Suspicion]:
     """Rows that say what an earlier one does."""
-    rows = np.stack([sheet.columns[name] for name in ("params", "tokens", "loss")], axis=1)
+    names = ("params", "tokens", *sheet.levers, "loss")
+    rows = np.stack([sheet.columns[name] for name in names], axis=1)
     _, first = np.unique(rows, axis=0, return_index=True)
     mask = np.ones(len(sheet), bool)
     mask[first] = False
     if mask.any():
         yield sheet.suspicion(
             "repeated rows",
-            f"rows with the params, tokens and loss of an earlier one: {mask.sum()} ({{rows}})",
+            f"rows with the {', '.join(names[:-1])} and loss of an earlier one: {mask.sum()} "
+            "({rows})",
             mask,
         )
 
