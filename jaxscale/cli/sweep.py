@@ -193,8 +193,8 @@ def finish(work: Work, outputs: Outputs | None, executor: Executor | None) -> No
         )
         return
     say_what_was_done(work.store, before, after, seconds)
-    with stored.read_in_full(work.store):
-        data = stored.opened(work.store)
+    data = stored.opened(work.store)
+    with stored.said_of_damage(work.store):
         if not work.reducers:
             show_summary(data)
         write(work.spec, data, outputs, new=before.done < after.done)
