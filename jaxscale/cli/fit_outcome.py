@@ -163,7 +163,7 @@ class Outcome:
     def optima(self) -> tuple[Optimum, ...]:
         """Compute-optimal sizes at round budgets within the runs and somewhat beyond.
 
-        None where the runs do not identify them.
+        Empty where the runs do not identify them.
         """
         if not self.has_sizes:
             return ()
