@@ -22,7 +22,15 @@ from jaxscale.cli.plan import (
 )
 from jaxscale.cli.quantities import count
 from jaxscale.cli.reasons import Asked
-from jaxscale.cli.solving import NoPlan, levers_of_plan, numbers_of, one_scenario, solved, status_of
+from jaxscale.cli.solving import (
+    NoPlan,
+    levers_of_plan,
+    numbers_of,
+    one_scenario,
+    record_of_plan,
+    solved,
+    status_of,
+)
 from jaxscale.laws import Clark
 from jaxscale.laws.protocol import levers_of
 
@@ -257,7 +265,7 @@ def _record(found: Answer) -> dict[str, Any]:
     return {
         "law": found.law.name,
         "target_loss": found.target,
-        "optimum": {**numbers_of(plan), **levers_of_plan(plan)} if plan else None,
+        "optimum": record_of_plan(plan) if plan else None,
         "chosen": list(found.chosen),
         "status": status_of(plan).name if plan else None,
         "note": found.law.range_note(plan) if plan else found.reason,

@@ -170,6 +170,6 @@ def _optimum_row(each: Optimum) -> tuple[str, ...]:
         count(each.tokens),
         *("-".join(map(count, intervals[name])) for name in ("tokens",) if intervals),
         count(each.tokens_per_param),
-        f"{each.loss:.3f}",
+        "not known" if math.isnan(each.loss) else f"{each.loss:.3f}",
         f"{count(each.beyond, 2)}x" if each.beyond > BARELY else "",
     )

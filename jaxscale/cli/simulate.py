@@ -39,7 +39,7 @@ def simulate(
     """
     target = checked_target(path, overwrite)
     named = without_levers(read_law(law), "--law")
-    named.need_sizes()
+    named.need_all()
     flops = read_limits("flops", min_flops, max_flops, FLOPS)
     ratio = read_limits("tokens-per-param", min_ratio, max_ratio, RATIO)
     number = RUNS if runs is None else runs
