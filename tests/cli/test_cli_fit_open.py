@@ -91,13 +91,24 @@ def test_plans_by_such_a_fit_are_refused_and_what_is_known_is_said_with_a_warnin
     assert joined(command("laws", "fit.json").out).startswith("fit.json status FLAT_VALLEY")
 
 
-def test_a_fit_that_is_no_certified_minimum_says_so_before_its_plans(command):
+def test_a_fit_that_is_no_certified_minimum_says_so_before_it_is_used(command):
     runs = simulated(noise=0)
     write_table("low.csv", {**columns_of(runs), "loss": (runs.loss - 1.9).tolist()})
-    assert command("fit", "low.csv", *QUICK).code == 0
-    plan = command("plan", "--law", "fit.json", "--like-params", "7B", "--inference-tokens", "1T")
-    assert plan.code == 0
-    assert plan.out.startswith("fit.json: E_AT_ZERO: ")
+    code, out, _ = command("fit", "low.csv", *QUICK)
+    assert code == 0
+    (line,) = (line for line in out.splitlines() if line.split()[:1] == ["E"])
+    assert "at bound" in line
+    said = "fit.json: E_AT_ZERO: "
+    for name, *typed in (
+        ("plan", "--like-params", "7B", "--inference-tokens", "1T"),
+        ("recipe", "--params", "7B", "--tokens", "1T"),
+        ("simulate", "more.csv", "--overwrite"),
+    ):
+        code, out, err = command(name, *typed, "--law", "fit.json")
+        assert (code, err) == (0, "")
+        assert out.startswith(said)
+        record = json.loads(command(name, *typed, "--law", "fit.json", "--json").out)
+        assert record["law_status"].startswith(said)
 
 
 def test_one_ratio_leaves_both_terms_open(command):
