@@ -38,12 +38,12 @@ def opened(path: Path) -> "Dataset":
     try:
         with reading_labels(), said_of_damage(path):
             data = xarray.open_zarr(path, consolidated=False, zarr_format=3)
+            return data[field_names(data.attrs)]
     except UNREADABLE:
         if copies.exist(path):  # and all files are as they were written
             raise
         anew = f"jaxscale resume {quote(str(path))} makes metadata and coordinates anew"
         raise Mistake(f"{path} is damaged: {anew}") from None
-    return data[field_names(data.attrs)]
 
 
 @contextmanager
