@@ -34,7 +34,10 @@ class Status(enum.IntEnum):
     INVALID_INPUT = 10, "An input is NaN, infinite or of the wrong sign; correct it."
     OUT_OF_RANGE = 11, "A result over- or underflows its dtype; use float64 or other units."
     NO_INTERIOR_OPTIMUM = 12, "The law has no optimum for this scenario; add bounds."
-    NOT_CONVERGED = 13, "No plan passes the solver's checks: give bounds, or exponents of 0.01 to 3."
+    NOT_CONVERGED = (
+        13,
+        "No plan passes the solver's checks: give bounds, or exponents of 0.01 to 3.",
+    )
     SEVERAL_OPTIMA = 14, "The law has more than one optimum here; bound params to one of them."
     AT_LEVER_END = 15, "A lever is at an end of its range: beyond it the law may do better."
 

@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print("error: the command line needs: pip install 'jaxscale[all]'", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.exit(130)
-    code = 130
+        sys.exit(signals.INTERRUPTED)
+    code = signals.INTERRUPTED
     # What is suppressed is a second signal, while the first is being answered.
     with signals.raised() as received, contextlib.suppress(KeyboardInterrupt):
         code = run(sys.argv[1:] if arguments is None else arguments)

@@ -24,8 +24,7 @@ from jaxscale.cli import (
     sweep,
 )
 from jaxscale.cli.mistakes import Mistake, Stopped, UsageError, one_line
-
-INTERRUPTED = 130  # as shells report a process ended by Ctrl-C
+from jaxscale.cli.signals import INTERRUPTED
 
 app = typer.Typer(
     add_completion=False,

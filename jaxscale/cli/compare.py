@@ -21,7 +21,16 @@ from jaxscale.cli.plan import (
     record_of,
 )
 from jaxscale.cli.quantities import count
-from jaxscale.cli.solving import NoPlan, levers_of_plan, numbers_of, one_scenario, status_of
+from jaxscale.cli.reasons import Asked
+from jaxscale.cli.solving import (
+    NoPlan,
+    levers_of_plan,
+    numbers_of,
+    one_scenario,
+    record_of_plan,
+    solved,
+    status_of,
+)
 from jaxscale.laws import Clark
 from jaxscale.laws.protocol import levers_of
 
@@ -50,7 +59,7 @@ class Answer(NamedTuple):
     kind: str = ""  # of the reason, without its numbers
 
 
-class Asked(NamedTuple):
+class Case(NamedTuple):
     """What one law is asked: at which levers, and to match which model, if any."""
 
     law: NamedLaw
@@ -117,14 +126,14 @@ jaxscale compare --like-params 7B --inference-tokens 2T --lever unique_tokens=1T
 def answers_of(laws: Sequence[NamedLaw], given: Given, question: Question) -> list[Answer]:
     """What each law says, in their order; laws of one class are solved for together."""
     answers: dict[str, Answer] = {}
-    families: dict[Any, list[Asked]] = defaultdict(list)
+    families: dict[Any, list[Case]] = defaultdict(list)
     for named in laws:
         try:
-            asked = ask(named, given, question)
-            if asked.levers.chosen:
-                answers[named.name] = searched(asked, question)
+            case = case_of(named, given, question)
+            if case.levers.chosen:
+                answers[named.name] = searched(case, question)
             else:
-                families[type(named.law), *asked.levers.values.items()].append(asked)
+                families[type(named.law), *case.levers.values.items()].append(case)
         except Mistake as mistake:
             kind = mistake.status.sentence if isinstance(mistake, NoPlan) else ""
             reason = str(mistake).removeprefix(f"--law: {named.name} ")
@@ -134,26 +143,26 @@ def answers_of(laws: Sequence[NamedLaw], given: Given, question: Question) -> li
     return [answers[named.name] for named in laws]
 
 
-def ask(named: NamedLaw, given: Given, question: Question) -> Asked:
+def case_of(named: NamedLaw, given: Given, question: Question) -> Case:
     """What one law is asked; a mistake where it cannot be."""
     if isinstance(named.law, Clark):
         raise Mistake(NO_TRAINING_LENGTH)
     known = levers_of(named.law)
     own = {name: given.get(name) for name in known if name in given or name in CHOSEN}
     levers = levers_for(named, own)
-    return Asked(named, levers, read_model(named.law, question.quality, levers))
+    return Case(named, levers, read_model(named.law, question.quality, levers))
 
 
-def searched(asked: Asked, question: Question) -> Answer:
+def searched(case: Case, question: Question) -> Answer:
     """The cheapest plan by one law, over a lever too."""
-    named, levers, _ = asked
+    named, levers, _ = case
     target = read_target(named.law, question.quality, levers)
     _, demand, prices, bounds = question
     plan = cheapest(levers, named.law, target, demand, prices.costs, bounds)
     return Answer(named, (levers.chosen or "",), target, plan)
 
 
-def solved_together(family: Sequence[Asked], question: Question) -> Iterator[Answer]:
+def solved_together(family: Sequence[Case], question: Question) -> Iterator[Answer]:
     """The cheapest plan by each law of one class, at the same levers."""
     # As many lanes as a search over a lever has: whatever is compiled serves both.
     lanes = np.arange(max(len(family), PLACES)) % len(family)
@@ -168,13 +177,25 @@ def solved_together(family: Sequence[Asked], question: Question) -> Iterator[Ans
         targets = matched.loss
     plans = js.minimize_cost(law, targets, demand, prices.costs, bounds, levers=values)
     plans = jax.device_get(plans)
-    for lane, each in enumerate(family):
-        found = [jax.tree.map(lambda x, lane=lane: x[lane], x) for x in (matched, plans) if x]
-        bad = [status_of(plan) for plan in found if not status_of(plan).ok]
-        if bad:
-            yield Answer(each.law, reason=bad[0].sentence)
-        else:
-            yield Answer(each.law, (), float(targets[lane]), found[-1])
+    for lane, case in enumerate(family):
+        model, plan = (jax.tree.map(lambda x, lane=lane: x[lane], x) for x in (matched, plans))
+        yield answer_of(case, question, float(targets[lane]), model, plan)
+
+
+def answer_of(
+    case: Case, question: Question, target: float, model: js.Plan | None, plan: js.Plan
+) -> Answer:
+    """What one law says; why not, with its numbers, where the model to match or the plan is not."""
+    named, levers, sizes = case
+    _, demand, prices, bounds = question
+    of_plan = Asked(named.law, target, demand, prices.costs, bounds, levers=levers.values)
+    try:
+        if model is not None and sizes is not None:
+            params, tokens = sizes
+            solved(model, Asked(named.law, params=params, tokens=tokens, levers=levers.values))
+        return Answer(named, (), target, solved(plan, of_plan))
+    except NoPlan as none:
+        return Answer(named, reason=str(none), kind=none.status.sentence)
 
 
 def show(question: Question, answers: Sequence[Answer]) -> None:
@@ -244,7 +265,7 @@ def _record(found: Answer) -> dict[str, Any]:
     return {
         "law": found.law.name,
         "target_loss": found.target,
-        "optimum": {**numbers_of(plan), **levers_of_plan(plan)} if plan else None,
+        "optimum": record_of_plan(plan) if plan else None,
         "chosen": list(found.chosen),
         "status": status_of(plan).name if plan else None,
         "note": found.law.range_note(plan) if plan else found.reason,

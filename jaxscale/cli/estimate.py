@@ -13,7 +13,7 @@ from jaxscale.cli.pricing import Prices, Use, read_prices
 from jaxscale.cli.quantities import count, dollars, scientific
 from jaxscale.cli.reasons import Asked
 from jaxscale.cli.shape import Shape, read_shape, record_of_shape, show_shape
-from jaxscale.cli.solving import levers_of_plan, one_scenario, solved
+from jaxscale.cli.solving import levers_of_plan, loss_text, one_scenario, record_of_plan, solved
 
 
 class Estimate(NamedTuple):
@@ -104,10 +104,11 @@ def estimate(
     with one_scenario():
         sizes_of = compute_optimal_size if compute_optimal else remaining_size
         size = sizes_of(named.law, given, levers.values)
-        named.need_loss(*size)
+        if not compute_optimal:
+            named.need_loss(*size)
         plan = js.evaluate(named.law, *size, js.Demand(), costs, levers=levers.values)
         asked = Asked(named.law, None, None, costs, params=size[0], tokens=size[1])
-        plan = solved(plan, asked)
+        plan = named.as_known(solved(plan, asked))
     found = Estimate(named, prices, plan, shape, over_rule)
     tables.print_json(as_record(found)) if as_json else show(found)
 
@@ -157,7 +158,7 @@ def show(found: Estimate) -> None:
         ("params", count(float(plan.params))),
         ("tokens", count(float(plan.tokens))),
         ("tokens per param", count(float(plan.tokens_per_param))),
-        ("loss", f"{float(plan.loss):.4f}"),
+        ("loss", loss_text(float(plan.loss))),
         ("training", f"{scientific(found.flops)} FLOPs"),
     ]
     if found.dollars is not None and found.device_hours is not None:
@@ -183,7 +184,7 @@ def as_record(found: Estimate) -> dict[str, Any]:
         "params": float(plan.params),
         "tokens": float(plan.tokens),
         "tokens_per_param": float(plan.tokens_per_param),
-        "loss": float(plan.loss),
+        "loss": record_of_plan(plan)["loss"],
         "flops": found.flops,
         "device_hours": found.device_hours,
         "dollars": found.dollars,

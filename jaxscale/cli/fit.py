@@ -86,7 +86,8 @@ def fit(
     Prints the coefficients with intervals beside published laws, how good the fit is, what a
     colleague would warn of, and the compute-optimal sizes. Writes the fit, which serves as a
     law wherever one is named, as in jaxscale plan --law fit.json, and five pictures. Where the
-    runs leave coefficients open there are no sizes, and the exit code is 2.
+    runs leave a coefficient open the exit code is 2, and there are no sizes, unless it is E
+    alone, on which no size rests.
     """
     units = {
         "params_unit": 1.0 if params_unit is None else params_unit,

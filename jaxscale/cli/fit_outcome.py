@@ -148,22 +148,27 @@ class Outcome:
         return self.fit.claims.has_sizes
 
     def sizes(self, flops: Any) -> dict[str, np.ndarray]:
-        """Compute-optimal sizes of the fit and their loss at each budget."""
-        return _with_loss(self.fit.coefficients, flops)
+        """Compute-optimal sizes of the fit and their loss at each budget, NaN where not known."""
+        return self._as_known(_with_loss(self.fit.coefficients, flops))
 
     def size_intervals(self, flops: Any) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
         """Ends of the intervals of those; None without resamples."""
         if self.bootstrap is None:
             return None
-        drawn = _with_loss(self.bootstrap.coefficients, flops)
+        drawn = self._as_known(_with_loss(self.bootstrap.coefficients, flops))
         tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
         return {name: tuple(np.quantile(x, tails, axis=0)) for name, x in drawn.items()}  # pyright: ignore[reportReturnType]
+
+    def _as_known(self, sizes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if not self.fit.claims.unidentified:
+            return sizes
+        return {**sizes, "loss": np.full_like(sizes["loss"], np.nan)}
 
     @cached_property
     def optima(self) -> tuple[Optimum, ...]:
         """Compute-optimal sizes at round budgets within the runs and somewhat beyond.
 
-        None where the runs do not identify them.
+        Empty where the runs do not identify them.
         """
         if not self.has_sizes:
             return ()

@@ -59,7 +59,8 @@ def draw(outcome: Outcome, names: Names, begin: Begin) -> list[Path]:
     """Write every picture that the outcome has; the paths written."""
     advance, written = begin("drawing", len(PICTURES)), []
     for kind, make in PICTURES.items():
-        shown = outcome.has_sizes or kind in OF_ANY_FIT
+        needed = OF_PART.get(kind, PLACES)
+        shown = not {*needed} & {*outcome.fit.claims.unidentified}
         figure, path = make(outcome) if shown else None, names.path(kind)
         if figure is not None:
             save(figure, path)
@@ -208,7 +209,8 @@ def _loss(outcome: Outcome, params: Any, tokens: Any) -> np.ndarray:
 
 
 LABELS = {"A": "ln A", "B": "ln B"}
-OF_ANY_FIT = ("quality",)  # all others show what a fit with open coefficients does not know
+# Coefficients that a picture rests on, where those are not all.
+OF_PART = {"quality": (), "optima": ("A", "B", "alpha", "beta")}
 PICTURES: Mapping[str, Callable[[Outcome], "Figure | None"]] = {
     "quality": _quality,
     "contours": _contours,

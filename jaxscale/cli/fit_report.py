@@ -68,13 +68,13 @@ def _coefficient_row(outcome: Outcome, name: str, beside: Sequence[Chinchilla]) 
     low, high = outcome.intervals[name]
     error = float(getattr(outcome.errors, name))
     fitted = float(getattr(outcome.fit.law, name))
-    held = name in outcome.request.fixed
-    is_open = name in outcome.fit.claims.unidentified
+    claims = outcome.fit.claims
+    is_open = name in claims.unidentified
     return (
         name,
         "not known" if is_open else _number(fitted),
-        "held" if held else "" if is_open else interval_text(low, high),
-        "" if held or math.isnan(error) else _number(error, 2),
+        "" if is_open or name in claims.held else interval_text(low, high),
+        claims.error_text(name, error, lambda x: _number(x, 2)),
         *(_number(float(getattr(law, name))) for law in beside),
     )
 
@@ -170,6 +170,6 @@ def _optimum_row(each: Optimum) -> tuple[str, ...]:
         count(each.tokens),
         *("-".join(map(count, intervals[name])) for name in ("tokens",) if intervals),
         count(each.tokens_per_param),
-        f"{each.loss:.3f}",
+        "not known" if math.isnan(each.loss) else f"{each.loss:.3f}",
         f"{count(each.beyond, 2)}x" if each.beyond > BARELY else "",
     )

@@ -1,6 +1,7 @@
 """`jaxscale show` and `jaxscale verify`: what a stored sweep holds, and whether it still does."""
 
 from pathlib import Path
+from shlex import quote
 
 from jaxscale.cli import options, stored, tables
 from jaxscale.cli.mistakes import Mistake, path_of
@@ -30,14 +31,15 @@ def show(path: options.StoredPath, picture: options.Picture = None) -> None:
     )
     target = checked_path("--picture", beside)
     progress = stored.progress_of(folder)
-    state = "" if progress.done == progress.total else ", not finished: go on with jaxscale resume"
+    on = f", not finished: go on with jaxscale resume {quote(path)}"
+    state = "" if progress.done == progress.total else on
     tables.note(
         f"{path}: {counted(progress.scenarios, 'scenario')}, {progress.done:,} of "
         f"{counted(progress.total, 'chunk')} done{state}",
         style="bold",
     )
-    with stored.read_in_full(folder):
-        data = stored.opened(folder)
+    data = stored.opened(folder)
+    with stored.said_of_damage(folder):
         show_summary(data)
         with tables.progress("drawing"):
             written = draw(data, target)
@@ -83,7 +85,7 @@ def put_back(path: str, folder: Path) -> int:
         tables.note(f"Put back as written: {', '.join(found.mended)}.")
     if not copies.exist(folder):  # made by an earlier version
         tables.note(
-            f"Metadata and coordinates have no copy: jaxscale resume {path} makes them anew."
+            f"Metadata and coordinates have no copy: jaxscale resume {quote(path)} makes them anew."
         )
     if statistics:
         tables.note(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from jaxscale.cli.pictures import save
 from jaxscale.laws import gadre
 from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.protocol import TRAIN_FLOPS, levers_of
-
-if TYPE_CHECKING:
-    pass
 
 POINTS = 160  # of a curve
 SIDE = 90  # points along each side of a map

@@ -21,7 +21,7 @@ from jaxscale.laws.protocol import levers_of
 
 OPTION = "--lever"
 BEST = "best"
-# Two grids leave 8e-6 of the range: no bill tells a finer lever, flat as it is at its least.
+# Two grids leave 8e-6 of the range: no cost tells a finer lever, flat as it is at its least.
 GRIDS, PLACES = 2, 513
 WIDE = 30.0  # ends of a range further apart than this factor are a grid in logarithms
 

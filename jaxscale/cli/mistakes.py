@@ -20,7 +20,7 @@ class Mistake(Exception):
 
 
 class Stopped(Exception):
-    """The user pressed Ctrl-C; the text says what is kept, in one line."""
+    """A signal ended the command; the text says what is kept, in one line."""
 
 
 @contextmanager

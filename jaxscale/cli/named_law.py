@@ -1,5 +1,6 @@
 """A law as the command line names it, and how its fitted range is told."""
 
+import math
 from typing import Any, NamedTuple
 
 import jaxscale as js
@@ -24,8 +25,20 @@ class NamedLaw(NamedTuple):
 
     def need_sizes(self) -> None:
         """Refuse a fit whose runs do not identify what sizes rest on."""
-        if self.entry is not None and self.entry.unidentified:
+        if self.entry is not None and not self.entry.tells_sizes:
             raise Mistake(f"--law: {self.warning} Nothing at other sizes can rest on it")
+
+    def need_all(self) -> None:
+        """Refuse a fit whose runs leave a coefficient open, of whatever size."""
+        if self.entry is not None and self.entry.unidentified:
+            raise Mistake(f"--law: {self.warning} So losses at other sizes are not known")
+
+    def as_known(self, plan: js.Plan) -> js.Plan:
+        """A plan on the host, with NaN for a loss that the runs of the law do not tell."""
+        sizes = float(plan.params), float(plan.tokens)
+        if self.entry is None or self.entry.tells_loss(*sizes):
+            return plan
+        return js.Plan(**{**vars(plan), "loss": math.nan})
 
     def need_loss(self, params: float, tokens: float) -> None:
         """Refuse a fit whose runs do not tell the loss at this size."""

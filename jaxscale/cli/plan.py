@@ -1,5 +1,6 @@
 """`jaxscale plan`: the cheapest way to a quality, once serving is counted."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,8 +15,10 @@ from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.reasons import Asked, sentence_of
 from jaxscale.cli.solving import (
     levers_of_plan,
+    loss_text,
     numbers_of,
     one_scenario,
+    record_of_plan,
     solved,
     status_of,
 )
@@ -72,6 +75,10 @@ class Comparison(NamedTuple):
         return 1 - float(self.optimum.total_cost / self.chinchilla.total_cost)
 
     @property
+    def knows_loss(self) -> bool:
+        return not math.isnan(self.optimum.loss)
+
+    @property
     def sentence(self) -> str:
         """What the status of the optimum means, with its numbers."""
         _, demand, prices, bounds = self.question
@@ -113,7 +120,8 @@ def plan(
     """
     question = read_question(locals())
     named = read_law(law)
-    named.need_sizes()
+    # Of the loss of a model, and those of its plans, E is a part alike.
+    named.need_sizes() if question.quality.loss is None else named.need_all()
     levers = levers_for(named, read_levers(lever))
     with one_scenario():
         target = read_target(named.law, question.quality, levers)
@@ -215,20 +223,26 @@ def compare(named: NamedLaw, levers: Levers, target: float, question: Question) 
     asked = Asked(
         law, target, demand, prices.costs, params=float(size.params), tokens=float(size.tokens)
     )
-    return Comparison(named, target, question, optimum, solved(chinchilla, asked))
+    plans = map(named.as_known, (optimum, solved(chinchilla, asked)))
+    return Comparison(named, target, question, *plans)
 
 
 def show(found: Comparison) -> None:
     """Print both plans as a table, with what a reader must know about them."""
     question = found.question
     tables.note(found.law.warning, style="bold yellow")
-    tables.note(
-        f"Loss {found.target:.5g}, {question.demand_in_words()}, law {found.law.name}", style="bold"
-    )
+    loss = f"Loss {found.target:.5g}" if found.knows_loss else "The loss of the model"
+    title = f"{loss}, {question.demand_in_words()}, law {found.law.name}"
+    tables.note(title, style="bold")
     for line in question.prices.describe():
         tables.note(line, style="dim")
     rows = [
-        (label, write(optimum), write(chinchilla), count(optimum / chinchilla) if optimum else "")
+        (
+            label,
+            write(optimum),
+            write(chinchilla),
+            count(optimum / chinchilla) if optimum > 0 else "",
+        )
         for label, write, optimum, chinchilla in _rows(found)
     ]
     rows.append(("saving", percent(found.saving), "", ""))
@@ -244,7 +258,7 @@ def _rows(found: Comparison) -> list[tuple[str, Any, float, float]]:
         "params": ("params", count),
         "tokens": ("tokens", count),
         "tokens per param": ("tokens_per_param", count),
-        "loss": ("loss", "{:.4f}".format),
+        "loss": ("loss", loss_text),
         "training": ("train_cost", money),
         "prefill": ("prefill_cost", money),
         "decode": ("decode_cost", money),
@@ -263,10 +277,10 @@ def as_record(found: Comparison) -> dict[str, Any]:
     status = status_of(found.optimum)
     return {
         "law": {"name": found.law.name, **tables.plain(found.law.law)},
-        "target_loss": found.target,
+        "target_loss": found.target if found.knows_loss else None,
         **record_of(found.question),
-        "optimum": {**numbers_of(found.optimum), **levers_of_plan(found.optimum)},
-        "chinchilla": {**numbers_of(found.chinchilla), **levers_of_plan(found.chinchilla)},
+        "optimum": record_of_plan(found.optimum),
+        "chinchilla": record_of_plan(found.chinchilla),
         "saving": found.saving,
         "status": status.name,
         "status_sentence": found.sentence,

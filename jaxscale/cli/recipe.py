@@ -152,6 +152,7 @@ def show(
     """Print the recipes and the trade-off as tables, with what a reader must know of them."""
     title = f"Training {count(size.params)} params on {count(size.tokens)} tokens"
     by = f" by {named.name}" if named else ""
+    tables.note(named.warning if named else "", style="bold yellow")
     tables.note(f"{title}, to loss {size.loss:.4f}{by}", style="bold")
     header = (
         "recipe",
@@ -222,6 +223,7 @@ def as_record(
     """The answers for machines: numbers and strings; null where there is no number."""
     return {
         "law": named.name if named else None,
+        "law_status": named.warning if named else "",
         **size._asdict(),
         "recipes": [_record(each) for each in answers],
         "tradeoff": [

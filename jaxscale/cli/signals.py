@@ -9,6 +9,7 @@ from types import FrameType
 ENDING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+INTERRUPTED = 128 + signal.SIGINT  # as shells report a process ended by Ctrl-C
 
 
 class Interrupted(KeyboardInterrupt):

@@ -39,7 +39,7 @@ def simulate(
     """
     target = checked_target(path, overwrite)
     named = without_levers(read_law(law), "--law")
-    named.need_sizes()
+    named.need_all()
     flops = read_limits("flops", min_flops, max_flops, FLOPS)
     ratio = read_limits("tokens-per-param", min_ratio, max_ratio, RATIO)
     number = RUNS if runs is None else runs
@@ -60,6 +60,7 @@ def simulate(
         "path": str(target),
         "runs": len(found),
         "law": {"name": named.name, **tables.plain(named.law)},
+        "law_status": named.warning,
         "noise": NOISE if noise is None else noise,
         "flops": list(flops),
         "tokens_per_param": list(ratio),
@@ -107,6 +108,7 @@ def write(runs: js.Runs, path: Path) -> None:
 def show(record: dict[str, Any]) -> None:
     """Print what was made, and what to do with it."""
     path, (low, high) = record["path"], record["flops"]
+    tables.note(record["law_status"], style="bold yellow")
     tables.note(
         f"{counted(record['runs'], 'run')} in {path}: law {record['law']['name']}, noise "
         f"{percent(record['noise'])}, seed {record['seed']}",

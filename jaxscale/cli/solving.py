@@ -1,5 +1,6 @@
 """Plans whose numbers are on the host, and what it takes to ask for one."""
 
+import math
 from contextlib import AbstractContextManager
 
 import jax
@@ -53,6 +54,17 @@ def status_of(plan: js.Plan) -> js.Status:
 def numbers_of(plan: js.Plan) -> dict[str, float]:
     """The numbers of one plan by name."""
     return {name: float(getattr(plan, name)) for name in NUMBERS}
+
+
+def loss_text(loss: float) -> str:
+    """A loss as a table has it."""
+    return "not known" if math.isnan(loss) else f"{loss:.4f}"
+
+
+def record_of_plan(plan: js.Plan) -> dict[str, float | None]:
+    """Numbers and levers of one plan for machines; null for a loss that is not known."""
+    numbers = {**numbers_of(plan), **levers_of_plan(plan)}
+    return {name: None if math.isnan(x) else x for name, x in numbers.items()}
 
 
 def levers_of_plan(plan: js.Plan) -> dict[str, float]:

@@ -209,7 +209,7 @@ def _law_entry(name: str) -> Entry:
         needed = ", ".join(levers_of(entry.law))
         raise ValueError(f"{entry.name} needs {needed}, which no sweep gives: use js.sweep")
     if entry.unidentified:
-        raise ValueError(f"{entry.name}: {entry.warning} Nothing at other sizes can rest on it")
+        raise ValueError(f"{entry.name}: {entry.warning} So losses at other sizes are not known")
     return entry
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from xarray import Dataset
 
 
+UNREADABLE = (ValueError, RuntimeError, LookupError, TypeError)  # zarr raises each of them
+
+
 class Progress(NamedTuple):
     """How far a stored sweep is."""
 
@@ -25,16 +28,30 @@ class Progress(NamedTuple):
 
 
 def opened(path: Path) -> "Dataset":
-    """The data set in a store, read as it is asked for; fields in the order asked for."""
-    return results.open_store(path)
+    """The data set in a store, read as it is asked for; fields in the order asked for.
+
+    A mistake where metadata or coordinates cannot be read.
+    """
+    try:
+        with said_of_damage(path):
+            return results.open_store(path)
+    except UNREADABLE:
+        if copies.exist(path):  # and all files are as they were written
+            raise
+        anew = f"jaxscale resume {quote(str(path))} makes metadata and coordinates anew"
+        raise Mistake(f"{path} is damaged: {anew}") from None
 
 
 @contextmanager
-def read_in_full(path: Path) -> Iterator[None]:
-    """Where a store that is damaged cannot be read, a mistake that says what to do."""
+def said_of_damage(path: Path) -> Iterator[None]:
+    """Where chunks are read: a mistake that says what to do, if any is damaged.
+
+    Chunks are read where their numbers are first needed, so in drawing and exporting. What
+    fails while all chunks are whole is no damage, and is raised as it is.
+    """
     try:
         yield
-    except (ValueError, RuntimeError, LookupError, TypeError):  # zarr raises each of them
+    except UNREADABLE:
         damage = damage_of(path)
         if not damage:
             raise
@@ -42,7 +59,7 @@ def read_in_full(path: Path) -> Iterator[None]:
 
 
 def damage_of(path: Path) -> str:
-    """What is wrong with a store and what to do; empty for one that is whole."""
+    """What is wrong with a store and what to do; empty where all checksums hold."""
     quoted = quote(str(path))
     try:
         bad = len(store.verify(path).bad)
@@ -51,8 +68,6 @@ def damage_of(path: Path) -> str:
     if bad:
         again = "computes it again" if bad == 1 else "computes them again"
         return f"{path}: {counted(bad, 'chunk')} damaged; jaxscale verify {quoted} {again}"
-    if not copies.exist(path):
-        return f"{path} is damaged: jaxscale resume {quoted} makes metadata and coordinates anew"
     return ""
 
 

@@ -1,10 +1,12 @@
 """`jaxscale sweep` and `jaxscale resume`: every scenario of a specification, planned and kept."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 import jaxscale as js
@@ -124,6 +126,9 @@ def read_store(text: str) -> Path:
         raise Mistake(f"--store: {text!r} has no name of its own; give one, such as {STORE}")
     if not path.parent.is_dir():
         raise Mistake(f"--store: {text!r} lies in a folder that does not exist")
+    full = os.path.abspath(path)
+    if os.sep == "/" and "\\" in full:
+        raise Mistake(f"--store: {full!r} has a backslash, which no store may have")
     return path
 
 
@@ -188,8 +193,8 @@ def finish(work: Work, outputs: Outputs | None, executor: Executor | None) -> No
         )
         return
     say_what_was_done(work.store, before, after, seconds)
-    with stored.read_in_full(work.store):
-        data = stored.opened(work.store)
+    data = stored.opened(work.store)
+    with stored.said_of_damage(work.store):
         if not work.reducers:
             show_summary(data)
         write(work.spec, data, outputs, new=before.done < after.done)
@@ -273,7 +278,8 @@ def kept_when_stopped(store: Path | None) -> Iterator[None]:
     except KeyboardInterrupt:
         if store is None or not store.exists():
             raise Stopped("nothing is kept") from None
-        raise Stopped(f"what is done is kept; go on with: jaxscale resume {store}") from None
+        command = f"jaxscale resume {quote(str(store))}"
+        raise Stopped(f"what is done is kept; go on with: {command}") from None
 
 
 @contextmanager

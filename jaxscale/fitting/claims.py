@@ -1,6 +1,6 @@
 """What a fit may claim of each coefficient, and what it may not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxscale.fitting.certificate import MOST_CONDITION, at_bounds, basis_of
 from jaxscale.fitting.constraints import Constraints
 from jaxscale.fitting.design import Design, reason_of
 from jaxscale.fitting.identified import equal_minima, flat_in, moves, null_of
+from jaxscale.laws.entries import tells_sizes
 
 # An error of a hundred times the coefficient says nothing of it, and its exponential less.
 MOST_ERROR = 100.0
@@ -29,20 +30,22 @@ class Claims(NamedTuple):
     combinations: Mapping[str, tuple[float, float]]  # what is known instead: value, error
     directions: np.ndarray
 
-    def error_text(self, name: str, error: float) -> str:
-        """A standard error as a table has it."""
+    def error_text(
+        self, name: str, error: float, write: Callable[[float], str] = "{:.3g}".format
+    ) -> str:
+        """A standard error as a table has it, its number as `write` gives it."""
         if name in self.held:
             return "held"
         if name in self.unidentified:
             return ""
         if name in self.at_bound:
             return "at bound"
-        return "not known" if error != error else f"{error:.3g}"
+        return "not known" if error != error else write(error)
 
     @property
     def has_sizes(self) -> bool:
-        """Whether compute-optimal sizes are known: they rest on all but E."""
-        return not {*self.unidentified} - {"E"}
+        """Whether compute-optimal sizes are known."""
+        return tells_sizes(self.unidentified)
 
     @property
     def sentence(self) -> str:

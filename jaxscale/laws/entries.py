@@ -2,6 +2,7 @@
 
 import math
 import operator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +15,11 @@ from jaxscale import _arrays
 Range = tuple[float, float]
 FELT = 1e-8  # of the loss, for a change of one in a logarithm: rounding leaves 1e-14
 NOT_STATED = "not stated"
+
+
+def tells_sizes(unidentified: Collection[str]) -> bool:
+    """Whether sizes of one loss or cost are known: they rest on all coefficients but E."""
+    return not {*unidentified} - {"E"}
 
 
 class Sized(Protocol):
@@ -55,6 +61,11 @@ class Entry:
     warning: str = ""
     unidentified: tuple[str, ...] = ()
     directions: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def tells_sizes(self) -> bool:
+        """Whether the runs tell compute-optimal sizes, and the plan that matches a model."""
+        return tells_sizes(self.unidentified)
 
     def tells_loss(self, params: float, tokens: float) -> bool:
         """Whether the runs of a Chinchilla fit tell the loss at one size of model and data.

@@ -104,6 +104,7 @@ def prepare(
     """The job that a call of `sweep` asks for; TypeError or ValueError for what it cannot mean."""
     if not isinstance(space, Grid | Draws):
         raise TypeError(f"space must be js.Grid, js.Sample or js.Sobol; got {space!r}")
+    path = "" if store is None else _path(store)
     name = _float_name(dtype)
     space.check(name)
     _check_signature(scenario, space)
@@ -124,14 +125,16 @@ def prepare(
         "versions": fingerprint.versions(),
         "platform": fingerprint.platform(),
     }
-    path = "" if store is None else _path(store)
     return Job(scenario, space, dtypes, kept, reducers, group, name, path, parts)
 
 
 def _path(store: Any) -> str:
     if not isinstance(store, str | os.PathLike) or not os.fspath(store):
         raise TypeError(f"store must be the path of a folder; got {store!r}")
-    return os.path.abspath(os.path.expanduser(store))
+    path = os.path.abspath(os.path.expanduser(store))
+    if os.sep == "/" and "\\" in path:  # chunks would go to a folder beside: `\` is written as `/`
+        raise ValueError(f"store must be a path without backslashes; got {path!r}")
+    return path
 
 
 def _float_name(dtype: Any) -> str:

@@ -131,3 +131,21 @@ def test_where_no_law_answers_the_reason_is_one_line(command, only):
     assert err.strip() == (
         "error: no law has a plan, most for this reason: " + js.Status.INFEASIBLE_LOSS.sentence
     )
+
+
+def test_a_law_without_a_plan_says_why_with_its_numbers(command, only):
+    only("besiroglu2024", "hoffmann2022")
+    question = ("--inference-tokens", "2T", "--json")
+    above, below = json.loads(command("compare", "--loss", "1.8", *question).out)["laws"]
+    assert above["note"] == (
+        "The loss 1.8 is not above the law's E, 1.81686, so no model reaches it; raise it."
+    )
+    assert below["optimum"]["loss"] == pytest.approx(1.8, rel=1e-9)
+
+    # Of 1e8 params, and of tokens without end, E + A / (1e8)^alpha: 2.6122 and 2.4644.
+    small = ("--loss", "2.5", "--max-params", "100M")
+    bounded, _ = json.loads(command("compare", *small, *question).out)["laws"]
+    assert bounded["note"] == (
+        "No plan of at most 100M params reaches the loss 2.5; the least there is 2.6122: "
+        "widen bounds."
+    )

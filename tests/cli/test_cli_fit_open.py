@@ -1,6 +1,8 @@
 """`jaxscale fit` of runs that leave coefficients open, and the commands that read such a fit."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,13 +91,24 @@ def test_plans_by_such_a_fit_are_refused_and_what_is_known_is_said_with_a_warnin
     assert joined(command("laws", "fit.json").out).startswith("fit.json status FLAT_VALLEY")
 
 
-def test_a_fit_that_is_no_certified_minimum_says_so_before_its_plans(command):
+def test_a_fit_that_is_no_certified_minimum_says_so_before_it_is_used(command):
     runs = simulated(noise=0)
     write_table("low.csv", {**columns_of(runs), "loss": (runs.loss - 1.9).tolist()})
-    assert command("fit", "low.csv", *QUICK).code == 0
-    plan = command("plan", "--law", "fit.json", "--like-params", "7B", "--inference-tokens", "1T")
-    assert plan.code == 0
-    assert plan.out.startswith("fit.json: E_AT_ZERO: ")
+    code, out, _ = command("fit", "low.csv", *QUICK)
+    assert code == 0
+    (line,) = (line for line in out.splitlines() if line.split()[:1] == ["E"])
+    assert "at bound" in line
+    said = "fit.json: E_AT_ZERO: "
+    for name, *typed in (
+        ("plan", "--like-params", "7B", "--inference-tokens", "1T"),
+        ("recipe", "--params", "7B", "--tokens", "1T"),
+        ("simulate", "more.csv", "--overwrite"),
+    ):
+        code, out, err = command(name, *typed, "--law", "fit.json")
+        assert (code, err) == (0, "")
+        assert out.startswith(said)
+        record = json.loads(command(name, *typed, "--law", "fit.json", "--json").out)
+        assert record["law_status"].startswith(said)
 
 
 def test_one_ratio_leaves_both_terms_open(command):
@@ -116,3 +129,63 @@ def test_no_outlier_is_one_of_rounding(command):
     assert (code, err) == (0, "")
     assert "robust deviations" not in out
     assert "all ended at a minimum inside all bounds" in joined(out)
+
+
+@pytest.fixture
+def without_e(monkeypatch):
+    """As if the runs of every fit left E open, and nothing else."""
+    pytest.importorskip("matplotlib")
+    fit = js.fit
+
+    def fitted(*given, **options):
+        found = fit(*given, **options)
+        open_ones = {"unidentified": ("E",), "reason": "no run tells it", "combinations": {}}
+        claims = found.claims._replace(**open_ones, directions=np.eye(5)[:, 2:3])
+        return dataclasses.replace(found, claims=claims)
+
+    monkeypatch.setattr("jaxscale.fit", fitted)
+    write_table("sim.csv", columns_of(simulated()))
+
+
+def test_where_e_alone_is_open_sizes_are_known_and_losses_are_not(command, without_e):
+    code, out, err = command("fit", "sim.csv", "--bootstrap", "20", "--json")
+    assert code == 2
+    assert "do not identify E" in err
+    record = json.loads(out)
+    written = {name.rpartition("-")[2] for name in record["written"]}
+    assert written == {"fit.json", "quality.png", "optima.png"}
+    for each in record["optima"]:
+        assert each["params"] * each["tokens"] * 6 == pytest.approx(each["flops"])
+        assert (each["loss"], each["loss_interval"]) == (None, [None, None])
+    shown = command("fit", "sim.csv", "--bootstrap", "0", "--no-pictures").out
+    assert "Compute-optimal sizes" in shown
+    assert shown.count("not known") > len(record["optima"])
+
+    estimate = ("estimate", "--law", "fit.json", "--flops", "1e21")
+    found = json.loads(command(*estimate, "--compute-optimal", "--json").out)
+    (best,) = (each for each in record["optima"] if each["flops"] == 1e21)
+    assert found["params"] == pytest.approx(best["params"], rel=1e-6)
+    assert found["loss"] is None
+    assert "not known" in command(*estimate, "--compute-optimal").out
+    code, _, err = command(*estimate, "--params", "1B")
+    assert (code, "the loss at this size is not known" in err) == (2, True)
+
+
+def test_a_plan_that_matches_a_model_does_not_rest_on_e(command, without_e):
+    command("fit", "sim.csv", "--bootstrap", "0", "--no-pictures")
+    question = ("--like-params", "7B", "--inference-tokens", "1T")
+    found = json.loads(command("plan", "--law", "fit.json", *question, "--json").out)
+    law = {**json.loads(Path("fit.json").read_text())["law"], "E": 0.5}  # any E does
+    other = ",".join(f"{name}={value!r}" for name, value in law.items())
+    same = json.loads(command("plan", "--law", other, *question, "--json").out)
+    for name in ("params", "tokens", "total_cost"):
+        assert found["optimum"][name] == pytest.approx(same["optimum"][name], rel=1e-6)
+        assert found["chinchilla"][name] == pytest.approx(same["chinchilla"][name], rel=1e-6)
+    assert found["target_loss"] is found["optimum"]["loss"] is found["chinchilla"]["loss"] is None
+    shown = command("plan", "--law", "fit.json", *question).out
+    assert "The loss of the model, " in joined(shown)
+    assert "loss not known not known" in joined(shown)
+    for typed in (("plan", "--loss", "3", *question[2:]), ("simulate", "more.csv")):
+        code, out, err = command(*typed, "--law", "fit.json")
+        assert (code, out) == (2, "")
+        assert "losses at other sizes are not known" in err

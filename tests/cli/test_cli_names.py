@@ -1,11 +1,13 @@
 """Names from files and options reach the terminal and the pictures as they are written."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 import jaxscale as js
+from jaxscale.sweeping import copies
 
 pytest.importorskip("typer")
 pytest.importorskip("pandas")
@@ -24,8 +26,9 @@ def store(tmp_path):
     """A small stored sweep whose attributes can be overwritten."""
     for extra in ("zarr", "tensorstore", "xarray", "matplotlib"):
         pytest.importorskip(extra)
-    path = tmp_path / (NASTY.replace("/", "") + ".zarr")
+    path = tmp_path / (NASTY.replace("/", "").replace("\\", "") + ".zarr")
     js.sweep(lambda x: {"y": 2 * x}, js.Grid(x=js.linspace(1.0, 2.0, 3)), store=path)
+    copies.path_in(path).unlink()  # which would call what is overwritten below damaged
 
     def overwrite(**attributes):
         for file in (path / "zarr.json", *path.glob("*/zarr.json")):
@@ -90,3 +93,18 @@ def test_the_names_of_columns_in_a_mistake_are_plain(command, runs):
     assert code == 2
     assert is_plain(err)
     assert SHOWN in err
+
+
+@pytest.mark.skipif(os.sep == "\\", reason="a backslash parts folders")
+def test_a_store_with_a_backslash_is_refused_before_any_work(command, tmp_path):
+    path = tmp_path / "a\\b.zarr"
+    code, out, err = command("sweep", "--store", str(path))
+    assert (code, out) == (2, "")
+    assert "has a backslash, which no store may have" in err
+
+    def scenario(x):
+        raise AssertionError("traced")
+
+    with pytest.raises(ValueError, match="store must be a path without backslashes"):
+        js.sweep(scenario, js.Grid(x=js.linspace(1.0, 2.0, 3)), store=path)
+    assert not list(tmp_path.iterdir())

@@ -197,6 +197,21 @@ def test_a_store_without_copies_is_made_whole_by_resume(swept, command):
     assert words(out) == "1 chunk read, all of them whole."
 
 
+@pytest.mark.parametrize("with_copies", [True, False])
+def test_a_fault_of_a_picture_is_no_damage_of_a_whole_store(
+    swept, command, monkeypatch, with_copies
+):
+    if not with_copies:
+        (swept[0] / "a.zarr" / ".journal" / "blocks" / "copies").unlink()
+
+    def draw(*_):
+        raise TypeError("of the picture")
+
+    monkeypatch.setattr("jaxscale.cli.inspect_store.draw", draw)
+    with pytest.raises(TypeError, match="of the picture"):
+        command("show", "a.zarr")
+
+
 def test_show_sums_up_and_draws_what_is_stored(swept, command):
     folder, first = swept
     code, out, _ = command("show", "a.zarr", "--picture", "b.svg")
