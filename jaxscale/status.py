@@ -36,7 +36,7 @@ class Status(enum.IntEnum):
     NO_INTERIOR_OPTIMUM = 12, "The law has no optimum for this scenario; add bounds."
     NOT_CONVERGED = (
         13,
-        "No plan passes the solver's checks: give bounds, or exponents of 0.01 to 3.",
+        "No plan passes the solver's checks; add bounds, or use exponents of 0.01 to 3.",
     )
     SEVERAL_OPTIMA = 14, "The law has more than one optimum here; bound params to one of them."
     AT_LEVER_END = 15, "A lever is at an end of its range: beyond it the law may do better."

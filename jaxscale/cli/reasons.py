@@ -98,7 +98,8 @@ def _of_solver(asked: Asked) -> str:
     named = [f"{name} is {x:g}" for name, x in exponents.items() if not low <= x <= high]
     if named:
         return f"The solver takes exponents from {low:g} to {high:g}; {' and '.join(named)}."
-    return f"The solver does not reach this law at {_target(asked)}." if _target(asked) else ""
+    target = _target(asked)
+    return f"No plan passes the solver's checks at {target}; add bounds." if target else ""
 
 
 def _at(bound: str):

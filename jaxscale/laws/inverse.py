@@ -30,8 +30,8 @@ STEPS, MORE_STEPS = 8, 32
 SETTLED = 1e2
 RESOLVED = 2**14  # epsilons that a loss must be above its floor to tell a slope by
 # A value that is its floor but for SAME epsilons is reached, to rounding, where that takes a
-# plausible size: repeated data does no more good after some hundred epochs. ALLOWED of them above
-# the floor is then what is looked for.
+# plausible size: repeated data does no more good after some hundred epochs. ALLOWED more are looked
+# for near it, so that rounding never makes a plan dearer than a known one.
 SAME, ALLOWED = 16.0, 6.0
 NEAR_FLOOR = 2.0**14  # epsilons: nearer to the floor, a loss is met to its last digits
 LOG_SMALLEST, LOG_LARGEST = 0.0, 24 * 2.302585
@@ -76,10 +76,11 @@ def crossing(
 
     top = jnp.abs(end)
     floor = along(top)
-    noise = SAME * float(jnp.finfo(end.dtype).eps) * jnp.abs(floor)
+    digit = float(jnp.finfo(end.dtype).eps) * jnp.abs(floor)
     above = target - floor
-    at_floor = (above >= -noise) & (above <= noise)
-    above = jnp.where(at_floor, jnp.maximum(above, noise * (ALLOWED / SAME)), above)
+    at_floor = jnp.abs(above) <= SAME * digit
+    near = (above >= -SAME * digit) & (above < NEAR_FLOOR * digit)
+    above = jnp.where(near, jnp.maximum(above, 0) + ALLOWED * digit, above)
     found = _search(along, floor, above, toward * start, top)
     sizes = zip((log_params, log_tokens), direction, strict=True)
     plausible = [is_plausible(x + d * toward * found) for x, d in sizes if d]
