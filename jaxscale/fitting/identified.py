@@ -118,13 +118,15 @@ def left_of(problem: Problem, starts: np.ndarray, near: np.ndarray, slopes_at: S
     that has vanished at one place may be wanted at another, and is left alone.
     """
     some = np.linspace(0, starts.shape[1] - 1, min(PLACES, starts.shape[1])).astype(int)
-    places = [*near.T[:PLACES], *starts[:, some].T]
-    nulls = [null_at(problem, place, slopes_at) for place in places]
-    fewest = int(np.argmin([null.count for null, _ in nulls]))
-    null, basis = nulls[fewest]
-    held = held_along(problem.constraints, null, basis, places[fewest])
-    left = problem._replace(constraints=held) if null.count else problem
-    return Left(left, moves(null, basis))
+    seen: list[tuple[Null, np.ndarray, np.ndarray]] = []
+    for place in [*near.T[:PLACES], *starts[:, some].T]:
+        null, basis = null_at(problem, place, slopes_at)
+        if not null.count:  # as of most runs at the first place: no need to see the others
+            return Left(problem, moves(null, basis))
+        seen.append((null, basis, place))
+    null, basis, place = min(seen, key=lambda each: each[0].count)
+    held = held_along(problem.constraints, null, basis, place)
+    return Left(problem._replace(constraints=held), moves(null, basis))
 
 
 def settled_by(

@@ -1,5 +1,6 @@
 """Runs the command inside the test's process, as a shell would see it."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -37,3 +38,17 @@ def command(
 
     yield run
     jax.config.update("jax_enable_x64", x64)
+
+
+@pytest.fixture
+def signals_are_heard():
+    """As at a terminal: what runs in the background may ignore them, and so would its children."""
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in names}
+    for number, handler in before.items():
+        if handler is signal.SIG_IGN:
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -207,6 +207,7 @@ def test_ctrl_c_prints_no_traceback(command, monkeypatch):
 SIGNALS = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+@pytest.mark.usefixtures("signals_are_heard")
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_leaves_no_part_of_a_table_and_its_own_exit_code(
     command, monkeypatch, tmp_path, name

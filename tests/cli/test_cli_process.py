@@ -83,6 +83,7 @@ def test_a_full_disk_is_one_line(option):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT on Windows")
+@pytest.mark.usefixtures("signals_are_heard")
 def test_ctrl_c_ends_a_sweep_without_a_traceback(tmp_path, monkeypatch):
     # What is interrupted may leave half a program to the processes that share its cache.
     monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
@@ -108,6 +109,7 @@ def test_ctrl_c_ends_a_sweep_without_a_traceback(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.usefixtures("signals_are_heard")
 def test_a_signal_while_the_libraries_load_prints_no_traceback(name):
     script = (
         "import signal, sys\n"
