@@ -106,7 +106,7 @@ def _search(along, floor, above, start, top):
     exponentially less, steps that leave what is known to hold the answer halve that instead.
     """
 
-    def step(_, bracket):
+    def step(bracket):
         at, high, low, _ = bracket
         now, slope = jax.jvp(along, (at,), (jnp.ones_like(at),))
         is_low = now - floor <= above  # not so where a law says nothing, or overflows
@@ -123,12 +123,20 @@ def _search(along, floor, above, start, top):
     settled = (SETTLED * float(jnp.finfo(above.dtype).eps)) ** 0.5
     start = start + jnp.zeros_like(above)
     begin = _Bracket(start, -top, top, jnp.full_like(start, jnp.inf))
-    found = lax.fori_loop(0, STEPS, step, begin)
-    lost = (found.step >= settled) & (above > 0)
-    # Sums of powers never need this, and a batch without stragglers does not wait for it.
-    return lax.cond(
-        any_of(lost), lambda x: lax.fori_loop(0, MORE_STEPS, step, x), lambda x: x, found
-    ).at
+    wanted = above > 0
+
+    # One program for both counts, because compiling it is what most callers wait for. The count
+    # is that of a whole batch, never a lane's: sums of powers never need more than the first.
+    def goes_on(carry):
+        count, bracket = carry
+        lost = any_of((bracket.step >= settled) & wanted)
+        return (count < STEPS) | ((count < STEPS + MORE_STEPS) & lost)
+
+    def body(carry):
+        count, bracket = carry
+        return count + 1, step(bracket)
+
+    return lax.while_loop(goes_on, body, (jnp.int32(0), begin))[1].at
 
 
 @crossing.defjvp

@@ -208,20 +208,19 @@ def _bracketed(at_loss, inputs, lost, move, found):
     """
 
     def halve(_, carry):
-        low, high, size = carry
+        low, high, point = carry
         middle = (low + high) / 2
-        size = _size_at(at_loss, inputs, middle, size)
+        size = _size_at(at_loss, inputs, middle, point.log_params)
+        point = point._replace(log_params=size, log_tokens=size + middle)
         _, psi = equations(at_loss, size, size + middle, inputs)
-        return jnp.where(psi < 0, middle, low), jnp.where(psi < 0, high, middle), size
+        return jnp.where(psi < 0, middle, low), jnp.where(psi < 0, high, middle), point
 
     # Where nothing was lost the range is a point, so that no time is spent on the way to it.
     known = found.log_tokens - found.log_params
     low, high = (jnp.where(lost, limit, known) for limit in (-FARTHEST, FARTHEST))
     begin = jnp.where(lost, beginning(inputs.law, inputs.levers, BOTH, known), found.log_params)
-    low, high, size = lax.fori_loop(0, HALVINGS, halve, (low, high, begin))
-    middle = (low + high) / 2
-    size = _size_at(at_loss, inputs, middle, size)
-    begin = Point(size, size + middle, jnp.full_like(size, jnp.inf))
+    begin = Point(begin, begin, jnp.full_like(begin, jnp.inf))
+    _, _, begin = lax.fori_loop(0, HALVINGS, halve, (low, high, begin))
 
     def step(_, point):
         moved, good = move(point, (2 * FARTHEST) * 0.5**HALVINGS)
