@@ -73,7 +73,7 @@ def modules():
     """(path, part of the house, syntax tree) of every module; the command line may import all."""
     for path in sorted(PACKAGE.rglob("*.py")):
         part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if part not in ("cli", "__init__"):
+        if part not in ("cli", "_command", "__init__"):
             yield str(path.relative_to(PACKAGE)), part, ast.parse(path.read_text("utf-8"))
 
 

@@ -115,9 +115,9 @@ def test_a_signal_while_the_libraries_load_prints_no_traceback(name):
         "import signal, sys\n"
         "class Loading:\n"
         "    def find_spec(self, module, *_):\n"
-        f"        if module == 'jaxscale': signal.raise_signal(signal.{name})\n"
+        f"        if module == 'jax': signal.raise_signal(signal.{name})\n"
         "sys.meta_path.insert(0, Loading())\n"
-        "from _jaxscale_command import main\n"
+        "from jaxscale._command import main\n"
         "main()"
     )
     done = shell(script=script)

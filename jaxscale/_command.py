@@ -1,6 +1,6 @@
-"""The entry point of the command, outside the package so that it runs before JAX is imported.
+"""The entry point of the command, which runs before JAX is imported.
 
-Importing takes a second or more, in which a signal has nothing to save: it ends the process at
+That takes a second or more, in which a signal has nothing to save: it ends the process at
 once, without the traceback of whatever module was loading.
 """
 
