@@ -200,6 +200,7 @@ def _decide(curve, bounds):
     misses = (most == -jnp.inf) | (most < least - near)
     beaten = (slack <= 1 - tie) | (misses & (slack <= 1 + tie))
     vanishes = beaten & curve.slack_is_low & ((low_params == 0) | (low_tokens == 0))
+    is_optimum = jnp.asarray(True) if curve.doubt is None else is_ok(curve.doubt)
     tokens_first = (at_max_tokens <= at_min_params) & (at_max_tokens <= at_max_ratio)
     return first_status(
         (empty, Status.INFEASIBLE_BOUNDS),
@@ -213,10 +214,10 @@ def _decide(curve, bounds):
         (below & (at_min_tokens >= at_max_params), Status.AT_MIN_TOKENS),
         (below, Status.AT_MAX_PARAMS),
         # Where the last digits of the target hide where a bound meets the curve.
-        (free_params > jnp.log(bounds.max_params) + near, Status.AT_MAX_PARAMS),
-        (free_params < jnp.log(bounds.min_params) - near, Status.AT_MIN_PARAMS),
-        (free_tokens > jnp.log(bounds.max_tokens) + near, Status.AT_MAX_TOKENS),
-        (free_tokens < jnp.log(bounds.min_tokens) - near, Status.AT_MIN_TOKENS),
+        (is_optimum & (free_params > jnp.log(bounds.max_params) + near), Status.AT_MAX_PARAMS),
+        (is_optimum & (free_params < jnp.log(bounds.min_params) - near), Status.AT_MIN_PARAMS),
+        (is_optimum & (free_tokens > jnp.log(bounds.max_tokens) + near), Status.AT_MAX_TOKENS),
+        (is_optimum & (free_tokens < jnp.log(bounds.min_tokens) - near), Status.AT_MIN_TOKENS),
     )
 
 

@@ -55,7 +55,8 @@ def test_no_answer_is_worse_than_a_known_plan(rng, name, bounded, target):
         return
     inside = refused[draws.in_range[refused]]
     message = len(inside) and describe(draws, target, plan, outcome, inside[0])
-    assert len(inside) <= REFUSED * draws.in_range.sum(), message
+    # Of a few hundred, one or two are no evidence of a higher share.
+    assert len(inside) <= 2 + REFUSED * draws.in_range.sum(), message
     # Beyond it, a budget that limited data has no more use for, and all but nothing else.
     assert set(outcome.status[refused]) <= {int(Status.NOT_CONVERGED)}
     assert name == "muennighoff2023_repeated" or len(refused) <= 1e-3 * MANY
