@@ -74,6 +74,8 @@ def path_of(text: str) -> Path:
         os.fsencode(text)
     except UnicodeEncodeError:
         raise Mistake(f"{text!r} can be no name of a file") from None
+    if "\0" in text:
+        raise Mistake(f"{text!r} is no path: it holds a null character")
     return Path(os.path.expanduser(text))
 
 

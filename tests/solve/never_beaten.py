@@ -158,7 +158,7 @@ def _nats_per_share(draws):
 
 def _keeps(bounds, plan):
     if bounds is None:
-        return True
+        return np.True_
     params, tokens = np.asarray(plan.params), np.asarray(plan.tokens)
     more, less = 1 + BOUND_KEPT, 1 - BOUND_KEPT
     kept = (params >= bounds.min_params * less) & (params <= bounds.max_params * more)
