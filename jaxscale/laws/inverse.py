@@ -64,8 +64,8 @@ def crossing(
     """How far along `direction` from a point `value(...) = target`.
 
     Begins at `start`. `end` is where the value is least: infinitely far up for a loss, down for a
-    bill. Infinite on that side where the value never falls to the target, and on the other where
-    it is below the target everywhere.
+    bill; within NEAR_FLOOR epsilons of it, ALLOWED more are looked for. Infinite on that side where
+    the value never falls to the target, and on the other where it is below the target everywhere.
     """
     toward = jnp.where(end >= start, 1.0, -1.0).astype(end.dtype)
 

@@ -40,6 +40,9 @@ def minimize_cost(
     chosen too, inside its range. Fixed work for each scenario; usable under jit, vmap, grad,
     jacfwd and hessian, at a demand of 0 too.
 
+    By a general law, a loss within 16,384 epsilons of the least that the law gives is met to six
+    epsilons more, because there the last digits are worth a good part of the cost.
+
     A scenario without a plan gets a status and NaN; its neighbours are untouched. Wrong
     structure raises TypeError or ValueError naming the argument.
 

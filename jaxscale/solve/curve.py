@@ -19,7 +19,7 @@ from jaxscale.status import Status, first_status, is_ok
 
 # How many epsilons, times the logarithms involved, a plan fed back as its own bounds may miss by.
 TIE = 32
-MOST_TIE = 64  # roots of an epsilon
+MOST_TIE = 64  # times the root of an epsilon
 
 
 class Curve(NamedTuple):

@@ -262,7 +262,7 @@ def test_more_than_one_optimum_is_said(target):
     assert_allclose(plan.tokens_per_param[0], 1, rtol=1e-5 if X64 else 1e-2)
 
 
-def test_careful_steps_run_without_jit():
+def test_a_bracketed_search_runs_without_jit():
     # As the command line solves; the ridge needs them.
     law = TwoValleys(np.asarray(0.1, DTYPE))
     with jax.disable_jit():
