@@ -6,10 +6,14 @@ optimisations; and what holds a second form of what another test holds is marked
 runs with `JAXSCALE_TEST_THOROUGH=1`.
 """
 
+import gc
 import os
+import resource
 import shutil
 import tempfile
 from importlib.metadata import version
+from math import inf
+from pathlib import Path
 
 # Read when JAX is imported, here and in the processes that tests start. On a CPU unless another
 # platform is asked for: where JAX finds a GPU, workers would take its memory from each other.
@@ -51,9 +55,23 @@ def compiled_as_users_do():
 
 @pytest.fixture(scope="module", autouse=True)
 def _programs_are_forgotten():
-    """After each file: all that a worker compiles would be gigabytes of memory."""
+    """After a file that leaves much: all that a worker compiles would be gigabytes of memory."""
     yield
-    jax.clear_caches()
+    if memory() > 0.8 * 2**30:
+        jax.clear_caches()
+
+
+def memory():
+    """Bytes that this process holds; infinitely many where the system does not say."""
+    pages = Path("/proc/self/statm")
+    return int(pages.read_text().split()[1]) * resource.getpagesize() if pages.exists() else inf
+
+
+def pytest_collection_finish():
+    # What imports and the collection made stays: a tenth of the time went into looking it over.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 def pytest_configure(config):

@@ -24,6 +24,11 @@ DTYPE = np.dtype(np.float64 if X64 else np.float32)  # of a Python number
 EPS = float(np.finfo(DTYPE).eps)
 needs_x64 = pytest.mark.skipif(not X64, reason="float64 needs x64")
 DTYPES = [pytest.param(np.float64, marks=needs_x64, id="float64"), pytest.param(np.float32)]
+# The dtype of a run alone, where each compiles for seconds: the gate runs this folder in both.
+ITS_DTYPE = [
+    DTYPES[0],
+    pytest.param(np.float32, marks=pytest.mark.thorough if X64 else ()),
+]
 
 LANES = 4096  # of every batch that is solved on the host
 TARGETS = ["loss", "budget"]

@@ -25,6 +25,7 @@ from reference import (
 from solve import accuracy_sample
 from solve.lanes import (
     DTYPES,
+    ITS_DTYPE,
     NUMBERS,
     REFERENCES,
     TARGETS,
@@ -74,7 +75,7 @@ def promised(eps, row, reference, size, coefficient, exponent) -> float:
     return float(error_bound(eps, log_size, row[coefficient], reducible, row[exponent]))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", ITS_DTYPE)
 @pytest.mark.parametrize("target", TARGETS)
 class TestRandomScenarios:
     def test_error_is_within_the_promised_bound(self, seed, dtype, target):

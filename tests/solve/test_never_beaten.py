@@ -36,8 +36,7 @@ def cases():
         # Without bounds a part of the same program is run.
         quick = name in FAMILIES
         yield pytest.param(name, True, marks=() if quick else pytest.mark.thorough)
-        flat = name == "muennighoff2023_repeated"
-        yield pytest.param(name, False, marks=() if flat else pytest.mark.thorough)
+        yield pytest.param(name, False, marks=pytest.mark.thorough)
 
 
 @pytest.mark.parametrize("target", TARGETS)
