@@ -10,12 +10,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:  # for type checkers and editors, what `__getattr__` below loads
     from jaxscale import allocations as allocations
     from jaxscale import architectures as architectures
-    from jaxscale import attempts as attempts
     from jaxscale import fitting as fitting
+    from jaxscale import growth as growth
     from jaxscale import hardware as hardware
     from jaxscale import laws as laws
     from jaxscale import recipes as recipes
-    from jaxscale import schedules as schedules
+    from jaxscale import repeated_sampling as repeated_sampling
     from jaxscale.architectures import Architecture as Architecture
     from jaxscale.costs import Costs as Costs
     from jaxscale.costs import Demand as Demand
@@ -58,8 +58,8 @@ if TYPE_CHECKING:  # for type checkers and editors, what `__getattr__` below loa
 # All modules together take longer to import than JAX lets a person notice, and most calls need few:
 # each is loaded when one of its names is first asked for.
 _MODULES = {
-    *("allocations", "architectures", "attempts", "costs", "fitting", "hardware", "laws", "plan"),
-    *("recipes", "schedules", "solve", "status", "sweeping"),
+    *("allocations", "architectures", "costs", "fitting", "growth", "hardware", "laws", "plan"),
+    *("recipes", "repeated_sampling", "solve", "status", "sweeping"),
 }
 _NAMES = {
     "architectures": ("Architecture",),

@@ -15,13 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxscale.laws import Chinchilla
-from jaxscale.laws.protocol import (
-    TRAIN_FLOPS,
-    flops_of,
-    has_own_flops,
-    levers_of,
-    loss_from_logs,
-)
+from jaxscale.laws.protocol import TRAIN_FLOPS, flops_of, has_own_flops, levers_of, loss_from_logs
 
 LARGEST = 230.0  # logarithm of 1e100: sizes beyond mean nothing, and cannot be drawn
 SMALLEST_SIZE, LARGEST_SIZE = 0.0, 69.0  # logarithms of 1 and 1e30, between which sizes are sought

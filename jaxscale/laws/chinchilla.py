@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._arrays import Real
-from jaxscale._values import (
+from jaxscale._numerics import arrays
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.values import (
     has_normal_exp,
     is_finite,
     is_nonnegative,
@@ -45,16 +45,16 @@ class Chinchilla:
 
     def loss(self, params: ArrayLike, tokens: ArrayLike) -> Array:
         """Loss in nats per token of `params` parameters trained on `tokens` tokens."""
-        return _loss(*_arrays.enter(law=self, params=params, tokens=tokens))
+        return _loss(*arrays.enter(law=self, params=params, tokens=tokens))
 
     def tokens_for(self, loss: ArrayLike, params: ArrayLike) -> Array:
         """Training tokens with which `params` parameters reach `loss`; NaN where none do."""
-        law, loss, params = _arrays.enter(law=self, loss=loss, params=params)
+        law, loss, params = arrays.enter(law=self, loss=loss, params=params)
         return _other_size(law, loss, params, (law.A, law.alpha), (law.B, law.beta))
 
     def params_for(self, loss: ArrayLike, tokens: ArrayLike) -> Array:
         """Parameters that reach `loss` on `tokens` training tokens; NaN where none do."""
-        law, loss, tokens = _arrays.enter(law=self, loss=loss, tokens=tokens)
+        law, loss, tokens = arrays.enter(law=self, loss=loss, tokens=tokens)
         return _other_size(law, loss, tokens, (law.B, law.beta), (law.A, law.alpha))
 
     def loss_from_logs(self, log_params: Array, log_tokens: Array) -> Array:
@@ -92,7 +92,7 @@ def log_other(excess: Array, log_scale: Array, exponent: Array) -> Array:
 
 @jax.jit
 def _loss(law, params, tokens):
-    law, params, tokens = _arrays.align(law, params, tokens)
+    law, params, tokens = arrays.align(law, params, tokens)
     answer = law.is_valid() & is_positive(params) & is_positive(tokens)
     log_params = jnp.log(where_safe(is_positive(params), params))
     log_tokens = jnp.log(where_safe(is_positive(tokens), tokens))
@@ -101,7 +101,7 @@ def _loss(law, params, tokens):
 
 @jax.jit
 def _other_size(law, loss, known, known_term, other_term):
-    law, loss, known, known_term, other_term = _arrays.align(
+    law, loss, known, known_term, other_term = arrays.align(
         law, loss, known, known_term, other_term
     )
     answer = law.is_valid() & is_positive(known) & is_finite(loss) & (loss > law.E)

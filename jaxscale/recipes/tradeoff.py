@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._values import has_normal_exp, is_positive, where_safe
+from jaxscale._numerics import arrays
+from jaxscale._numerics.values import has_normal_exp, is_positive, where_safe
 from jaxscale.laws.checked import exp_of
 from jaxscale.laws.kaplan import CRITICAL_BATCH, LOSS_OF_STEPS, KaplanSteps
 from jaxscale.laws.protocol import made_safe
@@ -45,7 +45,7 @@ def time_and_compute(
     positive.
     """
     return _time_and_compute(
-        *_arrays.enter(
+        *arrays.enter(
             minimum_steps=minimum_steps,
             critical_batch=critical_batch,
             batch=batch,
@@ -83,12 +83,12 @@ def steps_for(loss: ArrayLike, params: ArrayLike, law: KaplanSteps = LOSS_OF_STE
     Kaplan et al. 2020, eq. 1.6 solved for the steps; params exclude embeddings. NaN with zero
     derivatives where a number is not positive and where no number of steps is enough.
     """
-    return _steps_for(*_arrays.enter(law=law, loss=loss, params=params))
+    return _steps_for(*arrays.enter(law=law, loss=loss, params=params))
 
 
 @jax.jit
 def _steps_for(law, loss, params):
-    law, loss, params = _arrays.align(law, loss, params)
+    law, loss, params = arrays.align(law, loss, params)
     answer = law.is_valid() & is_positive(loss) & is_positive(params)
     safe = made_safe(law, answer)
     log_ratio = jnp.log(safe.N_c) - jnp.log(where_safe(answer, params))
