@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # for type checkers and editors, what `__getattr__` below loa
     from jaxscale.plan import Plan as Plan
     from jaxscale.plan import evaluate as evaluate
     from jaxscale.recipes import training_recipe as training_recipe
+    from jaxscale.solve import compute_optimal as compute_optimal
     from jaxscale.solve import minimize_cost as minimize_cost
     from jaxscale.solve import minimize_loss as minimize_loss
     from jaxscale.solve import overhead as overhead
@@ -69,7 +70,7 @@ _NAMES = {
     "laws": ("downstream",),
     "plan": ("Bounds", "Plan", "evaluate"),
     "recipes": ("training_recipe",),
-    "solve": ("minimize_cost", "minimize_loss", "overhead"),
+    "solve": ("compute_optimal", "minimize_cost", "minimize_loss", "overhead"),
     "status": ("Status",),
     "sweeping": (
         *("Extremes", "Grid", "Histogram", "MainEffects", "Moments", "Quantiles", "Sample"),

@@ -163,6 +163,7 @@ def test_the_public_names_are_those_of_the_design():
         "accelerator",
         "bootstrap",
         "choice",
+        "compute_optimal",
         "downstream",
         "evaluate",
         "fit",

@@ -92,9 +92,8 @@ def frontier(law: Chinchilla, functions: Any) -> Allocation:
 
     That module is `math` where a table of numbers must not start JAX.
     """
-    log, exp = functions.log, functions.exp
-    total = law.alpha + law.beta
-    log_scale = (log(law.alpha) + log(law.A) - log(law.beta) - log(law.B)) / total  # G of eq. 4
+    exp, total = functions.exp, law.alpha + law.beta
+    log_scale = law.log_frontier_scale(functions.log)
     return Allocation(
         params_scale=exp(log_scale),
         params_exponent=law.beta / total,

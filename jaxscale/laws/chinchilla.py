@@ -4,8 +4,9 @@ Every power is the exponential of a sum of logarithms. `pow` costs more, and the
 `A * N**-alpha` can overflow where the term itself is small.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +63,24 @@ class Chinchilla:
         size = jnp.exp(jnp.log(self.A) - self.alpha * log_params)
         data = jnp.exp(jnp.log(self.B) - self.beta * log_tokens)
         return self.E + size + data
+
+    def log_frontier_scale(self, log: Callable[[Any], Any] = jnp.log) -> Any:
+        """Ln G of the frontier `N = G (C / 6)^(beta / (alpha + beta))`, `D = C / (6 N)`.
+
+        Hoffmann et al. 2022, eq. 4. `log` is `math.log` where a law of floats must not start JAX.
+        """
+        scale = log(self.alpha) + log(self.A) - log(self.beta) - log(self.B)
+        return scale / (self.alpha + self.beta)
+
+    def log_optimal_tokens(self, log_params: Array) -> Array:
+        """Log tokens whose compute-optimal size has these log params: eq. 4 again."""
+        log_slopes = self.log_frontier_scale() * (self.alpha + self.beta)
+        return (self.alpha * log_params - log_slopes) / self.beta
+
+    def log_optimal_params(self, log_tokens: Array) -> Array:
+        """Log params of the compute-optimal size for these log tokens."""
+        log_slopes = self.log_frontier_scale() * (self.alpha + self.beta)
+        return (self.beta * log_tokens + log_slopes) / self.alpha
 
     def is_valid(self) -> Array:
         """Whether every coefficient is finite and of the sign that the law needs."""

@@ -100,8 +100,7 @@ class Muennighoff:
         return self.base().is_valid() & is_positive(self.R_D) & is_positive(self.R_N)
 
     def _log_best_params(self, log_unique):
-        terms = jnp.log(self.alpha) + jnp.log(self.A) - jnp.log(self.beta) - jnp.log(self.B)
-        log_G = terms / (self.alpha + self.beta)
+        log_G = self.base().log_frontier_scale()
         return log_G + (self.beta / self.alpha) * (log_unique + log_G)
 
 
