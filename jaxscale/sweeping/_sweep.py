@@ -70,7 +70,7 @@ def sweep(
     rank, count = processes.ALONE if store is None and process is None else processes.share(process)
     if store is None and count > 1:
         raise ValueError(f"process {rank} of {count} needs a store to share with the others")
-    numbers = range(rank, job.blocks.count, count)
+    numbers = range(rank, job.chunks.count, count)
     if store is not None:
         return _stored(job, numbers, bool(reduce), progress, executor, (rank, count))
     if reduce:
@@ -94,14 +94,14 @@ def _stored(job: Job, numbers, reducing: bool, progress, executor, share) -> Any
 
 
 def begin(job: Job) -> frozenset[int]:
-    """Make the store or find it fit to go on with; the blocks that are written already."""
+    """Make the store or find it fit to go on with; the chunks that are written already."""
     coordinates = [
         stores.Coordinate(each.name, (each.name,), each.values, each.attributes)
         for each in job.space.coordinates()
     ]
     stores.create(
         job.store,
-        job.blocks,
+        job.chunks,
         job.space.axes_names,
         stored_fields(job),
         coordinates,
@@ -112,8 +112,8 @@ def begin(job: Job) -> frozenset[int]:
 
 
 def _run(job: Job, numbers, sink, written, progress, executor):
-    """Totals of these blocks; without a sink, fields go to the job's store where it has one."""
-    scenarios = min(job.size, len(numbers) * job.blocks.length)
+    """Totals of these chunks; without a sink, fields go to the job's store where it has one."""
+    scenarios = min(job.size, len(numbers) * job.chunks.length)
     with shown(job, scenarios, progress) as advance:
         if executor is not None:
             return work_in(executor, job, numbers, sink, written, advance)

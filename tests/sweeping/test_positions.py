@@ -30,7 +30,7 @@ def test_bits_are_those_published(counter, key, expected):
     assert tuple(map(int, found)) == expected
 
 
-def test_a_scenario_has_the_same_bits_in_any_block():
+def test_a_scenario_has_the_same_bits_in_any_chunk():
     numbers = np.arange(6)
     low, high = numbers.astype(np.uint32), (numbers // 4).astype(np.uint32)
     key = np.tile(np.array([3, 5], np.uint32), (6, 1))

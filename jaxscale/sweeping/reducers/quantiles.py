@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from jaxscale.sweeping.reducers.arguments import as_floats, check_field, check_real
 from jaxscale.sweeping.reducers.lanes import dtype_of, lanes, tallied
-from jaxscale.sweeping.reducers.protocol import Block, Group, Locate, Total
+from jaxscale.sweeping.reducers.protocol import Chunk, Group, Locate, Total
 
 
 class QuantilesResult(NamedTuple):
@@ -28,7 +28,7 @@ class QuantilesResult(NamedTuple):
 
 
 class Sketch(NamedTuple):
-    """Counts of one group of blocks."""
+    """Counts of one group of chunks."""
 
     counts: Array
     skipped: Array
@@ -68,9 +68,9 @@ class Quantiles:
         buckets = 1 << (1 + limits.nexp + self._leading_bits)
         return Sketch(jnp.zeros(buckets, jnp.int32), jnp.int32(0))
 
-    def update(self, state: Sketch, block: Block, group: Group) -> Sketch:
+    def update(self, state: Sketch, chunk: Chunk, group: Group) -> Sketch:
         del group
-        found = lanes(block, self.field)
+        found = lanes(chunk, self.field)
         buckets = _bucket(found.values, self._leading_bits)
         counts = tallied(state.counts, buckets, found.good)
         return Sketch(counts, state.skipped + found.skipped)
