@@ -190,7 +190,7 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
         count, found, lost = carry
         is_first = count == 0
         start = lax.cond(is_first, lambda: found, lambda: _bracketed(at_loss, inputs, lost, found))
-        step = partial(_careful_step, at_loss, inputs, scale, is_first)
+        step = partial(_guarded_step, at_loss, inputs, scale, is_first)
         point = lax.fori_loop(0, STEPS, step, start)
         point = Point(*(jnp.where(lost, a, b) for a, b in zip(point, found, strict=True)))
         # A target below the floor has no point.
@@ -199,8 +199,8 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
     return lax.while_loop(goes_on, search, (jnp.int32(0), begin, jnp.ones_like(x, bool)))[1]
 
 
-def _careful_step(at_loss, inputs, scale, is_first, _, point):
-    """A step of the first search, or of the second, which begins near the point."""
+def _guarded_step(at_loss, inputs, scale, is_first, _, point):
+    """A step of the first round, or of the second, which begins near the point."""
     reach = jnp.where(is_first, jnp.inf, (2 * FARTHEST) * 0.5**HALVINGS).astype(point[0].dtype)
     moved, good = _step(at_loss, inputs, scale, point, reach)
     # Above all range the loss falls below what can be told from its floor; below, it overflows.
