@@ -171,15 +171,17 @@ def beginning(law: Any, levers: dict, direction: tuple[float, float], like: Arra
     """
     top = jnp.asarray(far(like.dtype), like.dtype)
     floor = loss_value(top, top, (law, levers))
-    start = jnp.asarray(BEGINNINGS[-1], like.dtype)
-    for size in reversed(BEGINNINGS):
-        here = jnp.asarray(size, like.dtype)
+    sizes = jnp.asarray(BEGINNINGS[::-1], like.dtype)
+
+    def larger(start, here):
         more, less = here + LOG_TOKENS_PER_PARAM, here - LOG_TOKENS_PER_PARAM
         point = (less, here) if direction == TOKENS else (here, more)
         loss = loss_value(*point, (law, levers))
         told = loss - floor > RESOLVED * jnp.finfo(like.dtype).eps * jnp.abs(loss)
-        start = jnp.where(told & is_finite(loss), here, start)
-    return start
+        return jnp.where(told & is_finite(loss), here, start), None
+
+    # A loop, because compiling a law's loss eight times is what most callers would wait for.
+    return lax.scan(larger, sizes[0] + jnp.zeros_like(floor), sizes)[0]
 
 
 def tokens_for(law: Any, loss: ArrayLike, params: ArrayLike, **levers: ArrayLike) -> Array:
