@@ -1,11 +1,14 @@
-"""An MkDocs hook: the page of the command line, written from the commands themselves."""
+"""What MkDocs does while it builds: it writes the page of the commands, and formulas as MathML."""
 
 import html
 import re
 
 import typer
+from latex2mathml.converter import convert
 
 from jaxscale.cli.app import app
+
+FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
 
 def on_page_markdown(markdown: str, page: object, **kwargs: object) -> str:
@@ -18,6 +21,17 @@ def on_page_markdown(markdown: str, page: object, **kwargs: object) -> str:
     return markdown.replace("COMMANDS", "\n\n".join(sections))
 
 
+def on_page_content(content: str, **kwargs: object) -> str:
+    """The page with its formulas as MathML, which browsers show without any script."""
+    del kwargs
+    return FORMULA.sub(_mathml, content)
+
+
+def _mathml(formula):
+    display = "block" if formula[1] == "div" else "inline"
+    return convert(html.unescape(formula[2]), display=display)
+
+
 def _section(name, command):
     parts = [f"## jaxscale {name}", _plain(command.help), _examples(command.epilog)]
     panels = {}
@@ -26,12 +40,12 @@ def _section(name, command):
         panels.setdefault(panel or _default_panel(parameter), []).append(parameter)
     for panel, parameters in panels.items():
         rows = [f"| {_spelling(each)} | {_meaning(each)} |" for each in parameters]
-        parts.append("\n".join([f"| {panel} | |", "| --- | --- |", *rows]))
+        parts += [f"**{panel}**", "\n".join(["| option | meaning |", "| --- | --- |", *rows])]
     return "\n\n".join(parts)
 
 
 def _default_panel(parameter):
-    return "Argument" if parameter.param_type_name == "argument" else "Option"
+    return "Arguments" if parameter.param_type_name == "argument" else "Options"
 
 
 def _examples(epilog):
