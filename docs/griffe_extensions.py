@@ -1,19 +1,40 @@
 """How griffe, which reads the code for the API reference, learns two habits of ours."""
 
+import ast
 from typing import Any
 
 import griffe
 
 
 class FieldComments(griffe.Extension):
-    """The comment that follows a field documents it: `tokens: Array  # training tokens`."""
+    """The comments that follow fields document them: `tokens: Array  # training tokens`.
 
-    def on_attribute_instance(self, *, attr: griffe.Attribute, **kwargs: Any) -> None:
+    They become a table of the class. Members of an enum of statuses have their sentences there.
+    """
+
+    def on_class_members(self, *, cls: griffe.Class, **kwargs: Any) -> None:
         del kwargs
-        if attr.docstring is None and attr.parent is not None and attr.parent.is_class:
-            _, _, comment = attr.source.partition("  # ")
-            if comment and not comment.startswith(("pyright:", "noqa", "type:")):
-                attr.docstring = griffe.Docstring(comment.strip(), parent=attr)
+        say = _sentence if _is_enum(cls) else _comment
+        fields = [attribute for attribute in cls.attributes.values() if not attribute.is_private]
+        lines = [f"    {each.name}: {text}" for each in fields if (text := say(each))]
+        if lines and cls.docstring:
+            before, examples, after = cls.docstring.value.partition("Examples:\n")
+            table = "\n".join(["Attributes:", *lines])
+            cls.docstring.value = f"{before.rstrip()}\n\n{table}\n\n{examples}{after}"
+
+
+def _is_enum(cls):
+    return any(str(base).endswith("Enum") for base in cls.bases)
+
+
+def _sentence(attribute):
+    value = ast.literal_eval(str(attribute.value)) if attribute.value else None
+    return value[1] if isinstance(value, tuple) else None
+
+
+def _comment(attribute):
+    _, _, comment = attribute.source.partition("  # ")
+    return None if comment.startswith(("pyright:", "noqa", "type:")) else comment.strip()
 
 
 class ExportsBeforeModules(griffe.Extension):

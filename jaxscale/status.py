@@ -11,6 +11,14 @@ class Status(enum.IntEnum):
 
     Members up to AT_CORNER, and AT_LEVER_END, are `ok`: the plan's numbers are given. Of all
     others they are NaN. Numbers are kept in stores, so what is new comes last.
+
+    Examples:
+        >>> plan = js.minimize_cost(js.laws.published("sardana2024"), 1.5)
+        >>> status = js.Status(int(plan.status))
+        >>> status.ok
+        False
+        >>> print(status.sentence)
+        The loss is not above the law's E, so no model reaches it; raise it.
     """
 
     sentence: str

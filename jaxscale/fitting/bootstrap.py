@@ -159,6 +159,13 @@ def bootstrap(
 
     Host-level, in float64 whatever JAX's switch says. Raises TypeError or ValueError for
     arguments that do not fit.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> boot = js.bootstrap(js.fit(js.laws.Chinchilla, runs), key=1)
+        >>> low, high = boot.interval(lambda law: law.alpha)
+        >>> print(f"{low:.2f} to {high:.2f}")
+        0.34 to 0.37
     """
     made = resampled_laws(fit, resamples, key, indices, advance)
     _warn_of_disagreement(made)

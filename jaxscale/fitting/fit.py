@@ -63,6 +63,12 @@ class Fit:
     beta), and `standard_errors` are each coefficient's own, as a law: 0 for what was held, NaN for
     what the runs do not identify, which `claims` names, and for what is at a bound. Nothing
     proves that no other start ends lower: `search` says of how many starts this is the best.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> fit = js.fit(js.laws.Chinchilla, runs)
+        >>> print(fit.ok, fit.status.name, f"{fit.law.E:.2f}")
+        True OK 1.82
     """
 
     law: Chinchilla
@@ -183,6 +189,12 @@ def fit(
     Raises TypeError or ValueError for wrong structure, and for rows that no loss law can have.
 
     Source: Hoffmann et al. 2022, arXiv 2203.15556, eq. 11 and D.2.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> fit = js.fit(js.laws.Chinchilla, runs)
+        >>> print(f"alpha = {fit.law.alpha:.3f}, standard error {fit.standard_errors.alpha:.3f}")
+        alpha = 0.352, standard error 0.009
     """
     objective = Huber() if objective is None else objective
     if law is not Chinchilla:

@@ -74,6 +74,12 @@ def holdout(
     a run may miss its law by as much as others do. `options` go to `fit`.
 
     Raises ValueError for a fraction that leaves no run on one side, and as `fit`.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 300, key=1)
+        >>> check = js.holdout(runs, by="flops")
+        >>> print(f"{check.error:.1%} off, {check.coverage:.0%} inside their intervals")
+        0.5% off, 93% inside their intervals
     """
     known = checked(runs)
     if by not in ("params", "tokens", "flops"):

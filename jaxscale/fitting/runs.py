@@ -26,6 +26,12 @@ class Runs:
     together. `levers` are a dict of columns of what else a law is a function of, by the law's names
     ("unique_tokens"). The constructor checks nothing, because JAX rebuilds the class with tracers
     inside; `fit` and the readers of tables check every row.
+
+    Examples:
+        >>> params, tokens = np.array([1e8, 1e9]), np.array([2e9, 2e10])
+        >>> runs = js.Runs(params, tokens, loss=np.array([3.6, 2.9]))
+        >>> print(runs.flops)
+        [1.2e+18 1.2e+20]
     """
 
     params: Any
@@ -49,7 +55,14 @@ class Runs:
         return self.tokens / self.params
 
     def select(self, rows: Any) -> "Runs":
-        """The runs that a mask, a slice or an array of row numbers selects."""
+        """The runs that a mask, a slice or an array of row numbers selects.
+
+        Examples:
+            >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+            >>> small = runs.select(runs.params < 1e9)
+            >>> print(f"{small.params.max():.1e}")
+            9.9e+08
+        """
         return jax.tree.map(lambda column: np.asarray(column)[rows], self)
 
     @classmethod
@@ -61,6 +74,13 @@ class Runs:
         there. Warns of what was probably not meant so, as `fitting.suspicions` lists it, with the
         other columns in sight: rows of another unit, repeated rows, checkpoints, sweeps of a
         learning rate, FLOPs that disagree. ImportError without pandas.
+
+        Examples:
+            >>> import pandas as pd
+            >>> table = {"params": [1e8, 1e9], "tokens": [2e9, 2e10], "loss": [3.6, 2.9]}
+            >>> pd.DataFrame(table).to_csv("runs.csv")
+            >>> js.Runs.from_csv("runs.csv").loss
+            array([3.6, 2.9])
         """
         return cls(**tables.from_csv(path, **how))
 
@@ -96,6 +116,12 @@ class Runs:
         `best_of_each` keeps the run of least loss of all that agree in params, tokens and levers
         to three digits, as a sweep of learning rates has them. Raises ValueError as `from_csv`,
         rows counted from 1.
+
+        Examples:
+            >>> import pandas as pd
+            >>> frame = pd.DataFrame({"N": [0.1, 1.0], "tokens": [2e9, 2e10], "loss": [3.6, 2.9]})
+            >>> js.Runs.from_dataframe(frame, params="N", params_unit=1e9).params
+            array([1.e+08, 1.e+09])
         """
         given = dict(
             params=params, tokens=tokens, loss=loss, weights=weights, group=group, levers=levers

@@ -48,6 +48,12 @@ def minimize_cost(
 
     Source: Sardana et al. 2024, eq. 6 and Appendix A, for the Chinchilla law in closed
     reduction to one equation, for others by `solve.stationary`.
+
+    Examples:
+        >>> law = js.laws.published("sardana2024")
+        >>> plan = js.minimize_cost(law, 2.0, js.Demand(input_tokens=1e12))
+        >>> print(f"{plan.params:.3g} params, {plan.tokens:.3g} tokens")
+        1.39e+10 params, 1.36e+12 tokens
     """
     arguments = plan_arguments(law, demand, costs, bounds)
     chosen = chosen_levers(over)

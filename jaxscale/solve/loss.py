@@ -46,6 +46,12 @@ def minimize_loss(
 
     Source: the costs of Sardana et al. 2024, eq. 6, under the problem of Hoffmann et al.
     2022, eq. 4, of which this is the generalisation to a demand.
+
+    Examples:
+        >>> law = js.laws.published("sardana2024")
+        >>> plan = js.minimize_loss(law, 1e23, js.Demand(input_tokens=1e12))
+        >>> print(f"{plan.params:.3g} params, {plan.tokens:.3g} tokens, loss {plan.loss:.3f}")
+        1.11e+10 params, 1.17e+12 tokens, loss 2.019
     """
     arguments = plan_arguments(law, demand, costs, bounds)
     chosen = chosen_levers(over)

@@ -36,6 +36,12 @@ def overhead(
     Raises ValueError without a loss where it is needed.
 
     Source: De Vries 2023, "Go smol or go home", whose k_D is `tokens_ratio`.
+
+    Examples:
+        >>> law = js.laws.published("hoffmann2022")
+        >>> half = js.overhead(law, 0.5)
+        >>> print(f"{half.tokens_ratio:.2f} times the tokens, {half.extra_cost:.0%} more to train")
+        2.42 times the tokens, 21% more to train
     """
     if loss is None and isinstance(law, Chinchilla):
         (E,) = _arrays.enter(loss=law.E)

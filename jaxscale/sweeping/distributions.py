@@ -49,6 +49,10 @@ def uniform(low: float, high: float) -> Distribution:
     """Every number from `low` to `high` alike.
 
     Raises TypeError or ValueError for numbers that are not finite and in ascending order.
+
+    Examples:
+        >>> js.Sample(1000, jax.random.key(0), loss=js.uniform(1.9, 2.3)).size
+        1000
     """
     low, high = _number("low", low), _number("high", high)
     _check_ascending(low, high)
@@ -59,6 +63,10 @@ def loguniform(low: float, high: float) -> Distribution:
     """Every ratio alike: the logarithm is uniform between those of `low` and `high`.
 
     Raises as `uniform`; `low` must be above 0.
+
+    Examples:
+        >>> js.Sample(1000, jax.random.key(0), requests=js.loguniform(1e6, 1e12)).size
+        1000
     """
     low, high = _positive("low", low), _number("high", high)
     _check_ascending(low, high)
@@ -72,6 +80,10 @@ def normal(mean: float, std: float) -> Distribution:
     dtypes and in all of (0, 1).
 
     Raises TypeError or ValueError for numbers that are not finite, and for `std` of 0 or less.
+
+    Examples:
+        >>> js.Sample(1000, jax.random.key(0), loss=js.normal(2.0, 0.1)).size
+        1000
     """
     return Continuous(_normal, {"mean": _number("mean", mean), "std": _positive("std", std)})
 
@@ -83,6 +95,10 @@ def lognormal(median: float, sigma: float) -> Distribution:
     a factor of exp(sigma) of the median.
 
     Raises TypeError or ValueError for numbers that are not finite and above 0.
+
+    Examples:
+        >>> js.Sample(1000, jax.random.key(0), price=js.lognormal(2.0, 0.5)).size
+        1000
     """
     given = {"median": _positive("median", median), "sigma": _positive("sigma", sigma)}
     return Continuous(_lognormal, given)
@@ -93,6 +109,10 @@ def triangular(low: float, mode: float, high: float) -> Distribution:
 
     Raises TypeError or ValueError for numbers that are not finite or not in this order;
     `mode` may be one of the ends.
+
+    Examples:
+        >>> js.Sample(1000, jax.random.key(0), decode_mfu=js.triangular(0.005, 0.01, 0.05)).size
+        1000
     """
     low, mode, high = _number("low", low), _number("mode", mode), _number("high", high)
     _check_ascending(low, high)
@@ -109,6 +129,10 @@ def choice(values: Any, weights: Any = None) -> Distribution:
 
     Raises TypeError or ValueError for values that are not finite numbers in one dimension or
     entries of one structure, more than 2^20 of them, and for weights of another length.
+
+    Examples:
+        >>> js.Sample(1000, jax.random.key(0), price=js.choice([1.5, 2.5], weights=[0.9, 0.1])).size
+        1000
     """
     if isinstance(values, Mapping):
         entries = as_axis("values", values)
@@ -127,6 +151,11 @@ def rows(tree: Any) -> Distribution:
 
     Raises TypeError or ValueError for leaves that are not numbers or differ in length, and
     for more than 2^20 rows.
+
+    Examples:
+        >>> laws = js.laws.Chinchilla(*np.ones((5, 2)))  # two laws, as a bootstrap has thousands
+        >>> js.Sample(1000, jax.random.key(0), law=js.rows(laws)).size
+        1000
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
     if not leaves:
