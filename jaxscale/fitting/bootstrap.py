@@ -162,7 +162,7 @@ def bootstrap(
 
     Examples:
         >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
-        >>> boot = js.bootstrap(js.fit(js.laws.Chinchilla, runs), key=1)
+        >>> boot = js.bootstrap(js.fit(js.laws.Chinchilla, runs), resamples=1000, key=1)
         >>> low, high = boot.interval(lambda law: law.alpha)
         >>> print(f"{low:.2f} to {high:.2f}")
         0.34 to 0.37
