@@ -16,7 +16,7 @@ from jax import Array
 
 import jaxscale as js
 from benchmarks import problem
-from jaxscale.laws.kumar import FULL_BITS
+from jaxscale.laws.precision import FULL_BITS
 from jaxscale.laws.protocol import Flops
 
 UNIQUE_TOKENS = 25e9

@@ -10,12 +10,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:  # for type checkers and editors, what `__getattr__` below loads
     from jaxscale import allocations as allocations
     from jaxscale import architectures as architectures
-    from jaxscale import attempts as attempts
     from jaxscale import fitting as fitting
+    from jaxscale import growth as growth
     from jaxscale import hardware as hardware
     from jaxscale import laws as laws
     from jaxscale import recipes as recipes
-    from jaxscale import schedules as schedules
+    from jaxscale import repeated_sampling as repeated_sampling
     from jaxscale.architectures import Architecture as Architecture
     from jaxscale.costs import Costs as Costs
     from jaxscale.costs import Demand as Demand
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # for type checkers and editors, what `__getattr__` below loa
     from jaxscale.plan import Plan as Plan
     from jaxscale.plan import evaluate as evaluate
     from jaxscale.recipes import training_recipe as training_recipe
+    from jaxscale.solve import compute_optimal as compute_optimal
     from jaxscale.solve import minimize_cost as minimize_cost
     from jaxscale.solve import minimize_loss as minimize_loss
     from jaxscale.solve import overhead as overhead
@@ -58,8 +59,8 @@ if TYPE_CHECKING:  # for type checkers and editors, what `__getattr__` below loa
 # All modules together take longer to import than JAX lets a person notice, and most calls need few:
 # each is loaded when one of its names is first asked for.
 _MODULES = {
-    *("allocations", "architectures", "attempts", "costs", "fitting", "hardware", "laws", "plan"),
-    *("recipes", "schedules", "solve", "status", "sweeping"),
+    *("allocations", "architectures", "costs", "fitting", "growth", "hardware", "laws", "plan"),
+    *("recipes", "repeated_sampling", "solve", "status", "sweeping"),
 }
 _NAMES = {
     "architectures": ("Architecture",),
@@ -69,7 +70,7 @@ _NAMES = {
     "laws": ("downstream",),
     "plan": ("Bounds", "Plan", "evaluate"),
     "recipes": ("training_recipe",),
-    "solve": ("minimize_cost", "minimize_loss", "overhead"),
+    "solve": ("compute_optimal", "minimize_cost", "minimize_loss", "overhead"),
     "status": ("Status",),
     "sweeping": (
         *("Extremes", "Grid", "Histogram", "MainEffects", "Moments", "Quantiles", "Sample"),

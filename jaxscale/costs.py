@@ -13,9 +13,9 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._arrays import Real
-from jaxscale._values import is_nonnegative, is_positive, where_safe
+from jaxscale._numerics import arrays
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.values import is_nonnegative, is_positive, where_safe
 from jaxscale.hardware import Accelerator
 
 SECONDS_PER_HOUR = 3600
@@ -186,7 +186,7 @@ def _ready(**values: Any) -> tuple:
     """Plain numbers as they are, to take any dtype later; else arrays of one dtype and rank."""
     if all(type(value) in (int, float) for value in values.values()):
         return tuple(values.values())
-    return _arrays.align(*_arrays.enter(**values))
+    return arrays.align(*arrays.enter(**values))
 
 
 def _check(
@@ -198,8 +198,8 @@ def _check(
     at_most: float = np.inf,
 ) -> None:
     """Raise ValueError for a concrete `value` that is not finite or is out of its range."""
-    _arrays.enter(**{name: value})
-    if not _arrays.is_concrete(value):
+    arrays.enter(**{name: value})
+    if not arrays.is_concrete(value):
         return
     huge = type(value) is int and abs(value) > sys.float_info.max
     host = np.asarray(np.inf if huge else value, dtype=np.float64)

@@ -11,11 +11,11 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._arrays import Real
-from jaxscale._compiled import compiled
-from jaxscale._logarithm import exponent
-from jaxscale._values import has_normal_exp, is_finite, is_positive, where_safe
+from jaxscale._numerics import arrays
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.logarithm import exponent
+from jaxscale._numerics.values import has_normal_exp, is_finite, is_positive, where_safe
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws import protocol
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Law
@@ -119,7 +119,7 @@ def evaluate(
     """
     arguments = plan_arguments(law, demand, costs)
     values = lever_values(law, levers or {})
-    return _evaluate(*_arrays.enter(params=params, tokens=tokens, levers=values, **arguments))
+    return _evaluate(*arrays.enter(params=params, tokens=tokens, levers=values, **arguments))
 
 
 def plan_arguments(
@@ -271,7 +271,7 @@ def _has_normal_bills(log_params, log_tokens, demand, costs):
 
 @compiled
 def _evaluate(params, tokens, levers, law, demand, costs):
-    params, tokens, levers, law, demand, costs = _arrays.align(
+    params, tokens, levers, law, demand, costs = arrays.align(
         params, tokens, levers, law, demand, costs
     )
     law_is_valid = protocol.is_valid(law)

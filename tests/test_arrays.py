@@ -11,7 +11,8 @@ import pytest
 
 import jaxscale as js
 from conftest import X64
-from jaxscale import Status, _arrays
+from jaxscale import Status
+from jaxscale._numerics import arrays
 
 DTYPE = np.dtype(np.float64 if X64 else np.float32)
 needs_x64 = pytest.mark.skipif(not X64, reason="float64 needs x64")
@@ -144,7 +145,7 @@ def test_law_methods_name_shapes_that_do_not_broadcast():
 
 
 def entered(*values):
-    return _arrays.enter(**{f"x{i}": value for i, value in enumerate(values)})
+    return arrays.enter(**{f"x{i}": value for i, value in enumerate(values)})
 
 
 @pytest.mark.parametrize("given", [2, 2.0, np.int32(2), np.uint8(2), np.arange(2), 10**12])
@@ -199,7 +200,7 @@ def test_an_integer_beyond_the_floats_is_no_count(function):
 
 def test_structure_is_kept_and_numpy_is_copied():
     array = np.ones(3)
-    demand, number = _arrays.enter(demand=js.Demand(array, 2), number=1)
+    demand, number = arrays.enter(demand=js.Demand(array, 2), number=1)
     assert isinstance(demand, js.Demand)
     assert (demand.output_tokens, number) == (2, 1)
     assert not np.shares_memory(demand.input_tokens, array)
@@ -218,7 +219,7 @@ def test_traced_values_enter():
 
 
 def test_align_pads_to_one_rank_and_leaves_scalars():
-    demand, table, number = _arrays.align(js.Demand(np.ones(3), 2.0), np.ones((4, 1)), 1.0)
+    demand, table, number = arrays.align(js.Demand(np.ones(3), 2.0), np.ones((4, 1)), 1.0)
     assert np.shape(demand.input_tokens) == (1, 3)
     assert (np.shape(demand.output_tokens), np.shape(number)) == ((), ())
     assert np.shape(table) == (4, 1)
@@ -226,18 +227,18 @@ def test_align_pads_to_one_rank_and_leaves_scalars():
 
 @pytest.mark.parametrize("shapes", [[], [()], [(), (2,)], [(3,), (2, 3), (1, 1, 3), ()]])
 def test_aligned_shapes_broadcast_to_what_they_did(shapes):
-    aligned = _arrays.align(*map(np.ones, shapes))
+    aligned = arrays.align(*map(np.ones, shapes))
     found = [x.shape for x in aligned]
     assert np.broadcast_shapes(*found) == np.broadcast_shapes(*shapes)
     assert len({len(shape) for shape in found if shape}) <= 1
 
 
 def test_align_keeps_what_is_no_argument():
-    assert _arrays.align(None, 1.0) == (None, 1.0)
+    assert arrays.align(None, 1.0) == (None, 1.0)
 
 
 def test_is_concrete_tells_tracers_from_numbers():
     found = []
-    jax.jit(lambda x: found.append(_arrays.is_concrete(x)) or x)(1.0)
+    jax.jit(lambda x: found.append(arrays.is_concrete(x)) or x)(1.0)
     assert found == [False]
-    assert functools.reduce(lambda a, b: a and _arrays.is_concrete(b), [1, np.ones(2)], True)
+    assert functools.reduce(lambda a, b: a and arrays.is_concrete(b), [1, np.ones(2)], True)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxscale._compiled import compiled
+from jaxscale._numerics.compiled import compiled
 
 
 def shifts(count):

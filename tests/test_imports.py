@@ -14,53 +14,20 @@ PACKAGE = Path(jaxscale.__file__).parent
 
 # DESIGN's order: a part may import itself and what stands to its left.
 ALLOWED = {
-    "_arrays": set(),
-    "_names": set(),
-    "_compiled": set(),
-    "_values": {"_arrays"},
-    "_logarithm": {"_arrays", "_values"},
-    "laws": {"_arrays", "_compiled", "_names", "_values"},
-    "allocations": {"_arrays", "_names", "_values", "laws"},
-    "architectures": {"_arrays", "_names", "_values", "_logarithm", "laws"},
-    "recipes": {"_arrays", "_compiled", "_names", "_values", "laws"},
-    "schedules": {"_arrays", "_values"},
+    "_numerics": set(),
+    "laws": {"_numerics"},
+    "allocations": {"_numerics", "laws"},
+    "architectures": {"_numerics", "laws"},
+    "recipes": {"_numerics", "laws"},
+    "growth": {"_numerics"},
     "hardware": set(),
-    "costs": {"_arrays", "_values", "laws", "hardware"},
+    "costs": {"_numerics", "laws", "hardware"},
     "status": set(),
-    "plan": {
-        "_arrays",
-        "_compiled",
-        "_values",
-        "_logarithm",
-        "status",
-        "laws",
-        "hardware",
-        "costs",
-    },
-    "solve": {
-        "_arrays",
-        "_compiled",
-        "_values",
-        "_logarithm",
-        "status",
-        "laws",
-        "hardware",
-        "costs",
-        "plan",
-    },
-    "attempts": {
-        "_arrays",
-        "_compiled",
-        "_values",
-        "status",
-        "laws",
-        "hardware",
-        "costs",
-        "plan",
-        "solve",
-    },
-    "fitting": {"_arrays", "_compiled", "laws"},
-    "sweeping": {"_arrays", "_values", "status"},
+    "plan": {"_numerics", "status", "laws", "hardware", "costs"},
+    "solve": {"_numerics", "status", "laws", "hardware", "costs", "plan"},
+    "repeated_sampling": {"_numerics", "status", "laws", "hardware", "costs", "plan", "solve"},
+    "fitting": {"_numerics", "laws"},
+    "sweeping": {"_numerics", "status"},
     "plots": set(),
 }
 # Imported where a file or a bar needs them.
@@ -136,7 +103,7 @@ def test_import_loads_one_module_of_ours_and_no_other_package():
 def test_a_plan_loads_what_it_needs_and_nothing_else():
     code = f"import sys, jaxscale as js; js.laws.published, js.minimize_cost; {OURS}"
     loaded = [name.split(".")[1] for name in run(code).split() if "." in name]
-    assert set(loaded) <= {"solve", "_names"} | ALLOWED["solve"]
+    assert set(loaded) <= {"solve"} | ALLOWED["solve"]
     assert len(loaded) <= FIRST_PLAN
 
 
@@ -174,7 +141,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error_that_names_it():
 def test_the_public_names_are_those_of_the_design():
     names = {name for name in dir(jaxscale) if not name.startswith("_")}
     modules = {"costs", "plan", "solve", "status", "hardware", "laws", "sweeping"}
-    modules |= {"allocations", "architectures", "attempts", "fitting", "recipes", "schedules"}
+    modules |= {"allocations", "architectures", "fitting", "growth", "recipes", "repeated_sampling"}
     assert names - modules == {
         "Architecture",
         "Bounds",
@@ -196,6 +163,7 @@ def test_the_public_names_are_those_of_the_design():
         "accelerator",
         "bootstrap",
         "choice",
+        "compute_optimal",
         "downstream",
         "evaluate",
         "fit",

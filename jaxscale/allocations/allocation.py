@@ -13,9 +13,9 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._arrays import Real
-from jaxscale._values import has_normal_exp, is_finite, is_positive, where_safe
+from jaxscale._numerics import arrays
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.values import has_normal_exp, is_finite, is_positive, where_safe
 from jaxscale.laws import Chinchilla
 from jaxscale.laws.protocol import TRAIN_FLOPS
 
@@ -47,23 +47,19 @@ class Allocation:
         """Params of the best model that `flops` can train."""
         scale, exponent = self.params_scale, self.params_exponent
         return _size(
-            *_arrays.enter(
-                params_scale=scale, params_exponent=exponent, unit=self.unit, flops=flops
-            )
+            *arrays.enter(params_scale=scale, params_exponent=exponent, unit=self.unit, flops=flops)
         )
 
     def tokens(self, flops: ArrayLike) -> Array:
         """Tokens that the best model that `flops` can train is trained on."""
         scale, exponent = self.tokens_scale, self.tokens_exponent
         return _size(
-            *_arrays.enter(
-                tokens_scale=scale, tokens_exponent=exponent, unit=self.unit, flops=flops
-            )
+            *arrays.enter(tokens_scale=scale, tokens_exponent=exponent, unit=self.unit, flops=flops)
         )
 
     def tokens_per_param(self, flops: ArrayLike) -> Array:
         """D* / N*, formed in logarithms: known also where one of them is out of range."""
-        return _ratio(*_arrays.enter(**vars(self), flops=flops))
+        return _ratio(*arrays.enter(**vars(self), flops=flops))
 
 
 def from_params(scale: Real, exponent: Real, unit: Real = 1.0) -> Allocation:
@@ -108,7 +104,7 @@ def from_law(law: Chinchilla) -> Allocation:
     """
     if not isinstance(law, Chinchilla):
         raise TypeError(f"law must be a Chinchilla law; got {type(law).__name__}")
-    return _of_law(*_arrays.enter(law=law))
+    return _of_law(*arrays.enter(law=law))
 
 
 def frontier(law: Chinchilla, functions: Any) -> Allocation:
@@ -116,9 +112,8 @@ def frontier(law: Chinchilla, functions: Any) -> Allocation:
 
     That module is `math` where a table of numbers must not start JAX.
     """
-    log, exp = functions.log, functions.exp
-    total = law.alpha + law.beta
-    log_scale = (log(law.alpha) + log(law.A) - log(law.beta) - log(law.B)) / total  # G of eq. 4
+    exp, total = functions.exp, law.alpha + law.beta
+    log_scale = law.log_frontier_scale(functions.log)
     return Allocation(
         params_scale=exp(log_scale),
         params_exponent=law.beta / total,
@@ -130,7 +125,7 @@ def frontier(law: Chinchilla, functions: Any) -> Allocation:
 
 @jax.jit
 def _of_law(law):
-    (law,) = _arrays.align(law)
+    (law,) = arrays.align(law)
     answer = law.is_valid()
     found = frontier(law.made_safe(), jnp)
     return jax.tree.map(lambda x: jnp.where(answer, x, jnp.nan), found)
@@ -138,12 +133,12 @@ def _of_law(law):
 
 @jax.jit
 def _size(scale, exponent, unit, flops):
-    return _exp(*_log_size(*_arrays.align(scale, exponent, unit, flops)))
+    return _exp(*_log_size(*arrays.align(scale, exponent, unit, flops)))
 
 
 @jax.jit
 def _ratio(params_scale, params_exponent, tokens_scale, tokens_exponent, unit, flops):
-    params_scale, params_exponent, tokens_scale, tokens_exponent, unit, flops = _arrays.align(
+    params_scale, params_exponent, tokens_scale, tokens_exponent, unit, flops = arrays.align(
         params_scale, params_exponent, tokens_scale, tokens_exponent, unit, flops
     )
     has_params, log_params = _log_size(params_scale, params_exponent, unit, flops)
@@ -168,9 +163,9 @@ def _exp(answer, log_size):
 
 
 def _check(**numbers: Real) -> None:
-    _arrays.enter(**numbers)  # names what is no number, and shapes that do not broadcast
+    arrays.enter(**numbers)  # names what is no number, and shapes that do not broadcast
     for name, value in numbers.items():
-        if not _arrays.is_concrete(value):
+        if not arrays.is_concrete(value):
             continue
         host = np.asarray(value)
         if not (np.isfinite(host) & ((host > 0) | (name == "exponent"))).all():

@@ -4,7 +4,7 @@ What is counted as a parameter and as compute differs between papers, and expone
 `params_convention` and `flops_convention` of an entry say what its numbers mean.
 """
 
-from jaxscale._names import unknown
+from jaxscale._numerics.names import unknown
 from jaxscale.allocations import (
     entries_kaplan_and_hoffmann,
     entries_of_exponents,

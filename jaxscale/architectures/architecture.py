@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxscale import _arrays
-from jaxscale._arrays import Real
-from jaxscale._values import is_positive, where_safe
+from jaxscale._numerics import arrays
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.values import is_positive, where_safe
 from jaxscale.architectures import counts, sizes
 
 STATIC = {"static": True}  # a field that is no number, and part of the type for JAX
@@ -143,7 +143,7 @@ def checked(formula: Callable[..., Array], architecture: Architecture, **numbers
     """
     if not isinstance(architecture, Architecture):
         raise TypeError(f"architecture must be an Architecture; got {architecture!r}")
-    entered = _arrays.enter(**{name: getattr(architecture, name) for name in NUMBERS}, **numbers)
+    entered = arrays.enter(**{name: getattr(architecture, name) for name in NUMBERS}, **numbers)
     shape, others = entered[: len(NUMBERS)], entered[len(NUMBERS) :]
     return _checked(
         formula, replace(architecture, **dict(zip(NUMBERS, shape, strict=True))), others
@@ -152,7 +152,7 @@ def checked(formula: Callable[..., Array], architecture: Architecture, **numbers
 
 @partial(jax.jit, static_argnums=0)
 def _checked(formula, architecture, numbers):
-    architecture, numbers = _arrays.align(architecture, numbers)
+    architecture, numbers = arrays.align(architecture, numbers)
     good = architecture.is_valid()
     for each in numbers:
         good &= is_positive(each)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxscale._names import unknown
+from jaxscale._numerics.names import unknown
 from jaxscale.architectures.architecture import Architecture
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jax import Array
 
-from jaxscale._names import unknown
+from jaxscale._numerics.names import unknown
 from jaxscale.architectures import sizes
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS
 

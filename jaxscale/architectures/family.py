@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._arrays import Real
-from jaxscale._values import is_finite, is_positive, where_safe
+from jaxscale._numerics import arrays
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.values import is_finite, is_positive, where_safe
 from jaxscale.architectures.architecture import STATIC, Architecture
 from jaxscale.architectures.powers import Power, log_root
 
@@ -48,7 +48,7 @@ class Family:
         """
         names = [each.name for each in fields(self) if each.metadata != STATIC]
         given = {name: getattr(self, name) for name in names}
-        *numbers, params = _arrays.enter(**given, params=params)
+        *numbers, params = arrays.enter(**given, params=params)
         return _architecture(replace(self, **dict(zip(names, numbers, strict=True))), params)
 
     def is_valid(self) -> Array:
@@ -63,7 +63,7 @@ class Family:
 
 @jax.jit
 def _architecture(family, params):
-    family, params = _arrays.align(family, params)
+    family, params = arrays.align(family, params)
     good = family.is_valid() & is_positive(params)
     family, params = jax.tree.map(lambda x: where_safe(good, x), (family, params))
     found = architecture_of_log(family, jnp.log(params))

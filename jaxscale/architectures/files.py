@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxscale._names import unknown
+from jaxscale._numerics.names import unknown
 from jaxscale.architectures.architecture import NUMBERS, Architecture
 
 FLAGS = ("gated", "tied", "learned_positions")

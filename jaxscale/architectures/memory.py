@@ -6,7 +6,7 @@ from types import MappingProxyType
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale._names import unknown
+from jaxscale._numerics.names import unknown
 from jaxscale.architectures.architecture import Architecture, checked
 
 # Bytes of a number. The last two share an 8-bit scale among 16 and among 32 values of 4 bits:

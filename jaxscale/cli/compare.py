@@ -12,14 +12,7 @@ from jaxscale.cli import options, tables
 from jaxscale.cli.levers import BEST, PLACES, Given, Levers, cheapest, levers_for, read_levers
 from jaxscale.cli.mistakes import Mistake, nearest
 from jaxscale.cli.named_law import NamedLaw
-from jaxscale.cli.plan import (
-    Model,
-    Question,
-    read_model,
-    read_question,
-    read_target,
-    record_of,
-)
+from jaxscale.cli.plan import Model, Question, read_model, read_question, read_target, record_of
 from jaxscale.cli.quantities import count
 from jaxscale.cli.reasons import Asked
 from jaxscale.cli.solving import (

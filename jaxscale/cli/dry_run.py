@@ -14,9 +14,9 @@ from jaxscale.cli import tables
 from jaxscale.cli.quantities import count
 from jaxscale.cli.scenarios import labels_of, scenario_of, space_of
 from jaxscale.cli.spec import Spec
+from jaxscale.sweeping._sweep import begin
+from jaxscale.sweeping.engine import work, writer
 from jaxscale.sweeping.job import Job, prepare
-from jaxscale.sweeping.sweep import begin
-from jaxscale.sweeping.working import work, writer
 
 DAY = 86400.0
 

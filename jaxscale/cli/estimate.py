@@ -8,12 +8,19 @@ from jaxscale.cli import options, tables
 from jaxscale.cli.levers import levers_for, read_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, read_law
-from jaxscale.cli.optimal import optimal_params, optimal_tokens, params_of_flops, train_flops
+from jaxscale.cli.optimal import params_of_flops, train_flops
 from jaxscale.cli.pricing import Prices, Use, read_prices
 from jaxscale.cli.quantities import count, dollars, scientific
 from jaxscale.cli.reasons import Asked
 from jaxscale.cli.shape import Shape, read_shape, record_of_shape, show_shape
-from jaxscale.cli.solving import levers_of_plan, loss_text, one_scenario, record_of_plan, solved
+from jaxscale.cli.solving import (
+    compute_optimal_sizes,
+    levers_of_plan,
+    loss_text,
+    one_scenario,
+    record_of_plan,
+    solved,
+)
 
 
 class Estimate(NamedTuple):
@@ -102,9 +109,10 @@ def estimate(
     if "flops" in given:
         given["flops"] /= over_rule
     with one_scenario():
-        sizes_of = compute_optimal_size if compute_optimal else remaining_size
-        size = sizes_of(named.law, given, levers.values)
-        if not compute_optimal:
+        if compute_optimal:
+            size = compute_optimal_sizes("--compute-optimal", named.law, levers.values, **given)
+        else:
+            size = remaining_size(named.law, given, levers.values)
             named.need_loss(*size)
         plan = js.evaluate(named.law, *size, js.Demand(), costs, levers=levers.values)
         asked = Asked(named.law, None, None, costs, params=size[0], tokens=size[1])
@@ -134,20 +142,6 @@ def remaining_size(
         if "params" not in given:
             return params_of_flops(law, given["flops"], given["tokens"], levers), given["tokens"]
         return given["params"], given["flops"] / train_flops(law, given["params"], 1.0, levers)
-
-
-def compute_optimal_size(
-    law: Any, given: dict[str, float], levers: dict[str, float]
-) -> tuple[float, float]:
-    """Params and tokens of the lowest loss for their FLOPs, from one of the three."""
-    if "flops" in given:
-        asked = Asked(law, budget=given["flops"], levers=levers)
-        plan = solved(js.minimize_loss(law, given["flops"], levers=levers), asked)
-        return float(plan.params), float(plan.tokens)
-    with blamed_on("--compute-optimal"):
-        if "params" in given:
-            return given["params"], optimal_tokens(law, given["params"], levers)
-        return optimal_params(law, given["tokens"], levers), given["tokens"]
 
 
 def show(found: Estimate) -> None:

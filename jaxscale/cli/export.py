@@ -11,7 +11,7 @@ import numpy as np
 from jaxscale.cli.mistakes import Mistake, check_file, path_of
 from jaxscale.cli.vocabulary import STATUS
 from jaxscale.status import Status
-from jaxscale.sweeping.blocks import cut
+from jaxscale.sweeping.chunks import cut
 
 if TYPE_CHECKING:
     from pandas import DataFrame

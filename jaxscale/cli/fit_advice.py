@@ -1,6 +1,6 @@
 """What a colleague would say of a fit before anyone builds a plan on it.
 
-What is odd about the table that it rests on, `jaxscale.fitting.suspicions` knows.
+What is odd about the table that it rests on, `jaxscale.fitting._suspicions` knows.
 
 Every check looks at one thing and returns one sentence or none; thresholds are judgement, and
 stand here with their reasons.

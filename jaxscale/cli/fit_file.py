@@ -18,7 +18,7 @@ from jaxscale.cli.mistakes import Mistake, check_file, path_of
 from jaxscale.cli.named_law import COEFFICIENTS
 from jaxscale.fitting.claims import Claims
 from jaxscale.fitting.report import largest_of, spread_of
-from jaxscale.laws.files import FORMAT, SUFFIX
+from jaxscale.laws.saved import FORMAT, SUFFIX
 
 DRAWN_DIGITS = 9  # of the draws: far more than a resample knows, and a third of the bytes
 

@@ -16,7 +16,7 @@ from jaxscale.cli.sweep import (
     say_what_was_written,
     stored_work,
 )
-from jaxscale.sweeping import copies, shares, store
+from jaxscale.sweeping.store import copies, shares, store
 
 NAMED = 10  # chunks that are listed by number
 

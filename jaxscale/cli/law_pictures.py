@@ -11,7 +11,7 @@ from jaxscale import plots
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.pictures import save
-from jaxscale.laws import gadre
+from jaxscale.laws import _downstream
 from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.protocol import TRAIN_FLOPS, levers_of
 
@@ -76,12 +76,12 @@ def draw_data_constrained(path: Path) -> None:
 
 def draw_overtraining(path: Path) -> None:
     """Write a picture of loss and error on tasks by tokens per param (Gadre et al. 2024)."""
-    entry, errors = js.laws.entry(OVERTRAINED), gadre.downstream(OVERTRAINED)
+    entry, errors = js.laws.entry(OVERTRAINED), _downstream.downstream(OVERTRAINED)
     assert entry.tokens_per_param_range is not None  # the source gives it
     best = js.minimize_loss(entry.law, OVERTRAINED_BUDGETS)
     flops = TRAIN_FLOPS * OVERTRAINED_SIZES[:, None] ** 2 * RATIOS
     losses = [
-        gadre.loss_at_ratio(entry.law, each, RATIOS)
+        _downstream.loss_at_ratio(entry.law, each, RATIOS)
         for each in (OVERTRAINED_BUDGETS[:, None], flops)
     ]
     by_budget, by_size = (

@@ -16,7 +16,7 @@ from jaxscale.cli.named_law import NamedLaw
 from jaxscale.cli.quantities import count, nonnegative
 from jaxscale.cli.reasons import Asked
 from jaxscale.cli.solving import solved
-from jaxscale.laws import tao
+from jaxscale.laws import vocabulary
 from jaxscale.laws.protocol import levers_of
 
 OPTION = "--lever"
@@ -92,7 +92,7 @@ def of_model(levers: Levers, params: float) -> dict[str, float]:
 
 def _plain(lever: str, params: float) -> float:
     if lever == "vocabulary_params":
-        return float(tao.vocabulary_params_for(params))
+        return float(vocabulary.vocabulary_params_for(params))
     # Dense, of one expert, in experts as large as a layer, in 16 bits, on tokens that are all new.
     return {
         "sparsity": 0.0,

@@ -12,14 +12,7 @@ from jaxscale import plots
 from jaxscale.cli.export import replacing
 from jaxscale.cli.mistakes import Mistake, check_file, path_of
 from jaxscale.cli.quantities import count
-from jaxscale.cli.scenarios import (
-    at_middle,
-    in_dollars,
-    in_flops,
-    labels_of,
-    scenario_of,
-    space_of,
-)
+from jaxscale.cli.scenarios import at_middle, in_dollars, in_flops, labels_of, scenario_of, space_of
 from jaxscale.cli.spec import Spec
 from jaxscale.cli.visible import visible
 from jaxscale.cli.vocabulary import FIELDS, STATUS

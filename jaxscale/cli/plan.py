@@ -9,11 +9,11 @@ from jaxscale.cli import options, tables
 from jaxscale.cli.levers import Levers, cheapest, levers_for, of_model, read_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, read_law
-from jaxscale.cli.optimal import optimal_tokens
 from jaxscale.cli.pricing import Prices, Use, read_prices
 from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.reasons import Asked, sentence_of
 from jaxscale.cli.solving import (
+    compute_optimal_sizes,
     levers_of_plan,
     loss_text,
     numbers_of,
@@ -203,7 +203,9 @@ def read_model(law: Any, quality: Quality, levers: Levers) -> Model | None:
         raise Mistake(f"give --loss, or --like-params for the model to match{alone}")
     with blamed_on("--like-params"):
         values = of_model(levers, params)
-        return Model(params, optimal_tokens(law, params, values) if tokens is None else tokens)
+        if tokens is not None:
+            return Model(params, tokens)
+        return Model(*compute_optimal_sizes("--like-params", law, values, params=params))
 
 
 def read_bounds(**bounds: float | None) -> js.Bounds | None:

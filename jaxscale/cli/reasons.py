@@ -83,7 +83,11 @@ def _of_range(asked: Asked) -> str:
 
 
 def _of_optimum(asked: Asked) -> str:
-    return f"The law has no optimum at {_target(asked)}; add bounds." if _target(asked) else ""
+    if _target(asked):
+        return f"The law has no optimum at {_target(asked)}; add bounds."
+    sizes = {"params": asked.params, "tokens": asked.tokens}
+    given = [f"{count(size)} {name}" for name, size in sizes.items() if size is not None]
+    return f"The law has no compute-optimal plan of {given[0]}." if len(given) == 1 else ""
 
 
 def _of_optima(asked: Asked) -> str:

@@ -8,7 +8,7 @@ from jaxscale.cli import tables
 from jaxscale.cli.mistakes import Mistake, nearest
 from jaxscale.cli.quantities import count, counted, percent
 from jaxscale.status import Status
-from jaxscale.sweeping import reducing
+from jaxscale.sweeping import reducers
 
 EXAMPLE = "moments:total_cost, quantiles:params:0.05,0.5,0.95 or lowest:total_cost:5"
 
@@ -47,7 +47,7 @@ def _read(text: str, fields: Sequence[str]) -> Any:
 def show_statistics(statistics: Mapping[Any, Any]) -> None:
     """Print the result of each reducer, what became of the scenarios first."""
     for reducer, result in statistics.items():
-        if isinstance(reducer, reducing.StatusCounts):
+        if isinstance(reducer, reducers.StatusCounts):
             show_statuses(result.total, result.counts, result.ok)
     for reducer, result in statistics.items():
         if type(reducer) in _TABLES:
@@ -68,7 +68,7 @@ def show_statuses(total: int, counts: Mapping[str, int], ok: int) -> None:
 
 
 def _title(reducer: Any) -> str:
-    if isinstance(reducer, reducing.TopK):
+    if isinstance(reducer, reducers.TopK):
         return f"The {'lowest' if reducer.lowest else 'highest'} {reducer.field}"
     words = {"MainEffects": "Main effects on"}
     return f"{words.get(type(reducer).__name__, f'{type(reducer).__name__} of')} {reducer.field}"
@@ -138,33 +138,33 @@ def _written(value: Any) -> str:
 def _best(lowest: bool) -> Callable[[str, tuple[float, ...]], Any]:
     def make(field: str, numbers: tuple[float, ...]) -> Any:
         if not numbers:
-            return reducing.TopK(field, lowest=lowest)
+            return reducers.TopK(field, lowest=lowest)
         (number,) = numbers
         if number != int(number):
             raise ValueError(f"{number:g} is not a whole number")
-        return reducing.TopK(field, int(number), lowest)
+        return reducers.TopK(field, int(number), lowest)
 
     return make
 
 
 def _quantiles(field: str, numbers: tuple[float, ...]) -> Any:
-    return reducing.Quantiles(field, numbers) if numbers else reducing.Quantiles(field)
+    return reducers.Quantiles(field, numbers) if numbers else reducers.Quantiles(field)
 
 
 KINDS: Mapping[str, Kind] = {
-    "moments": Kind(lambda field, _: reducing.Moments(field)),
+    "moments": Kind(lambda field, _: reducers.Moments(field)),
     "quantiles": Kind(_quantiles, "levels from 0 to 1"),
-    "histogram": Kind(reducing.Histogram, "increasing edges"),
-    "extremes": Kind(lambda field, _: reducing.Extremes(field)),
+    "histogram": Kind(reducers.Histogram, "increasing edges"),
+    "extremes": Kind(lambda field, _: reducers.Extremes(field)),
     "lowest": Kind(_best(True), "how many"),
     "highest": Kind(_best(False), "how many"),
-    "effects": Kind(lambda field, _: reducing.MainEffects(field)),
+    "effects": Kind(lambda field, _: reducers.MainEffects(field)),
 }
 _TABLES: Mapping[type, Callable[[Any], None]] = {
-    reducing.Moments: _show_moments,
-    reducing.Quantiles: _show_quantiles,
-    reducing.Histogram: _show_histogram,
-    reducing.Extremes: _show_extremes,
-    reducing.TopK: _show_best,
-    reducing.MainEffects: _show_effects,
+    reducers.Moments: _show_moments,
+    reducers.Quantiles: _show_quantiles,
+    reducers.Histogram: _show_histogram,
+    reducers.Extremes: _show_extremes,
+    reducers.TopK: _show_best,
+    reducers.MainEffects: _show_effects,
 }

@@ -1,7 +1,9 @@
 """Plans whose numbers are on the host, and what it takes to ask for one."""
 
 import math
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import jax
 
@@ -45,6 +47,20 @@ def solved(plan: js.Plan, asked: Asked) -> js.Plan:
     if not status.ok:
         raise NoPlan(status, asked)
     return plan
+
+
+def compute_optimal_sizes(
+    option: str, law: Any, levers: Mapping[str, float], **given: float
+) -> tuple[float, float]:
+    """Params and tokens of the frontier from one of FLOPs, params and tokens; Mistake without."""
+    with one_scenario():
+        plan = jax.device_get(js.compute_optimal(law, **given, levers=levers))
+    status = status_of(plan)
+    if not status.ok:
+        asked = Asked(law, levers=levers, budget=given.get("flops"))
+        asked = asked._replace(params=given.get("params"), tokens=given.get("tokens"))
+        raise Mistake(f"{option}: {sentence_of(status, asked)}")
+    return float(plan.params), float(plan.tokens)
 
 
 def status_of(plan: js.Plan) -> js.Status:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.quantities import counted
-from jaxscale.sweeping import copies, fingerprint, results, store
+from jaxscale.sweeping import fingerprint, results
+from jaxscale.sweeping.store import copies, store
 
 if TYPE_CHECKING:
     from xarray import Dataset

@@ -22,7 +22,7 @@ from jaxscale.cli.scenarios import SPECIFICATION, labels_of, scenario_of, space_
 from jaxscale.cli.spec import Spec, default_text, read_spec
 from jaxscale.cli.summary import show_summary
 from jaxscale.cli.vocabulary import LAW
-from jaxscale.sweeping.store import StoreError, read
+from jaxscale.sweeping.store.store import StoreError, read
 
 STORE = "sweep.zarr"
 WORTH_A_RATE = 100_000  # scenarios; with fewer, compiling takes most of the time

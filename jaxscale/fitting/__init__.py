@@ -1,15 +1,18 @@
 """Fitting: from runs to a law, and how far to trust it."""
 
-from jaxscale.fitting.bootstrap import Bootstrap as Bootstrap
-from jaxscale.fitting.bootstrap import bootstrap as bootstrap
+from jaxscale.fitting._bootstrap import Bootstrap as Bootstrap
+from jaxscale.fitting._bootstrap import bootstrap as bootstrap
+from jaxscale.fitting._envelope import envelope as envelope
+from jaxscale.fitting._fit import Fit as Fit
+from jaxscale.fitting._fit import fit as fit
+from jaxscale.fitting._holdout import Holdout as Holdout
+from jaxscale.fitting._holdout import holdout as holdout
+from jaxscale.fitting._isoflop import isoflop as isoflop
+from jaxscale.fitting._simulate import simulate as simulate
+from jaxscale.fitting._suspicions import Suspicion as Suspicion
+from jaxscale.fitting._suspicions import suspicions as suspicions
 from jaxscale.fitting.certificate import FitStatus as FitStatus
 from jaxscale.fitting.claims import Claims as Claims
-from jaxscale.fitting.envelope import envelope as envelope
-from jaxscale.fitting.fit import Fit as Fit
-from jaxscale.fitting.fit import fit as fit
-from jaxscale.fitting.holdout import Holdout as Holdout
-from jaxscale.fitting.holdout import holdout as holdout
-from jaxscale.fitting.isoflop import isoflop as isoflop
 from jaxscale.fitting.law_fit import LawFit as LawFit
 from jaxscale.fitting.objectives import AbsoluteError as AbsoluteError
 from jaxscale.fitting.objectives import Huber as Huber
@@ -22,6 +25,3 @@ from jaxscale.fitting.profile import profile_likelihood as profile_likelihood
 from jaxscale.fitting.ratios import Subset as Subset
 from jaxscale.fitting.ratios import fit_by_ratio as fit_by_ratio
 from jaxscale.fitting.runs import Runs as Runs
-from jaxscale.fitting.simulate import simulate as simulate
-from jaxscale.fitting.suspicions import Suspicion as Suspicion
-from jaxscale.fitting.suspicions import suspicions as suspicions

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxscale.fitting.chinchilla_kernel import ALPHA, BETA, LN_E
 from jaxscale.fitting.constraints import LEAST_E_SHARE, Constraints
 from jaxscale.fitting.descent import Found
 from jaxscale.fitting.objectives import LEAST_SCALE, Objective, final_delta
 from jaxscale.fitting.problem import Problem
-from jaxscale.fitting.surface import ALPHA, BETA, LN_E
 
 # Rounding leaves a steepness of 1e-14, and 1e-11 where the bound is almost 0.
 STEEPNESS = 1e-8

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import jax
 import numpy as np
 
-from jaxscale._arrays import is_concrete
+from jaxscale._numerics.arrays import is_concrete
 from jaxscale.fitting.objectives import Objective
 from jaxscale.fitting.runs import Runs
 

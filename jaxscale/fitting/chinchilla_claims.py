@@ -10,15 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxscale.fitting.chinchilla_kernel import ALPHA, BETA, LN_A, LN_B, LN_E, NAMES
 from jaxscale.fitting.claims import Claims, Place, claims_of, open_at
-from jaxscale.fitting.constraints import (
-    LEAST_E_SHARE,
-    LEAST_EXPONENT,
-    MOST_EXPONENT,
-    Constraints,
-)
+from jaxscale.fitting.constraints import LEAST_E_SHARE, LEAST_EXPONENT, MOST_EXPONENT, Constraints
 from jaxscale.fitting.design import Design
-from jaxscale.fitting.surface import ALPHA, BETA, LN_A, LN_B, LN_E, NAMES
 
 ALONG = 1e-5  # of its size: what a combination that is known changes by along a null direction
 PAIR = [LN_A, LN_B, ALPHA, BETA]

@@ -12,17 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxscale.fitting.chinchilla_kernel import ALPHA, BETA, LN_A, LN_B, LN_E, NAMES, Numbers, Prior
 from jaxscale.fitting.spelling import nearest
-from jaxscale.fitting.surface import (
-    ALPHA,
-    BETA,
-    LN_A,
-    LN_B,
-    LN_E,
-    NAMES,
-    Numbers,
-    Prior,
-)
 
 LOGARITHMIC = (LN_A, LN_B, LN_E)
 # An exponent of 0 is no term but a constant, and one above any published is none either.

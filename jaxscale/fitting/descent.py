@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jaxscale.fitting.chinchilla_kernel import COEFFICIENTS, Evaluate, Numbers, Point, evaluate
 from jaxscale.fitting.constraints import Constraints
-from jaxscale.fitting.surface import COEFFICIENTS, Evaluate, Numbers, Point, evaluate
 
 # Bounds of the least squares, in multiples of the final one: two rounds with all runs counted
 # as squares, and then ever fewer of them.

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting.any_law import AnyLaw
+from jaxscale.fitting.chinchilla_kernel import Prior
 from jaxscale.fitting.constraints import LEAST_E_SHARE, Constraints, pair_of, place_of
+from jaxscale.fitting.model import AnyLaw
 from jaxscale.fitting.starts import Starts
-from jaxscale.fitting.surface import Prior
 from jaxscale.laws.fitted import Coefficient
 
 MOST_STARTS = 512  # of a grid: enough for all families here, and each costs about a millisecond

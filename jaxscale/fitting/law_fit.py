@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxscale._compiled import compiled
+from jaxscale._numerics.compiled import compiled
 from jaxscale.fitting import report
-from jaxscale.fitting.any_law import AnyLaw, Rows
 from jaxscale.fitting.certificate import (
     Certificate,
     FitStatus,
@@ -37,10 +36,11 @@ from jaxscale.fitting.freedom import (
     starts_of_law,
 )
 from jaxscale.fitting.identified import left_of, settled_by
+from jaxscale.fitting.model import AnyLaw, Rows
 from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta, unit_of
 from jaxscale.fitting.problem import Problem, approach, padded_length, ranked
 from jaxscale.fitting.runs import Runs
-from jaxscale.fitting.searched import Search, best_lane, equal_lanes, search_of
+from jaxscale.fitting.search import Search, best_lane, equal_lanes, search_of
 from jaxscale.fitting.split import is_unguided, splits
 from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
 from jaxscale.laws.protocol import levers_of

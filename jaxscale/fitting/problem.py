@@ -13,13 +13,9 @@ import jax
 import numpy as np
 from jax import Array
 
-from jaxscale._compiled import compiled
+from jaxscale._numerics.compiled import compiled
 from jaxscale.fitting import descent
-from jaxscale.fitting.constraints import Constraints
-from jaxscale.fitting.descent import Found, Schedule, descend
-from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta
-from jaxscale.fitting.runs import Runs
-from jaxscale.fitting.surface import (
+from jaxscale.fitting.chinchilla_kernel import (
     ALPHA,
     BETA,
     LN_A,
@@ -31,6 +27,10 @@ from jaxscale.fitting.surface import (
     rows_of,
     shares,
 )
+from jaxscale.fitting.constraints import Constraints
+from jaxscale.fitting.descent import Found, Schedule, descend
+from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta
+from jaxscale.fitting.runs import Runs
 
 # Residuals in flight: what a core's cache holds, and what keeps an accelerator busy.
 CPU_RESIDUALS, ACCELERATOR_RESIDUALS = 2**13, 2**22

@@ -8,14 +8,14 @@ import jax
 import numpy as np
 from jax.scipy.special import ndtri
 
-from jaxscale.fitting.bootstrap import laws_of
+from jaxscale.fitting._bootstrap import laws_of
+from jaxscale.fitting._fit import Fit, need_chinchilla
 from jaxscale.fitting.certificate import is_stationary
+from jaxscale.fitting.chinchilla_kernel import NAMES
 from jaxscale.fitting.constraints import LOGARITHMIC
 from jaxscale.fitting.descent import Found
-from jaxscale.fitting.fit import Fit, need_chinchilla
 from jaxscale.fitting.objectives import HuberLikelihood
 from jaxscale.fitting.problem import newton, outcome, problem_of, reweighted, run
-from jaxscale.fitting.surface import NAMES
 from jaxscale.laws.chinchilla import Chinchilla
 
 VALUES, REACH = 41, 3.5  # of the default grid: places, and standard errors to each side

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxscale.fitting._fit import Fit, fit
 from jaxscale.fitting.checks import checked
-from jaxscale.fitting.fit import Fit, fit
 from jaxscale.fitting.runs import Runs
 from jaxscale.laws.chinchilla import Chinchilla
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxscale.fitting.certificate import STEEPNESS
-from jaxscale.fitting.surface import NAMES
+from jaxscale.fitting.chinchilla_kernel import NAMES
 
 if TYPE_CHECKING:
-    from jaxscale.fitting.fit import Fit
+    from jaxscale.fitting._fit import Fit
     from jaxscale.fitting.law_fit import LawFit
 
 WIDTH = 100

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.any_law import AnyLaw, Rows
 from jaxscale.fitting.constraints import Constraints
 from jaxscale.fitting.freedom import Asked
+from jaxscale.fitting.model import AnyLaw, Rows
 from jaxscale.laws.protocol import loss_from_logs
 
 LOOKED_AT = 16  # runs: enough to see that a share moves

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting.surface import Rows
+from jaxscale.fitting.chinchilla_kernel import Rows
 from jaxscale.laws.chinchilla import Chinchilla
 
 HOFFMANN = "hoffmann2022"

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxscale.fitting import expressions
+from jaxscale.fitting._suspicions import suspicions_of
+from jaxscale.fitting._suspicions.sheet import Sheet, words
 from jaxscale.fitting.column_values import values_of
 from jaxscale.fitting.csv_rows import csv_rows, row_fault
 from jaxscale.fitting.sizes import best_of_each
 from jaxscale.fitting.spelling import nearest
-from jaxscale.fitting.suspicions import suspicions_of
-from jaxscale.fitting.suspicions.sheet import Sheet, words
 from jaxscale.fitting.table_numbers import number
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._compiled import compiled
-from jaxscale._values import has_normal_exp, is_positive, where_safe
+from jaxscale._numerics import arrays
+from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.values import has_normal_exp, is_positive, where_safe
 from jaxscale.laws.protocol import are_finite, is_valid, levers_of, made_safe
 
 
@@ -23,13 +23,13 @@ def checked_loss(law: Any, params: ArrayLike, tokens: ArrayLike, **levers: Array
     if set(levers) != set(known):
         given, needed = (", ".join(sorted(names)) or "none" for names in (levers, known))
         raise TypeError(f"levers of {type(law).__name__} are {needed}; got {given}")
-    law, params, tokens, *values = _arrays.enter(law=law, params=params, tokens=tokens, **levers)
+    law, params, tokens, *values = arrays.enter(law=law, params=params, tokens=tokens, **levers)
     return _loss(law, params, tokens, dict(zip(levers, values, strict=True)))
 
 
 @compiled
 def _loss(law, params, tokens, levers):
-    law, params, tokens, levers = _arrays.align(law, params, tokens, levers)
+    law, params, tokens, levers = arrays.align(law, params, tokens, levers)
     answer = is_valid(law) & are_finite(levers) & is_positive(params) & is_positive(tokens)
     law, levers = made_safe(law, answer), made_safe(levers, answer)
     log_params = jnp.log(where_safe(answer, params))
@@ -44,13 +44,13 @@ def exp_of(log_answer: Callable[..., Array], law: Any, **numbers: ArrayLike) -> 
     where the answer is too large or too small for its dtype. Raises TypeError or ValueError for
     wrong structure, naming the argument.
     """
-    law, *values = _arrays.enter(law=law, **numbers)
+    law, *values = arrays.enter(law=law, **numbers)
     return _exp_of(log_answer, law, values)
 
 
 @partial(compiled, static=1)
 def _exp_of(log_answer, law, values):
-    law, values = _arrays.align(law, values)
+    law, values = arrays.align(law, values)
     answer = is_valid(law)
     for each in values:
         answer = answer & is_positive(each)

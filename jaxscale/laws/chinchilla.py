@@ -4,17 +4,18 @@ Every power is the exponential of a sum of logarithms. `pow` costs more, and the
 `A * N**-alpha` can overflow where the term itself is small.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._arrays import Real
-from jaxscale._values import (
+from jaxscale._numerics import arrays
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.values import (
     has_normal_exp,
     is_finite,
     is_nonnegative,
@@ -56,7 +57,7 @@ class Chinchilla:
             >>> print(np.asarray(law.loss(np.array([1e9, 1e10]), 1e12)).round(3))
             [2.223 2.031]
         """
-        return _loss(*_arrays.enter(law=self, params=params, tokens=tokens))
+        return _loss(*arrays.enter(law=self, params=params, tokens=tokens))
 
     def tokens_for(self, loss: ArrayLike, params: ArrayLike) -> Array:
         """Training tokens with which `params` parameters reach `loss`; NaN where none do.
@@ -66,7 +67,7 @@ class Chinchilla:
             >>> print(f"{law.tokens_for(loss=2.1, params=7e9):.3g}")
             4.28e+11
         """
-        law, loss, params = _arrays.enter(law=self, loss=loss, params=params)
+        law, loss, params = arrays.enter(law=self, loss=loss, params=params)
         return _other_size(law, loss, params, (law.A, law.alpha), (law.B, law.beta))
 
     def params_for(self, loss: ArrayLike, tokens: ArrayLike) -> Array:
@@ -77,7 +78,7 @@ class Chinchilla:
             >>> print(f"{law.params_for(loss=2.1, tokens=1e12):.3g}")
             3.52e+09
         """
-        law, loss, tokens = _arrays.enter(law=self, loss=loss, tokens=tokens)
+        law, loss, tokens = arrays.enter(law=self, loss=loss, tokens=tokens)
         return _other_size(law, loss, tokens, (law.B, law.beta), (law.A, law.alpha))
 
     def loss_from_logs(self, log_params: Array, log_tokens: Array) -> Array:
@@ -85,6 +86,24 @@ class Chinchilla:
         size = jnp.exp(jnp.log(self.A) - self.alpha * log_params)
         data = jnp.exp(jnp.log(self.B) - self.beta * log_tokens)
         return self.E + size + data
+
+    def log_frontier_scale(self, log: Callable[[Any], Any] = jnp.log) -> Any:
+        """Ln G of the frontier `N = G (C / 6)^(beta / (alpha + beta))`, `D = C / (6 N)`.
+
+        Hoffmann et al. 2022, eq. 4. `log` is `math.log` where a law of floats must not start JAX.
+        """
+        scale = log(self.alpha) + log(self.A) - log(self.beta) - log(self.B)
+        return scale / (self.alpha + self.beta)
+
+    def log_optimal_tokens(self, log_params: Array) -> Array:
+        """Log tokens whose compute-optimal size has these log params: eq. 4 again."""
+        log_slopes = self.log_frontier_scale() * (self.alpha + self.beta)
+        return (self.alpha * log_params - log_slopes) / self.beta
+
+    def log_optimal_params(self, log_tokens: Array) -> Array:
+        """Log params of the compute-optimal size for these log tokens."""
+        log_slopes = self.log_frontier_scale() * (self.alpha + self.beta)
+        return (self.beta * log_tokens + log_slopes) / self.alpha
 
     def is_valid(self) -> Array:
         """Whether every coefficient is finite and of the sign that the law needs."""
@@ -115,7 +134,7 @@ def log_other(excess: Array, log_scale: Array, exponent: Array) -> Array:
 
 @jax.jit
 def _loss(law, params, tokens):
-    law, params, tokens = _arrays.align(law, params, tokens)
+    law, params, tokens = arrays.align(law, params, tokens)
     answer = law.is_valid() & is_positive(params) & is_positive(tokens)
     log_params = jnp.log(where_safe(is_positive(params), params))
     log_tokens = jnp.log(where_safe(is_positive(tokens), tokens))
@@ -124,7 +143,7 @@ def _loss(law, params, tokens):
 
 @jax.jit
 def _other_size(law, loss, known, known_term, other_term):
-    law, loss, known, known_term, other_term = _arrays.align(
+    law, loss, known, known_term, other_term = arrays.align(
         law, loss, known, known_term, other_term
     )
     answer = law.is_valid() & is_positive(known) & is_finite(loss) & (loss > law.E)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
+from jaxscale._numerics import arrays
 
 Range = tuple[float, float]
 FELT = 1e-8  # of the loss, for a change of one in a logarithm: rounding leaves 1e-14
@@ -94,7 +94,7 @@ class Entry:
         tokens: nothing is then known to be inside. Tokens per parameter are looked at where
         their range is given. Works under jit.
         """
-        params, tokens = _arrays.align(*_arrays.enter(params=plan.params, tokens=plan.tokens))
+        params, tokens = arrays.align(*arrays.enter(params=plan.params, tokens=plan.tokens))
         known = self.params_range is not None and self.tokens_range is not None
         inside = jnp.full(jnp.broadcast_shapes(params.shape, tokens.shape), known)
         for size, limits in (

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from math import exp
 
+from jaxscale.laws._downstream import from_flops_form
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.entries import NOT_STATED, Entry
-from jaxscale.laws.gadre import from_flops_form
 from jaxscale.laws.kaplan import Kaplan
-from jaxscale.laws.muennighoff import Muennighoff
+from jaxscale.laws.repeated_data import Muennighoff
 
 # --- Kaplan et al. 2020 --------------------------------------------------------------------
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.entries import NOT_STATED, Entry
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
-from jaxscale.laws.kumar import Kumar
-from jaxscale.laws.tao import Tao
+from jaxscale.laws.precision import Kumar
+from jaxscale.laws.vocabulary import Tao
 
 # --- Clark et al. 2022: routed language models ---------------------------------------------
 

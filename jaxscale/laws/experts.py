@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale._arrays import Real
-from jaxscale._values import is_finite, is_nonnegative, is_positive, where_safe
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.values import is_finite, is_nonnegative, is_positive, where_safe
 from jaxscale.laws.checked import checked_loss
 from jaxscale.laws.fitted import Coefficient
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Flops

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._compiled import compiled
-from jaxscale._values import any_of, has_normal_exp, is_finite, is_positive, where_safe
+from jaxscale._numerics import arrays
+from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.values import any_of, has_normal_exp, is_finite, is_positive, where_safe
 from jaxscale.laws import protocol
 
 PARAMS, TOKENS, BOTH = (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)
@@ -194,7 +194,7 @@ def tokens_for(law: Any, loss: ArrayLike, params: ArrayLike, **levers: ArrayLike
     """
     if hasattr(law, "tokens_for"):
         return law.tokens_for(loss, params, **levers)
-    return _other_size(TOKENS, *_arrays.enter(law=law, loss=loss, known=params, levers=levers))
+    return _other_size(TOKENS, *arrays.enter(law=law, loss=loss, known=params, levers=levers))
 
 
 def params_for(law: Any, loss: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:
@@ -209,12 +209,12 @@ def params_for(law: Any, loss: ArrayLike, tokens: ArrayLike, **levers: ArrayLike
     """
     if hasattr(law, "params_for"):
         return law.params_for(loss, tokens, **levers)
-    return _other_size(PARAMS, *_arrays.enter(law=law, loss=loss, known=tokens, levers=levers))
+    return _other_size(PARAMS, *arrays.enter(law=law, loss=loss, known=tokens, levers=levers))
 
 
 @partial(compiled, static=1)
 def _other_size(direction, law, loss, known, levers):
-    law, loss, known, levers = _arrays.align(law, loss, known, levers)
+    law, loss, known, levers = arrays.align(law, loss, known, levers)
     answer = protocol.is_valid(law) & protocol.are_finite(levers)
     answer &= is_positive(known) & is_finite(loss)
     law, levers = protocol.made_safe(law, answer), protocol.made_safe(levers, answer)

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale._arrays import Real
-from jaxscale._values import is_positive
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.values import is_positive
 from jaxscale.laws.checked import checked_loss, exp_of
 from jaxscale.laws.fitted import Coefficient
 

@@ -9,6 +9,7 @@ A law that says more is solved faster or asked more, but `loss` is enough:
 | `levers` | a dict of name to (low, high): what else may be chosen | none |
 | `flops(params, tokens, **levers)` | a `Flops` | 6 N D, 2 N and 2 N |
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
+| `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
 | `is_valid()` | whether each lane's coefficients mean anything | all are finite |
 
 Functions of other modules never look these up themselves: they call the functions below.
@@ -21,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxscale._values import is_finite, where_safe
+from jaxscale._numerics.values import is_finite, where_safe
 
 TRAIN_FLOPS = 6  # per parameter and token: forward 2, backward 4
 INFERENCE_FLOPS = 2  # per parameter and token: forward
@@ -75,6 +76,11 @@ def flops_of(law: Any, params: Array, tokens: Array, **levers: Array) -> Flops:
 def has_own_flops(law: Any) -> bool:
     """Whether the law counts its own FLOPs."""
     return hasattr(law, "flops")
+
+
+def has_frontier(law: Any) -> bool:
+    """Whether the law has its compute-optimal sizes in closed form, at no levers."""
+    return hasattr(law, "log_optimal_tokens")
 
 
 def is_valid(law: Any) -> Array:

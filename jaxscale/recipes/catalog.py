@@ -1,6 +1,6 @@
 """The published recipes by name."""
 
-from jaxscale._names import unknown
+from jaxscale._numerics.names import unknown
 from jaxscale.recipes import deepseek, kaplan, porian, step_law
 from jaxscale.recipes.entries import RecipeEntry
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale._arrays import Real
-from jaxscale._values import is_positive
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.values import is_positive
 from jaxscale.laws.checked import exp_of
 from jaxscale.laws.protocol import TRAIN_FLOPS, are_finite
 from jaxscale.recipes.entries import RecipeEntry

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._values import is_positive, where_safe
+from jaxscale._numerics import arrays
+from jaxscale._numerics.values import is_positive, where_safe
 from jaxscale.laws.entries import Range, Sized
 from jaxscale.laws.protocol import TRAIN_FLOPS
 
@@ -63,12 +63,12 @@ class RecipeEntry:
             self.flops_range,
             self.tokens_per_param_range,
         )
-        return _within(ranges, *_arrays.enter(params=plan.params, tokens=plan.tokens))
+        return _within(ranges, *arrays.enter(params=plan.params, tokens=plan.tokens))
 
 
 @partial(jax.jit, static_argnums=0)
 def _within(ranges, params, tokens):
-    params, tokens = _arrays.align(params, tokens)
+    params, tokens = arrays.align(params, tokens)
     inside = is_positive(params) & is_positive(tokens)
     log_params, log_tokens = (jnp.log(where_safe(inside, x)) for x in (params, tokens))
     # In logarithms, because N D overflows float32.

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._arrays import Real
-from jaxscale._values import is_positive
+from jaxscale._numerics import arrays
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.values import is_positive
 from jaxscale.laws.kaplan import CRITICAL_BATCH, CriticalBatch
 from jaxscale.laws.protocol import are_finite, made_safe
 from jaxscale.recipes.entries import RecipeEntry
@@ -41,7 +41,7 @@ class KaplanRecipe:
     def learning_rate(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
         """Peak learning rate by `params` alone. NaN where they, or it, are not positive."""
         del tokens, loss
-        return _rate(*_arrays.enter(law=self, params=params))
+        return _rate(*arrays.enter(law=self, params=params))
 
     def batch_tokens(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
         """Tokens in a batch by `loss` alone. NaN where it is not positive."""
@@ -51,7 +51,7 @@ class KaplanRecipe:
 
 @jax.jit
 def _rate(law, params):
-    law, params = _arrays.align(law, params)
+    law, params = arrays.align(law, params)
     numbers = law.rate_at_one, law.rate_by_log_params, params
     answer = is_positive(params) & are_finite(numbers)
     rate_at_one, by_log_params, params = made_safe(numbers, answer)

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._compiled import compiled
-from jaxscale._values import is_positive, quotient, where_safe
+from jaxscale._numerics import arrays
+from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.values import is_positive, quotient, where_safe
 from jaxscale.laws.entries import Sized
 from jaxscale.recipes.catalog import entry
 from jaxscale.recipes.entries import RecipeEntry
@@ -58,12 +58,12 @@ def training_recipe(plan: Planned, law: str | RecipeEntry = "steplaw2025") -> Re
             f"without {', '.join(missing)}"
         )
     sizes = {"params": plan.params, "tokens": plan.tokens, "loss": plan.loss}
-    return _recipe(*_arrays.enter(law=found.law, **sizes), found.in_range(plan))
+    return _recipe(*arrays.enter(law=found.law, **sizes), found.in_range(plan))
 
 
 @compiled
 def _recipe(law, params, tokens, loss, in_range):
-    law, params, tokens, loss, in_range = _arrays.align(law, params, tokens, loss, in_range)
+    law, params, tokens, loss, in_range = arrays.align(law, params, tokens, loss, in_range)
     planned = is_positive(params) & is_positive(tokens) & ~jnp.isnan(loss)
     learning_rate = law.learning_rate(params, tokens, loss)
     batch = law.batch_tokens(params, tokens, loss)

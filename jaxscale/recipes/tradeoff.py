@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._values import has_normal_exp, is_positive, where_safe
+from jaxscale._numerics import arrays
+from jaxscale._numerics.values import has_normal_exp, is_positive, where_safe
 from jaxscale.laws.checked import exp_of
 from jaxscale.laws.kaplan import CRITICAL_BATCH, LOSS_OF_STEPS, KaplanSteps
 from jaxscale.laws.protocol import made_safe
@@ -50,7 +50,7 @@ def time_and_compute(
         1.25e+05 steps, 5e+11 tokens
     """
     return _time_and_compute(
-        *_arrays.enter(
+        *arrays.enter(
             minimum_steps=minimum_steps,
             critical_batch=critical_batch,
             batch=batch,
@@ -98,12 +98,12 @@ def steps_for(loss: ArrayLike, params: ArrayLike, law: KaplanSteps = LOSS_OF_STE
         >>> print(f"{js.recipes.steps_for(3.0, params=1e9):.2g}")
         3.7e+03
     """
-    return _steps_for(*_arrays.enter(law=law, loss=loss, params=params))
+    return _steps_for(*arrays.enter(law=law, loss=loss, params=params))
 
 
 @jax.jit
 def _steps_for(law, loss, params):
-    law, loss, params = _arrays.align(law, loss, params)
+    law, loss, params = arrays.align(law, loss, params)
     answer = law.is_valid() & is_positive(loss) & is_positive(params)
     safe = made_safe(law, answer)
     log_ratio = jnp.log(safe.N_c) - jnp.log(where_safe(answer, params))

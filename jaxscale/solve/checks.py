@@ -6,10 +6,10 @@ They ask nothing of how the answer came about, so what is wrong with a search is
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxscale._values import is_finite
+from jaxscale._numerics.values import is_finite
 from jaxscale.laws.inverse import loss_tolerance, loss_value
 from jaxscale.plan import Bounds, Place
-from jaxscale.solve.stationary import Inputs, cost_over_budget, floor_of, params_of_equal_cost
+from jaxscale.solve.newton import Inputs, cost_over_budget, floor_of, params_of_equal_cost
 from jaxscale.status import Status
 
 # How far to either side a plan of the same cost is looked at for a lower loss, in ln(tokens).

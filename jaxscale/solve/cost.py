@@ -7,18 +7,18 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._logarithm import Log, log, split_log, weight, weighted_sum
-from jaxscale._values import is_finite, where_safe
+from jaxscale._numerics import arrays
+from jaxscale._numerics.logarithm import Log, log, split_log, weight, weighted_sum
+from jaxscale._numerics.values import is_finite, where_safe
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.chinchilla import Chinchilla, log_other
 from jaxscale.laws.protocol import Law
 from jaxscale.plan import Bounds, Plan, lever_values, plan_arguments, priced
-from jaxscale.solve import any_law
-from jaxscale.solve.curve import Curve, optimum
+from jaxscale.solve import general
+from jaxscale.solve.bounds import Curve, optimum
 from jaxscale.solve.levers import SIZES, chosen_levers, joint
 from jaxscale.solve.root import root_above, root_sigma, softplus_root
-from jaxscale.solve.scenario import has_normal_products, judged
+from jaxscale.solve.validate import has_normal_products, judged
 from jaxscale.status import Status
 
 
@@ -59,14 +59,14 @@ def minimize_cost(
     chosen = chosen_levers(over)
     values = lever_values(law, levers or {}, chosen)
     if isinstance(law, Chinchilla):
-        return _minimize_cost(*_arrays.enter(loss=loss, **arguments))
-    entered = _arrays.enter(loss=loss, levers=values, **arguments)
-    return joint(True, chosen, *entered) if chosen else any_law.cheapest(*entered)
+        return _minimize_cost(*arrays.enter(loss=loss, **arguments))
+    entered = arrays.enter(loss=loss, levers=values, **arguments)
+    return joint(True, chosen, *entered) if chosen else general.cheapest(*entered)
 
 
 @jax.jit
 def _minimize_cost(loss, law, demand, costs, bounds=None):
-    loss, law, demand, costs, bounds = _arrays.align(loss, law, demand, costs, bounds)
+    loss, law, demand, costs, bounds = arrays.align(loss, law, demand, costs, bounds)
     reducible = loss - law.E
     in_range = has_normal_products(reducible)
     scenario = judged(

@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxscale._compiled import compiled
-from jaxscale._values import where_safe
+from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.values import where_safe
 from jaxscale.laws.protocol import levers_of
 from jaxscale.plan import Bounds, Plan
-from jaxscale.solve.any_law import aligned, solve, zeros_of_full_shape
-from jaxscale.solve.stationary import Inputs, floor_of
+from jaxscale.solve.general import aligned, solve, zeros_of_full_shape
+from jaxscale.solve.newton import Inputs, floor_of
 from jaxscale.status import Status, is_ok
 
 SIZES = ("params", "tokens")

@@ -8,18 +8,18 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from jaxscale import _arrays
-from jaxscale._logarithm import exponent, log, split_log, weight, weighted_sum
-from jaxscale._values import is_finite, is_normal, is_positive, where_safe
+from jaxscale._numerics import arrays
+from jaxscale._numerics.logarithm import exponent, log, split_log, weight, weighted_sum
+from jaxscale._numerics.values import is_finite, is_normal, is_positive, where_safe
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Law
 from jaxscale.plan import Bounds, Plan, lever_values, plan_arguments, priced, with_finite_loss
-from jaxscale.solve import any_law
-from jaxscale.solve.curve import Curve, optimum
+from jaxscale.solve import general
+from jaxscale.solve.bounds import Curve, optimum
 from jaxscale.solve.levers import SIZES, chosen_levers, joint
 from jaxscale.solve.root import root_above
-from jaxscale.solve.scenario import judged
+from jaxscale.solve.validate import judged
 from jaxscale.status import Status
 
 
@@ -57,14 +57,14 @@ def minimize_loss(
     chosen = chosen_levers(over)
     values = lever_values(law, levers or {}, chosen)
     if isinstance(law, Chinchilla):
-        return _minimize_loss(*_arrays.enter(budget=budget, **arguments))
-    entered = _arrays.enter(budget=budget, levers=values, **arguments)
-    return joint(False, chosen, *entered) if chosen else any_law.best(*entered)
+        return _minimize_loss(*arrays.enter(budget=budget, **arguments))
+    entered = arrays.enter(budget=budget, levers=values, **arguments)
+    return joint(False, chosen, *entered) if chosen else general.best(*entered)
 
 
 @jax.jit
 def _minimize_loss(budget, law, demand, costs, bounds=None):
-    budget, law, demand, costs, bounds = _arrays.align(budget, law, demand, costs, bounds)
+    budget, law, demand, costs, bounds = arrays.align(budget, law, demand, costs, bounds)
     budget_is_valid = is_positive(budget)
     share = _serving_share_per_param(_bill(demand.made_safe(), costs.made_safe()), budget)
     in_range = is_normal(4 / budget) & is_finite(share)

@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jaxscale._logarithm import Log, Weight, split_log, weighted_sum
-from jaxscale._values import where_safe
+from jaxscale._numerics.logarithm import Log, Weight, split_log, weighted_sum
+from jaxscale._numerics.values import where_safe
 
 
 def root_above(

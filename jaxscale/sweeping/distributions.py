@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 from jax.scipy.special import ndtri
 
-from jaxscale._arrays import is_concrete
+from jaxscale._numerics.arrays import is_concrete
 from jaxscale.sweeping.axes import as_axis, digest
 
 # A float32 place takes 2^23 values, so each of so many rows has its share to one part in eight.

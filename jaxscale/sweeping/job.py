@@ -17,12 +17,12 @@ import numpy as np
 
 from jaxscale.sweeping import fingerprint
 from jaxscale.sweeping.axes import nearest
-from jaxscale.sweeping.blocks import Blocks, cut
+from jaxscale.sweeping.chunks import Blocks, cut
 from jaxscale.sweeping.program import Program, build
-from jaxscale.sweeping.reducing import StatusCounts
-from jaxscale.sweeping.reducing.protocol import Group, Reducer
+from jaxscale.sweeping.reducers import StatusCounts
+from jaxscale.sweeping.reducers.protocol import Group, Reducer
 from jaxscale.sweeping.spaces import Draws, Grid, Scenario, Space
-from jaxscale.sweeping.words import attributes_of
+from jaxscale.sweeping.units import attributes_of
 
 FLOATS = ("float32", "float64")
 MAX_GROUP = 2**30  # scenarios whose counts fit 32 bits with room to spare

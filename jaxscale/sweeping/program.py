@@ -16,8 +16,8 @@ from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxscale.status import is_ok
-from jaxscale.sweeping.blocks import Blocks
-from jaxscale.sweeping.reducing.protocol import Block, Group, Reducer, Total
+from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.reducers.protocol import Block, Group, Reducer, Total
 from jaxscale.sweeping.spaces import Scenario, Space
 
 DEVICES = "devices"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from jaxscale.sweeping.job import Job
-from jaxscale.sweeping.reducing import StatusCounts
-from jaxscale.sweeping.reducing.protocol import Total
+from jaxscale.sweeping.reducers import StatusCounts
+from jaxscale.sweeping.reducers.protocol import Total
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxscale.sweeping import store
 from jaxscale.sweeping.job import Job
-from jaxscale.sweeping.layout import field_names, quiet_labels
+from jaxscale.sweeping.store import store
+from jaxscale.sweeping.store.layout import field_names, quiet_labels
 
 HEADROOM = 0.8  # share of the free memory that results may take
 

@@ -17,10 +17,10 @@ from jax import Array, lax
 
 from jaxscale.sweeping import sobol
 from jaxscale.sweeping.axes import Axis, as_axis
-from jaxscale.sweeping.blocks import Blocks
+from jaxscale.sweeping.chunks import Blocks
 from jaxscale.sweeping.distributions import Distribution
-from jaxscale.sweeping.places import bits, key_words, uniforms
-from jaxscale.sweeping.reducing.protocol import Locate
+from jaxscale.sweeping.positions import bits, key_words, uniforms
+from jaxscale.sweeping.reducers.protocol import Locate
 
 MAX_SCENARIOS = 10**18  # numbers of scenarios are exact in 64 bits
 SCENARIO = "scenario"  # the one axis of a sample

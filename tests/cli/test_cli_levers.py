@@ -2,17 +2,13 @@
 
 import json
 import math
-from dataclasses import dataclass
 
-import jax
 import numpy as np
 import pytest
 
 import jaxscale as js
 from jaxscale.cli import levers
 from jaxscale.cli.levers import Levers, of_model, read_levers
-from jaxscale.cli.optimal import optimal_params, optimal_tokens
-from jaxscale.laws import Chinchilla
 from jaxscale.laws.protocol import levers_of
 
 pytest.importorskip("typer")
@@ -38,57 +34,6 @@ def cheapest_by_hand(tokens, flops_per_token=2.0):
     """
     bills = flops_per_token * SIZES * (3 * tokens + 2e12)
     return np.nanmin(bills), SIZES[np.nanargmin(bills)]
-
-
-# --- The compute-optimal size of any law -----------------------------------------------------
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Alike:
-    """The Chinchilla law, as one that the command line does not know."""
-
-    base: Chinchilla
-
-    def loss(self, params, tokens):
-        return self.base.loss(params, tokens)
-
-    def loss_from_logs(self, log_params, log_tokens):
-        return self.base.loss_from_logs(log_params, log_tokens)
-
-
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
-
-
-@pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("name", ["sardana2024", "besiroglu2024", "gadre2024_c4"])
-def test_compute_optimal_sizes_are_those_of_the_closed_form(name):
-    law = js.laws.published(name)
-    # Where the slopes of the loss cross, they lose about half the digits that sizes keep.
-    assert optimal_tokens(Alike(law), 7e9) == pytest.approx(optimal_tokens(law, 7e9), rel=1e-10)
-    assert optimal_params(Alike(law), 1e12) == pytest.approx(optimal_params(law, 1e12), rel=1e-10)
-
-
-@pytest.mark.usefixtures("x64")
-def test_compute_optimal_tokens_of_kaplan_et_al():
-    law = js.laws.published("kaplan2020")
-    # Least of (N_c / N)^a + D_c / D at equal N D, with a = alpha_N / alpha_D.
-    a = law.alpha_N / law.alpha_D
-    by_hand = law.D_c / (a * (law.N_c / 1e9) ** a)
-    assert optimal_tokens(law, 1e9) == pytest.approx(by_hand, rel=1e-10)
-
-
-@pytest.mark.usefixtures("x64")
-def test_compute_optimal_tokens_count_flops_as_the_law_does():
-    law, fine = js.laws.published("krajewski2024"), {"granularity": 16.0}
-    tokens = optimal_tokens(law, 1e10, fine)
-    params = 1e10 * np.array([0.999, 1.0, 1.001])
-    per_token = law.flops(params, 1.0, **fine).train
-    loss = law.loss(params, tokens * per_token[1] / per_token, **fine)
-    assert np.argmin(loss) == 1
 
 
 # --- Laws without levers ---------------------------------------------------------------------

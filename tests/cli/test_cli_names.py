@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import jaxscale as js
-from jaxscale.sweeping import copies
+from jaxscale.sweeping.store import copies
 
 pytest.importorskip("typer")
 pytest.importorskip("pandas")

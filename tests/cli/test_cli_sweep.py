@@ -25,9 +25,9 @@ from jaxscale.cli import export
 from jaxscale.cli import sweep as sweep_command
 from jaxscale.cli.quantities import count
 from jaxscale.cli.reductions import show_statistics
-from jaxscale.sweeping import reducing
-from jaxscale.sweeping.blocks import cut
-from jaxscale.sweeping.reducing import effects, extremes, histogram, quantiles, statuses, top
+from jaxscale.sweeping import reducers
+from jaxscale.sweeping.chunks import cut
+from jaxscale.sweeping.reducers import effects, extremes, histogram, quantiles, statuses, top
 
 SPEC = """fields = ["total_cost", "params", "tokens_ratio", "cost_ratio", "params_ratio"]
 [fixed]
@@ -246,16 +246,16 @@ def test_statistics_are_those_of_the_stored_fields(swept, command):
 
 def test_every_statistic_has_a_table(capsys):
     found = {
-        reducing.StatusCounts(): statuses.StatusCountsResult(9, 8, 1, {"OK": 8, "other": 1}),
-        reducing.Quantiles("a", (0.5,)): quantiles.QuantilesResult(
+        reducers.StatusCounts(): statuses.StatusCountsResult(9, 8, 1, {"OK": 8, "other": 1}),
+        reducers.Quantiles("a", (0.5,)): quantiles.QuantilesResult(
             8, 1, np.array([0.5]), np.array([2e9])
         ),
-        reducing.Histogram("b", (0, 1, 2)): histogram.HistogramResult(
+        reducers.Histogram("b", (0, 1, 2)): histogram.HistogramResult(
             8, 1, 2, 0, np.array([0.0, 1, 2]), np.array([6, 0])
         ),
-        reducing.Extremes("c"): extremes.ExtremesResult(8, 1, -3.5, {"x": 1}, 7, {"x": "two"}),
-        reducing.TopK("d", 2): top.TopKResult(0, 9, np.empty(0), ()),
-        reducing.MainEffects("e"): effects.MainEffectsResult(
+        reducers.Extremes("c"): extremes.ExtremesResult(8, 1, -3.5, {"x": 1}, 7, {"x": "two"}),
+        reducers.TopK("d", 2): top.TopKResult(0, 9, np.empty(0), ()),
+        reducers.MainEffects("e"): effects.MainEffectsResult(
             8, 1, 2.0, 1.0, {"x": np.array([1.0, 3.0])}, {"x": np.array([4, 4])}, {"x": 0.25}
         ),
     }

@@ -41,8 +41,9 @@ RECORDS = {
         "Outcomes",
     ],
     "recipes": ["Recipe", "RecipeEntry", "TimeAndCompute"],
-    "schedules": ["Schedule"],
+    "growth": ["Schedule"],
     "solve": ["Overhead"],
+    "sweeping": ["StoreError"],
 }
 # Their arguments are too long for an example: `jaxscale figures` draws them.
 LONG = {"jaxscale.plots.laws_compared", "jaxscale.plots.overtraining"}

@@ -15,14 +15,14 @@ import jaxscale as js
 from fitting.public_runs import table
 from fitting.runs_at_hand import simulated
 from jaxscale.fitting import FitStatus, LawFit
+from jaxscale.laws.compute_only import ComputeOnly
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
 from jaxscale.laws.fitted import Coefficient
-from jaxscale.laws.forms import BrokenPowerLaw, Farseer, Frantar
-from jaxscale.laws.guo import ComputeOnly
 from jaxscale.laws.kaplan import Kaplan
-from jaxscale.laws.kumar import Kumar
-from jaxscale.laws.muennighoff import Muennighoff
-from jaxscale.laws.tao import Tao
+from jaxscale.laws.other_forms import BrokenPowerLaw, Farseer, Frantar
+from jaxscale.laws.precision import Kumar
+from jaxscale.laws.repeated_data import Muennighoff
+from jaxscale.laws.vocabulary import Tao
 
 SQUARES = js.fitting.SquaredError()
 

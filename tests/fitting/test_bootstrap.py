@@ -16,8 +16,8 @@ from fitting.runs_at_hand import (
     table,
 )
 from jaxscale.fitting import problem as problems
+from jaxscale.fitting.chinchilla_kernel import NAMES
 from jaxscale.fitting.resampling import drawn, key_words
-from jaxscale.fitting.surface import NAMES
 
 
 @pytest.fixture(scope="module")

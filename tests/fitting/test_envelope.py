@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fitting.public_runs import PORIAN, porian, table
-from jaxscale.fitting.envelope import envelope
+from jaxscale.fitting._envelope import envelope
 from jaxscale.fitting.power_law import draws
 from jaxscale.fitting.runs import Runs
 

@@ -10,7 +10,7 @@ import pytest
 import jaxscale as js
 from fitting.runs_at_hand import TRUTH, fitted, fitted_simulation, simulated, table
 from jaxscale.fitting import FitStatus
-from jaxscale.fitting.surface import NAMES
+from jaxscale.fitting.chinchilla_kernel import NAMES
 
 Chinchilla = js.laws.Chinchilla
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fitting.public_runs import PORIAN, column, porian, table
-from jaxscale.fitting.isoflop import isoflop
+from jaxscale.fitting._isoflop import isoflop
 from jaxscale.fitting.power_law import PowerLaw, draws
 from jaxscale.fitting.runs import Runs
 

@@ -5,7 +5,7 @@ import pytest
 
 import jaxscale as js
 from fitting.runs_at_hand import fitted_simulation, simulated
-from jaxscale.fitting.surface import NAMES
+from jaxscale.fitting.chinchilla_kernel import NAMES
 
 Chinchilla = js.laws.Chinchilla
 

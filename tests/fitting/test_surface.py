@@ -9,8 +9,8 @@ import pytest
 from mpmath import mp
 
 import jaxscale as js
+from jaxscale.fitting.chinchilla_kernel import Prior, evaluate, residuals_at, rows_of
 from jaxscale.fitting.objectives import best_scale, final_delta
-from jaxscale.fitting.surface import Prior, evaluate, residuals_at, rows_of
 
 RUNS, LANES = 40, 7
 OBJECTIVES = {

@@ -4,7 +4,7 @@ import jax
 import pytest
 from numpy.testing import assert_allclose
 
-from jaxscale.attempts import power_coverage
+from jaxscale.repeated_sampling import power_coverage
 from published.numbers import assert_printed
 
 if not jax.config.jax_enable_x64:

@@ -14,7 +14,7 @@ import pytest
 
 import jaxscale as js
 from jaxscale import hardware
-from jaxscale.laws import kaplan, published, tao
+from jaxscale.laws import kaplan, published, vocabulary
 from published.numbers import assert_printed
 
 pytestmark = pytest.mark.skipif(
@@ -223,15 +223,15 @@ def line(function: Callable, start: float = 1.0) -> tuple[float, float]:
 
 def tokens_per_character(power: int) -> float:
     """A coefficient of the quadratic in ln V, from its values at ln V = 0, 1 and 2."""
-    zero, one, two = (float(tao.tokens_per_character(math.exp(x))) for x in range(3))
+    zero, one, two = (float(vocabulary.tokens_per_character(math.exp(x))) for x in range(3))
     square = (two - 2 * one + zero) / 2
     return (zero, one - zero - square, square)[power]
 
 
 TAO = "Tao et al. 2024, sail-sg/scaling-with-vocab, "
 PREDICT, UTILS = TAO + "optimal_Nv_predict.py", TAO + "utils.py"
-BY_FLOPS, WORDS_BY_FLOPS = tao.params_for_flops, tao.vocabulary_params_for_flops
-WORDS = tao.vocabulary_params_for
+BY_FLOPS, WORDS_BY_FLOPS = vocabulary.params_for_flops, vocabulary.vocabulary_params_for_flops
+WORDS = vocabulary.vocabulary_params_for
 ROUNDING = 4e-15  # of float64, in a logarithm
 
 # fmt: off

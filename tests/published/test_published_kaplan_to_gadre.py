@@ -15,8 +15,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from jaxscale.laws import kaplan
+from jaxscale.laws._downstream import downstream, loss_at_ratio
 from jaxscale.laws.entries_kaplan_to_gadre import ENTRIES
-from jaxscale.laws.gadre import downstream, loss_at_ratio
 from published.numbers import assert_printed
 
 pytestmark = pytest.mark.skipif(

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from jaxscale.laws import tao
+from jaxscale.laws import vocabulary
 from jaxscale.laws.entries_of_levers import ENTRIES
 from jaxscale.laws.experts import Krajewski
-from jaxscale.laws.forms import BrokenPowerLaw
+from jaxscale.laws.other_forms import BrokenPowerLaw
 from jaxscale.laws.protocol import flops_of
 from published.numbers import assert_printed
 
@@ -285,7 +285,7 @@ CODE_OF_TAO = "Tao et al. 2024, sail-sg/scaling-with-vocab, "
 @pytest.mark.parametrize("row", range(len(RUNS)))
 def test_tao_turns_characters_into_the_tokens_of_its_runs(row):
     entries, width, characters, params = np.array(RUNS[row][:4], float)
-    tokens = characters * tao.tokens_per_character(entries)
+    tokens = characters * vocabulary.tokens_per_character(entries)
     found = flops_of(TAO, params, tokens, vocabulary_params=entries * width)
     printed = RUNS[row][4]
     assert_printed(
@@ -300,7 +300,9 @@ def test_tao_turns_characters_into_the_tokens_of_its_runs(row):
 def test_tao_fits_its_runs_with_the_tokens_of_its_script_and_not_with_true_ones():
     """The script that fits takes thousands of entries where its function takes entries."""
     entries, width, characters, params, _, loss = np.array(RUNS, float).T
-    counted, true = (characters * tao.tokens_per_character(v) for v in (entries / 1e3, entries))
+    counted, true = (
+        characters * vocabulary.tokens_per_character(v) for v in (entries / 1e3, entries)
+    )
     errors = [
         TAO.loss(params, x, vocabulary_params=entries * width) - loss for x in (counted, true)
     ]
@@ -311,10 +313,10 @@ def test_tao_fits_its_runs_with_the_tokens_of_its_script_and_not_with_true_ones(
 
 def test_tao_predicts_vocabularies_by_approaches_1_and_2():
     """Approach 2 starts from 3145728 beside 33e6; approach 1 is two power laws of FLOPs."""
-    assert_allclose(tao.vocabulary_params_for(33e6), 3_145_728, rtol=1e-13)
+    assert_allclose(vocabulary.vocabulary_params_for(33e6), 3_145_728, rtol=1e-13)
     flops = np.array([1e18, 1e22])
-    assert_allclose(tao.params_for_flops(flops), 0.08335467 * flops**0.5, rtol=1e-6)
-    words = tao.vocabulary_params_for_flops(flops)
+    assert_allclose(vocabulary.params_for_flops(flops), 0.08335467 * flops**0.5, rtol=1e-6)
+    words = vocabulary.vocabulary_params_for_flops(flops)
     assert_allclose(words, np.exp(-1.589031299255507) * flops**0.4163622634135234, rtol=1e-12)
 
 
@@ -322,10 +324,10 @@ def test_tao_gives_vocabulary_params_a_growth_of_0_83():
     """Approach 1 of the paper's text; approach 2 within a unit of the last digit."""
     sizes = np.array([1e9, 1e10])
     flops = (sizes / np.exp(-2.4846510161625193)) ** 2
-    (growth,) = np.diff(np.log10(tao.vocabulary_params_for_flops(flops)))
+    (growth,) = np.diff(np.log10(vocabulary.vocabulary_params_for_flops(flops)))
     what = "exponent of vocabulary params by all others"
     assert_printed(growth, "0.83", source="Tao et al. 2024", what=what)
-    assert_allclose(np.diff(np.log10(tao.vocabulary_params_for(sizes))), 0.83, atol=0.01)
+    assert_allclose(np.diff(np.log10(vocabulary.vocabulary_params_for(sizes))), 0.83, atol=0.01)
 
 
 # --- Caballero et al. 2022: limits of the form -----------------------------------------------

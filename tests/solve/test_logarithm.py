@@ -8,7 +8,7 @@ import pytest
 from mpmath import mp, mpf
 
 from conftest import AS_USERS_DO
-from jaxscale._logarithm import ATANH_SERIES, log, split_log, weight
+from jaxscale._numerics.logarithm import ATANH_SERIES, log, split_log, weight
 from solve.lanes import DTYPES, ITS_DTYPE
 
 LANES = 4000

@@ -8,8 +8,8 @@ import numpy as np
 from jax import lax
 
 from jaxscale.status import Status, is_ok
-from jaxscale.sweeping.blocks import cut
-from jaxscale.sweeping.reducing.protocol import Block, Group
+from jaxscale.sweeping.chunks import cut
+from jaxscale.sweeping.reducers.protocol import Block, Group
 
 SIZES = (6, 7, 11)  # blocks of 50: one value of the first axis, then 4 and 3 of the second
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from jaxscale.sweeping import fingerprint, store
-from jaxscale.sweeping.blocks import Blocks
-from jaxscale.sweeping.store import Coordinate, Field
-from jaxscale.sweeping.writer import Writer
+from jaxscale.sweeping import fingerprint
+from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.store import store
+from jaxscale.sweeping.store.store import Coordinate, Field
+from jaxscale.sweeping.store.writer import Writer
 
 BLOCKS = Blocks(sizes=(2, 5, 3), shape=(1, 2, 3))  # the last block along the middle axis is short
 AXES = ("catalogue", "loss", "requests")

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jaxscale.sweeping import copies, store
-from jaxscale.sweeping.layout import journal_folder
-from jaxscale.sweeping.shares import combined, remove_damaged
-from jaxscale.sweeping.store import StoreError
+from jaxscale.sweeping.store import copies, store
+from jaxscale.sweeping.store.layout import journal_folder
+from jaxscale.sweeping.store.shares import combined, remove_damaged
+from jaxscale.sweeping.store.store import StoreError
 from sweeping.small_store import BLOCKS, DIGEST, bytes_of, make, whole, write
 
 ALL = set(range(BLOCKS.count))

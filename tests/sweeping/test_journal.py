@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxscale.sweeping import journal
-from jaxscale.sweeping.journal import Journal
+from jaxscale.sweeping.store import journal
+from jaxscale.sweeping.store.journal import Journal
 
 MINE, OTHER = "ab" * 32, "cd" * 32
 

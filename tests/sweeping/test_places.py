@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxscale.sweeping.places import bits, key_words, uniforms
+from jaxscale.sweeping.positions import bits, key_words, uniforms
 from solve.lanes import DTYPES, SEED
 
 # Salmon et al. 2011, Random123's kat_vectors for threefry2x32 of 20 rounds: counter, key, result.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from jaxscale.sweeping.reducing import (
+from jaxscale.sweeping.reducers import (
     Extremes,
     Histogram,
     MainEffects,

@@ -5,10 +5,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from jaxscale.status import Status
-from jaxscale.sweeping.blocks import Blocks
-from jaxscale.sweeping.reducing import Extremes, MainEffects, TopK
-from jaxscale.sweeping.reducing.lanes import numbers
-from jaxscale.sweeping.reducing.protocol import Group
+from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.reducers import Extremes, MainEffects, TopK
+from jaxscale.sweeping.reducers.lanes import numbers
+from jaxscale.sweeping.reducers.protocol import Group
 from solve.lanes import DTYPES
 from sweeping.reduce_harness import (
     SIZES,

@@ -7,9 +7,9 @@ import pytest
 from jax import lax
 from numpy.testing import assert_allclose, assert_array_equal
 
-from jaxscale.sweeping.blocks import Blocks
-from jaxscale.sweeping.reducing import Histogram, Moments, Quantiles
-from jaxscale.sweeping.reducing.protocol import Block, Group
+from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.reducers import Histogram, Moments, Quantiles
+from jaxscale.sweeping.reducers.protocol import Block, Group
 from solve.lanes import DTYPES
 from sweeping.reduce_harness import SIZES, locate, lognormal, reduced, with_bad_lanes
 

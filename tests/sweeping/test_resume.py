@@ -15,8 +15,8 @@ import pytest
 
 import jaxscale as js
 from conftest import THOROUGH
-from jaxscale.sweeping import store as stores
-from jaxscale.sweeping import working
+from jaxscale.sweeping import engine
+from jaxscale.sweeping.store import store as stores
 from sweeping.small_sweep import CHUNK, REDUCERS, SPACE, files, run, scenario
 
 SCRIPT = Path(__file__).parent / "small_sweep.py"
@@ -101,7 +101,7 @@ def test_four_devices_write_the_bytes_and_statistics_of_one(alone, tmp_path):
 @pytest.mark.filterwarnings("ignore")  # dask's and tornado's own
 def test_a_cluster_goes_on_when_a_worker_dies(uninterrupted, tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(working, "TASK", 2 * CHUNK)  # many tasks, so that some are lost
+    monkeypatch.setattr(engine, "TASK", 2 * CHUNK)  # many tasks, so that some are lost
     with (
         distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,

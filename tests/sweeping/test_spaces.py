@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.sweeping.blocks import cut
+from jaxscale.sweeping.chunks import cut
 from jaxscale.sweeping.job import prepare
 
 DEFAULTS = {"fields": None, "reduce": None, "store": None, "dtype": "float32", "chunk": None}

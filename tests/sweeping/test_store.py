@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxscale.sweeping import fingerprint, store
-from jaxscale.sweeping.blocks import Blocks
-from jaxscale.sweeping.store import Field, StoreError
-from jaxscale.sweeping.writer import Writer
+from jaxscale.sweeping import fingerprint
+from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.store import store
+from jaxscale.sweeping.store.store import Field, StoreError
+from jaxscale.sweeping.store.writer import Writer
 from sweeping.small_store import (
     AXES,
     BLOCKS,
@@ -278,9 +279,9 @@ def test_a_folder_deleted_meanwhile_is_one_clear_error(finished, results):
 SMALL_FILES = """
 import resource, sys
 import numpy as np
-from jaxscale.sweeping import store
-from jaxscale.sweeping.blocks import Blocks
-from jaxscale.sweeping.writer import Writer
+from jaxscale.sweeping.store import store
+from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.store.writer import Writer
 
 path = sys.argv[1]
 blocks, fields = Blocks((8, 4096), (1, 4096)), [store.Field("x", np.dtype("float64"), {})]
@@ -326,9 +327,9 @@ def test_a_disk_that_refuses_is_one_clear_error_and_can_be_gone_on_with(tmp_path
 KILLED = """
 import os, random, signal, sys, time
 import numpy as np
-from jaxscale.sweeping import store
-from jaxscale.sweeping.blocks import Blocks
-from jaxscale.sweeping.writer import Writer
+from jaxscale.sweeping.store import store
+from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.store.writer import Writer
 
 path, seed = sys.argv[1], int(sys.argv[2])
 blocks = Blocks((400, 500), (1, 500))

@@ -1,0 +1,1 @@
+"""Arrays at the border of the library, masks, logarithms, and the jit that keys by class."""

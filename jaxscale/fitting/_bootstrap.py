@@ -1,0 +1,348 @@
+"""Resampled fits: what a law might have been, each re-optimised as the fit itself was.
+
+A resample is the same runs with other weights, so one compiled program serves all. From the
+fit's own optimum a few Newton steps settle nearly every resample of well identified data.
+Where data identify a law weakly a resample may prefer another valley, and gets starts of
+its own.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from jax.scipy.special import ndtr, ndtri
+
+from jaxscale.fitting._fit import Fit, need_chinchilla
+from jaxscale.fitting.certificate import FitStatus, bound_status, is_stationary
+from jaxscale.fitting.chinchilla_kernel import ALPHA, BETA, NAMES, Numbers
+from jaxscale.fitting.claims import MOST_ERROR
+from jaxscale.fitting.descent import Found
+from jaxscale.fitting.objectives import LEAST_DELTA, AbsoluteError, HuberLikelihood
+from jaxscale.fitting.problem import Problem, chunks, newton, reweighted, run, thinned
+from jaxscale.fitting.resampling import BLOCK, checked_indices, drawn, key_words, multiplicities
+from jaxscale.fitting.starts import linear_starts
+from jaxscale.laws.chinchilla import Chinchilla
+
+WARM_STEPS, MORE_STEPS = 12, 100
+OWN_STARTS = 6  # of each exponent, for a resample that gets its own
+OWN_KEPT, OWN_STEPS = 4, 200
+PART_CHUNKS = 16  # of lanes, in each part of the resamples: enough to fill what few stragglers need
+DISAGREEMENT = 0.2  # of standard errors, from which on a reader is warned
+JUDGED_ON = 200  # resamples, or more: fewer say little of a standard error
+
+Method = Literal["percentile", "basic", "bca"]
+Fn = Callable[[Chinchilla], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """Laws fitted to resamples of the runs: `law` has one leading axis, in float64.
+
+    It goes as it is into `minimize_cost`, or as `js.rows(boot.law)` into a `Sample`.
+    """
+
+    law: Chinchilla
+    objective: np.ndarray
+    status: np.ndarray  # int8, members of FitStatus
+    fit: Fit
+    coefficients: np.ndarray = field(repr=False)  # (ln A, ln B, ln E, alpha, beta), resamples
+
+    @property
+    def ok(self) -> np.ndarray:
+        """Which resamples ended at a certified minimum inside all bounds."""
+        return self.status == FitStatus.OK
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Of (ln A, ln B, ln E, alpha, beta); NaN for what the runs do not identify."""
+        silent = np.array([not self.is_known(name) for name in NAMES])
+        return np.where(silent[:, None] | silent, np.nan, np.cov(self.coefficients))
+
+    @property
+    def standard_errors(self) -> Chinchilla:
+        """The standard deviation of each coefficient over the resamples.
+
+        NaN for what the runs do not identify, and where a few resamples are so far off that
+        the deviation is over a hundred times the coefficient.
+        """
+        return Chinchilla(**{name: self._error(name) for name in NAMES})
+
+    def is_known(self, name: str) -> bool:
+        """Whether the resamples say something of a coefficient.
+
+        They do not where the runs leave it open, or where none moves it from a bound.
+        """
+        claims = self.fit.claims
+        still = name in claims.at_bound and np.ptp(getattr(self.law, name)) == 0
+        return name not in claims.unidentified and not still
+
+    def _error(self, name: str) -> float:
+        draws = getattr(self.law, name)
+        error = float(np.std(draws, ddof=1)) if self.is_known(name) else math.nan
+        size = max(abs(float(getattr(self.fit.law, name))), float(np.median(np.abs(draws))))
+        return error if error <= MOST_ERROR * size else math.nan
+
+    def interval(
+        self, fn: Fn, level: float = 0.95, method: Method = "percentile"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Low and high end of an interval for `fn(law)`, at the given level.
+
+        `fn` takes a law with a leading axis and returns arrays with it. "percentile" are
+        quantiles of the resamples, "basic" those mirrored at the fit, "bca" quantiles moved
+        for bias and skewness (Efron 1987; needs a fit without each run, made on first use).
+        All are NaN where `fn` depends on what the runs do not identify.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level must be between 0 and 1; got {level!r}")
+        if method not in ("percentile", "basic", "bca"):
+            raise ValueError(f"method must be 'percentile', 'basic' or 'bca'; got {method!r}")
+        with jax.enable_x64(True):
+            draws, centre = _valued(fn, self.law), _valued(fn, _one(self.fit.law))[0]
+            tails = (1 - level) / 2, (1 + level) / 2
+            silent = _is_open(self.fit, fn, centre)
+            if silent.any():
+                draws = np.where(silent, np.nan, draws)
+            if method == "bca":
+                jackknifed = _valued(fn, self.jackknife)
+                return tuple(_bca(draws, centre, jackknifed, tail) for tail in tails)  # pyright: ignore[reportReturnType]
+        low, high = np.quantile(draws, tails, axis=0)
+        return (2 * centre - high, 2 * centre - low) if method == "basic" else (low, high)
+
+    def intervals(
+        self, level: float = 0.95, method: Method = "percentile"
+    ) -> dict[str, tuple[float, float]]:
+        """An interval for each coefficient, as `interval`."""
+        found = {
+            name: self.interval(lambda law, name=name: getattr(law, name), level, method)
+            for name in NAMES
+        }
+        return {
+            name: (float(low), float(high)) if self.is_known(name) else (math.nan, math.nan)
+            for name, (low, high) in found.items()
+        }
+
+    @cached_property
+    def jackknife(self) -> Chinchilla:
+        """The law without each run, or without each group of runs, in turn."""
+        with jax.enable_x64(True):
+            _, member = _units(self.fit)
+            counts = 1 - np.eye(member.max() + 1)[:, member]
+            return laws_of(_resampled(self.fit, counts)[0])
+
+
+def bootstrap(
+    fit: Fit,
+    *,
+    resamples: int = 4000,
+    key: Any = None,
+    indices: Any = None,
+    advance: Callable[[int], None] | None = None,
+) -> Bootstrap:
+    """The law of each of many resamples of the runs, drawn with replacement.
+
+    Exactly one of `key`, a JAX key or a whole number, and `indices`, a table of places among
+    the runs with one row for each resample. Where the runs have groups, whole groups are
+    drawn, and `indices` are places among the sorted group labels. `advance`, if given, is called
+    with how many more resamples are done, as a progress bar wants it. Warns where the standard
+    error of an exponent differs by over a fifth from the one that the fit reports.
+
+    Host-level, in float64 whatever JAX's switch says. Raises TypeError or ValueError for
+    arguments that do not fit.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> boot = js.bootstrap(js.fit(js.laws.Chinchilla, runs), resamples=1000, key=1)
+        >>> low, high = boot.interval(lambda law: law.alpha)
+        >>> print(f"{low:.2f} to {high:.2f}")
+        0.34 to 0.37
+    """
+    made = resampled_laws(fit, resamples, key, indices, advance)
+    _warn_of_disagreement(made)
+    return made
+
+
+def resampled_laws(
+    fit: Fit,
+    resamples: int,
+    key: Any,
+    indices: Any = None,
+    advance: Callable[[int], None] | None = None,
+) -> Bootstrap:
+    """What `bootstrap` gives back, without its warning."""
+    need_chinchilla(fit, "bootstrap")
+    if (key is None) == (indices is None):
+        raise ValueError("bootstrap takes exactly one of key and indices")
+    names, member = _units(fit)
+    if indices is None:
+        if isinstance(resamples, bool) or not isinstance(resamples, int) or resamples < 2:
+            raise ValueError(f"resamples must be a whole number, at least 2; got {resamples!r}")
+        blocks: Any = drawn(len(names), resamples, key_words(key))
+    else:
+        kind = "runs" if fit.runs.group is None else "groups"
+        table = checked_indices(indices, len(names), kind)
+        blocks = (table[part] for part in chunks(len(table), BLOCK))
+    with jax.enable_x64(True):
+        parts = []
+        for counts in _gathered(blocks, len(names), fit.problem):
+            parts.append(_resampled(fit, counts[:, member]))
+            if advance is not None:
+                advance(len(counts))
+    coefficients, objective, status = (np.concatenate(x, axis=-1) for x in zip(*parts, strict=True))
+    return Bootstrap(laws_of(coefficients), objective, status, fit, coefficients)
+
+
+def _units(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """What is resampled, and which of them each run belongs to."""
+    group = fit.runs.group
+    return np.unique(np.arange(len(fit.runs)) if group is None else group, return_inverse=True)
+
+
+def _gathered(blocks: Any, units: int, problem: Problem) -> Iterator[np.ndarray]:
+    """Multiplicities, in parts that fill the device."""
+    waiting: list[np.ndarray] = []
+    for rows in blocks:
+        waiting.append(multiplicities(rows, units))
+        if sum(map(len, waiting)) >= PART_CHUNKS * problem.lanes:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+class _Best(NamedTuple):
+    """The lowest place that each resample has been seen at."""
+
+    coefficients: Numbers  # 5, resamples; centred
+    value: Numbers
+    settled: Numbers
+
+    def with_lower(self, problem: Problem, lanes: np.ndarray, found: Found) -> "_Best":
+        """What was found in some lanes, where it is lower, or as low and settled."""
+        settled, near = is_stationary(problem, found), 1e-12 * np.abs(self.value[lanes])
+        lower = found.value < self.value[lanes] - near
+        level = found.value <= self.value[lanes] + near
+        better = lower | (level & settled & ~self.settled[lanes])
+        changed = _Best(*map(np.array, self))
+        for old, new in zip(changed, (found.coefficients, found.value, settled), strict=True):
+            old[..., lanes[better]] = new[..., better]
+        return changed
+
+
+def _resampled(fit: Fit, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coefficients, objective and status for rows of multiplicities of the runs."""
+    problem = fit.problem
+    weights = np.zeros((len(counts), problem.weights.size))
+    weights[:, : problem.count] = counts * problem.weights[: problem.count]
+    here = np.repeat(problem.centred(fit.coefficients)[:, None], len(counts), axis=1)
+    best = _settled_from(problem, here, weights)
+    weak = fit.certificate.is_weak
+    lost = np.arange(len(counts)) if weak else np.flatnonzero(~best.settled)
+    for part in chunks(lost.size, max(1, problem.lanes // OWN_KEPT)):
+        best = _searched_anew(problem, weights, lost[part], best)
+    coefficients = problem.uncentred(best.coefficients)
+    return coefficients, _objective(fit, best, weights), _status(problem, best)
+
+
+def _settled_from(problem: Problem, starts: np.ndarray, weights: np.ndarray) -> _Best:
+    """A few Newton steps for all lanes, and more for those that they do not settle."""
+    found = run(problem, starts, weights, newton(problem, WARM_STEPS))
+    best = _Best(found.coefficients, found.value, is_stationary(problem, found))
+    again = np.flatnonzero(~best.settled)
+    if not again.size:
+        return best
+    more = newton(problem, MORE_STEPS)
+    return best.with_lower(
+        problem, again, run(problem, best.coefficients[:, again], weights[again], more)
+    )
+
+
+def _objective(fit: Fit, best: "_Best", weights: np.ndarray) -> np.ndarray:
+    """What the kernel minimised, as the objective counts it."""
+    if isinstance(fit.loss_function, HuberLikelihood):
+        return best.value + weights.sum(axis=1) * float(fit.loss_function.log_normaliser())
+    if isinstance(fit.loss_function, AbsoluteError):
+        return best.value / LEAST_DELTA
+    return best.value
+
+
+def _searched_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, best: _Best) -> _Best:
+    """The best of the valleys that each of some resamples has, from starts of its own."""
+    some = thinned(problem)
+    starts = linear_starts(some.rows, some.weights, OWN_STARTS)
+    starts = problem.constraints.start(starts)
+    count = starts.shape[1]
+    many = np.repeat(weights[lanes], count, axis=0)
+    near = run(problem, np.tile(starts, lanes.size), many, reweighted(problem))
+    value = np.where(np.isfinite(near.value), near.value, np.inf).reshape(lanes.size, count)
+    kept = np.argsort(value, axis=1)[:, :OWN_KEPT] + count * np.arange(lanes.size)[:, None]
+    ends = run(
+        problem, near.coefficients[:, kept.ravel()], many[kept.ravel()], newton(problem, OWN_STEPS)
+    )
+    for nth in range(OWN_KEPT):
+        best = best.with_lower(problem, lanes, Found(*(each[..., nth::OWN_KEPT] for each in ends)))
+    return best
+
+
+def _status(problem: Problem, best: _Best) -> np.ndarray:
+    bound = bound_status(problem, best.coefficients)
+    inside = np.where(best.settled, FitStatus.OK, FitStatus.NOT_STATIONARY).astype(np.int8)
+    return np.where(bound == FitStatus.OK, inside, bound)
+
+
+def laws_of(coefficients: np.ndarray) -> Chinchilla:
+    """Laws of coefficients with a last axis, as read-only float64 arrays."""
+    fields = dict(zip(NAMES, [*np.exp(coefficients[:3]), *np.array(coefficients[3:])], strict=True))
+    for each in fields.values():
+        each.flags.writeable = False
+    return Chinchilla(**fields)
+
+
+def _one(law: Chinchilla) -> Chinchilla:
+    return jax.tree.map(lambda x: np.array([x], np.float64), law)
+
+
+def _valued(fn: Fn, law: Chinchilla) -> np.ndarray:
+    return np.asarray(fn(law), np.float64)
+
+
+def _is_open(fit: Fit, fn: Fn, centre: np.ndarray) -> np.ndarray:
+    """Where `fn` changes as coefficients move in a way that no run feels."""
+    moves = 1e-4 * fit.claims.directions / np.abs(fit.claims.directions).max(axis=0, initial=0)
+    if not moves.size:
+        return np.zeros(np.shape(centre), bool)
+    middle = fit.coefficients[:, None]
+    up, down = (_valued(fn, laws_of(middle + sign * moves)) for sign in (1, -1))
+    return np.any(np.abs(up - down) > 1e-8 * np.abs(centre), axis=0)
+
+
+def _bca(draws, centre, jackknifed, tail):
+    """The quantile whose level is moved for bias and skewness: Efron 1987, eq. 2.3 and 6.6."""
+    below = np.mean(draws < centre, axis=0) + np.mean(draws == centre, axis=0) / 2
+    bias = np.asarray(ndtri(np.clip(below, 1 / len(draws), 1 - 1 / len(draws))))
+    pull = jackknifed.mean(axis=0) - jackknifed
+    spread = np.sum(pull**2, axis=0)
+    skew = np.sum(pull**3, axis=0) / (6 * np.where(spread > 0, spread, 1) ** 1.5)
+    z = bias + float(ndtri(tail))
+    level = np.asarray(ndtr(bias + z / (1 - skew * z)))
+    flat, levels = draws.reshape(len(draws), -1), np.ravel(level)
+    found = [np.quantile(column, q) for column, q in zip(flat.T, levels, strict=True)]
+    return np.reshape(found, np.shape(centre))
+
+
+def _warn_of_disagreement(made: Bootstrap) -> None:
+    if made.objective.size < JUDGED_ON:
+        return
+    for name, place in (("alpha", ALPHA), ("beta", BETA)):
+        resampled = float(np.std(made.coefficients[place], ddof=1))
+        reported = float(np.sqrt(max(made.fit.covariance[place, place], 0)))
+        if reported > 0 and abs(reported / resampled - 1) > DISAGREEMENT:
+            warnings.warn(
+                f"the standard error of {name} is {resampled:.3g} by resampling and {reported:.3g} "
+                f"by the {made.fit.covariance_method}: trust the resampling",
+                stacklevel=3,
+            )

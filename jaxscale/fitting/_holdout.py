@@ -1,0 +1,114 @@
+"""A test of extrapolation: hold out the largest runs, fit the rest, and see what was predicted."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from jaxscale.fitting._bootstrap import Bootstrap, resampled_laws
+from jaxscale.fitting._fit import Fit, fit
+from jaxscale.fitting.checks import checked
+from jaxscale.fitting.resampling import key_words
+from jaxscale.fitting.runs import Runs
+from jaxscale.laws.chinchilla import Chinchilla
+
+Size = Literal["params", "tokens", "flops"]
+
+
+@dataclass(frozen=True, eq=False)
+class Holdout:
+    """What a law fitted to the smaller runs said of the larger ones. Prints itself as a table."""
+
+    fit: Fit
+    bootstrap: Bootstrap
+    held: Runs
+    by: str
+    predicted: np.ndarray  # loss of each held run, nats per token
+    low: np.ndarray  # ends of its predictive interval
+    high: np.ndarray
+    level: float
+
+    @property
+    def errors(self) -> np.ndarray:
+        """Logarithm of predicted over observed loss, one for each held run."""
+        return np.log(self.predicted / self.held.loss)
+
+    @property
+    def error(self) -> float:
+        """Root mean square of the errors: 0.01 is one percent of the loss."""
+        return float(np.sqrt(np.mean(self.errors**2)))
+
+    @property
+    def coverage(self) -> float:
+        """Share of the held runs inside their intervals; `level` of them should be."""
+        return float(np.mean((self.held.loss >= self.low) & (self.held.loss <= self.high)))
+
+    def __str__(self) -> str:
+        within = float(np.sqrt(np.mean(self.fit.residuals**2)))
+        return "\n".join(
+            [
+                f"{len(self.held)} runs held out by {self.by}, {len(self.fit.runs)} fitted",
+                f"  error of the fitted runs     {within:8.3%}",
+                f"  error of those held out      {self.error:8.3%}",
+                f"  mean of their errors         {self.errors.mean():+8.3%}",
+                f"  inside their {self.level:.0%} intervals   {self.coverage:8.1%}",
+            ]
+        )
+
+
+def holdout(
+    runs: Runs,
+    *,
+    by: Size = "flops",
+    fraction: float = 0.2,
+    key: Any = 0,
+    resamples: int = 1000,
+    level: float = 0.95,
+    **options: Any,
+) -> Holdout:
+    """Fit all but the largest `fraction` of the runs, and predict those.
+
+    `by` says what makes a run large: "params", "tokens" or "flops" (6 N D). An interval is
+    made of the resampled laws' predictions, each with a residual of its own fit drawn at random:
+    a run may miss its law by as much as others do. `options` go to `fit`.
+
+    Raises ValueError for a fraction that leaves no run on one side, and as `fit`.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 300, key=1)
+        >>> check = js.holdout(runs, by="flops")
+        >>> print(f"{check.error:.1%} off, {check.coverage:.0%} inside their intervals")
+        0.5% off, 93% inside their intervals
+    """
+    known = checked(runs)
+    if by not in ("params", "tokens", "flops"):
+        raise ValueError(f"by must be 'params', 'tokens' or 'flops'; got {by!r}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1; got {level!r}")
+    count = round(fraction * len(known)) if 0 < fraction < 1 else 0
+    if not 0 < count < len(known):
+        raise ValueError(
+            f"fraction must leave runs on both sides of {len(known)}, between 0 and 1; "
+            f"got {fraction!r}"
+        )
+    order = np.argsort(getattr(known, by), kind="stable")
+    smaller, held = known.select(order[:-count]), known.select(order[-count:])
+    found = fit(Chinchilla, smaller, **options)
+    resampled = resampled_laws(found, resamples, key)
+    low, high = _predicted(resampled, held, key, level)
+    with jax.enable_x64(True):
+        predicted = np.asarray(found.law.loss(held.params, held.tokens))
+    return Holdout(found, resampled, held, by, predicted, low, high, level)
+
+
+def _predicted(resampled, held, key, level):
+    """Ends of the predictive interval of each held run."""
+    law = jax.tree.map(lambda x: x[:, None], resampled.law)
+    with jax.enable_x64(True):
+        drawn = np.asarray(law.loss(held.params[None], held.tokens[None]))
+    words = key_words(key)
+    noise = np.random.Generator(np.random.Philox(key=words, counter=[1, 0, 0, 0]))
+    missed = noise.choice(resampled.fit.residuals, size=drawn.shape)
+    tails = (1 - level) / 2, (1 + level) / 2
+    return np.quantile(drawn * np.exp(-missed), tails, axis=0)

@@ -1,0 +1,89 @@
+"""Any optax optimiser in place of our Newton steps, for people who want that path."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array, lax
+
+from jaxscale.fitting import descent
+from jaxscale.fitting.chinchilla_kernel import Rows, evaluate
+from jaxscale.fitting.constraints import Constraints
+from jaxscale.fitting.descent import Found
+from jaxscale.fitting.problem import Problem, approach, ranked, run
+
+KEPT = 4  # starts that the optimiser gets
+STEPS = 3000
+
+
+def search_with(
+    optimizer: optax.GradientTransformation, problem: Problem, starts: np.ndarray
+) -> Found:
+    """Reweighted least squares from all starts, then `optimizer` from the best few of them.
+
+    It takes 3,000 steps in coordinates in which the valley is round, on the objective over its
+    value at the start. Where it ends is certified as it is.
+    """
+    near = approach(problem, starts)
+    best = ranked(near)[:KEPT]
+    arguments = problem.rows, problem.weights, problem.constraints, problem.delta
+    begun = near.coefficients[:, best].T
+    # Optimisers mix widths of whole numbers, which a caller's strict promotion would refuse.
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        ended = np.asarray(_minimised(optimizer, begun, *arguments, problem.likelihood)).T
+    last = descent.newton(problem.delta, problem.likelihood, steps=1)
+    weights = np.broadcast_to(problem.weights, (best.size, problem.weights.size))
+    return run(problem, ended, weights, type(last)(*(x[-1:] for x in last)))
+
+
+@partial(jax.jit, static_argnames=("optimizer", "likelihood"))
+def _minimised(
+    optimizer: optax.GradientTransformation,
+    starts: Array,
+    rows: Rows,
+    weights: Array,
+    constraints: Constraints,
+    delta: Array,
+    likelihood: bool,
+) -> Array:
+    """Where the optimiser ends from each start, of shape (starts, 5)."""
+    optimizer = optax.with_extra_args_support(optimizer)
+
+    def point(coefficients):
+        scaled = jnp.bool_(True) if likelihood else None
+        one = coefficients[:, None]
+        return evaluate(
+            one, rows, weights[None], delta, jnp.bool_(False), constraints.prior, scaled
+        )
+
+    def minimise(start):
+        here = point(start)
+        unit = jnp.abs(here.value[0])
+        # Least squares at the start: a step of one there changes the objective by half of it.
+        matrix = constraints.reduced(
+            here.hessian, constraints.projection[:, :, None], 1e-9 * here.diagonal
+        )[..., 0]
+        to_coefficients = constraints.projection @ jnp.linalg.inv(jnp.linalg.cholesky(matrix)).T
+
+        def place(round_):
+            moved = start + jnp.sqrt(unit) * (to_coefficients @ round_)
+            return constraints.clip(moved[:, None])[:, 0]
+
+        def value(round_):
+            return point(place(round_)).value[0] / unit
+
+        def step(carry, _):
+            round_, state = carry
+            now, slope = jax.value_and_grad(value)(round_)
+            change, state = optimizer.update(
+                slope, state, round_, value=now, grad=slope, value_fn=value
+            )
+            return (optax.apply_updates(round_, change), state), None
+
+        round_ = jnp.zeros_like(start)
+        (round_, _), _ = lax.scan(step, (round_, optimizer.init(round_)), None, length=STEPS)
+        return place(round_)
+
+    return lax.map(minimise, starts)

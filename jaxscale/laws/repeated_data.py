@@ -1,0 +1,169 @@
+"""The data-constrained law: tokens that are seen again are worth less each time."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxscale._numerics import arrays
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.values import has_normal_exp, is_positive, quotient, where_safe
+from jaxscale.laws.checked import checked_loss
+from jaxscale.laws.chinchilla import Chinchilla
+from jaxscale.laws.fitted import Coefficient
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Muennighoff:
+    """The Chinchilla law of effective params and tokens, Muennighoff et al. 2023.
+
+    Of `tokens` seen, at most `unique_tokens` are new. Each repeat adds less than the one
+    before, by the factor `exp(-1 / R_D)`, and all together add at most R_D times the unique
+    tokens. Params beyond the best for the unique tokens fade in the same way, with R_N.
+    A law of what is wasted, not of what does harm: it never gets worse with repetition.
+    Source: arXiv 2305.16264 and huggingface/datablations, README.md.
+
+    Fields broadcast with each other and with what the methods are given. `E >= 0` is in
+    nats per token; all other coefficients are positive. Where a number is bad, the methods
+    return NaN with zero derivatives.
+
+    Examples:
+        >>> law = js.laws.published("muennighoff2023_repeated")
+        >>> print(f"{law.loss(7e9, 1e11, unique_tokens=25e9):.3f}")  # four epochs
+        2.267
+    """
+
+    E: Real  # irreducible loss, nats per token
+    A: Real
+    B: Real
+    alpha: Real
+    beta: Real
+    R_D: Real  # the paper's R_D*: repeats worth having
+    R_N: Real  # the paper's R_N*: the same of excess params
+
+    levers: ClassVar[dict[str, tuple[float, float]]] = {"unique_tokens": (1.0, 1e30)}
+    equation: ClassVar[str] = (
+        "L(N, D, U) = E + A / N'^alpha + B / D'^beta, "
+        "D' = U_D (1 + R_D (1 - exp(-(D / U_D - 1) / R_D))), U_D = min(U, D), "
+        "N' = U_N (1 + R_N (1 - exp(-(N / U_N - 1) / R_N))), U_N = min(N, best N for U_D)"
+    )
+
+    fitted: ClassVar[Mapping[str, Coefficient]] = {
+        "E": Coefficient((1.0, 2.0)),
+        "A": Coefficient((1e2, 1e3, 1e4)),
+        "B": Coefficient((1e2, 1e3, 1e4)),
+        "alpha": Coefficient((0.2, 0.35, 0.5)),
+        "beta": Coefficient((0.2, 0.35, 0.5)),
+        "R_D": Coefficient((2.0, 10.0, 50.0)),
+        "R_N": Coefficient((2.0, 10.0, 50.0)),
+    }
+
+    def loss(self, params: ArrayLike, tokens: ArrayLike, *, unique_tokens: ArrayLike) -> Array:
+        """Loss in nats per token on `tokens` tokens, of which `unique_tokens` differ."""
+        return checked_loss(self, params, tokens, unique_tokens=unique_tokens)
+
+    def loss_from_logs(self, log_params: Array, log_tokens: Array, unique_tokens: Array) -> Array:
+        """`loss` at natural logarithms of params and tokens; `unique_tokens` is no logarithm.
+
+        Converts nothing, and checks nothing but that there are unique tokens.
+        """
+        some = is_positive(unique_tokens)
+        log_unique = jnp.minimum(jnp.log(where_safe(some, unique_tokens)), log_tokens)
+        log_fitting = jnp.minimum(self._log_best_params(log_unique), log_params)
+        loss = self.base().loss_from_logs(
+            _log_effective(log_params, log_fitting, self.R_N),
+            _log_effective(log_tokens, log_unique, self.R_D),
+        )
+        return jnp.where(some, loss, jnp.nan)
+
+    def effective_tokens(self, tokens: ArrayLike, unique_tokens: ArrayLike) -> Array:
+        """Unique tokens that would be worth as much: D', at most `(1 + R_D) unique_tokens`.
+
+        Examples:
+            >>> law = js.laws.published("muennighoff2023_repeated")
+            >>> print(f"{law.effective_tokens(1e11, 25e9):.3g}")
+            9.31e+10
+        """
+        return _effective_tokens(
+            *arrays.enter(law=self, tokens=tokens, unique_tokens=unique_tokens)
+        )
+
+    def best_params_for(self, unique_tokens: ArrayLike) -> Array:
+        """Params whose compute-optimal training reads `unique_tokens` once.
+
+        `G (G U)^(beta / alpha)` with `G = (alpha A / (beta B))^(1 / (alpha + beta))`, from
+        Hoffmann et al. 2022, eq. 4. Params beyond these are excess.
+
+        Examples:
+            >>> law = js.laws.published("muennighoff2023_repeated")
+            >>> print(f"{law.best_params_for(25e9):.3g}")
+            1.27e+09
+        """
+        return _best_params_for(*arrays.enter(law=self, unique_tokens=unique_tokens))
+
+    def base(self) -> Chinchilla:
+        """The law for tokens that are seen once, by models without excess params.
+
+        Examples:
+            >>> law = js.laws.published("muennighoff2023_repeated")
+            >>> type(law.base()).__name__
+            'Chinchilla'
+        """
+        return Chinchilla(self.E, self.A, self.B, self.alpha, self.beta)
+
+    def is_valid(self) -> Array:
+        """Whether every coefficient is finite and of the sign that the law needs."""
+        return self.base().is_valid() & is_positive(self.R_D) & is_positive(self.R_N)
+
+    def _log_best_params(self, log_unique):
+        log_G = self.base().log_frontier_scale()
+        return log_G + (self.beta / self.alpha) * (log_unique + log_G)
+
+
+def _log_effective(log_seen, log_first, scale):
+    # Beyond this many repeats all of them have long been spent, and expm1 would overflow.
+    most = 0.9 * math.log(float(jnp.finfo(log_seen.dtype).max))
+    repeats = jnp.expm1(jnp.minimum(log_seen - log_first, most))
+    return log_first + jnp.log1p(_worth(repeats, scale))
+
+
+def _worth(repeats, scale):
+    """`scale (1 - exp(-repeats / scale))`, with derivatives that are finite everywhere."""
+    # exp(-repeats / scale) is 0 from here on. An infinite quotient would be as good for the
+    # value, but its derivative is infinity times that 0.
+    enough = 1 - math.log(float(jnp.finfo(repeats.dtype).smallest_subnormal))
+    spent = quotient(jnp.minimum(repeats, enough * scale), scale)
+    # JAX differentiates expm1 as itself plus 1, which is 0 long before exp(-spent) is.
+    return scale * jnp.where(spent > 0.5, 1 - jnp.exp(-spent), -jnp.expm1(-spent))
+
+
+def _safe(law):
+    base = law.base().made_safe()
+    R_D, R_N = (where_safe(is_positive(x), x) for x in (law.R_D, law.R_N))
+    return Muennighoff(base.E, base.A, base.B, base.alpha, base.beta, R_D, R_N)
+
+
+@jax.jit
+def _effective_tokens(law, tokens, unique_tokens):
+    law, tokens, unique_tokens = arrays.align(law, tokens, unique_tokens)
+    answer = law.is_valid() & is_positive(tokens) & is_positive(unique_tokens)
+    tokens, unique = (where_safe(is_positive(x), x) for x in (tokens, unique_tokens))
+    first = jnp.minimum(tokens, unique)
+    found = first * (1 + _worth(quotient(tokens, first) - 1, _safe(law).R_D))
+    return jnp.where(answer, found, jnp.nan)
+
+
+@jax.jit
+def _best_params_for(law, unique_tokens):
+    law, unique_tokens = arrays.align(law, unique_tokens)
+    answer = law.is_valid() & is_positive(unique_tokens)
+    log_unique = jnp.log(where_safe(is_positive(unique_tokens), unique_tokens))
+    found = _safe(law)._log_best_params(log_unique)
+    answer &= has_normal_exp(found)
+    return jnp.where(answer, jnp.exp(where_safe(answer, found)), jnp.nan)

@@ -1,0 +1,360 @@
+"""Where loss and bill trade off evenly: the one pair of equations behind both problems.
+
+The cheapest plan of a loss, and the best plan of a budget, are where a surface of equal loss
+touches one of equal bill. With x = ln N, y = ln D and subscripts for derivatives that is
+
+    psi(x, y) = ln (L_x / L_y) + ln (C_y / C_x) = 0,
+
+beside the constraint, a loss or a bill that is given. In logarithms both are close to straight
+lines for everything that is made of powers, so Newton's method takes few steps, in a fixed
+number, from any start. Other laws may lose it: there psi, which changes its sign once along the
+constraint, is bracketed first. What it needs of a law is its loss; the rest is automatic
+differentiation.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jaxscale._numerics.logarithm import log
+from jaxscale._numerics.values import any_of, is_finite, quotient
+from jaxscale.costs import Costs, Demand
+from jaxscale.laws.inverse import BOTH, NEAR_FLOOR, beginning, crossing, far, loss_value
+from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, flops_of, has_own_flops
+
+STEPS = 7
+# Where these do not converge: bisection of ln(D / N) from this far on either side, to a fifth of
+# an e-fold, and Newton's method from there.
+FARTHEST, HALVINGS = 48.0, 9
+FALLING_STEP = 4.0  # in ln(D / N), where psi falls and Newton would go the wrong way
+# A step this small, in roots of an epsilon, leaves an error of its square.
+SETTLED = 1e3
+# Of a loss in epsilons: what rounding may move a step by, up to a limit; and near the floor of a
+# loss, by how much a constraint may be missed and count as met.
+ROUNDING, MOST_ROUNDING = 8.0, 1e-4
+MET = 4.0
+COST_STEPS = 3  # of Newton's method, from one size to another of the same bill
+
+Surface = Callable[[Array, Array], Array]  # of log params and log tokens
+
+
+class Inputs(NamedTuple):
+    """All that a stationary point depends on."""
+
+    law: Any
+    levers: dict[str, Array]
+    target: Array  # a loss, or a budget
+    demand: Demand
+    costs: Costs
+
+
+class Point(NamedTuple):
+    """Where Newton's method ended, and how far its last step went beyond rounding."""
+
+    log_params: Array
+    log_tokens: Array
+    last_step: Array
+
+
+class Partials(NamedTuple):
+    """A function of log params x and log tokens y, with its derivatives."""
+
+    value: Array
+    x: Array
+    y: Array
+    xx: Array
+    xy: Array
+    yy: Array
+
+
+class Ratio(NamedTuple):
+    """Share of the bill that grows with tokens, over that which grows with params."""
+
+    inverse: Array  # C_x / C_y
+    log_x: Array  # derivatives of ln(C_y / C_x)
+    log_y: Array
+
+
+def partials(surface: Surface, x: Array, y: Array) -> Partials:
+    """A surface and its first and second derivatives, by forward differentiation."""
+    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
+
+    def along_x(x, y):
+        return jax.jvp(surface, (x, y), (one, zero))
+
+    def along_y(x, y):
+        return jax.jvp(surface, (x, y), (zero, one))
+
+    (value, f_x), (_, f_xx) = jax.jvp(along_x, (x, y), (one, zero))
+    (_, f_y), (f_x_again, f_xy) = jax.jvp(along_y, (x, y), (one, zero))
+    (_, _), (_, f_yy) = jax.jvp(along_y, (x, y), (zero, one))
+    del f_x_again
+    return Partials(value, f_x, f_y, f_xx, f_xy, f_yy)
+
+
+def bill_value(x: Array, y: Array, inputs: Inputs) -> Array:
+    """The lifetime cost."""
+    law, levers, _, demand, costs = inputs
+    if not has_own_flops(law):
+        served = costs.effective_demand(demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
+        return jnp.exp(x + jnp.log(TRAIN_FLOPS * costs.train)) * (jnp.exp(y) + served)
+    flops = flops_of(law, jnp.exp(x), jnp.exp(y), **levers)
+    served = demand.input_tokens * costs.prefill * flops.prefill
+    served += demand.output_tokens * costs.decode * flops.decode
+    return costs.train * flops.train + served
+
+
+def log_bill(x: Array, y: Array, inputs: Inputs) -> Array:
+    """Natural logarithm of the lifetime cost."""
+    if has_own_flops(inputs.law):
+        # In units of itself: derivatives divide by its powers, which float32 does not hold. Times
+        # a reciprocal, because XLA turns a quotient of quotients into one of products.
+        unit = lax.stop_gradient(1 / bill_value(x, y, inputs))
+        return jnp.log(bill_value(x, y, inputs) * unit) - jnp.log(unit)
+    served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
+    return x + jnp.log(jnp.exp(y) + served) + jnp.log(TRAIN_FLOPS * inputs.costs.train)
+
+
+def cost_over_budget(x: Array, y: Array, inputs: Inputs) -> Array:
+    """The lifetime cost as a share of the target, also where it under- or overflows."""
+    if has_own_flops(inputs.law):
+        return quotient(bill_value(x, y, inputs), inputs.target)
+    return jnp.exp(log_bill(x, y, inputs) - jnp.log(inputs.target))
+
+
+def params_of_equal_cost(x: Array, y: Array, here: Array, inputs: Inputs) -> Array:
+    """Log params at log tokens `here` that cost as much as x at y."""
+    if not has_own_flops(inputs.law):
+        served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
+        then, now = (log(jnp.exp(z) + served) for z in (y, here))
+        return x + (then - now)
+    # Above what the smallest model costs a bill is close to a power of the size.
+    floor = bill_value(jnp.full_like(x, -far(x.dtype)), here, inputs)
+    bill = bill_value(x, y, inputs) - floor
+
+    def step(_, x):
+        value, slope = jax.jvp(lambda x: bill_value(x, here, inputs), (x,), (jnp.ones_like(x),))
+        return x - log((value - floor) / bill) * (value - floor) / slope
+
+    return jnp.where(bill > 0, lax.fori_loop(0, COST_STEPS, step, x + y - here), jnp.nan)
+
+
+def _ratio(x: Array, y: Array, inputs: Inputs) -> Ratio:
+    if has_own_flops(inputs.law):
+        unit = lax.stop_gradient(1 / bill_value(x, y, inputs))
+        bill = partials(lambda x, y: bill_value(x, y, inputs) * unit, x, y)
+        return Ratio(
+            bill.x / bill.y,
+            bill.xy / bill.y - bill.xx / bill.x,
+            bill.yy / bill.y - bill.xy / bill.x,
+        )
+    served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
+    excess = served * jnp.exp(-y)
+    return Ratio(1 + excess, jnp.zeros_like(y), excess / (1 + excess))
+
+
+def floor_of(inputs: Inputs, like: Array) -> Array:
+    """Loss of the largest size that is looked at: what no plan falls below."""
+    top = jnp.asarray(far(like.dtype), like.dtype)
+    return lax.stop_gradient(loss_value(top, top, (inputs.law, inputs.levers)))
+
+
+def bill_floor_of(inputs: Inputs, like: Array) -> Array:
+    """Bill of the smallest size: what is paid for parameters that are no part of the choice."""
+    if not has_own_flops(inputs.law):
+        return jnp.zeros((), like.dtype)
+    bottom = jnp.asarray(-far(like.dtype), like.dtype)
+    return lax.stop_gradient(bill_value(bottom, bottom, inputs))
+
+
+def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
+    """The stationary point of equal loss (`at_loss`) or of equal bill, from a start (x, y).
+
+    Not for differentiation; see `with_derivatives`. Where there is no such point, whatever is
+    returned has a large last step.
+    """
+    scale = _scale(at_loss, inputs, x)
+    move = partial(_step, at_loss, inputs, scale)
+    start = Point(x, y, jnp.full_like(x, jnp.inf))
+
+    def plain(_, point):
+        moved, good = move(point)
+        # Above all range the loss falls below what can be told from its floor; below, it overflows.
+        lost = jnp.where(good.is_above_floor, 48.0, -16.0).astype(x.dtype)
+        return Point(
+            jnp.where(good.is_finite, moved.log_params, point.log_params + lost),
+            jnp.where(good.is_finite, moved.log_tokens, point.log_tokens + lost),
+            moved.last_step,
+        )
+
+    found = lax.fori_loop(0, STEPS, plain, start)
+    lost = ~is_settled(found) & (scale.inverse > 0)  # a target below the floor has no point
+
+    # Sums of powers never need this, and a batch without stragglers does not wait for it.
+    return lax.cond(
+        any_of(lost), partial(_bracketed, at_loss, inputs, lost, move), lambda found: found, found
+    )
+
+
+def _bracketed(at_loss, inputs, lost, move, found):
+    """The point by halving the range of ln(D / N) along the constraint, then Newton's method.
+
+    Along a curve of equal loss or bill psi has one sign before an optimum and the other behind
+    it, also where a law is flat to the last digit: psi is made of its derivatives' logarithms.
+    """
+
+    def halve(_, carry):
+        low, high, point = carry
+        middle = (low + high) / 2
+        size = _size_at(at_loss, inputs, middle, point.log_params)
+        point = point._replace(log_params=size, log_tokens=size + middle)
+        _, psi = equations(at_loss, size, size + middle, inputs)
+        return jnp.where(psi < 0, middle, low), jnp.where(psi < 0, high, middle), point
+
+    # Where nothing was lost the range is a point, so that no time is spent on the way to it.
+    known = found.log_tokens - found.log_params
+    low, high = (jnp.where(lost, limit, known) for limit in (-FARTHEST, FARTHEST))
+    begin = jnp.where(lost, beginning(inputs.law, inputs.levers, BOTH, known), found.log_params)
+    begin = Point(begin, begin, jnp.full_like(begin, jnp.inf))
+    _, _, begin = lax.fori_loop(0, HALVINGS, halve, (low, high, begin))
+
+    def step(_, point):
+        moved, good = move(point, (2 * FARTHEST) * 0.5**HALVINGS)
+        return Point(*(jnp.where(good.is_finite, a, b) for a, b in zip(moved, point, strict=True)))
+
+    point = lax.fori_loop(0, STEPS, step, begin)
+    return Point(*(jnp.where(lost, a, b) for a, b in zip(point, found, strict=True)))
+
+
+def _size_at(at_loss, inputs, log_ratio, start):
+    """Log params at which the constraint is met, at so many tokens for each."""
+    top = jnp.asarray(far(start.dtype), start.dtype) + jnp.zeros_like(start)
+    zero = jnp.zeros_like(start)
+    if at_loss:
+        law = inputs.law, inputs.levers
+        target = inputs.target + zero
+        size = crossing(loss_value, BOTH, zero, log_ratio, target, law, start, top)
+    else:
+        one = jnp.ones_like(start)
+        size = crossing(cost_over_budget, BOTH, zero, log_ratio, one, inputs, start, -top)
+    return jnp.where(is_finite(size), size, start)
+
+
+class _Scale(NamedTuple):
+    """What a target is measured from, its reciprocal distance from there, and what meets it."""
+
+    floor: Array
+    inverse: Array
+    # Near the floor of a loss, what rounding leaves of the constraint may be many steps long and
+    # says nothing; the trade-off is known there as well as anywhere.
+    rounding: Array
+
+
+class _Good(NamedTuple):
+    """Whether a step was one, and if not, on which side of all range it was tried."""
+
+    is_finite: Array
+    is_above_floor: Array
+
+
+def _scale(at_loss, inputs, like):
+    floor = floor_of(inputs, like) if at_loss else bill_floor_of(inputs, like)
+    inverse = 1 / (inputs.target - floor)
+    digit = float(jnp.finfo(like.dtype).eps) * jnp.abs(floor)
+    is_near = digit * inverse > 1 / NEAR_FLOOR
+    return _Scale(floor, inverse, jnp.where(is_near, MET * digit, 0))
+
+
+def _step(at_loss, inputs, scale, point, reach=None):
+    """One step of Newton's method, with its size in the point that it leads to.
+
+    `reach` is how far it may go along the constraint.
+    """
+    x, y, _ = point
+    loss = partials(lambda x, y: loss_value(x, y, (inputs.law, inputs.levers)), x, y)
+    ratio = _ratio(x, y, inputs)
+    # One reciprocal for three: a division ends what XLA makes one loop of.
+    reciprocal = 1 / (loss.x * loss.y * ratio.inverse)
+    over_x = loss.y * ratio.inverse * reciprocal
+    over_y = loss.x * ratio.inverse * reciprocal
+    psi = log(loss.x * loss.x * reciprocal)
+    psi_x = loss.xx * over_x - loss.xy * over_y + ratio.log_x
+    psi_y = loss.xy * over_x - loss.yy * over_y + ratio.log_y
+    above, along_x, along_y = _above(at_loss, x, y, inputs, loss, scale)
+    off = log(above * scale.inverse) * above
+    if at_loss:
+        off = jnp.where(jnp.abs(loss.value - inputs.target) <= scale.rounding, 0, off)
+    total = along_x + along_y
+    # In u = ln(D / N), along the constraint: both are times its derivative `total`.
+    height = psi * total - (psi_x + psi_y) * off
+    slope = psi_y * along_x - psi_x * along_y
+    rises = slope * total > 0
+    u_step = jnp.where(rises, -height / slope, -jnp.sign(height * total) * FALLING_STEP)
+    if reach is not None:
+        u_step = jnp.clip(u_step, -reach, reach)
+    inverse = 1 / total
+    x_step = (-off - along_y * u_step) * inverse
+    # The logarithm of nothing is no number to go by, though it need not be infinite.
+    good = is_finite(x_step) & is_finite(u_step) & (above > 0)
+    size = jnp.maximum(jnp.abs(x_step), jnp.abs(u_step))
+    if at_loss:
+        rounding = ROUNDING * float(jnp.finfo(x.dtype).eps)
+        size -= jnp.minimum(rounding * jnp.abs(loss.value * inverse), MOST_ROUNDING)
+    last_step = jnp.where(good & rises, size, jnp.inf)
+    moved = Point(x + x_step, y + (x_step + u_step), last_step)
+    return moved, _Good(good, ~(above <= 0))
+
+
+def _above(at_loss, x, y, inputs, loss, scale):
+    """What is constrained, less its floor, and its derivatives."""
+    if at_loss:
+        return loss.value - scale.floor, loss.x, loss.y
+    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
+    bill = partial(bill_value, inputs=inputs)
+    value, along_x = jax.jvp(bill, (x, y), (one, zero))
+    _, along_y = jax.jvp(bill, (x, y), (zero, one))
+    return value - scale.floor, along_x, along_y
+
+
+def is_settled(point: Point) -> Array:
+    """Whether the last step was so small that a further one would be rounding."""
+    limit = (SETTLED * float(jnp.finfo(point.last_step.dtype).eps)) ** 0.5
+    return point.last_step < limit
+
+
+def equations(at_loss: bool, x: Array, y: Array, inputs: Inputs) -> tuple[Array, Array]:
+    """The constraint and psi: both are 0 at the point."""
+    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
+
+    def loss_at(x, y):
+        return loss_value(x, y, (inputs.law, inputs.levers))
+
+    loss, loss_x = jax.jvp(loss_at, (x, y), (one, zero))
+    _, loss_y = jax.jvp(loss_at, (x, y), (zero, one))
+    psi = jnp.log(loss_x / loss_y) - jnp.log(_ratio(x, y, inputs).inverse)
+    if at_loss:
+        return loss - inputs.target, psi
+    return log_bill(x, y, inputs) - jnp.log(inputs.target), psi
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def with_derivatives(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> tuple[Array, Array]:
+    """A stationary point (x, y) as it is, with implicit derivatives of any order by `inputs`."""
+    return x, y
+
+
+@with_derivatives.defjvp
+def _with_derivatives_jvp(at_loss, primals, tangents):
+    inputs, inputs_dot = primals[0], tangents[0]
+    x, y = with_derivatives(at_loss, *primals)
+    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
+    at = partial(equations, at_loss)
+    (_, _), (g_x, psi_x) = jax.jvp(lambda x, y: at(x, y, inputs), (x, y), (one, zero))
+    (_, _), (g_y, psi_y) = jax.jvp(lambda x, y: at(x, y, inputs), (x, y), (zero, one))
+    (_, _), (g, psi) = jax.jvp(lambda inputs: at(x, y, inputs), (inputs,), (inputs_dot,))
+    inverse = 1 / (g_x * psi_y - g_y * psi_x)
+    return (x, y), ((g_y * psi - psi_y * g) * inverse, (psi_x * g - g_x * psi) * inverse)

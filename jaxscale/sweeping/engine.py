@@ -1,0 +1,200 @@
+"""The loop of a sweep: launch groups of blocks, hand what they gave to a sink, merge totals.
+
+The devices compute the next groups while the host writes the last ones. The loop runs in
+this process, or piece by piece in the workers of an executor; blocks need nothing of each
+other, so one done twice is harmless.
+"""
+
+import itertools
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from jaxscale.sweeping.job import Job
+from jaxscale.sweeping.program import Done
+from jaxscale.sweeping.reducers.protocol import Total
+from jaxscale.sweeping.store.layout import Field
+from jaxscale.sweeping.store.writer import Writer
+
+TASK = 2**22  # scenarios, at least, in what an executor is given at once
+WRITES = 8  # groups that are on their way to the disk at once: one alone waits for it the longest
+IN_FLIGHT = 256  # tasks that an executor holds
+
+Fields = dict[str, np.ndarray]
+Advance = Callable[[int, list[Total]], None]  # scenarios done, totals of these
+
+
+class Sink(Protocol):
+    """Where the fields of blocks go."""
+
+    def write(self, number: int, results: Fields) -> None: ...
+
+    def flush(self) -> None:
+        """Return when what was written is safe."""
+        ...
+
+
+class Arrays(NamedTuple):
+    """A sink in memory: one array for each field."""
+
+    job: Job
+    arrays: Fields
+
+    def write(self, number: int, results: Fields) -> None:
+        for name, values in results.items():
+            self.arrays[name][self.job.blocks.slices(number)] = values
+
+    def flush(self) -> None:
+        pass
+
+
+class Parcel(NamedTuple):
+    """A sink that is sent back by a worker."""
+
+    blocks: list[tuple[int, Fields]]
+
+    def write(self, number: int, results: Fields) -> None:
+        self.blocks.append((number, results))
+
+    def flush(self) -> None:
+        pass
+
+
+def empty_arrays(job: Job) -> Arrays:
+    """Arrays of the whole space for every field that the job keeps."""
+    sizes = job.space.sizes
+    return Arrays(job, {name: np.empty(sizes, job.dtypes[name]) for name in job.fields})
+
+
+def stored_fields(job: Job) -> list[Field]:
+    return [Field(name, np.dtype(job.dtypes[name]), kept) for name, kept in job.fields.items()]
+
+
+def writer(job: Job) -> Writer:
+    """A sink to the job's store, for a `with`."""
+    return Writer(job.store, job.blocks, stored_fields(job), job.digest)
+
+
+def work(
+    job: Job,
+    numbers: Sequence[int],
+    sink: Sink | None,
+    written: Collection[int] = (),
+    advance: Advance | None = None,
+) -> list[Total] | None:
+    """Compute the blocks of these numbers; those `written` already count in the totals alone.
+
+    Totals for each of the job's reducers; None for no block.
+    """
+    totals = None
+    for at, done in enumerate(_outcomes(job, numbers), start=1):
+        if sink is not None:
+            for number, fields in zip(done.numbers.tolist(), done.fields, strict=True):
+                if number not in written:
+                    sink.write(number, fields)
+            if at % WRITES == 0:
+                sink.flush()
+        totals = merged(job, totals, done.totals)
+        if advance:
+            advance(job.blocks.scenarios_in(done.numbers), done.totals)
+    if sink is not None:
+        sink.flush()
+    return totals
+
+
+def empty_totals(job: Job) -> list[Total]:
+    """Totals of no block, as a process has that was left none."""
+    starts = np.empty((0, len(job.blocks.shape)), np.int64)
+    with job.in_dtype():
+        dtypes = {name: np.dtype(dtype) for name, dtype in job.dtypes.items()}
+        states = [reducer.start(job.group, dtypes) for reducer in job.reducers]
+    return [
+        reducer.total(jax.device_get(state), starts, job.group)
+        for reducer, state in zip(job.reducers, states, strict=True)
+    ]
+
+
+def merged(job: Job, one: list[Total] | None, other: list[Total] | None) -> list[Total] | None:
+    """Totals of both, for each reducer; either may be of nothing."""
+    if one is None or other is None:
+        return other if one is None else one
+    return [
+        reducer.merge(first, second)
+        for reducer, first, second in zip(job.reducers, one, other, strict=True)
+    ]
+
+
+def work_in(
+    executor: Executor,
+    job: Job,
+    numbers: Sequence[int],
+    sink: Sink | None,
+    written: Collection[int],
+    advance: Advance | None = None,
+) -> list[Total] | None:
+    """As `work`, in the workers of an executor; without a sink they write to the job's store."""
+    size = max(job.group.count, TASK // job.blocks.length)
+    starts = iter(range(0, len(numbers), size))
+    waiting, parts, totals, due = {}, {}, None, 0
+    try:
+        while True:
+            for start in itertools.islice(starts, IN_FLIGHT - len(waiting)):
+                task = numbers[start : start + size]
+                known = [number for number in task if number in written] if written else []
+                waiting[executor.submit(_task, job, task, known, sink is not None)] = start, task
+            if not waiting:
+                return totals
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                start, task = waiting.pop(future)
+                parts[start], blocks = future.result()
+                if sink is not None:
+                    for number, fields in blocks:
+                        sink.write(number, fields)
+                if advance:
+                    advance(job.blocks.scenarios_in(np.asarray(task)), parts[start])
+            while due in parts:  # in one order, whoever was first
+                totals = merged(job, totals, parts.pop(due))
+                due += size
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _task(job: Job, numbers: Sequence[int], written: Collection[int], sends: bool) -> tuple:
+    """What one worker does with one task: totals, and the blocks where it is to send them."""
+    if not job.fields:
+        return work(job, numbers, None), []
+    if sends:
+        parcel = Parcel([])
+        return work(job, numbers, parcel), parcel.blocks
+    with writer(job) as sink_of_store:
+        return work(job, numbers, sink_of_store, frozenset(written)), []
+
+
+def _outcomes(job: Job, numbers: Sequence[int]) -> Iterator[Done]:
+    """What group after group of blocks gave, the next ones under way meanwhile."""
+    # The scope is left at every yield, for it would change the switch of the caller.
+    with job.in_dtype():
+        program = job.program()
+    launched = None
+    for groups in _batches(_batches(numbers, job.group.count), program.devices):
+        with job.in_dtype():
+            following = program.launch([np.asarray(group, np.int64) for group in groups])
+        if launched:
+            yield from program.fetch(launched)
+        launched = following
+    if launched:
+        yield from program.fetch(launched)
+
+
+def _batches(items: Any, size: int) -> Iterator[Any]:
+    """Runs of `size` items of a sequence, or of an iterator, the last one of what is left."""
+    if hasattr(items, "__getitem__"):
+        yield from (items[start : start + size] for start in range(0, len(items), size))
+        return
+    items = iter(items)
+    while batch := list(itertools.islice(items, size)):
+        yield batch

@@ -1,0 +1,1 @@
+"""Sweeps on disk: Zarr stores that survive kills, moves and flipped bytes."""

@@ -1,0 +1,166 @@
+"""What a store looks like on disk, and how an empty one is made.
+
+One Zarr v3 group: an array for each field, whose chunks are blocks, an array for each
+coordinate, and the journal in a place where Zarr does not look.
+"""
+
+import json
+import math
+import os
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.store.disk import sync_folder
+
+PLAN = "jaxscale_plan"  # JSON in a string: a nested attribute could not be exported to netCDF
+DIGEST = "jaxscale_digest"
+FIELDS = "jaxscale_fields"  # names in their order, JSON in a string for the same reason
+
+# Zarr complains of a folder that it does not know. Inside an array it does not look, and
+# inside a group of its own that array is no variable of the data set.
+JOURNAL_GROUP, JOURNAL_ARRAY = ".journal", "blocks"
+JOURNAL = os.path.join(JOURNAL_GROUP, JOURNAL_ARRAY)
+
+SEPARATOR = "."  # all chunks of a field in one folder: a quarter of the inodes
+
+
+class Field(NamedTuple):
+    """One result of every scenario."""
+
+    name: str
+    dtype: np.dtype
+    attributes: Mapping[str, Any]  # units, long_name
+
+
+class Coordinate(NamedTuple):
+    """What labels a result along one axis or several: numbers or strings."""
+
+    name: str
+    dims: tuple[str, ...]
+    values: np.ndarray
+    attributes: Mapping[str, Any]
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names that are no single folder on disk."""
+    for name in names:
+        if not name or name.startswith((".", "__")) or re.search(r"[/\\\0]", name):
+            raise ValueError(
+                f"a name in a store must not be empty, begin with '.' or '__' or contain a "
+                f"slash; got {name!r}"
+            )
+
+
+def field_names(attributes: Mapping[str, Any]) -> list[str]:
+    """The fields of a store, in the order in which they were asked for."""
+    names = attributes[FIELDS]
+    return json.loads(names) if isinstance(names, str) else list(names)
+
+
+@contextmanager
+def quiet_labels() -> Iterator[None]:
+    """Silence zarr 3.1, which warns of labels of a fixed length; they have a specification since.
+
+    Only these come back from xarray as strings of numpy, which `idxmin`, `astype(str)` and
+    `to_netcdf` need.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"The data type \(FixedLengthUTF32")
+        yield
+
+
+def journal_folder(path: str | os.PathLike) -> Path:
+    return Path(path) / JOURNAL
+
+
+def array_at(path: str | os.PathLike, name: str) -> dict[str, Any]:
+    """What tensorstore opens an array of a store by."""
+    kvstore = {"driver": "file", "path": os.path.join(path, name)}
+    return {"driver": "zarr3", "kvstore": kvstore}
+
+
+def chunk_shape(blocks: Blocks) -> tuple[int, ...]:
+    """A block may be longer than its axis; a chunk is not."""
+    return tuple(map(min, blocks.shape, blocks.sizes))
+
+
+def chunk_names(blocks: Blocks, numbers: Iterable[int]) -> list[str]:
+    """File of each block in the folder of any field."""
+    starts = blocks.starts(np.fromiter(numbers, np.int64))
+    places = (starts // np.array(blocks.shape)).tolist()
+    return [SEPARATOR.join(["c", *map(str, place)]) for place in places]
+
+
+def fill_value(dtype: np.dtype) -> float | int | bool:
+    """What stands where nothing is computed; a bool has no value to spare for that."""
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return int(limits.min if dtype.kind == "i" else limits.max)
+    return math.nan if dtype.kind == "f" else False
+
+
+def make(
+    path: Path,
+    blocks: Blocks,
+    axes: tuple[str, ...],
+    fields: Sequence[Field],
+    coordinates: Sequence[Coordinate],
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write an empty store and bring it to disk, file by file."""
+    import zarr
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    codecs = [ZstdCodec(level=1), Crc32cCodec()]
+    group = zarr.create_group(path, zarr_format=3, attributes=dict(attributes))
+    for each in coordinates:
+        values = each.values if each.values.dtype.kind in "biuf" else each.values.astype(str)
+        with quiet_labels():
+            group.create_array(
+                each.name,
+                shape=values.shape,
+                dtype=values.dtype,
+                compressors=codecs,
+                dimension_names=each.dims,
+                attributes=dict(each.attributes),
+            )[...] = values
+    for field in fields:
+        group.create_array(
+            field.name,
+            shape=blocks.sizes,
+            chunks=chunk_shape(blocks),
+            dtype=field.dtype,
+            compressors=codecs,
+            chunk_key_encoding={"name": "default", "separator": SEPARATOR},
+            dimension_names=axes,
+            fill_value=fill_value(field.dtype),
+            attributes=_labelled(field),
+        )
+    # Its chunks are never written; the array makes the folder one that Zarr knows.
+    group.create_group(JOURNAL_GROUP).create_array(
+        JOURNAL_ARRAY, shape=(blocks.count,), dtype=bool, dimension_names=("block",)
+    )
+    _sync_tree(path)
+
+
+def _labelled(field: Field) -> dict[str, Any]:
+    """Attributes of a field; for integers also what stands where nothing is computed."""
+    if field.dtype.kind not in "iu":
+        return dict(field.attributes)
+    # Not called _FillValue: xarray would make floats of all integers.
+    return {**field.attributes, "not_computed": fill_value(field.dtype)}
+
+
+def _sync_tree(path: Path) -> None:
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with open(os.path.join(folder, name), "rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(folder)

@@ -1,0 +1,142 @@
+"""Writes blocks to a store in the background, and marks those done that are safe on disk."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.store.disk import KEPT, one_error
+from jaxscale.sweeping.store.folder import Folder, Stamp
+from jaxscale.sweeping.store.journal import Journal
+from jaxscale.sweeping.store.layout import (
+    JOURNAL,
+    Field,
+    array_at,
+    chunk_names,
+    chunk_shape,
+    fill_value,
+)
+from jaxscale.sweeping.store.store import require
+
+
+class Write(NamedTuple):
+    """A chunk on its way to the disk."""
+
+    field: str
+    name: str
+    before: Stamp | None  # the file that is replaced
+    outcome: Any
+
+
+class Writer:
+    """Writes blocks in the background; what `flush` has returned from is safe on disk.
+
+    Raises StoreError for a disk that refuses, and for a store that is moved meanwhile; blocks
+    that were marked done are kept. Leaving its `with` by an exception gives up the blocks that
+    were not flushed.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike, blocks: Blocks, fields: Sequence[Field], digest: str
+    ):
+        self._path = path
+        self._blocks = blocks._replace(shape=chunk_shape(blocks))
+        self._writes: dict[int, list[Write]] = {}
+        names = [field.name for field in fields]
+        with one_error("write to", path, KEPT):
+            self._folder = Folder(path, names)
+            try:
+                self._arrays = {name: _open_whole(path, name) for name in names}
+                require(path, digest)
+                self._folder.check()
+                self._journal = Journal(JOURNAL, digest, self._folder.descriptor)
+            except BaseException:
+                self._folder.close()
+                raise
+
+    def write(self, number: int, results: Mapping[str, np.ndarray]) -> None:
+        """Start to write a block: its part of each field, not to be changed from now on."""
+        starts = self._blocks.starts(np.array([number]))[0].tolist()
+        place = tuple(map(slice, starts, np.add(starts, self._blocks.shape).tolist()))
+        (chunk,) = chunk_names(self._blocks, [number])
+        with one_error("write to", self._path, KEPT):
+            self._folder.check()
+            self._writes[number] = [
+                Write(
+                    name,
+                    chunk,
+                    self._folder.stamp(name, chunk),
+                    # It refers to its source, which need not be held or copied here.
+                    array[place].write(
+                        self._whole(number, results[name]),
+                        can_reference_source_data_indefinitely=True,
+                    ),
+                )
+                for name, array in self._arrays.items()
+            ]
+
+    def _whole(self, number: int, values: np.ndarray) -> np.ndarray:
+        """A block at the end of an axis with as much added as a chunk has."""
+        if values.shape == self._blocks.shape:
+            return values
+        whole = np.full(self._blocks.shape, fill_value(values.dtype), values.dtype)
+        whole[self._blocks.inside(number)] = values
+        return whole
+
+    def flush(self) -> None:
+        """Wait until all blocks that were given are on disk, and mark them done."""
+        writes, self._writes = self._writes, {}
+        whole = []
+        with one_error("write to", self._path, KEPT):
+            try:
+                for number, chunks in writes.items():
+                    for chunk in chunks:
+                        self._wait(chunk)
+                    whole.append(number)
+            finally:
+                if whole:  # also where a later one failed
+                    self._journal.record(whole)
+
+    def _wait(self, chunk: Write) -> None:
+        """Return when a chunk is on disk, in the folder of this store."""
+        chunk.outcome.result()
+        after = self._folder.stamp(chunk.field, chunk.name)
+        if after is None or after == chunk.before:
+            raise self._folder.moved()
+
+    def close(self) -> None:
+        """Flush and let go of the store."""
+        try:
+            self.flush()
+        finally:
+            self._journal.close()
+            self._folder.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self._writes = {}
+        self.close()
+
+
+def _open_whole(path: str | os.PathLike, name: str) -> Any:
+    """An array to write whole chunks to, the last ones of each axis among them.
+
+    To tensorstore, what ends with an axis is a part of a chunk, and it reads the rest before
+    it writes: a damaged chunk could not be replaced. So it is told that axes are longer.
+    """
+    import tensorstore
+
+    metadata = json.loads((Path(path) / name / "zarr.json").read_text())
+    chunk = metadata["chunk_grid"]["configuration"]["chunk_shape"]
+    longer = [size + -size % length for size, length in zip(metadata["shape"], chunk, strict=True)]
+    # Without the option, a chunk of NaN alone would leave no file.
+    spec = {**array_at(path, name), "store_data_equal_to_fill_value": True}
+    spec["metadata"] = {**metadata, "shape": longer}
+    return tensorstore.open(spec, open=True, assume_metadata=True).result()
