@@ -107,9 +107,22 @@ def evaluate(
 ) -> Plan:
     """Loss and costs of any model size and training length.
 
-    All arguments broadcast. `demand` defaults to none, `costs` to FLOPs; `levers` has a value for
-    each of the law's. Bad values give status INVALID_INPUT or OUT_OF_RANGE and NaN; bad structure
-    raises TypeError or ValueError naming the argument. Costs: Sardana et al. 2024, eq. 6.
+    All arguments broadcast as in NumPy. A bad value gives NaN and the status INVALID_INPUT or
+    OUT_OF_RANGE.
+
+    Source of the costs: Sardana et al. 2024, eq. 6.
+
+    Args:
+        law: a scaling law, such as `js.laws.published("sardana2024")`.
+        params: parameters of the model.
+        tokens: tokens that it is trained on.
+        demand: tokens to read and to write over the model's life; none by default.
+        costs: the price of a FLOP in each phase; 1 by default, so that costs are in FLOPs.
+        levers: a value for each lever of the law.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: shapes do not broadcast, or a lever is unknown or has no value.
 
     Examples:
         >>> law = js.laws.published("sardana2024")

@@ -46,7 +46,7 @@ class Distribution(Protocol):
 
 
 def uniform(low: float, high: float) -> Distribution:
-    """Every number from `low` to `high` alike.
+    """Uniform on [low, high].
 
     Raises TypeError or ValueError for numbers that are not finite and in ascending order.
 
@@ -60,7 +60,7 @@ def uniform(low: float, high: float) -> Distribution:
 
 
 def loguniform(low: float, high: float) -> Distribution:
-    """Every ratio alike: the logarithm is uniform between those of `low` and `high`.
+    """Log-uniform on [low, high]: the logarithm is uniform.
 
     Raises as `uniform`; `low` must be above 0.
 
@@ -74,7 +74,7 @@ def loguniform(low: float, high: float) -> Distribution:
 
 
 def normal(mean: float, std: float) -> Distribution:
-    """The normal distribution of this mean and standard deviation.
+    """Normal, with this mean and standard deviation.
 
     With mean 0 and std 1 a draw is within 3 eps, relative, of the exact quantile, in both
     dtypes and in all of (0, 1).
@@ -89,7 +89,7 @@ def normal(mean: float, std: float) -> Distribution:
 
 
 def lognormal(median: float, sigma: float) -> Distribution:
-    """`exp` of a normal draw of mean `log(median)` and standard deviation `sigma`.
+    """Log-normal: `exp` of a normal draw of mean `log(median)` and standard deviation `sigma`.
 
     `sigma` is the standard deviation of the natural logarithm: two draws in three lie within
     a factor of exp(sigma) of the median.
@@ -105,7 +105,7 @@ def lognormal(median: float, sigma: float) -> Distribution:
 
 
 def triangular(low: float, mode: float, high: float) -> Distribution:
-    """A density that rises linearly from `low` to `mode` and falls linearly to `high`.
+    """Triangular: a density that rises linearly from `low` to `mode` and falls linearly to `high`.
 
     Raises TypeError or ValueError for numbers that are not finite or not in this order;
     `mode` may be one of the ends.
@@ -122,10 +122,10 @@ def triangular(low: float, mode: float, high: float) -> Distribution:
 
 
 def choice(values: Any, weights: Any = None) -> Distribution:
-    """One of `values`: numbers, or entries of one structure in a dict by their labels.
+    """One of `values`: numbers, or a dict of labels to entries of one structure, such as laws.
 
-    All alike, or in proportion to positive `weights`. In float32 a place takes 2^23 values,
-    so probabilities are right to 2^-23.
+    All have the same chance, or chances in proportion to positive `weights`. In float32 a chance is
+    right to 2^-23.
 
     Raises TypeError or ValueError for values that are not finite numbers in one dimension or
     entries of one structure, more than 2^20 of them, and for weights of another length.
@@ -146,8 +146,8 @@ def choice(values: Any, weights: Any = None) -> Distribution:
 def rows(tree: Any) -> Distribution:
     """One row of a pytree whose leaves share a leading axis, such as a bootstrapped law.
 
-    The leaves of a row stay together, and all rows are alike. Rows are not looked at: one
-    that holds NaN is drawn like any other.
+    The leaves of a row stay together, and all rows have the same chance. A row that holds NaN is
+    drawn like any other.
 
     Raises TypeError or ValueError for leaves that are not numbers or differ in length, and
     for more than 2^20 rows.
