@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxscale.fitting.resampling import key_words
+from jaxscale.fitting.resampling import generator
 from jaxscale.fitting.runs import FLOPS_PER_PARAM_TOKEN, Runs
 from jaxscale.laws.chinchilla import Chinchilla
 
@@ -34,7 +34,7 @@ def simulate(
         raise ValueError(f"count must be a whole number, at least 1; got {count!r}")
     if not 0 <= noise < 1:
         raise ValueError(f"noise must be 0 or more and below 1; got {noise!r}")
-    random = np.random.Generator(np.random.Philox(key=key_words(key)))
+    random = generator(key)
     budget = _loguniform(random, "flops", flops, count)
     ratio = _loguniform(random, "tokens_per_param", tokens_per_param, count)
     params = np.sqrt(budget / (FLOPS_PER_PARAM_TOKEN * ratio))

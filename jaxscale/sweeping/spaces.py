@@ -316,7 +316,7 @@ class Draws:
 def Sample(size: int, key: Any, /, **distributions: Distribution) -> Draws:
     """`size` scenarios drawn at random, each named argument from its own distribution.
 
-    `key` is a JAX key. Scenario i is a function of the key, the argument's name and i alone:
+    `key` is a JAX key or a whole number. Scenario i is a function of the key, the name and i alone:
     the same whatever the chunks, devices and processes, and whatever else is drawn. At most
     1e18 scenarios.
 
