@@ -23,7 +23,12 @@ _ENTRIES = (
 
 
 def catalog() -> tuple[Entry, ...]:
-    """Every published allocation that is known, by paper."""
+    """Every published allocation that is known, by paper.
+
+    Examples:
+        >>> [entry.name for entry in js.allocations.catalog()][:3]
+        ['kaplan2020', 'henighan2020', 'hoffmann2022_approach1']
+    """
     return _ENTRIES
 
 
@@ -31,6 +36,10 @@ def entry(name: str) -> Entry:
     """The published allocation of that name or alias, case aside.
 
     Raises ValueError for an unknown name, with the nearest one and all names.
+
+    Examples:
+        >>> js.allocations.entry("hoffmann2022_approach2").exponents
+        (0.49, 0.51)
     """
     known = {each: found for found in _ENTRIES for each in (found.name, *found.aliases)}
     key = str(name).lower()
@@ -44,6 +53,11 @@ def published(name: str) -> Allocation:
 
     Raises as `entry`, and ValueError where only exponents are published, with the names of
     those that have scales too.
+
+    Examples:
+        >>> allocation = js.allocations.published("kaplan2020")
+        >>> print(f"{allocation.params(1e22):.2g} params")
+        4.2e+10 params
     """
     found = entry(name)
     if found.allocation is not None:

@@ -139,7 +139,12 @@ _ENTRIES = (
 
 
 def catalog() -> tuple[Entry, ...]:
-    """Every published architecture that is known, by model."""
+    """Every published architecture that is known, by model.
+
+    Examples:
+        >>> [entry.name for entry in js.architectures.catalog()][:3]
+        ['gpt2', 'gpt2-medium', 'gpt2-large']
+    """
     return _ENTRIES
 
 
@@ -147,6 +152,10 @@ def entry(name: str) -> Entry:
     """The published architecture of that name, case aside.
 
     Raises ValueError for an unknown name, with the nearest one and all names.
+
+    Examples:
+        >>> print(js.architectures.entry("llama-3-8b").source)
+        Grattafiori et al. 2024, arXiv 2407.21783, Table 3; vocabulary in the model files
     """
     known = {each.name: each for each in _ENTRIES}
     key = str(name).lower()
@@ -156,5 +165,10 @@ def entry(name: str) -> Entry:
 
 
 def published(name: str) -> Architecture:
-    """The architecture of that name, as Python integers: `entry(name).architecture`."""
+    """The architecture of that name, as Python integers: `entry(name).architecture`.
+
+    Examples:
+        >>> js.architectures.published("llama-3-8b").layers
+        32
+    """
     return entry(name).architecture

@@ -49,6 +49,15 @@ def envelope(runs: Runs, *, resamples: int = 1000, key: Any = 0, level: float = 
     curves, or fewer than three places whose sizes are a factor of 1.25 apart.
 
     Source: Hoffmann et al. 2022, section 3.1; its Table 2 has 80% intervals.
+
+    Examples:
+        >>> law = js.laws.published("besiroglu2024")
+        >>> sizes, lengths = np.geomspace(1e8, 3e9, 6), np.geomspace(1e9, 3e11, 60)
+        >>> params, tokens = (x.ravel() for x in np.meshgrid(sizes, lengths, indexing="ij"))
+        >>> loss = np.asarray(law.loss(params, tokens))
+        >>> curves = js.Runs(params, tokens, loss, group=params)  # a curve for each size
+        >>> print(f"{js.fitting.envelope(curves).params.exponent:.1f}")
+        0.5
     """
     level, runs = checked_level(level), checked(runs)
     if runs.group is None:

@@ -57,6 +57,16 @@ def isoflop(
     where fewer than three budgets are left.
 
     Source: Hoffmann et al. 2022, section 3.2; its Table 2 has 80% intervals.
+
+    Examples:
+        >>> law = js.laws.published("besiroglu2024")
+        >>> flops, ratio = np.meshgrid(np.geomspace(1e19, 1e21, 4), np.geomspace(2, 200, 9))
+        >>> params = np.sqrt(flops / (6 * ratio)).ravel()
+        >>> tokens = params * ratio.ravel()
+        >>> runs = js.Runs(params, tokens, np.asarray(law.loss(params, tokens)))
+        >>> allocation = js.fitting.isoflop(runs)
+        >>> print(f"{allocation.params.exponent:.2f}")
+        0.51
     """
     level, runs = checked_level(level), checked(runs)
     if not reach > 1:

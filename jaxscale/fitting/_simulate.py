@@ -24,6 +24,11 @@ def simulate(
 
     `noise` is the standard deviation of the logarithm of a loss, normal. `key` is a JAX key or a
     whole number. Raises ValueError for numbers that are not finite, positive and ascending.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1, noise=0.01)
+        >>> runs.loss.shape
+        (240,)
     """
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ValueError(f"count must be a whole number, at least 1; got {count!r}")

@@ -188,6 +188,11 @@ def tokens_for(law: Any, loss: ArrayLike, params: ArrayLike, **levers: ArrayLike
     """Training tokens with which `params` parameters reach `loss`; NaN where none do.
 
     Of any law, by its own `tokens_for` where it has one. All arguments broadcast.
+
+    Examples:
+        >>> law = js.laws.published("kumar2024")
+        >>> print(f"{js.laws.tokens_for(law, 3.2, 1e9, bits=8.0):.3g}")
+        5.06e+09
     """
     if hasattr(law, "tokens_for"):
         return law.tokens_for(loss, params, **levers)
@@ -198,6 +203,11 @@ def params_for(law: Any, loss: ArrayLike, tokens: ArrayLike, **levers: ArrayLike
     """Parameters that reach `loss` on `tokens` training tokens; NaN where none do.
 
     Of any law, by its own `params_for` where it has one. All arguments broadcast.
+
+    Examples:
+        >>> law = js.laws.published("kumar2024")
+        >>> print(f"{js.laws.params_for(law, 3.2, 1e11, bits=8.0):.3g}")
+        1.83e+08
     """
     if hasattr(law, "params_for"):
         return law.params_for(loss, tokens, **levers)

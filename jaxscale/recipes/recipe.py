@@ -43,6 +43,12 @@ def training_recipe(plan: Planned, law: str | RecipeEntry = "steplaw2025") -> Re
     derivatives where one of them is NaN, so where a plan is not ok, and where the recipe has no
     answer. Raises ValueError for an unknown recipe, with the nearest name and all names, and
     TypeError for a plan that lacks one of the three.
+
+    Examples:
+        >>> plan = js.evaluate(js.laws.published("sardana2024"), 7e9, 1.4e12)
+        >>> recipe = js.training_recipe(plan, law="steplaw2025")
+        >>> print(f"rate {recipe.learning_rate:.2g}, batch {recipe.batch_tokens:.2g} tokens")
+        rate 0.00092, batch 5e+06 tokens
     """
     found = law if isinstance(law, RecipeEntry) else entry(law)
     missing = [name for name in ("params", "tokens", "loss") if not hasattr(plan, name)]

@@ -63,6 +63,17 @@ def sweep(
         TypeError, ValueError: an argument has the wrong structure; before anything is computed.
         MemoryError: results would not fit in memory; before anything is computed.
         jaxscale.sweeping.StoreError: the store cannot be written, or is of another call.
+
+    Examples:
+        >>> law = js.laws.published("sardana2024")
+        >>> def scenario(loss, served):
+        ...     plan = js.minimize_cost(law, loss, js.Demand(served))
+        ...     return {"params": plan.params, "total_cost": plan.total_cost, "status": plan.status}
+        ...
+        >>> space = js.Grid(loss=js.linspace(1.9, 2.3, 3), served=[1e11, 1e12])
+        >>> data = js.sweep(scenario, space)
+        >>> dict(data.sizes)
+        {'loss': 3, 'served': 2}
     """
     job = prepare(
         scenario, space, fields=fields, reduce=reduce, store=store, dtype=dtype, chunk=chunk

@@ -96,6 +96,11 @@ class Grid:
     1e18 scenarios, of at most 2^24 values an axis.
 
     Raises TypeError or ValueError naming the axis.
+
+    Examples:
+        >>> space = js.Grid(loss=js.linspace(1.9, 2.3, 3), served=[1e11, 1e12])
+        >>> space.size
+        6
     """
 
     axes: Mapping[str, Axis]
@@ -316,6 +321,12 @@ def Sample(size: int, key: Any, /, **distributions: Distribution) -> Draws:
     1e18 scenarios.
 
     Raises TypeError or ValueError naming the argument.
+
+    Examples:
+        >>> space = js.Sample(1000, jax.random.key(0), loss=js.uniform(1.9, 2.3))
+        >>> data = js.sweep(lambda loss: {"twice": 2 * loss}, space)
+        >>> dict(data.sizes)
+        {'scenario': 1000}
     """
     return _draws(size, key, distributions, _RANDOM)
 
@@ -327,6 +338,13 @@ def Sobol(size: int, key: Any, /, **distributions: Distribution) -> Draws:
     power of two. Points depend on the order of the arguments.
 
     Source: Joe and Kuo 2008 (direction numbers); Matousek 1998 (linear scrambling).
+
+    Examples:
+        >>> space = js.Sobol(1024, jax.random.key(0), x=js.uniform(0, 1), y=js.uniform(0, 1))
+        >>> mean = js.Moments("product")
+        >>> stats = js.sweep(lambda x, y: {"product": x * y}, space, reduce=[mean])
+        >>> print(f"{stats[mean].mean:.3f}")
+        0.250
     """
     if len(distributions) > sobol.MAX_DIMENSIONS:
         raise ValueError(f"at most {sobol.MAX_DIMENSIONS} arguments; got {len(distributions)}")

@@ -58,6 +58,13 @@ class MainEffects:
 
     An index is the variance of these means, weighted by their counts, over the variance of
     the field (Sobol' 1993): the share of it that the axis explains alone. On grids only.
+
+    Examples:
+        >>> effects = js.MainEffects("sum")
+        >>> space = js.Grid(x=[0, 1, 2], y=[0, 2, 4])
+        >>> stats = js.sweep(lambda x, y: {"sum": x + y}, space, reduce=[effects])
+        >>> print({name: round(index, 3) for name, index in stats[effects].indices.items()})
+        {'x': 0.2, 'y': 0.8}
     """
 
     field: str

@@ -38,7 +38,15 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Extremes:
-    """Minimum and maximum of a field, and where they are; of equals, the first scenario."""
+    """Minimum and maximum of a field, and where they are; of equals, the first scenario.
+
+    Examples:
+        >>> extremes = js.Extremes("square")
+        >>> space = js.Grid(x=js.linspace(0, 10, 11))
+        >>> stats = js.sweep(lambda x: {"square": x * x}, space, reduce=[extremes])
+        >>> stats[extremes].max, stats[extremes].max_at
+        (100.0, {'x': 10.0})
+    """
 
     field: str
     needs_grid: ClassVar[bool] = False

@@ -38,7 +38,15 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class Histogram:
-    """Scenarios between each two of the increasing `edges` of a field."""
+    """Scenarios between each two of the increasing `edges` of a field.
+
+    Examples:
+        >>> counts = js.Histogram("square", edges=(0.0, 10.0, 50.0, 101.0))
+        >>> space = js.Grid(x=js.linspace(0, 10, 11))
+        >>> stats = js.sweep(lambda x: {"square": x * x}, space, reduce=[counts])
+        >>> stats[counts].counts
+        array([4, 4, 3])
+    """
 
     field: str
     edges: tuple[float, ...]

@@ -50,6 +50,13 @@ class Moments:
     """Count, mean, standard deviation, minimum and maximum of a field.
 
     The mean is right to 1e-6 of the mean magnitude, for any number of float32 scenarios.
+
+    Examples:
+        >>> moments = js.Moments("square")
+        >>> space = js.Grid(x=js.linspace(0, 10, 11))
+        >>> stats = js.sweep(lambda x: {"square": x * x}, space, reduce=[moments])
+        >>> stats[moments].count, stats[moments].max
+        (11, 100.0)
     """
 
     field: str

@@ -41,6 +41,13 @@ class Quantiles:
     At level q it is the value of rank `floor(q (n - 1))` among n, counted from 0, to within
     `relative_error` (0.001 to 0.5) of it, for both signs. Values below the normal range of the
     dtype count as 0. On the device a float64 field takes 1 MiB at 1 %, a float32 field 128 KiB.
+
+    Examples:
+        >>> median = js.Quantiles("square", levels=(0.5,))
+        >>> space = js.Grid(x=js.linspace(0, 10, 11))
+        >>> stats = js.sweep(lambda x: {"square": x * x}, space, reduce=[median])
+        >>> print(f"{stats[median].values[0]:.0f}")
+        25
     """
 
     field: str

@@ -40,6 +40,13 @@ class StatusCounts:
 
     Without a field called "status" a scenario is ok when its fields are finite, and none is
     counted by name.
+
+    Examples:
+        >>> moments = js.Moments("root")
+        >>> space = js.Grid(x=[-1.0, 0.0, 1.0])
+        >>> stats = js.sweep(lambda x: {"root": x**0.5}, space, reduce=[moments])
+        >>> stats[js.StatusCounts()]
+        StatusCountsResult(total=3, ok=2, not_ok=1, counts={})
     """
 
     needs_grid: ClassVar[bool] = False

@@ -42,6 +42,13 @@ class TopK:
     """The k largest values of a field, or the k `lowest`, and where they are.
 
     Of equals the first scenarios are taken, and come first.
+
+    Examples:
+        >>> top = js.TopK("square", k=2)
+        >>> space = js.Grid(x=js.linspace(0, 10, 11))
+        >>> stats = js.sweep(lambda x: {"square": x * x}, space, reduce=[top])
+        >>> stats[top].at
+        ({'x': 10.0}, {'x': 9.0})
     """
 
     field: str
