@@ -122,7 +122,8 @@ def _search(along, floor, above, start, top):
 
     settled = (SETTLED * float(jnp.finfo(above.dtype).eps)) ** 0.5
     start = start + jnp.zeros_like(above)
-    begin = _Bracket(start, -top, top, jnp.full_like(start, jnp.inf))
+    zero = jnp.zeros_like(start)
+    begin = _Bracket(start, zero - top, zero + top, jnp.full_like(start, jnp.inf))
     wanted = above > 0
 
     # One program for both counts, because compiling it is what most callers wait for. The count

@@ -63,7 +63,7 @@ def _has_better_neighbor(inputs, bounds, x, y):
         return better | (lower & _are_within(bounds, size, here, -SAME_SIZE * eps)), None
 
     offsets = jnp.asarray([sign * each for each in OFFSETS for sign in (-1, 1)], x.dtype)
-    return lax.scan(look, jnp.zeros(x.shape, bool), offsets)[0]
+    return lax.scan(look, jnp.zeros_like(x, bool), offsets)[0]
 
 
 def _are_within(bounds, log_params, log_tokens, slack):

@@ -1,5 +1,7 @@
 """Both problems for any law that is not the Chinchilla law, whose reduction is closed."""
 
+import operator
+from functools import reduce
 from typing import Any
 
 import jax
@@ -118,7 +120,6 @@ def _judged(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Any:
 
 
 def zeros_of_full_shape(tree: Any) -> Array:
-    """Zeros of the shape that all numbers together have."""
-    leaves = jax.tree.leaves(tree)
-    shape = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in leaves))
-    return jnp.zeros(shape, jnp.result_type(leaves[0]))
+    """Zeros of the shape that all numbers together have; those are of one rank."""
+    # Made of all of them: under `shard_map` a loop must begin with what varies as its results do.
+    return reduce(operator.add, map(jnp.zeros_like, jax.tree.leaves(tree)))

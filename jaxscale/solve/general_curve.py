@@ -184,7 +184,7 @@ def _look_around(at_loss, inputs, point):
         return (value, falls | fall, rises | rise, climbs), None
 
     offsets = jnp.asarray([-each for each in reversed(OFFSETS)] + [0.0, *OFFSETS], x.dtype)
-    no = jnp.zeros(x.shape, bool)
+    no = jnp.zeros_like(x, bool)
     begin = (jnp.full_like(x, jnp.nan), no, no, no)
     _, falls, rises, climbs = lax.scan(look, begin, offsets)[0]
     is_spent = middle - floor_of(inputs, x) <= noise

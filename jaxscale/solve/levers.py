@@ -169,7 +169,7 @@ def _lowest_place(problem, inputs, bounds, like) -> _Looked:
         rising = (seen.rising | rises) & ~falls
         return _Looked(jnp.where(better, value, seen.least), place, value, rising, several), None
 
-    nothing, no = jnp.full_like(like, jnp.inf), jnp.zeros(like.shape, bool)
+    nothing, no = jnp.full_like(like, jnp.inf), jnp.zeros_like(like, bool)
     middle = tuple(jnp.full_like(like, 0.5) for _ in range(count))
     ways = jnp.asarray(tries, like.dtype), jnp.asarray(absolute)
     return lax.scan(look, _Looked(nothing, middle, nothing, no, no), ways)[0]

@@ -211,6 +211,22 @@ def test_shard_map_changes_nothing(target):
     assert_same(jax.jit(shard)(batched), direct)
 
 
+@pytest.mark.parametrize("bounded", [False, True])
+def test_shard_map_takes_general_laws(bounded):
+    law = js.laws.published("kaplan2020")
+    bounds = js.Bounds(max_tokens_per_param=30.0) if bounded else None
+    losses = np.linspace(2.4, 2.8, 4).astype(DTYPE)
+
+    def plans(losses):
+        return js.minimize_cost(law, losses, js.Demand(1e11), bounds=bounds)
+
+    mesh = jax.make_mesh((1,), ("lanes",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
+    lanes = PartitionSpec("lanes")
+    assert_same(
+        jax.shard_map(plans, mesh=mesh, in_specs=lanes, out_specs=lanes)(losses), plans(losses)
+    )
+
+
 # --- Fresh processes -----------------------------------------------------------------------
 
 ROOT = Path(__file__).parents[2]
