@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from jaxscale.allocations.allocation import Allocation
-from jaxscale.laws.entries import Range
+from jaxscale.published import Range
 
 
 class Interval(NamedTuple):

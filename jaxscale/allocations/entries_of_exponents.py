@@ -1,7 +1,7 @@
 """Papers on other kinds of model of which the exponents alone are known."""
 
 from jaxscale.allocations.entries import SIX_N_D, Entry
-from jaxscale.laws.entries import NOT_STATED
+from jaxscale.published import NOT_STATED
 
 _QUOTED = "as quoted in Open-Athena/scaling-law-analysis, chinchilla_numbers.md"
 

@@ -2,8 +2,8 @@
 
 from jaxscale.allocations.allocation import Allocation, from_tokens
 from jaxscale.allocations.entries import SIX_N_D, Entry
-from jaxscale.laws.entries import NOT_STATED
 from jaxscale.laws.protocol import TRAIN_FLOPS
+from jaxscale.published import NOT_STATED
 
 # --- DeepSeek LLM 2024 ----------------------------------------------------------------------
 

@@ -31,8 +31,9 @@ from jaxscale.cli.spec_rules import check_together
 from jaxscale.cli.toml_text import TomlText, parsed
 from jaxscale.cli.vocabulary import NAMED, QUANTITIES, Rule, meant
 from jaxscale.hardware import PRECISIONS
-from jaxscale.laws import Chinchilla, Entry
+from jaxscale.laws import Chinchilla
 from jaxscale.laws.protocol import levers_of
+from jaxscale.published import Entry
 from jaxscale.sweeping.axes import as_axis
 
 AXES, FIXED, FIELDS = "axes", "fixed", "fields"

@@ -12,8 +12,8 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.values import is_positive, where_safe
-from jaxscale.laws.entries import Range, Sized
 from jaxscale.laws.protocol import TRAIN_FLOPS
+from jaxscale.published import Range, Sized
 
 
 class RecipeLaw(Protocol):

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.values import is_positive, quotient, where_safe
-from jaxscale.laws.entries import Sized
+from jaxscale.published import Sized
 from jaxscale.recipes.catalog import entry
 from jaxscale.recipes.entries import RecipeEntry
 

@@ -1,0 +1,121 @@
+"""Files of published facts: those that are shipped, and a user's own."""
+
+import dataclasses
+import textwrap
+
+import pytest
+
+import jaxscale as js
+from jaxscale import published
+
+OURS = """
+[laws.ours2026]
+form = "Chinchilla"
+E = 1.69
+A = 406.4
+B = 410.7
+alpha = 0.336
+beta = 0.283
+source = "our runs of 2026"
+"""
+
+
+def written(folder, text):
+    path = folder / "ours.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def example():
+    """The indented lines of the package's docstring."""
+    lines = (published.__doc__ or "").splitlines()
+    return textwrap.dedent("\n".join(line for line in lines if line.startswith("    ")))
+
+
+def test_the_documented_file_is_used_like_the_shipped_ones(tmp_path):
+    (entry,) = published.read(written(tmp_path, example()))
+    law = js.laws.published("sardana2024")
+    assert entry.name == "ours2026"
+    assert entry.law == law
+    assert entry.source == "our runs of 2026, table.csv"
+    assert entry.params_range == (70e6, 16e9)
+    assert not entry.in_range(js.minimize_loss(entry.law, 1e21))  # no range of tokens is stated
+    assert published.find("law", [entry], "Ours2026") is entry
+
+
+def test_whatever_describes_an_entry_can_be_in_a_file(tmp_path):
+    more = """
+    standard_errors = { E = 0.02, A = 120, B = 1300, alpha = 0.015, beta = 0.02 }
+    covariance = [[1.0, 0.5], [0.5, 2.0]]
+    tokens_range = [1e9, 1e11]
+    errata = ["One fault.", "Another."]
+    aliases = ["ours"]
+    """
+    (entry,) = published.read(written(tmp_path, OURS + more))
+    assert entry.standard_errors == js.laws.Chinchilla(0.02, 120, 1300, 0.015, 0.02)
+    assert entry.covariance == ((1.0, 0.5), (0.5, 2.0))
+    assert entry.tokens_range == (1e9, 1e11)
+    assert entry.errata == ("One fault.", "Another.")
+    assert entry.aliases == ("ours",)
+
+
+@pytest.mark.parametrize("kind", published.KINDS)
+def test_shipped_entries_have_sources_and_names_of_their_own(kind):
+    entries = published.shipped(kind)
+    names = [name.lower() for each in entries for name in (each.name, *each.aliases)]
+    assert len(set(names)) == len(names) >= 5
+    assert all(each.source != published.NOT_STATED for each in entries)
+    assert published.shipped(kind) is entries
+
+
+MISTAKES = {
+    "not TOML": ("E = ", "not TOML"),
+    "kind": (OURS.replace("laws.", "law."), r"unknown kind 'law' \(did you mean laws\?\); known: "),
+    "no table": ("laws = 3", "laws must be a table; got 3"),
+    "no entry": ("[laws]\nE = 1.69", r"laws\.E: .*must be a table; got 1\.69"),
+    "form": (
+        OURS.replace("Chin", "Chim"),
+        r"laws\.ours2026: unknown form 'Chimchilla' \(did you mean Chinchilla\?\); known: Chinchi",
+    ),
+    "no form": (OURS.replace("form", "# form"), "a form is missing, for E, A, B, alpha, beta; kno"),
+    "number missing": (OURS.replace("beta", "# beta"), r"laws\.ours2026: beta is missing"),
+    "number misspelt": (
+        OURS.replace("beta", "betta"),
+        r"unknown key 'betta' \(did you mean beta\?\); the form has E, A, B, alpha, beta",
+    ),
+    "key misspelt": (OURS + "toknizer = 'GPT-2'", r"'toknizer' \(did you mean tokenizer\?\)"),
+    "no number": (OURS.replace("1.69", "'1.69'"), "E must be a finite number; got '1.69'"),
+    "a truth": (OURS.replace("1.69", "true"), "E must be a finite number; got True"),
+    "not finite": (OURS.replace("1.69", "nan"), "E must be a finite number; got nan"),
+    "no source": (OURS.replace("source", "# source"), r"laws\.ours2026: source is missing"),
+    "text": (OURS.replace('"our runs of 2026"', "2026"), "source must be text; got 2026"),
+    "range": (OURS + "params_range = [2, 1]", "params_range must be above 0 and ascending"),
+    "pair": (OURS + "params_range = [2]", r"params_range must be two numbers; got \[2\]"),
+    "list": (OURS + "errata = 'One.'", "errata must be a list; got 'One.'"),
+    "matrix": (OURS + "covariance = [[1, 2]]", "covariance must be square"),
+    "errors": (OURS + "standard_errors = { E = 1 }", "A is missing"),
+    "interval": (OURS + "params_interval = { low = 1 }", "must have low, high, level"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_with_its_place(mistake, tmp_path):
+    text, said = MISTAKES[mistake]
+    with pytest.raises(ValueError, match=rf"ours\.toml: .*{said}"):
+        published.read(written(tmp_path, text))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"cannot read '.*none\.toml': No such file"):
+        published.read(tmp_path / "none.toml")
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"bytes\.toml: not text"):
+        published.read(tmp_path / "bytes.toml")
+
+
+def test_every_field_of_an_entry_is_read_or_made():
+    """No key of a file goes to a form because a reader was forgotten."""
+    made = {"name", "law", "allocation", "accelerator", "architecture", "standard_errors"}
+    of_fits = {"warning", "unidentified", "directions"}
+    names = {field.name for field in dataclasses.fields(published.Entry)}
+    assert names - made - of_fits == set(published.load._READERS)
