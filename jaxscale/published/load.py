@@ -20,6 +20,7 @@ from jaxscale.published.entry import Entry, Interval
 KINDS: Mapping[str, tuple[str, str]] = {
     "laws": ("law", "jaxscale.laws._catalog"),
     "tasks": ("law", "jaxscale.laws._downstream"),
+    "accelerators": ("accelerator", "jaxscale.hardware"),
 }
 
 

@@ -59,6 +59,25 @@ def test_whatever_describes_an_entry_can_be_in_a_file(tmp_path):
     assert entry.aliases == ("ours",)
 
 
+def test_an_accelerator_of_ones_own_is_one(tmp_path):
+    text = """
+    [accelerators.Ours-1]
+    vendor = "Us"
+    peak_flops = { bf16 = 250e12, fp8 = 500e12 }
+    memory_bytes = 64e9
+    memory_bandwidth = 2e12
+    quotes = [{ dollars_per_hour = 0.9, date = "2026-01", source = "our invoice" }]
+    source = "our data sheet"
+    """
+    (entry,) = published.read(written(tmp_path, text))
+    device = entry.accelerator
+    assert (device.name, device.source, device.price) == ("Ours-1", "our data sheet", 0.9)
+    assert js.Costs.on(train=device, serve=device, serve_precision="fp8").train > 0
+    text = text.replace("bf16", "bf61")
+    with pytest.raises(ValueError, match=r"accelerators\.Ours-1: .*no precision 'bf61'.*bf16"):
+        published.read(written(tmp_path, text))
+
+
 @pytest.mark.parametrize("kind", published.KINDS)
 def test_shipped_entries_have_sources_and_names_of_their_own(kind):
     entries = published.shipped(kind)
