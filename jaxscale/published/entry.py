@@ -72,7 +72,7 @@ class Entry:
     covariance: tuple[tuple[float, ...], ...] | None = None
     # Of an allocation: exponents of params and of tokens, as printed; where one alone is, the
     # other is 1 less it.
-    exponents: Range | None = None
+    exponents: Range = (math.nan, math.nan)
     params_interval: Interval | None = None  # of the exponent of params; None: not published
     tokens_interval: Interval | None = None
 

@@ -59,6 +59,31 @@ def test_whatever_describes_an_entry_can_be_in_a_file(tmp_path):
     assert entry.aliases == ("ours",)
 
 
+def test_an_allocation_is_given_by_scales_or_a_law_or_has_exponents_alone(tmp_path):
+    text = """
+    [allocations.scales]
+    form = "from_params"
+    scale = 0.1
+    exponent = 0.5
+    source = "ours"
+
+    [allocations.law]
+    form = "from_law"
+    law = "besiroglu2024"
+    source = "ours"
+
+    [allocations.exponents]
+    exponents = [0.5, 0.5]
+    source = "ours"
+    """
+    scales, law, exponents = published.read(written(tmp_path, text))
+    assert scales.allocation == js.allocations.from_params(0.1, 0.5)
+    assert law.allocation == js.allocations.published("besiroglu2024")
+    assert exponents.allocation is None
+    with pytest.raises(ValueError, match=r"allocations\.law: unknown law 'besirolu2024'"):
+        published.read(written(tmp_path, text.replace("roglu", "rolu")))
+
+
 def test_an_accelerator_of_ones_own_is_one(tmp_path):
     text = """
     [accelerators.Ours-1]
@@ -96,7 +121,7 @@ MISTAKES = {
         OURS.replace("Chin", "Chim"),
         r"laws\.ours2026: unknown form 'Chimchilla' \(did you mean Chinchilla\?\); known: Chinchi",
     ),
-    "no form": (OURS.replace("form", "# form"), "a form is missing, for E, A, B, alpha, beta; kno"),
+    "no form": (OURS.replace("form", "# form"), "form is missing; known: Chinchilla, "),
     "number missing": (OURS.replace("beta", "# beta"), r"laws\.ours2026: beta is missing"),
     "number misspelt": (
         OURS.replace("beta", "betta"),
