@@ -3,7 +3,6 @@
 from jaxscale.architectures import pearce as pearce
 from jaxscale.architectures.architecture import Architecture as Architecture
 from jaxscale.architectures.architecture import chinchilla_params as chinchilla_params
-from jaxscale.architectures.catalog import Entry as Entry
 from jaxscale.architectures.catalog import catalog as catalog
 from jaxscale.architectures.catalog import entry as entry
 from jaxscale.architectures.catalog import published as published

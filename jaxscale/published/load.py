@@ -23,6 +23,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "allocations": ("allocation", "jaxscale.allocations.catalog"),
     "recipes": ("law", "jaxscale.recipes.catalog"),
     "accelerators": ("accelerator", "jaxscale.hardware"),
+    "architectures": ("architecture", "jaxscale.architectures.catalog"),
 }
 
 
