@@ -5,10 +5,18 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 
-def nearest(word: Any, names: Iterable[str], key: Callable[[str], str] = str.lower) -> str | None:
-    """The name spelled most like the word, compared by `key`; None where none is alike."""
+def nearest(
+    word: Any,
+    names: Iterable[str],
+    key: Callable[[str], str] = str.lower,
+    cutoff: float = 0.5,
+) -> str | None:
+    """The name spelled most like the word, compared by `key`; None where none is alike.
+
+    `cutoff` is the least share of letters in common, 0 for any name.
+    """
     spelled = {key(name): name for name in names}
-    near = difflib.get_close_matches(key(str(word)), spelled, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(key(str(word)), spelled, n=1, cutoff=cutoff)
     return spelled[near[0]] if near else None
 
 

@@ -11,7 +11,7 @@ from jaxscale.architectures.family import CHINCHILLA as CHINCHILLA
 from jaxscale.architectures.family import LLAMA as LLAMA
 from jaxscale.architectures.family import Family as Family
 from jaxscale.architectures.files import read as read
-from jaxscale.architectures.memory import PRECISIONS as PRECISIONS
+from jaxscale.architectures.memory import BYTES_PER_NUMBER as BYTES_PER_NUMBER
 from jaxscale.architectures.memory import kv_cache_bytes as kv_cache_bytes
 from jaxscale.architectures.memory import optimizer_bytes as optimizer_bytes
 from jaxscale.architectures.memory import weight_bytes as weight_bytes

@@ -98,7 +98,7 @@ def _section(source: TomlText, section: str) -> Mapping[str, Any]:
 
 def _axis(source: TomlText, key: str, given: Any) -> np.ndarray | tuple[str, ...]:
     path = (AXES, key)
-    if key in vocabulary.PRECISIONS:
+    if key in vocabulary.PRECISION_KEYS:
         source.refuse(path, f"cannot be an axis; put it under [{FIXED}]")
     if key in NAMED:
         return _listed_names(source, path, given)
@@ -220,7 +220,7 @@ def _fixed(source: TomlText, key: str, given: Any) -> Any:
         return _number(source, path, given, QUANTITIES[key].rule)
     if isinstance(given, list):
         source.refuse(path, f"a list belongs under [{AXES}]")
-    if key in vocabulary.PRECISIONS:
+    if key in vocabulary.PRECISION_KEYS:
         if given not in PRECISIONS:
             near = meant(str(given), PRECISIONS)
             source.refuse(

@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
@@ -47,6 +47,7 @@ class Entry:
     name: str
     # One of the four, by kind; a recipe and a task are laws too. Numbers are Python's.
     law: Any = None  # losses in nats per token, or as the errata say
+    _: KW_ONLY
     allocation: Any = None  # None where only exponents are published
     accelerator: Any = field(default=None, hash=False)  # its peaks are in a dict
     architecture: Any = None
