@@ -26,7 +26,12 @@ DEFAULT_MFU = {"train": 0.5, "prefill": 0.5, "decode": 0.01}  # Sardana et al. 2
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Demand:
-    """Tokens that the model reads and writes over its whole life; none by default."""
+    """Tokens that the model reads and writes over its whole life; none by default.
+
+    Examples:
+        >>> js.Demand(input_tokens=2e12, output_tokens=6e12)
+        Demand(input_tokens=2000000000000.0, output_tokens=6000000000000.0)
+    """
 
     input_tokens: Real = 0.0  # read in prefill
     output_tokens: Real = 0.0  # written in decode
@@ -38,6 +43,10 @@ class Demand:
         """Demand of `requests` requests, each with so many tokens read and written.
 
         Raises ValueError for a concrete value that is negative or not finite.
+
+        Examples:
+            >>> js.Demand.from_requests(1e9, input_tokens=70, output_tokens=215)
+            Demand(input_tokens=70000000000.0, output_tokens=215000000000.0)
         """
         _check("requests", requests, at_least=0)
         _check("input_tokens", input_tokens, at_least=0)
@@ -63,15 +72,27 @@ class Costs:
 
     The unit is the user's: dollars per FLOP, or FLOP per FLOP (`Costs.flops()`). A budget
     and all costs of a plan are in the same unit.
+
+    Examples:
+        >>> costs = js.Costs(train=2e-18, prefill=1e-18, decode=5e-17)  # dollars per FLOP
+        >>> law = js.laws.published("sardana2024")
+        >>> plan = js.minimize_loss(law, 1e6, js.Demand(1e11, 1e11), costs)
+        >>> print(f"{plan.params:.3g} params for ${plan.total_cost:.3g}")
+        2.27e+10 params for $1e+06
     """
 
-    train: Real
-    prefill: Real
-    decode: Real
+    train: Real  # of a FLOP in training
+    prefill: Real  # of a FLOP while reading tokens
+    decode: Real  # of a FLOP while writing tokens
 
     @classmethod
     def flops(cls) -> Self:
-        """Every FLOP costs one: bills are then counted in FLOPs."""
+        """Every FLOP costs one: costs are then counted in FLOPs.
+
+        Examples:
+            >>> js.Costs.flops()
+            Costs(train=1.0, prefill=1.0, decode=1.0)
+        """
         return cls(1.0, 1.0, 1.0)
 
     @classmethod
@@ -93,6 +114,13 @@ class Costs:
 
         Raises ValueError for an accelerator without a chosen price (listing its quotes),
         for a precision that it lacks, and for a concrete utilisation outside (0, 1].
+
+        Examples:
+            >>> train = js.accelerator("A100-80GB", price=1.50)
+            >>> serve = js.accelerator("A100-40GB", price=1.10)
+            >>> costs = js.Costs.on(train=train, serve=serve, serve_precision="int8")
+            >>> print(f"${costs.train * 1e18:.2f} per 1e18 FLOPs of training")
+            $2.67 per 1e18 FLOPs of training
         """
         _check("train_mfu", train_mfu, above=0, at_most=1)
         _check("prefill_mfu", prefill_mfu, above=0, at_most=1)
@@ -106,8 +134,13 @@ class Costs:
     def effective_demand(self, demand: Demand) -> Array:
         """The demand Q, in tokens, that would cost as much at the price of training.
 
-        With it the bill is `train * (6 N D + 2 N Q)`: the dollar problem of Sardana et al.
+        With it the lifetime cost is `train * (6 N D + 2 N Q)`: the dollar problem of Sardana et al.
         2024, eq. 6, is their FLOP problem, eq. 3. Checks and converts nothing.
+
+        Examples:
+            >>> costs = js.Costs(train=2.0, prefill=1.0, decode=10.0)
+            >>> print(f"{costs.effective_demand(js.Demand(1e12, 1e12)):.3g} tokens")
+            5.5e+12 tokens
         """
         # In units of the training price: its square, in the derivative, underflows float32.
         # The 4 keeps the reciprocal of the largest price normal.

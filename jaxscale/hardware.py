@@ -18,7 +18,8 @@ from jax import core
 from jax.typing import ArrayLike
 
 from jaxscale._numerics.names import hint, unknown
-from jaxscale.published import Entry, by_name, shipped
+from jaxscale.published import Entry, shipped
+from jaxscale.published.lookup import by_name
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4")
 
@@ -27,7 +28,13 @@ _STATIC = {"static": True}
 
 @dataclass(frozen=True)
 class Quote:
-    """A rental price in dollars per device-hour, on an ISO date as precise as is known."""
+    """A rental price in dollars per device-hour, on an ISO date as precise as is known.
+
+    Examples:
+        >>> quote = js.hardware.Quote(2.10, "2024-05", "your provider")
+        >>> js.accelerator("A100-80GB", quotes=(quote,)).price
+        2.1
+    """
 
     dollars_per_hour: float
     date: str
@@ -42,6 +49,10 @@ class Accelerator:
     Numbers are leaves of a pytree and may be traced or batched; the rest is static. The
     constructor checks nothing, because JAX rebuilds the class with tracers inside: use
     `accelerator`, which does.
+
+    Examples:
+        >>> print(f"{js.accelerator('H100-SXM').memory_bandwidth:.3g} bytes a second")
+        3.35e+12 bytes a second
     """
 
     peak_flops: Mapping[str, ArrayLike]  # FLOP/s (OP/s for int8), dense; absent: not supported
@@ -55,7 +66,12 @@ class Accelerator:
     note: str = field(default="", metadata=_STATIC)
 
     def peak(self, precision: str) -> ArrayLike:
-        """Dense FLOP/s (OP/s for int8) at a precision; ValueError if the device lacks it."""
+        """Dense FLOP/s (OP/s for int8) at a precision; ValueError if the device lacks it.
+
+        Examples:
+            >>> print(f"{js.accelerator('A100-80GB').peak('int8'):.3g} operations a second")
+            6.24e+14 operations a second
+        """
         if precision in self.peak_flops:
             return self.peak_flops[precision]
         # JAX sorts the keys of a dict that passes through it; say them in our own order.
@@ -100,6 +116,11 @@ def accelerator(name: str, /, **overrides: Any) -> Accelerator:
         ValueError: the name is unknown or fits several variants, a precision is unknown, or
             a number is not finite and positive.
         TypeError: an override is not a field, or not of the field's kind.
+
+    Examples:
+        >>> device = js.accelerator("a100 80gb", price=1.50)
+        >>> device.name, device.price
+        ('A100-80GB', 1.5)
     """
     found = _find(name).accelerator
     changes = {given: _checked(given, value) for given, value in overrides.items()}
@@ -111,7 +132,12 @@ def accelerator(name: str, /, **overrides: Any) -> Accelerator:
 
 
 def catalog() -> tuple[Accelerator, ...]:
-    """Every accelerator that is known, by vendor and then by generation."""
+    """Every accelerator that is known, by vendor and then by generation.
+
+    Examples:
+        >>> [device.name for device in js.hardware.catalog()][:3]
+        ['V100', 'V100-PCIe', 'A100-40GB']
+    """
     return tuple(accelerator(entry.name) for entry in shipped("accelerators"))
 
 
@@ -124,6 +150,13 @@ def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
     Raises:
         ValueError: a name is unknown or repeats, no precision is common to all, or some have
             a price and some have not.
+
+    Examples:
+        >>> devices = js.hardware.comparable(
+        ...     js.accelerator("A100-80GB", price=1.50), js.accelerator("H100-SXM", price=2.50)
+        ... )
+        >>> print(list(devices))
+        ['A100-80GB', 'H100-SXM']
     """
     found = [accelerator(each) if isinstance(each, str) else each for each in accelerators]
     names = [each.name for each in found]

@@ -1,4 +1,4 @@
-"""Plans: a model size and a training length with their loss, their bills and a status."""
+"""Plans: a model size and a training length with their loss, their costs and a status."""
 
 import math
 from collections.abc import Mapping
@@ -29,14 +29,20 @@ class Plan:
 
     Costs are in the unit of the `Costs` they were priced with. Where `ok` is False all
     numbers are NaN, and their derivatives are zero.
+
+    Examples:
+        >>> law = js.laws.published("sardana2024")
+        >>> plan = js.minimize_cost(law, 2.0)
+        >>> print(f"{plan.tokens_per_param:.1f} tokens per param, {plan.ok}")
+        47.8 tokens per param, True
     """
 
-    params: Array
+    params: Array  # size of the model
     tokens: Array  # training tokens
     loss: Array  # of this model after this training, nats per token
-    train_cost: Array
-    prefill_cost: Array
-    decode_cost: Array
+    train_cost: Array  # of all training tokens
+    prefill_cost: Array  # of all tokens read
+    decode_cost: Array  # of all tokens written
     status: Array  # int8, a member of Status
     levers: dict[str, Array] = field(default_factory=dict)  # what else the law lets one choose
 
@@ -64,7 +70,14 @@ class Plan:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Bounds:
-    """Limits that a plan must keep. The defaults, zero and infinity, limit nothing."""
+    """Limits that a plan must keep. The defaults, zero and infinity, limit nothing.
+
+    Examples:
+        >>> law = js.laws.published("sardana2024")
+        >>> plan = js.minimize_loss(law, 1e23, bounds=js.Bounds(max_params=1e9))
+        >>> print(f"{plan.params:.3g}", js.Status(int(plan.status)).name)
+        1e+09 AT_MAX_PARAMS
+    """
 
     min_params: Real = 0.0
     max_params: Real = np.inf
@@ -92,11 +105,30 @@ def evaluate(
     *,
     levers: Mapping[str, ArrayLike] | None = None,
 ) -> Plan:
-    """Loss and bills of any model size and training length.
+    """Loss and costs of any model size and training length.
 
-    All arguments broadcast. `demand` defaults to none, `costs` to FLOPs; `levers` has a value for
-    each of the law's. Bad values give status INVALID_INPUT or OUT_OF_RANGE and NaN; bad structure
-    raises TypeError or ValueError naming the argument. Costs: Sardana et al. 2024, eq. 6.
+    All arguments broadcast as in NumPy. A bad value gives NaN and the status INVALID_INPUT or
+    OUT_OF_RANGE.
+
+    Source of the costs: Sardana et al. 2024, eq. 6.
+
+    Args:
+        law: a scaling law, such as `js.laws.published("sardana2024")`.
+        params: parameters of the model.
+        tokens: tokens that it is trained on.
+        demand: tokens to read and to write over the model's life; none by default.
+        costs: the price of a FLOP in each phase; 1 by default, so that costs are in FLOPs.
+        levers: a value for each lever of the law.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: shapes do not broadcast, or a lever is unknown or has no value.
+
+    Examples:
+        >>> law = js.laws.published("sardana2024")
+        >>> plan = js.evaluate(law, params=7e9, tokens=2e12, demand=js.Demand(input_tokens=1e12))
+        >>> print(f"loss {plan.loss:.3f}, {plan.total_cost:.3g} FLOPs")
+        loss 2.026, 9.8e+22 FLOPs
     """
     arguments = plan_arguments(law, demand, costs)
     values = lever_values(law, levers or {})

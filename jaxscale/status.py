@@ -1,4 +1,4 @@
-"""What became of a scenario: one small integer, with a sentence that says what to do about it."""
+"""Outcome of a solver: a code with a message that says what to do about it."""
 
 import enum
 
@@ -7,10 +7,18 @@ from jax import Array
 
 
 class Status(enum.IntEnum):
-    """What became of a scenario; `sentence` says what to do about it.
+    """Outcome of a solver: a code with a message, its `sentence`, that says what to do.
 
-    Members up to AT_CORNER, and AT_LEVER_END, are `ok`: the plan's numbers are given. Of all
-    others they are NaN. Numbers are kept in stores, so what is new comes last.
+    Members up to AT_CORNER, and AT_LEVER_END, are `ok`: the plan has numbers. With all others they
+    are NaN. Stores keep the codes, so a new status comes last.
+
+    Examples:
+        >>> plan = js.minimize_cost(js.laws.published("sardana2024"), 1.5)
+        >>> status = js.Status(int(plan.status))
+        >>> status.ok
+        False
+        >>> print(status.sentence)
+        The loss is not above the law's E, so no model reaches it; raise it.
     """
 
     sentence: str

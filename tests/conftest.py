@@ -6,10 +6,12 @@ optimisations; and what holds a second form of what another test holds is marked
 runs with `JAXSCALE_TEST_THOROUGH=1`.
 """
 
+import ctypes
 import gc
 import os
 import resource
 import shutil
+import sys
 import tempfile
 from importlib.metadata import version
 from math import inf
@@ -19,11 +21,14 @@ from pathlib import Path
 # platform is asked for: where JAX finds a GPU, workers would take its memory from each other.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-# The older emitters of XLA, in one module a program, compile in six tenths of the time. Only for
-# releases that are known to have these flags: XLA stops at a flag that it does not know.
+# The older emitters of XLA, in one module a program, compile in six tenths of the time, and two
+# passes that pay in long runs take a tenth of the rest. Only for releases that are known to have
+# these flags: XLA stops at a flag that it does not know.
 QUICK_XLA = version("jaxlib").startswith("0.10.")
 if QUICK_XLA:
     flags = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    passes = "while-loop-invariant-code-motion,cpu-parallel-task-assigner"
+    flags += f" --xla_disable_hlo_passes={passes}"
     os.environ.setdefault("XLA_FLAGS", flags)
 PROGRAMS = None  # the folder of compiled programs, in the one process that made it
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -40,7 +45,9 @@ jax.config.update("jax_enable_x64", X64)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Options of `jax.jit`, beside the fixture below, where digits are those that users see.
-AS_USERS_DO = {"xla_cpu_use_fusion_emitters": True} if QUICK_XLA else None
+AS_USERS_DO = (
+    {"xla_cpu_use_fusion_emitters": True, "xla_disable_hlo_passes": ""} if QUICK_XLA else None
+)
 THOROUGH = os.environ.get("JAXSCALE_TEST_THOROUGH") == "1"
 
 
@@ -57,8 +64,12 @@ def compiled_as_users_do():
 def _programs_are_forgotten():
     """After a file that leaves much: all that a worker compiles would be gigabytes of memory."""
     yield
-    if memory() > 0.8 * 2**30:
+    if memory() > 0.7 * 2**30:
         jax.clear_caches()
+        gc.collect()
+        if sys.platform == "linux":
+            # What programs took stays with the process until it is asked for.
+            getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
 
 
 def memory():

@@ -9,6 +9,7 @@ import pytest
 
 from jaxscale import hardware, published
 from jaxscale.hardware import Quote, accelerator, catalog
+from jaxscale.published.lookup import by_name
 
 ENTRIES = {entry.name: entry for entry in catalog()}
 
@@ -248,7 +249,7 @@ def test_every_alias_leads_to_an_entry_and_hides_none():
     entries = published.shipped("accelerators")
     assert [entry.name for entry in entries] == list(ENTRIES)
     aliases = [alias for entry in entries for alias in entry.aliases]
-    spellings = published.by_name(entries, hardware._key)
+    spellings = by_name(entries, hardware._key)
     assert len(spellings) == len(ENTRIES) + len(aliases)
 
 

@@ -30,6 +30,11 @@ class Allocation:
     each other and with what the methods are given; scales and `unit` are positive, exponents
     finite. Where a number is bad, or a size too large or too small for its dtype, the methods
     return NaN with zero derivatives.
+
+    Examples:
+        >>> allocation = js.allocations.published("hoffmann2022_approach2")
+        >>> print(f"{allocation.params(1e22):.2g} params, {allocation.tokens(1e22):.2g} tokens")
+        8.7e+09 params, 1.9e+11 tokens
     """
 
     params_scale: Real  # params at C = unit
@@ -62,6 +67,11 @@ def from_params(scale: Real, exponent: Real, unit: Real = 1.0) -> Allocation:
 
     Numbers, or arrays that broadcast. Raises TypeError for what is no number, and ValueError
     for a concrete scale or unit that is not positive and finite, or exponent not finite.
+
+    Examples:
+        >>> allocation = js.allocations.from_params(scale=0.1, exponent=0.5)
+        >>> print(f"{allocation.tokens(1e22):.2g} tokens")
+        1.7e+11 tokens
     """
     _check(scale=scale, exponent=exponent, unit=unit)
     return Allocation(scale, exponent, unit / (TRAIN_FLOPS * scale), 1 - exponent, unit)
@@ -71,6 +81,11 @@ def from_tokens(scale: Real, exponent: Real, unit: Real = 1.0) -> Allocation:
     """The allocation of which `D* = scale (C / unit)^exponent` alone is known: N* = C / (6 D*).
 
     Takes and raises what `from_params` does.
+
+    Examples:
+        >>> allocation = js.allocations.from_tokens(scale=1.7, exponent=0.5)
+        >>> print(f"{allocation.params(1e22):.2g} params")
+        9.8e+09 params
     """
     _check(scale=scale, exponent=exponent, unit=unit)
     return Allocation(unit / (TRAIN_FLOPS * scale), 1 - exponent, scale, exponent, unit)
@@ -81,6 +96,11 @@ def from_law(law: Chinchilla) -> Allocation:
 
     Fields may be arrays, and derivatives pass. NaN where a coefficient is bad. TypeError for
     another law: its best sizes are no powers of compute; `minimize_loss` finds them.
+
+    Examples:
+        >>> allocation = js.allocations.from_law(js.laws.published("hoffmann2022"))
+        >>> print(f"{allocation.params(1e22):.2g} params")
+        5.2e+09 params
     """
     if not isinstance(law, Chinchilla):
         raise TypeError(f"law must be a Chinchilla law; got {type(law).__name__}")

@@ -45,7 +45,12 @@ FORMS: Mapping[str, Callable[..., Allocation]] = {
 
 
 def catalog() -> tuple[Entry, ...]:
-    """Every published allocation that is known, by paper."""
+    """Every published allocation that is known, by paper.
+
+    Examples:
+        >>> [entry.name for entry in js.allocations.catalog()][:3]
+        ['kaplan2020', 'henighan2020', 'hoffmann2022_approach1']
+    """
     return shipped("allocations")
 
 
@@ -53,6 +58,10 @@ def entry(name: str) -> Entry:
     """The published allocation of that name or alias, case aside.
 
     Raises ValueError for an unknown name, with the nearest one and all names.
+
+    Examples:
+        >>> js.allocations.entry("hoffmann2022_approach2").exponents
+        (0.49, 0.51)
     """
     return find("allocation", catalog(), name)
 
@@ -62,6 +71,11 @@ def published(name: str) -> Allocation:
 
     Raises as `entry`, and ValueError where only exponents are published, with the names of
     those that have scales too.
+
+    Examples:
+        >>> allocation = js.allocations.published("kaplan2020")
+        >>> print(f"{allocation.params(1e22):.2g} params")
+        4.2e+10 params
     """
     found = entry(name)
     if found.allocation is not None:

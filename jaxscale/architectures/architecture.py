@@ -25,6 +25,14 @@ class Architecture:
     checks nothing. Where one is not positive, or there are more kv heads than heads or more active
     experts than experts, what follows is NaN with zero derivatives. `heads * head_size` need not
     be the width. There are no biases; of a model that has them, they are left out.
+
+    Examples:
+        >>> shape = js.Architecture(
+        ...     layers=32, width=4096, heads=32, kv_heads=8, head_size=128, ff_width=14336,
+        ...     vocabulary=128256, context=8192, gated=True, tied=False,
+        ... )
+        >>> print(f"{shape.params:.4g} params, {shape.train_flops():.3g} FLOPs per token trained")
+        8.03e+09 params, 5.79e+10 FLOPs per token trained
     """
 
     layers: Real
@@ -88,6 +96,11 @@ class Architecture:
         | 6n | 2 N | 6 N D of training, Kaplan et al. 2020, Section 2.1 |
 
         Raises ValueError for an unknown count, with the nearest.
+
+        Examples:
+            >>> shape = js.architectures.published("llama-3-8b")
+            >>> print(f"{shape.forward_flops('kaplan'):.3g}")
+            1.61e+10
         """
         return checked(counts.formula(count), self)
 
@@ -113,6 +126,11 @@ def chinchilla_params(architecture: Architecture) -> Array:
     `layers (5 w d + w + 2 w f + f + w) + 2 (2 layers + 1) w + (w + 1) V`, d being the width of
     all heads: the paper does not print it, but all 50 sizes of its Table A9 come out of it. Reads
     layers, width, heads, head_size, ff_width and vocabulary, whatever else the shape has.
+
+    Examples:
+        >>> shape = js.architectures.published("chinchilla-74m")
+        >>> print(f"{js.architectures.chinchilla_params(shape):.3g}")
+        7.38e+07
     """
     return checked(sizes.chinchilla, architecture)
 

@@ -22,6 +22,10 @@ class Family:
     Heads add up to the width, and positions are not learned. Numbers broadcast; they are
     positive, but for `power`, which is above -1. Of a size far outside the models that a family was
     drawn through, the shape is a formula's and nobody's model: look at its `layers`.
+
+    Examples:
+        >>> print(f"{js.architectures.LLAMA.architecture(7e9).width:.0f}")
+        4189
     """
 
     scale: Real

@@ -57,6 +57,16 @@ def read(path: str | Path) -> Architecture:
 
     Fields go by their names here or by those of a Hugging Face `config.json`, in which others are
     passed over. Raises ValueError that names the file, the field, the value and what is allowed.
+
+    Examples:
+        >>> import json
+        >>> from pathlib import Path
+        >>> llama = {"layers": 32, "width": 4096, "heads": 32, "kv_heads": 8, "head_size": 128}
+        >>> llama |= {"ff_width": 14336, "vocabulary": 128256, "context": 8192}
+        >>> llama |= {"gated": True, "tied": False}
+        >>> _ = Path("shape.json").write_text(json.dumps(llama))
+        >>> js.architectures.read("shape.json").kv_heads
+        8
     """
     file = str(path)
     try:

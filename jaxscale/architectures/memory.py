@@ -29,7 +29,13 @@ ADAM_BYTES = 4 + 4 + 4
 
 
 def weight_bytes(architecture: Architecture, precision: str = "bf16") -> Array:
-    """Bytes of all parameters, idle experts too; ValueError for an unknown precision."""
+    """Bytes of all parameters, idle experts too; ValueError for an unknown precision.
+
+    Examples:
+        >>> shape = js.architectures.published("llama-3-8b")
+        >>> print(f"{js.architectures.weight_bytes(shape):.3g}")
+        1.61e+10
+    """
     return _bytes(precision) * architecture.params
 
 
@@ -38,6 +44,11 @@ def kv_cache_bytes(architecture: Architecture, tokens: ArrayLike, precision: str
 
     `tokens` are those of all sequences together. NaN with zero derivatives where a number is not
     positive; ValueError for an unknown precision.
+
+    Examples:
+        >>> shape = js.architectures.published("llama-3-8b")
+        >>> print(f"{js.architectures.kv_cache_bytes(shape, tokens=8192):.3g}")
+        1.07e+09
     """
     return _bytes(precision) * checked(_cached, architecture, tokens=tokens)
 
@@ -47,6 +58,11 @@ def optimizer_bytes(architecture: Architecture) -> Array:
 
     Master weights 4, and moments 4 and 4 (Rajbhandari et al. 2020, ZeRO, Section 3.1). Weights
     and gradients in bf16 make it 16, and activations come on top.
+
+    Examples:
+        >>> shape = js.architectures.published("llama-3-8b")
+        >>> print(f"{js.architectures.optimizer_bytes(shape):.3g}")
+        9.64e+10
     """
     return ADAM_BYTES * architecture.params
 

@@ -24,6 +24,10 @@ def total_params(non_embedding_params: ArrayLike) -> Array:
     """All parameters of a model that has so many without embeddings: `N + 47491 N^(1/3)`.
 
     NaN with zero derivatives where the number is not positive.
+
+    Examples:
+        >>> print(f"{js.architectures.pearce.total_params(1e8):.3g}")
+        1.22e+08
     """
     return exp_of(_log_total, None, non_embedding_params=non_embedding_params)
 
@@ -32,6 +36,10 @@ def non_embedding_params(total_params: ArrayLike) -> Array:
     """Parameters without embeddings of a model that has so many in all: undoes `total_params`.
 
     NaN with zero derivatives where the number is not positive.
+
+    Examples:
+        >>> print(f"{js.architectures.pearce.non_embedding_params(1e9):.3g}")
+        9.53e+08
     """
     return exp_of(_log_non_embedding, None, total_params=total_params)
 
@@ -42,6 +50,11 @@ def optimal_flops(law: Chinchilla, non_embedding_params: ArrayLike) -> Array:
     With T = N + g N^(1/3) of `total_params` in the law, C is `6 N (N + (g / 3) N^(1/3))^(-1/beta)
     T^((1 + alpha) / beta) (beta B / (alpha A))^(1/beta)`: Pearce and Song 2024. NaN with zero
     derivatives where a number is bad; TypeError for another law.
+
+    Examples:
+        >>> law = js.laws.published("hoffmann2022")
+        >>> print(f"{js.architectures.pearce.optimal_flops(law, 1e8):.3g}")
+        3.25e+18
     """
     if not isinstance(law, Chinchilla):
         raise TypeError(f"law must be a Chinchilla law; got {law!r} ({type(law).__name__})")

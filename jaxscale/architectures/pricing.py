@@ -84,6 +84,13 @@ def with_exact_flops(law: Any, family: Family, count: str = "operations") -> Exa
     Solved by the general path of `minimize_cost` and `minimize_loss`. Raises TypeError for what is
     no law or no family, and ValueError for an unknown count, a law that counts its own FLOPs, and
     Kaplan's, whose params are others.
+
+    Examples:
+        >>> law = js.laws.published("besiroglu2024")
+        >>> exact = js.architectures.with_exact_flops(law, js.architectures.LLAMA)
+        >>> plan = js.evaluate(exact, 7e9, 1e12)
+        >>> print(f"{plan.train_cost / (6 * 7e9 * 1e12):.2f} of 6 N D")
+        1.06 of 6 N D
     """
     if isinstance(law, type) or not callable(getattr(law, "loss", None)):
         raise TypeError(f"law must have loss(params, tokens); got {law!r}")

@@ -55,7 +55,7 @@ def show_estimate(found: Estimate) -> None:
     job = found.job
     facts = [
         ("scenarios", f"{job.size:,}"),
-        ("chunks", f"{job.blocks.count:,} of {job.blocks.length:,} scenarios"),
+        ("chunks", f"{job.chunks.count:,} of {job.chunks.length:,} scenarios"),
         ("time", f"{_duration(found.seconds)}, from one chunk here, compiling left out"),
     ]
     if found.memory:
@@ -85,12 +85,12 @@ def _timed(job: Job, sink: Any) -> float:
 
 
 def _sample(job: Job) -> list[int]:
-    middle = job.blocks.count // 2
-    return list(range(middle, min(middle + job.group.count, job.blocks.count)))
+    middle = job.chunks.count // 2
+    return list(range(middle, min(middle + job.group.count, job.chunks.count)))
 
 
 def _scenarios(job: Job) -> int:
-    return job.blocks.scenarios_in(np.array(_sample(job)))
+    return job.chunks.scenarios_in(np.array(_sample(job)))
 
 
 def _size_on_disk(folder: Path) -> int:

@@ -55,9 +55,9 @@ def write_parquet(data: "Dataset", path: Path) -> None:
 def _tables(data: "Dataset") -> "Iterator[DataFrame]":
     """Coordinates and fields of contiguous scenarios, statuses by name."""
     names = {int(status): status.name for status in Status}
-    blocks = cut(tuple(data.sizes.values()), ROWS)
-    for number in range(blocks.count):
-        places: Any = dict(zip(data.sizes, blocks.slices(number), strict=True))
+    chunks = cut(tuple(data.sizes.values()), ROWS)
+    for number in range(chunks.count):
+        places: Any = dict(zip(data.sizes, chunks.slices(number), strict=True))
         rows = data.isel(places).to_dataframe(dim_order=list(data.sizes)).reset_index()
         if STATUS in rows:
             codes = rows[STATUS].to_numpy(np.int64)

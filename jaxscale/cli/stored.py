@@ -79,7 +79,7 @@ def progress_of(path: Path | None) -> Progress:
     try:
         _, plan = store.read(path)
         done = store.done(path, fingerprint.digest(plan))
-        blocks = store.blocks_of(path)
+        chunks = store.chunks_of(path)
     except store.StoreError:
         return Progress(0, 0, 0)  # the sweep itself says what is wrong
-    return Progress(len(done), blocks.count, math.prod(blocks.sizes))
+    return Progress(len(done), chunks.count, math.prod(chunks.sizes))

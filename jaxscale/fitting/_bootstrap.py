@@ -143,16 +143,30 @@ def bootstrap(
     indices: Any = None,
     advance: Callable[[int], None] | None = None,
 ) -> Bootstrap:
-    """The law of each of many resamples of the runs, drawn with replacement.
+    """Laws fitted to resamples of the runs, drawn with replacement.
 
-    Exactly one of `key`, a JAX key or a whole number, and `indices`, a table of places among
-    the runs with one row for each resample. Where the runs have groups, whole groups are
-    drawn, and `indices` are places among the sorted group labels. `advance`, if given, is called
-    with how many more resamples are done, as a progress bar wants it. Warns where the standard
-    error of an exponent differs by over a fifth from the one that the fit reports.
+    Where the runs have groups, whole groups are drawn. Computes in float64 on the host, whatever
+    JAX's switch says. Warns where the standard error of an exponent differs by over a fifth from
+    the one that the fit reports.
 
-    Host-level, in float64 whatever JAX's switch says. Raises TypeError or ValueError for
-    arguments that do not fit.
+    Args:
+        fit: a fit of `js.laws.Chinchilla`.
+        resamples: how many.
+        key: a JAX key or a whole number. Give this or `indices`.
+        indices: the runs of each resample, a row each, by their numbers; of groups, by the
+            numbers of their sorted labels.
+        advance: called with how many more resamples are done, for a progress bar.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: arguments do not fit together.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> boot = js.bootstrap(js.fit(js.laws.Chinchilla, runs), resamples=1000, key=1)
+        >>> low, high = boot.interval(lambda law: law.alpha)
+        >>> print(f"{low:.2f} to {high:.2f}")
+        0.34 to 0.37
     """
     made = resampled_laws(fit, resamples, key, indices, advance)
     _warn_of_disagreement(made)

@@ -6,7 +6,7 @@ part in K^2 where the steps are whole and by more where data end within one. Her
 through the places where a larger size takes over from a smaller one.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from jaxscale.fitting.power_law import (
     checked_level,
     draws,
 )
+from jaxscale.fitting.resampling import generator
 from jaxscale.fitting.runs import FLOPS_PER_PARAM_TOKEN, Runs
 
 VALUES = 1500  # of FLOPs, evenly in their logarithm: Hoffmann et al. 2022, section 3.1
@@ -29,9 +30,7 @@ SAME_PARAMS = 1e-6  # relative: one training has one size, but for rounding in a
 APART = np.log(1.25)
 
 
-def envelope(
-    runs: Runs, *, resamples: int = 1000, seed: int = 0, level: float = 0.95
-) -> Allocation:
+def envelope(runs: Runs, *, resamples: int = 1000, key: Any = 0, level: float = 0.95) -> Allocation:
     """Compute-optimal size and data from the lower envelope of training curves.
 
     The runs of one `group` are the checkpoints of one training of one size. Between them loss
@@ -50,6 +49,15 @@ def envelope(
     curves, or fewer than three places whose sizes are a factor of 1.25 apart.
 
     Source: Hoffmann et al. 2022, section 3.1; its Table 2 has 80% intervals.
+
+    Examples:
+        >>> law = js.laws.published("besiroglu2024")
+        >>> sizes, lengths = np.geomspace(1e8, 3e9, 6), np.geomspace(1e9, 3e11, 60)
+        >>> params, tokens = (x.ravel() for x in np.meshgrid(sizes, lengths, indexing="ij"))
+        >>> loss = np.asarray(law.loss(params, tokens))
+        >>> curves = js.Runs(params, tokens, loss, group=params)  # a curve for each size
+        >>> print(f"{js.fitting.envelope(curves).params.exponent:.1f}")
+        0.5
     """
     level, runs = checked_level(level), checked(runs)
     if runs.group is None:
@@ -60,7 +68,7 @@ def envelope(
             f"an envelope needs {LEAST_CURVES} curves, one for each group; got {len(tracks)}"
             + "".join(f"; {fault}" for fault in refused)
         )
-    drawn = draws(np.zeros(len(tracks)), resamples, np.random.default_rng(seed)) > 0
+    drawn = draws(np.zeros(len(tracks)), resamples, generator(key)) > 0
     optima = _overtakings(_curves(tracks), np.vstack([np.ones((1, len(tracks)), bool), drawn]))
     apart = _apart(optima)
     if apart[0] < LEAST_POINTS:

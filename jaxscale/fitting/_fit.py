@@ -63,6 +63,12 @@ class Fit:
     beta), and `standard_errors` are each coefficient's own, as a law: 0 for what was held, NaN for
     what the runs do not identify, which `claims` names, and for what is at a bound. Nothing
     proves that no other start ends lower: `search` says of how many starts this is the best.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> fit = js.fit(js.laws.Chinchilla, runs)
+        >>> print(fit.ok, fit.status.name, f"{fit.law.E:.2f}")
+        True OK 1.82
     """
 
     law: Chinchilla
@@ -160,29 +166,43 @@ def fit(
     prior: Intervals | None = None,
     optimizer: optax.GradientTransformation | None = None,
 ) -> Fit | LawFit:
-    """The law that explains the runs best: the least objective of `ln L(N, D) - ln loss`.
+    """Fit a law to runs: the lowest objective over the residuals `ln L(N, D) - ln loss`.
 
-    `law` is a class: `js.laws.Chinchilla`, whose fit can be resampled and differentiated, or any
-    other family, whose levers are those of the runs. Where a family's loss may be negative,
-    residuals are `L - loss`.
+    Many starts run at once, and the best ends at a certified minimum. For a family whose loss may
+    be negative the residuals are `L - loss`.
 
-    `objective` defaults to `fitting.Huber(1e-3)`, the sum of Hoffmann et al. 2022, D.2; also
-    `SquaredError`, `AbsoluteError` and `HuberLikelihood`. `starts` are a grid by default, for
-    Chinchilla "hoffmann2022" for that paper's 4,500, or a law with arrays. `fixed` holds
-    coefficients at values, `tie` makes those of each group of names one (`tie_exponents` is
-    alpha and beta of Chinchilla), `bounds` are pairs of (low, high). A `prior` is a pair of
-    (value, deviation), of the logarithm for A, B and E and for all positive coefficients of
-    other families; one deviation costs what a run costs whose residual is delta (1e-3 where
-    there is none; in a likelihood, half). `optimizer` is any optax transformation, to take the
-    place of our Newton steps for Chinchilla.
-
-    Host-level: computes in float64 whatever JAX's switch says, and cannot be jitted. `jax.grad`
-    of anything made of `fit(...).law` or `.objective`, by the runs' weights and losses and by
-    delta, is that of the minimum, by the implicit function theorem.
-
-    Raises TypeError or ValueError for wrong structure, and for rows that no loss law can have.
+    Computes in float64 on the host, whatever JAX's switch says, and cannot be jitted. `jax.grad`
+    of anything made of `fit(...).law` or `.objective`, with respect to the runs' weights and losses
+    and to delta, is that of the minimum, by the implicit function theorem.
 
     Source: Hoffmann et al. 2022, arXiv 2203.15556, eq. 11 and D.2.
+
+    Args:
+        law: a class, such as `js.laws.Chinchilla`, whose fit can be resampled and differentiated.
+            The levers of another family are columns of the runs.
+        runs: params, tokens and loss of finished trainings.
+        objective: `fitting.Huber(1e-3)` by default, as in Hoffmann et al. 2022, D.2; or
+            `SquaredError`, `AbsoluteError` or `HuberLikelihood`.
+        starts: a grid by default; for Chinchilla "hoffmann2022", that paper's 4,500, or a law with
+            arrays.
+        fixed: values of the coefficients that are held.
+        tie_exponents: whether alpha and beta of Chinchilla are one number.
+        tie: groups of names, each of which is one number.
+        bounds: pairs of (low, high) by name.
+        prior: pairs of (value, deviation) by name, of the logarithm for A, B and E and for all
+            positive coefficients of other families. One deviation costs what a run costs whose
+            residual is delta (1e-3 where there is none; in a likelihood, half).
+        optimizer: any Optax transformation, instead of our Newton steps, for Chinchilla.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: arguments do not fit together, or a row is one that no loss law can have.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> fit = js.fit(js.laws.Chinchilla, runs)
+        >>> print(f"alpha = {fit.law.alpha:.3f}, standard error {fit.standard_errors.alpha:.3f}")
+        alpha = 0.352, standard error 0.009
     """
     objective = Huber() if objective is None else objective
     if law is not Chinchilla:

@@ -18,6 +18,7 @@ from jaxscale.fitting.power_law import (
     checked_level,
     draws,
 )
+from jaxscale.fitting.resampling import generator
 from jaxscale.fitting.runs import Runs
 
 LEAST_SIZES = 3  # of a parabola
@@ -34,7 +35,7 @@ def isoflop(
     tolerance: float = 0.1,
     reach: float = 10.0,
     resamples: int = 1000,
-    seed: int = 0,
+    key: Any = 0,
     level: float = 0.95,
 ) -> Allocation:
     """Compute-optimal size and data from runs at a few FLOP budgets, many sizes at each.
@@ -48,13 +49,24 @@ def isoflop(
     `budgets` are the FLOPs of each run; without them, runs are parted where their 6 N D, in
     order, leave a gap of more than `tolerance` (relative). A budget with fewer than three
     sizes, a curve that does not open upwards or a minimum outside its sizes is left out, and
-    `refused` says so. Intervals come from drawing the runs of each budget with replacement;
+    `refused` says so. Intervals come from drawing the runs of each budget with replacement, by
+    `key`, a JAX key or a whole number;
     runs with a `group` are drawn by whole groups, over all budgets.
 
     Raises ValueError for runs with bad numbers, for FLOPs that do not part into budgets, and
     where fewer than three budgets are left.
 
     Source: Hoffmann et al. 2022, section 3.2; its Table 2 has 80% intervals.
+
+    Examples:
+        >>> law = js.laws.published("besiroglu2024")
+        >>> flops, ratio = np.meshgrid(np.geomspace(1e19, 1e21, 4), np.geomspace(2, 200, 9))
+        >>> params = np.sqrt(flops / (6 * ratio)).ravel()
+        >>> tokens = params * ratio.ravel()
+        >>> runs = js.Runs(params, tokens, np.asarray(law.loss(params, tokens)))
+        >>> allocation = js.fitting.isoflop(runs)
+        >>> print(f"{allocation.params.exponent:.2f}")
+        0.51
     """
     level, runs = checked_level(level), checked(runs)
     if not reach > 1:
@@ -62,7 +74,7 @@ def isoflop(
     flops = _parted(runs, tolerance) if budgets is None else _named(budgets, len(runs))
     kept = runs.weights > 0
     runs, flops = runs.select(kept), flops[kept]
-    weights = runs.weights * _drawn(runs, flops, resamples, seed)
+    weights = runs.weights * _drawn(runs, flops, resamples, key)
     values = np.unique(flops)
     valleys = [_valley(runs, weights, flops == value, reach) for value in values]
     refused = _refused(values, valleys)
@@ -80,9 +92,9 @@ def isoflop(
     return allocation("isoflop", optima, loss[0], refused, level)
 
 
-def _drawn(runs: Runs, flops: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+def _drawn(runs: Runs, flops: np.ndarray, resamples: int, key: Any) -> np.ndarray:
     """How often each run counts: once each in row 0, then a row for each resample."""
-    rng = np.random.default_rng(seed)
+    rng = generator(key)
     if runs.group is None:
         counts = draws(flops, resamples, rng)
     else:

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxscale.fitting.resampling import key_words
+from jaxscale.fitting.resampling import generator
 from jaxscale.fitting.runs import FLOPS_PER_PARAM_TOKEN, Runs
 from jaxscale.laws.chinchilla import Chinchilla
 
@@ -24,12 +24,17 @@ def simulate(
 
     `noise` is the standard deviation of the logarithm of a loss, normal. `key` is a JAX key or a
     whole number. Raises ValueError for numbers that are not finite, positive and ascending.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1, noise=0.01)
+        >>> runs.loss.shape
+        (240,)
     """
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ValueError(f"count must be a whole number, at least 1; got {count!r}")
     if not 0 <= noise < 1:
         raise ValueError(f"noise must be 0 or more and below 1; got {noise!r}")
-    random = np.random.Generator(np.random.Philox(key=key_words(key)))
+    random = generator(key)
     budget = _loguniform(random, "flops", flops, count)
     ratio = _loguniform(random, "tokens_per_param", tokens_per_param, count)
     params = np.sqrt(budget / (FLOPS_PER_PARAM_TOKEN * ratio))

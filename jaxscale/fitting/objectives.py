@@ -29,6 +29,12 @@ class Huber:
     """Sum of `r^2 / 2` where |r| is at most delta, and of `delta (|r| - delta / 2)` elsewhere.
 
     Source: Hoffmann et al. 2022, D.2, with delta = 1e-3.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> fit = js.fit(js.laws.Chinchilla, runs, objective=js.fitting.Huber(delta=1e-3))
+        >>> print(f"{fit.objective:.3g}")
+        0.000822
     """
 
     delta: Any = DELTA
@@ -41,7 +47,13 @@ class Huber:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class SquaredError:
-    """Half the sum of the squared residuals."""
+    """Half the sum of the squared residuals.
+
+    Examples:
+        >>> value = js.fitting.SquaredError().value(np.array([0.1, -0.2]), np.array([1.0, 1.0]))
+        >>> print(f"{value:.3f}")
+        0.025
+    """
 
     def value(self, residuals: Array, weights: Array) -> Array:
         """The objective, summed over the last axis."""
@@ -54,6 +66,11 @@ class AbsoluteError:
     """Sum of the absolute residuals. At the minimum about as many are 0 as there are coefficients.
 
     Those are known to 1e-10, because errors below that are counted as squares.
+
+    Examples:
+        >>> value = js.fitting.AbsoluteError().value(np.array([0.1, -0.2]), np.array([1.0, 1.0]))
+        >>> print(f"{value:.1f}")
+        0.3
     """
 
     def value(self, residuals: Array, weights: Array) -> Array:
@@ -72,6 +89,10 @@ class HuberLikelihood:
     coefficients are in effect those of the absolute error.
 
     Source: Besiroglu et al. 2024, data_analysis.ipynb.
+
+    Examples:
+        >>> print(f"{js.fitting.HuberLikelihood(delta=1e-3).log_normaliser():.2f}")
+        7.60
     """
 
     delta: Any = DELTA

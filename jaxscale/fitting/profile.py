@@ -63,6 +63,13 @@ def profile_likelihood(fit: Fit, name: str, values: Any = None) -> Profile:
     `values` default to 41 within 3.5 standard errors of the fit. Host-level, in float64
     whatever JAX's switch says. Raises ValueError for an unknown name, a coefficient that the fit
     held or tied, and values that are not finite and above 0.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> profile = js.profile_likelihood(js.fit(js.laws.Chinchilla, runs), "beta")
+        >>> low, high = profile.interval()
+        >>> print(f"{low:.2f} to {high:.2f}")
+        0.34 to 0.40
     """
     need_chinchilla(fit, "profile_likelihood")
     if name not in NAMES:

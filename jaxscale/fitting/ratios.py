@@ -28,6 +28,12 @@ def fit_by_ratio(
     Raises ValueError for a cut-off that no run keeps.
 
     Source: Sardana et al. 2024, Section 5, Table 1 and Figure 5.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> (subset,) = js.fitting.fit_by_ratio(runs, cutoffs=(500.0,))
+        >>> print(f"{subset.runs} runs, beta = {subset.fit.law.beta:.2f}")
+        240 runs, beta = 0.37
     """
     known = checked(runs)
     found = []

@@ -3,23 +3,22 @@
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 import numpy as np
+
+from jaxscale._numerics.keys import key_data
 
 BLOCK = 64  # resamples drawn from one counter
 
 
 def key_words(key: Any) -> np.ndarray:
-    """The 128 bits of a generator's key in a JAX key or a whole number; TypeError for others."""
-    if isinstance(key, (int, np.integer)) and not isinstance(key, bool) and key >= 0:
-        return np.array([int(key) % 2**64, int(key) >> 64 & (2**64 - 1)], np.uint64)
-    try:
-        words = np.asarray(jax.random.key_data(key)).astype(np.uint64).ravel()
-    except (TypeError, AttributeError):
-        raise TypeError(
-            f"key must be a JAX key or a whole number, 0 or more; got {key!r}"
-        ) from None
-    return np.array([words[0] | words[1] << np.uint64(32), words[2:].sum()], np.uint64)
+    """128 bits for a NumPy generator from a JAX key or a whole number; TypeError for others."""
+    words = key_data(key).astype(np.uint64)
+    return np.array([words[1] | words[0] << np.uint64(32), words[2:].sum()], np.uint64)
+
+
+def generator(key: Any) -> np.random.Generator:
+    """NumPy's generator of a key."""
+    return np.random.Generator(np.random.Philox(key=key_words(key)))
 
 
 def drawn(units: int, resamples: int, key: np.ndarray) -> Iterator[np.ndarray]:

@@ -19,13 +19,19 @@ FLOPS_PER_PARAM_TOKEN = 6.0
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Runs:
-    """Observed trainings: columns of one length, a row each.
+    """Finished trainings: columns of one length, a row each.
 
-    `weights` multiply each run's part of an objective; None weighs all alike. `group` are labels,
-    numbers or strings: runs of one group, such as checkpoints of one training, are resampled
-    together. `levers` are a dict of columns of what else a law is a function of, by the law's names
-    ("unique_tokens"). The constructor checks nothing, because JAX rebuilds the class with tracers
-    inside; `fit` and the readers of tables check every row.
+    `weights` multiply each run's part of an objective; None weighs all the same. `group` are
+    labels, numbers or strings: runs of one group, such as checkpoints of one training, are
+    resampled together. `levers` is a dict of columns, by the law's names ("unique_tokens"), of
+    what else a law depends on. The constructor checks nothing, because JAX rebuilds the class
+    with tracers inside; `fit` and the readers of tables check every row.
+
+    Examples:
+        >>> params, tokens = np.array([1e8, 1e9]), np.array([2e9, 2e10])
+        >>> runs = js.Runs(params, tokens, loss=np.array([3.6, 2.9]))
+        >>> print(runs.flops)
+        [1.2e+18 1.2e+20]
     """
 
     params: Any
@@ -49,18 +55,35 @@ class Runs:
         return self.tokens / self.params
 
     def select(self, rows: Any) -> "Runs":
-        """The runs that a mask, a slice or an array of row numbers selects."""
+        """The runs that a mask, a slice or an array of row numbers selects.
+
+        Examples:
+            >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+            >>> small = runs.select(runs.params < 1e9)
+            >>> print(f"{small.params.max():.1e}")
+            9.9e+08
+        """
         return jax.tree.map(lambda column: np.asarray(column)[rows], self)
 
     @classmethod
     def from_csv(cls, path: str | PathLike[str], **how: Any) -> "Runs":
         """Runs from a CSV file with a header line, through pandas.
 
-        Takes the keywords of `from_dataframe`. Raises ValueError that names the line of each
-        bad row (missing, not a number, not finite, not positive), and for a column that is not
-        there. Warns of what was probably not meant so, as `fitting.suspicions` lists it, with the
-        other columns in sight: rows of another unit, repeated rows, checkpoints, sweeps of a
-        learning rate, FLOPs that disagree. ImportError without pandas.
+        Takes the keywords of `from_dataframe`. Warns of likely mistakes, as `fitting.suspicions`
+        lists them: rows in another unit, repeated rows, checkpoints, sweeps over a learning rate,
+        FLOPs that disagree. It also sees the columns that `Runs` does not keep.
+
+        Raises:
+            ValueError: a column is not there, or rows are bad (missing, not a number, not finite,
+                not positive); names the line of each.
+            ImportError: pandas is not installed.
+
+        Examples:
+            >>> import pandas as pd
+            >>> table = {"params": [1e8, 1e9], "tokens": [2e9, 2e10], "loss": [3.6, 2.9]}
+            >>> pd.DataFrame(table).to_csv("runs.csv")
+            >>> js.Runs.from_csv("runs.csv").loss
+            array([3.6, 2.9])
         """
         return cls(**tables.from_csv(path, **how))
 
@@ -86,16 +109,33 @@ class Runs:
         loss_unit: str = "nats",
         best_of_each: bool = False,
     ) -> "Runs":
-        """Runs from the columns of a data frame; the first five keywords name the columns.
+        """Runs from the columns of a data frame.
 
-        `levers` are names of columns, each of which is a lever of that name.
-        `where` keeps the rows for which an expression holds, as "loss < 4 and `my step` > 1000":
-        see `jaxscale.fitting.expressions`, which runs no code. `params_unit` and
-        `tokens_unit` are what one unit of those columns counts (1e6 for millions), `loss_unit`
-        is "nats" or "bits", per token, or "perplexity", whose logarithm is taken.
-        `best_of_each` keeps the run of least loss of all that agree in params, tokens and levers
-        to three digits, as a sweep of learning rates has them. Raises ValueError as `from_csv`,
-        rows counted from 1.
+        Args:
+            frame: a table, a row for each run.
+            params: name of the column.
+            tokens: name of the column.
+            loss: name of the column.
+            weights: name of the column, if there is one.
+            group: name of the column, if there is one.
+            levers: names of columns, each of which is a lever of that name.
+            where: an expression that keeps the rows for which it holds, such as
+                "loss < 4 and `my step` > 1000": see `jaxscale.fitting.expressions`, which runs
+                no code.
+            params_unit: what one unit of the column counts: 1e6 for millions.
+            tokens_unit: the same of tokens.
+            loss_unit: "nats" or "bits", per token, or "perplexity", whose logarithm is taken.
+            best_of_each: whether to keep only the run of least loss of all that agree in params,
+                tokens and levers to three digits, as a sweep over learning rates has them.
+
+        Raises:
+            ValueError: as `from_csv`, with rows counted from 1.
+
+        Examples:
+            >>> import pandas as pd
+            >>> frame = pd.DataFrame({"N": [0.1, 1.0], "tokens": [2e9, 2e10], "loss": [3.6, 2.9]})
+            >>> js.Runs.from_dataframe(frame, params="N", params_unit=1e9).params
+            array([1.e+08, 1.e+09])
         """
         given = dict(
             params=params, tokens=tokens, loss=loss, weights=weights, group=group, levers=levers

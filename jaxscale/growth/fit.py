@@ -28,6 +28,15 @@ def fit_shapes(shape: Any, flops: Any, loss: Any) -> ShapeLaw:
     Raises ValueError where lengths differ, a number is not finite and positive, or a shape has
     fewer than four runs of different FLOPs. The law is that of Anagnostidis et al. 2023, arXiv
     2311.03233, who do not say how it was fitted.
+
+    Examples:
+        >>> flops = np.geomspace(1e16, 1e19, 6)
+        >>> small, large = 0.5 + 60 * flops**-0.1, 0.3 + 300 * flops**-0.13
+        >>> law = js.growth.fit_shapes(
+        ...     np.repeat(["small", "large"], 6), np.tile(flops, 2), np.concatenate([small, large])
+        ... )
+        >>> print(law.b.round(2))
+        [0.13 0.1 ]
     """
     labels, rows = _rows(shape, flops, loss)
     # Where FLOPs all but agree, or a law all but ends, there is no number to be had of a basis.

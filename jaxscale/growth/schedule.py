@@ -50,6 +50,14 @@ def shape_schedule(laws: ShapeLaw, start_loss: ArrayLike, target_loss: ArrayLike
     Every number is NaN, and every shape -1, where no shape reaches the target, the start is
     not above it, or a coefficient is bad. Derivatives are then zero; those of switches and
     FLOPs hold to first order. Raises ValueError for other shapes of arrays.
+
+    Examples:
+        >>> a, b = np.array([1e18, 4e18]), np.array([1.0, 1.0])
+        >>> c, d = np.array([1.5, 1.0]), np.array([1e18, 1e17])
+        >>> laws = js.growth.ShapeLaw(a, b, c, d)
+        >>> schedule = js.growth.shape_schedule(laws, start_loss=4.0, target_loss=1.2)
+        >>> print(f"grow at loss {schedule.losses[1]:.2f} to save {schedule.saved:.0%}")
+        grow at loss 2.00 to save 6%
     """
     entered = arrays.enter(law=laws, start_loss=start_loss, target_loss=target_loss)
     laws, start_loss, target_loss = entered

@@ -21,6 +21,11 @@ class ShapeLaw:
     a and b are positive, c and d not negative. Fields may be arrays, with an entry for each
     shape; they broadcast with what the methods are given. Where a number is bad, the methods
     return NaN with zero derivatives.
+
+    Examples:
+        >>> law = js.growth.ShapeLaw(a=50.0, b=0.1, c=0.5, d=0.0)
+        >>> print(f"{law.loss(1e18):.2f}")
+        1.29
     """
 
     a: Real

@@ -31,7 +31,12 @@ FORMS: Mapping[str, Callable[..., Any]] = {
 
 
 def catalog() -> tuple[Entry, ...]:
-    """Every published fit that is known, by paper."""
+    """Every published fit that is known, by paper.
+
+    Examples:
+        >>> [entry.name for entry in js.laws.catalog()][:3]
+        ['hoffmann2022', 'hoffmann2022_unrounded', 'sardana2024']
+    """
     return shipped("laws")
 
 
@@ -40,6 +45,14 @@ def entry(name: str) -> Entry:
 
     Such files are written by `jaxscale fit`. Raises ValueError for an unknown name, with the
     nearest one and all names, and for a file that holds no fit.
+
+    Examples:
+        >>> entry = js.laws.entry("sardana2024")
+        >>> print(entry.source)
+        Sardana et al. 2024, arXiv 2401.00448, Appendix A, after De Vries 2023, 'Go smol or go home'
+        >>> plan = js.evaluate(entry.law, 7e9, 2e11)
+        >>> print(entry.in_range(plan))
+        True
     """
     return saved.read(name) if saved.is_file_name(name) else find("law", catalog(), name)
 
@@ -48,5 +61,10 @@ def published(name: str) -> Any:
     """The law of that name or file, as Python floats: `entry(name).law`; raises as `entry`.
 
     What it needs besides params and tokens, if anything, is in its `levers`.
+
+    Examples:
+        >>> law = js.laws.published("hoffmann2022")
+        >>> law
+        Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
     """
     return entry(name).law

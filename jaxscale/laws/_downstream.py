@@ -29,6 +29,11 @@ def loss_at_ratio(
 
     For any law; numbers broadcast, and bad ones give NaN with zero derivatives. The
     variables of Gadre et al. 2024, arXiv 2403.08540.
+
+    Examples:
+        >>> law = js.laws.published("gadre2024_c4")
+        >>> print(f"{js.laws.loss_at_ratio(law, 1e21, tokens_per_param=20):.3f}")
+        2.461
     """
     law, flops, tokens_per_param, *values = arrays.enter(
         law=law, flops=flops, tokens_per_param=tokens_per_param, **levers
@@ -43,6 +48,11 @@ def from_flops_form(E: Real, a: Real, b: Real, eta: Real) -> Chinchilla:
     C = 6 N D and M = D / N, so `N^(-2 eta) = 6^eta M^eta C^-eta`: alpha = beta = 2 eta, and
     a and b are 6^eta times A and B. Numbers, or arrays that broadcast. Raises ValueError for
     a concrete value that is not finite or not positive; E may be 0.
+
+    Examples:
+        >>> law = js.laws.from_flops_form(E=1.8, a=60.0, b=90.0, eta=0.12)
+        >>> print(f"alpha = beta = {law.alpha:.2f}")
+        alpha = beta = 0.24
     """
     for name, value in {"E": E, "a": a, "b": b, "eta": eta}.items():
         _check_sign(name, value)
@@ -59,6 +69,11 @@ class Downstream:
     The error is top-1, a fraction averaged over tasks, and the loss is one on the text that
     the coefficients were fitted with. k and gamma are positive. Where a number is bad, the
     methods return NaN with zero derivatives.
+
+    Examples:
+        >>> tasks = js.downstream("gadre2024_c4")
+        >>> print(f"{tasks.loss(0.5):.2f} nats per token for half of the answers")
+        2.36 nats per token for half of the answers
     """
 
     epsilon: Real  # error of a model that knows nothing
@@ -87,6 +102,11 @@ def downstream(name: str) -> Downstream:
     """Error by loss of the published law of that name: the mean of 17 tasks, or `_46` of all 46.
 
     Raises ValueError for an unknown name, with the nearest one and all names.
+
+    Examples:
+        >>> tasks = js.downstream("gadre2024_c4")
+        >>> print(f"{tasks.error(2.5):.3f}")
+        0.536
     """
     return find("downstream name", shipped("tasks"), name).law
 

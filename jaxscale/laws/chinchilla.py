@@ -34,6 +34,11 @@ class Chinchilla:
     per token; all other coefficients are positive. The constructor checks nothing, because
     JAX rebuilds the class with tracers inside. Where a coefficient or an argument is bad,
     or no answer exists, the methods return NaN with zero derivatives.
+
+    Examples:
+        >>> law = js.laws.Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
+        >>> print(f"{law.loss(params=70e9, tokens=1.4e12):.4f}")
+        1.9366
     """
 
     E: Real  # irreducible loss, nats per token
@@ -45,16 +50,34 @@ class Chinchilla:
     equation: ClassVar[str] = "L(N, D) = E + A / N^alpha + B / D^beta"
 
     def loss(self, params: ArrayLike, tokens: ArrayLike) -> Array:
-        """Loss in nats per token of `params` parameters trained on `tokens` tokens."""
+        """Loss in nats per token of `params` parameters trained on `tokens` tokens.
+
+        Examples:
+            >>> law = js.laws.published("hoffmann2022")
+            >>> print(np.asarray(law.loss(np.array([1e9, 1e10]), 1e12)).round(3))
+            [2.223 2.031]
+        """
         return _loss(*arrays.enter(law=self, params=params, tokens=tokens))
 
     def tokens_for(self, loss: ArrayLike, params: ArrayLike) -> Array:
-        """Training tokens with which `params` parameters reach `loss`; NaN where none do."""
+        """Training tokens with which `params` parameters reach `loss`; NaN where none do.
+
+        Examples:
+            >>> law = js.laws.published("hoffmann2022")
+            >>> print(f"{law.tokens_for(loss=2.1, params=7e9):.3g}")
+            4.28e+11
+        """
         law, loss, params = arrays.enter(law=self, loss=loss, params=params)
         return _other_size(law, loss, params, (law.A, law.alpha), (law.B, law.beta))
 
     def params_for(self, loss: ArrayLike, tokens: ArrayLike) -> Array:
-        """Parameters that reach `loss` on `tokens` training tokens; NaN where none do."""
+        """Parameters that reach `loss` on `tokens` training tokens; NaN where none do.
+
+        Examples:
+            >>> law = js.laws.published("hoffmann2022")
+            >>> print(f"{law.params_for(loss=2.1, tokens=1e12):.3g}")
+            3.52e+09
+        """
         law, loss, tokens = arrays.enter(law=self, loss=loss, tokens=tokens)
         return _other_size(law, loss, tokens, (law.B, law.beta), (law.A, law.alpha))
 

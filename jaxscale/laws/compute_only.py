@@ -25,6 +25,11 @@ class ComputeOnly:
     is better than another, so there is no best plan to find. The slope is positive. The
     line crosses 0 at `exp(intercept / slope)` FLOPs and means nothing long before. Where a
     number is bad, `loss` is NaN with zero derivatives. No coefficients ship.
+
+    Examples:
+        >>> law = js.laws.ComputeOnly(intercept=8.0, slope=0.12)
+        >>> print(f"{law.loss(1e9, 2e10):.2f}")
+        2.45
     """
 
     intercept: Real  # in the unit of the loss that it was fitted to, at 1 FLOP

@@ -34,6 +34,11 @@ class Clark:
     `tokens`: all runs had 130e9, so hold tokens there (bounds) when planning with it. Its
     logarithms are decimal. More experts cost no FLOPs here, so with `experts` as a lever the
     optimum lies at an end of its range. `E_max > E_start > 0`; a to d have any sign.
+
+    Examples:
+        >>> law = js.laws.published("clark2022_sbase")
+        >>> print(np.asarray(law.loss(1e9, 130e9, experts=np.array([1, 64]))).round(3))
+        [2.285 2.086]
     """
 
     a: Real
@@ -96,6 +101,11 @@ class Krajewski:
     layers have 64 times the parameters of dense ones, of which each token uses one part in
     64; `granularity` G cuts that part into G smaller experts out of 64 G. All coefficients
     are positive; `c` may be 0.
+
+    Examples:
+        >>> law = js.laws.published("krajewski2024")
+        >>> print(np.asarray(law.loss(1e9, 1e11, granularity=np.array([1, 8]))).round(3))
+        [3.078 2.942]
     """
 
     c: Real  # irreducible loss, nats per token
@@ -164,6 +174,11 @@ class Abnar:
     `params` are all parameters; `sparsity` is the share of experts that a token does not
     use. `a`, `b`, `c`, `d`, `alpha`, `beta` and `gamma` are positive, `e` is not negative;
     `lambda_` and `delta` have any sign.
+
+    Examples:
+        >>> law = js.laws.published("abnar2025")
+        >>> print(np.asarray(law.loss(1e10, 1e11, sparsity=np.array([0.5, 0.9]))).round(3))
+        [2.102 2.15 ]
     """
 
     a: Real

@@ -16,7 +16,12 @@ from typing import Any, NamedTuple
 
 
 class Coefficient(NamedTuple):
-    """Where a fit begins with one coefficient, and between which values it may end."""
+    """Where a fit begins with one coefficient, and between which values it may end.
+
+    Examples:
+        >>> js.laws.Coefficient(starts=(0.5, 1.0, 2.0), low=0.1)
+        Coefficient(starts=(0.5, 1.0, 2.0), positive=True, low=0.1, high=inf, held=False)
+    """
 
     starts: tuple[float, ...]
     positive: bool = True  # fitted as a logarithm

@@ -171,21 +171,28 @@ def beginning(law: Any, levers: dict, direction: tuple[float, float], like: Arra
     """
     top = jnp.asarray(far(like.dtype), like.dtype)
     floor = loss_value(top, top, (law, levers))
-    start = jnp.asarray(BEGINNINGS[-1], like.dtype)
-    for size in reversed(BEGINNINGS):
-        here = jnp.asarray(size, like.dtype)
+    sizes = jnp.asarray(BEGINNINGS[::-1], like.dtype)
+
+    def larger(start, here):
         more, less = here + LOG_TOKENS_PER_PARAM, here - LOG_TOKENS_PER_PARAM
         point = (less, here) if direction == TOKENS else (here, more)
         loss = loss_value(*point, (law, levers))
         told = loss - floor > RESOLVED * jnp.finfo(like.dtype).eps * jnp.abs(loss)
-        start = jnp.where(told & is_finite(loss), here, start)
-    return start
+        return jnp.where(told & is_finite(loss), here, start), None
+
+    # A loop, because compiling a law's loss eight times is what most callers would wait for.
+    return lax.scan(larger, sizes[0] + jnp.zeros_like(floor), sizes)[0]
 
 
 def tokens_for(law: Any, loss: ArrayLike, params: ArrayLike, **levers: ArrayLike) -> Array:
     """Training tokens with which `params` parameters reach `loss`; NaN where none do.
 
     Of any law, by its own `tokens_for` where it has one. All arguments broadcast.
+
+    Examples:
+        >>> law = js.laws.published("kumar2024")
+        >>> print(f"{js.laws.tokens_for(law, 3.2, 1e9, bits=8.0):.3g}")
+        5.06e+09
     """
     if hasattr(law, "tokens_for"):
         return law.tokens_for(loss, params, **levers)
@@ -196,6 +203,11 @@ def params_for(law: Any, loss: ArrayLike, tokens: ArrayLike, **levers: ArrayLike
     """Parameters that reach `loss` on `tokens` training tokens; NaN where none do.
 
     Of any law, by its own `params_for` where it has one. All arguments broadcast.
+
+    Examples:
+        >>> law = js.laws.published("kumar2024")
+        >>> print(f"{js.laws.params_for(law, 3.2, 1e11, bits=8.0):.3g}")
+        1.83e+08
     """
     if hasattr(law, "params_for"):
         return law.params_for(loss, tokens, **levers)

@@ -29,6 +29,11 @@ class Kaplan:
 
     Fields are positive, and broadcast with each other and with what the methods are given.
     Where a number is bad, `loss` is NaN with zero derivatives.
+
+    Examples:
+        >>> law = js.laws.Kaplan(N_c=8.8e13, D_c=5.4e13, alpha_N=0.076, alpha_D=0.095)
+        >>> print(f"{law.loss(1e9, 2e10):.3f}")
+        2.435
     """
 
     N_c: Real  # params, embeddings left out
@@ -68,6 +73,10 @@ class KaplanSteps:
     The steps are the fewest that reach the loss: those of a batch far above the critical
     one (`minimum_steps`). Not a surface over tokens, so no law to plan with. Fields are
     positive, and broadcast with what `loss` is given.
+
+    Examples:
+        >>> print(f"{js.laws.kaplan.LOSS_OF_STEPS.loss(1e9, 1e5):.2f}")
+        2.40
     """
 
     N_c: Real  # params, embeddings left out
@@ -97,6 +106,10 @@ class PowerLaw:
     """Loss where one cause alone limits it, `(scale / x)^exponent`, Kaplan et al. 2020, eq. 1.1.
 
     The scale has the unit of x: params, tokens or PF-days.
+
+    Examples:
+        >>> print(f"{js.laws.kaplan.LOSS_OF_PARAMS.loss(1e9):.2f}")
+        2.38
     """
 
     scale: Real
@@ -120,6 +133,10 @@ class CriticalBatch:
     """The batch at which time and compute are spent evenly, Kaplan et al. 2020, eq. 1.4.
 
     `B_star / L^(1 / alpha_B)` tokens: it depends on the loss that is reached and on nothing else.
+
+    Examples:
+        >>> print(f"{js.laws.kaplan.CRITICAL_BATCH.tokens(3.0):.3g}")
+        1.12e+06
     """
 
     B_star: Real  # tokens
@@ -152,6 +169,10 @@ def minimum_steps(steps: ArrayLike, batch: ArrayLike, critical_batch: ArrayLike)
     """Steps that a batch far above the critical one would need: S / (1 + B_crit / B).
 
     Both batches in tokens. Kaplan et al. 2020, eq. 5.4. NaN where a number is not positive.
+
+    Examples:
+        >>> print(f"{js.laws.kaplan.minimum_steps(1e5, batch=1e6, critical_batch=1e6):.0f}")
+        50000
     """
     return exp_of(_log_part, None, steps=steps, batch=batch, critical_batch=critical_batch)
 
@@ -161,6 +182,10 @@ def minimum_compute(flops: ArrayLike, batch: ArrayLike, critical_batch: ArrayLik
 
     In the unit of `flops`; both batches in tokens. Kaplan et al. 2020, eq. 5.5. NaN where a
     number is not positive.
+
+    Examples:
+        >>> print(f"{js.laws.kaplan.minimum_compute(1e20, batch=1e6, critical_batch=1e6):.2g}")
+        5e+19
     """
     return exp_of(_log_part, None, flops=flops, critical_batch=critical_batch, batch=batch)
 
@@ -196,6 +221,10 @@ def efficient_allocation(pf_days: ArrayLike) -> Allocation:
 
     A fit to models of up to 1.5e9 params. It grows params too fast (Hoffmann et al. 2022,
     Porian et al. 2024): kept for comparison. NaN where `pf_days` is not positive.
+
+    Examples:
+        >>> print(f"{js.laws.kaplan.efficient_allocation(1.0).params:.2g} params for one PF-day")
+        1.3e+09 params for one PF-day
     """
     return Allocation(*(exp_of(_log_growth, each, pf_days=pf_days) for each in _EFFICIENT))
 
@@ -204,6 +233,10 @@ def tokens_against_overfitting(params: ArrayLike) -> Array:
     """Tokens from which on a model does not overfit, Kaplan et al. 2020, eq. 4.4.
 
     Not how many are best for a budget, although it is often quoted so.
+
+    Examples:
+        >>> print(f"{js.laws.kaplan.tokens_against_overfitting(1e9):.2g}")
+        2.3e+10
     """
     return exp_of(_log_growth, _ENOUGH_TOKENS, params=params)
 

@@ -27,6 +27,11 @@ class BrokenPowerLaw:
     past its `d`; the turn is as sharp as `f` is small. As a law of params and tokens it is
     read along training FLOPs, x = 6 N D, which alone decide, so that it has no best size.
     `a` is not negative; `b`, all `d` and all `f` are positive.
+
+    Examples:
+        >>> law = js.laws.BrokenPowerLaw(a=1.7, b=60.0, c0=0.05, c=0.1, d=1e20, f=0.5)
+        >>> print(np.asarray(law.value(np.array([1e19, 1e21, 1e23]))).round(2))
+        [8.43 5.95 3.83]
     """
 
     a: Real  # the limit; of a loss, nats per token
@@ -128,6 +133,11 @@ class Farseer:
 
     `alpha`, `beta` and `gamma` are the exponents of N beside `a1`, `a2` and `a3`. All
     coefficients have any sign.
+
+    Examples:
+        >>> law = js.laws.Farseer(-0.1, 0.4, 90.0, -5.3, -0.02, 0.1, 0.12, -0.1, 0.17)
+        >>> print(np.asarray(law.loss(np.array([1e9, 1e10]), 1e11)).round(3))
+        [0.566 0.423]
     """
 
     a1: Real
@@ -177,6 +187,11 @@ class Frantar:
     default FLOPs are of those that are not zero, as if zeros cost nothing in training
     either; sparsity is then free and an optimum over it lies at the end of its range.
     All coefficients are positive; `c` may be 0.
+
+    Examples:
+        >>> law = js.laws.Frantar(a_S=17.0, b_S=0.7, c_S=45.0, b_N=0.25, a_D=7e8, b_D=0.2, c=0.65)
+        >>> print(np.asarray(law.loss(1e8, 1e11, sparsity=np.array([0.0, 0.5]))).round(3))
+        [1.641 1.575]
     """
 
     a_S: Real

@@ -44,6 +44,11 @@ class Kumar:
     precision for weights, activations and the cache of keys and values. FLOPs are counted
     in those of 16 bits. All coefficients are positive but `E`, which is not negative, and
     the offsets, which have any sign.
+
+    Examples:
+        >>> law = js.laws.published("kumar2024")
+        >>> print(np.asarray(law.loss(1e9, 1e11, bits=np.array([4, 8, 16]))).round(3))
+        [3.16  2.988 2.974]
     """
 
     A: Real
@@ -101,7 +106,13 @@ class Kumar:
         return self.E + size + data
 
     def shares(self, bits: ArrayLike) -> Shares:
-        """What `bits` bits leave of the parameters, by kind of number; NaN for bad values."""
+        """What `bits` bits leave of the parameters, by kind of number; NaN for bad values.
+
+        Examples:
+            >>> law = js.laws.published("kumar2024")
+            >>> print(f"{law.shares(4.0).weights:.2f}")
+            0.70
+        """
         return _shares(*arrays.enter(law=self, bits=bits))
 
     def post_training_penalty(
@@ -114,6 +125,11 @@ class Kumar:
         factor, a product of `1 - exp(-C_x (P_x - P_post))`, which eases the step where the
         two precisions are close; its C_x are not printed, so it is 1 here, its upper bound.
         NaN for bad values.
+
+        Examples:
+            >>> law = js.laws.published("kumar2024")
+            >>> print(f"{law.post_training_penalty(1e9, 1e11, bits=16.0, post_bits=4.0):.2g}")
+            0.021
         """
         named = {"params": params, "tokens": tokens, "bits": bits, "post_bits": post_bits}
         return _penalty(*arrays.enter(law=self, **named))

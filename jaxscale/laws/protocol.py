@@ -40,7 +40,13 @@ class Law(Protocol):
 
 
 class Flops(NamedTuple):
-    """What a model computes, in FLOPs of the unit that is priced."""
+    """What a model computes, in FLOPs of the unit that is priced.
+
+    Examples:
+        >>> flops = js.laws.Flops(train=6 * 1e9 * 2e10, prefill=2e9, decode=2e9)
+        >>> print(f"{flops.train:.3g}")
+        1.2e+20
+    """
 
     train: Array  # for the whole training
     prefill: Array  # for each token read

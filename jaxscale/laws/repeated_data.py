@@ -32,6 +32,11 @@ class Muennighoff:
     Fields broadcast with each other and with what the methods are given. `E >= 0` is in
     nats per token; all other coefficients are positive. Where a number is bad, the methods
     return NaN with zero derivatives.
+
+    Examples:
+        >>> law = js.laws.published("muennighoff2023_repeated")
+        >>> print(f"{law.loss(7e9, 1e11, unique_tokens=25e9):.3f}")  # four epochs
+        2.267
     """
 
     E: Real  # irreducible loss, nats per token
@@ -78,7 +83,13 @@ class Muennighoff:
         return jnp.where(some, loss, jnp.nan)
 
     def effective_tokens(self, tokens: ArrayLike, unique_tokens: ArrayLike) -> Array:
-        """Unique tokens that would be worth as much: D', at most `(1 + R_D) unique_tokens`."""
+        """Unique tokens that would be worth as much: D', at most `(1 + R_D) unique_tokens`.
+
+        Examples:
+            >>> law = js.laws.published("muennighoff2023_repeated")
+            >>> print(f"{law.effective_tokens(1e11, 25e9):.3g}")
+            9.31e+10
+        """
         return _effective_tokens(
             *arrays.enter(law=self, tokens=tokens, unique_tokens=unique_tokens)
         )
@@ -88,11 +99,22 @@ class Muennighoff:
 
         `G (G U)^(beta / alpha)` with `G = (alpha A / (beta B))^(1 / (alpha + beta))`, from
         Hoffmann et al. 2022, eq. 4. Params beyond these are excess.
+
+        Examples:
+            >>> law = js.laws.published("muennighoff2023_repeated")
+            >>> print(f"{law.best_params_for(25e9):.3g}")
+            1.27e+09
         """
         return _best_params_for(*arrays.enter(law=self, unique_tokens=unique_tokens))
 
     def base(self) -> Chinchilla:
-        """The law for tokens that are seen once, by models without excess params."""
+        """The law for tokens that are seen once, by models without excess params.
+
+        Examples:
+            >>> law = js.laws.published("muennighoff2023_repeated")
+            >>> type(law.base()).__name__
+            'Chinchilla'
+        """
         return Chinchilla(self.E, self.A, self.B, self.alpha, self.beta)
 
     def is_valid(self) -> Array:

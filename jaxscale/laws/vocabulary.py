@@ -35,6 +35,11 @@ class Tao:
     times the width. The loss is normalised by that of unigrams, so that vocabularies can be
     compared: it is negative, and means nothing beside the loss of another law. Coefficients
     and exponents are positive, `E` is not negative.
+
+    Examples:
+        >>> law = js.laws.published("tao2024")
+        >>> print(f"{law.loss(1e9, 1e11, vocabulary_params=1e8):.3f}")
+        -5.168
     """
 
     E: Real  # how far below unigrams the loss can fall, nats per token
@@ -95,6 +100,10 @@ def tokens_per_character(vocabulary: ArrayLike) -> Array:
 
     A quadratic in its logarithm, constant from 200,000 entries on (Tao et al. 2024;
     sail-sg/scaling-with-vocab, utils.py). NaN where the vocabulary is not positive.
+
+    Examples:
+        >>> print(f"{js.laws.vocabulary.tokens_per_character(32_000):.3f}")
+        0.252
     """
     return _tokens_per_character(*arrays.enter(vocabulary=vocabulary))
 
@@ -112,13 +121,23 @@ def _tokens_per_character(entries: Array) -> Array:
 
 
 def params_for_flops(flops: ArrayLike) -> Array:
-    """Parameters outside the vocabulary that are best at a training of `flops` FLOPs."""
+    """Parameters outside the vocabulary that are best at a training of `flops` FLOPs.
+
+    Examples:
+        >>> print(f"{js.laws.vocabulary.params_for_flops(1e22):.2g}")
+        8.3e+09
+    """
     (compute,) = arrays.enter(flops=flops)
     return _power(compute, -2.4846510161625193, 0.5)
 
 
 def vocabulary_params_for_flops(flops: ArrayLike) -> Array:
-    """Parameters in the vocabulary that are best at a training of `flops` FLOPs."""
+    """Parameters in the vocabulary that are best at a training of `flops` FLOPs.
+
+    Examples:
+        >>> print(f"{js.laws.vocabulary.vocabulary_params_for_flops(1e22):.2g}")
+        3e+08
+    """
     (compute,) = arrays.enter(flops=flops)
     return _power(compute, -1.589031299255507, 0.4163622634135234)
 
@@ -128,7 +147,12 @@ def vocabulary_params_for_flops(flops: ArrayLike) -> Array:
 
 
 def vocabulary_params_for(params: ArrayLike) -> Array:
-    """Parameters in the vocabulary that are best beside `params` outside it."""
+    """Parameters in the vocabulary that are best beside `params` outside it.
+
+    Examples:
+        >>> print(f"{js.laws.vocabulary.vocabulary_params_for(7e9):.2g}")
+        2.8e+08
+    """
     (others,) = arrays.enter(params=params)
     gamma = 0.8353974035228025
     return _power(others, math.log(3_145_728) - gamma * math.log(33e6), gamma)

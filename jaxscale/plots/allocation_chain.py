@@ -62,6 +62,16 @@ def allocation_chain(
     Lines are dashed outside the `fitted` budgets, and the params at the last budget are written
     out. `level` is that of the intervals, and `known` holds exponents of other papers by name.
     Raises ValueError for arrays that do not fit, ImportError without matplotlib.
+
+    Examples:
+        >>> from jaxscale import plots
+        >>> flops = np.geomspace(1e18, 1e24, 10)
+        >>> before, after = 0.02 * flops**0.6, 0.5 * flops**0.5
+        >>> steps = [
+        ...     plots.ChainStep("before", before, 0.6, (0.59, 0.61)),
+        ...     plots.ChainStep("after", after, 0.5, (0.49, 0.51)),
+        ... ]
+        >>> figure = plots.allocation_chain(flops, steps, fitted=(1e18, 1e20))
     """
     if not steps:
         raise ValueError("steps must hold at least one")

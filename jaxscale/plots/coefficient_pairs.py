@@ -39,6 +39,12 @@ def coefficient_pairs(
     `best` is the fit itself, drawn as orange lines; above the diagonal stand correlations. Dashed
     lines are ends of the interval at `level`. Raises ValueError for draws that do not fit,
     ImportError without matplotlib.
+
+    Examples:
+        >>> from jaxscale import plots
+        >>> rng = np.random.default_rng(0)
+        >>> draws = {"alpha": rng.normal(0.35, 0.01, 200), "beta": rng.normal(0.37, 0.01, 200)}
+        >>> figure = plots.coefficient_pairs(draws, best={"alpha": 0.35, "beta": 0.37})
     """
     labels = list(draws)
     if set(labels) != set(best) or not labels:

@@ -54,6 +54,14 @@ def data_constrained(
     `best` has a row for each budget and a column for each count of unique tokens, in rising
     order; `unlimited` has the plan of each budget where no token need be seen twice. NaN leaves
     a gap. Raises ValueError for arrays that do not fit, ImportError without matplotlib.
+
+    Examples:
+        >>> from jaxscale import plots
+        >>> unique, flops = np.geomspace(1e9, 1e12, 4), np.array([1e22])
+        >>> losses = np.array([[2.6, 2.5, 2.4, 2.3]])
+        >>> best = plots.BestPlans(np.full((1, 4), 7e9), np.full((1, 4), 2e11), losses)
+        >>> unlimited = plots.BestPlans(np.array([7e9]), np.array([2.4e11]), np.array([2.3]))
+        >>> figure = plots.data_constrained(unique, flops, best, unlimited)
     """
     unique, budgets = np.asarray(unique_tokens, float), np.asarray(flops, float)
     _check("best", best, (budgets.size, unique.size))

@@ -42,6 +42,10 @@ def field_map(
 
     NaN stays white. Raises ValueError for a shape that does not fit, ImportError without
     matplotlib.
+
+    Examples:
+        >>> from jaxscale import plots
+        >>> figure = plots.field_map(np.arange(3), np.arange(2), np.ones((2, 3)))
     """
     across, up, field = np.asarray(x), np.asarray(y), np.asarray(values)
     if field.shape != (up.size, across.size):
@@ -73,6 +77,11 @@ def field_line(
     """One field along one axis of numbers, or over names; NaN leaves a gap.
 
     With `names` of several lines, at most MOST_LINES, `values` has one row for each.
+
+    Examples:
+        >>> from jaxscale import plots
+        >>> figure = plots.field_line(np.arange(3), np.arange(3) ** 2, title="squares")
+        >>> figure.savefig("squares.png")
     """
     across, field = np.asarray(x), np.atleast_2d(np.asarray(values, float))
     figure = titled(LINE_SIZE, title, subtitle)
@@ -109,7 +118,12 @@ def field_line(
 def field_histograms(
     fields: Mapping[str, ArrayLike], *, title: str = "", subtitle: str = ""
 ) -> "Figure":
-    """How each field spreads: one panel for each, three to a row."""
+    """How each field spreads: one panel for each, three to a row.
+
+    Examples:
+        >>> from jaxscale import plots
+        >>> figure = plots.field_histograms({"params": np.geomspace(1e8, 1e10, 50)})
+    """
     columns = min(3, len(fields))
     rows = math.ceil(len(fields) / columns)
     figure = titled((SPREAD_SIZE[0] * columns, SPREAD_SIZE[1] * rows + 0.4), title, subtitle)

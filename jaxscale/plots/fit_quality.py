@@ -34,6 +34,12 @@ def observed_and_predicted(
     One entry a run; colour is its tokens per param. The shaded band holds one standard
     deviation to each side. Raises ValueError for arrays that do not fit, ImportError without
     matplotlib.
+
+    Examples:
+        >>> from jaxscale import plots
+        >>> figure = plots.observed_and_predicted(
+        ...     observed=[2.9, 2.6], predicted=[2.8, 2.6], tokens_per_param=[20, 200]
+        ... )
     """
     from matplotlib.colors import LogNorm
 

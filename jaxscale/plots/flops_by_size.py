@@ -31,6 +31,11 @@ def flops_by_size(
     Say in the subtitle for which shapes and for how long a context they hold. Raises ValueError
     for columns that do not fit, for none, and for fewer than two params; ImportError without
     matplotlib.
+
+    Examples:
+        >>> from jaxscale import plots
+        >>> params = np.array([1e8, 1e9, 1e10])
+        >>> figure = plots.flops_by_size(params, {"operations": np.array([1.5, 1.2, 1.05])})
     """
     if not over_six_n:
         raise ValueError("over_six_n must hold at least one count; got none")

@@ -38,6 +38,17 @@ def iso_flop_curves(
 
     Raises ValueError where there is no budget or arrays do not fit, ImportError without
     matplotlib.
+
+    Examples:
+        >>> from jaxscale import plots
+        >>> law, params = js.laws.published("sardana2024"), np.geomspace(1e8, 1e10, 30)
+        >>> loss = np.asarray(law.loss(params, 1e21 / (6 * params)))
+        >>> best = js.minimize_loss(law, 1e21)
+        >>> run_params, run_loss = [1e9], [2.4]
+        >>> curve = plots.BudgetCurve(
+        ...     1e21, params, loss, best.params, best.loss, None, run_params, run_loss
+        ... )
+        >>> figure = plots.iso_flop_curves([curve])
     """
     if not budgets:
         raise ValueError("budgets must hold at least one")

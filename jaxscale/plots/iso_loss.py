@@ -56,6 +56,16 @@ def iso_loss_map(
     `runs` are params, tokens and observed loss, in the colours of the map: a run that matches
     its surroundings is explained. The path is dashed beyond the budget of the largest run.
     Raises ValueError for arrays that do not fit, ImportError without matplotlib.
+
+    Examples:
+        >>> from jaxscale import plots
+        >>> law, flops = js.laws.published("sardana2024"), np.geomspace(1e20, 1e24, 5)
+        >>> params, tokens = np.geomspace(1e8, 1e11, 20), np.geomspace(1e9, 1e13, 20)
+        >>> loss = np.asarray(law.loss(params, tokens[:, None]))
+        >>> best = js.allocations.from_law(law)
+        >>> path = plots.OptimalPath(flops, best.params(flops), best.tokens(flops))
+        >>> runs = ([1e9, 1e10], [1e11, 1e12], [2.3, 2.0])
+        >>> figure = plots.iso_loss_map(params, tokens, loss, runs=runs, path=path)
     """
     across, up, field = np.asarray(params), np.asarray(tokens), np.asarray(loss)
     if field.shape != (up.size, across.size):

@@ -44,6 +44,13 @@ def optimal_size_panels(
     `bands` are ends of intervals, `published` holds other laws' curves by name, and the budgets
     of the runs are shaded. Raises ValueError for arrays that do not fit, ImportError without
     matplotlib.
+
+    Examples:
+        >>> from jaxscale import plots
+        >>> flops = np.geomspace(1e20, 1e24, 5)
+        >>> best = js.allocations.published("hoffmann2022_approach2")
+        >>> curves = {"params": best.params(flops), "training tokens": best.tokens(flops)}
+        >>> figure = plots.optimal_size_panels(flops, curves, runs_flops=(1e19, 1e22))
     """
     figure = titled(SIZE, title, subtitle)
     panels = figure.subplots(1, len(fitted), squeeze=False)[0]

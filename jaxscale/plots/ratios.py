@@ -58,6 +58,12 @@ def ratio_panels(
 
     Scenarios that are NaN stay white. Raises ValueError for shapes that do not fit and for a
     demand of zero, ImportError without matplotlib.
+
+    Examples:
+        >>> from jaxscale import plots
+        >>> served, loss = np.geomspace(1e10, 1e13, 5), np.linspace(1.9, 2.3, 4)
+        >>> ones = np.ones((4, 5))
+        >>> figure = plots.ratio_panels(served, loss, 0.8 * ones, 0.5 * ones, 2.0 * ones)
     """
     demand, losses = np.asarray(demand_tokens), np.asarray(loss)
     ratios = [np.asarray(ratio) for ratio in (cost_ratio, params_ratio, tokens_ratio)]

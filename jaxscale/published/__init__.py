@@ -16,20 +16,14 @@ source. A file of your own has the same format:
 `read("ours.toml")` returns its entries, as `js.laws.catalog()` returns the shipped ones:
 `entry.law`, `entry.source`, `entry.in_range(plan)`.
 
-The heading names the kind, one of `KINDS`, and the entry. `form` is a class or constructor of that
+The heading names the kind and the entry. `form` is a class or constructor of that
 kind, as in `jaxscale.laws`; a kind that has only one needs none. Keys that are fields of `Entry`
 describe the entry, and all others are the form's numbers. `source` is the only key that every
 entry needs. Paper, table and year belong in it.
 """
 
-from jaxscale.published.entry import NOT_STATED as NOT_STATED
 from jaxscale.published.entry import Entry as Entry
 from jaxscale.published.entry import Interval as Interval
-from jaxscale.published.entry import Range as Range
-from jaxscale.published.entry import Sized as Sized
-from jaxscale.published.entry import tells_sizes as tells_sizes
-from jaxscale.published.load import KINDS as KINDS
 from jaxscale.published.load import read as read
 from jaxscale.published.load import shipped as shipped
-from jaxscale.published.lookup import by_name as by_name
 from jaxscale.published.lookup import find as find

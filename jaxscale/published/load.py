@@ -29,7 +29,14 @@ KINDS: Mapping[str, tuple[str, str]] = {
 
 @cache
 def shipped(kind: str) -> tuple[Entry, ...]:
-    """All entries of a kind that come with jaxscale."""
+    """All entries of a kind that come with jaxscale: `"laws"`, `"tasks"` and so on.
+
+    Examples:
+        >>> [entry.name for entry in js.published.shipped("recipes")][:3]
+        ['steplaw2025', 'steplaw2025_medians', 'deepseek2024']
+    """
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
     file = importlib.resources.files("jaxscale.published") / f"{kind}.toml"
     return _entries(file.name, file.read_text("utf-8"))
 
@@ -38,6 +45,22 @@ def read(path: str | Path) -> tuple[Entry, ...]:
     """The entries of a TOML file of your own, in its order.
 
     Raises ValueError that names the file, the entry, the key and what is allowed.
+
+    Examples:
+        >>> with open("ours.toml", "w") as file:
+        ...     _ = file.write('''
+        ...     [laws.ours2026]
+        ...     form = "Chinchilla"
+        ...     E = 1.69
+        ...     A = 406.4
+        ...     B = 410.7
+        ...     alpha = 0.336
+        ...     beta = 0.283
+        ...     source = "our runs of 2026"
+        ...     ''')
+        >>> (entry,) = js.published.read("ours.toml")
+        >>> entry.name, entry.law.alpha
+        ('ours2026', 0.336)
     """
     try:
         text = Path(os.path.expanduser(path)).read_text("utf-8")

@@ -17,6 +17,11 @@ def find(kind: str, entries: Iterable[Entry], name: Any) -> Entry:
 
     Raises ValueError for an unknown name, with the nearest one and all names; `kind` is the word
     for what was looked for.
+
+    Examples:
+        >>> entries = js.published.shipped("laws")
+        >>> js.published.find("law", entries, "DeVries2023").name
+        'sardana2024'
     """
     entries = tuple(entries)
     spellings = by_name(entries)

@@ -36,7 +36,12 @@ FORMS: Mapping[str, type[RecipeLaw]] = {
 
 
 def catalog() -> tuple[Entry, ...]:
-    """Every published recipe that is known."""
+    """Every published recipe that is known.
+
+    Examples:
+        >>> [entry.name for entry in js.recipes.catalog()]
+        ['steplaw2025', 'steplaw2025_medians', 'deepseek2024', 'porian2024', 'kaplan2020']
+    """
     return shipped("recipes")
 
 
@@ -44,5 +49,9 @@ def entry(name: str) -> Entry:
     """The published recipe of that name, case aside.
 
     Raises ValueError for an unknown name, with the nearest one and all names.
+
+    Examples:
+        >>> js.recipes.entry("steplaw2025").params_range
+        (214663680, 1073741824)
     """
     return find("recipe", catalog(), name)

@@ -23,6 +23,11 @@ class DeepSeekRecipe:
     The paper's C is M D, with M the FLOPs per token without embeddings and with attention:
     `72 layers width^2 + 12 layers width sequence`. Params of M / 6 give that C. Scales are
     positive. Fields broadcast with each other and with what the methods are given.
+
+    Examples:
+        >>> law = js.recipes.entry("deepseek2024").law
+        >>> print(f"{law.batch_tokens(7e9, 1.4e12, 2.0):.2g}")
+        8.2e+06
     """
 
     rate_scale: Real

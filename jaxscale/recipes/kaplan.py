@@ -21,6 +21,11 @@ class KaplanRecipe:
     """A rate that falls with ln N, and the critical batch, Kaplan et al. 2020, D.6 and eq. 1.4.
 
     Fields broadcast with each other and with what the methods are given.
+
+    Examples:
+        >>> law = js.recipes.entry("kaplan2020").law
+        >>> print(f"{law.batch_tokens(7e9, 1.4e12, 2.0):.2g}")
+        7.7e+06
     """
 
     rate_at_one: Real

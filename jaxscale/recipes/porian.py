@@ -20,6 +20,11 @@ class PorianRecipe:
     """Powers of params alone, Porian et al. 2024, arXiv 2406.19146.
 
     Scales are positive. Fields broadcast with each other and with what the methods are given.
+
+    Examples:
+        >>> law = js.recipes.entry("porian2024").law
+        >>> print(f"{law.learning_rate(7e9, 1.4e12, 2.0):.2g}")
+        0.0011
     """
 
     rate_scale: Real

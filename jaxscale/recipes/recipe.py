@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.values import is_positive, quotient, where_safe
-from jaxscale.published import Entry, Sized
+from jaxscale.published.entry import Entry, Sized
 from jaxscale.recipes.catalog import entry
 
 
@@ -42,6 +42,12 @@ def training_recipe(plan: Planned, law: str | Entry = "steplaw2025") -> Recipe:
     derivatives where one of them is NaN, so where a plan is not ok, and where the recipe has no
     answer. Raises ValueError for an unknown recipe, with the nearest name and all names, and
     TypeError for a plan that lacks one of the three.
+
+    Examples:
+        >>> plan = js.evaluate(js.laws.published("sardana2024"), 7e9, 1.4e12)
+        >>> recipe = js.training_recipe(plan, law="steplaw2025")
+        >>> print(f"rate {recipe.learning_rate:.2g}, batch {recipe.batch_tokens:.2g} tokens")
+        rate 0.00092, batch 5e+06 tokens
     """
     found = law if isinstance(law, Entry) else entry(law)
     missing = [name for name in ("params", "tokens", "loss") if not hasattr(plan, name)]

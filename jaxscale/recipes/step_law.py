@@ -20,6 +20,11 @@ class StepLaw:
     """Powers of params and tokens, Li et al. 2025, arXiv 2503.04715.
 
     Scales are positive. Fields broadcast with each other and with what the methods are given.
+
+    Examples:
+        >>> law = js.recipes.entry("steplaw2025").law
+        >>> print(f"{law.learning_rate(7e9, 1.4e12, 2.0):.2g}")
+        0.00092
     """
 
     rate_scale: Real

@@ -43,6 +43,11 @@ def time_and_compute(
     `seconds_per_step` is at that batch: machines that do a fixed number of tokens a second take
     `batch / tokens_per_second`. All broadcast; NaN with zero derivatives where a number is not
     positive.
+
+    Examples:
+        >>> tradeoff = js.recipes.time_and_compute(1e5, critical_batch=1e6, batch=4e6)
+        >>> print(f"{tradeoff.steps:.3g} steps, {tradeoff.tokens:.3g} tokens")
+        1.25e+05 steps, 5e+11 tokens
     """
     return _time_and_compute(
         *arrays.enter(
@@ -72,6 +77,12 @@ def batch_tradeoff(
     coefficients of Tables 3 and 5; the plan's own tokens are not looked at. `seconds_per_step` as
     in `time_and_compute`. NaN where a model of that size never reaches the loss by eq. 1.6, which
     was fitted to losses on WebText2: those of other data may lie below.
+
+    Examples:
+        >>> plan = js.evaluate(js.laws.published("kaplan2020"), 1e9, 1e10)
+        >>> tradeoff = js.recipes.batch_tradeoff(plan, batch=1e6)
+        >>> print(f"{tradeoff.steps:.2g} steps, {tradeoff.tokens:.2g} tokens")
+        2.8e+05 steps, 2.8e+11 tokens
     """
     steps = steps_for(plan.loss, plan.params)
     return time_and_compute(steps, CRITICAL_BATCH.tokens(plan.loss), batch, seconds_per_step)
@@ -82,6 +93,10 @@ def steps_for(loss: ArrayLike, params: ArrayLike, law: KaplanSteps = LOSS_OF_STE
 
     Kaplan et al. 2020, eq. 1.6 solved for the steps; params exclude embeddings. NaN with zero
     derivatives where a number is not positive and where no number of steps is enough.
+
+    Examples:
+        >>> print(f"{js.recipes.steps_for(3.0, params=1e9):.2g}")
+        3.7e+03
     """
     return _steps_for(*arrays.enter(law=law, loss=loss, params=params))
 

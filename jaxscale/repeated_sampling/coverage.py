@@ -26,6 +26,11 @@ class PowerCoverage:
 
     a and b are negative, and broadcast with what the methods are given. Where a number is
     bad, the methods return NaN with zero derivatives.
+
+    Examples:
+        >>> coverage = js.repeated_sampling.PowerCoverage(a=-2.0, b=-0.3)
+        >>> print(np.asarray(coverage.coverage(np.array([1, 100]))).round(3))
+        [0.135 0.605]
     """
 
     a: Real  # natural logarithm of the coverage of one attempt
@@ -54,6 +59,11 @@ def power_coverage(k1: Real, c1: Real, k2: Real, c2: Real) -> PowerCoverage:
 
     Numbers, or arrays that broadcast. Raises ValueError for concrete values unless the
     attempts are positive, the coverages in (0, 1), and more attempts cover more.
+
+    Examples:
+        >>> coverage = js.repeated_sampling.power_coverage(1, 0.1, 100, 0.5)
+        >>> print(f"{coverage.coverage(1000):.2f}")
+        0.68
     """
     k1, c1, k2, c2 = arrays.align(*arrays.enter(k1=k1, c1=c1, k2=k2, c2=c2))
     _check("k1", k1, (k1 > 0) & (k1 < np.inf), "above 0 and finite")
@@ -73,6 +83,11 @@ class BetaCoverage:
 
     u and v are positive; attempts need not be whole. With many, what is left falls as
     k^-u: Schaeffer et al. 2025, arXiv 2502.17578. NaN with zero derivatives for bad numbers.
+
+    Examples:
+        >>> coverage = js.repeated_sampling.BetaCoverage(u=0.5, v=3.0)
+        >>> print(np.asarray(coverage.coverage(np.array([1, 100]))).round(3))
+        [0.143 0.836]
     """
 
     u: Real
@@ -95,6 +110,10 @@ def pass_at_k(trials: ArrayLike, successes: ArrayLike, k: ArrayLike) -> Array:
     `1 - C(n - s, k) / C(n, k)` of n trials with s successes, 1 where fewer than k failed
     (Chen et al. 2021, arXiv 2107.03374, eq. 1). Whole numbers that broadcast: one problem a
     lane, of which coverage is the mean. NaN unless 0 <= s <= n and 1 <= k <= n.
+
+    Examples:
+        >>> print(f"{js.repeated_sampling.pass_at_k(trials=100, successes=5, k=10):.3f}")
+        0.416
     """
     return _pass_at_k(*arrays.enter(trials=trials, successes=successes, k=k))
 

@@ -20,6 +20,11 @@ def demand_of_attempts(
     Tokens are those of one attempt: T_in + k T_out are served for a request whose prompt is
     read once, else k (T_in + T_out). Priced at 2 N FLOPs a token, as every demand is.
     Raises ValueError for a concrete count that is negative or not finite, or attempts below 1.
+
+    Examples:
+        >>> tokens = {"input_tokens": 70, "output_tokens": 215}  # of one attempt
+        >>> js.repeated_sampling.demand_of_attempts(1e9, **tokens, attempts=10)
+        Demand(input_tokens=70000000000.0, output_tokens=2150000000000.0)
     """
     arrays.enter(
         requests=requests, input_tokens=input_tokens, output_tokens=output_tokens, attempts=attempts

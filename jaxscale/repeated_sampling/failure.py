@@ -33,6 +33,10 @@ def failure_rate(
     `B(p s, (1 - p) s + k) / B(p s, (1 - p) s)`, as in Schaeffer et al. 2025, arXiv 2502.17578.
     Infinite, all are equally hard: (1 - p)^k. Attempts are any positive numbers. All broadcast;
     NaN with zero derivatives where one is bad.
+
+    Examples:
+        >>> print(f"{js.repeated_sampling.failure_rate(0.1, attempts=10):.3f}")
+        0.349
     """
     return _failure_rate(
         *arrays.enter(success_rate=success_rate, attempts=attempts, concentration=concentration)

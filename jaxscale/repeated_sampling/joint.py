@@ -65,6 +65,16 @@ def minimize_cost_for_success(
 
     The setting is that of Roberts et al. 2026, arXiv 2604.01411; the failure of k attempts that
     of Schaeffer et al. 2025, arXiv 2502.17578.
+
+    Examples:
+        >>> def success(loss):  # the chance that one attempt succeeds
+        ...     return jax.nn.sigmoid((2.1 - loss) / 0.1)
+        ...
+        >>> law = js.laws.published("sardana2024")
+        >>> demand = js.Demand(1e11, 1e11)
+        >>> plan = js.repeated_sampling.minimize_cost_for_success(law, success, 0.8, demand)
+        >>> print(f"{plan.params:.2g} params, {plan.levers['attempts']:.0f} attempts")
+        4.9e+08 params, 27 attempts
     """
     if type(max_attempts) is not int or max_attempts < 1:
         raise ValueError(f"max_attempts must be a whole number above 0; got {max_attempts!r}")

@@ -38,6 +38,13 @@ def loss_for_success(
 
     0 where no positive loss is low enough, infinite where every loss is, and NaN for a target
     outside (0, 1) and other bad numbers, with zero derivatives.
+
+    Examples:
+        >>> def success(loss):  # the chance that one attempt succeeds
+        ...     return jax.nn.sigmoid((2.1 - loss) / 0.1)
+        ...
+        >>> print(f"{js.repeated_sampling.loss_for_success(success, 0.8, attempts=10):.3f}")
+        2.275
     """
     arguments = {"target": target, "attempts": attempts, **spread_of(concentration)}
     return _loss_for_success(Needs(*entered(success, **arguments)))

@@ -28,14 +28,27 @@ class Overhead(NamedTuple):
 def overhead(
     law: Law, k: ArrayLike, *, loss: ArrayLike | None = None, **levers: ArrayLike
 ) -> Overhead:
-    """What a model `k` times the compute-optimal size costs extra in training, at equal loss.
+    """Extra cost of training a model `k` times the compute-optimal size to the same loss.
 
-    Sizes are ratios, and all arguments broadcast. Of the Chinchilla law the answer is the same at
-    every loss; other laws need one. NaN where no training reaches the loss.
-
-    Raises ValueError without a loss where it is needed.
+    All arguments broadcast. For the Chinchilla law the answer is the same at every loss; other
+    laws need one. NaN where no training reaches the loss.
 
     Source: De Vries 2023, "Go smol or go home", whose k_D is `tokens_ratio`.
+
+    Args:
+        law: a scaling law.
+        k: size of the model, as a ratio to the compute-optimal one.
+        loss: the loss of both models, in nats per token.
+        levers: a value for each lever of the law, by name.
+
+    Raises:
+        ValueError: the law needs a loss, and there is none.
+
+    Examples:
+        >>> law = js.laws.published("hoffmann2022")
+        >>> half = js.overhead(law, 0.5)
+        >>> print(f"{half.tokens_ratio:.2f} times the tokens, {half.extra_cost:.0%} more to train")
+        2.42 times the tokens, 21% more to train
     """
     if loss is None and isinstance(law, Chinchilla):
         (E,) = arrays.enter(loss=law.E)

@@ -32,22 +32,37 @@ def minimize_cost(
     levers: Mapping[str, ArrayLike] | None = None,
     over: Sequence[str] = SIZES,
 ) -> Plan:
-    """Cheapest plan, training and serving counted, whose loss is at most `loss`.
+    """Cheapest plan whose loss is at most `loss`, with training and serving counted.
 
-    All leaves of all arguments broadcast, in nats per token, tokens, cost per FLOP, params.
-    `demand` defaults to none, `costs` to FLOPs, `bounds` to no limits. Where the law has more
-    levers than params and tokens, each has a value in `levers` or its name in `over`, and is then
-    chosen too, inside its range. Fixed work for each scenario; usable under jit, vmap, grad,
-    jacfwd and hessian, at a demand of 0 too.
+    All arguments broadcast as in NumPy, and so do the coefficients of the law: the plan has the
+    shape of all of them together. The work is the same for every scenario. Works under jit, vmap,
+    grad, jacfwd and hessian, also at a demand of 0.
 
-    By a general law, a loss within 16,384 epsilons of the least that the law gives is met to six
-    epsilons more, because there the last digits are worth a good part of the cost.
+    A scenario without a plan gets a status and NaN, with derivatives of zero; its neighbours are
+    untouched. For a law other than Chinchilla's, a loss within 16,384 epsilons of the lowest that
+    the law gives is met to six epsilons more: the last digits cost a good part of the whole.
 
-    A scenario without a plan gets a status and NaN; its neighbours are untouched. Wrong
-    structure raises TypeError or ValueError naming the argument.
+    Source: Sardana et al. 2024, eq. 6 and Appendix A, reduced to one equation for the Chinchilla
+    law and solved by Newton's method for any other.
 
-    Source: Sardana et al. 2024, eq. 6 and Appendix A, for the Chinchilla law in closed
-    reduction to one equation, for others by `solve.stationary`.
+    Args:
+        law: a scaling law, such as `js.laws.published("sardana2024")`.
+        loss: the loss to reach, in nats per token.
+        demand: tokens to read and to write over the model's life; none by default.
+        costs: the price of a FLOP in each phase; 1 by default, so that costs are in FLOPs.
+        bounds: limits on params and tokens; none by default.
+        levers: a value for each lever of the law that is not chosen.
+        over: what is chosen: "params", "tokens" and at most three levers, each inside its range.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: shapes do not broadcast, or a lever is unknown or has no value.
+
+    Examples:
+        >>> law = js.laws.published("sardana2024")
+        >>> plan = js.minimize_cost(law, 2.0, js.Demand(input_tokens=1e12))
+        >>> print(f"{plan.params:.3g} params, {plan.tokens:.3g} tokens")
+        1.39e+10 params, 1.36e+12 tokens
     """
     arguments = plan_arguments(law, demand, costs, bounds)
     chosen = chosen_levers(over)

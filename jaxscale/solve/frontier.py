@@ -48,6 +48,12 @@ def compute_optimal(
     Raises TypeError or ValueError naming the argument for wrong structure.
 
     Source: Hoffmann et al. 2022, eq. 4, for laws of any form.
+
+    Examples:
+        >>> law = js.laws.published("besiroglu2024")
+        >>> plan = js.compute_optimal(law, flops=1e23)
+        >>> print(f"{plan.params:.3g} params, {plan.tokens:.3g} tokens")
+        2.95e+10 params, 5.65e+11 tokens
     """
     sizes = {"flops": flops, "params": params, "tokens": tokens}
     given = {name: value for name, value in sizes.items() if value is not None}

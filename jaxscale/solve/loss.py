@@ -33,19 +33,36 @@ def minimize_loss(
     levers: Mapping[str, ArrayLike] | None = None,
     over: Sequence[str] = SIZES,
 ) -> Plan:
-    """Plan of the lowest loss whose lifetime cost, serving counted, is at most `budget`.
+    """Plan of the lowest loss whose lifetime cost, serving included, is at most `budget`.
 
-    All leaves of all arguments broadcast; `budget` is in the unit of `costs` (FLOPs, the
-    default, or dollars). `demand` defaults to none, `bounds` to no limits. Where the law has more
-    levers than params and tokens, each has a value in `levers` or its name in `over`, and is then
-    chosen too, inside its range. Fixed work for each scenario; usable under jit, vmap, grad,
-    jacfwd and hessian, at a demand of 0 too.
+    All arguments broadcast as in NumPy, and so do the coefficients of the law: the plan has the
+    shape of all of them together. The work is the same for every scenario. Works under jit, vmap,
+    grad, jacfwd and hessian, also at a demand of 0.
 
-    A scenario without a plan gets a status and NaN; its neighbours are untouched. Wrong
-    structure raises TypeError or ValueError naming the argument.
+    A scenario without a plan gets a status and NaN, with derivatives of zero; its neighbours are
+    untouched.
 
-    Source: the costs of Sardana et al. 2024, eq. 6, under the problem of Hoffmann et al.
-    2022, eq. 4, of which this is the generalisation to a demand.
+    Source: the problem of Hoffmann et al. 2022, eq. 4, with the costs of Sardana et al. 2024,
+    eq. 6.
+
+    Args:
+        law: a scaling law, such as `js.laws.published("sardana2024")`.
+        budget: what may be spent, in the unit of `costs`: FLOPs by default, or dollars.
+        demand: tokens to read and to write over the model's life; none by default.
+        costs: the price of a FLOP in each phase; 1 by default, so that costs are in FLOPs.
+        bounds: limits on params and tokens; none by default.
+        levers: a value for each lever of the law that is not chosen.
+        over: what is chosen: "params", "tokens" and at most three levers, each inside its range.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: shapes do not broadcast, or a lever is unknown or has no value.
+
+    Examples:
+        >>> law = js.laws.published("sardana2024")
+        >>> plan = js.minimize_loss(law, 1e23, js.Demand(input_tokens=1e12))
+        >>> print(f"{plan.params:.3g} params, {plan.tokens:.3g} tokens, loss {plan.loss:.3f}")
+        1.11e+10 params, 1.17e+12 tokens, loss 2.019
     """
     arguments = plan_arguments(law, demand, costs, bounds)
     chosen = chosen_levers(over)

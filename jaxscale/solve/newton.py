@@ -178,30 +178,43 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
     returned has a large last step.
     """
     scale = _scale(at_loss, inputs, x)
-    move = partial(_step, at_loss, inputs, scale)
-    start = Point(x, y, jnp.full_like(x, jnp.inf))
+    begin = Point(x, y, jnp.full_like(x, jnp.inf))
 
-    def plain(_, point):
-        moved, good = move(point)
-        # Above all range the loss falls below what can be told from its floor; below, it overflows.
-        lost = jnp.where(good.is_above_floor, 48.0, -16.0).astype(x.dtype)
-        return Point(
-            jnp.where(good.is_finite, moved.log_params, point.log_params + lost),
-            jnp.where(good.is_finite, moved.log_tokens, point.log_tokens + lost),
-            moved.last_step,
-        )
+    # Sums of powers never need the second round, and a batch without stragglers does not wait for
+    # it. One program for both, because compiling it is what most callers wait for.
+    def goes_on(carry):
+        count, _, lost = carry
+        return (count == 0) | ((count == 1) & any_of(lost))
 
-    found = lax.fori_loop(0, STEPS, plain, start)
-    lost = ~is_settled(found) & (scale.inverse > 0)  # a target below the floor has no point
+    def search(carry):
+        count, found, lost = carry
+        is_first = count == 0
+        start = lax.cond(is_first, lambda: found, lambda: _bracketed(at_loss, inputs, lost, found))
+        step = partial(_guarded_step, at_loss, inputs, scale, is_first)
+        point = lax.fori_loop(0, STEPS, step, start)
+        point = Point(*(jnp.where(lost, a, b) for a, b in zip(point, found, strict=True)))
+        # A target below the floor has no point.
+        return count + 1, point, ~is_settled(point) & (scale.inverse > 0)
 
-    # Sums of powers never need this, and a batch without stragglers does not wait for it.
-    return lax.cond(
-        any_of(lost), partial(_bracketed, at_loss, inputs, lost, move), lambda found: found, found
+    return lax.while_loop(goes_on, search, (jnp.int32(0), begin, jnp.ones_like(x, bool)))[1]
+
+
+def _guarded_step(at_loss, inputs, scale, is_first, _, point):
+    """A step of the first round, or of the second, which begins near the point."""
+    reach = jnp.where(is_first, jnp.inf, (2 * FARTHEST) * 0.5**HALVINGS).astype(point[0].dtype)
+    moved, good = _step(at_loss, inputs, scale, point, reach)
+    # Above all range the loss falls below what can be told from its floor; below, it overflows.
+    lost = jnp.where(good.is_above_floor, 48.0, -16.0).astype(point[0].dtype)
+    back = jnp.where(is_first, lost, 0)
+    return Point(
+        jnp.where(good.is_finite, moved.log_params, point.log_params + back),
+        jnp.where(good.is_finite, moved.log_tokens, point.log_tokens + back),
+        jnp.where(good.is_finite | is_first, moved.last_step, point.last_step),
     )
 
 
-def _bracketed(at_loss, inputs, lost, move, found):
-    """The point by halving the range of ln(D / N) along the constraint, then Newton's method.
+def _bracketed(at_loss, inputs, lost, found):
+    """Where lost, a start within a fifth of an e-fold of the point's ln(D / N), by halving.
 
     Along a curve of equal loss or bill psi has one sign before an optimum and the other behind
     it, also where a law is flat to the last digit: psi is made of its derivatives' logarithms.
@@ -220,14 +233,7 @@ def _bracketed(at_loss, inputs, lost, move, found):
     low, high = (jnp.where(lost, limit, known) for limit in (-FARTHEST, FARTHEST))
     begin = jnp.where(lost, beginning(inputs.law, inputs.levers, BOTH, known), found.log_params)
     begin = Point(begin, begin, jnp.full_like(begin, jnp.inf))
-    _, _, begin = lax.fori_loop(0, HALVINGS, halve, (low, high, begin))
-
-    def step(_, point):
-        moved, good = move(point, (2 * FARTHEST) * 0.5**HALVINGS)
-        return Point(*(jnp.where(good.is_finite, a, b) for a, b in zip(moved, point, strict=True)))
-
-    point = lax.fori_loop(0, STEPS, step, begin)
-    return Point(*(jnp.where(lost, a, b) for a, b in zip(point, found, strict=True)))
+    return lax.fori_loop(0, HALVINGS, halve, (low, high, begin))[2]
 
 
 def _size_at(at_loss, inputs, log_ratio, start):
@@ -269,7 +275,7 @@ def _scale(at_loss, inputs, like):
     return _Scale(floor, inverse, jnp.where(is_near, MET * digit, 0))
 
 
-def _step(at_loss, inputs, scale, point, reach=None):
+def _step(at_loss, inputs, scale, point, reach):
     """One step of Newton's method, with its size in the point that it leads to.
 
     `reach` is how far it may go along the constraint.
@@ -294,8 +300,7 @@ def _step(at_loss, inputs, scale, point, reach=None):
     slope = psi_y * along_x - psi_x * along_y
     rises = slope * total > 0
     u_step = jnp.where(rises, -height / slope, -jnp.sign(height * total) * FALLING_STEP)
-    if reach is not None:
-        u_step = jnp.clip(u_step, -reach, reach)
+    u_step = jnp.clip(u_step, -reach, reach)
     inverse = 1 / total
     x_step = (-off - along_y * u_step) * inverse
     # The logarithm of nothing is no number to go by, though it need not be infinite.

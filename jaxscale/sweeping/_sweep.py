@@ -63,6 +63,17 @@ def sweep(
         TypeError, ValueError: an argument has the wrong structure; before anything is computed.
         MemoryError: results would not fit in memory; before anything is computed.
         jaxscale.sweeping.StoreError: the store cannot be written, or is of another call.
+
+    Examples:
+        >>> law = js.laws.published("sardana2024")
+        >>> def scenario(loss, served):
+        ...     plan = js.minimize_cost(law, loss, js.Demand(served))
+        ...     return {"params": plan.params, "total_cost": plan.total_cost, "status": plan.status}
+        ...
+        >>> space = js.Grid(loss=js.linspace(1.9, 2.3, 3), served=[1e11, 1e12])
+        >>> data = js.sweep(scenario, space)
+        >>> dict(data.sizes)
+        {'loss': 3, 'served': 2}
     """
     job = prepare(
         scenario, space, fields=fields, reduce=reduce, store=store, dtype=dtype, chunk=chunk
@@ -70,7 +81,7 @@ def sweep(
     rank, count = processes.ALONE if store is None and process is None else processes.share(process)
     if store is None and count > 1:
         raise ValueError(f"process {rank} of {count} needs a store to share with the others")
-    numbers = range(rank, job.blocks.count, count)
+    numbers = range(rank, job.chunks.count, count)
     if store is not None:
         return _stored(job, numbers, bool(reduce), progress, executor, (rank, count))
     if reduce:
@@ -94,14 +105,14 @@ def _stored(job: Job, numbers, reducing: bool, progress, executor, share) -> Any
 
 
 def begin(job: Job) -> frozenset[int]:
-    """Make the store or find it fit to go on with; the blocks that are written already."""
+    """Make the store or find it fit to go on with; the chunks that are written already."""
     coordinates = [
         stores.Coordinate(each.name, (each.name,), each.values, each.attributes)
         for each in job.space.coordinates()
     ]
     stores.create(
         job.store,
-        job.blocks,
+        job.chunks,
         job.space.axes_names,
         stored_fields(job),
         coordinates,
@@ -112,8 +123,8 @@ def begin(job: Job) -> frozenset[int]:
 
 
 def _run(job: Job, numbers, sink, written, progress, executor):
-    """Totals of these blocks; without a sink, fields go to the job's store where it has one."""
-    scenarios = min(job.size, len(numbers) * job.blocks.length)
+    """Totals of these chunks; without a sink, fields go to the job's store where it has one."""
+    scenarios = min(job.size, len(numbers) * job.chunks.length)
     with shown(job, scenarios, progress) as advance:
         if executor is not None:
             return work_in(executor, job, numbers, sink, written, advance)

@@ -1,8 +1,8 @@
-"""How a space is cut into blocks: each a contiguous range of scenarios, all of one shape.
+"""How a space is cut into chunks: each a contiguous range of scenarios, all of one shape.
 
-Scenarios are numbered in C order over the axes of a space. A block takes whole axes from
+Scenarios are numbered in C order over the axes of a space. A chunk takes whole axes from
 the right while they fit, equal parts of the next axis, and one value of each axis further
-left. So block after block is the numbering itself, a block is a chunk of a labelled array,
+left. So chunk after chunk is the numbering itself, each is one chunk of a labelled array,
 and what varies along one axis only is computed once for each of its values.
 """
 
@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Blocks(NamedTuple):
-    """A space of `sizes` scenarios along its axes, cut into blocks of `shape`.
+class Chunks(NamedTuple):
+    """A space of `sizes` scenarios along its axes, cut into chunks of `shape`.
 
-    The last block along the split axis may reach beyond the space: what lies there is
+    The last chunk along the split axis may reach beyond the space: what lies there is
     computed, masked and never kept.
     """
 
@@ -24,7 +24,7 @@ class Blocks(NamedTuple):
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """How many blocks lie along each axis."""
+        """How many chunks lie along each axis."""
         return tuple(
             math.ceil(size / length) for size, length in zip(self.sizes, self.shape, strict=True)
         )
@@ -35,16 +35,16 @@ class Blocks(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Scenarios in a block, those beyond the space included."""
+        """Scenarios in a chunk, those beyond the space included."""
         return math.prod(self.shape)
 
     def starts(self, numbers: np.ndarray) -> np.ndarray:
-        """Index of the first scenario of each block along each axis: int64, (blocks, axes)."""
+        """Index of the first scenario of each chunk along each axis: int64, (chunks, axes)."""
         places = np.stack(np.unravel_index(np.asarray(numbers, np.int64), self.grid), axis=-1)
         return places * np.array(self.shape, np.int64)
 
     def slices(self, number: int) -> tuple[slice, ...]:
-        """Where a block lies in an array of the whole space."""
+        """Where a chunk lies in an array of the whole space."""
         starts = self.starts(np.array([number]))[0].tolist()
         return tuple(
             slice(start, min(start + length, size))
@@ -52,20 +52,20 @@ class Blocks(NamedTuple):
         )
 
     def inside(self, number: int) -> tuple[slice, ...]:
-        """The part of a block that lies in the space."""
+        """The part of a chunk that lies in the space."""
         return tuple(slice(0, each.stop - each.start) for each in self.slices(number))
 
     def extents(self, numbers: np.ndarray) -> np.ndarray:
-        """How far each block reaches into the space along each axis: (blocks, axes)."""
+        """How far each chunk reaches into the space along each axis: (chunks, axes)."""
         return np.clip(np.array(self.sizes) - self.starts(numbers), 0, self.shape)
 
     def scenarios_in(self, numbers: np.ndarray) -> int:
-        """Scenarios of all these blocks together."""
+        """Scenarios of all these chunks together."""
         return int(self.extents(numbers).prod(axis=1).sum())
 
 
-def cut(sizes: tuple[int, ...], target: int) -> Blocks:
-    """Blocks of at most `target` scenarios, as near to it as equal parts allow."""
+def cut(sizes: tuple[int, ...], target: int) -> Chunks:
+    """Chunks of at most `target` scenarios, as near to it as equal parts allow."""
     shape = [1] * len(sizes)
     room = target
     for axis in reversed(range(len(sizes))):
@@ -76,4 +76,4 @@ def cut(sizes: tuple[int, ...], target: int) -> Blocks:
             break
         shape[axis] = size
         room //= size
-    return Blocks(sizes, tuple(shape))
+    return Chunks(sizes, tuple(shape))

@@ -1,7 +1,7 @@
-"""The loop of a sweep: launch groups of blocks, hand what they gave to a sink, merge totals.
+"""The loop of a sweep: launch groups of chunks, hand what they gave to a sink, merge totals.
 
 The devices compute the next groups while the host writes the last ones. The loop runs in
-this process, or piece by piece in the workers of an executor; blocks need nothing of each
+this process, or piece by piece in the workers of an executor; chunks need nothing of each
 other, so one done twice is harmless.
 """
 
@@ -28,7 +28,7 @@ Advance = Callable[[int, list[Total]], None]  # scenarios done, totals of these
 
 
 class Sink(Protocol):
-    """Where the fields of blocks go."""
+    """Where the fields of chunks go."""
 
     def write(self, number: int, results: Fields) -> None: ...
 
@@ -45,7 +45,7 @@ class Arrays(NamedTuple):
 
     def write(self, number: int, results: Fields) -> None:
         for name, values in results.items():
-            self.arrays[name][self.job.blocks.slices(number)] = values
+            self.arrays[name][self.job.chunks.slices(number)] = values
 
     def flush(self) -> None:
         pass
@@ -54,10 +54,10 @@ class Arrays(NamedTuple):
 class Parcel(NamedTuple):
     """A sink that is sent back by a worker."""
 
-    blocks: list[tuple[int, Fields]]
+    chunks: list[tuple[int, Fields]]
 
     def write(self, number: int, results: Fields) -> None:
-        self.blocks.append((number, results))
+        self.chunks.append((number, results))
 
     def flush(self) -> None:
         pass
@@ -75,7 +75,7 @@ def stored_fields(job: Job) -> list[Field]:
 
 def writer(job: Job) -> Writer:
     """A sink to the job's store, for a `with`."""
-    return Writer(job.store, job.blocks, stored_fields(job), job.digest)
+    return Writer(job.store, job.chunks, stored_fields(job), job.digest)
 
 
 def work(
@@ -85,9 +85,9 @@ def work(
     written: Collection[int] = (),
     advance: Advance | None = None,
 ) -> list[Total] | None:
-    """Compute the blocks of these numbers; those `written` already count in the totals alone.
+    """Compute the chunks of these numbers; those `written` already count in the totals alone.
 
-    Totals for each of the job's reducers; None for no block.
+    Totals for each of the job's reducers; None for no chunk.
     """
     totals = None
     for at, done in enumerate(_outcomes(job, numbers), start=1):
@@ -99,15 +99,15 @@ def work(
                 sink.flush()
         totals = merged(job, totals, done.totals)
         if advance:
-            advance(job.blocks.scenarios_in(done.numbers), done.totals)
+            advance(job.chunks.scenarios_in(done.numbers), done.totals)
     if sink is not None:
         sink.flush()
     return totals
 
 
 def empty_totals(job: Job) -> list[Total]:
-    """Totals of no block, as a process has that was left none."""
-    starts = np.empty((0, len(job.blocks.shape)), np.int64)
+    """Totals of no chunk, as a process has that was left none."""
+    starts = np.empty((0, len(job.chunks.shape)), np.int64)
     with job.in_dtype():
         dtypes = {name: np.dtype(dtype) for name, dtype in job.dtypes.items()}
         states = [reducer.start(job.group, dtypes) for reducer in job.reducers]
@@ -136,7 +136,7 @@ def work_in(
     advance: Advance | None = None,
 ) -> list[Total] | None:
     """As `work`, in the workers of an executor; without a sink they write to the job's store."""
-    size = max(job.group.count, TASK // job.blocks.length)
+    size = max(job.group.count, TASK // job.chunks.length)
     starts = iter(range(0, len(numbers), size))
     waiting, parts, totals, due = {}, {}, None, 0
     try:
@@ -149,12 +149,12 @@ def work_in(
                 return totals
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 start, task = waiting.pop(future)
-                parts[start], blocks = future.result()
+                parts[start], chunks = future.result()
                 if sink is not None:
-                    for number, fields in blocks:
+                    for number, fields in chunks:
                         sink.write(number, fields)
                 if advance:
-                    advance(job.blocks.scenarios_in(np.asarray(task)), parts[start])
+                    advance(job.chunks.scenarios_in(np.asarray(task)), parts[start])
             while due in parts:  # in one order, whoever was first
                 totals = merged(job, totals, parts.pop(due))
                 due += size
@@ -164,18 +164,18 @@ def work_in(
 
 
 def _task(job: Job, numbers: Sequence[int], written: Collection[int], sends: bool) -> tuple:
-    """What one worker does with one task: totals, and the blocks where it is to send them."""
+    """What one worker does with one task: totals, and the chunks where it is to send them."""
     if not job.fields:
         return work(job, numbers, None), []
     if sends:
         parcel = Parcel([])
-        return work(job, numbers, parcel), parcel.blocks
+        return work(job, numbers, parcel), parcel.chunks
     with writer(job) as sink_of_store:
         return work(job, numbers, sink_of_store, frozenset(written)), []
 
 
 def _outcomes(job: Job, numbers: Sequence[int]) -> Iterator[Done]:
-    """What group after group of blocks gave, the next ones under way meanwhile."""
+    """What group after group of chunks gave, the next ones under way meanwhile."""
     # The scope is left at every yield, for it would change the switch of the caller.
     with job.in_dtype():
         program = job.program()

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxscale._numerics.names import hint
 from jaxscale.sweeping import fingerprint
-from jaxscale.sweeping.chunks import Blocks, cut
+from jaxscale.sweeping.chunks import Chunks, cut
 from jaxscale.sweeping.program import Program, build
 from jaxscale.sweeping.reducers import StatusCounts
 from jaxscale.sweeping.reducers.protocol import Group, Reducer
@@ -30,7 +30,7 @@ MAX_GROUP = 2**30  # scenarios whose counts fit 32 bits with room to spare
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What to compute, cut into groups of blocks; picklable where the scenario function is."""
+    """What to compute, cut into groups of chunks; picklable where the scenario function is."""
 
     scenario: Scenario
     space: Space
@@ -43,8 +43,8 @@ class Job:
     parts: Mapping[str, Any]  # what the digest is of, in a form that JSON holds
 
     @property
-    def blocks(self) -> Blocks:
-        return self.group.blocks
+    def chunks(self) -> Chunks:
+        return self.group.chunks
 
     @property
     def size(self) -> int:
@@ -118,7 +118,7 @@ def prepare(
     group = _group(space, chunk, reducing=not kept, storing=store is not None)
     parts = {
         "space": space.describe(),
-        "chunk": list(group.blocks.shape),
+        "chunk": list(group.chunks.shape),
         "fields": {field: dtypes[field] for field in kept},
         "dtype": name,
         "scenario": fingerprint.jaxpr_digest(jaxpr),
@@ -252,18 +252,18 @@ def _require_field(argument: str, name: Any, dtypes: Mapping[str, str]) -> None:
 
 
 def _group(space: Space, chunk: int | None, *, reducing: bool, storing: bool) -> Group:
-    """Blocks of a size that suits the device, and how many of them go in one group."""
+    """Chunks of a size that suits the device, and how many of them go in one group."""
     on_cpu = jax.default_backend() == "cpu"
     if chunk is None:
-        # A processor is fastest while the temporaries of a block stay in its cache; an
+        # A processor is fastest while the temporaries of a chunk stay in its cache; an
         # accelerator needs enough lanes to be full; a file wants a few megabytes.
         chunk = (2**18 if storing else 2**16) if on_cpu else 2**22
     if not isinstance(chunk, int | np.integer) or isinstance(chunk, bool):
         raise TypeError(f"chunk must be a whole number of scenarios; got {chunk!r}")
     if not 1 <= chunk <= MAX_GROUP:
         raise ValueError(f"chunk must be 1 to {MAX_GROUP:,} scenarios; got {chunk:,}")
-    blocks = cut(space.sizes, int(chunk))
+    chunks = cut(space.sizes, int(chunk))
     # Where only statistics leave the device, one launch takes about a tenth of a second.
     target = 2**22 if on_cpu else 2**28
-    count = max(1, min(target // blocks.length, blocks.count)) if reducing else 1
-    return Group(blocks, space.axes_names, count)
+    count = max(1, min(target // chunks.length, chunks.count)) if reducing else 1
+    return Group(chunks, space.axes_names, count)

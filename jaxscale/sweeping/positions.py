@@ -7,23 +7,21 @@ other arguments of a scenario change what it draws.
 import hashlib
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from jaxscale._numerics.arrays import is_concrete
+from jaxscale._numerics.keys import key_data
 
 
 def key_words(key: Any, name: str) -> tuple[int, int]:
-    """Two words of 32 bits for the argument called `name`, from a JAX key of any kind.
+    """Two words of 32 bits for the argument called `name`, from a key of any kind.
 
     They depend on nothing else, so other arguments may come and go. By a hash on the host:
     no two names meet, and generators whose bits differ between platforms do not matter.
 
-    Raises TypeError for anything but one concrete key, typed or of raw uint32 words.
+    Raises TypeError for anything but one concrete key or whole number.
     """
-    words = f"{_key_data(key).tolist()} {name}"
+    words = f"{key_data(key).tolist()} {name}"
     found = hashlib.sha256(words.encode()).digest()
     return int.from_bytes(found[:4], "little"), int.from_bytes(found[4:8], "little")
 
@@ -55,14 +53,3 @@ def uniforms(words: tuple[Array, Array], dtype: Any) -> Array:
         return ((high >> jnp.uint32(9)).astype(dtype) + 0.5) * 2.0**-23
     tail = (low >> jnp.uint32(12)).astype(dtype) + 0.5
     return high.astype(dtype) * 2.0**-32 + tail * 2.0**-52
-
-
-def _key_data(key: Any) -> np.ndarray:
-    allowed = "one JAX key, such as jax.random.key(0)"
-    if not isinstance(key, (jax.Array, np.ndarray)) or not is_concrete(key):
-        raise TypeError(f"key must be {allowed}; got {key!r}")
-    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    words = np.asarray(jax.random.key_data(key) if typed else key)
-    if words.dtype != np.uint32 or words.ndim != 1 or words.size < 2:
-        raise TypeError(f"key must be {allowed}; got shape {key.shape} of {key.dtype}")
-    return words

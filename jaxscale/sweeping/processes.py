@@ -1,6 +1,6 @@
 """Which share of a sweep is this process's, as a batch system says.
 
-No process waits for another: each takes every count-th block. Nothing of `jax.distributed`
+No process waits for another: each takes every count-th chunk. Nothing of `jax.distributed`
 is needed, which would end all processes with the first that dies.
 """
 

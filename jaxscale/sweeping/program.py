@@ -1,9 +1,9 @@
-"""One compiled program for all blocks of a sweep, on all devices of this process.
+"""One compiled program for all chunks of a sweep, on all devices of this process.
 
-The scenario function is mapped over a block, its results are reduced and, where they are
-kept, returned. Each device takes groups of blocks of its own, one block after another, and
+The scenario function is mapped over a chunk, its results are reduced and, where they are
+kept, returned. Each device takes groups of chunks of its own, one chunk after another, and
 devices never talk to each other. There is one program, because there is one shape: what a
-last block or group lacks is computed as well, and masked.
+last chunk or group lacks is computed as well, and masked.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +16,8 @@ from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxscale.status import is_ok
-from jaxscale.sweeping.chunks import Blocks
-from jaxscale.sweeping.reducers.protocol import Block, Group, Reducer, Total
+from jaxscale.sweeping.chunks import Chunks
+from jaxscale.sweeping.reducers.protocol import Chunk, Group, Reducer, Total
 from jaxscale.sweeping.spaces import Scenario, Space
 
 DEVICES = "devices"
@@ -25,15 +25,15 @@ STATUS = "status"
 
 
 class Done(NamedTuple):
-    """What one group of blocks gave, on the host."""
+    """What one group of chunks gave, on the host."""
 
-    numbers: np.ndarray  # of the blocks
-    fields: list[dict[str, np.ndarray]]  # for each block, cropped to the space; empty if not kept
+    numbers: np.ndarray  # of the chunks
+    fields: list[dict[str, np.ndarray]]  # for each chunk, cropped to the space; empty if not kept
     totals: list[Total]  # for each reducer
 
 
 class Program(NamedTuple):
-    """A compiled step with all it needs but the numbers of the blocks."""
+    """A compiled step with all it needs but the numbers of the chunks."""
 
     step: Callable[..., Any]
     tables: Any
@@ -62,20 +62,20 @@ class Program(NamedTuple):
         return [self._done(at, numbers, fields, states) for at, numbers in enumerate(groups)]
 
     def _inputs(self, numbers):
-        blocks = self.group.blocks
-        extents = blocks.extents(numbers).astype(np.int32)
-        words = self.space.starts(blocks, numbers)
+        chunks = self.group.chunks
+        extents = chunks.extents(numbers).astype(np.int32)
+        words = self.space.starts(chunks, numbers)
         missing = ((0, self.group.count - len(numbers)), (0, 0))
         return np.pad(words, missing, mode="edge"), np.pad(extents, missing)
 
     def _done(self, at, numbers, fields, states):
-        blocks = self.group.blocks
+        chunks = self.group.chunks
         kept = [
-            {name: array[at, place][blocks.inside(int(number))] for name, array in fields.items()}
+            {name: array[at, place][chunks.inside(int(number))] for name, array in fields.items()}
             for place, number in enumerate(numbers)
             if fields
         ]
-        starts = blocks.starts(numbers)
+        starts = chunks.starts(numbers)
         totals = [
             reducer.total(jax.tree.map(lambda leaf: leaf[at], state), starts, self.group)
             for reducer, state in zip(self.reducers, states, strict=True)
@@ -103,19 +103,19 @@ def build(
         return jax.tree.map(lambda leaf: leaf[None], reduced_group(*given))
 
     def reduced_group(tables, words, extents):
-        def body(states, block_inputs):
-            place, start, extent = block_inputs
-            fields = _fields(scenario, space, group.blocks, dtypes, tables, start)
-            inside = _inside(group.blocks, extent)
-            block = Block(fields, inside, inside & _ok(fields), start.astype(jnp.int32), place)
-            # A group may have fewer blocks than it has places. The branch also keeps XLA from
+        def body(states, chunk_inputs):
+            place, start, extent = chunk_inputs
+            fields = _fields(scenario, space, group.chunks, dtypes, tables, start)
+            inside = _inside(group.chunks, extent)
+            chunk = Chunk(fields, inside, inside & _ok(fields), start.astype(jnp.int32), place)
+            # A group may have fewer chunks than it has places. The branch also keeps XLA from
             # computing a field again in each loop that reads it.
-            states = lax.cond(extent[0] > 0, reduced, lambda states, block: states, states, block)
+            states = lax.cond(extent[0] > 0, reduced, lambda states, chunk: states, states, chunk)
             return states, {name: fields[name] for name in kept}
 
-        def reduced(states, block):
+        def reduced(states, chunk):
             return [
-                reducer.update(state, block, group)
+                reducer.update(state, chunk, group)
                 for reducer, state in zip(reducers, states, strict=True)
             ]
 
@@ -134,22 +134,22 @@ def build(
             check_vma=False,
         )
     )
-    tables = jax.device_put(space.tables(group.blocks, dtype), NamedSharding(mesh, all_of_them))
+    tables = jax.device_put(space.tables(group.chunks, dtype), NamedSharding(mesh, all_of_them))
     sharding = NamedSharding(mesh, each)
     return Program(step, tables, space, reducers, group, len(devices), sharding)
 
 
-def _fields(scenario, space, blocks, dtypes, tables, start):
-    """Every field of a block, in its dtype."""
-    results = space.evaluate(scenario, tables, start, blocks)
+def _fields(scenario, space, chunks, dtypes, tables, start):
+    """Every field of a chunk, in its dtype."""
+    results = space.evaluate(scenario, tables, start, chunks)
     return {name: jnp.asarray(results[name]).astype(dtype) for name, dtype in dtypes.items()}
 
 
-def _inside(blocks: Blocks, extent: Array) -> Array:
-    """Which lanes of a block lie in the space; a block without extent has none."""
-    inside = jnp.ones(blocks.shape, bool)
-    for axis in range(len(blocks.shape)):
-        inside &= lax.broadcasted_iota(jnp.int32, blocks.shape, axis) < extent[axis]
+def _inside(chunks: Chunks, extent: Array) -> Array:
+    """Which lanes of a chunk lie in the space; a chunk without extent has none."""
+    inside = jnp.ones(chunks.shape, bool)
+    for axis in range(len(chunks.shape)):
+        inside &= lax.broadcasted_iota(jnp.int32, chunks.shape, axis) < extent[axis]
     return inside
 
 

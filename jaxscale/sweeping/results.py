@@ -42,8 +42,8 @@ def opened(job: Job) -> Any:
     """The data set in the job's store; marked where it has gaps."""
     data = open_store(job.store)[list(job.fields)]
     done = len(store.done(job.store, job.digest))
-    if done < job.blocks.count:
-        data.attrs["chunks_done"] = f"{done} of {job.blocks.count}"
+    if done < job.chunks.count:
+        data.attrs["chunks_done"] = f"{done} of {job.chunks.count}"
     return data
 
 

@@ -1,6 +1,6 @@
 """Sets of scenarios that are never made in full: a grid of axes, a sample of distributions.
 
-A space numbers its scenarios, and makes any block of them on the device from the number of
+A space numbers its scenarios, and makes any chunk of them on the device from the number of
 the first. What goes to the device is the axes, or a few words of a key.
 """
 
@@ -17,7 +17,7 @@ from jax import Array, lax
 
 from jaxscale.sweeping import sobol
 from jaxscale.sweeping.axes import Axis, as_axis
-from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.distributions import Distribution
 from jaxscale.sweeping.positions import bits, key_words, uniforms
 from jaxscale.sweeping.reducers.protocol import Locate
@@ -59,15 +59,15 @@ class Space(Protocol):
         ...
 
     def columns(self, dtype: str) -> dict[str, str]:
-        """Dtypes of what a block gives beside the scenario's results: the arguments drawn."""
+        """Dtypes of what a chunk gives beside the scenario's results: the arguments drawn."""
         ...
 
-    def tables(self, blocks: Blocks, dtype: Any) -> Any:
-        """What the device needs for any block: a pytree of arrays."""
+    def tables(self, chunks: Chunks, dtype: Any) -> Any:
+        """What the device needs for any chunk: a pytree of arrays."""
         ...
 
-    def starts(self, blocks: Blocks, numbers: np.ndarray) -> np.ndarray:
-        """Where blocks begin, in words of 32 bits: (blocks, words)."""
+    def starts(self, chunks: Chunks, numbers: np.ndarray) -> np.ndarray:
+        """Where chunks begin, in words of 32 bits: (chunks, words)."""
         ...
 
     def check(self, dtype: str) -> None:
@@ -78,8 +78,8 @@ class Space(Protocol):
         """Shapes and dtypes of the arguments of one scenario."""
         ...
 
-    def evaluate(self, scenario: Scenario, tables: Any, start: Array, blocks: Blocks) -> Any:
-        """What `scenario` gives for a block, each result of the block's shape. Traced."""
+    def evaluate(self, scenario: Scenario, tables: Any, start: Array, chunks: Chunks) -> Any:
+        """What `scenario` gives for a chunk, each result of the chunk's shape. Traced."""
         ...
 
     def locator(self, dtype: str) -> Locate:
@@ -96,6 +96,11 @@ class Grid:
     1e18 scenarios, of at most 2^24 values an axis.
 
     Raises TypeError or ValueError naming the axis.
+
+    Examples:
+        >>> space = js.Grid(loss=js.linspace(1.9, 2.3, 3), served=[1e11, 1e12])
+        >>> space.size
+        6
     """
 
     axes: Mapping[str, Axis]
@@ -134,7 +139,7 @@ class Grid:
         axes = {name: axis.describe() for name, axis in self.axes.items()}
         return {"order": list(self.axes), "axes": axes}
 
-    def tables(self, blocks: Blocks, dtype: Any) -> Any:
+    def tables(self, chunks: Chunks, dtype: Any) -> Any:
         def padded(leaf, length):
             # A slice that would reach beyond an axis would be moved back, not cut off.
             missing = -len(leaf) % length
@@ -142,15 +147,15 @@ class Grid:
 
         return [
             jax.tree.map(lambda leaf, length=length: padded(leaf, length), axis.values)
-            for axis, length in zip(self.axes.values(), blocks.shape, strict=True)
+            for axis, length in zip(self.axes.values(), chunks.shape, strict=True)
         ]
 
     def columns(self, dtype: str) -> dict[str, str]:
         del dtype  # the arguments of a grid are coordinates
         return {}
 
-    def starts(self, blocks: Blocks, numbers: np.ndarray) -> np.ndarray:
-        return blocks.starts(numbers).astype(np.int32)
+    def starts(self, chunks: Chunks, numbers: np.ndarray) -> np.ndarray:
+        return chunks.starts(numbers).astype(np.int32)
 
     def check(self, dtype: str) -> None:
         for name, axis in self.axes.items():
@@ -163,7 +168,7 @@ class Grid:
             name: jax.tree.map(lambda leaf: scalar, axis.values) for name, axis in self.axes.items()
         }
 
-    def evaluate(self, scenario: Scenario, tables: Any, start: Array, blocks: Blocks) -> Any:
+    def evaluate(self, scenario: Scenario, tables: Any, start: Array, chunks: Chunks) -> Any:
         values = [
             jax.tree.map(
                 lambda leaf, at=start[axis], length=length: lax.dynamic_slice_in_dim(
@@ -171,7 +176,7 @@ class Grid:
                 ),
                 table,
             )
-            for axis, (table, length) in enumerate(zip(tables, blocks.shape, strict=True))
+            for axis, (table, length) in enumerate(zip(tables, chunks.shape, strict=True))
         ]
 
         def mapped(*arguments):
@@ -251,8 +256,8 @@ class Draws:
             name: jax.eval_shape(each.quantile, place) for name, each in self.distributions.items()
         }
 
-    def tables(self, blocks: Blocks, dtype: Any) -> Any:
-        del blocks
+    def tables(self, chunks: Chunks, dtype: Any) -> Any:
+        del chunks
         # The array of no elements carries the dtype of the draws.
         return self.points.tables(self.words), jnp.zeros(0, dtype)
 
@@ -260,12 +265,12 @@ class Draws:
         place = jax.ShapeDtypeStruct((), np.dtype(dtype))
         return {name: jax.eval_shape(each.column, place).dtype.name for name, each in self._named()}
 
-    def starts(self, blocks: Blocks, numbers: np.ndarray) -> np.ndarray:
-        first = blocks.starts(numbers)
+    def starts(self, chunks: Chunks, numbers: np.ndarray) -> np.ndarray:
+        first = chunks.starts(numbers)
         return np.concatenate([first >> 32, first & (2**32 - 1)], axis=1).astype(np.uint32)
 
-    def evaluate(self, scenario: Scenario, tables: Any, start: Array, blocks: Blocks) -> Any:
-        (length,) = blocks.shape
+    def evaluate(self, scenario: Scenario, tables: Any, start: Array, chunks: Chunks) -> Any:
+        (length,) = chunks.shape
         offset = lax.iota(jnp.uint32, length)
         low = start[1] + offset
         high = start[0] + (low < offset).astype(jnp.uint32)  # where the low word wrapped
@@ -279,7 +284,7 @@ class Draws:
 
     def locator(self, dtype: str) -> Locate:
         with jax.enable_x64(dtype == "float64"):
-            tables = self.tables(Blocks(self.sizes, (1,)), np.dtype(dtype))
+            tables = self.tables(Chunks(self.sizes, (1,)), np.dtype(dtype))
         # Draws of another precision would not be those that the scenario was given.
         drawn = jax.jit(lambda high, low: self._columns(self._places(tables, high, low)))
 
@@ -311,11 +316,17 @@ class Draws:
 def Sample(size: int, key: Any, /, **distributions: Distribution) -> Draws:
     """`size` scenarios drawn at random, each named argument from its own distribution.
 
-    `key` is a JAX key. Scenario i is a function of the key, the argument's name and i alone:
+    `key` is a JAX key or a whole number. Scenario i is a function of the key, the name and i alone:
     the same whatever the chunks, devices and processes, and whatever else is drawn. At most
     1e18 scenarios.
 
     Raises TypeError or ValueError naming the argument.
+
+    Examples:
+        >>> space = js.Sample(1000, jax.random.key(0), loss=js.uniform(1.9, 2.3))
+        >>> data = js.sweep(lambda loss: {"twice": 2 * loss}, space)
+        >>> dict(data.sizes)
+        {'scenario': 1000}
     """
     return _draws(size, key, distributions, _RANDOM)
 
@@ -327,6 +338,13 @@ def Sobol(size: int, key: Any, /, **distributions: Distribution) -> Draws:
     power of two. Points depend on the order of the arguments.
 
     Source: Joe and Kuo 2008 (direction numbers); Matousek 1998 (linear scrambling).
+
+    Examples:
+        >>> space = js.Sobol(1024, jax.random.key(0), x=js.uniform(0, 1), y=js.uniform(0, 1))
+        >>> mean = js.Moments("product")
+        >>> stats = js.sweep(lambda x, y: {"product": x * y}, space, reduce=[mean])
+        >>> print(f"{stats[mean].mean:.3f}")
+        0.250
     """
     if len(distributions) > sobol.MAX_DIMENSIONS:
         raise ValueError(f"at most {sobol.MAX_DIMENSIONS} arguments; got {len(distributions)}")

@@ -28,8 +28,13 @@ def shell(*arguments, script=None):
     )
 
 
-def test_json_is_all_that_stdout_holds():
-    done = shell(*PLAN, "--json")
+def test_json_is_all_that_stdout_holds_and_no_matplotlib_is_loaded():
+    script = (
+        "import sys; from jaxscale.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: assert 'matplotlib' not in sys.modules"
+    )
+    done = shell(*PLAN, "--json", script=script)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert round(found["optimum"]["params"] / 1e9, 1) == 41.6
@@ -59,15 +64,6 @@ def test_importing_the_package_changes_no_switch_and_loads_no_terminal_or_pictur
         "assert not {'typer', 'rich', 'matplotlib'} & set(sys.modules)"
     )
     assert shell(script=script).returncode == 0
-
-
-def test_a_plan_loads_no_matplotlib():
-    script = (
-        "import sys; from jaxscale.cli import main\n"
-        "try: main(sys.argv[1:])\n"
-        "finally: assert 'matplotlib' not in sys.modules"
-    )
-    assert shell(*PLAN, script=script).returncode == 0
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")

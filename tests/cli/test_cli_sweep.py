@@ -123,7 +123,7 @@ def test_the_summary_counts_statuses_and_takes_quantiles(swept):
 
 def test_a_finished_store_is_not_computed_again(swept, command, monkeypatch):
     def refuse(*_, **__):
-        raise AssertionError("a block was computed")
+        raise AssertionError("a chunk was computed")
 
     monkeypatch.setattr("jaxscale.sweeping.program.Program.launch", refuse)
     for typed in (("sweep", "spec.toml", "--store", "a.zarr"), ("resume", "a.zarr")):

@@ -6,6 +6,7 @@ import pytest
 from fitting.public_runs import PORIAN, porian, table
 from jaxscale.fitting._envelope import envelope
 from jaxscale.fitting.power_law import draws
+from jaxscale.fitting.resampling import generator
 from jaxscale.fitting.runs import Runs
 
 SEED = 20260731
@@ -119,8 +120,8 @@ def test_a_resample_is_the_method_run_on_its_curves(sizes):
     rng = np.random.default_rng(SEED)
     noise = 0.002 if sizes is SIZES else 0  # would make sizes alike change places often
     runs = curves(EVEN, sizes=sizes, noise=lambda shape: noise * rng.standard_normal(shape))
-    found = envelope(runs, resamples=12, seed=SEED)
-    drawn = draws(np.zeros(len(sizes)), 12, np.random.default_rng(SEED)) > 0
+    found = envelope(runs, resamples=12, key=SEED)
+    drawn = draws(np.zeros(len(sizes)), 12, generator(SEED)) > 0
     failed = 0
     for row, present in enumerate(drawn):
         exponent = found.resampled_params.exponent[row]

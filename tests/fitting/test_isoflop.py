@@ -10,6 +10,7 @@ import pytest
 from fitting.public_runs import PORIAN, column, porian, table
 from jaxscale.fitting._isoflop import isoflop
 from jaxscale.fitting.power_law import PowerLaw, draws
+from jaxscale.fitting.resampling import generator
 from jaxscale.fitting.runs import Runs
 
 SEED = 20260731
@@ -136,8 +137,8 @@ def test_runs_of_no_weight_are_not_drawn():
 def test_a_resample_is_the_method_run_on_its_draws():
     print("seed", SEED)
     runs, flops = profiles(UNEVEN, noise=0.01, rng=np.random.default_rng(SEED))
-    found = isoflop(runs, budgets=flops, resamples=20, seed=SEED)
-    counts = draws(flops, 20, np.random.default_rng(SEED))
+    found = isoflop(runs, budgets=flops, resamples=20, key=SEED)
+    counts = draws(flops, 20, generator(SEED))
     assert (counts.sum(axis=1) == len(runs)).all()
     for row, drawn in enumerate(counts):
         chosen = np.repeat(np.arange(len(runs)), drawn)
@@ -152,7 +153,7 @@ def test_a_resample_is_the_method_run_on_its_draws():
 
 def test_draws_stay_within_their_stratum():
     strata = np.array([3.0, 1.0, 3.0, 1.0, 1.0])
-    counts = draws(strata, 500, np.random.default_rng(SEED))
+    counts = draws(strata, 500, generator(SEED))
     np.testing.assert_array_equal(counts[:, strata == 1].sum(axis=1), 3)
     np.testing.assert_array_equal(counts[:, strata == 3].sum(axis=1), 2)
     # Each is drawn once on average; the standard error is below 0.04.
@@ -187,7 +188,7 @@ def test_intervals_are_percentiles_of_the_resampled_laws():
     assert low < found.tokens(1e21) < high
     again = isoflop(runs, resamples=200, level=0.8)
     np.testing.assert_array_equal(again.resampled_params.exponent, law.exponent)
-    other = isoflop(runs, resamples=200, seed=1).resampled_params.exponent
+    other = isoflop(runs, resamples=200, key=1).resampled_params.exponent
     assert (other != law.exponent).any()
 
 

@@ -17,10 +17,10 @@ def test_each_place_is_the_fit_with_that_coefficient_held(name):
     profile = js.profile_likelihood(fitted_simulation(), name, values)
     assert profile.settled.all()
     np.testing.assert_allclose(getattr(profile.law, name), values, rtol=1e-12)
-    for value, objective, beta in zip(values, profile.objective, profile.law.beta, strict=True):
-        held = js.fit(Chinchilla, simulated(), fixed={name: value})
-        assert objective == pytest.approx(held.objective, rel=1e-9)
-        assert beta == pytest.approx(held.law.beta, rel=1e-6)
+    for place in (0, 2):
+        held = js.fit(Chinchilla, simulated(), fixed={name: values[place]})
+        assert profile.objective[place] == pytest.approx(held.objective, rel=1e-9)
+        assert profile.law.beta[place] == pytest.approx(held.law.beta, rel=1e-6)
     assert profile.objective[1] == pytest.approx(fitted_simulation().objective, rel=1e-9)
 
 

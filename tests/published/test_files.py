@@ -7,6 +7,8 @@ import pytest
 
 import jaxscale as js
 from jaxscale import published
+from jaxscale.published.entry import NOT_STATED
+from jaxscale.published.load import _READERS, KINDS
 
 OURS = """
 [laws.ours2026]
@@ -103,12 +105,12 @@ def test_an_accelerator_of_ones_own_is_one(tmp_path):
         published.read(written(tmp_path, text))
 
 
-@pytest.mark.parametrize("kind", published.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_shipped_entries_have_sources_and_names_of_their_own(kind):
     entries = published.shipped(kind)
     names = [name.lower() for each in entries for name in (each.name, *each.aliases)]
     assert len(set(names)) == len(names) >= 5
-    assert all(each.source != published.NOT_STATED for each in entries)
+    assert all(each.source != NOT_STATED for each in entries)
     assert published.shipped(kind) is entries
 
 
@@ -162,4 +164,4 @@ def test_every_field_of_an_entry_is_read_or_made():
     made = {"name", "law", "allocation", "accelerator", "architecture", "standard_errors"}
     of_fits = {"warning", "unidentified", "directions"}
     names = {field.name for field in dataclasses.fields(published.Entry)}
-    assert names - made - of_fits == set(published.load._READERS)
+    assert names - made - of_fits == set(_READERS)

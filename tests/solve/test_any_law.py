@@ -166,7 +166,12 @@ def kkt_residuals(law, plan, demand, levers, target, value):
 
 
 # Of all of them `test_never_beaten` asks the like.
-STATIONARY = {(REPEATED, "loss"), (REPEATED, "budget"), ("kaplan2020", "loss"), ("tao2024", "loss")}
+STATIONARY = {
+    (REPEATED, "loss"),
+    ("kaplan2020", "loss"),
+    ("kaplan2020", "budget"),
+    ("tao2024", "loss"),
+}
 
 
 @needs_x64
@@ -195,8 +200,9 @@ def test_random_plans_are_stationary(rng, name, target):
     assert np.all(trade[told] <= KKT)
 
 
-# The laws that are not sums of powers, and one with a lever.
-SEARCHED = (REPEATED, "abnar2025", "krajewski2024")
+# Laws that are not sums of powers, and one with FLOPs of its own. Their programs are those of the
+# test above; of the other laws `test_never_beaten` asks the like.
+SEARCHED = (REPEATED, "kaplan2020", "tao2024")
 
 
 @needs_x64
@@ -208,12 +214,14 @@ SEARCHED = (REPEATED, "abnar2025", "krajewski2024")
     ],
 )
 def test_no_plan_of_a_dense_search_is_cheaper(rng, name):
-    count = 20
-    law, params, tokens, levers = random_plans(name, count, rng)
-    demand = random_demand(count, rng)
+    law, params, tokens, levers = random_plans(name, LANES, rng)
+    demand = random_demand(LANES, rng)
     target = js.evaluate(law, params, tokens, demand, levers=levers).loss
     plan = js.minimize_cost(law, target, demand, levers=levers)
-    ok = np.asarray(plan.ok)
+    flat = kkt_residuals(law, plan, demand, levers, "loss", target)[2]
+    few = jax.tree.map(lambda x: np.asarray(x)[:20], (plan, demand, levers, target, flat))
+    plan, demand, levers, target, flat = few
+    ok = plan.ok
     assert ok.mean() > 0.6
     column = {key: value[:, None] for key, value in levers.items()}
     lanes = js.Demand(demand.input_tokens[:, None], demand.output_tokens[:, None])
@@ -227,10 +235,10 @@ def test_no_plan_of_a_dense_search_is_cheaper(rng, name):
     found = js.evaluate(law, sizes, np.exp(high), lanes, levers=column)
     reached = np.abs(np.asarray(found.loss) - np.asarray(target)[:, None]) < 1e-9
     least = np.where(reached, found.total_cost, np.inf).min(axis=1)
+    # Where the loss is flat its last digits, in which the two may differ, are worth more.
+    assert np.all(plan.total_cost[ok] <= (least * (1 + 1e-9 + np.nan_to_num(flat)))[ok])
     # The grid is 2 % apart, and a bill is flat at its least.
-    assert np.all(plan.total_cost[ok] <= least[ok] * (1 + 1e-9))
-    # Where the loss is flat, the last digits that the search leaves out are worth more than that.
-    told = ok & (kkt_residuals(law, plan, demand, levers, "loss", target)[2] < 1e-6)
+    told = ok & (flat < 1e-6)
     assert told.sum() > 5
     assert np.all(plan.total_cost[told] >= least[told] * (1 - 2e-4))
 
@@ -277,38 +285,40 @@ def test_a_bracketed_search_runs_without_jit():
     law = TwoValleys(np.asarray(0.1, DTYPE))
     with jax.disable_jit():
         plan = js.minimize_cost(law, 2.1)
-    again = js.minimize_cost(law, 2.1)
+    # In the shape of the test above, whose program this shares.
+    again = js.minimize_cost(TwoValleys(np.full(2, 0.1, DTYPE)), 2.1)
     assert plan.ok
-    assert_allclose(plan.params, again.params, rtol=1e-9 if X64 else 1e-3)
+    assert_allclose(plan.params, again.params[0], rtol=1e-9 if X64 else 1e-3)
 
 
-def test_bad_lanes_leave_their_neighbours_alone():
-    losses = np.array([2.0, np.nan, 1.0, 2.1], DTYPE)
-    law = as_(InLogs, LAW)
+@jax.jit
+def total_slopes(law, losses, demand):
+    """Derivatives of the sum of all bills by each loss, and by the demand that lanes share."""
 
     def total(losses, demand):
         return jnp.nansum(js.minimize_cost(law, losses, js.Demand(demand)).total_cost)
 
-    plan = js.minimize_cost(law, losses, js.Demand(1e12))
+    return jax.grad(total, (0, 1))(losses, demand)
+
+
+def test_bad_lanes_leave_their_neighbours_alone():
+    losses = np.array([2.0, np.nan, 1.0, 2.1], DTYPE)
+    law, demand = as_(InLogs, LAW), np.asarray(1e12, DTYPE)
+    plan = js.minimize_cost(law, losses, js.Demand(demand))
     assert list(plan.status) == [0, Status.INVALID_INPUT, Status.INFEASIBLE_LOSS, 0]
     good = np.where([True, False, False, True], losses, losses[0])
-    alone = js.minimize_cost(law, good, js.Demand(1e12))
+    alone = js.minimize_cost(law, good, js.Demand(demand))
     np.testing.assert_array_equal(plan.params[::3], alone.params[::3])
-    slope = jax.jit(jax.grad(total))
-    slopes = slope(losses, jnp.asarray(1e12, DTYPE))
+    slopes = total_slopes(law, losses, demand)[0]
     np.testing.assert_array_equal(slopes[1:3], 0)
-    assert_allclose(slopes[::3], slope(good, jnp.asarray(1e12, DTYPE))[::3], rtol=1e-12)
+    assert_allclose(slopes[::3], total_slopes(law, good, demand)[0][::3], rtol=1e-12)
 
 
 @pytest.mark.parametrize("law", [LAW, as_(InLogs, LAW)], ids=["closed", "any"])
 def test_one_number_that_all_lanes_share_has_a_derivative(law):
-    losses = np.array([2.0, 2.1, 1.0], DTYPE)
-
-    def total(demand, losses):
-        return jnp.nansum(js.minimize_cost(law, losses, js.Demand(demand)).total_cost)
-
-    shared = jax.grad(total)(jnp.asarray(1e12, DTYPE), losses)
-    each = [jax.grad(total)(jnp.asarray(1e12, DTYPE), loss) for loss in losses]
+    losses, demand = np.array([2.0, 2.1, 1.0, 2.2], DTYPE), np.asarray(1e12, DTYPE)
+    shared = total_slopes(law, losses, demand)[1]
+    each = [total_slopes(law, np.full(4, loss), demand)[1] / 4 for loss in losses]
     assert_allclose(shared, sum(each), rtol=1e-12 if X64 else 1e-5)
 
 

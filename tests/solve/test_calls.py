@@ -1,5 +1,6 @@
 """How the solvers may be called: shapes, transformations, dtypes, and what they leave alone."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -17,7 +18,6 @@ from solve.lanes import (
     BOUNDS,
     DTYPE,
     EPS,
-    LANES,
     LOSS_FIRST,
     NUMBERS,
     TARGETS,
@@ -81,15 +81,18 @@ def test_every_leaf_broadcasts(target, name):
         assert_same(lane(plan, i), solve(draws | {name: value}, target))
 
 
-@pytest.mark.parametrize("target", LOSS_FIRST)
-def test_leaves_of_all_ranks_broadcast_together(target):
-    draws = typical(target, bounded=True)
+def of_all_ranks(target):
     shapes = [(), (3,), (2, 1), (2, 3), (4, 1, 1), (1,), (4, 2, 3), (1, 3)]
     rng = np.random.default_rng(1)
-    mixed = {
-        name: (rng.uniform(0.99, 1.01, shapes[i % len(shapes)]) * value).astype(DTYPE)
-        for i, (name, value) in enumerate(draws.items())
+    return {
+        name: np.asarray(rng.uniform(0.99, 1.01, shapes[i % len(shapes)]) * value, DTYPE)
+        for i, (name, value) in enumerate(typical(target, bounded=True).items())
     }
+
+
+@pytest.mark.parametrize("target", LOSS_FIRST)
+def test_leaves_of_all_ranks_broadcast_together(target):
+    mixed = of_all_ranks(target)
     plan = solve(mixed, target)
     full = {name: np.broadcast_to(value, (4, 2, 3)) for name, value in mixed.items()}
     for field in FIELDS:
@@ -99,7 +102,7 @@ def test_leaves_of_all_ranks_broadcast_together(target):
         assert_same(lane(plan, index), alone)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", LOSS_FIRST)
 def test_a_bootstrapped_law_against_a_row_of_targets_is_every_pair(target):
     rng = np.random.default_rng(2)
     draws = typical(target)
@@ -160,8 +163,17 @@ def test_jit_and_nested_vmap_change_nothing(target):
     assert_same(crossed(draws["A"][:, 0], draws["output_tokens"][0]), direct)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("name", ["A", "alpha", "output_tokens", "train"])
+# Each constant in one of the problems, since a program is compiled for each.
+CONSTANTS = [("loss", "A"), ("budget", "alpha"), ("loss", "output_tokens"), ("budget", "train")]
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        pytest.param(*pair, marks=() if pair in CONSTANTS else pytest.mark.thorough)
+        for pair in itertools.product(TARGETS, ["A", "alpha", "output_tokens", "train"])
+    ],
+)
 def test_constants_under_jit_change_nothing(target, name):
     # What a jitted function closes over is a constant to the compiler, and may be folded.
     draws = typical(target)
@@ -253,7 +265,8 @@ def run(program, **environment):
 
 
 def test_two_devices_share_the_lanes():
-    run(TWO_DEVICES, XLA_FLAGS="--xla_force_host_platform_device_count=2", JAX_PLATFORMS="cpu")
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+    run(TWO_DEVICES, XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
 
 
 @pytest.mark.parametrize(("switch", "dtype"), [("0", "float32"), ("1", "float64")])
@@ -292,8 +305,16 @@ def test_numbers_of_any_kind_share_one_compilation(target, compiled):
     assert compiled._cache_size() == size
 
 
-@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=needs_x64)])
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("target", "dtype"),
+    [
+        ("loss", np.float32),
+        ("budget", np.float32),
+        pytest.param("loss", np.float64, marks=needs_x64),
+        # Of this pair `test_mixed_widths_widen` asks the like.
+        pytest.param("budget", np.float64, marks=[needs_x64, pytest.mark.thorough]),
+    ],
+)
 def test_results_have_the_dtype_of_the_inputs(target, dtype):
     draws = typical(target, bounded=True)
     for given in ({name: dtype(x) for name, x in draws.items()}, draws | {"A": dtype(406.4)}):
@@ -379,12 +400,7 @@ def test_inputs_may_be_overwritten_right_after_the_call(target):
 
 @pytest.mark.parametrize("target", LOSS_FIRST)
 def test_inputs_are_not_changed(target):
-    given = {
-        name: np.full(LANES, value, DTYPE) for name, value in typical(target, bounded=True).items()
-    }
-    given = {name: value for name, value in given.items() if name not in BOUNDS} | {
-        name: given[name] for name in BOUNDS
-    }
+    given = of_all_ranks(target)
     before = {name: value.copy() for name, value in given.items()}
     numbers(solve(given, target)).block_until_ready()
     for name, value in given.items():

@@ -1,4 +1,4 @@
-"""Runs a reducer over arrays cut into blocks, as the engine does: groups, padding, merges."""
+"""Runs a reducer over arrays cut into chunks, as the engine does: groups, padding, merges."""
 
 import functools
 
@@ -9,9 +9,9 @@ from jax import lax
 
 from jaxscale.status import Status, is_ok
 from jaxscale.sweeping.chunks import cut
-from jaxscale.sweeping.reducers.protocol import Block, Group
+from jaxscale.sweeping.reducers.protocol import Chunk, Group
 
-SIZES = (6, 7, 11)  # blocks of 50: one value of the first axis, then 4 and 3 of the second
+SIZES = (6, 7, 11)  # chunks of 50: one value of the first axis, then 4 and 3 of the second
 
 
 def lognormal(rng, dtype, sizes=SIZES):
@@ -31,17 +31,17 @@ def locate(number):
 
 
 def totals_of(reducer, fields, *, chunk=50, count=3):
-    """Totals of each group of `count` blocks; also the group, for one that shape matters to."""
+    """Totals of each group of `count` chunks; also the group, for one that shape matters to."""
     fields = {name: np.asarray(array) for name, array in fields.items()}
     sizes = next(iter(fields.values())).shape
-    blocks = cut(sizes, chunk)
-    group = Group(blocks, tuple("abcd"[: len(sizes)]), count)
-    padded = {name: _padded(array, blocks) for name, array in fields.items()}
+    chunks = cut(sizes, chunk)
+    group = Group(chunks, tuple("abcd"[: len(sizes)]), count)
+    padded = {name: _padded(array, chunks) for name, array in fields.items()}
     totals = []
-    for first in range(0, blocks.count, count):
-        starts = blocks.starts(np.arange(first, min(first + count, blocks.count)))
+    for first in range(0, chunks.count, count):
+        starts = chunks.starts(np.arange(first, min(first + count, chunks.count)))
         missing = ((0, count - len(starts)), (0, 0))
-        extents = np.clip(np.array(sizes) - starts, 0, blocks.shape).astype(np.int32)
+        extents = np.clip(np.array(sizes) - starts, 0, chunks.shape).astype(np.int32)
         given = np.pad(starts, missing, mode="edge").astype(np.int32), np.pad(extents, missing)
         totals.append(
             reducer.total(jax.device_get(_run(reducer, group, padded, *given)), starts, group)
@@ -72,15 +72,15 @@ def reduced(reducer, fields, **how):
 def _run(reducer, group, padded, starts, extents):
     def body(state, at):
         place, start, extent = at
-        block = _block(padded, group.blocks.shape, start, extent, place)
-        return reducer.update(state, block, group), None
+        chunk = _chunk(padded, group.chunks.shape, start, extent, place)
+        return reducer.update(state, chunk, group), None
 
     dtypes = {name: array.dtype for name, array in padded.items()}
     places = lax.iota(jnp.int32, group.count)
     return lax.scan(body, reducer.start(group, dtypes), (places, starts, extents))[0]
 
 
-def _block(padded, shape, start, extent, place):
+def _chunk(padded, shape, start, extent, place):
     fields = {name: lax.dynamic_slice(array, start, shape) for name, array in padded.items()}
     inside = jnp.ones(shape, bool)
     for axis in range(len(shape)):
@@ -89,12 +89,12 @@ def _block(padded, shape, start, extent, place):
         ok = is_ok(fields["status"])
     else:
         ok = jnp.stack([jnp.isfinite(field) for field in fields.values()]).all(axis=0)
-    return Block(fields, inside, inside & ok, start, place)
+    return Chunk(fields, inside, inside & ok, start, place)
 
 
-def _padded(array, blocks):
+def _padded(array, chunks):
     """Beyond the space lie values that would be seen in any statistic."""
-    reach = np.array(blocks.grid) * np.array(blocks.shape)
+    reach = np.array(chunks.grid) * np.array(chunks.shape)
     extra = [(0, int(more)) for more in reach - array.shape]
     beyond = 0 if array.dtype.kind in "iu" else 3e30
     return np.pad(array, extra, constant_values=beyond)

@@ -1,14 +1,14 @@
-"""A store of six blocks with fields of four types and axes of strings, floats and integers."""
+"""A store of six chunks with fields of four types and axes of strings, floats and integers."""
 
 import numpy as np
 
 from jaxscale.sweeping import fingerprint
-from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.store import store
 from jaxscale.sweeping.store.store import Coordinate, Field
 from jaxscale.sweeping.store.writer import Writer
 
-BLOCKS = Blocks(sizes=(2, 5, 3), shape=(1, 2, 3))  # the last block along the middle axis is short
+CHUNKS = Chunks(sizes=(2, 5, 3), shape=(1, 2, 3))  # the last chunk along the middle axis is short
 AXES = ("catalogue", "loss", "requests")
 FIELDS = (
     Field("total_cost", np.dtype("float64"), {"units": "dollars", "long_name": "lifetime cost"}),
@@ -26,27 +26,27 @@ DIGEST = fingerprint.digest(PLAN)
 
 
 def make(path, plan=PLAN):
-    store.create(path, BLOCKS, AXES, FIELDS, COORDINATES, {"title": "a test"}, plan)
+    store.create(path, CHUNKS, AXES, FIELDS, COORDINATES, {"title": "a test"}, plan)
 
 
 def whole(rng):
     """Every field over the whole space, with what is hard to keep among the values."""
-    values = rng.normal(size=BLOCKS.sizes)
+    values = rng.normal(size=CHUNKS.sizes)
     values[0, 0] = np.nan, np.inf, -0.0
     return {
         "total_cost": values,
         "ratio": values.astype(np.float32),
-        "status": rng.integers(-127, 128, BLOCKS.sizes, np.int8),
+        "status": rng.integers(-127, 128, CHUNKS.sizes, np.int8),
         "fits": values > 0,
     }
 
 
 def part(results, number):
-    return {name: values[BLOCKS.slices(number)] for name, values in results.items()}
+    return {name: values[CHUNKS.slices(number)] for name, values in results.items()}
 
 
-def write(path, results, numbers=range(BLOCKS.count)):
-    with Writer(path, BLOCKS, FIELDS, DIGEST) as writer:
+def write(path, results, numbers=range(CHUNKS.count)):
+    with Writer(path, CHUNKS, FIELDS, DIGEST) as writer:
         for number in numbers:
             writer.write(number, part(results, number))
 

@@ -10,9 +10,9 @@ from jaxscale.sweeping.store import copies, store
 from jaxscale.sweeping.store.layout import journal_folder
 from jaxscale.sweeping.store.shares import combined, remove_damaged
 from jaxscale.sweeping.store.store import StoreError
-from sweeping.small_store import BLOCKS, DIGEST, bytes_of, make, whole, write
+from sweeping.small_store import CHUNKS, DIGEST, bytes_of, make, whole, write
 
-ALL = set(range(BLOCKS.count))
+ALL = set(range(CHUNKS.count))
 COPIES = ".journal/blocks/copies"
 
 
@@ -60,7 +60,7 @@ def test_one_changed_bit_in_any_file_is_found_and_put_back(finished, results, rn
             assert (len(bad), mended.mended) == ((1, ()) if is_chunk else (0, (name,)))
             assert bytes_of(finished) == before, name
             kinds["chunk" if is_chunk else "other"] += 1
-    assert kinds == {"chunk": 3 * 4 * BLOCKS.count, "other": 3 * 14}
+    assert kinds == {"chunk": 3 * 4 * CHUNKS.count, "other": 3 * 14}
 
 
 @pytest.mark.parametrize("damage", [flip, lambda path, _: path.unlink()])

@@ -1,4 +1,4 @@
-"""Records of done blocks: read back whole, whatever a kill or a disk left of them."""
+"""Records of done chunks: read back whole, whatever a kill or a disk left of them."""
 
 import os
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_a_tail_torn_anywhere_loses_its_own_record_alone(tmp_path):
     assert journal.done(tmp_path, MINE) == {11, 22}
 
 
-def test_a_flipped_bit_never_marks_a_block_that_is_not_done(tmp_path):
+def test_a_flipped_bit_never_marks_a_chunk_that_is_not_done(tmp_path):
     path = recorded(tmp_path, [123456])
     text = path.read_bytes()
     for bit in range(0, 8 * (len(text) - 1), 3):

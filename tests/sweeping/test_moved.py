@@ -15,10 +15,10 @@ from jaxscale.sweeping.store.journal import Journal
 from jaxscale.sweeping.store.layout import journal_folder
 from jaxscale.sweeping.store.store import StoreError
 from jaxscale.sweeping.store.writer import Writer
-from sweeping.small_store import BLOCKS, DIGEST, FIELDS, PLAN, bytes_of, make, part, whole, write
+from sweeping.small_store import CHUNKS, DIGEST, FIELDS, PLAN, bytes_of, make, part, whole, write
 from sweeping.small_sweep import run
 
-ALL = set(range(BLOCKS.count))
+ALL = set(range(CHUNKS.count))
 
 
 @pytest.fixture
@@ -66,14 +66,14 @@ MOVES = pytest.mark.parametrize("move", [moved_away, replaced_by_a_copy, replace
 
 @MOVES
 def test_a_store_that_is_moved_between_chunks_stops_the_sweep(path, results, expected, move):
-    with Writer(path, BLOCKS, FIELDS, DIGEST) as writer:
+    with Writer(path, CHUNKS, FIELDS, DIGEST) as writer:
         writer.write(0, part(results, 0))
         writer.flush()
         writer.write(1, part(results, 1))
         writer.flush()
         move(path)
         before = bytes_of(path) if path.exists() else {}
-        with pytest.raises(StoreError, match=r"moved or deleted meanwhile; move it back\. Blocks"):
+        with pytest.raises(StoreError, match=r"moved or deleted meanwhile; move it back\. Chunks"):
             writer.write(2, part(results, 2))
     assert (bytes_of(path) if path.exists() else {}) == before, "nothing goes to the other folder"
     moved_back(path)
@@ -103,7 +103,7 @@ def test_a_chunk_written_to_another_folder_is_not_marked(
             moved_back(path)
         wait(writer, chunk)
 
-    with Writer(path, BLOCKS, FIELDS, DIGEST) as writer:
+    with Writer(path, CHUNKS, FIELDS, DIGEST) as writer:
         with monkeypatch.context() as patch:
             patch.setattr(Folder, "check", check_and_move)
             writer.write(number, part(results, number))

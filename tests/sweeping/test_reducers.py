@@ -1,4 +1,4 @@
-"""Statistics of a sweep against NumPy, whatever the blocks, the merges and the lanes to skip."""
+"""Statistics of a sweep against NumPy, whatever the chunks, the merges and the lanes to skip."""
 
 import jax
 import numpy as np

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from jaxscale.status import Status
-from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.reducers import Extremes, MainEffects, TopK
 from jaxscale.sweeping.reducers.lanes import numbers
 from jaxscale.sweeping.reducers.protocol import Group
@@ -38,7 +38,7 @@ def test_extremes_are_the_first_scenarios_that_attain_them(rng, chunk):
     ("chunk", "k", "lowest"), [(7, 3, False), (50, 1, True), (50, 64, False), (462, 3, True)]
 )
 def test_top_k_is_that_of_a_stable_sort(rng, dtype, chunk, k, lowest):
-    # Few distinct values, so that there are ties within blocks and across them.
+    # Few distinct values, so that there are ties within chunks and across them.
     fields, _ = with_bad_lanes(rng, rng.integers(0, 60, SIZES).astype(dtype))
     status, values = fields["status"].reshape(-1), fields["x"].reshape(-1).astype(np.float64)
     numbers = np.flatnonzero((status <= Status.AT_CORNER) & np.isfinite(values))
@@ -58,10 +58,10 @@ def test_top_k_gives_all_there_are_when_there_are_fewer():
 
 
 def test_scenario_numbers_go_beyond_what_32_bits_hold():
-    blocks = Blocks((10**5, 10**5, 10**5), (1, 1, 60_000))
-    last = blocks.starts(np.array([blocks.count - 1]))
-    group = Group(blocks, ("a", "b", "c"), 1)
-    # The last block starts at 60,000 and reaches beyond the axis.
+    chunks = Chunks((10**5, 10**5, 10**5), (1, 1, 60_000))
+    last = chunks.starts(np.array([chunks.count - 1]))
+    group = Group(chunks, ("a", "b", "c"), 1)
+    # The last chunk starts at 60,000 and reaches beyond the axis.
     assert numbers(last, np.array([0]), np.array([39_999]), group).tolist() == [10**15 - 1]
 
 

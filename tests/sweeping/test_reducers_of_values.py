@@ -7,9 +7,9 @@ import pytest
 from jax import lax
 from numpy.testing import assert_allclose, assert_array_equal
 
-from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.reducers import Histogram, Moments, Quantiles
-from jaxscale.sweeping.reducers.protocol import Block, Group
+from jaxscale.sweeping.reducers.protocol import Chunk, Group
 from solve.lanes import DTYPES
 from sweeping.reduce_harness import SIZES, locate, lognormal, reduced, with_bad_lanes
 
@@ -59,7 +59,7 @@ def test_small_deviations_from_a_large_mean_are_kept(rng):
 def test_mean_of_a_hundred_million_float32_is_right_to_rounding():
     """Values 0.1 + j / 1024 in turn: the sum in float32 alone would stop at 2^24 of them."""
     length, count = 2**16, 2**11
-    group = Group(Blocks((length * count,), (length,)), ("a",), count)
+    group = Group(Chunks((length * count,), (length,)), ("a",), count)
     reducer, pattern = Moments("x"), np.float32(0.1) + np.arange(7, dtype=np.float32) / 1024
 
     @jax.jit
@@ -69,13 +69,13 @@ def test_mean_of_a_hundred_million_float32_is_right_to_rounding():
         def body(state, place):
             number = place * length + lax.iota(jnp.int32, length)
             values = jnp.float32(0.1) + (number % 7).astype(jnp.float32) / 1024
-            block = Block({"x": values}, inside, inside, place[None] * length, place)
-            return reducer.update(state, block, group), None
+            chunk = Chunk({"x": values}, inside, inside, place[None] * length, place)
+            return reducer.update(state, chunk, group), None
 
         start = reducer.start(group, {"x": np.dtype(np.float32)})
         return lax.scan(body, start, lax.iota(jnp.int32, count))[0]
 
-    starts = group.blocks.starts(np.arange(count))
+    starts = group.chunks.starts(np.arange(count))
     found = reducer.result(reducer.total(jax.device_get(run()), starts, group), locate)
     whole, rest = divmod(length * count, 7)
     exact = pattern.astype(np.float64)

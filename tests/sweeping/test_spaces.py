@@ -10,8 +10,8 @@ from jaxscale.sweeping.job import prepare
 DEFAULTS = {"fields": None, "reduce": None, "store": None, "dtype": "float32", "chunk": None}
 
 
-def blocks_of(space, numbers, scenario, **given):
-    """Fields of the blocks of these numbers, as the program gives them."""
+def chunks_of(space, numbers, scenario, **given):
+    """Fields of the chunks of these numbers, as the program gives them."""
     job = prepare(scenario, space, **DEFAULTS | given)
     with job.in_dtype():
         program = job.program()
@@ -22,7 +22,7 @@ def blocks_of(space, numbers, scenario, **given):
         ], job
 
 
-# --- Blocks ----------------------------------------------------------------------------------
+# --- Chunks ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -38,19 +38,19 @@ def blocks_of(space, numbers, scenario, **given):
         ((1,), 1, (1,)),
     ],
 )
-def test_blocks_take_whole_axes_from_the_right_and_equal_parts_of_the_next(sizes, target, shape):
+def test_chunks_take_whole_axes_from_the_right_and_equal_parts_of_the_next(sizes, target, shape):
     assert cut(sizes, target).shape == shape
 
 
 @pytest.mark.parametrize("sizes", [(5, 7), (7, 5, 3), (13,)])
 @pytest.mark.parametrize("target", [1, 4, 6, 1000])
-def test_blocks_are_the_numbering_in_order_and_cover_a_space_once(sizes, target):
-    blocks = cut(sizes, target)
+def test_chunks_are_the_numbering_in_order_and_cover_a_space_once(sizes, target):
+    chunks = cut(sizes, target)
     numbering = np.arange(np.prod(sizes)).reshape(sizes)
-    found = [numbering[blocks.slices(number)].ravel() for number in range(blocks.count)]
+    found = [numbering[chunks.slices(number)].ravel() for number in range(chunks.count)]
     np.testing.assert_array_equal(np.concatenate(found), np.arange(np.prod(sizes)))
     assert all(len(each) <= target for each in found)
-    assert blocks.scenarios_in(np.arange(blocks.count)) == np.prod(sizes)
+    assert chunks.scenarios_in(np.arange(chunks.count)) == np.prod(sizes)
 
 
 # --- Decoding --------------------------------------------------------------------------------
@@ -66,14 +66,14 @@ def test_a_grid_of_1e17_is_decoded_without_a_wrap():
     def inputs(a, b, c, d):
         return {"a_": a, "b_": b, "c_": c, "d_": d}
 
-    blocks = prepare(inputs, space, **DEFAULTS).blocks
+    chunks = prepare(inputs, space, **DEFAULTS).chunks
     for number in NUMBERS:
         expected = np.array(
             [number // 10**12, number // 10**7 % 10**5, number // 100 % 10**5, number % 100]
         )
-        block = np.ravel_multi_index(expected // blocks.shape, blocks.grid)
-        (done,), _ = blocks_of(space, [block], inputs)
-        inside = tuple(expected % blocks.shape)
+        chunk = np.ravel_multi_index(expected // chunks.shape, chunks.grid)
+        (done,), _ = chunks_of(space, [chunk], inputs)
+        inside = tuple(expected % chunks.shape)
         given = [done.fields[0][f"{name}_"][inside].item() for name in "abcd"]
         assert given == expected.tolist()
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from jaxscale.sweeping import fingerprint
-from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.store import store
 from jaxscale.sweeping.store.store import Field, StoreError
 from jaxscale.sweeping.store.writer import Writer
 from sweeping.small_store import (
     AXES,
-    BLOCKS,
+    CHUNKS,
     COORDINATES,
     DIGEST,
     FIELDS,
@@ -55,7 +55,7 @@ def opened(path):
 
 
 def chunk(path, field, number):
-    places = BLOCKS.starts(np.array([number]))[0] // np.array(BLOCKS.shape)
+    places = CHUNKS.starts(np.array([number]))[0] // np.array(CHUNKS.shape)
     return path / field / ".".join(["c", *map(str, places)])
 
 
@@ -89,18 +89,18 @@ def test_nothing_in_a_store_is_strange_to_zarr(finished):
 
 
 def test_one_axis_is_a_store_as_well(tmp_path):
-    path, blocks = tmp_path / "line.zarr", Blocks((1000,), (300,))
+    path, chunks = tmp_path / "line.zarr", Chunks((1000,), (300,))
     fields = [Field("x", np.dtype("float32"), {})]
     values = np.random.default_rng(2).normal(size=1000).astype(np.float32)
-    store.create(path, blocks, ("scenario",), fields, [], {}, PLAN)
-    with Writer(path, blocks, fields, DIGEST) as writer:
-        for number in range(blocks.count):
-            writer.write(number, {"x": values[blocks.slices(number)]})
+    store.create(path, chunks, ("scenario",), fields, [], {}, PLAN)
+    with Writer(path, chunks, fields, DIGEST) as writer:
+        for number in range(chunks.count):
+            writer.write(number, {"x": values[chunks.slices(number)]})
     np.testing.assert_array_equal(opened(path).x.values, values)
     assert store.verify(path) == (4, (), ())
 
 
-def test_blocks_not_computed_can_be_told_from_all_others(tmp_path, results):
+def test_chunks_not_computed_can_be_told_from_all_others(tmp_path, results):
     path = tmp_path / "sweep.zarr"
     make(path)
     write(path, results, [0])
@@ -120,7 +120,7 @@ def test_writing_twice_in_any_order_leaves_the_same_bytes(tmp_path, finished, re
     assert store.done(other, DIGEST) == set(range(6))
 
 
-def test_a_block_of_fill_values_leaves_a_file(tmp_path, results):
+def test_a_chunk_of_fill_values_leaves_a_file(tmp_path, results):
     path = tmp_path / "sweep.zarr"
     make(path)
     nothing = {name: np.zeros_like(values) for name, values in results.items()}
@@ -133,7 +133,7 @@ def test_a_block_of_fill_values_leaves_a_file(tmp_path, results):
 def test_nothing_is_done_before_it_is_flushed(tmp_path, results):
     path = tmp_path / "sweep.zarr"
     make(path)
-    with Writer(path, BLOCKS, FIELDS, DIGEST) as writer:
+    with Writer(path, CHUNKS, FIELDS, DIGEST) as writer:
         writer.write(1, part(results, 1))
         assert store.done(path, DIGEST) == set()
         writer.flush()
@@ -143,7 +143,7 @@ def test_nothing_is_done_before_it_is_flushed(tmp_path, results):
 def test_an_exception_gives_up_what_was_not_flushed(tmp_path, results):
     path = tmp_path / "sweep.zarr"
     make(path)
-    with contextlib.suppress(KeyboardInterrupt), Writer(path, BLOCKS, FIELDS, DIGEST) as writer:
+    with contextlib.suppress(KeyboardInterrupt), Writer(path, CHUNKS, FIELDS, DIGEST) as writer:
         writer.write(1, part(results, 1))
         raise KeyboardInterrupt
     assert store.done(path, DIGEST) == set()
@@ -168,9 +168,9 @@ def test_verify_finds_a_damaged_chunk_and_forget_has_it_done_again(finished, res
     before = bytes_of(finished)
     damage(chunk(finished, "total_cost", 3))
     damage(chunk(finished, "status", 5))
-    blocks_seen = []
-    assert store.verify(finished, blocks_seen.append) == (6, (3, 5), ())
-    assert sum(blocks_seen) == 6
+    chunks_seen = []
+    assert store.verify(finished, chunks_seen.append) == (6, (3, 5), ())
+    assert sum(chunks_seen) == 6
     store.forget(finished, (3, 5))
     assert store.done(finished, DIGEST) == {0, 1, 2, 4}
     assert store.verify(finished) == (4, (), (3, 5))
@@ -263,11 +263,11 @@ def test_no_store_there_is_said(tmp_path):
 def test_names_that_are_no_folder_are_refused(tmp_path):
     fields = [Field("cost/year", np.dtype("float64"), {})]
     with pytest.raises(ValueError, match="cost/year"):
-        store.create(tmp_path / "x.zarr", BLOCKS, AXES, fields, [], {}, PLAN)
+        store.create(tmp_path / "x.zarr", CHUNKS, AXES, fields, [], {}, PLAN)
 
 
 def test_a_folder_deleted_meanwhile_is_one_clear_error(finished, results):
-    writer = Writer(finished, BLOCKS, FIELDS, DIGEST)
+    writer = Writer(finished, CHUNKS, FIELDS, DIGEST)
     writer.write(0, part(results, 0))
     writer.flush()
     shutil.rmtree(finished)
@@ -280,15 +280,15 @@ SMALL_FILES = """
 import resource, sys
 import numpy as np
 from jaxscale.sweeping.store import store
-from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.store.writer import Writer
 
 path = sys.argv[1]
-blocks, fields = Blocks((8, 4096), (1, 4096)), [store.Field("x", np.dtype("float64"), {})]
-store.create(path, blocks, ("a", "b"), fields, [], {}, {})
+chunks, fields = Chunks((8, 4096), (1, 4096)), [store.Field("x", np.dtype("float64"), {})]
+store.create(path, chunks, ("a", "b"), fields, [], {}, {})
 resource.setrlimit(resource.RLIMIT_FSIZE, (16384, resource.RLIM_INFINITY))
 digest = store.fingerprint.digest({})
-with Writer(path, blocks, fields, digest) as writer:
+with Writer(path, chunks, fields, digest) as writer:
     writer.write(0, {"x": np.zeros((1, 4096))})
     writer.flush()
     writer.write(1, {"x": np.random.default_rng(3).random((1, 4096))})
@@ -299,7 +299,7 @@ with Writer(path, blocks, fields, digest) as writer:
         print(error)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 assert store.done(path, digest) in ({0}, {0, 2}), store.done(path, digest)
-with Writer(path, blocks, fields, digest) as writer:
+with Writer(path, chunks, fields, digest) as writer:
     for number in set(range(8)) - store.done(path, digest):
         writer.write(number, {"x": np.full((1, 4096), number, float)})
 print(store.verify(path))
@@ -319,7 +319,7 @@ def test_a_disk_that_refuses_is_one_clear_error_and_can_be_gone_on_with(tmp_path
     refused, verdict = run(SMALL_FILES, path).splitlines()
     assert refused == (
         f"cannot write to {path}: file too large; raise the limit on file sizes. "
-        "Blocks marked done are kept; the same call goes on from there."
+        "Chunks marked done are kept; the same call goes on from there."
     )
     assert verdict == "Verdict(checked=8, bad=(), missing=())"
 
@@ -328,20 +328,20 @@ KILLED = """
 import os, random, signal, sys, time
 import numpy as np
 from jaxscale.sweeping.store import store
-from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.store.writer import Writer
 
 path, seed = sys.argv[1], int(sys.argv[2])
-blocks = Blocks((400, 500), (1, 500))
+chunks = Chunks((400, 500), (1, 500))
 fields = [store.Field(name, np.dtype("float64"), {}) for name in "xyz"]
 digest = store.fingerprint.digest({})
-store.create(path, blocks, ("a", "b"), fields, [], {}, {})
+store.create(path, chunks, ("a", "b"), fields, [], {}, {})
 chance = random.Random(seed)
 for _ in range(5):
     alive, begun = os.pipe()
     child = os.fork()
     if not child:
-        with Writer(path, blocks, fields, digest) as writer:
+        with Writer(path, chunks, fields, digest) as writer:
             for number in sorted(set(range(400)) - store.done(path, digest)):
                 content = np.full((1, 500), number, float)
                 writer.write(number, {"x": content, "y": content + 1, "z": content + 2})
@@ -358,7 +358,7 @@ for _ in range(5):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-def test_no_block_marked_done_by_a_killed_process_is_wrong(tmp_path):
+def test_no_chunk_marked_done_by_a_killed_process_is_wrong(tmp_path):
     seed = int.from_bytes(os.urandom(4))
     print("seed", seed)
     path = tmp_path / "sweep.zarr"
@@ -372,4 +372,4 @@ def test_no_block_marked_done_by_a_killed_process_is_wrong(tmp_path):
     for shift, name in enumerate("xyz"):
         expected = np.repeat(np.array(marked, float)[:, None], 500, axis=1) + shift
         np.testing.assert_array_equal(data[name].values[marked], expected)
-    print(f"{len(marked)} of 400 blocks were done")
+    print(f"{len(marked)} of 400 chunks were done")

@@ -10,7 +10,7 @@ import pytest
 import jaxscale as js
 from jaxscale.sweeping import results
 from jaxscale.sweeping.job import prepare
-from sweeping.test_spaces import DEFAULTS, NUMBERS, blocks_of
+from sweeping.test_spaces import DEFAULTS, NUMBERS, chunks_of
 
 LAW = js.laws.published("sardana2024")
 
@@ -130,10 +130,10 @@ def test_scenarios_of_a_huge_sample_are_those_of_their_number():
     space = js.Sample(10**17, jax.random.key(0), a=js.uniform(0, 1))
     for chunk in (1000, 4096):
         job = prepare(lambda a: {"x": a}, space, **DEFAULTS | {"chunk": chunk, "dtype": "float64"})
-        blocks = [number // job.blocks.length for number in NUMBERS]
-        found, _ = blocks_of(space, blocks, lambda a: {"x": a}, chunk=chunk, dtype="float64")
+        chunks = [number // job.chunks.length for number in NUMBERS]
+        found, _ = chunks_of(space, chunks, lambda a: {"x": a}, chunk=chunk, dtype="float64")
         for number, done in zip(NUMBERS, found, strict=True):
-            drawn = done.fields[0]["x"][number % job.blocks.length]
+            drawn = done.fields[0]["x"][number % job.chunks.length]
             assert drawn == space.locator("float64")(number)["a"], number
 
 

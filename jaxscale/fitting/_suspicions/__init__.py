@@ -29,6 +29,12 @@ def suspicions(runs: "Runs") -> list[Suspicion]:
 
     Columns that `Runs` does not hold, such as steps or a learning rate, tell more: the readers of
     tables look at them too, and warn.
+
+    Examples:
+        >>> runs = js.Runs(params=[1e8, 1e8, 1e9], tokens=[2e9, 2e9, 2e10], loss=[3.6, 3.6, 2.9])
+        >>> for suspicion in js.fitting.suspicions(runs):
+        ...     print(suspicion.about, suspicion.rows)
+        repeated rows (2,)
     """
     columns = {name: np.asarray(getattr(runs, name)) for name in ("params", "tokens", "loss")}
     columns |= {} if runs.group is None else {"group": np.asarray(runs.group)}

@@ -1,6 +1,6 @@
 """What each axis of a grid does to a field: its mean along the axis, and its share of variance.
 
-The sums of a block along each of its axes are added into one accumulator for each value of
+The sums of a chunk along each of its axes are added into one accumulator for each value of
 the axis: two floats, so that nothing is lost (Dekker 1971), and an exponent, so that nothing
 overflows. Memory grows with the sum of the sizes of the axes, never with their product.
 """
@@ -18,7 +18,7 @@ from jax import Array, lax
 from jaxscale.sweeping.reducers.arguments import check_field
 from jaxscale.sweeping.reducers.lanes import dtype_of, lanes
 from jaxscale.sweeping.reducers.moments import LEAST, Moments, Summary
-from jaxscale.sweeping.reducers.protocol import Block, Group, Locate, Total
+from jaxscale.sweeping.reducers.protocol import Chunk, Group, Locate, Total
 from jaxscale.sweeping.reducers.sums import pairwise_sum, power_of_two, scaled, two_sum
 
 
@@ -37,7 +37,7 @@ class MainEffectsResult(NamedTuple):
 class Along(NamedTuple):
     """A sum for each value of an axis: `(high + low) * 2 ** exponent`, of `count` terms.
 
-    The first three are rows of one array, the exponent a whole float: a block then updates
+    The first three are rows of one array, the exponent a whole float: a chunk then updates
     an array by what it held alone, and XLA needs no copy of a long one.
     """
 
@@ -46,7 +46,7 @@ class Along(NamedTuple):
 
 
 class State(NamedTuple):
-    """Accumulators of one group of blocks."""
+    """Accumulators of one group of chunks."""
 
     moments: Summary
     axes: tuple[Along, ...]
@@ -58,6 +58,13 @@ class MainEffects:
 
     An index is the variance of these means, weighted by their counts, over the variance of
     the field (Sobol' 1993): the share of it that the axis explains alone. On grids only.
+
+    Examples:
+        >>> effects = js.MainEffects("sum")
+        >>> space = js.Grid(x=[0, 1, 2], y=[0, 2, 4])
+        >>> stats = js.sweep(lambda x, y: {"sum": x + y}, space, reduce=[effects])
+        >>> print({name: round(index, 3) for name, index in stats[effects].indices.items()})
+        {'x': 0.2, 'y': 0.8}
     """
 
     field: str
@@ -71,28 +78,28 @@ class MainEffects:
         return (self.field,)
 
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> State:
-        blocks, dtype = group.blocks, dtype_of(self.field, dtypes)
-        # A last block may reach beyond its axis: room for it keeps updates in place.
-        room = [many * length for many, length in zip(blocks.grid, blocks.shape, strict=True)]
+        chunks, dtype = group.chunks, dtype_of(self.field, dtypes)
+        # A last chunk may reach beyond its axis: room for it keeps updates in place.
+        room = [many * length for many, length in zip(chunks.grid, chunks.shape, strict=True)]
         empty = [_empty(length, dtype) for length in room]
         return State(self._moments.start(group, dtypes), tuple(empty))
 
-    def update(self, state: State, block: Block, group: Group) -> State:
-        found = lanes(block, self.field)
+    def update(self, state: State, chunk: Chunk, group: Group) -> State:
+        found = lanes(chunk, self.field)
         values, exponent = scaled(found.values, jnp.abs(found.values).max())
         sums = _along_axes(values)
         counts = _along_axes(found.good.astype(jnp.int32))
         axes = [
             _added(along, start, terms, count, exponent)
             for along, start, terms, count in zip(
-                state.axes, block.starts, sums, counts, strict=True
+                state.axes, chunk.starts, sums, counts, strict=True
             )
         ]
-        return State(self._moments.update(state.moments, block, group), tuple(axes))
+        return State(self._moments.update(state.moments, chunk, group), tuple(axes))
 
     def total(self, state: State, starts: np.ndarray, group: Group) -> Total:
         total = self._moments.total(state.moments, starts, group)
-        for name, size, along in zip(group.axes, group.blocks.sizes, state.axes, strict=True):
+        for name, size, along in zip(group.axes, group.chunks.sizes, state.axes, strict=True):
             high, low, exponent = np.asarray(along.sums)[:, :size].astype(np.float64)
             count = np.asarray(along.count)[:size]
             means = (high + low) / np.maximum(count, 1)
@@ -138,7 +145,7 @@ def _empty(size: int, dtype: np.dtype) -> Along:
 def _along_axes(x: Array) -> list[Array]:
     """Sums over all axes but one, for each axis.
 
-    The last axis goes first: then only it costs passes over the whole block.
+    The last axis goes first: then only it costs passes over the whole chunk.
     """
     sums = []
     while x.ndim:
@@ -148,7 +155,7 @@ def _along_axes(x: Array) -> list[Array]:
 
 
 def _added(along: Along, start: Array, terms: Array, count: Array, exponent: Array) -> Along:
-    """Accumulators with the sums of one block, whose values are divided by `2 ** exponent`."""
+    """Accumulators with the sums of one chunk, whose values are divided by `2 ** exponent`."""
     old = Along(*(lax.dynamic_slice_in_dim(leaf, start, terms.size, -1) for leaf in along))
     high, low, former = old.sums
     former = former.astype(jnp.int32)

@@ -11,7 +11,7 @@ from jax import Array, lax
 
 from jaxscale.sweeping.reducers.arguments import check_field
 from jaxscale.sweeping.reducers.lanes import NOWHERE, dtype_of, lanes, numbers
-from jaxscale.sweeping.reducers.protocol import Block, Group, Locate, Total
+from jaxscale.sweeping.reducers.protocol import Chunk, Group, Locate, Total
 
 
 class ExtremesResult(NamedTuple):
@@ -26,7 +26,7 @@ class ExtremesResult(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The extremes of one block, or of each block of a group, and their offsets in it."""
+    """The extremes of one chunk, or of each chunk of a group, and their offsets in it."""
 
     count: Array
     skipped: Array
@@ -38,7 +38,15 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Extremes:
-    """Minimum and maximum of a field, and where they are; of equals, the first scenario."""
+    """Minimum and maximum of a field, and where they are; of equals, the first scenario.
+
+    Examples:
+        >>> extremes = js.Extremes("square")
+        >>> space = js.Grid(x=js.linspace(0, 10, 11))
+        >>> stats = js.sweep(lambda x: {"square": x * x}, space, reduce=[extremes])
+        >>> stats[extremes].max, stats[extremes].max_at
+        (100.0, {'x': 10.0})
+    """
 
     field: str
     needs_grid: ClassVar[bool] = False
@@ -55,14 +63,14 @@ class Extremes:
         real = jnp.zeros(group.count, dtype_of(self.field, dtypes))
         return Found(whole, whole, real, whole, real, whole)
 
-    def update(self, state: Found, block: Block, group: Group) -> Found:
+    def update(self, state: Found, chunk: Chunk, group: Group) -> Found:
         del group
-        found = lanes(block, self.field)
+        found = lanes(chunk, self.field)
         values, good = found.values.reshape(-1), found.good.reshape(-1)
         low, low_at = _smallest(values, good)
         high, high_at = _smallest(-values, good)
         found = Found(found.count, found.skipped, low, low_at, -high, high_at)
-        return jax.tree.map(lambda kept, new: kept.at[block.place].set(new), state, found)
+        return jax.tree.map(lambda kept, new: kept.at[chunk.place].set(new), state, found)
 
     def total(self, state: Found, starts: np.ndarray, group: Group) -> Total:
         each = {name: np.asarray(leaf)[: len(starts)] for name, leaf in state._asdict().items()}
@@ -112,10 +120,10 @@ def _smallest(values: Array, good: Array) -> tuple[Array, Array]:
 
 
 def _first(values, inner, count, starts, group: Group) -> tuple[np.float64, np.int64]:
-    """The smallest value of all blocks and the lowest number of a scenario with it."""
-    blocks = np.flatnonzero(count)
-    if not blocks.size:
+    """The smallest value of all chunks and the lowest number of a scenario with it."""
+    chunks = np.flatnonzero(count)
+    if not chunks.size:
         return np.float64(np.inf), np.int64(NOWHERE)
-    smallest = values[blocks].min()
-    ties = blocks[values[blocks] == smallest]
+    smallest = values[chunks].min()
+    ties = chunks[values[chunks] == smallest]
     return np.float64(smallest), numbers(starts, ties, inner[ties], group).min()

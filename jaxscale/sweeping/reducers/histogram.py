@@ -15,7 +15,7 @@ from jax import Array
 
 from jaxscale.sweeping.reducers.arguments import as_floats, check_field
 from jaxscale.sweeping.reducers.lanes import lanes, tallied
-from jaxscale.sweeping.reducers.protocol import Block, Group, Locate, Total
+from jaxscale.sweeping.reducers.protocol import Chunk, Group, Locate, Total
 
 
 class HistogramResult(NamedTuple):
@@ -30,7 +30,7 @@ class HistogramResult(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Counts of one group of blocks: below, in each bin, above."""
+    """Counts of one group of chunks: below, in each bin, above."""
 
     counts: Array
     skipped: Array
@@ -38,7 +38,15 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class Histogram:
-    """Scenarios between each two of the increasing `edges` of a field."""
+    """Scenarios between each two of the increasing `edges` of a field.
+
+    Examples:
+        >>> counts = js.Histogram("square", edges=(0.0, 10.0, 50.0, 101.0))
+        >>> space = js.Grid(x=js.linspace(0, 10, 11))
+        >>> stats = js.sweep(lambda x: {"square": x * x}, space, reduce=[counts])
+        >>> stats[counts].counts
+        array([4, 4, 3])
+    """
 
     field: str
     edges: tuple[float, ...]
@@ -62,9 +70,9 @@ class Histogram:
         del group, dtypes
         return Counts(jnp.zeros(len(self.edges) + 1, jnp.int32), jnp.int32(0))
 
-    def update(self, state: Counts, block: Block, group: Group) -> Counts:
+    def update(self, state: Counts, chunk: Chunk, group: Group) -> Counts:
         del group
-        found = lanes(block, self.field)
+        found = lanes(chunk, self.field)
         starts, last = _splits(self.edges, found.values.dtype)
         passed = jnp.searchsorted(starts, found.values, side="right", method="scan_unrolled")
         bins = passed.astype(jnp.int32) + (found.values > last).astype(jnp.int32)

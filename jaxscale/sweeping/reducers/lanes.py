@@ -1,4 +1,4 @@
-"""Which scenarios of a block count, and where in the space a lane of it lies.
+"""Which scenarios of a chunk count, and where in the space a lane of it lies.
 
 A lane counts where its scenario is ok and the field is finite. Lanes beyond the space count
 nowhere, the others are skipped and counted as such.
@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxscale.sweeping.reducers.protocol import Block, Group
+from jaxscale.sweeping.reducers.protocol import Chunk, Group
 
 NOWHERE = np.iinfo(np.int64).max  # the number of no scenario: after that of every one
 
 
 class Lanes(NamedTuple):
-    """A field of a block as real numbers: 0 where it does not count."""
+    """A field of a chunk as real numbers: 0 where it does not count."""
 
     values: Array
     good: Array  # bool
@@ -26,12 +26,12 @@ class Lanes(NamedTuple):
     skipped: Array  # int32, ()
 
 
-def lanes(block: Block, field: str) -> Lanes:
-    """What counts of a field, in the shape of the block."""
-    values = real(block.fields[field])
-    good = block.ok & jnp.isfinite(values)
+def lanes(chunk: Chunk, field: str) -> Lanes:
+    """What counts of a field, in the shape of the chunk."""
+    values = real(chunk.fields[field])
+    good = chunk.ok & jnp.isfinite(values)
     count = how_many(good)
-    return Lanes(jnp.where(good, values, 0), good, count, how_many(block.inside) - count)
+    return Lanes(jnp.where(good, values, 0), good, count, how_many(chunk.inside) - count)
 
 
 def how_many(mask: Array) -> Array:
@@ -58,8 +58,8 @@ def dtype_of(field: str, dtypes: Mapping[str, np.dtype]) -> np.dtype:
 
 
 def numbers(starts: np.ndarray, places: np.ndarray, inner: np.ndarray, group: Group) -> np.ndarray:
-    """Scenario numbers, int64, of lanes given by their block's place and their offset in it."""
-    sizes, shape = group.blocks.sizes, group.blocks.shape
+    """Scenario numbers, int64, of lanes given by their chunk's place and their offset in it."""
+    sizes, shape = group.chunks.sizes, group.chunks.shape
     indices = starts[places] + np.stack(np.unravel_index(inner, shape), axis=-1)
     strides = np.cumprod(np.array((1, *sizes[:0:-1]), np.int64))[::-1]
     return (indices * strides).sum(axis=-1)

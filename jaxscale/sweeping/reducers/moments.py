@@ -1,7 +1,7 @@
-"""Mean and standard deviation, smallest and largest: every block on its own, merged by the host.
+"""Mean and standard deviation, smallest and largest: every chunk on its own, merged by the host.
 
-A block's mean is taken twice, the second time of what the first left over, so it has more
-digits than its dtype holds. The host merges blocks in float64 (Chan, Golub, LeVeque 1983).
+A chunk's mean is taken twice, the second time of what the first left over, so it has more
+digits than its dtype holds. The host merges chunks in float64 (Chan, Golub, LeVeque 1983).
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from jaxscale.sweeping.reducers.arguments import check_field
 from jaxscale.sweeping.reducers.lanes import dtype_of, lanes, real
-from jaxscale.sweeping.reducers.protocol import Block, Group, Locate, Total
+from jaxscale.sweeping.reducers.protocol import Chunk, Group, Locate, Total
 from jaxscale.sweeping.reducers.sums import pairwise_sum, scaled
 
 LEAST = -(2**20)  # exponent of what is still empty: below that of any number
@@ -33,7 +33,7 @@ class MomentsResult(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """One block, or each block of a group. Sums are of values divided by `2 ** exponent`."""
+    """One chunk, or each chunk of a group. Sums are of values divided by `2 ** exponent`."""
 
     count: Array
     skipped: Array
@@ -50,6 +50,13 @@ class Moments:
     """Count, mean, standard deviation, minimum and maximum of a field.
 
     The mean is right to 1e-6 of the mean magnitude, for any number of float32 scenarios.
+
+    Examples:
+        >>> moments = js.Moments("square")
+        >>> space = js.Grid(x=js.linspace(0, 10, 11))
+        >>> stats = js.sweep(lambda x: {"square": x * x}, space, reduce=[moments])
+        >>> stats[moments].count, stats[moments].max
+        (11, 100.0)
     """
 
     field: str
@@ -67,10 +74,10 @@ class Moments:
         real = jnp.zeros(group.count, dtype_of(self.field, dtypes))
         return Summary(whole, whole, whole, real, real, real, real, real)
 
-    def update(self, state: Summary, block: Block, group: Group) -> Summary:
+    def update(self, state: Summary, chunk: Chunk, group: Group) -> Summary:
         del group
-        found = summary(block, self.field)
-        return jax.tree.map(lambda kept, new: kept.at[block.place].set(new), state, found)
+        found = summary(chunk, self.field)
+        return jax.tree.map(lambda kept, new: kept.at[chunk.place].set(new), state, found)
 
     def total(self, state: Summary, starts: np.ndarray, group: Group) -> Total:
         del group
@@ -99,12 +106,12 @@ class Moments:
         )
 
 
-def summary(block: Block, field: str) -> Summary:
-    """What a block says of its moments."""
-    found = lanes(block, field)
+def summary(chunk: Chunk, field: str) -> Summary:
+    """What a chunk says of its moments."""
+    found = lanes(chunk, field)
     # Where every lane counts, which is the rule, masks would be most of the cost.
     whole = found.count == found.good.size
-    values = real(block.fields[field])
+    values = real(chunk.fields[field])
     measured = lax.cond(whole, _of_all, _of_good, values, found.good, found.count)
     return Summary(found.count, found.skipped, *measured)
 

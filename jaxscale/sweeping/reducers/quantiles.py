@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from jaxscale.sweeping.reducers.arguments import as_floats, check_field, check_real
 from jaxscale.sweeping.reducers.lanes import dtype_of, lanes, tallied
-from jaxscale.sweeping.reducers.protocol import Block, Group, Locate, Total
+from jaxscale.sweeping.reducers.protocol import Chunk, Group, Locate, Total
 
 
 class QuantilesResult(NamedTuple):
@@ -28,7 +28,7 @@ class QuantilesResult(NamedTuple):
 
 
 class Sketch(NamedTuple):
-    """Counts of one group of blocks."""
+    """Counts of one group of chunks."""
 
     counts: Array
     skipped: Array
@@ -41,6 +41,13 @@ class Quantiles:
     At level q it is the value of rank `floor(q (n - 1))` among n, counted from 0, to within
     `relative_error` (0.001 to 0.5) of it, for both signs. Values below the normal range of the
     dtype count as 0. On the device a float64 field takes 1 MiB at 1 %, a float32 field 128 KiB.
+
+    Examples:
+        >>> median = js.Quantiles("square", levels=(0.5,))
+        >>> space = js.Grid(x=js.linspace(0, 10, 11))
+        >>> stats = js.sweep(lambda x: {"square": x * x}, space, reduce=[median])
+        >>> print(f"{stats[median].values[0]:.0f}")
+        25
     """
 
     field: str
@@ -68,9 +75,9 @@ class Quantiles:
         buckets = 1 << (1 + limits.nexp + self._leading_bits)
         return Sketch(jnp.zeros(buckets, jnp.int32), jnp.int32(0))
 
-    def update(self, state: Sketch, block: Block, group: Group) -> Sketch:
+    def update(self, state: Sketch, chunk: Chunk, group: Group) -> Sketch:
         del group
-        found = lanes(block, self.field)
+        found = lanes(chunk, self.field)
         buckets = _bucket(found.values, self._leading_bits)
         counts = tallied(state.counts, buckets, found.good)
         return Sketch(counts, state.skipped + found.skipped)

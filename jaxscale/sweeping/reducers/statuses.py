@@ -10,7 +10,7 @@ from jax import Array
 
 from jaxscale.status import Status
 from jaxscale.sweeping.reducers.lanes import how_many, tallied
-from jaxscale.sweeping.reducers.protocol import Block, Group, Locate, Total
+from jaxscale.sweeping.reducers.protocol import Chunk, Group, Locate, Total
 
 STATUS = "status"
 # Of each code, which are 0, 1, 2 and so on; the last one of those that are no Status.
@@ -27,7 +27,7 @@ class StatusCountsResult(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Counts of one group of blocks."""
+    """Counts of one group of chunks."""
 
     total: Array
     ok: Array
@@ -40,6 +40,13 @@ class StatusCounts:
 
     Without a field called "status" a scenario is ok when its fields are finite, and none is
     counted by name.
+
+    Examples:
+        >>> moments = js.Moments("root")
+        >>> space = js.Grid(x=[-1.0, 0.0, 1.0])
+        >>> stats = js.sweep(lambda x: {"root": x**0.5}, space, reduce=[moments])
+        >>> stats[js.StatusCounts()]
+        StatusCountsResult(total=3, ok=2, not_ok=1, counts={})
     """
 
     needs_grid: ClassVar[bool] = False
@@ -53,14 +60,14 @@ class StatusCounts:
         kinds = len(NAMES) if STATUS in dtypes else 0
         return Counts(jnp.int32(0), jnp.int32(0), jnp.zeros(kinds, jnp.int32))
 
-    def update(self, state: Counts, block: Block, group: Group) -> Counts:
+    def update(self, state: Counts, chunk: Chunk, group: Group) -> Counts:
         del group
-        total, ok = state.total + how_many(block.inside), state.ok + how_many(block.ok)
-        if STATUS not in block.fields:
+        total, ok = state.total + how_many(chunk.inside), state.ok + how_many(chunk.ok)
+        if STATUS not in chunk.fields:
             return state._replace(total=total, ok=ok)
-        status, other = block.fields[STATUS].astype(jnp.int32), len(Status)
+        status, other = chunk.fields[STATUS].astype(jnp.int32), len(Status)
         kinds = jnp.where((status >= 0) & (status < other), status, other)
-        return Counts(total, ok, tallied(state.counts, kinds, block.inside))
+        return Counts(total, ok, tallied(state.counts, kinds, chunk.inside))
 
     def total(self, state: Counts, starts: np.ndarray, group: Group) -> Total:
         del starts, group

@@ -1,7 +1,7 @@
 """The k largest or lowest values, with the scenarios that attain them.
 
-A block is first cut into rows: only the k rows with the best values can hold any of the best
-k, so all but a few lanes are looked at once. Sorting a whole block costs thirty times more.
+A chunk is first cut into rows: only the k rows with the best values can hold any of the best
+k, so all but a few lanes are looked at once. Sorting a whole chunk costs thirty times more.
 """
 
 import math
@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from jaxscale.sweeping.reducers.arguments import check_field, check_whole
 from jaxscale.sweeping.reducers.lanes import dtype_of, lanes, numbers
-from jaxscale.sweeping.reducers.protocol import Block, Group, Locate, Total
+from jaxscale.sweeping.reducers.protocol import Chunk, Group, Locate, Total
 
 
 class TopKResult(NamedTuple):
@@ -42,6 +42,13 @@ class TopK:
     """The k largest values of a field, or the k `lowest`, and where they are.
 
     Of equals the first scenarios are taken, and come first.
+
+    Examples:
+        >>> top = js.TopK("square", k=2)
+        >>> space = js.Grid(x=js.linspace(0, 10, 11))
+        >>> stats = js.sweep(lambda x: {"square": x * x}, space, reduce=[top])
+        >>> stats[top].at
+        ({'x': 10.0}, {'x': 9.0})
     """
 
     field: str
@@ -65,14 +72,14 @@ class TopK:
         nothing = jnp.full(self.k, -jnp.inf, dtype_of(self.field, dtypes))
         return Best(zero, zero, nothing, zeros, zeros)
 
-    def update(self, state: Best, block: Block, group: Group) -> Best:
+    def update(self, state: Best, chunk: Chunk, group: Group) -> Best:
         del group
-        values, good, count, skipped = lanes(block, self.field)
+        values, good, count, skipped = lanes(chunk, self.field)
         values = jnp.where(good, -values if self.lowest else values, -jnp.inf).reshape(-1)
         state = state._replace(count=state.count + count, skipped=state.skipped + skipped)
-        # An equal value of a later scenario is no better, and most blocks hold nothing better.
+        # An equal value of a later scenario is no better, and most chunks hold nothing better.
         better = (values > state.values[-1]).any()
-        return lax.cond(better, lambda: _with_block(state, values, block.place), lambda: state)
+        return lax.cond(better, lambda: _with_chunk(state, values, chunk.place), lambda: state)
 
     def total(self, state: Best, starts: np.ndarray, group: Group) -> Total:
         found = np.flatnonzero(np.isfinite(state.values))
@@ -101,10 +108,10 @@ class TopK:
         return TopKResult(int(total["count"]), int(total["skipped"]), values, at)
 
 
-def _with_block(state: Best, values: Array, place: Array) -> Best:
+def _with_chunk(state: Best, values: Array, place: Array) -> Best:
     k = state.values.size
     found, offset = _best(values, min(k, values.size))
-    # What is in the state comes first: blocks come in order, and top_k keeps the first of equals.
+    # What is in the state comes first: chunks come in order, and top_k keeps the first of equals.
     kept, order = lax.top_k(jnp.concatenate([state.values, found]), k)
     offset = jnp.concatenate([state.offset, offset])
     places = jnp.concatenate([state.place, jnp.full(found.size, place, jnp.int32)])

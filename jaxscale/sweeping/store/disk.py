@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-KEPT = ". Blocks marked done are kept; the same call goes on from there."
+KEPT = ". Chunks marked done are kept; the same call goes on from there."
 REMEDIES = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room in the quota",

@@ -46,7 +46,7 @@ class Folder:
     def moved(self) -> StoreError:
         return StoreError(
             f"cannot write to {os.fspath(self._path)}: it was moved or deleted meanwhile; "
-            "move it back. Blocks marked done are kept, and the same call goes on from there."
+            "move it back. Chunks marked done are kept, and the same call goes on from there."
         )
 
     def stamp(self, field: str, chunk: str) -> Stamp | None:

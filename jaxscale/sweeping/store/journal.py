@@ -1,6 +1,6 @@
-"""Which blocks of a sweep are done: records that a kill at any moment leaves right.
+"""Which chunks of a sweep are done: records that a kill at any moment leaves right.
 
-Each process appends to a file of its own, one checksummed line for each block, so no writer
+Each process appends to a file of its own, one checksummed line for each chunk, so no writer
 waits for another and a torn line harms only itself. A file belongs to a generation, the
 number that its name begins with, and only the last generation counts: giving records up
 is one rename.
@@ -36,7 +36,7 @@ class Journal:
         self._descriptor = -1
 
     def record(self, numbers: Iterable[int]) -> None:
-        """Mark blocks as done; on disk when it returns.
+        """Mark chunks as done; on disk when it returns.
 
         Raises OSError for a disk that fails, and for a file that someone deleted meanwhile.
         """
@@ -65,7 +65,7 @@ class Journal:
 
 
 def done(folder: str | os.PathLike, fingerprint: str) -> set[int]:
-    """Blocks that any process marked as done under this fingerprint."""
+    """Chunks that any process marked as done under this fingerprint."""
     folder = Path(folder)
     found: set[int] = set()
     for name in _names(folder, _generation(folder)):
@@ -85,9 +85,9 @@ def damaged(folder: str | os.PathLike) -> int:
 
 
 def rewrite(folder: str | os.PathLike, fingerprint: str, numbers: Iterable[int]) -> None:
-    """Have the journal hold just these blocks, at once: a kill leaves either all or nothing new.
+    """Have the journal hold just these chunks, at once: a kill leaves either all or nothing new.
 
-    A process that is still writing blocks loses what it marked, and is told by an OSError.
+    A process that is still writing chunks loses what it marked, and is told by an OSError.
     """
     folder = Path(folder)
     generation = _generation(folder)
@@ -141,7 +141,7 @@ def _lines(numbers: Iterable[int], fingerprint: str) -> bytes:
 
 
 def _numbers(text: bytes, fingerprint: str) -> Iterable[int]:
-    """Block numbers of the whole lines that carry the fingerprint."""
+    """Chunk numbers of the whole lines that carry the fingerprint."""
     ending = b" " + fingerprint[:FINGERPRINT_LENGTH].encode()
     for line in text.split(b"\n"):
         body = line.rpartition(b" ")[0]

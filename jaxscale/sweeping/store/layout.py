@@ -1,6 +1,6 @@
 """What a store looks like on disk, and how an empty one is made.
 
-One Zarr v3 group: an array for each field, whose chunks are blocks, an array for each
+One Zarr v3 group: an array for each field in the chunks of the sweep, an array for each
 coordinate, and the journal in a place where Zarr does not look.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.store.disk import sync_folder
 
 PLAN = "jaxscale_plan"  # JSON in a string: a nested attribute could not be exported to netCDF
@@ -25,7 +25,8 @@ FIELDS = "jaxscale_fields"  # names in their order, JSON in a string for the sam
 
 # Zarr complains of a folder that it does not know. Inside an array it does not look, and
 # inside a group of its own that array is no variable of the data set.
-JOURNAL_GROUP, JOURNAL_ARRAY = ".journal", "blocks"
+# Names of format 1: stores of earlier versions are read too.
+JOURNAL_GROUP, JOURNAL_ARRAY, JOURNAL_AXIS = ".journal", "blocks", "block"
 JOURNAL = os.path.join(JOURNAL_GROUP, JOURNAL_ARRAY)
 
 SEPARATOR = "."  # all chunks of a field in one folder: a quarter of the inodes
@@ -86,15 +87,15 @@ def array_at(path: str | os.PathLike, name: str) -> dict[str, Any]:
     return {"driver": "zarr3", "kvstore": kvstore}
 
 
-def chunk_shape(blocks: Blocks) -> tuple[int, ...]:
-    """A block may be longer than its axis; a chunk is not."""
-    return tuple(map(min, blocks.shape, blocks.sizes))
+def chunk_shape(chunks: Chunks) -> tuple[int, ...]:
+    """The shape on disk: at most that of the axes, which a sweep's chunk may exceed."""
+    return tuple(map(min, chunks.shape, chunks.sizes))
 
 
-def chunk_names(blocks: Blocks, numbers: Iterable[int]) -> list[str]:
-    """File of each block in the folder of any field."""
-    starts = blocks.starts(np.fromiter(numbers, np.int64))
-    places = (starts // np.array(blocks.shape)).tolist()
+def chunk_names(chunks: Chunks, numbers: Iterable[int]) -> list[str]:
+    """File of each chunk in the folder of any field."""
+    starts = chunks.starts(np.fromiter(numbers, np.int64))
+    places = (starts // np.array(chunks.shape)).tolist()
     return [SEPARATOR.join(["c", *map(str, place)]) for place in places]
 
 
@@ -108,7 +109,7 @@ def fill_value(dtype: np.dtype) -> float | int | bool:
 
 def make(
     path: Path,
-    blocks: Blocks,
+    chunks: Chunks,
     axes: tuple[str, ...],
     fields: Sequence[Field],
     coordinates: Sequence[Coordinate],
@@ -134,8 +135,8 @@ def make(
     for field in fields:
         group.create_array(
             field.name,
-            shape=blocks.sizes,
-            chunks=chunk_shape(blocks),
+            shape=chunks.sizes,
+            chunks=chunk_shape(chunks),
             dtype=field.dtype,
             compressors=codecs,
             chunk_key_encoding={"name": "default", "separator": SEPARATOR},
@@ -145,7 +146,7 @@ def make(
         )
     # Its chunks are never written; the array makes the folder one that Zarr knows.
     group.create_group(JOURNAL_GROUP).create_array(
-        JOURNAL_ARRAY, shape=(blocks.count,), dtype=bool, dimension_names=("block",)
+        JOURNAL_ARRAY, shape=(chunks.count,), dtype=bool, dimension_names=(JOURNAL_AXIS,)
     )
     _sync_tree(path)
 

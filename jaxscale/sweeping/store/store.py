@@ -1,7 +1,7 @@
 """A sweep on disk: a Zarr v3 folder of named arrays that xarray opens; made, read and checked.
 
 zarr-python makes the metadata and the coordinates, all at once and before `writer` writes any
-block. Each block is one chunk with a checksum in every field, and is on disk before the
+chunk. Each is one Zarr chunk with a checksum in every field, and is on disk before the
 journal says that it is done. What a chunk holds is therefore right or known to be missing,
 whenever the process was killed.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxscale.sweeping import fingerprint
-from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.store import copies, journal, leftovers
 from jaxscale.sweeping.store.disk import StoreError, one_error, sync_folder
 from jaxscale.sweeping.store.layout import (
@@ -43,9 +43,9 @@ READS_AT_ONCE = 8  # chunks, which take up to 32 MiB each
 class Verdict(NamedTuple):
     """What `verify` found."""
 
-    checked: int  # blocks that are marked done
-    bad: tuple[int, ...]  # of these, blocks that do not read back whole
-    missing: tuple[int, ...]  # blocks that nobody marked done
+    checked: int  # chunks that are marked done
+    bad: tuple[int, ...]  # of these, chunks that do not read back whole
+    missing: tuple[int, ...]  # chunks that nobody marked done
 
 
 class Mended(NamedTuple):
@@ -53,12 +53,12 @@ class Mended(NamedTuple):
 
     mended: tuple[str, ...]  # files that were put back, byte for byte
     lost: tuple[str, ...]  # files that are damaged for good: their copies are as well
-    records: int  # damaged ones in the journal: their blocks are no longer marked done
+    records: int  # damaged ones in the journal: their chunks are no longer marked done
 
 
 def create(
     path: str | os.PathLike,
-    blocks: Blocks,
+    chunks: Chunks,
     axes: tuple[str, ...],
     fields: Sequence[Field],
     coordinates: Sequence[Coordinate],
@@ -78,7 +78,7 @@ def create(
         DIGEST: fingerprint.digest(plan),
         FIELDS: json.dumps([field.name for field in fields]),
     }
-    with _made(path, blocks, axes, fields, coordinates, labels) as empty:
+    with _made(path, chunks, axes, fields, coordinates, labels) as empty:
         if not os.path.lexists(path):
             _rename(empty(), path)
         open_existing(path, plan)  # also a new one: another process may have been faster
@@ -122,17 +122,17 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
     return kept, json.loads(attributes[PLAN])
 
 
-def blocks_of(path: str | os.PathLike) -> Blocks:
+def chunks_of(path: str | os.PathLike) -> Chunks:
     """How the space of a store is cut, by the chunks of its first field; StoreError as `read`."""
-    return _blocks(path, _attributes(path)[FIELDS][0])
+    return _chunks(path, _attributes(path)[FIELDS][0])
 
 
-def _blocks(path: str | os.PathLike, field: str) -> Blocks:
+def _chunks(path: str | os.PathLike, field: str) -> Chunks:
     file = Path(path) / field / "zarr.json"
     try:
         metadata = json.loads(file.read_text())
         chunk = metadata["chunk_grid"]["configuration"]["chunk_shape"]
-        return Blocks(tuple(metadata["shape"]), tuple(chunk))
+        return Chunks(tuple(metadata["shape"]), tuple(chunk))
     except (OSError, ValueError, LookupError, TypeError) as problem:
         raise StoreError(
             f"cannot read {file}; the call that {os.fspath(path)} was begun with makes it anew"
@@ -151,11 +151,11 @@ def require(path: str | os.PathLike, digest: str) -> list[str]:
 
 
 def done(path: str | os.PathLike, digest: str) -> set[int]:
-    """Blocks that are marked done under the plan of this digest, and have a file in each field."""
+    """Chunks that are marked done under the plan of this digest, and have a file in each field."""
     fields = require(path, digest)
     with one_error("read", path):
         marked = sorted(journal.done(journal_folder(path), digest))
-        names = chunk_names(_blocks(path, fields[0]), marked)
+        names = chunk_names(_chunks(path, fields[0]), marked)
         there = [set(os.listdir(Path(path) / field)) for field in fields]
     return {
         number
@@ -165,7 +165,7 @@ def done(path: str | os.PathLike, digest: str) -> set[int]:
 
 
 def forget(path: str | os.PathLike, numbers: Iterable[int]) -> None:
-    """No longer mark these blocks as done, so that the same sweep computes them again."""
+    """No longer mark these chunks as done, so that the same sweep computes them again."""
     digest = _attributes(path)[DIGEST]
     rest = sorted(done(path, digest).difference(numbers))
     with one_error("write to", path):
@@ -194,24 +194,24 @@ def tidy(path: str | os.PathLike) -> None:
 
 
 def verify(
-    path: str | os.PathLike, advance: Callable[[int], None] = lambda blocks: None
+    path: str | os.PathLike, advance: Callable[[int], None] = lambda chunks: None
 ) -> Verdict:
-    """Read every block that is marked done, checksums and all; `advance(1)` after each.
+    """Read every chunk that is marked done, checksums and all; `advance(1)` after each.
 
     StoreError for metadata or coordinates that are not as they were written; see `mend`.
     """
     attributes = _attributes(path)
     with one_error("read", path):
         arrays = [_open(path, name) for name in attributes[FIELDS]]
-        blocks = _blocks(path, attributes[FIELDS][0])
+        chunks = _chunks(path, attributes[FIELDS][0])
         marked = journal.done(journal_folder(path), attributes[DIGEST])
     bad = []
-    reads = _reads(arrays, blocks, sorted(marked))
-    for number, chunks in itertools.groupby(reads, key=lambda read: read[0]):
-        if not all([_is_whole(chunk) for _, chunk in chunks]):
+    reads = _reads(arrays, chunks, sorted(marked))
+    for number, parts in itertools.groupby(reads, key=lambda read: read[0]):
+        if not all([_is_whole(chunk) for _, chunk in parts]):
             bad.append(number)
         advance(1)
-    missing = tuple(number for number in range(blocks.count) if number not in marked)
+    missing = tuple(number for number in range(chunks.count) if number not in marked)
     return Verdict(len(marked), tuple(bad), missing)
 
 
@@ -265,11 +265,11 @@ def _open(path: str | os.PathLike, name: str) -> Any:
     return tensorstore.open(spec, open=True).result()
 
 
-def _reads(arrays: list[Any], blocks: Blocks, numbers: list[int]) -> Iterator[tuple[int, Any]]:
-    """Reads of every chunk of these blocks, a few of them under way at any time."""
+def _reads(arrays: list[Any], chunks: Chunks, numbers: list[int]) -> Iterator[tuple[int, Any]]:
+    """Reads of these chunks of every array, a few of them under way at any time."""
     waiting = deque()
     for number, array in itertools.product(numbers, arrays):
-        waiting.append((number, array[blocks.slices(number)].read()))
+        waiting.append((number, array[chunks.slices(number)].read()))
         if len(waiting) > READS_AT_ONCE:
             yield waiting.popleft()
     yield from waiting

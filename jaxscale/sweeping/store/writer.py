@@ -1,4 +1,4 @@
-"""Writes blocks to a store in the background, and marks those done that are safe on disk."""
+"""Writes chunks to a store in the background, and marks those done that are safe on disk."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from jaxscale.sweeping.chunks import Blocks
+from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.store.disk import KEPT, one_error
 from jaxscale.sweeping.store.folder import Folder, Stamp
 from jaxscale.sweeping.store.journal import Journal
@@ -33,18 +33,18 @@ class Write(NamedTuple):
 
 
 class Writer:
-    """Writes blocks in the background; what `flush` has returned from is safe on disk.
+    """Writes chunks in the background; what `flush` has returned from is safe on disk.
 
-    Raises StoreError for a disk that refuses, and for a store that is moved meanwhile; blocks
-    that were marked done are kept. Leaving its `with` by an exception gives up the blocks that
+    Raises StoreError for a disk that refuses, and for a store that is moved meanwhile; chunks
+    that were marked done are kept. Leaving its `with` by an exception gives up the chunks that
     were not flushed.
     """
 
     def __init__(
-        self, path: str | os.PathLike, blocks: Blocks, fields: Sequence[Field], digest: str
+        self, path: str | os.PathLike, chunks: Chunks, fields: Sequence[Field], digest: str
     ):
         self._path = path
-        self._blocks = blocks._replace(shape=chunk_shape(blocks))
+        self._chunks = chunks._replace(shape=chunk_shape(chunks))
         self._writes: dict[int, list[Write]] = {}
         names = [field.name for field in fields]
         with one_error("write to", path, KEPT):
@@ -59,10 +59,10 @@ class Writer:
                 raise
 
     def write(self, number: int, results: Mapping[str, np.ndarray]) -> None:
-        """Start to write a block: its part of each field, not to be changed from now on."""
-        starts = self._blocks.starts(np.array([number]))[0].tolist()
-        place = tuple(map(slice, starts, np.add(starts, self._blocks.shape).tolist()))
-        (chunk,) = chunk_names(self._blocks, [number])
+        """Start to write a chunk: its part of each field, not to be changed from now on."""
+        starts = self._chunks.starts(np.array([number]))[0].tolist()
+        place = tuple(map(slice, starts, np.add(starts, self._chunks.shape).tolist()))
+        (chunk,) = chunk_names(self._chunks, [number])
         with one_error("write to", self._path, KEPT):
             self._folder.check()
             self._writes[number] = [
@@ -80,15 +80,15 @@ class Writer:
             ]
 
     def _whole(self, number: int, values: np.ndarray) -> np.ndarray:
-        """A block at the end of an axis with as much added as a chunk has."""
-        if values.shape == self._blocks.shape:
+        """A chunk that ends with its axis, padded to the shape of the others."""
+        if values.shape == self._chunks.shape:
             return values
-        whole = np.full(self._blocks.shape, fill_value(values.dtype), values.dtype)
-        whole[self._blocks.inside(number)] = values
+        whole = np.full(self._chunks.shape, fill_value(values.dtype), values.dtype)
+        whole[self._chunks.inside(number)] = values
         return whole
 
     def flush(self) -> None:
-        """Wait until all blocks that were given are on disk, and mark them done."""
+        """Wait until all chunks that were given are on disk, and mark them done."""
         writes, self._writes = self._writes, {}
         whole = []
         with one_error("write to", self._path, KEPT):

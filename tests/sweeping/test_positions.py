@@ -30,7 +30,7 @@ def test_bits_are_those_published(counter, key, expected):
     assert tuple(map(int, found)) == expected
 
 
-def test_a_scenario_has_the_same_bits_in_any_block():
+def test_a_scenario_has_the_same_bits_in_any_chunk():
     numbers = np.arange(6)
     low, high = numbers.astype(np.uint32), (numbers // 4).astype(np.uint32)
     key = np.tile(np.array([3, 5], np.uint32), (6, 1))
@@ -89,12 +89,18 @@ def test_keys_and_names_give_words_of_their_own(impl):
     assert all(0 <= word < 2**32 and type(word) is int for pair in found for word in pair)
 
 
+@pytest.mark.parametrize("number", [0, 7, 2**32 - 1, np.int64(7)])
+def test_a_whole_number_stands_for_its_jax_key(number):
+    assert key_words(number, "price") == key_words(jax.random.key(number), "price")
+
+
 WRONG_KEYS = {
-    "a seed": 7,
+    "a negative number": -1,
+    "a number that is too large": 2**64,
+    "a boolean": True,
     "two keys": jax.random.split(jax.random.key(0)),
     "floats": np.zeros(2),
     "signed words": np.zeros(2, np.int32),
-    "a scalar": np.uint32(7),
 }
 
 
