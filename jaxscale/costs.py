@@ -19,6 +19,8 @@ from jaxscale._numerics.values import is_nonnegative, is_positive, where_safe
 from jaxscale.hardware import Accelerator
 
 SECONDS_PER_HOUR = 3600
+DEFAULT_PRECISION = "bf16"
+DEFAULT_MFU = {"train": 0.5, "prefill": 0.5, "decode": 0.01}  # Sardana et al. 2024, Section 6
 
 
 @jax.tree_util.register_dataclass
@@ -99,11 +101,11 @@ class Costs:
         *,
         train: Accelerator,
         serve: Accelerator,
-        train_precision: str = "bf16",
-        serve_precision: str = "bf16",
-        train_mfu: ArrayLike = 0.5,
-        prefill_mfu: ArrayLike = 0.5,
-        decode_mfu: ArrayLike = 0.01,
+        train_precision: str = DEFAULT_PRECISION,
+        serve_precision: str = DEFAULT_PRECISION,
+        train_mfu: ArrayLike = DEFAULT_MFU["train"],
+        prefill_mfu: ArrayLike = DEFAULT_MFU["prefill"],
+        decode_mfu: ArrayLike = DEFAULT_MFU["decode"],
     ) -> Self:
         """Dollars per model FLOP on rented accelerators (Sardana et al. 2024, eq. 6).
 

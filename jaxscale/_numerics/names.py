@@ -1,13 +1,50 @@
-"""The error for a name that is not known."""
+"""The name that a user probably meant, and the error for one that is not known."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
-def unknown(kind: str, name: Any, known: Iterable[str], aliases: Iterable[str] = ()) -> ValueError:
+def nearest(
+    word: Any,
+    names: Iterable[str],
+    key: Callable[[str], str] = str.lower,
+    cutoff: float = 0.5,
+) -> str | None:
+    """The name spelled most like the word, compared by `key`; None where none is alike.
+
+    `cutoff` is the least share of letters in common, 0 for any name.
+    """
+    spelled = {key(name): name for name in names}
+    near = difflib.get_close_matches(key(str(word)), spelled, n=1, cutoff=cutoff)
+    return spelled[near[0]] if near else None
+
+
+def hint(
+    word: Any,
+    names: Iterable[str],
+    key: Callable[[str], str] = str.lower,
+    written: Callable[[str], str] = str,
+) -> str:
+    """A question after an unknown word, such as ` (did you mean bf16?)`; empty if none is near."""
+    near = nearest(word, names, key)
+    return "" if near is None else question([written(near)])
+
+
+def question(names: Iterable[str]) -> str:
+    """` (did you mean this or that?)`; empty without names."""
+    names = " or ".join(names)
+    return f" (did you mean {names}?)" if names else ""
+
+
+def unknown(
+    kind: str,
+    name: Any,
+    known: Iterable[str],
+    aliases: Iterable[str] = (),
+    key: Callable[[str], str] = str.lower,
+) -> ValueError:
     """An error that names what was given, the nearest name or alias, and all known names."""
     known = tuple(known)
-    near = difflib.get_close_matches(str(name).lower(), (*known, *aliases), n=1, cutoff=0.5)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    return ValueError(f"unknown {kind} {name!r}{hint}; known: {', '.join(known)}")
+    near = hint(name, (*known, *aliases), key)
+    return ValueError(f"unknown {kind} {name!r}{near}; known: {', '.join(known)}")

@@ -4,10 +4,8 @@ from jaxscale.allocations.allocation import Allocation as Allocation
 from jaxscale.allocations.allocation import from_law as from_law
 from jaxscale.allocations.allocation import from_params as from_params
 from jaxscale.allocations.allocation import from_tokens as from_tokens
+from jaxscale.allocations.catalog import PORIAN_CHAIN as PORIAN_CHAIN
+from jaxscale.allocations.catalog import Step as Step
 from jaxscale.allocations.catalog import catalog as catalog
 from jaxscale.allocations.catalog import entry as entry
 from jaxscale.allocations.catalog import published as published
-from jaxscale.allocations.entries import Entry as Entry
-from jaxscale.allocations.entries import Interval as Interval
-from jaxscale.allocations.entries_porian import PORIAN_CHAIN as PORIAN_CHAIN
-from jaxscale.allocations.entries_porian import Step as Step

@@ -4,22 +4,44 @@ What is counted as a parameter and as compute differs between papers, and expone
 `params_convention` and `flops_convention` of an entry say what its numbers mean.
 """
 
-from jaxscale._numerics.names import unknown
-from jaxscale.allocations import (
-    entries_kaplan_and_hoffmann,
-    entries_of_exponents,
-    entries_of_models,
-    entries_porian,
-)
-from jaxscale.allocations.allocation import Allocation
-from jaxscale.allocations.entries import Entry
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-_ENTRIES = (
-    *entries_kaplan_and_hoffmann.ENTRIES,
-    *entries_porian.ENTRIES,
-    *entries_of_models.ENTRIES,
-    *entries_of_exponents.ENTRIES,
+from jaxscale import laws
+from jaxscale.allocations.allocation import Allocation, from_params, from_tokens, frontier
+from jaxscale.published import Entry, find, shipped
+
+
+class Step(NamedTuple):
+    """One step of a chain of corrections."""
+
+    name: str  # of the entry
+    label: str  # what this step changes
+
+
+# From Kaplan's allocation to Hoffmann's, on RefinedWeb: Porian et al. 2024.
+PORIAN_CHAIN = (
+    Step("porian2024_refinedweb_kaplan", "Kaplan's runs again"),
+    Step("porian2024_refinedweb_last_layer", "+ last layer counted"),
+    Step("porian2024_refinedweb_warmup", "+ warm-up by size"),
+    Step("porian2024_refinedweb_decay", "+ decay by budget"),
+    Step("porian2024_refinedweb_tuned", "optimiser tuned by size"),
 )
+
+
+def _of_published(law: str) -> Allocation:
+    """The allocation of a published law, in Python floats."""
+    return frontier(laws.published(law), math)
+
+
+# What makes an allocation of the numbers of an entry, by name.
+FORMS: Mapping[str, Callable[..., Allocation]] = {
+    "Allocation": Allocation,
+    "from_params": from_params,
+    "from_tokens": from_tokens,
+    "from_law": _of_published,
+}
 
 
 def catalog() -> tuple[Entry, ...]:
@@ -29,7 +51,7 @@ def catalog() -> tuple[Entry, ...]:
         >>> [entry.name for entry in js.allocations.catalog()][:3]
         ['kaplan2020', 'henighan2020', 'hoffmann2022_approach1']
     """
-    return _ENTRIES
+    return shipped("allocations")
 
 
 def entry(name: str) -> Entry:
@@ -41,11 +63,7 @@ def entry(name: str) -> Entry:
         >>> js.allocations.entry("hoffmann2022_approach2").exponents
         (0.49, 0.51)
     """
-    known = {each: found for found in _ENTRIES for each in (found.name, *found.aliases)}
-    key = str(name).lower()
-    if key in known:
-        return known[key]
-    raise unknown("allocation", name, (each.name for each in _ENTRIES), known)
+    return find("allocation", catalog(), name)
 
 
 def published(name: str) -> Allocation:
@@ -63,7 +81,7 @@ def published(name: str) -> Allocation:
     if found.allocation is not None:
         return found.allocation
     a, b = found.exponents
-    names = ", ".join(each.name for each in _ENTRIES if each.allocation is not None)
+    names = ", ".join(each.name for each in catalog() if each.allocation is not None)
     raise ValueError(
         f"only exponents are published of {found.name}: params ~ C^{a:g}, tokens ~ C^{b:g}; "
         f"with scales: {names}"

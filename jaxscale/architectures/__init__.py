@@ -3,7 +3,6 @@
 from jaxscale.architectures import pearce as pearce
 from jaxscale.architectures.architecture import Architecture as Architecture
 from jaxscale.architectures.architecture import chinchilla_params as chinchilla_params
-from jaxscale.architectures.catalog import Entry as Entry
 from jaxscale.architectures.catalog import catalog as catalog
 from jaxscale.architectures.catalog import entry as entry
 from jaxscale.architectures.catalog import published as published
@@ -12,7 +11,7 @@ from jaxscale.architectures.family import CHINCHILLA as CHINCHILLA
 from jaxscale.architectures.family import LLAMA as LLAMA
 from jaxscale.architectures.family import Family as Family
 from jaxscale.architectures.files import read as read
-from jaxscale.architectures.memory import PRECISIONS as PRECISIONS
+from jaxscale.architectures.memory import BYTES_PER_NUMBER as BYTES_PER_NUMBER
 from jaxscale.architectures.memory import kv_cache_bytes as kv_cache_bytes
 from jaxscale.architectures.memory import optimizer_bytes as optimizer_bytes
 from jaxscale.architectures.memory import weight_bytes as weight_bytes

@@ -69,15 +69,25 @@ def read(path: str | Path) -> Architecture:
         8
     """
     file = str(path)
-    given = {name: value for name, value in _table(file).items() if value is not None}
-    named = _by_our_names(file, given)
+    try:
+        return from_fields(**_table(file))
+    except OSError as error:
+        raise ValueError(f"cannot read {file!r}: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def from_fields(**fields: Any) -> Architecture:
+    """The architecture of the fields of a file; raises ValueError as `read`, without the file."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    named = _by_our_names(given)
     _add_defaults(named)
-    numbers = {name: _number(file, name, named) for name in NUMBERS}
-    flags = {name: _flag(file, name, named) for name in FLAGS}
+    numbers = {name: _number(name, named) for name in NUMBERS}
+    flags = {name: _flag(name, named) for name in FLAGS}
     for part, whole in (("kv_heads", "heads"), ("active_experts", "experts")):
         if numbers[part] > numbers[whole]:
             raise ValueError(
-                f"{file}: {part} must be at most {whole}, {numbers[whole]}; got {numbers[part]}"
+                f"{part} must be at most {whole}, {numbers[whole]}; got {numbers[part]}"
             )
     return Architecture(**numbers, **flags)
 
@@ -86,31 +96,29 @@ def _table(file: str) -> Mapping[str, Any]:
     load = tomllib.loads if file.lower().endswith(".toml") else json.loads
     try:
         found = load(Path(os.path.expanduser(file)).read_text("utf-8"))
-    except OSError as error:
-        raise ValueError(f"cannot read {file!r}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: neither TOML nor JSON as its name says: {error}") from None
+        raise ValueError(f"neither TOML nor JSON as its name says: {error}") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{file}: must hold fields by name; got {type(found).__name__}")
+        raise ValueError(f"must hold fields by name; got {type(found).__name__}")
     return found
 
 
-def _by_our_names(file: str, given: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+def _by_our_names(given: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     """Each field with the name that it has in the file."""
     ours = (*NUMBERS, *FLAGS)
     is_config = any(name in OTHER_NAMES for name in given)
     for name in OTHER_BUILDS:
         if name in given:
-            raise ValueError(f"{file}: {name} is of a build that an Architecture cannot describe")
+            raise ValueError(f"{name} is of a build that an Architecture cannot describe")
     found: dict[str, tuple[str, Any]] = {}
     for name, value in given.items():
         field = OTHER_NAMES.get(name, name)
         if field not in ours:
             if is_config:
                 continue
-            raise ValueError(f"{file}: {unknown('field', name, ours)}")
+            raise unknown("field", name, ours)
         if field in found:
-            raise ValueError(f"{file}: {found[field][0]} and {name} are one field: give it once")
+            raise ValueError(f"{found[field][0]} and {name} are one field: give it once")
         found[field] = name, value
     kind = MODEL_TYPES.get(str(given.get("model_type"))) if is_config else None
     for field, value in zip(("gated", "tied"), kind or (), strict=False):
@@ -134,26 +142,26 @@ def _add_defaults(named: dict[str, tuple[str, Any]]) -> None:
     named.setdefault("learned_positions", ("learned_positions", False))
 
 
-def _number(file: str, field: str, named: Mapping[str, tuple[str, Any]]) -> float:
-    name, value = _given(file, field, named)
+def _number(field: str, named: Mapping[str, tuple[str, Any]]) -> float:
+    name, value = _given(field, named)
     if not _is_positive(value):
         shown = f"{value!r:.40}" if isinstance(value, bool | float | str) else f"{value!s:.40}"
-        raise ValueError(f"{file}: {name} must be a finite number above 0; got {shown}")
+        raise ValueError(f"{name} must be a finite number above 0; got {shown}")
     return value
 
 
-def _flag(file: str, field: str, named: Mapping[str, tuple[str, Any]]) -> bool:
-    name, value = _given(file, field, named)
+def _flag(field: str, named: Mapping[str, tuple[str, Any]]) -> bool:
+    name, value = _given(field, named)
     if not isinstance(value, bool):
-        raise ValueError(f"{file}: {name} must be true or false; got {value!r:.40}")
+        raise ValueError(f"{name} must be true or false; got {value!r:.40}")
     return value
 
 
-def _given(file: str, field: str, named: Mapping[str, tuple[str, Any]]) -> tuple[str, Any]:
+def _given(field: str, named: Mapping[str, tuple[str, Any]]) -> tuple[str, Any]:
     if field not in named:
         others = [name for name, meant in OTHER_NAMES.items() if meant == field]
         also = f" (or {others[0]})" if others else ""
-        raise ValueError(f"{file}: {field}{also} is missing")
+        raise ValueError(f"{field}{also} is missing")
     return named[field]
 
 

@@ -9,9 +9,10 @@ from jax.typing import ArrayLike
 from jaxscale._numerics.names import unknown
 from jaxscale.architectures.architecture import Architecture, checked
 
-# Bytes of a number. The last two share an 8-bit scale among 16 and among 32 values of 4 bits:
-# NVIDIA's NVFP4, and the Open Compute Project's Microscaling Formats (MX) Specification 1.0.
-PRECISIONS: Mapping[str, float] = MappingProxyType(
+# By the format that a number is stored in. The last two share an 8-bit scale among 16 and among
+# 32 values of 4 bits: NVIDIA's NVFP4, and the Open Compute Project's Microscaling Formats (MX)
+# Specification 1.0.
+BYTES_PER_NUMBER: Mapping[str, float] = MappingProxyType(
     {
         "fp32": 4.0,
         "bf16": 2.0,
@@ -71,6 +72,6 @@ def _cached(a, tokens):
 
 
 def _bytes(precision: str) -> float:
-    if precision not in PRECISIONS:
-        raise unknown("precision", precision, PRECISIONS)
-    return PRECISIONS[precision]
+    if precision not in BYTES_PER_NUMBER:
+        raise unknown("precision", precision, BYTES_PER_NUMBER)
+    return BYTES_PER_NUMBER[precision]

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from jaxscale import allocations as catalogue
-from jaxscale.allocations import Allocation, Entry, Interval
+from jaxscale.allocations import Allocation
 from jaxscale.cli import options, tables
 from jaxscale.cli.catalogues import Name
 from jaxscale.cli.mistakes import blamed_on
 from jaxscale.cli.quantities import count, scientific
+from jaxscale.published import Entry, Interval
 
 CHINCHILLA = 5.88e23  # FLOPs: 6 N D of 70e9 params on 1.4e12 tokens, Hoffmann et al. 2022
 SIZES = ("params", "tokens", "tokens_per_param")

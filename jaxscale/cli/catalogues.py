@@ -12,8 +12,9 @@ from jaxscale.cli.mistakes import blamed_on
 from jaxscale.cli.named_law import COEFFICIENTS
 from jaxscale.cli.quantities import count
 from jaxscale.hardware import PRECISIONS, Accelerator
-from jaxscale.laws import Chinchilla, Entry
+from jaxscale.laws import Chinchilla
 from jaxscale.laws.protocol import levers_of
+from jaxscale.published import Entry
 
 LOGARITHMS = ("ln A", "ln B", "ln E", "alpha", "beta")  # the order of `Entry.covariance`
 

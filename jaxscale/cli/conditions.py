@@ -1,10 +1,10 @@
 """What all scenarios of a specification have in common, in one line for titles."""
 
 import jaxscale as js
-from jaxscale.cli.pricing import MFU, PRECISION
 from jaxscale.cli.quantities import count
 from jaxscale.cli.spec import Spec
 from jaxscale.cli.vocabulary import DEVICES, LAW, QUANTITIES, ROLES
+from jaxscale.costs import DEFAULT_MFU, DEFAULT_PRECISION
 from jaxscale.laws import Chinchilla
 
 VERBS = {"train": "trained", "serve": "served"}
@@ -49,7 +49,7 @@ def _each_request(spec: Spec) -> str:
 def _device(spec: Spec, role: str) -> str:
     """How an accelerator is used: `served on A100-40GB (int8, 50 % prefill MFU)`."""
     name = spec.fixed.get(f"{role}_on", "")
-    details = [spec.fixed.get(f"{role}_precision", PRECISION)]
+    details = [spec.fixed.get(f"{role}_precision", DEFAULT_PRECISION)]
     key = f"{role}_price_dollars_per_hour"
     if key in spec.fixed:
         details.append(f"${spec.fixed[key]:.2f} an hour")
@@ -58,7 +58,7 @@ def _device(spec: Spec, role: str) -> str:
     for phase in PHASES[role]:
         key = f"{phase}_mfu"
         if key not in spec.axes:
-            share = spec.fixed.get(key, MFU[phase])
+            share = spec.fixed.get(key, DEFAULT_MFU[phase])
             details.append(f"{100 * share:g} %" + (f" {phase}" * (role == "serve")) + " MFU")
     where = f" on {name}" if name else ""
     return f"{VERBS[role]}{where} ({', '.join(details)})"

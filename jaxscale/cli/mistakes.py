@@ -1,6 +1,5 @@
 """What the user got wrong, said in one line."""
 
-import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from typing import Any
 
 import typer
 
+from jaxscale._numerics.names import hint, question
 from jaxscale.cli.visible import visible
 
 # click's, or typer's own copy of it: which of the two depends on the version of typer.
@@ -64,8 +64,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
         return ""
     choices = list(choices)
     begun = [choice for choice in choices if choice.startswith(word)]
-    near = begun or difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f" (did you mean {' or '.join(near)}?)" if near else ""
+    return question(begun) if begun else hint(word, choices)
 
 
 def path_of(text: str) -> Path:

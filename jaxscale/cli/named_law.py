@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jaxscale as js
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.quantities import count, nonnegative, positive
-from jaxscale.laws import Chinchilla, Entry
+from jaxscale.laws import Chinchilla
+from jaxscale.published import Entry
 
 COEFFICIENTS = ("E", "A", "B", "alpha", "beta")
 EXAMPLE = "E=1.69,A=406.4,B=410.7,alpha=.336,beta=.283"

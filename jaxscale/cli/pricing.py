@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 import jaxscale as js
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.quantities import dollars, scientific
+from jaxscale.costs import DEFAULT_MFU, DEFAULT_PRECISION
 from jaxscale.hardware import Accelerator
 
-PRECISION = "bf16"
-MFU = {"train": 0.5, "prefill": 0.5, "decode": 0.01}  # Sardana et al. 2024, Section 6
 PHASES = {"train": "training", "prefill": "prefill", "decode": "decode"}
 
 
@@ -82,7 +81,7 @@ def read_prices(train: Use, serve: Use | None = None) -> Prices:
 
 def rent(use: Use) -> Rented:
     """The accelerator of `use` with its price; a mistake where an option is wrong."""
-    precision = PRECISION if use.precision is None else use.precision
+    precision = DEFAULT_PRECISION if use.precision is None else use.precision
     with blamed_on(f"--{use.role}-on"):
         device = js.accelerator(use.name or "")
     with blamed_on(f"--{use.role}-precision"):
@@ -93,12 +92,12 @@ def rent(use: Use) -> Rented:
             f"{device.name} has no default price: give --{use.role}-price in dollars per "
             f"device-hour; quotes: {quotes_of(device)}"
         )
-    mfu = {phase: value or MFU[phase] for phase, value in use.mfu.items()}
+    mfu = {phase: value or DEFAULT_MFU[phase] for phase, value in use.mfu.items()}
     return Rented(js.accelerator(device.name, price=price), precision, price, mfu)
 
 
 def dollars_on(train: Rented, serve: Rented) -> js.Costs:
-    mfu = MFU | train.mfu | serve.mfu
+    mfu = DEFAULT_MFU | train.mfu | serve.mfu
     return js.Costs.on(
         train=train.device,
         serve=serve.device,

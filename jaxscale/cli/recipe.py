@@ -17,7 +17,8 @@ from jaxscale.cli.quantities import count, scientific
 from jaxscale.cli.reasons import Asked
 from jaxscale.cli.solving import one_scenario, solved
 from jaxscale.laws.kaplan import CRITICAL_BATCH, minimum_compute, minimum_steps
-from jaxscale.recipes import Recipe, RecipeEntry
+from jaxscale.published import Entry
+from jaxscale.recipes import Recipe
 
 SEQUENCE = 2048  # tokens
 SHARES = {"1/4": 0.25, "1": 1.0, "4": 4.0}  # of Kaplan's critical batch
@@ -63,7 +64,7 @@ class Trade(NamedTuple):
 class Answer(NamedTuple):
     """What one recipe says."""
 
-    entry: RecipeEntry
+    entry: Entry
     recipe: Recipe
 
     @property
@@ -198,7 +199,7 @@ def _row(found: Answer) -> tuple[str, ...]:
     )
 
 
-def _facts(entry: RecipeEntry) -> Iterator[tuple[str, str]]:
+def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "source", entry.source
     yield "params are", entry.params_convention
     yield "tokens are", entry.tokens_convention

@@ -15,9 +15,9 @@ from jaxscale.cli.vocabulary import (
     DEMANDS,
     FIELDS,
     LAW,
-    MFU,
+    MFU_KEYS,
     NAMED,
-    PRECISIONS,
+    PRECISION_KEYS,
     QUANTITIES,
     ROLES,
 )
@@ -147,7 +147,7 @@ def _dollars(given: Mapping[str, Any]) -> js.Costs:
     for role in ROLES:
         if f"{role}_price" in given:
             devices[role] = dataclasses.replace(devices[role], price=given[f"{role}_price"])
-    options = {name: given[name] for name in (*PRECISIONS, *MFU) if name in given}
+    options = {name: given[name] for name in (*PRECISION_KEYS, *MFU_KEYS) if name in given}
     return js.Costs.on(**devices, **options)
 
 

@@ -31,8 +31,9 @@ from jaxscale.cli.spec_rules import check_together
 from jaxscale.cli.toml_text import TomlText, parsed
 from jaxscale.cli.vocabulary import NAMED, QUANTITIES, Rule, meant
 from jaxscale.hardware import PRECISIONS
-from jaxscale.laws import Chinchilla, Entry
+from jaxscale.laws import Chinchilla
 from jaxscale.laws.protocol import levers_of
+from jaxscale.published import Entry
 from jaxscale.sweeping.axes import as_axis
 
 AXES, FIXED, FIELDS = "axes", "fixed", "fields"
@@ -97,7 +98,7 @@ def _section(source: TomlText, section: str) -> Mapping[str, Any]:
 
 def _axis(source: TomlText, key: str, given: Any) -> np.ndarray | tuple[str, ...]:
     path = (AXES, key)
-    if key in vocabulary.PRECISIONS:
+    if key in vocabulary.PRECISION_KEYS:
         source.refuse(path, f"cannot be an axis; put it under [{FIXED}]")
     if key in NAMED:
         return _listed_names(source, path, given)
@@ -219,7 +220,7 @@ def _fixed(source: TomlText, key: str, given: Any) -> Any:
         return _number(source, path, given, QUANTITIES[key].rule)
     if isinstance(given, list):
         source.refuse(path, f"a list belongs under [{AXES}]")
-    if key in vocabulary.PRECISIONS:
+    if key in vocabulary.PRECISION_KEYS:
         if given not in PRECISIONS:
             near = meant(str(given), PRECISIONS)
             source.refuse(

@@ -5,9 +5,10 @@ from typing import Any
 
 import jaxscale as js
 from jaxscale.cli.mistakes import Mistake
-from jaxscale.cli.pricing import PRECISION, quotes_of
+from jaxscale.cli.pricing import quotes_of
 from jaxscale.cli.toml_text import TomlText
-from jaxscale.cli.vocabulary import DEMANDS, DEVICES, MFU, PRECISIONS, PRICES, ROLES
+from jaxscale.cli.vocabulary import DEMANDS, DEVICES, MFU_KEYS, PRECISION_KEYS, PRICES, ROLES
+from jaxscale.costs import DEFAULT_PRECISION
 
 LOSS = "loss_nats_per_token"
 
@@ -41,7 +42,7 @@ def _check_demand(source: TomlText, given: Iterable[str]) -> None:
 def _check_dollars(source: TomlText, axes: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     unnamed = [key for key in DEVICES if key not in given]
     if len(unnamed) == len(DEVICES):
-        for key in (*PRICES, *MFU, *PRECISIONS):
+        for key in (*PRICES, *MFU_KEYS, *PRECISION_KEYS):
             if key in given:
                 problem = f"needs {' and '.join(DEVICES)}: without them costs are FLOPs"
                 source.refuse(("axes" if key in axes else "fixed", key), problem)
@@ -57,7 +58,7 @@ def _check_devices(
 ) -> None:
     """Every accelerator has the precision and a price."""
     key, price = f"{role}_on", f"{role}_price_dollars_per_hour"
-    precision = given.get(f"{role}_precision", PRECISION)
+    precision = given.get(f"{role}_precision", DEFAULT_PRECISION)
     path = "axes" if key in axes else "fixed", key
     for name in given[key] if key in axes else (given[key],):
         device = js.accelerator(name)

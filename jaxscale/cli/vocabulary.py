@@ -4,9 +4,10 @@ The unit stands in the key, so that no reader and no writer can mistake it. In t
 where each coordinate carries its unit beside it, names are short.
 """
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
+
+from jaxscale._numerics.names import hint, nearest, question
 
 
 class Rule(NamedTuple):
@@ -67,15 +68,15 @@ DEMANDS = (
     ("requests", "input_tokens_per_request", "output_tokens_per_request"),
 )
 BOUNDS = ("max_params", "max_tokens", "max_tokens_per_param")
-MFU = ("train_mfu", "prefill_mfu", "decode_mfu")
+MFU_KEYS = ("train_mfu", "prefill_mfu", "decode_mfu")
 ROLES = ("train", "serve")
 DEVICES = tuple(f"{role}_on" for role in ROLES)
 PRICES = tuple(f"{role}_price_dollars_per_hour" for role in ROLES)
-PRECISIONS = tuple(f"{role}_precision" for role in ROLES)
+PRECISION_KEYS = tuple(f"{role}_precision" for role in ROLES)
 
 LAW = "law"
 NAMED = {LAW: "law", "train_on": "accelerator that trains", "serve_on": "accelerator that serves"}
-KEYS = (LAW, *QUANTITIES, *DEVICES, *PRECISIONS)
+KEYS = (LAW, *QUANTITIES, *DEVICES, *PRECISION_KEYS)
 
 COST = "cost"  # stands for dollars, or for FLOPs where no accelerator is named
 STATUS = "status"
@@ -124,6 +125,5 @@ def meant(word: str, choices: Iterable[str]) -> str:
     most = max(shared.values(), default=0)
     likely = [each for each in choices if most and shared[each] == most]
     if len(likely) > 2:
-        likely = difflib.get_close_matches(word, likely, n=1, cutoff=0.0)
-    near = likely or difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f" (did you mean {' or '.join(map(described, near))}?)" if near else ""
+        likely = [nearest(word, likely, cutoff=0.0) or likely[0]]
+    return question(map(described, likely)) if likely else hint(word, choices, written=described)

@@ -9,7 +9,7 @@ from jaxscale.fitting.certificate import MOST_CONDITION, at_bounds, basis_of
 from jaxscale.fitting.constraints import Constraints
 from jaxscale.fitting.design import Design, reason_of
 from jaxscale.fitting.identified import equal_minima, flat_in, moves, null_of
-from jaxscale.laws.entries import tells_sizes
+from jaxscale.published.entry import tells_sizes
 
 # An error of a hundred times the coefficient says nothing of it, and its exponential less.
 MOST_ERROR = 100.0

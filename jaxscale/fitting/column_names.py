@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from jaxscale.fitting.spelling import nearest
+from jaxscale._numerics.names import hint
 
 OPERATORS = {"and", "or", "not", "in", "True", "False"}
 _NUMBER = r"(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
@@ -36,10 +36,9 @@ class Names:
 
     def unknown(self, word: str) -> ValueError:
         """The error for a word that is no column, with the nearest that is."""
-        near = nearest(word, self.columns)
-        hint = f" (did you mean {written(near)}?)" if near else ""
+        near = hint(word, self.columns, written=written)
         return ValueError(
-            f"no column {word!r}{hint}; the columns are "
+            f"no column {word!r}{near}; the columns are "
             f"{', '.join(map(written, self.columns))} (`in back quotes`, a name may hold anything)"
         )
 

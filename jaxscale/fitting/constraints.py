@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxscale._numerics.names import hint
 from jaxscale.fitting.chinchilla_kernel import ALPHA, BETA, LN_A, LN_B, LN_E, NAMES, Numbers, Prior
-from jaxscale.fitting.spelling import nearest
 
 LOGARITHMIC = (LN_A, LN_B, LN_E)
 # An exponent of 0 is no term but a constant, and one above any published is none either.
@@ -131,9 +131,8 @@ def place_of(argument: str, name: str, names: Sequence[str] = NAMES) -> int:
     """The place of a coefficient among `names`; ValueError where it is none."""
     if name in names:
         return names.index(name)
-    near = nearest(str(name), names)
-    hint = f" (did you mean {near}?)" if near else ""
-    raise ValueError(f"{argument} names no coefficient {name!r}{hint}; known: {', '.join(names)}")
+    near = hint(name, names)
+    raise ValueError(f"{argument} names no coefficient {name!r}{near}; known: {', '.join(names)}")
 
 
 def pair_of(argument: str, pair: Any) -> tuple[float, float]:

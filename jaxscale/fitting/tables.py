@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxscale._numerics.names import hint
 from jaxscale.fitting import expressions
 from jaxscale.fitting._suspicions import suspicions_of
 from jaxscale.fitting._suspicions.sheet import Sheet, words
 from jaxscale.fitting.column_values import values_of
 from jaxscale.fitting.csv_rows import csv_rows, row_fault
 from jaxscale.fitting.sizes import best_of_each
-from jaxscale.fitting.spelling import nearest
 from jaxscale.fitting.table_numbers import number
 
 if TYPE_CHECKING:
@@ -212,10 +212,9 @@ def _check_column(table: Table, name: str, column: Any) -> None:
     if count > 1:
         raise ValueError(f"{table.source}: {name} needs one column {column!r}; there are {count}")
     if not count:
-        near = nearest(str(column), map(str, names))
-        hint = f" (did you mean {near!r}?)" if near else ""
+        near = hint(column, map(str, names), written=repr)
         raise ValueError(
-            f"{table.source}: no column {column!r} for {name}{hint}; "
+            f"{table.source}: no column {column!r} for {name}{near}; "
             f"the columns are {', '.join(map(str, names))}"
         )
 

@@ -11,7 +11,6 @@ from jaxscale.laws._downstream import from_flops_form as from_flops_form
 from jaxscale.laws._downstream import loss_at_ratio as loss_at_ratio
 from jaxscale.laws.chinchilla import Chinchilla as Chinchilla
 from jaxscale.laws.compute_only import ComputeOnly as ComputeOnly
-from jaxscale.laws.entries import Entry as Entry
 from jaxscale.laws.experts import Abnar as Abnar
 from jaxscale.laws.experts import Clark as Clark
 from jaxscale.laws.experts import Krajewski as Krajewski

@@ -1,21 +1,33 @@
 """The catalogue of published fits: each with its source, its range and its known faults.
 
 A law is a few numbers; what they were fitted to decides where they mean anything. That lives
-here, beside the law and never inside it, so that a law stays a pytree of plain numbers.
+in an entry, beside the law and never inside it, so that a law stays a pytree of plain numbers.
 Losses of different entries are not comparable: data and tokenizers differ.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxscale._numerics.names import unknown
-from jaxscale.laws import entries_chinchilla, entries_kaplan_to_gadre, entries_of_levers, saved
-from jaxscale.laws.entries import Entry
+from jaxscale.laws import saved
+from jaxscale.laws._downstream import from_flops_form
+from jaxscale.laws.chinchilla import Chinchilla
+from jaxscale.laws.compute_only import ComputeOnly
+from jaxscale.laws.experts import Abnar, Clark, Krajewski
+from jaxscale.laws.kaplan import Kaplan
+from jaxscale.laws.other_forms import BrokenPowerLaw, Farseer, Frantar
+from jaxscale.laws.precision import Kumar
+from jaxscale.laws.repeated_data import Muennighoff
+from jaxscale.laws.vocabulary import Tao
+from jaxscale.published import Entry, find, shipped
 
-_ENTRIES = (
-    *entries_chinchilla.ENTRIES,
-    *entries_kaplan_to_gadre.ENTRIES,
-    *entries_of_levers.ENTRIES,
+_FAMILIES = (
+    *(Chinchilla, Kaplan, Muennighoff, Abnar, Clark, Krajewski, Kumar, Tao),
+    *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar),
 )
+# What makes a law of the numbers of an entry, by name.
+FORMS: Mapping[str, Callable[..., Any]] = {
+    each.__name__: each for each in (*_FAMILIES, from_flops_form)
+}
 
 
 def catalog() -> tuple[Entry, ...]:
@@ -25,7 +37,7 @@ def catalog() -> tuple[Entry, ...]:
         >>> [entry.name for entry in js.laws.catalog()][:3]
         ['hoffmann2022', 'hoffmann2022_unrounded', 'sardana2024']
     """
-    return _ENTRIES
+    return shipped("laws")
 
 
 def entry(name: str) -> Entry:
@@ -42,13 +54,7 @@ def entry(name: str) -> Entry:
         >>> print(entry.in_range(plan))
         True
     """
-    if saved.is_file_name(name):
-        return saved.read(name)
-    known = {each: found for found in _ENTRIES for each in (found.name, *found.aliases)}
-    key = str(name).lower()
-    if key in known:
-        return known[key]
-    raise unknown("law", name, (each.name for each in _ENTRIES), known)
+    return saved.read(name) if saved.is_file_name(name) else find("law", catalog(), name)
 
 
 def published(name: str) -> Any:

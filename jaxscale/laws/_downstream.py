@@ -16,10 +16,10 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
-from jaxscale._numerics.names import unknown
 from jaxscale._numerics.values import has_normal_exp, is_finite, is_positive, where_safe
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.protocol import TRAIN_FLOPS, Law
+from jaxscale.published import find, shipped
 
 
 def loss_at_ratio(
@@ -95,17 +95,7 @@ class Downstream:
         return is_finite(self.epsilon) & is_positive(self.k) & is_positive(self.gamma)
 
 
-# Least squares on the errors and C4 losses of the released runs (mlfoundations/scaling,
-# exp_data), as the code beside them does it: the five runs of the laws of the same names
-# and the one of 1.4e9 params with 20 tokens each.
-_DOWNSTREAM = {
-    "gadre2024_c4": Downstream(0.8497, 2.0789, 0.7561),
-    "gadre2024_c4_46": Downstream(0.7589, 1.2885, 0.9722),
-    "gadre2024_redpajama": Downstream(0.8570, 2.2065, 0.7146),
-    "gadre2024_redpajama_46": Downstream(0.7608, 1.3229, 0.8907),
-    "gadre2024_refinedweb": Downstream(0.8653, 2.2148, 0.7070),
-    "gadre2024_refinedweb_46": Downstream(0.7677, 1.1281, 0.8215),
-}
+FORMS = {"Downstream": Downstream}
 
 
 def downstream(name: str) -> Downstream:
@@ -118,10 +108,7 @@ def downstream(name: str) -> Downstream:
         >>> print(f"{tasks.error(2.5):.3f}")
         0.536
     """
-    key = str(name).lower()
-    if key in _DOWNSTREAM:
-        return _DOWNSTREAM[key]
-    raise unknown("downstream name", name, _DOWNSTREAM)
+    return find("downstream name", shipped("tasks"), name).law
 
 
 def _check_sign(name: str, value: Real) -> None:

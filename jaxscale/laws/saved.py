@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxscale.laws.chinchilla import Chinchilla
-from jaxscale.laws.entries import NOT_STATED, Entry, Range
+from jaxscale.published.entry import NOT_STATED, Entry, Range
 
 FORMAT = "jaxscale fit 1"
 SUFFIX = ".json"

@@ -3,7 +3,6 @@
 from jaxscale.recipes.catalog import catalog as catalog
 from jaxscale.recipes.catalog import entry as entry
 from jaxscale.recipes.deepseek import DeepSeekRecipe as DeepSeekRecipe
-from jaxscale.recipes.entries import RecipeEntry as RecipeEntry
 from jaxscale.recipes.kaplan import KaplanRecipe as KaplanRecipe
 from jaxscale.recipes.porian import PorianRecipe as PorianRecipe
 from jaxscale.recipes.recipe import Recipe as Recipe

@@ -13,7 +13,6 @@ from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import is_positive
 from jaxscale.laws.checked import exp_of
 from jaxscale.laws.protocol import TRAIN_FLOPS, are_finite
-from jaxscale.recipes.entries import RecipeEntry
 
 
 @jax.tree_util.register_dataclass
@@ -61,23 +60,3 @@ class DeepSeekRecipe:
 
 def _log_flops(log_params, log_tokens):
     return math.log(TRAIN_FLOPS) + log_params + log_tokens
-
-
-ENTRIES = (
-    RecipeEntry(
-        name="deepseek2024",
-        law=DeepSeekRecipe(0.3118, -0.1250, 0.2920, 0.3271),
-        source="DeepSeek-AI 2024, DeepSeek LLM, arXiv 2401.02954, eq. 1",
-        params_convention="6 N stands for M, the FLOPs per token without embeddings and with "
-        "attention",
-        tokens_convention="training tokens seen",
-        schedule="peak rate of AdamW: 2000 steps of warm-up, then 31.6 % of the peak after 80 % "
-        "of the tokens and 10 % after 90 %",
-        flops_range=(1e17, 2e19),
-        errata=(
-            "6 N without embeddings is 0.43 (8 layers of width 512) to 0.92 (80 of 8192) of M: "
-            "with 6 N, C comes out low, the rate up to 11 % high and the batch up to 24 % low.",
-            "Comparisons print its 0.3118 as 0.3188.",
-        ),
-    ),
-)

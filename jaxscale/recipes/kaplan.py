@@ -11,9 +11,8 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import is_positive
-from jaxscale.laws.kaplan import CRITICAL_BATCH, CriticalBatch
+from jaxscale.laws.kaplan import CriticalBatch
 from jaxscale.laws.protocol import are_finite, made_safe
-from jaxscale.recipes.entries import RecipeEntry
 
 
 @jax.tree_util.register_dataclass
@@ -57,27 +56,3 @@ def _rate(law, params):
     rate_at_one, by_log_params, params = made_safe(numbers, answer)
     found = rate_at_one + by_log_params * jnp.log(params)
     return jnp.where(answer & is_positive(found), found, jnp.nan)
-
-
-ENTRIES = (
-    RecipeEntry(
-        name="kaplan2020",
-        law=KaplanRecipe(3.239e-3, -1.395e-4, CRITICAL_BATCH.B_star, CRITICAL_BATCH.alpha_B),
-        source="Kaplan et al. 2020, arXiv 2001.08361, Appendix D.6 (rate), eq. 1.4 and Table 5 "
-        "(batch); ranges are those of the paper's runs",
-        params_convention="embeddings of words and positions not counted",
-        tokens_convention="of the data set, WebText2; the recipe does not depend on them",
-        schedule="peak rate of Adam: 3000 steps of warm-up, then cosine to zero",
-        params_range=(768, 1.5e9),
-        tokens_range=(2.2e7, 2.3e10),
-        errata=(
-            "The rate is a rule of thumb against divergence, not a tuned best, and the paper says "
-            "that it breaks down above 1e10 params; from 1.2e10 on it is not positive: no number.",
-            "The batch is that at which training takes twice the least steps and twice the least "
-            "tokens, at the end of training; it is smaller before, when the loss is higher.",
-            "The loss is that of WebText2 and its tokenizer: one that is 5 % higher, as that of "
-            "other data may be, makes the batch 21 % smaller.",
-            "Section 5.1 has 2e8 tokens for B_star, Table 5 2.1e8; comparisons print 2e18.",
-        ),
-    ),
-)

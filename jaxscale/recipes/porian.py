@@ -12,7 +12,6 @@ from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import is_positive
 from jaxscale.laws.checked import exp_of
 from jaxscale.laws.protocol import are_finite
-from jaxscale.recipes.entries import RecipeEntry
 
 
 @jax.tree_util.register_dataclass
@@ -54,22 +53,3 @@ class PorianRecipe:
     def is_valid(self) -> Array:
         """Whether both scales are positive and all fields finite."""
         return are_finite(self) & is_positive(self.rate_scale) & is_positive(self.batch_scale)
-
-
-ENTRIES = (
-    RecipeEntry(
-        name="porian2024",
-        law=PorianRecipe(3.7, -0.36, 0.7576, 0.703),
-        source="Porian et al. 2024, arXiv 2406.19146: 3.7e-4 N^0.703 sequences of 2048 tokens",
-        params_convention="with the last layer, without input embeddings",
-        tokens_convention="training tokens seen",
-        schedule="rate of AdamW, constant after a short warm-up",
-        params_range=(2.5e7, 1.1e8),
-        tokens_range=(5e8, 2.2e9),
-        tokens_per_param_range=(19.5, 20.5),  # 20, in whole steps of a batch
-        errata=(
-            "All runs had 20 tokens per param: nothing is known of longer training.",
-            "At small batches beta2 of AdamW must be above 0.95.",
-        ),
-    ),
-)

@@ -11,9 +11,8 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.values import is_positive, quotient, where_safe
-from jaxscale.laws.entries import Sized
+from jaxscale.published.entry import Entry, Sized
 from jaxscale.recipes.catalog import entry
-from jaxscale.recipes.entries import RecipeEntry
 
 
 class Planned(Sized, Protocol):
@@ -34,7 +33,7 @@ class Recipe:
     in_range: Array  # whether the plan lies within the runs that the recipe was fitted to
 
 
-def training_recipe(plan: Planned, law: str | RecipeEntry = "steplaw2025") -> Recipe:
+def training_recipe(plan: Planned, law: str | Entry = "steplaw2025") -> Recipe:
     """Learning rate, batch and steps for each plan by the published recipe of that name.
 
     The recipe's entry, `recipes.entry(law)`, says what it counts as params and which schedule
@@ -50,7 +49,7 @@ def training_recipe(plan: Planned, law: str | RecipeEntry = "steplaw2025") -> Re
         >>> print(f"rate {recipe.learning_rate:.2g}, batch {recipe.batch_tokens:.2g} tokens")
         rate 0.00092, batch 5e+06 tokens
     """
-    found = law if isinstance(law, RecipeEntry) else entry(law)
+    found = law if isinstance(law, Entry) else entry(law)
     missing = [name for name in ("params", "tokens", "loss") if not hasattr(plan, name)]
     if missing:
         raise TypeError(

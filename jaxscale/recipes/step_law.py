@@ -1,7 +1,6 @@
 """Step Law, Li et al. 2025: learning rate by size and training length, batch by length alone."""
 
-from dataclasses import dataclass, replace
-from math import exp
+from dataclasses import dataclass
 from typing import ClassVar
 
 import jax
@@ -13,7 +12,6 @@ from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import is_positive
 from jaxscale.laws.checked import exp_of
 from jaxscale.laws.protocol import are_finite
-from jaxscale.recipes.entries import RecipeEntry
 
 
 @jax.tree_util.register_dataclass
@@ -59,36 +57,3 @@ class StepLaw:
     def is_valid(self) -> Array:
         """Whether both scales are positive and all fields finite."""
         return are_finite(self) & is_positive(self.rate_scale) & is_positive(self.batch_scale)
-
-
-_PRINTED = RecipeEntry(
-    name="steplaw2025",
-    law=StepLaw(1.79, -0.713, 0.307, 0.58, 0.571),
-    source="Li et al. 2025, arXiv 2503.04715, Table 1; "
-    "ranges from the dense runs in step-law/steplaw, data/dense_lr_bs_loss.csv",
-    params_convention="without vocabulary: neither embeddings nor the last layer",
-    tokens_convention="training tokens seen",
-    schedule="peak rate of AdamW: 2000 steps of warm-up, then cosine to a fixed 1e-5 whatever the "
-    "peak was; sequences of 2048 tokens",
-    params_range=(214_663_680, 1_073_741_824),
-    tokens_range=(4e9, 1e11),
-    errata=(
-        "The rate grows with tokens, which may come with decay to a fixed rate: another schedule "
-        "has another best peak.",
-        "Rates and batches near the best ones cost little: the runs hold a broad optimum.",
-    ),
-)
-_MEDIANS = replace(
-    _PRINTED,
-    name="steplaw2025_medians",
-    law=StepLaw(exp(0.5780), -0.7122, 0.3070, exp(-0.5563), 0.5713),
-    source="medians of 1000 bootstrap fits in step-law/steplaw, "
-    "data/1004_fitted_lr_bs_scaling_model_parameters.csv, of Li et al. 2025, arXiv 2503.04715",
-    errata=(
-        "The fits scatter with standard deviations of 0.62, 0.030 and 0.019 in ln rate_scale and "
-        "the exponents of the rate, and of 0.44 and 0.019 in those of the batch.",
-        *_PRINTED.errata,
-    ),
-)
-
-ENTRIES = (_PRINTED, _MEDIANS)

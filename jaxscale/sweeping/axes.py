@@ -4,7 +4,6 @@ An axis is held in full, so that what a scenario is given and what labels its re
 same numbers; only the product of axes is never made.
 """
 
-import difflib
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -117,12 +116,6 @@ def as_axis(name: str, given: Any) -> Axis:
         )
     _check_values(name, values)
     return Axis(values, None, {})
-
-
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """A question after a misspelt word; empty where nothing is near."""
-    near = difflib.get_close_matches(word, list(choices), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def digest(tree: Any) -> str:

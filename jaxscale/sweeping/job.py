@@ -15,8 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxscale._numerics.names import hint
 from jaxscale.sweeping import fingerprint
-from jaxscale.sweeping.axes import nearest
 from jaxscale.sweeping.chunks import Chunks, cut
 from jaxscale.sweeping.program import Program, build
 from jaxscale.sweeping.reducers import StatusCounts
@@ -165,13 +165,13 @@ def _check_signature(scenario: Scenario, space: Space) -> None:
     for name in space.names:
         if name not in taken and not takes_any:
             raise ValueError(
-                f"the scenario function takes no {name!r}{nearest(name, taken)}; "
+                f"the scenario function takes no {name!r}{hint(name, taken, written=repr)}; "
                 f"it takes {', '.join(taken) or 'nothing'}"
             )
     for name in required:
         if name not in space.names:
             raise ValueError(
-                f"the scenario function needs {name!r}{nearest(name, space.names)}; "
+                f"the scenario function needs {name!r}{hint(name, space.names, written=repr)}; "
                 f"the space gives {', '.join(space.names)}"
             )
 
@@ -244,8 +244,9 @@ def _kept(fields, dtypes: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
 
 def _require_field(argument: str, name: Any, dtypes: Mapping[str, str]) -> None:
     if not isinstance(name, str) or name not in dtypes:
+        near = hint(name, dtypes, written=repr)
         raise ValueError(
-            f"{argument}: the scenario function gives no {name!r}{nearest(str(name), dtypes)}; "
+            f"{argument}: the scenario function gives no {name!r}{near}; "
             f"it gives {', '.join(dtypes)}"
         )
 

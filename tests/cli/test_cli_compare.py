@@ -25,7 +25,7 @@ def only(monkeypatch):
 
     def run(*names):
         entries = tuple(map(js.laws.entry, names))
-        monkeypatch.setattr("jaxscale.laws._catalog", lambda: entries)
+        monkeypatch.setattr("jaxscale.laws.catalog", lambda: entries)
 
     return run
 

@@ -15,8 +15,8 @@ ASSUMED = {"jax": jax, "np": np, "js": js}
 
 # These are made by the functions that return them, or are taken by them as records.
 RECORDS = {
-    "architectures": ["Entry", "ExactFlops"],
-    "allocations": ["Entry", "Interval", "Step"],
+    "architectures": ["ExactFlops"],
+    "allocations": ["Step"],
     "fitting": [
         "Allocation",
         "Bootstrap",
@@ -29,7 +29,7 @@ RECORDS = {
         "Subset",
         "Suspicion",
     ],
-    "laws": ["Entry", "Law"],
+    "laws": ["Law"],
     "laws.kaplan": ["Allocation"],
     "plots": [
         "BestPlans",
@@ -40,7 +40,8 @@ RECORDS = {
         "Optima",
         "Outcomes",
     ],
-    "recipes": ["Recipe", "RecipeEntry", "TimeAndCompute"],
+    "published": ["Entry", "Interval"],
+    "recipes": ["Recipe", "TimeAndCompute"],
     "growth": ["Schedule"],
     "solve": ["Overhead"],
     "sweeping": ["StoreError"],

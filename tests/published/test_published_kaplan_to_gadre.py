@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from jaxscale.laws import kaplan
+from jaxscale.laws import catalog, kaplan
 from jaxscale.laws._downstream import downstream, loss_at_ratio
-from jaxscale.laws.entries_kaplan_to_gadre import ENTRIES
 from published.numbers import assert_printed
 
 pytestmark = pytest.mark.skipif(
     not jax.config.read("jax_enable_x64"), reason="printed digits are compared in float64"
 )
 
+PAPERS = ("kaplan2020", "muennighoff2023_repeated", "gadre2024")
+ENTRIES = [entry for entry in catalog() if entry.name.startswith(PAPERS)]
 LAWS: dict[str, Any] = {entry.name: entry.law for entry in ENTRIES}
 
 

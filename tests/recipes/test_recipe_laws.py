@@ -9,7 +9,7 @@ import pytest
 from mpmath import mp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from jaxscale import recipes
+from jaxscale import published, recipes
 
 X64 = jax.config.read("jax_enable_x64")
 DTYPES = [np.float32, np.float64] if X64 else [np.float32]
@@ -172,7 +172,7 @@ def test_all_runs_of_porian_had_20_tokens_for_each_param():
 def test_range_works_under_jit_and_an_unstated_one_holds_nothing():
     found = recipes.entry("porian2024")
     assert jax.jit(lambda n: found.in_range(Size(n, 1e9)))(5e7)
-    bare = recipes.RecipeEntry("bare", found.law, "", "", "", "")
+    bare = published.Entry("bare", found.law)
     assert not bare.in_range(Size(5e7, 1e9))
 
 

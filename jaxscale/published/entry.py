@@ -1,0 +1,149 @@
+"""One published fact, with what a reader must know before using it."""
+
+import math
+import operator
+from collections.abc import Collection
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxscale._numerics import arrays
+from jaxscale._numerics.values import is_positive, where_safe
+
+Range = tuple[float, float]
+FELT = 1e-8  # of the loss, for a change of one in a logarithm: rounding leaves 1e-14
+NOT_STATED = "not stated"
+FLOPS_PER_PARAM_AND_TOKEN = 6  # of training
+
+
+class Interval(NamedTuple):
+    """Between which values an exponent lies."""
+
+    low: float
+    high: float
+    level: float  # the share of resampled fits between them
+
+
+class Sized(Protocol):
+    """Anything with params and tokens: a plan, a set of runs."""
+
+    @property
+    def params(self) -> ArrayLike: ...
+    @property
+    def tokens(self) -> ArrayLike: ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A law, allocation, recipe, accelerator, architecture or task, with its source and faults.
+
+    Ranges are the smallest and the largest of the runs behind it, as far as the source says; None
+    where it does not. An entry is not a pytree: pass its `law` to functions that compute.
+    """
+
+    name: str
+    # One of the four, by kind; a recipe and a task are laws too. Numbers are Python's.
+    law: Any = None  # losses in nats per token, or as the errata say
+    _: KW_ONLY
+    allocation: Any = None  # None where only exponents are published
+    accelerator: Any = field(default=None, hash=False)  # its peaks are in a dict
+    architecture: Any = None
+    source: str = NOT_STATED  # paper and table, or code
+
+    # What the runs were.
+    dataset: str = NOT_STATED
+    tokenizer: str = NOT_STATED
+    schedule: str = NOT_STATED  # of the learning rate
+    params_convention: str = NOT_STATED  # what is counted as a parameter
+    tokens_convention: str = NOT_STATED
+    flops_convention: str = NOT_STATED  # what is counted as compute
+    params_range: Range | None = None
+    tokens_range: Range | None = None  # training tokens seen
+    flops_range: Range | None = None
+    tokens_per_param_range: Range | None = None
+
+    # How well the numbers are known.
+    standard_errors: Any = None  # each coefficient's own, in a law; None: not published
+    # Of (ln A, ln B, ln E, alpha, beta) of a Chinchilla law, symmetric; None: not known. In the
+    # catalogue it is that of refits to 2000 resamples, with replacement, of the runs that the
+    # law was fitted to.
+    covariance: tuple[tuple[float, ...], ...] | None = None
+    # Of an allocation: exponents of params and of tokens, as printed; where one alone is, the
+    # other is 1 less it.
+    exponents: Range = (math.nan, math.nan)
+    params_interval: Interval | None = None  # of the exponent of params; None: not published
+    tokens_interval: Interval | None = None
+
+    errata: tuple[str, ...] = ()  # faults of the source and limits of the fit, in sentences
+    remarks: tuple[str, ...] = ()  # what a model has besides its architecture, in sentences
+    aliases: tuple[str, ...] = ()
+
+    # Of a fit in a file: what is to be said before it is used, empty for one that is OK, and what
+    # its runs do not identify. `directions` are changes of (ln A, ln B, ln E, alpha, beta) that
+    # no run felt, a row each.
+    warning: str = ""
+    unidentified: tuple[str, ...] = ()
+    directions: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def tells_sizes(self) -> bool:
+        """Whether the runs tell compute-optimal sizes, and the plan that matches a model."""
+        return tells_sizes(self.unidentified)
+
+    def tells_loss(self, params: float, tokens: float) -> bool:
+        """Whether the runs of a Chinchilla fit tell the loss at one size of model and data.
+
+        Of runs of one size they do at that size, say, although E and A / N^alpha are not known.
+        """
+        if not self.unidentified:
+            return True
+        if not self.directions:
+            return False
+        law, x, y = self.law, math.log(params), math.log(tokens)
+        size = law.A * math.exp(-law.alpha * x)
+        data = law.B * math.exp(-law.beta * y)
+        slope = (size, data, law.E, -x * size, -y * data)
+        loss = size + data + law.E
+        changes = (
+            abs(sum(map(operator.mul, row, slope))) / max(map(abs, row)) for row in self.directions
+        )
+        return max(changes) <= FELT * loss
+
+    def in_range(self, plan: Sized) -> Array:
+        """Whether each plan lies within all ranges that the source states; works under jit.
+
+        Boolean, of the full shape of `params` and `tokens`. False where a number is NaN, so where
+        a plan is not ok, and everywhere if neither both sizes nor FLOPs have a range: nothing is
+        then known to be inside.
+        """
+        params, tokens = arrays.align(*arrays.enter(params=plan.params, tokens=plan.tokens))
+        known = self.flops_range is not None or None not in (self.params_range, self.tokens_range)
+        inside = is_positive(params) & is_positive(tokens) & known
+        for size, limits in (
+            (params, self.params_range),
+            (tokens, self.tokens_range),
+            (jnp.divide(tokens, params), self.tokens_per_param_range),
+        ):
+            if limits is not None:
+                inside &= (size >= limits[0]) & (size <= limits[1])
+        if self.flops_range is not None:
+            inside &= _within(self.flops_range, params, tokens)
+        return inside
+
+
+def tells_sizes(unidentified: Collection[str]) -> bool:
+    """Whether sizes of one loss or cost are known: they rest on all coefficients but E."""
+    return not {*unidentified} - {"E"}
+
+
+def _within(flops_range: Range, params: Array, tokens: Array) -> Array:
+    # In logarithms, because N D overflows float32.
+    log_params, log_tokens = (jnp.log(where_safe(is_positive(x), x)) for x in (params, tokens))
+    log_flops = log_params + log_tokens + math.log(FLOPS_PER_PARAM_AND_TOKEN)
+    # A plan at a limit is inside, whatever its logarithm rounds to.
+    slack = 1 + 8 * float(jnp.finfo(log_flops.dtype).eps)
+    low, high = map(math.log, flops_range)
+    return (log_flops >= low / slack) & (log_flops <= high * slack)
