@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # for type checkers and editors, what `__getattr__` below loa
     from jaxscale import growth as growth
     from jaxscale import hardware as hardware
     from jaxscale import laws as laws
+    from jaxscale import plots as plots
     from jaxscale import published as published
     from jaxscale import recipes as recipes
     from jaxscale import repeated_sampling as repeated_sampling
@@ -61,7 +62,7 @@ if TYPE_CHECKING:  # for type checkers and editors, what `__getattr__` below loa
 # each is loaded when one of its names is first asked for.
 _MODULES = {
     *("allocations", "architectures", "costs", "fitting", "growth", "hardware", "laws", "plan"),
-    *("published", "recipes", "repeated_sampling", "solve", "status", "sweeping"),
+    *("plots", "published", "recipes", "repeated_sampling", "solve", "status", "sweeping"),
 }
 _NAMES = {
     "architectures": ("Architecture",),

@@ -15,13 +15,9 @@ def public_names():
     """Objects by their shortest public name, such as `jaxscale.Plan` and `jaxscale.laws.Tao`."""
     names = {f"jaxscale.{name}": getattr(jaxscale, name) for name in jaxscale.__all__}
     known = {id(value) for value in names.values()}
-    for module in [*(value for value in names.values() if inspect.ismodule(value)), plots()]:
+    for module in filter(inspect.ismodule, list(names.values())):
         names |= {name: value for name, value in names_of(module) if id(value) not in known}
     return names
-
-
-def plots():
-    return importlib.import_module("jaxscale.plots")
 
 
 def names_of(module):

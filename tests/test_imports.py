@@ -144,7 +144,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error_that_names_it():
 def test_the_public_names_are_those_of_the_design():
     names = {name for name in dir(jaxscale) if not name.startswith("_")}
     modules = {"costs", "plan", "solve", "status", "hardware", "laws", "sweeping"}
-    modules |= {"allocations", "architectures", "fitting", "growth", "published"}
+    modules |= {"allocations", "architectures", "fitting", "growth", "plots", "published"}
     modules |= {"recipes", "repeated_sampling"}
     assert names - modules == {
         "Architecture",

@@ -211,10 +211,9 @@ def test_shard_map_changes_nothing(target):
     assert_same(jax.jit(shard)(batched), direct)
 
 
-@pytest.mark.parametrize("bounded", [False, True])
-def test_shard_map_takes_general_laws(bounded):
+def test_shard_map_takes_general_laws():
     law = js.laws.published("kaplan2020")
-    bounds = js.Bounds(max_tokens_per_param=30.0) if bounded else None
+    bounds = js.Bounds(max_tokens_per_param=30.0)
     losses = np.linspace(2.4, 2.8, 4).astype(DTYPE)
 
     def plans(losses):
