@@ -26,7 +26,7 @@ PRECISION = 1e-10
 class Scalars(NamedTuple):
     """A problem in logarithms of params, tokens and any lever."""
 
-    log_bill: Callable  # of the logarithms and a demand
+    log_cost: Callable  # of the logarithms and a demand
     log_reducible: Callable  # of the logarithms: of the loss above `floor`
     floor: float
     start: tuple[float, ...]
@@ -49,7 +49,7 @@ def _one(minimize, given, loss, demand):
     log_target = math.log(loss - given.floor)
     met = {"type": "ineq", "fun": lambda logs: log_target - given.log_reducible(*logs)}
     done = minimize(
-        lambda logs: given.log_bill(*logs, demand), given.start, method="SLSQP", constraints=met,
+        lambda logs: given.log_cost(*logs, demand), given.start, method="SLSQP", constraints=met,
         options={"ftol": PRECISION, "maxiter": 200},
     )  # fmt: skip
     return done.x if done.success else np.full(len(given.start), np.nan)
@@ -61,7 +61,7 @@ def chinchilla_scalars() -> Scalars:
     def log_reducible(x, y):
         return math.log(A * math.exp(-alpha * x) + B * math.exp(-beta * y))
 
-    return Scalars(_log_bill, log_reducible, E, (math.log(1e9), math.log(1e11)))
+    return Scalars(_log_cost, log_reducible, E, (math.log(1e9), math.log(1e11)))
 
 
 def muennighoff_scalars() -> Scalars:
@@ -81,13 +81,13 @@ def muennighoff_scalars() -> Scalars:
         size = A * effective(params, fitting, R_N) ** -alpha
         return math.log(size + B * effective(tokens, new, R_D) ** -beta)
 
-    return Scalars(_log_bill, log_reducible, E, (math.log(1e9), math.log(unique)))
+    return Scalars(_log_cost, log_reducible, E, (math.log(1e9), math.log(unique)))
 
 
 def vocabulary_scalars() -> Scalars:
     E, A1, A2, B, alpha1, alpha2, beta = _vocabulary_coefficients()
 
-    def log_bill(x, y, v, demand):
+    def log_cost(x, y, v, demand):
         return math.log(6 * (math.exp(x) + math.exp(v))) + math.log(math.exp(y) + demand / 3)
 
     def log_reducible(x, y, v):
@@ -95,10 +95,10 @@ def vocabulary_scalars() -> Scalars:
         return math.log(size + B * math.exp(-beta * y))
 
     start = math.log(1e8), math.log(1e10), math.log(1e7)
-    return Scalars(log_bill, log_reducible, -E, start, "vocabulary_params")
+    return Scalars(log_cost, log_reducible, -E, start, "vocabulary_params")
 
 
-def _log_bill(x, y, demand):
+def _log_cost(x, y, demand):
     return x + math.log(6 * math.exp(y) + 2 * demand)
 
 

@@ -214,15 +214,15 @@ def priced(
     costs: Costs,
     levers: Mapping[str, Array] | None = None,
 ) -> Plan:
-    """The plan at `place` with its loss and bills; NaN where its status is not ok.
+    """The plan at `place` with its loss and costs; NaN where its status is not ok.
 
     All arguments are aligned and safe, and the status has the full shape. A lane whose
-    bills overflow becomes OUT_OF_RANGE.
+    costs overflow becomes OUT_OF_RANGE.
     """
     params, tokens, log_params, log_tokens, status, ok = place
     in_range = has_normal_exp(log_params) & has_normal_exp(log_tokens)
     if not protocol.has_own_flops(law):
-        in_range &= _has_normal_bills(log_params, log_tokens, demand, costs)
+        in_range &= _has_normal_costs(log_params, log_tokens, demand, costs)
     status = jnp.where(ok & ~in_range, jnp.int8(Status.OUT_OF_RANGE), status)
     ok &= in_range
     # Derivatives of an overflowed product are infinite, so bad lanes are priced at one instead.
@@ -234,26 +234,28 @@ def priced(
     )
     if protocol.has_own_flops(law):
         flops = protocol.flops_of(law, safe_params, safe_tokens, **chosen)
-        bills = _own_bills(flops, demand, costs)
-        fits = is_finite(8 * (bills[0] + bills[1] + bills[2])) & (bills[0] > 0)
+        phase_costs = _own_phase_costs(flops, demand, costs)
+        fits = is_finite(8 * (phase_costs[0] + phase_costs[1] + phase_costs[2])) & (
+            phase_costs[0] > 0
+        )
         status = jnp.where(ok & ~fits, jnp.int8(Status.OUT_OF_RANGE), status)
         ok &= fits
     else:
-        bills = _bills(log_params, safe_params, safe_tokens, demand, costs)
-    numbers = params, tokens, loss, *bills
+        phase_costs = _phase_costs(log_params, safe_params, safe_tokens, demand, costs)
+    numbers = params, tokens, loss, *phase_costs
     shape = jnp.shape(status)
     chosen = {name: jnp.broadcast_to(value, shape) for name, value in chosen.items()}
     numbers, chosen = jax.tree.map(lambda x: jnp.where(ok, x, jnp.nan), (numbers, chosen))
     return Plan(*numbers, status=status, levers=chosen)
 
 
-def _own_bills(flops, demand, costs):
+def _own_phase_costs(flops, demand, costs):
     prefill = (costs.prefill * demand.input_tokens) * flops.prefill
     return costs.train * flops.train, prefill, (costs.decode * demand.output_tokens) * flops.decode
 
 
-def _bills(log_params, params, tokens, demand, costs):
-    # N * D overflows float32 long before the bill does, and a price times an N below 1 underflows.
+def _phase_costs(log_params, params, tokens, demand, costs):
+    # N * D overflows float32 long before the cost does, and a price times an N below 1 underflows.
     below_one = log_params < 0
     first = jnp.where(below_one, tokens, costs.train)
     second = jnp.where(below_one, costs.train, tokens)
@@ -267,10 +269,10 @@ def _bills(log_params, params, tokens, demand, costs):
     return train, prefill, decode
 
 
-def _has_normal_bills(log_params, log_tokens, demand, costs):
-    """Whether training is a normal number, and no sum of bills within 8 times of overflow."""
+def _has_normal_costs(log_params, log_tokens, demand, costs):
+    """Whether training is a normal number, and no sum of costs within 8 times of overflow."""
     # Judged by logarithms, so that the test of N does not wait for the exponential of D. The
-    # power of two is near enough for the serving bill and costs a twentieth of its logarithm.
+    # power of two is near enough for the serving cost and costs a twentieth of its logarithm.
     log_price = jnp.log(costs.train)
     log_train = log_params + log_tokens + log_price + math.log(TRAIN_FLOPS)
     log_first = log_params + jnp.where(log_params < 0, log_tokens, log_price)

@@ -97,7 +97,7 @@ def _split_log_jvp(primals, tangents):
 
 
 # The derivative of a division multiplies by the numerator before it divides twice: where that
-# is a bill's derivative, and x is large, the product overflows float32.
+# is a cost's derivative, and x is large, the product overflows float32.
 @jax.custom_jvp
 def _units_per(x):
     return _unit(x) / x

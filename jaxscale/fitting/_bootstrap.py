@@ -226,16 +226,16 @@ class _Best(NamedTuple):
 
     coefficients: Numbers  # 5, resamples; centred
     value: Numbers
-    settled: Numbers
+    converged: Numbers
 
     def with_lower(self, problem: Problem, lanes: np.ndarray, found: Found) -> "_Best":
-        """What was found in some lanes, where it is lower, or as low and settled."""
-        settled, near = is_stationary(problem, found), 1e-12 * np.abs(self.value[lanes])
+        """What was found in some lanes, where it is lower, or as low and converged."""
+        converged, near = is_stationary(problem, found), 1e-12 * np.abs(self.value[lanes])
         lower = found.value < self.value[lanes] - near
         level = found.value <= self.value[lanes] + near
-        better = lower | (level & settled & ~self.settled[lanes])
+        better = lower | (level & converged & ~self.converged[lanes])
         changed = _Best(*map(np.array, self))
-        for old, new in zip(changed, (found.coefficients, found.value, settled), strict=True):
+        for old, new in zip(changed, (found.coefficients, found.value, converged), strict=True):
             old[..., lanes[better]] = new[..., better]
         return changed
 
@@ -246,20 +246,20 @@ def _resampled(fit: Fit, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     weights = np.zeros((len(counts), problem.weights.size))
     weights[:, : problem.count] = counts * problem.weights[: problem.count]
     here = np.repeat(problem.centred(fit.coefficients)[:, None], len(counts), axis=1)
-    best = _settled_from(problem, here, weights)
+    best = _converged_from(problem, here, weights)
     weak = fit.certificate.is_weak
-    lost = np.arange(len(counts)) if weak else np.flatnonzero(~best.settled)
+    lost = np.arange(len(counts)) if weak else np.flatnonzero(~best.converged)
     for part in chunks(lost.size, max(1, problem.lanes // OWN_KEPT)):
         best = _searched_anew(problem, weights, lost[part], best)
     coefficients = problem.uncentred(best.coefficients)
     return coefficients, _objective(fit, best, weights), _status(problem, best)
 
 
-def _settled_from(problem: Problem, starts: np.ndarray, weights: np.ndarray) -> _Best:
+def _converged_from(problem: Problem, starts: np.ndarray, weights: np.ndarray) -> _Best:
     """A few Newton steps for all lanes, and more for those that they do not settle."""
     found = run(problem, starts, weights, newton(problem, WARM_STEPS))
     best = _Best(found.coefficients, found.value, is_stationary(problem, found))
-    again = np.flatnonzero(~best.settled)
+    again = np.flatnonzero(~best.converged)
     if not again.size:
         return best
     more = newton(problem, MORE_STEPS)
@@ -297,7 +297,7 @@ def _searched_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, bes
 
 def _status(problem: Problem, best: _Best) -> np.ndarray:
     bound = bound_status(problem, best.coefficients)
-    inside = np.where(best.settled, FitStatus.OK, FitStatus.NOT_STATIONARY).astype(np.int8)
+    inside = np.where(best.converged, FitStatus.OK, FitStatus.NOT_STATIONARY).astype(np.int8)
     return np.where(bound == FitStatus.OK, inside, bound)
 
 

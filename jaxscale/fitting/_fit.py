@@ -32,7 +32,7 @@ from jaxscale.fitting.constraints import constraints_of
 from jaxscale.fitting.covariance import covariance_of
 from jaxscale.fitting.design import Design
 from jaxscale.fitting.freedom import Asked
-from jaxscale.fitting.identified import left_of, settled_by
+from jaxscale.fitting.identified import converged_by, left_of
 from jaxscale.fitting.law_fit import LawFit, fit_law
 from jaxscale.fitting.objectives import Huber, Objective, final_delta, unit_of
 from jaxscale.fitting.optax_path import search_with
@@ -249,7 +249,7 @@ def _fit(runs, objective, starts, optimizer, constraints) -> Fit:
         slopes_at = _slopes_of(objective)
         left, is_open = left_of(problem, begun, best, slopes_at)
         if optimizer is None:
-            left, found = settled_by(problem, left, best, slopes_at)
+            left, found = converged_by(problem, left, best, slopes_at)
         else:
             found = search_with(optimizer, left, begun)
         values = np.where(np.isfinite(found.value), found.value, np.inf)
@@ -277,7 +277,7 @@ def _fit_at(asked, problem, is_open, runs, objective, found, looked, fixed) -> F
     seen = outcome(objective, centred[:, None], problem.rows, problem.weights[None])
     residuals = np.asarray(seen.residuals)[0, : problem.count]
     slopes = slopes_of(problem, seen)
-    settled = is_stationary(problem, found)[lane] or is_level(found)[lane]
+    converged = is_stationary(problem, found)[lane] or is_level(found)[lane]
     design = Design(runs)
     bound = FitStatus(int(bound_status(problem._replace(constraints=asked), centred[:, None])[0]))
     covariance = covariance_of(
@@ -308,7 +308,7 @@ def _fit_at(asked, problem, is_open, runs, objective, found, looked, fixed) -> F
             design.different,
             asked.free_count,
             steep=bool(is_steep(problem, found)[lane]),
-            settled=bool(settled),
+            converged=bool(converged),
             unidentified=bool(claims.unidentified),
         ),
         covariance=without(_uncentred_matrix(problem, covariance.matrix), NAMES, claims),

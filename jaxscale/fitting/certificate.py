@@ -172,19 +172,19 @@ def bound_status(problem: Problem, coefficients: np.ndarray) -> np.ndarray:
 
 
 def judge(
-    bound: FitStatus, runs: int, free: int, *, steep: bool, settled: bool, unidentified: bool
+    bound: FitStatus, runs: int, free: int, *, steep: bool, converged: bool, unidentified: bool
 ) -> FitStatus:
     """The status of a fit of `free` coefficients; `runs` are those of different sizes.
 
-    `steep` says whether there is a slope left, `settled` whether the place is also a minimum, and
+    `steep` says whether there is a slope left, `converged` whether the place is also a minimum, and
     `unidentified` whether the runs leave any coefficient open. Only a slope that is level tells a
-    valley: its Hessian need not be definite, so it need not be settled.
+    valley: its Hessian need not be definite, so it need not be converged.
     """
     cases = (
         (runs <= free, FitStatus.TOO_FEW_RUNS),
         (bound is not FitStatus.OK, bound),
         (steep, FitStatus.NOT_STATIONARY),
         (unidentified, FitStatus.FLAT_VALLEY),
-        (not settled, FitStatus.NOT_STATIONARY),
+        (not converged, FitStatus.NOT_STATIONARY),
     )
     return next((status for holds, status in cases if holds), FitStatus.OK)

@@ -7,7 +7,7 @@ the start strands in other places, and least squares alone never arrive.
 Where the final bound is almost 0 the objective has kinks, and Newton steps strand among them from
 afar: lanes settle at a rougher bound first, and follow the minimum down as that falls.
 
-All lanes take the same steps, and go on to the next bound together once each has settled.
+All lanes take the same steps, and go on to the next bound together once each has converged.
 """
 
 from functools import partial
@@ -35,8 +35,8 @@ APPROACH_STEPS = 40
 TRIALS = (0.0, 1e-2, 0.3, 3.0, 30.0, 1e3)
 TRIED_STEPS = 200
 LEAST_DAMPING, MOST_DAMPING, FIRST_DAMPING = 1e-14, 1e10, 1e-2
-# A lane has settled when the next step promises less than rounding of the objective.
-SETTLED_SHARE, SETTLED = 1e-20, 1e-30
+# A lane has converged when the next step promises less than rounding of the objective.
+CONVERGED_SHARE, CONVERGED = 1e-20, 1e-30
 ROUNDING = 1e-13  # of the objective
 
 
@@ -47,7 +47,7 @@ class Schedule(NamedTuple):
     newton: Numbers  # whether the Hessian is exact
     fresh: Numbers  # whether the objective has changed, so that it has to be evaluated first
     scaled: Numbers  # whether the objective is a likelihood, and delta in units of its scale
-    left: Numbers  # steps to the next bound, which are skipped once all lanes have settled
+    left: Numbers  # steps to the next bound, which are skipped once all lanes have converged
 
     def parted(self, place: int) -> tuple["Schedule", "Schedule"]:
         """The steps before a place, and those from it on."""
@@ -60,7 +60,7 @@ class State(NamedTuple):
     coefficients: Numbers  # coefficients, lanes
     point: Point
     damping: Numbers  # lanes
-    settled: Numbers
+    converged: Numbers
 
 
 def reweighted(delta: float, scaled: bool = False) -> Schedule:
@@ -127,7 +127,7 @@ def descend(
         step, state = carry
         now = jax.tree.map(lambda x: x[step], schedule)
         state = _step(state, now, rows, weights, constraints, likelihood, evaluate)
-        return step + jnp.where(jnp.all(state.settled), now.left, 1), state
+        return step + jnp.where(jnp.all(state.converged), now.left, 1), state
 
     square = jnp.zeros((size, size, lanes)) + jnp.eye(size)[:, :, None]
     everywhere = jnp.full(lanes, jnp.inf)
@@ -158,7 +158,7 @@ class _Trial(NamedTuple):
     place: Numbers  # coefficients, lanes
     damping: Numbers  # lanes
     moves: Numbers  # whether the damped Hessian is positive definite, so that there is a step
-    settled: Numbers
+    converged: Numbers
 
 
 def _step(state, now, rows, weights, constraints, likelihood, evaluate):
@@ -171,7 +171,7 @@ def _step(state, now, rows, weights, constraints, likelihood, evaluate):
         value = partial(evaluate.value, rows, weights, now.delta, constraints.prior, scaled)
         tried = partial(_tried, towards, value, state.damping)
         trial = lax.cond(now.newton & ~now.fresh, tried, lambda: trial)
-    place, damping, moves, settled = trial
+    place, damping, moves, converged = trial
     found = evaluate(place, rows, weights, now.delta, now.newton, constraints.prior, scaled)
 
     # At rounding level the value no longer tells, but the gradient does.
@@ -185,7 +185,9 @@ def _step(state, now, rows, weights, constraints, likelihood, evaluate):
     def chosen(new, old):
         return jnp.where(taken, new, old)
 
-    return State(chosen(place, coefficients), jax.tree.map(chosen, found, point), damping, settled)
+    return State(
+        chosen(place, coefficients), jax.tree.map(chosen, found, point), damping, converged
+    )
 
 
 def _towards(state, free, fresh, constraints, damping):
@@ -196,7 +198,7 @@ def _towards(state, free, fresh, constraints, damping):
     promised = jnp.sum(gradient * step, axis=0)
     moves = definite & ~fresh
     place = constraints.clip(coefficients - jnp.where(moves, step, 0))
-    small = SETTLED_SHARE * jnp.abs(point.value) + SETTLED
+    small = CONVERGED_SHARE * jnp.abs(point.value) + CONVERGED
     return _Trial(place, damping, moves, moves & (promised <= small))
 
 
@@ -211,7 +213,7 @@ def _tried(towards, value, damping):
     best = jnp.where(jnp.isfinite(least[0]), best, len(TRIALS) - 1)
     trial = jax.tree.map(lambda x: x[best, ..., jnp.arange(best.size)].T, trials)
     # A great damping promises little wherever it is.
-    return trial._replace(settled=trials.settled[0])
+    return trial._replace(converged=trials.converged[0])
 
 
 def _steepest(gradient, free):

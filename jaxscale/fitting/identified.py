@@ -15,7 +15,7 @@ import numpy as np
 from jaxscale.fitting.certificate import MOST_CONDITION, basis_of
 from jaxscale.fitting.constraints import LEAST_E_SHARE, Constraints
 from jaxscale.fitting.descent import Found
-from jaxscale.fitting.problem import Problem, ranked, settled
+from jaxscale.fitting.problem import Problem, converged, ranked
 from jaxscale.fitting.search import SAME_OBJECTIVE
 
 # The Hessian is the square of what is decomposed here. Derivatives are right to 1e-14, so that
@@ -129,7 +129,7 @@ def left_of(problem: Problem, starts: np.ndarray, near: np.ndarray, slopes_at: S
     return Left(problem._replace(constraints=held), moves(null, basis))
 
 
-def settled_by(
+def converged_by(
     problem: Problem, left: Problem, near: np.ndarray, slopes_at: Slopes
 ) -> tuple[Problem, Found]:
     """From coefficients in the valley to its floor, and what of the problem has one.
@@ -137,17 +137,17 @@ def settled_by(
     What is null everywhere is free at first as well as held: held, a coefficient may stand where
     the others cannot reach the minimum, and free, it may wander.
     """
-    found = settled(problem, near)
+    found = converged(problem, near)
     if left is not problem:
-        other = settled(left, near)
+        other = converged(left, near)
         pairs = zip(found, other, strict=True)
         found = Found(*(np.concatenate(pair, axis=-1) for pair in pairs))
     order = ranked(found)[: near.shape[1]]
     found = Found(*(each[..., order] for each in found))
-    return _settled_anew(problem, found, slopes_at)
+    return _converged_anew(problem, found, slopes_at)
 
 
-def _settled_anew(problem: Problem, found: Found, slopes_at: Slopes) -> tuple[Problem, Found]:
+def _converged_anew(problem: Problem, found: Found, slopes_at: Slopes) -> tuple[Problem, Found]:
     """From where a search ended, once more without what turns out to be null there."""
     order = ranked(found)
     place = found.coefficients[:, order[0]]
@@ -155,7 +155,7 @@ def _settled_anew(problem: Problem, found: Found, slopes_at: Slopes) -> tuple[Pr
     if not null.count:
         return problem, found
     further = problem._replace(constraints=held_along(problem.constraints, null, basis, place))
-    again = settled(further, found.coefficients[:, order])
+    again = converged(further, found.coefficients[:, order])
     ends = [float(each.value[ranked(each)[0]]) for each in (found, again)]
     lower = ends[1] <= ends[0] + SAME_OBJECTIVE * abs(ends[0])
     return further, again if lower else found

@@ -35,7 +35,7 @@ from jaxscale.fitting.freedom import (
     least_of_e,
     starts_of_law,
 )
-from jaxscale.fitting.identified import left_of, settled_by
+from jaxscale.fitting.identified import converged_by, left_of
 from jaxscale.fitting.model import AnyLaw, Rows
 from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta, unit_of
 from jaxscale.fitting.problem import Problem, approach, padded_length, ranked
@@ -116,7 +116,7 @@ def fit_law(law: type, runs: Runs, objective: Objective, starts: Any, asked: Ask
         near = near.coefficients[:, best]
         slopes_at = _slopes_of(form, objective)
         left, is_open = left_of(problem, begun, near, slopes_at)
-        left, found = settled_by(problem, left, near, slopes_at)
+        left, found = converged_by(problem, left, near, slopes_at)
         found = found._replace(value=np.where(np.isfinite(found.value), found.value, np.inf))
         still = is_stationary(left, found)
         looked = search_of(begun.shape[1], found.value, still, chosen.name)
@@ -177,7 +177,7 @@ def _fit_at(form, constraints, problem, is_open, runs, objective, found, looked,
     covariance = covariance_of(
         slopes, residuals, runs.weights, runs.group, basis, objective, precision
     )
-    settled = is_stationary(problem, found)[lane] or is_level(found)[lane]
+    converged = is_stationary(problem, found)[lane] or is_level(found)[lane]
     design = Design(runs)
     bound = _bound_status(form, constraints, place, runs)
     equals = found.coefficients[:, equal_lanes(found.value)]
@@ -212,7 +212,7 @@ def _fit_at(form, constraints, problem, is_open, runs, objective, found, looked,
             design.different,
             constraints.free_count,
             steep=bool(is_steep(problem, found)[lane]),
-            settled=bool(settled),
+            converged=bool(converged),
             unidentified=bool(claims.unidentified),
         ),
         covariance=_among_all(form, matrix),

@@ -129,16 +129,16 @@ def chunks(total: int, lanes: int) -> Iterator[slice]:
 def search(problem: Problem, starts: np.ndarray, keep: int) -> Found:
     """From each of centred `starts` to the valley, and from the best `keep` to its floor."""
     near = approach(problem, starts)
-    return settled(problem, near.coefficients[:, ranked(near)[:keep]])
+    return converged(problem, near.coefficients[:, ranked(near)[:keep]])
 
 
-def settled(problem: Problem, near: np.ndarray) -> Found:
+def converged(problem: Problem, near: np.ndarray) -> Found:
     """From coefficients in the valley to its floor; of many runs, all count for the best few."""
     thin = thinned(problem)
-    found = _settled(thin, near)
+    found = _converged(thin, near)
     if thin is problem:
         return found
-    return _settled(problem, found.coefficients[:, ranked(found)[:KEPT_OF_MANY_RUNS]])
+    return _converged(problem, found.coefficients[:, ranked(found)[:KEPT_OF_MANY_RUNS]])
 
 
 def approach(problem: Problem, starts: np.ndarray) -> Found:
@@ -154,7 +154,7 @@ def approach(problem: Problem, starts: np.ndarray) -> Found:
     return run(thin, starts, _repeated(thin, starts), schedule)
 
 
-def _settled(problem: Problem, starts: np.ndarray) -> Found:
+def _converged(problem: Problem, starts: np.ndarray) -> Found:
     return run(problem, starts, _repeated(problem, starts), newton(problem))
 
 

@@ -29,7 +29,7 @@ class Profile:
     values: np.ndarray
     objective: np.ndarray
     law: Chinchilla  # with a leading axis, one law for each value
-    settled: np.ndarray  # whether each is a certified minimum
+    converged: np.ndarray  # whether each is a certified minimum
     unit: float  # rise of the objective that is one half in a likelihood, times two
     fit: Fit = field(repr=False)
 

@@ -26,17 +26,17 @@ def equal_lanes(values: np.ndarray) -> np.ndarray:
     return order[values[order] <= best + max(SAME_OBJECTIVE * abs(best), SAME_ROUNDING)]
 
 
-def search_of(starts: int, values: np.ndarray, settled: np.ndarray, name: str) -> Search:
-    """The search whose kept lanes ended at `values`; only a settled one is a minimum."""
+def search_of(starts: int, values: np.ndarray, converged: np.ndarray, name: str) -> Search:
+    """The search whose kept lanes ended at `values`; only a converged one is a minimum."""
     best = values.min()
     near = max(SAME_OBJECTIVE * abs(best), SAME_ROUNDING)
-    others = np.sort(values[settled & (values > best + near)])
+    others = np.sort(values[converged & (values > best + near)])
     distinct = others[np.diff(others, prepend=-np.inf) > near]
     reached = int((values <= best + near).sum())
     return Search(starts, values.size, reached, tuple(distinct[:MINIMA_SHOWN].tolist()), name)
 
 
-def best_lane(values: np.ndarray, settled: np.ndarray) -> int:
-    """The lane of the least value; of those at the same minimum, one that has settled there."""
+def best_lane(values: np.ndarray, converged: np.ndarray) -> int:
+    """The lane of the least value; of those at the same minimum, one that has converged there."""
     lanes = equal_lanes(values)
-    return int(next((lane for lane in lanes if settled[lane]), lanes[0]))
+    return int(next((lane for lane in lanes if converged[lane]), lanes[0]))

@@ -1,4 +1,4 @@
-"""Where a surface takes a value along a line: the inverse of any law, and of any bill.
+"""Where a surface takes a value along a line: the inverse of any law, and of any cost.
 
 `tokens_for` and `params_for` of a law that has none of its own, and the plans at which a bound
 meets a constraint, are all one question: how far to go from a point, along params, along tokens
@@ -27,7 +27,7 @@ BEGINNINGS = tuple(9 * 2.302585 - 7.0 * step for step in range(8))
 LOG_TOKENS_PER_PARAM = 3.0  # of 20, where a search begins
 STEPS, MORE_STEPS = 8, 32
 # A step this small, in roots of an epsilon, leaves an error of its square.
-SETTLED = 1e2
+CONVERGED = 1e2
 RESOLVED = 2**14  # epsilons that a loss must be above its floor to tell a slope by
 # A value that is its floor but for SAME epsilons is reached, to rounding, where that takes a
 # plausible size: repeated data does no more good after some hundred epochs. ALLOWED more are looked
@@ -64,7 +64,7 @@ def crossing(
     """How far along `direction` from a point `value(...) = target`.
 
     Begins at `start`. `end` is where the value is least: infinitely far up for a loss, down for a
-    bill; within NEAR_FLOOR epsilons of it, ALLOWED more are looked for. Infinite on that side where
+    cost; within NEAR_FLOOR epsilons of it, ALLOWED more are looked for. Infinite on that side where
     the value never falls to the target, and on the other where it is below the target everywhere.
     """
     toward = jnp.where(end >= start, 1.0, -1.0).astype(end.dtype)
@@ -114,13 +114,13 @@ def _search(along, floor, above, start, top):
         newton = at - jnp.log((now - floor) / above) * (now - floor) / slope
         beyond = jnp.where(is_low, at - 16.0, at + 48.0)
         halfway = jnp.where((high > -top) & (low < top), (high + low) / 2, beyond)
-        # By less than what counts as settled: at the answer, rounding may point either way.
-        inside = (newton > high - settled) & (newton < low + settled)
+        # By less than what counts as converged: at the answer, rounding may point either way.
+        inside = (newton > high - converged) & (newton < low + converged)
         new = jnp.where(inside, newton, halfway)
         new = jnp.clip(new, -top, top)
         return _Bracket(new, high, low, jnp.abs(new - at))
 
-    settled = (SETTLED * float(jnp.finfo(above.dtype).eps)) ** 0.5
+    converged = (CONVERGED * float(jnp.finfo(above.dtype).eps)) ** 0.5
     start = start + jnp.zeros_like(above)
     zero = jnp.zeros_like(start)
     begin = _Bracket(start, zero - top, zero + top, jnp.full_like(start, jnp.inf))
@@ -130,7 +130,7 @@ def _search(along, floor, above, start, top):
     # is that of a whole batch, never a lane's: sums of powers never need more than the first.
     def goes_on(carry):
         count, bracket = carry
-        lost = any_of((bracket.step >= settled) & wanted)
+        lost = any_of((bracket.step >= converged) & wanted)
         return (count < STEPS) | ((count < STEPS + MORE_STEPS) & lost)
 
     def body(carry):

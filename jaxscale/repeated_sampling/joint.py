@@ -109,11 +109,11 @@ def _cheapest(max_attempts, shared_prompt, problem):
     leaves = jax.tree.leaves(problem)
     like = jnp.zeros(jnp.broadcast_shapes(*map(jnp.shape, leaves)), leaves[0].dtype)
 
-    def bill(attempts):
+    def cost(attempts):
         given, attempts = arrays.align(lax.stop_gradient(problem), attempts)
-        return _bill(_plan(shared_prompt, given, attempts, bisected_loss(given.needs(attempts))))
+        return _cost(_plan(shared_prompt, given, attempts, bisected_loss(given.needs(attempts))))
 
-    attempts = _least(bill, max_attempts, like)
+    attempts = _least(cost, max_attempts, like)
     needs = problem.needs(attempts)
     loss = with_derivatives(needs, bisected_loss(needs))
     plan = _plan(shared_prompt, problem, attempts, loss)
@@ -140,16 +140,16 @@ def _plan(shared_prompt: bool, problem: _Problem, attempts: Array, loss: Array) 
     return Plan(**masked, status=status)
 
 
-def _bill(plan: Plan) -> Array:
+def _cost(plan: Plan) -> Array:
     """What a plan costs: everything where there is none, and nothing where none is needed."""
-    bill = jnp.where(plan.ok, plan.total_cost, jnp.inf)
-    return jnp.where(plan.status == int(Status.NO_INTERIOR_OPTIMUM), -jnp.inf, bill)
+    cost = jnp.where(plan.ok, plan.total_cost, jnp.inf)
+    return jnp.where(plan.status == int(Status.NO_INTERIOR_OPTIMUM), -jnp.inf, cost)
 
 
-def _least(bill: Callable[[Array], Array], most: int, like: Array) -> Array:
-    """The whole number from 1 to `most` of the least bill; `most` where all are infinite.
+def _least(cost: Callable[[Array], Array], most: int, like: Array) -> Array:
+    """The whole number from 1 to `most` of the least cost; `most` where all are infinite.
 
-    Of a bill with one valley: where it is the least of a few places, ever closer together.
+    Of a cost with one valley: where it is the least of a few places, ever closer together.
     """
     along = jnp.linspace(0, 1, PLACES, dtype=like.dtype).reshape(PLACES, *(1,) * like.ndim)
 
@@ -157,10 +157,10 @@ def _least(bill: Callable[[Array], Array], most: int, like: Array) -> Array:
         low, high, best, least = seen
         ratio = jnp.log(high / low)[None]
         tries = jnp.clip(jnp.round(low[None] * jnp.exp(along * ratio)), low[None], high[None])
-        bills = bill(tries)
-        place = jnp.argmin(bills, axis=0)
+        costs = cost(tries)
+        place = jnp.argmin(costs, axis=0)
         at = partial(_taken, tries)
-        found = _taken(bills, place)
+        found = _taken(costs, place)
         best, least = jnp.where(found < least, at(place), best), jnp.minimum(found, least)
         return at(place - 1), at(place + 1), best, least
 

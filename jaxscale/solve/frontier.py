@@ -23,7 +23,7 @@ from jaxscale.plan import Bounds, Place, Plan, check_law, lever_values, priced, 
 from jaxscale.solve.checks import is_verified
 from jaxscale.solve.general import zeros_of_full_shape
 from jaxscale.solve.loss import minimize_loss
-from jaxscale.solve.newton import Inputs, bill_value, equations
+from jaxscale.solve.newton import Inputs, cost_value, equations
 from jaxscale.status import Status, first_status
 
 FARTHEST = 48.0  # in ln(D / N), from 1e-20 to 1e20 tokens per param
@@ -101,7 +101,7 @@ def _at_size(is_params: bool, size: Array, levers: dict[str, Array], law: Any) -
     )
     place = Place(*sizes, *logs, status, valid & is_bracketed)
     # Of two sizes of the same FLOPs near by, neither may have the lower loss.
-    budget = bill_value(*logs, inputs)
+    budget = cost_value(*logs, inputs)
     kept = is_verified(False, inputs._replace(target=budget), _endless(size.dtype), place)
     kept |= ~is_finite(budget)  # which `priced` says
     status = jnp.where(place.ok & ~kept, jnp.int8(Status.NO_INTERIOR_OPTIMUM), place.status)

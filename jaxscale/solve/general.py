@@ -18,7 +18,7 @@ from jaxscale.plan import Bounds, Plan, priced, with_finite_loss
 from jaxscale.solve.bounds import optimum
 from jaxscale.solve.checks import is_verified
 from jaxscale.solve.general_curve import Free, budget_curve, free_optimum, iso_loss_curve
-from jaxscale.solve.newton import Inputs, bill_value, floor_of
+from jaxscale.solve.newton import Inputs, cost_value, floor_of
 from jaxscale.status import Status, first_status
 
 
@@ -103,13 +103,13 @@ def _judged(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Any:
     fits = train_fits & is_finite(costs.effective_demand(demand))
     inputs = Inputs(law, levers, target, demand, costs)
     like = zeros_of_full_shape((inputs, bounds))
-    # The largest model has the least loss that there is, and the smallest the least bill.
+    # The largest model has the least loss that there is, and the smallest the least cost.
     given = lax.stop_gradient(inputs)
     if at_loss:
         reachable, infeasible = given.target > floor_of(given, like), Status.INFEASIBLE_LOSS
     else:
         nothing = jnp.full_like(like, -far(like.dtype))
-        reachable = bill_value(nothing, nothing, given) < given.target
+        reachable = cost_value(nothing, nothing, given) < given.target
         infeasible = Status.INFEASIBLE_BUDGET
     status = first_status(
         (~valid, Status.INVALID_INPUT), (~fits, Status.OUT_OF_RANGE), (~reachable, infeasible)

@@ -23,8 +23,8 @@ from jaxscale.solve.newton import (
     Inputs,
     cost_over_budget,
     floor_of,
-    is_settled,
-    log_bill,
+    is_converged,
+    log_cost,
     params_of_equal_cost,
     stationary,
     with_derivatives,
@@ -33,7 +33,7 @@ from jaxscale.status import Status, first_status
 
 # Where a curve of equal cost is looked at for a lower loss, on both sides: in ln D.
 OFFSETS = (1.0, 3.0, 8.0)
-NEAR_TARGET = 1e-3  # of the reducible loss or the bill: far above rounding, far below a miss
+NEAR_TARGET = 1e-3  # of the reducible loss or the cost: far above rounding, far below a miss
 
 
 def iso_loss_curve(inputs: Inputs, free: "Free") -> Curve:
@@ -137,11 +137,11 @@ def free_optimum(at_loss: bool, inputs: Inputs, like: Array) -> Free:
     point = stationary(at_loss, inputs, x + zero, y + zero)
     seen = _look_around(at_loss, inputs, point)
     top = far(like.dtype)
-    settled = is_settled(point) & seen.meets_target & (jnp.abs(point.log_params) < top)
-    settled &= jnp.abs(point.log_tokens) < top
+    converged = is_converged(point) & seen.meets_target & (jnp.abs(point.log_params) < top)
+    converged &= jnp.abs(point.log_tokens) < top
     status = first_status(
-        (~settled & seen.is_monotone, Status.NO_INTERIOR_OPTIMUM),
-        (~settled, Status.NOT_CONVERGED),
+        (~converged & seen.is_monotone, Status.NO_INTERIOR_OPTIMUM),
+        (~converged, Status.NOT_CONVERGED),
         (~seen.is_valley, Status.SEVERAL_OPTIMA),
     )
     runs_off = (status == int(Status.NO_INTERIOR_OPTIMUM)) & ~seen.is_flat
@@ -154,20 +154,20 @@ def free_optimum(at_loss: bool, inputs: Inputs, like: Array) -> Free:
 
 
 class _Around(NamedTuple):
-    """What the losses along a curve of equal bill look like."""
+    """What the losses along a curve of equal cost look like."""
 
     meets_target: Array  # at the point, as far as rounding lets one tell
     is_valley: Array  # lowest at the point, and rising away from it
     is_monotone: Array  # in one direction all along, and not because all good has been done
-    is_flat: Array  # the same everywhere: only the bill matters
+    is_flat: Array  # the same everywhere: only the cost matters
     falls_with_tokens: Array
 
 
 def _look_around(at_loss, inputs, point):
     """How loss changes along the plans that cost as much as the point.
 
-    A plan is the cheapest of its loss, or the best of its bill, exactly when none of the same
-    bill is better; such plans are at hand without solving anything.
+    A plan is the cheapest of its loss, or the best of its cost, exactly when none of the same
+    cost is better; such plans are at hand without solving anything.
     """
     x, y = (jnp.where(is_finite(z), z, 0) for z in (point.log_params, point.log_tokens))
     law = inputs.law, inputs.levers
@@ -192,5 +192,5 @@ def _look_around(at_loss, inputs, point):
         near = NEAR_TARGET * jnp.abs(inputs.target - floor_of(inputs, x)) + noise
         meets = jnp.abs(middle - inputs.target) <= near
     else:
-        meets = jnp.abs(log_bill(x, y, inputs) - jnp.log(inputs.target)) <= NEAR_TARGET
+        meets = jnp.abs(log_cost(x, y, inputs) - jnp.log(inputs.target)) <= NEAR_TARGET
     return _Around(meets, ~climbs, ~(falls & rises | is_spent), ~(falls | rises), falls)

@@ -1,7 +1,7 @@
 """More levers than params and tokens: the best plan at each choice, and the best choice.
 
 The plan of given levers is solved as ever, so bounds and statuses hold; what is added is one
-function of the levers alone, the bill or the loss of that plan. It is looked at on a grid over
+function of the levers alone, the cost or the loss of that plan. It is looked at on a grid over
 the ranges; from its lowest place ever smaller moves go downhill, which asks nothing of its
 shape; and the last digits are Newton's, with the first two derivatives of the plan itself.
 """
@@ -35,7 +35,7 @@ WIDE = 30.0
 # Two values of the objective are one when they are so many epsilons apart.
 SAME = 64.0
 MAGNIFIED = 8.0
-SETTLED = 100.0  # epsilons, whose root is a step that leaves an error of its square
+CONVERGED = 100.0  # epsilons, whose root is a step that leaves an error of its square
 
 Place = tuple[Array, ...]  # of each chosen lever, from 0 to 1 along its range
 
@@ -85,13 +85,13 @@ def _joint(problem, target, levers, law, demand, costs, bounds):
     like = zeros_of_full_shape((inputs, bounds))
     fixed = lax.stop_gradient((inputs, bounds))
     seen = _lowest_place(problem, *fixed, like)
-    place, settled = _refined(problem, *fixed, seen)
+    place, converged = _refined(problem, *fixed, seen)
     moved = _with_derivatives(problem, inputs, bounds, place)
     plan = solve(problem.at_loss, _with_levers(problem, inputs, moved), bounds)
     at_end = _any([(z <= 0) | (z >= 1) for z in place])
     status = plan.status
     status = jnp.where(at_end & (status == int(Status.OK)), int(Status.AT_LEVER_END), status)
-    status = jnp.where(is_ok(status) & ~settled, int(Status.NOT_CONVERGED), status)
+    status = jnp.where(is_ok(status) & ~converged, int(Status.NOT_CONVERGED), status)
     status = jnp.where(is_ok(status) & seen.several, int(Status.SEVERAL_OPTIMA), status)
     return _masked(plan, status.astype(jnp.int8))
 
@@ -121,7 +121,7 @@ def _objective(problem: _Problem, inputs: Inputs, bounds: Bounds | None, place: 
         return plan.loss
     ok = plan.ok
     cost = where_safe(ok, plan.total_cost)
-    # In units of itself: the second derivative of a logarithm squares a bill, beyond float32.
+    # In units of itself: the second derivative of a logarithm squares a cost, beyond float32.
     unit = lax.stop_gradient(1 / cost)
     return jnp.where(ok, jnp.log(cost * unit) - jnp.log(unit), jnp.nan)
 
@@ -176,7 +176,7 @@ def _lowest_place(problem, inputs, bounds, like) -> _Looked:
 
 
 def _rounding(problem, inputs, like):
-    """What rounding of the loss makes of a bill, over the rounding of the bill itself."""
+    """What rounding of the loss makes of a cost, over the rounding of the cost itself."""
     if not problem.at_loss:
         return 1.0 + jnp.zeros_like(like)
     return MAGNIFIED * (
@@ -189,7 +189,7 @@ def _least_loss(problem, inputs, like):
 
 
 def _refined(problem, inputs, bounds, seen) -> tuple[Place, Array]:
-    """The lowest place to the last digit, and whether steps have settled."""
+    """The lowest place to the last digit, and whether steps have converged."""
     cell = 1 / (PLACES[len(seen.place)] - 1)
     dtype = seen.place[0].dtype
     low = tuple(jnp.maximum(z - cell, 0) for z in seen.place)
@@ -212,7 +212,7 @@ def _refined(problem, inputs, bounds, seen) -> tuple[Place, Array]:
 
     last = jnp.full_like(seen.least, jnp.inf)
     place, last = lax.fori_loop(0, STEPS, step, (seen.place, last))
-    return place, last < (SETTLED * float(jnp.finfo(dtype).eps)) ** 0.5
+    return place, last < (CONVERGED * float(jnp.finfo(dtype).eps)) ** 0.5
 
 
 def _slopes(problem, inputs, bounds, place):

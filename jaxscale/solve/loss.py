@@ -77,7 +77,7 @@ def minimize_loss(
 def _minimize_loss(budget, law, demand, costs, bounds=None):
     budget, law, demand, costs, bounds = arrays.align(budget, law, demand, costs, bounds)
     budget_is_valid = is_positive(budget)
-    share = _serving_share_per_param(_bill(demand.made_safe(), costs.made_safe()), budget)
+    share = _serving_share_per_param(_serving_cost(demand.made_safe(), costs.made_safe()), budget)
     in_range = is_normal(4 / budget) & is_finite(share)
     scenario = judged(law, demand, costs, bounds, budget_is_valid, (~in_range, Status.OUT_OF_RANGE))
     law, demand, costs = scenario.law, scenario.demand, scenario.costs
@@ -103,24 +103,26 @@ def budget_curve(
     tokens = (weight(alpha, alpha, beta), log_flops), (weight(1, alpha, beta), log_steepness)
     params = (weight(beta, alpha, beta), log_flops), (weight(-1, alpha, beta), log_steepness)
     log_product = log_flops.value()
-    bill = _bill(demand, costs)
-    inverse_limit = _serving_share_per_param(bill, budget)
+    serving_cost = _serving_cost(demand, costs)
+    inverse_limit = _serving_share_per_param(serving_cost, budget)
 
     def free():
         c = (1 - alpha) / (alpha + beta)
         log_base, u = root_above(c, -math.log(3), tokens, effective_demand)
         log_training = c * u - weighted_sum(*params)
-        return _log_params(log_training, bill, budget), log_base + c * u
+        return _log_params(log_training, serving_cost, budget), log_base + c * u
 
     def params_at(log_tokens):
-        return _log_params(log_tokens - log_product, bill, budget)
+        return _log_params(log_tokens - log_product, serving_cost, budget)
 
     def tokens_at(log_params):
         # 1 / N less the part of it that serving takes; none is left for training above the limit.
         # In units of a power of two near it: of the largest N it is subnormal, and what a
         # derivative by it is multiplied by on its way to the budget overflows float32.
         power, log_scale = _power_near(log_params)
-        left = jnp.exp(log_scale - log_params) - _serving_share_per_param(bill, budget, power)
+        left = jnp.exp(log_scale - log_params) - _serving_share_per_param(
+            serving_cost, budget, power
+        )
         affordable = left > 0
         log_left = jnp.log(where_safe(affordable, left)) - log_scale
         return jnp.where(affordable, log_product + log_left, -jnp.inf)
@@ -129,7 +131,9 @@ def budget_curve(
         # (ratio / product) N^2 + inverse_limit N = 1, by the root formula that does not cancel.
         log_root = (log_limit - log_product) / 2 + math.log(2)
         power, log_scale = _power_near(-log_root)
-        share = jnp.exp(-log_root - log_scale) * _serving_share_per_param(bill, budget, power)
+        share = jnp.exp(-log_root - log_scale) * _serving_share_per_param(
+            serving_cost, budget, power
+        )
         log_params = math.log(2) - log_root - jnp.arcsinh(share)
         return log_params, log_params + log_limit
 
@@ -149,7 +153,7 @@ def budget_curve(
     )
 
 
-def _log_params(log_training, bill, budget):
+def _log_params(log_training, serving_cost, budget):
     """Logarithm of N, where 1 / N is `exp(log_training)` and what serving adds to it.
 
     N is not taken from N0 as D is from D0: where serving dominates it would be the small
@@ -158,13 +162,13 @@ def _log_params(log_training, bill, budget):
     # In units of a power of two near N: 1 / N itself is subnormal for the largest N, and its
     # derivative by a budget of 1e27 FLOPs underflows float32.
     limits = jnp.finfo(budget.dtype)
-    inverse = jnp.exp(log_training) + _serving_share_per_param(bill, budget)
+    inverse = jnp.exp(log_training) + _serving_share_per_param(serving_cost, budget)
     power = jnp.clip(-exponent(inverse), limits.minexp, limits.maxexp - 1).astype(jnp.int32)
     log_scale = power.astype(budget.dtype) * math.log(2)
     log_scaled = log_training + log_scale
     in_range = log_scaled < (limits.maxexp - 1) * math.log(2)
     scaled = jnp.exp(where_safe(in_range, log_scaled))
-    scaled += _serving_share_per_param(bill, budget, power)
+    scaled += _serving_share_per_param(serving_cost, budget, power)
     in_range &= is_normal(scaled)
     out_of_range = jnp.where(log_training > 0, -jnp.inf, jnp.inf)
     return jnp.where(in_range, log_scale - log(where_safe(in_range, scaled)), out_of_range)
@@ -178,22 +182,25 @@ def _power_near(log_size):
     return power, power.astype(log_size.dtype) * math.log(2)
 
 
-def _bill(demand, costs):
+def _serving_cost(demand, costs):
     """What serving costs for each parameter, before the factor of two FLOPs."""
     return costs.prefill * demand.input_tokens + costs.decode * demand.output_tokens
 
 
-def _serving_share_per_param(bill: Array, budget: Array, power: Array | int = 0) -> Array:
+def _serving_share_per_param(serving_cost: Array, budget: Array, power: Array | int = 0) -> Array:
     """Share of the budget that serving takes for each parameter, times two to a power."""
     # In units of the budget: its square, in the derivative, underflows float32. The 4 keeps
-    # the reciprocal of the largest budget normal. Half of the power at a time, because the bill
+    # the reciprocal of the largest budget normal. Half of the power at a time, because the cost
     # is less than the budget over N, but nothing is known of either alone; and after the unit
-    # where a bill that is not less, off the curve, would overflow by half of it.
+    # where a serving cost that is not less, off the curve, would overflow by half of it.
     unit = lax.stop_gradient(4 / budget)
     half = jnp.asarray(power, jnp.int32) // 2
     one = jnp.ones_like(budget)
     half_power = jnp.ldexp(one, half)
-    large = exponent(bill) + half.astype(bill.dtype) > jnp.finfo(bill.dtype).maxexp - 2
+    large = (
+        exponent(serving_cost) + half.astype(serving_cost.dtype)
+        > jnp.finfo(serving_cost.dtype).maxexp - 2
+    )
     first, second = jnp.where(large, unit, half_power), jnp.where(large, half_power, unit)
-    scaled = (bill * first * second) * jnp.ldexp(one, power - half)
+    scaled = (serving_cost * first * second) * jnp.ldexp(one, power - half)
     return INFERENCE_FLOPS * scaled / (budget * unit)

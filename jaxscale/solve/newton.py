@@ -1,11 +1,11 @@
-"""Where loss and bill trade off evenly: the one pair of equations behind both problems.
+"""Newton's method for any law: the pair of equations behind both problems.
 
 The cheapest plan of a loss, and the best plan of a budget, are where a surface of equal loss
-touches one of equal bill. With x = ln N, y = ln D and subscripts for derivatives that is
+touches one of equal cost. With x = ln N, y = ln D and subscripts for derivatives that is
 
     psi(x, y) = ln (L_x / L_y) + ln (C_y / C_x) = 0,
 
-beside the constraint, a loss or a bill that is given. In logarithms both are close to straight
+beside the constraint, a loss or a cost that is given. In logarithms both are close to straight
 lines for everything that is made of powers, so Newton's method takes few steps, in a fixed
 number, from any start. Other laws may lose it: there psi, which changes its sign once along the
 constraint, is bracketed first. What it needs of a law is its loss; the rest is automatic
@@ -32,12 +32,12 @@ STEPS = 7
 FARTHEST, HALVINGS = 48.0, 9
 FALLING_STEP = 4.0  # in ln(D / N), where psi falls and Newton would go the wrong way
 # A step this small, in roots of an epsilon, leaves an error of its square.
-SETTLED = 1e3
+CONVERGED = 1e3
 # Of a loss in epsilons: what rounding may move a step by, up to a limit; and near the floor of a
 # loss, by how much a constraint may be missed and count as met.
 ROUNDING, MOST_ROUNDING = 8.0, 1e-4
 MET = 4.0
-COST_STEPS = 3  # of Newton's method, from one size to another of the same bill
+COST_STEPS = 3  # of Newton's method, from one size to another of the same cost
 
 Surface = Callable[[Array, Array], Array]  # of log params and log tokens
 
@@ -72,7 +72,7 @@ class Partials(NamedTuple):
 
 
 class Ratio(NamedTuple):
-    """Share of the bill that grows with tokens, over that which grows with params."""
+    """Share of the cost that grows with tokens, over that which grows with params."""
 
     inverse: Array  # C_x / C_y
     log_x: Array  # derivatives of ln(C_y / C_x)
@@ -96,7 +96,7 @@ def partials(surface: Surface, x: Array, y: Array) -> Partials:
     return Partials(value, f_x, f_y, f_xx, f_xy, f_yy)
 
 
-def bill_value(x: Array, y: Array, inputs: Inputs) -> Array:
+def cost_value(x: Array, y: Array, inputs: Inputs) -> Array:
     """The lifetime cost."""
     law, levers, _, demand, costs = inputs
     if not has_own_flops(law):
@@ -108,13 +108,13 @@ def bill_value(x: Array, y: Array, inputs: Inputs) -> Array:
     return costs.train * flops.train + served
 
 
-def log_bill(x: Array, y: Array, inputs: Inputs) -> Array:
+def log_cost(x: Array, y: Array, inputs: Inputs) -> Array:
     """Natural logarithm of the lifetime cost."""
     if has_own_flops(inputs.law):
         # In units of itself: derivatives divide by its powers, which float32 does not hold. Times
         # a reciprocal, because XLA turns a quotient of quotients into one of products.
-        unit = lax.stop_gradient(1 / bill_value(x, y, inputs))
-        return jnp.log(bill_value(x, y, inputs) * unit) - jnp.log(unit)
+        unit = lax.stop_gradient(1 / cost_value(x, y, inputs))
+        return jnp.log(cost_value(x, y, inputs) * unit) - jnp.log(unit)
     served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
     return x + jnp.log(jnp.exp(y) + served) + jnp.log(TRAIN_FLOPS * inputs.costs.train)
 
@@ -122,8 +122,8 @@ def log_bill(x: Array, y: Array, inputs: Inputs) -> Array:
 def cost_over_budget(x: Array, y: Array, inputs: Inputs) -> Array:
     """The lifetime cost as a share of the target, also where it under- or overflows."""
     if has_own_flops(inputs.law):
-        return quotient(bill_value(x, y, inputs), inputs.target)
-    return jnp.exp(log_bill(x, y, inputs) - jnp.log(inputs.target))
+        return quotient(cost_value(x, y, inputs), inputs.target)
+    return jnp.exp(log_cost(x, y, inputs) - jnp.log(inputs.target))
 
 
 def params_of_equal_cost(x: Array, y: Array, here: Array, inputs: Inputs) -> Array:
@@ -132,25 +132,25 @@ def params_of_equal_cost(x: Array, y: Array, here: Array, inputs: Inputs) -> Arr
         served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
         then, now = (log(jnp.exp(z) + served) for z in (y, here))
         return x + (then - now)
-    # Above what the smallest model costs a bill is close to a power of the size.
-    floor = bill_value(jnp.full_like(x, -far(x.dtype)), here, inputs)
-    bill = bill_value(x, y, inputs) - floor
+    # Above what the smallest model costs a cost is close to a power of the size.
+    floor = cost_value(jnp.full_like(x, -far(x.dtype)), here, inputs)
+    cost = cost_value(x, y, inputs) - floor
 
     def step(_, x):
-        value, slope = jax.jvp(lambda x: bill_value(x, here, inputs), (x,), (jnp.ones_like(x),))
-        return x - log((value - floor) / bill) * (value - floor) / slope
+        value, slope = jax.jvp(lambda x: cost_value(x, here, inputs), (x,), (jnp.ones_like(x),))
+        return x - log((value - floor) / cost) * (value - floor) / slope
 
-    return jnp.where(bill > 0, lax.fori_loop(0, COST_STEPS, step, x + y - here), jnp.nan)
+    return jnp.where(cost > 0, lax.fori_loop(0, COST_STEPS, step, x + y - here), jnp.nan)
 
 
 def _ratio(x: Array, y: Array, inputs: Inputs) -> Ratio:
     if has_own_flops(inputs.law):
-        unit = lax.stop_gradient(1 / bill_value(x, y, inputs))
-        bill = partials(lambda x, y: bill_value(x, y, inputs) * unit, x, y)
+        unit = lax.stop_gradient(1 / cost_value(x, y, inputs))
+        cost = partials(lambda x, y: cost_value(x, y, inputs) * unit, x, y)
         return Ratio(
-            bill.x / bill.y,
-            bill.xy / bill.y - bill.xx / bill.x,
-            bill.yy / bill.y - bill.xy / bill.x,
+            cost.x / cost.y,
+            cost.xy / cost.y - cost.xx / cost.x,
+            cost.yy / cost.y - cost.xy / cost.x,
         )
     served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
     excess = served * jnp.exp(-y)
@@ -163,16 +163,16 @@ def floor_of(inputs: Inputs, like: Array) -> Array:
     return lax.stop_gradient(loss_value(top, top, (inputs.law, inputs.levers)))
 
 
-def bill_floor_of(inputs: Inputs, like: Array) -> Array:
-    """Bill of the smallest size: what is paid for parameters that are no part of the choice."""
+def cost_floor_of(inputs: Inputs, like: Array) -> Array:
+    """Cost of the smallest size: what is paid for parameters that are no part of the choice."""
     if not has_own_flops(inputs.law):
         return jnp.zeros((), like.dtype)
     bottom = jnp.asarray(-far(like.dtype), like.dtype)
-    return lax.stop_gradient(bill_value(bottom, bottom, inputs))
+    return lax.stop_gradient(cost_value(bottom, bottom, inputs))
 
 
 def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
-    """The stationary point of equal loss (`at_loss`) or of equal bill, from a start (x, y).
+    """The stationary point of equal loss (`at_loss`) or of equal cost, from a start (x, y).
 
     Not for differentiation; see `with_derivatives`. Where there is no such point, whatever is
     returned has a large last step.
@@ -194,7 +194,7 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
         point = lax.fori_loop(0, STEPS, step, start)
         point = Point(*(jnp.where(lost, a, b) for a, b in zip(point, found, strict=True)))
         # A target below the floor has no point.
-        return count + 1, point, ~is_settled(point) & (scale.inverse > 0)
+        return count + 1, point, ~is_converged(point) & (scale.inverse > 0)
 
     return lax.while_loop(goes_on, search, (jnp.int32(0), begin, jnp.ones_like(x, bool)))[1]
 
@@ -216,7 +216,7 @@ def _guarded_step(at_loss, inputs, scale, is_first, _, point):
 def _bracketed(at_loss, inputs, lost, found):
     """Where lost, a start within a fifth of an e-fold of the point's ln(D / N), by halving.
 
-    Along a curve of equal loss or bill psi has one sign before an optimum and the other behind
+    Along a curve of equal loss or cost psi has one sign before an optimum and the other behind
     it, also where a law is flat to the last digit: psi is made of its derivatives' logarithms.
     """
 
@@ -268,7 +268,7 @@ class _Good(NamedTuple):
 
 
 def _scale(at_loss, inputs, like):
-    floor = floor_of(inputs, like) if at_loss else bill_floor_of(inputs, like)
+    floor = floor_of(inputs, like) if at_loss else cost_floor_of(inputs, like)
     inverse = 1 / (inputs.target - floor)
     digit = float(jnp.finfo(like.dtype).eps) * jnp.abs(floor)
     is_near = digit * inverse > 1 / NEAR_FLOOR
@@ -319,15 +319,15 @@ def _above(at_loss, x, y, inputs, loss, scale):
     if at_loss:
         return loss.value - scale.floor, loss.x, loss.y
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
-    bill = partial(bill_value, inputs=inputs)
-    value, along_x = jax.jvp(bill, (x, y), (one, zero))
-    _, along_y = jax.jvp(bill, (x, y), (zero, one))
+    cost = partial(cost_value, inputs=inputs)
+    value, along_x = jax.jvp(cost, (x, y), (one, zero))
+    _, along_y = jax.jvp(cost, (x, y), (zero, one))
     return value - scale.floor, along_x, along_y
 
 
-def is_settled(point: Point) -> Array:
+def is_converged(point: Point) -> Array:
     """Whether the last step was so small that a further one would be rounding."""
-    limit = (SETTLED * float(jnp.finfo(point.last_step.dtype).eps)) ** 0.5
+    limit = (CONVERGED * float(jnp.finfo(point.last_step.dtype).eps)) ** 0.5
     return point.last_step < limit
 
 
@@ -343,7 +343,7 @@ def equations(at_loss: bool, x: Array, y: Array, inputs: Inputs) -> tuple[Array,
     psi = jnp.log(loss_x / loss_y) - jnp.log(_ratio(x, y, inputs).inverse)
     if at_loss:
         return loss - inputs.target, psi
-    return log_bill(x, y, inputs) - jnp.log(inputs.target), psi
+    return log_cost(x, y, inputs) - jnp.log(inputs.target), psi
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

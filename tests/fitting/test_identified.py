@@ -131,9 +131,9 @@ def test_a_slope_that_is_left_is_told_before_what_is_open(unidentified):
         return judge(FitStatus.OK, 9, 5, unidentified=unidentified, **given)
 
     level = FitStatus.FLAT_VALLEY if unidentified else FitStatus.NOT_STATIONARY
-    assert status(steep=True, settled=False) is FitStatus.NOT_STATIONARY
-    assert status(steep=False, settled=False) is level
-    assert status(steep=False, settled=True) is (level if unidentified else FitStatus.OK)
+    assert status(steep=True, converged=False) is FitStatus.NOT_STATIONARY
+    assert status(steep=False, converged=False) is level
+    assert status(steep=False, converged=True) is (level if unidentified else FitStatus.OK)
 
 
 def one_power(logs, loss):

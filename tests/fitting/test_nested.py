@@ -81,8 +81,8 @@ def test_a_likelihood_that_collapses_is_that_of_the_absolute_errors():
     assert found.objective - nested.objective == pytest.approx(expected, abs=0.02)
 
 
-def test_of_lanes_at_one_minimum_one_that_has_settled_is_reported():
-    settled = np.array([True, False, True, True])
-    assert best_lane(np.array([2.0, 1.0, 1.0 + 1e-12, 1.1]), settled) == 2
+def test_of_lanes_at_one_minimum_one_that_has_converged_is_reported():
+    converged = np.array([True, False, True, True])
+    assert best_lane(np.array([2.0, 1.0, 1.0 + 1e-12, 1.1]), converged) == 2
     # A lower place that is no minimum is not hidden behind a higher one that is.
-    assert best_lane(np.array([2.0, 0.9, 1.0, 1.1]), settled) == 1
+    assert best_lane(np.array([2.0, 0.9, 1.0, 1.1]), converged) == 1

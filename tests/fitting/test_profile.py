@@ -15,7 +15,7 @@ def test_each_place_is_the_fit_with_that_coefficient_held(name):
     centre = getattr(fitted_simulation().law, name)
     values = centre * np.array([0.9, 1.0, 1.07])
     profile = js.profile_likelihood(fitted_simulation(), name, values)
-    assert profile.settled.all()
+    assert profile.converged.all()
     np.testing.assert_allclose(getattr(profile.law, name), values, rtol=1e-12)
     for place in (0, 2):
         held = js.fit(Chinchilla, simulated(), fixed={name: values[place]})
