@@ -235,9 +235,8 @@ def priced(
     if protocol.has_own_flops(law):
         flops = protocol.flops_of(law, safe_params, safe_tokens, **chosen)
         phase_costs = _own_phase_costs(flops, demand, costs)
-        fits = is_finite(8 * (phase_costs[0] + phase_costs[1] + phase_costs[2])) & (
-            phase_costs[0] > 0
-        )
+        train, prefill, decode = phase_costs
+        fits = is_finite(8 * (train + prefill + decode)) & (train > 0)
         status = jnp.where(ok & ~fits, jnp.int8(Status.OUT_OF_RANGE), status)
         ok &= fits
     else:
