@@ -83,7 +83,7 @@ def _entries(file: str, text: str) -> tuple[Entry, ...]:
         for name, keys in _table(f"{file}: {kind}", table).items():
             where = f"{file}: {kind}.{name}"
             try:
-                entries.append(_entry(kind, name, _table(kind, keys)))
+                entries.append(_entry(kind, name, _table(name, keys)))
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{where}: {error}") from None
     return tuple(entries)
