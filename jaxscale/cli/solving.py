@@ -53,7 +53,8 @@ def compute_optimal_sizes(
     option: str, law: Any, levers: Mapping[str, float], **given: float
 ) -> tuple[float, float]:
     """Params and tokens of the frontier from one of FLOPs, params and tokens; Mistake without."""
-    with one_scenario():
+    # Compiled, unlike in `one_scenario`: its loop of many small steps takes longer one by one.
+    with jax.disable_jit(False):
         plan = jax.device_get(js.compute_optimal(law, **given, levers=levers))
     status = status_of(plan)
     if not status.ok:

@@ -79,8 +79,8 @@ def has_own_flops(law: Any) -> bool:
 
 
 def has_frontier(law: Any) -> bool:
-    """Whether the law has its compute-optimal sizes in closed form, at no levers."""
-    return hasattr(law, "log_optimal_tokens")
+    """Whether the law has its compute-optimal sizes in closed form, which counts 6 N D."""
+    return hasattr(law, "log_optimal_tokens") and not has_own_flops(law)
 
 
 def is_valid(law: Any) -> Array:

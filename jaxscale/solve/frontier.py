@@ -100,12 +100,13 @@ def _at_size(is_params: bool, size: Array, levers: dict[str, Array], law: Any) -
         (~valid, Status.INVALID_INPUT), (~is_bracketed, Status.NO_INTERIOR_OPTIMUM)
     )
     place = Place(*sizes, *logs, status, valid & is_bracketed)
-    # Of two sizes of the same FLOPs near by, neither may have the lower loss.
-    budget = cost_value(*logs, inputs)
-    kept = is_verified(False, inputs._replace(target=budget), _endless(size.dtype), place)
-    kept |= ~is_finite(budget)  # which `priced` says
-    status = jnp.where(place.ok & ~kept, jnp.int8(Status.NO_INTERIOR_OPTIMUM), place.status)
-    place = place._replace(status=status, ok=place.ok & kept)
+    if not has_frontier(law):
+        # Of two sizes of the same FLOPs near by, neither may have the lower loss.
+        budget = cost_value(*logs, inputs)
+        kept = is_verified(False, inputs._replace(target=budget), _endless(size.dtype), place)
+        kept |= ~is_finite(budget)  # which `priced` says
+        status = jnp.where(place.ok & ~kept, jnp.int8(Status.NO_INTERIOR_OPTIMUM), place.status)
+        place = place._replace(status=status, ok=place.ok & kept)
     return priced(law, with_finite_loss(law, place, levers), demand, costs, levers)
 
 

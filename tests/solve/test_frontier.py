@@ -1,5 +1,7 @@
 """The compute-optimal frontier: sizes that no split of the same FLOPs beats, and their slopes."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,6 +84,25 @@ def test_derivatives_are_those_of_the_closed_form(law):
         )
         for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
             assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Embedded(js.laws.Chinchilla):
+    """The Chinchilla law of a model with a part that is trained but not served."""
+
+    def flops(self, params, tokens):
+        return js.laws.Flops(6 * (params + 1e8) * tokens, 2 * params, 2 * params)
+
+
+@needs_x64
+def test_a_law_that_counts_its_own_flops_does_not_use_the_closed_form_of_6_n_d():
+    law = Embedded(LAW.E, LAW.A, LAW.B, LAW.alpha, LAW.beta)
+    plan = js.compute_optimal(law, params=1e9)
+    assert plan.ok
+    params = 1e9 * np.array([0.99, 1.0, 1.01])
+    loss = law.loss(params, plan.train_cost / (6 * (params + 1e8)))
+    assert np.argmin(loss) == 1
 
 
 def test_bad_scenarios_leave_their_neighbors_alone():
