@@ -35,7 +35,7 @@ def allocations(name: Name = None, flops: Budget = None, as_json: options.Json =
     with blamed_on("NAME"):
         entry = catalogue.entry(name)
     if as_json:
-        tables.print_json({"flops": budget, **_record(entry, budget)})
+        tables.print_json("allocations", {"flops": budget, **_record(entry, budget)})
         return
     tables.note(entry.name, style="bold")
     tables.print_facts(_facts(entry, budget))
@@ -51,7 +51,7 @@ jaxscale allocations porian2024_refinedweb_tuned
 def _show_all(entries: Sequence[Entry], budget: float, as_json: bool) -> None:
     if as_json:
         records = [_record(entry, budget) for entry in entries]
-        tables.print_json({"flops": budget, "allocations": records})
+        tables.print_json("allocations", {"flops": budget, "allocations": records})
         return
     header = ("allocation", "a", "b", "interval of a", "params", "tokens")
     tables.print_columns(header, [_row(entry, budget) for entry in entries])

@@ -105,7 +105,7 @@ def compare(
         reason, _ = Counter(each.kind or each.reason for each in answers).most_common(1)[0]
         raise Mistake(f"no law has a plan, most for this reason: {reason}")
     if as_json:
-        tables.print_json({**record_of(question), "laws": list(map(_record, answers))})
+        tables.print_json("compare", {**record_of(question), "laws": list(map(_record, answers))})
     else:
         show(question, answers)
 

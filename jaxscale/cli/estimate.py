@@ -88,7 +88,7 @@ def estimate(
             of_training = train_on, train_precision, train_mfu, train_price, lever
             if any(each is not None for each in of_training):
                 raise Mistake("give --tokens or --flops: the rest is about a training")
-            tables.print_json(record_of_shape(shape)) if as_json else show_shape(shape)
+            tables.print_json("estimate", record_of_shape(shape)) if as_json else show_shape(shape)
             return
         params = shape.params_of(named.law)
     over_rule = 1.0 if shape is None else shape.flops_over_rule(named)
@@ -118,7 +118,7 @@ def estimate(
         asked = Asked(named.law, None, None, costs, params=size[0], tokens=size[1])
         plan = named.as_known(solved(plan, asked))
     found = Estimate(named, prices, plan, shape, over_rule)
-    tables.print_json(as_record(found)) if as_json else show(found)
+    tables.print_json("estimate", as_record(found)) if as_json else show(found)
 
 
 EXAMPLES = """\

@@ -112,7 +112,7 @@ def fit(
         written = write(outcome, outputs, begin)
     if as_json:
         record = {**fit_file.record_of(outcome), "written": list(map(str, written))}
-        tables.print_json(record)
+        tables.print_json("fit", record)
     else:
         fit_report.show(outcome, written)
     if outcome.fit.claims.unidentified and not anyway:

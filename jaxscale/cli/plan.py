@@ -126,7 +126,7 @@ def plan(
     with one_scenario():
         target = read_target(named.law, question.quality, levers)
         found = compare(named, levers, target, question)
-    tables.print_json(as_record(found)) if as_json else show(found)
+    tables.print_json("plan", as_record(found)) if as_json else show(found)
 
 
 EXAMPLES = """\

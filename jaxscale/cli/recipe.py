@@ -106,7 +106,7 @@ def recipe(
         check_range(size, answers)
         trades = list(_trades(size))
     if as_json:
-        tables.print_json(as_record(named, size, answers, trades))
+        tables.print_json("recipe", as_record(named, size, answers, trades))
     else:
         show(named, size, answers, trades)
 

@@ -66,7 +66,7 @@ def simulate(
         "tokens_per_param": list(ratio),
         "seed": seed or 0,
     }
-    tables.print_json(record) if as_json else show(record)
+    tables.print_json("simulate", record) if as_json else show(record)
 
 
 EXAMPLES = """\

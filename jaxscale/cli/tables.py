@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from jaxscale import __version__
 from jaxscale.cli.visible import Text
 
 WIDEST = 10_000  # characters: more than any table has
@@ -134,8 +135,10 @@ def _folded(title: str, pattern: str, width: int) -> str:
     return "\n".join(lines)
 
 
-def print_json(record: dict[str, Any]) -> None:
-    print(json.dumps(record, indent=2, allow_nan=False), flush=True)
+def print_json(command: str, record: dict[str, Any]) -> None:
+    """Print what a command found as one object, which begins with the command and our version."""
+    head = {"command": command, "version": __version__}
+    print(json.dumps(head | record, indent=2, allow_nan=False), flush=True)
 
 
 def plain(numbers: Any) -> dict[str, float]:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import jaxscale as js
 from jaxscale import allocations
 
 pytest.importorskip("typer")
@@ -65,7 +66,8 @@ def test_json_has_the_same_numbers_and_null_for_what_is_not_published(command):
     assert list(found) == [entry.name for entry in allocations.catalog()]
     assert found["hoffmann2022_c4"]["params"] is None
     one = json.loads(command("allocations", "deepseek", "--json", "--flops", "1e21").out)
-    assert {"flops": 1e21, **found["deepseek2024"]} == one
+    head = {"command": "allocations", "version": js.__version__}
+    assert {**head, "flops": 1e21, **found["deepseek2024"]} == one
     # 0.1715 C^0.5243 / 6.
     assert one["params"] == pytest.approx(0.1715 * 1e21**0.5243 / 6)
     assert one["tokens"] / one["params"] == pytest.approx(one["tokens_per_param"])

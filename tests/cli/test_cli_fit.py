@@ -65,7 +65,8 @@ def test_the_file_holds_the_draws_and_all_that_was_printed(fit, tmp_path):
     record = fit("runs.csv")
     kept = json.loads((tmp_path / "fit.json").read_text())
     draws = kept.pop("draws")
-    assert {**kept, "written": ["fit.json"]} == record
+    head = {"command": "fit", "version": js.__version__}
+    assert {**head, **kept, "written": ["fit.json"]} == record
     law = js.laws.Chinchilla(**{name: np.array(column) for name, column in draws.items()})
     found = js.bootstrap(js.fit(js.laws.Chinchilla, simulated()), resamples=50, key=0).law
     for name in NAMES:
