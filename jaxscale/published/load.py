@@ -21,7 +21,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "laws": ("law", "jaxscale.laws._catalog"),
     "tasks": ("law", "jaxscale.laws._downstream"),
     "allocations": ("allocation", "jaxscale.allocations.catalog"),
-    "recipes": ("law", "jaxscale.recipes.catalog"),
+    "recipes": ("law", "jaxscale.recipes.recipe"),
     "accelerators": ("accelerator", "jaxscale.hardware"),
     "architectures": ("architecture", "jaxscale.architectures.catalog"),
 }
