@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import jax
+import numpy as np
 import typer
 
 import jaxscale as js
@@ -16,19 +17,20 @@ from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.quantities import count, scientific
 from jaxscale.cli.reasons import Asked
 from jaxscale.cli.solving import one_scenario, solved
-from jaxscale.laws.kaplan import CRITICAL_BATCH, minimum_compute, minimum_steps
 from jaxscale.published import Entry
-from jaxscale.recipes import Recipe
+from jaxscale.recipes import Recipe, TimeAndCompute
 
 SEQUENCE = 2048  # tokens
 SHARES = {"1/4": 0.25, "1": 1.0, "4": 4.0}  # of Kaplan's critical batch
-
-EXTRAPOLATED = "extrapolated"
-NO_RATE = "no learning rate"
 MEANINGS = {
-    EXTRAPOLATED: "the plan lies outside the runs that the recipe was fitted to",
-    NO_RATE: "the recipe's rate is not positive at this size",
+    "extrapolated": "the plan lies outside the runs that the recipe was fitted to",
+    "no learning rate": "the recipe's rate is not positive at this size",
 }
+EXAMPLES = """\
+jaxscale recipe --params 7B --tokens 1.4T
+jaxscale recipe --params 400M --tokens 40B --recipe steplaw2025
+jaxscale recipe --params 1B --tokens 100B --loss 2.4
+"""
 
 Loss = Annotated[
     float | None,
@@ -40,6 +42,7 @@ Name = Annotated[
     str | None,
     typer.Option("--recipe", metavar="NAME", help="One recipe, with its source and notes."),
 ]
+Answers = Sequence[tuple[Entry, Recipe]]
 
 
 class Size(NamedTuple):
@@ -48,30 +51,6 @@ class Size(NamedTuple):
     params: float
     tokens: float
     loss: float
-
-
-class Trade(NamedTuple):
-    """What training to the same loss takes at a share of the critical batch."""
-
-    share: str
-    batch_tokens: float
-    steps: float
-    tokens: float
-    relative_time: float  # steps, of their least
-    relative_compute: float  # tokens, of their least
-
-
-class Answer(NamedTuple):
-    """What one recipe says."""
-
-    entry: Entry
-    recipe: Recipe
-
-    @property
-    def note(self) -> str:
-        extrapolated = EXTRAPOLATED * (not self.recipe.in_range)
-        no_rate = NO_RATE * math.isnan(self.recipe.learning_rate)
-        return ", ".join(filter(None, (no_rate, extrapolated)))
 
 
 def recipe(
@@ -99,84 +78,52 @@ def recipe(
             asked = Asked(named.law, params=params, tokens=tokens)
             loss = float(solved(js.evaluate(named.law, params, tokens), asked).loss)
         size = Size(params, tokens, loss)
-        answers = [
-            Answer(each, jax.device_get(recipes.training_recipe(size, each.name)))
-            for each in entries
-        ]
-        check_range(size, answers)
-        trades = list(_trades(size))
+        answers = [(each, jax.device_get(recipes.training_recipe(size, each))) for each in entries]
+        tradeoff = jax.device_get(recipes.critical_tradeoff(size, np.array([*SHARES.values()])))
+        _check_range(size, answers, tradeoff)
     if as_json:
-        tables.print_json("recipe", as_record(named, size, answers, trades))
+        tables.print_json("recipe", _record(named, size, answers, tradeoff))
     else:
-        show(named, size, answers, trades)
+        _show(named, size, answers, tradeoff)
 
 
-EXAMPLES = """\
-jaxscale recipe --params 7B --tokens 1.4T
-jaxscale recipe --params 400M --tokens 40B --recipe steplaw2025
-jaxscale recipe --params 1B --tokens 100B --loss 2.4
-"""
-
-
-def check_range(size: Size, answers: Sequence[Answer]) -> None:
+def _check_range(size: Size, answers: Answers, tradeoff: TimeAndCompute) -> None:
     """Refuse sizes of which a recipe makes more than float64 holds."""
-    for each in answers:
-        if any(math.isinf(x) for x in map(float, vars(each.recipe).values())):
+    for entry, answer in answers:
+        if any(map(np.isinf, vars(answer).values())):
             raise Mistake(
                 f"{count(size.params)} params on {count(size.tokens)} tokens: recipe "
-                f"{each.entry.name} leaves the range of float64"
+                f"{entry.name} leaves the range of float64"
             )
+    if not np.isfinite([tradeoff.batch, tradeoff.steps, tradeoff.tokens]).all():
+        raise Mistake(f"at loss {size.loss:g} the batch or its steps leave the range of float64")
 
 
-def _trades(size: Size) -> Iterator[Trade]:
-    """What it takes to reach the loss that the plan's tokens reach at the critical batch."""
-    critical = float(CRITICAL_BATCH.tokens(size.loss))
-    least_steps = float(minimum_steps(size.tokens / critical, critical, critical))
-    least_tokens = float(minimum_compute(size.tokens, critical, critical))
-    for share, of_critical in SHARES.items():
-        found = recipes.time_and_compute(least_steps, critical, of_critical * critical)
-        batch, steps, tokens, _ = map(float, found)
-        trade = Trade(share, batch, steps, tokens, steps / least_steps, tokens / least_tokens)
-        if not all(map(math.isfinite, trade[1:])):
-            raise Mistake(
-                f"at loss {size.loss:g} the batch or its steps leave the range of float64"
-            )
-        yield trade
+def _note(answer: Recipe) -> str:
+    notes = {"no learning rate": np.isnan(answer.learning_rate), "extrapolated": ~answer.in_range}
+    return ", ".join(note for note, applies in notes.items() if applies)
 
 
-def show(
-    named: NamedLaw | None,
-    size: Size,
-    answers: Sequence[Answer],
-    trades: Sequence[Trade],
-) -> None:
-    """Print the recipes and the trade-off as tables, with what a reader must know of them."""
+def _show(named: NamedLaw | None, size: Size, answers: Answers, tradeoff: TimeAndCompute) -> None:
     title = f"Training {count(size.params)} params on {count(size.tokens)} tokens"
     by = f" by {named.name}" if named else ""
     tables.note(named.warning if named else "", style="bold yellow")
     tables.note(f"{title}, to loss {size.loss:.4f}{by}", style="bold")
-    header = (
-        "recipe",
-        "peak\nlearning rate",
-        "batch,\ntokens",
-        f"sequences\nof {SEQUENCE}",
-        "steps",
-    )
-    tables.print_columns((*header, "note"), map(_row, answers), words=("note",))
+    header = ("recipe", "peak\nlearning rate", "batch,\ntokens", f"sequences\nof {SEQUENCE}")
+    rows = [_row(entry.name, answer) for entry, answer in answers]
+    tables.print_columns((*header, "steps", "note"), rows, words=("note",))
     for mark, meaning in MEANINGS.items():
-        if any(mark in each.note for each in answers):
+        if any(mark in note for *_, note in rows):
             tables.note(f"{mark}: {meaning}", style="dim")
     if len(answers) == 1:
-        tables.print_facts(_facts(answers[0].entry))
+        tables.print_facts(_facts(answers[0][0]))
     else:
         tables.note("Papers count params differently: --recipe NAME says how.", style="dim")
-    _show_trades(size, trades)
-
-
-def _show_trades(size: Size, trades: Sequence[Trade]) -> None:
     tables.note("\nTime against compute, Kaplan et al. 2020", style="bold")
-    rows = [(x.share, *map(count, x[1:4]), *(f"{ratio:.2f}" for ratio in x[4:])) for x in trades]
+    sizes = (map(count, x) for x in (tradeoff.batch, tradeoff.steps, tradeoff.tokens))
+    ratios = ([f"{x:.2f}" for x in each] for each in tradeoff[4:])
     header = ("batch, of the\ncritical", "batch,\ntokens", "steps", "tokens")
+    rows = zip(SHARES, *sizes, *ratios, strict=True)
     tables.print_columns((*header, "time /\nleast", "compute /\nleast"), rows)
     tables.note(
         f"All to the loss that {count(size.tokens)} tokens reach at the critical batch, which that "
@@ -186,17 +133,10 @@ def _show_trades(size: Size, trades: Sequence[Trade]) -> None:
     )
 
 
-def _row(found: Answer) -> tuple[str, ...]:
-    rate, batch, steps, _ = map(float, vars(found.recipe).values())
+def _row(name: str, answer: Recipe) -> tuple[str, ...]:
+    rate, batch, steps, _ = map(float, vars(answer).values())
     rate_text = "-" if math.isnan(rate) else scientific(rate)
-    return (
-        found.entry.name,
-        rate_text,
-        count(batch),
-        f"{batch / SEQUENCE:,.0f}",
-        count(steps),
-        found.note,
-    )
+    return name, rate_text, count(batch), f"{batch / SEQUENCE:,.0f}", count(steps), _note(answer)
 
 
 def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
@@ -215,35 +155,37 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
         yield "note", text
 
 
-def as_record(
-    named: NamedLaw | None,
-    size: Size,
-    answers: Sequence[Answer],
-    trades: Sequence[Trade],
+def _record(
+    named: NamedLaw | None, size: Size, answers: Answers, tradeoff: TimeAndCompute
 ) -> dict[str, Any]:
     """The answers for machines: numbers and strings; null where there is no number."""
+    columns = {
+        "batch_tokens": tradeoff.batch,
+        **{name: getattr(tradeoff, name) for name in ("steps", "tokens")},
+        **{name: getattr(tradeoff, name) for name in ("relative_time", "relative_compute")},
+    }
     return {
         "law": named.name if named else None,
         "law_status": named.warning if named else "",
         **size._asdict(),
-        "recipes": [_record(each) for each in answers],
+        "recipes": [_record_of_recipe(entry.name, answer) for entry, answer in answers],
         "tradeoff": [
-            {name: x for name, x in each._asdict().items() if name != "share"} for each in trades
+            dict(zip(columns, map(float, row), strict=True))
+            for row in zip(*columns.values(), strict=True)
         ],
     }
 
 
-def _record(found: Answer) -> dict[str, Any]:
-    rate, batch, steps, _ = map(float, vars(found.recipe).values())
+def _record_of_recipe(name: str, answer: Recipe) -> dict[str, Any]:
     numbers = {
-        "learning_rate": rate,
-        "batch_tokens": batch,
-        "batch_sequences": batch / SEQUENCE,
-        "steps": steps,
+        "learning_rate": answer.learning_rate,
+        "batch_tokens": answer.batch_tokens,
+        "batch_sequences": answer.batch_tokens / SEQUENCE,
+        "steps": answer.steps,
     }
     return {
-        "name": found.entry.name,
-        **{name: None if math.isnan(x) else x for name, x in numbers.items()},
-        "in_range": bool(found.recipe.in_range),
-        "note": found.note,
+        "name": name,
+        **{key: None if np.isnan(x) else float(x) for key, x in numbers.items()},
+        "in_range": bool(answer.in_range),
+        "note": _note(answer),
     }

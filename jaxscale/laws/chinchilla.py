@@ -95,6 +95,11 @@ class Chinchilla:
         scale = log(self.alpha) + log(self.A) - log(self.beta) - log(self.B)
         return scale / (self.alpha + self.beta)
 
+    def frontier_powers(self, log: Callable[[Any], Any] = jnp.log) -> tuple[Any, Any, Any]:
+        """Ln G of `log_frontier_scale`, and the exponents of C / 6 in best params and tokens."""
+        total = self.alpha + self.beta
+        return self.log_frontier_scale(log), self.beta / total, self.alpha / total
+
     def log_optimal_tokens(self, log_params: Array) -> Array:
         """Log tokens whose compute-optimal size has these log params: eq. 4 again."""
         log_slopes = self.log_frontier_scale() * (self.alpha + self.beta)

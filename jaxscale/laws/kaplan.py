@@ -5,7 +5,7 @@ embeddings of words and positions. Every product of powers is formed as a sum of
 and exponentiated once, so that no factor overflows before the whole does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -59,6 +59,16 @@ class Kaplan:
         size = (self.alpha_N / self.alpha_D) * (jnp.log(self.N_c) - log_params)
         data = jnp.log(self.D_c) - log_tokens
         return jnp.exp(self.alpha_D * jnp.logaddexp(size, data))
+
+    def frontier_powers(self, log: Callable[[Any], Any] = jnp.log) -> tuple[Any, Any, Any]:
+        """Ln G, a and b where `N = G (C / 6)^a`, `D = (C / 6)^b / G` have the lowest loss.
+
+        L^(1 / alpha_D) is a Chinchilla law without E, of exponents alpha_N / alpha_D and 1: its
+        optimum is that of Hoffmann et al. 2022, eq. 4.
+        """
+        ratio = self.alpha_N / self.alpha_D
+        log_scale = log(ratio) + ratio * log(self.N_c) - log(self.D_c)
+        return log_scale / (ratio + 1), 1 / (ratio + 1), ratio / (ratio + 1)
 
     def is_valid(self) -> Array:
         """Whether every coefficient is positive and finite."""

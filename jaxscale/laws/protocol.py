@@ -10,6 +10,7 @@ A law that says more is solved faster or asked more, but `loss` is enough:
 | `flops(params, tokens, **levers)` | a `Flops` | 6 N D, 2 N and 2 N |
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
 | `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
+| `frontier_powers(log)` | ln G, a, b: best N is `G (C / 6)^a`, D `(C / 6)^b / G` | no such form |
 | `is_valid()` | whether each lane's coefficients mean anything | all are finite |
 
 Functions of other modules never look these up themselves: they call the functions below.
@@ -81,6 +82,11 @@ def has_own_flops(law: Any) -> bool:
 def has_frontier(law: Any) -> bool:
     """Whether the law has its compute-optimal sizes in closed form, which counts 6 N D."""
     return hasattr(law, "log_optimal_tokens") and not has_own_flops(law)
+
+
+def has_power_frontier(law: Any) -> bool:
+    """Whether the best sizes of the law are powers of compute, which counts 6 N D."""
+    return hasattr(law, "frontier_powers") and not has_own_flops(law)
 
 
 def is_valid(law: Any) -> Array:
