@@ -112,7 +112,7 @@ class KaplanSteps:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class PowerLaw:
+class KaplanPower:
     """Loss where one cause alone limits it, `(scale / x)^exponent`, Kaplan et al. 2020, eq. 1.1.
 
     The scale has the unit of x: params, tokens or PF-days.
@@ -127,7 +127,7 @@ class PowerLaw:
 
     def loss(self, x: ArrayLike) -> Array:
         """Loss in nats per token; NaN with zero derivatives where a number is bad."""
-        return exp_of(PowerLaw._log_loss, self, x=x)
+        return exp_of(KaplanPower._log_loss, self, x=x)
 
     def _log_loss(self, log_x):
         return self.exponent * (jnp.log(self.scale) - log_x)
@@ -165,10 +165,10 @@ class CriticalBatch:
 
 
 # Kaplan et al. 2020, Table 5.
-LOSS_OF_PARAMS = PowerLaw(8.8e13, 0.076)
-LOSS_OF_TOKENS = PowerLaw(5.4e13, 0.095)
-LOSS_OF_PF_DAYS = PowerLaw(1.6e7, 0.057)  # at the fixed batch of the paper's runs
-LOSS_OF_MINIMUM_PF_DAYS = PowerLaw(3.1e8, 0.050)  # of `minimum_compute`, best spent
+LOSS_OF_PARAMS = KaplanPower(8.8e13, 0.076)
+LOSS_OF_TOKENS = KaplanPower(5.4e13, 0.095)
+LOSS_OF_PF_DAYS = KaplanPower(1.6e7, 0.057)  # at the fixed batch of the paper's runs
+LOSS_OF_MINIMUM_PF_DAYS = KaplanPower(3.1e8, 0.050)  # of `minimum_compute`, best spent
 CRITICAL_BATCH = CriticalBatch(2.1e8, 0.21)  # the text of Section 5.1 has 2e8
 
 # Kaplan et al. 2020, Table 3.
@@ -200,15 +200,6 @@ def minimum_compute(flops: ArrayLike, batch: ArrayLike, critical_batch: ArrayLik
     return exp_of(_log_part, None, flops=flops, critical_batch=critical_batch, batch=batch)
 
 
-class Allocation(NamedTuple):
-    """How the least compute that reaches a loss is spent."""
-
-    params: Array  # embeddings left out
-    batch: Array  # tokens; far below the critical batch
-    steps: Array  # the fewest that the loss can be reached in
-    tokens: Array  # seen once
-
-
 class _Growth(NamedTuple):
     """scale * x^exponent."""
 
@@ -216,31 +207,39 @@ class _Growth(NamedTuple):
     exponent: float
 
 
-# Kaplan et al. 2020, Appendix A, Table 6: fits, so the tokens are not batch times steps.
-_EFFICIENT = (
-    _Growth(1.3e9, 0.73),  # params
-    _Growth(2.0e6, 0.24),  # batch
-    _Growth(5.4e3, 0.03),  # steps
-    _Growth(2e10, 0.27),  # tokens
-)
+# Kaplan et al. 2020, Appendix A, Table 6: fits, so the tokens there are not batch times steps.
+_BATCH = _Growth(2.0e6, 0.24)
+_STEPS = _Growth(5.4e3, 0.03)
 _ENOUGH_TOKENS = _Growth(5e3, 0.74)  # Kaplan et al. 2020, eq. 4.4
 
 
-def efficient_allocation(pf_days: ArrayLike) -> Allocation:
-    """How `pf_days` of least compute are best spent: C_min of Kaplan et al. 2020, Table 6.
+def best_batch(pf_days: ArrayLike) -> Array:
+    """Tokens in a batch where `pf_days` of minimum compute are best spent: B of Table 6.
 
-    A fit to models of up to 1.5e9 params. It grows params too fast (Hoffmann et al. 2022,
-    Porian et al. 2024): kept for comparison. NaN where `pf_days` is not positive.
+    Far below the critical batch. A fit to models of up to 1.5e9 params; the params and tokens of
+    that table are `js.allocations.published("kaplan2020")`. NaN where `pf_days` is not positive.
 
     Examples:
-        >>> print(f"{js.laws.kaplan.efficient_allocation(1.0).params:.2g} params for one PF-day")
-        1.3e+09 params for one PF-day
+        >>> print(f"{js.laws.kaplan.best_batch(1.0):.2g} tokens in a batch for one PF-day")
+        2e+06 tokens in a batch for one PF-day
     """
-    return Allocation(*(exp_of(_log_growth, each, pf_days=pf_days) for each in _EFFICIENT))
+    return exp_of(_log_growth, _BATCH, pf_days=pf_days)
+
+
+def best_steps(pf_days: ArrayLike) -> Array:
+    """Fewest steps where `pf_days` of minimum compute are best spent: S_min of Table 6.
+
+    Otherwise as `best_batch`.
+
+    Examples:
+        >>> print(f"{js.laws.kaplan.best_steps(1.0):.2g} steps for one PF-day")
+        5.4e+03 steps for one PF-day
+    """
+    return exp_of(_log_growth, _STEPS, pf_days=pf_days)
 
 
 def tokens_against_overfitting(params: ArrayLike) -> Array:
-    """Tokens from which on a model does not overfit, Kaplan et al. 2020, eq. 4.4.
+    """Fewest tokens with which a model does not overfit, Kaplan et al. 2020, eq. 4.4.
 
     Not how many are best for a budget, although it is often quoted so.
 

@@ -110,7 +110,7 @@ def test_derivative_of_steps_is_one_over_that_of_the_loss():
 
 
 def test_no_number_of_steps_reaches_a_loss_below_that_of_the_size():
-    floor = float(kaplan.PowerLaw(6.5e13, 0.077).loss(1e9))
+    floor = float(kaplan.KaplanPower(6.5e13, 0.077).loss(1e9))
     losses = np.array([0.9 * floor, 1.1 * floor, -1.0, np.nan, np.inf])
     found = recipes.steps_for(losses, 1e9)
     assert_array_equal(np.isnan(found), [True, False, True, True, True])
