@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale.architectures.powers import Power, log_root
+from jaxscale.architectures.family import Power, log_root
 from jaxscale.laws import Chinchilla
 from jaxscale.laws.checked import exp_of
 from jaxscale.laws.protocol import TRAIN_FLOPS

@@ -116,6 +116,7 @@ class Krajewski:
     b: Real
     beta: Real
 
+    counts_embeddings: ClassVar[bool] = False
     equation: ClassVar[str] = "L(N, D, G) = c + (g / G^gamma + a) / N^alpha + b / D^beta"
     levers: ClassVar[Mapping[str, tuple[float, float]]] = {"granularity": (1.0, 16.0)}
 

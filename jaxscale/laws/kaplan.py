@@ -41,6 +41,7 @@ class Kaplan:
     alpha_N: Real
     alpha_D: Real
 
+    counts_embeddings: ClassVar[bool] = False
     equation: ClassVar[str] = "L(N, D) = ((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D"
 
     fitted: ClassVar[Mapping[str, Coefficient]] = {

@@ -7,6 +7,7 @@ A law that says more is solved faster or asked more, but `loss` is enough:
 | `loss(params, tokens, **levers)` | nats per token; falls with both where the law holds | needed |
 | `loss_from_logs(log_params, log_tokens, **levers)` | the same at logarithms | `loss` |
 | `levers` | a dict of name to (low, high): what else may be chosen | none |
+| `counts_embeddings` | whether `params` includes embeddings | it does |
 | `flops(params, tokens, **levers)` | a `Flops` | 6 N D, 2 N and 2 N |
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
 | `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
@@ -77,6 +78,11 @@ def flops_of(law: Any, params: Array, tokens: Array, **levers: Array) -> Flops:
 def has_own_flops(law: Any) -> bool:
     """Whether the law counts its own FLOPs."""
     return hasattr(law, "flops")
+
+
+def counts_embeddings(law: Any) -> bool:
+    """Whether the params of the law include embeddings."""
+    return getattr(law, "counts_embeddings", True)
 
 
 def has_frontier(law: Any) -> bool:

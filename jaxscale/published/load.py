@@ -23,7 +23,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "allocations": ("allocation", "jaxscale.allocations"),
     "recipes": ("law", "jaxscale.recipes.recipe"),
     "accelerators": ("accelerator", "jaxscale.hardware"),
-    "architectures": ("architecture", "jaxscale.architectures.catalog"),
+    "architectures": ("architecture", "jaxscale.architectures.files"),
 }
 
 
