@@ -18,8 +18,7 @@ from jax.typing import ArrayLike
 from jaxscale import laws
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
-from jaxscale.laws.checked import exp_of
-from jaxscale.laws.protocol import TRAIN_FLOPS, has_power_frontier, is_valid, made_safe
+from jaxscale.laws.protocol import TRAIN_FLOPS, exp_of, has_power_frontier, is_valid, made_safe
 from jaxscale.published import Entry, find, shipped
 
 

@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import (
+    all_positive,
     has_normal_exp,
     is_finite,
     is_nonnegative,
@@ -112,9 +113,7 @@ class Chinchilla:
 
     def is_valid(self) -> Array:
         """Whether every coefficient is finite and of the sign that the law needs."""
-        positive = is_positive(self.A) & is_positive(self.B)
-        positive &= is_positive(self.alpha) & is_positive(self.beta)
-        return is_nonnegative(self.E) & positive
+        return is_nonnegative(self.E) & all_positive(self.A, self.B, self.alpha, self.beta)
 
     def made_safe(self) -> "Chinchilla":
         """The law with 1 for each bad coefficient: no NaN may enter a gradient."""

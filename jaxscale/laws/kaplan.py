@@ -15,9 +15,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._numerics.arrays import Real
-from jaxscale._numerics.values import is_positive
-from jaxscale.laws.checked import checked_loss, exp_of
+from jaxscale._numerics.values import all_positive
 from jaxscale.laws.fitted import Coefficient
+from jaxscale.laws.protocol import checked_loss, exp_of
 
 PF_DAY = 8.64e19  # FLOPs: 1e15 a second for a day (Kaplan et al. 2020, Section 1.3)
 
@@ -73,7 +73,7 @@ class Kaplan:
 
     def is_valid(self) -> Array:
         """Whether every coefficient is positive and finite."""
-        return _all_positive(self)
+        return all_positive(*jax.tree.leaves(self))
 
 
 @jax.tree_util.register_dataclass
@@ -108,7 +108,7 @@ class KaplanSteps:
 
     def is_valid(self) -> Array:
         """Whether every coefficient is positive and finite."""
-        return _all_positive(self)
+        return all_positive(*jax.tree.leaves(self))
 
 
 @jax.tree_util.register_dataclass
@@ -135,7 +135,7 @@ class KaplanPower:
 
     def is_valid(self) -> Array:
         """Whether every coefficient is positive and finite."""
-        return _all_positive(self)
+        return all_positive(*jax.tree.leaves(self))
 
 
 @jax.tree_util.register_dataclass
@@ -162,7 +162,7 @@ class CriticalBatch:
 
     def is_valid(self) -> Array:
         """Whether every coefficient is positive and finite."""
-        return _all_positive(self)
+        return all_positive(*jax.tree.leaves(self))
 
 
 # Kaplan et al. 2020, Table 5.
@@ -257,10 +257,3 @@ def _log_part(_, log_total, log_batch, log_other):
 
 def _log_growth(growth, log_x):
     return jnp.log(growth.scale) + growth.exponent * log_x
-
-
-def _all_positive(numbers: Any) -> Array:
-    good = jnp.asarray(True)
-    for each in jax.tree.leaves(numbers):
-        good = good & is_positive(each)
-    return good

@@ -14,9 +14,8 @@ from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.values import is_positive, quotient, where_safe
-from jaxscale.laws.checked import exp_of
 from jaxscale.laws.kaplan import CriticalBatch
-from jaxscale.laws.protocol import TRAIN_FLOPS, are_finite, made_safe
+from jaxscale.laws.protocol import TRAIN_FLOPS, are_finite, exp_of, made_safe
 from jaxscale.published import Entry, find, shipped
 from jaxscale.published.entry import Sized
 

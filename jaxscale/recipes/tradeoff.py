@@ -15,9 +15,8 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.values import has_normal_exp, is_positive, where_safe
-from jaxscale.laws.checked import exp_of
 from jaxscale.laws.kaplan import CRITICAL_BATCH, LOSS_OF_STEPS, KaplanSteps
-from jaxscale.laws.protocol import made_safe
+from jaxscale.laws.protocol import exp_of, made_safe
 from jaxscale.recipes.recipe import Planned
 
 
