@@ -63,6 +63,19 @@ class Allocation:
         scales = {"params_scale": self.params_scale, "tokens_scale": self.tokens_scale}
         return exp_of(_log_ratio, exponents, **scales, unit=self.unit, flops=flops)
 
+    def equations(self) -> tuple[str, str]:
+        """Both formulas as text, of concrete scalars.
+
+        Examples:
+            >>> print(*js.allocations.published("llama3").equations(), sep="; ")
+            params = 0.5574136 C^0.463; tokens = 0.299 C^0.537
+        """
+        base = "C" if self.unit == 1 else f"(C / {self.unit:g})"
+        return (
+            f"params = {self.params_scale:.7g} {base}^{self.params_exponent:.7g}",
+            f"tokens = {self.tokens_scale:.7g} {base}^{self.tokens_exponent:.7g}",
+        )
+
 
 def _log_size(exponents, log_scale, log_unit, log_flops):
     (exponent,) = exponents.values()

@@ -29,9 +29,8 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.values import has_normal_exp, is_finite, is_positive, where_safe
-
-TRAIN_FLOPS = 6  # per parameter and token: forward 2, backward 4
-INFERENCE_FLOPS = 2  # per parameter and token: forward
+from jaxscale.published.entry import INFERENCE_FLOPS as INFERENCE_FLOPS
+from jaxscale.published.entry import TRAIN_FLOPS as TRAIN_FLOPS
 
 AnyLaw = TypeVar("AnyLaw")
 
