@@ -11,7 +11,6 @@ from jaxscale.laws._downstream import downstream as downstream
 from jaxscale.laws._downstream import from_flops_form as from_flops_form
 from jaxscale.laws._downstream import loss_at_ratio as loss_at_ratio
 from jaxscale.laws.chinchilla import Chinchilla as Chinchilla
-from jaxscale.laws.compute_only import ComputeOnly as ComputeOnly
 from jaxscale.laws.experts import Abnar as Abnar
 from jaxscale.laws.experts import Clark as Clark
 from jaxscale.laws.experts import Krajewski as Krajewski
@@ -20,6 +19,7 @@ from jaxscale.laws.inverse import params_for as params_for
 from jaxscale.laws.inverse import tokens_for as tokens_for
 from jaxscale.laws.kaplan import Kaplan as Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw as BrokenPowerLaw
+from jaxscale.laws.other_forms import ComputeOnly as ComputeOnly
 from jaxscale.laws.other_forms import Farseer as Farseer
 from jaxscale.laws.other_forms import Frantar as Frantar
 from jaxscale.laws.precision import Kumar as Kumar

@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import (
+    all_positive,
     has_normal_exp,
     is_finite,
     is_nonnegative,
@@ -107,6 +108,11 @@ class Chinchilla:
         scale = log(self.alpha) + log(self.A) - log(self.beta) - log(self.B)
         return scale / (self.alpha + self.beta)
 
+    def frontier_powers(self, log: Callable[[Any], Any] = jnp.log) -> tuple[Any, Any, Any]:
+        """Ln G of `log_frontier_scale`, and the exponents of C / 6 in best params and tokens."""
+        total = self.alpha + self.beta
+        return self.log_frontier_scale(log), self.beta / total, self.alpha / total
+
     def log_optimal_tokens(self, log_params: Array) -> Array:
         """Log tokens whose compute-optimal size has these log params: eq. 4 again."""
         log_slopes = self.log_frontier_scale() * (self.alpha + self.beta)
@@ -119,9 +125,7 @@ class Chinchilla:
 
     def is_valid(self) -> Array:
         """Whether every coefficient is finite and of the sign that the law needs."""
-        positive = is_positive(self.A) & is_positive(self.B)
-        positive &= is_positive(self.alpha) & is_positive(self.beta)
-        return is_nonnegative(self.E) & positive
+        return is_nonnegative(self.E) & all_positive(self.A, self.B, self.alpha, self.beta)
 
     def made_safe(self) -> "Chinchilla":
         """The law with 1 for each bad coefficient: no NaN may enter a gradient."""

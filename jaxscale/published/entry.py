@@ -17,7 +17,8 @@ Range = tuple[float, float]
 FELT = 1e-8  # of the loss, for a change of one in a logarithm
 STEP = 1e-5  # of that change: rounding and curvature leave 1e-11
 NOT_STATED = "not stated"
-FLOPS_PER_PARAM_AND_TOKEN = 6  # of training
+TRAIN_FLOPS = 6  # per parameter and token: forward 2, backward 4
+INFERENCE_FLOPS = 2  # per parameter and token: forward
 
 
 class Interval(NamedTuple):
@@ -155,7 +156,7 @@ def tells_sizes(unidentified: Collection[str]) -> bool:
 def _within(flops_range: Range, params: Array, tokens: Array) -> Array:
     # In logarithms, because N D overflows float32.
     log_params, log_tokens = (jnp.log(where_safe(is_positive(x), x)) for x in (params, tokens))
-    log_flops = log_params + log_tokens + math.log(FLOPS_PER_PARAM_AND_TOKEN)
+    log_flops = log_params + log_tokens + math.log(TRAIN_FLOPS)
     # A plan at a limit is inside, whatever its logarithm rounds to.
     slack = 1 + 8 * float(jnp.finfo(log_flops.dtype).eps)
     low, high = map(math.log, flops_range)
