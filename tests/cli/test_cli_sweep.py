@@ -21,13 +21,13 @@ pytest.importorskip("xarray")
 
 import xarray
 
-from jaxscale.cli import export
 from jaxscale.cli import sweep as sweep_command
 from jaxscale.cli.quantities import count
 from jaxscale.cli.reductions import show_statistics
 from jaxscale.sweeping import reducers
 from jaxscale.sweeping.chunks import cut
-from jaxscale.sweeping.reducers import effects, extremes, histogram, quantiles, statuses, top
+from jaxscale.sweeping.reducers import counts, effects, places, quantiles
+from jaxscale.sweeping.reducers.results import Statistics
 
 SPEC = """fields = ["total_cost", "params", "tokens_ratio", "cost_ratio", "params_ratio"]
 [fixed]
@@ -246,20 +246,20 @@ def test_statistics_are_those_of_the_stored_fields(swept, command):
 
 def test_every_statistic_has_a_table(capsys):
     found = {
-        reducers.StatusCounts(): statuses.StatusCountsResult(9, 8, 1, {"OK": 8, "other": 1}),
+        reducers.StatusCounts(): counts.StatusCountsResult(9, 8, 1, {"OK": 8, "other": 1}),
         reducers.Quantiles("a", (0.5,)): quantiles.QuantilesResult(
             8, 1, np.array([0.5]), np.array([2e9])
         ),
-        reducers.Histogram("b", (0, 1, 2)): histogram.HistogramResult(
+        reducers.Histogram("b", (0, 1, 2)): counts.HistogramResult(
             8, 1, 2, 0, np.array([0.0, 1, 2]), np.array([6, 0])
         ),
-        reducers.Extremes("c"): extremes.ExtremesResult(8, 1, -3.5, {"x": 1}, 7, {"x": "two"}),
-        reducers.TopK("d", 2): top.TopKResult(0, 9, np.empty(0), ()),
+        reducers.Extremes("c"): places.ExtremesResult(8, 1, -3.5, {"x": 1}, 7, {"x": "two"}),
+        reducers.TopK("d", 2): places.TopKResult(0, 9, np.empty(0), ()),
         reducers.MainEffects("e"): effects.MainEffectsResult(
             8, 1, 2.0, 1.0, {"x": np.array([1.0, 3.0])}, {"x": np.array([4, 4])}, {"x": 0.25}
         ),
     }
-    show_statistics(found)
+    show_statistics(Statistics(found))
     out = words(capsys.readouterr().out)
     for row in (
         "9 scenarios, 8 of them ok. 8 OK 1 other",
@@ -327,7 +327,7 @@ def test_what_has_no_axis_of_numbers_is_shown_too(folder, command):
 def test_a_table_in_parquet_has_a_row_for_each_scenario(swept):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
-    export.write_parquet(opened(), swept[0] / "a.parquet")
+    js.sweeping.write_parquet(opened(), swept[0] / "a.parquet")
     table = pandas.read_parquet("a.parquet")
     assert len(table) == SCENARIOS
     row = table[(table.law == "sardana2024") & (table.inference_tokens == 1e13)].iloc[-1]
