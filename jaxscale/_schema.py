@@ -167,8 +167,10 @@ def rented(role: str, given: Mapping[str, Any], spelled: Spelling = str) -> Rent
         device.peak(precision)
     price = given.get(priced, device.price)
     if price is None:
-        problem = f"{device.name} has no default price: give {spelled(priced)}"
-        raise Refused(f"{problem}; quotes in dollars per device-hour: {quotes_of(device)}", on)
+        wanted = spelled(priced)
+        unit = "" if "dollars" in wanted else " in dollars per device-hour"
+        problem = f"{device.name} has no default price: give {wanted}{unit}"
+        raise Refused(f"{problem}; quotes: {quotes_of(device)}", on)
     mfu = {phase: given.get(f"{phase}_mfu", DEFAULT_MFU[phase]) for phase in ROLES[role]}
     return Rented(device, precision, price, mfu)
 

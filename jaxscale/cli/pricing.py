@@ -68,4 +68,6 @@ def blamed_on_options() -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        raise Mistake(f"{option_of(error.name)}: {error}" if error.name else str(error)) from None
+        subject = option_of(error.name) if error.name else ""
+        verb = str(error).startswith("needs")  # of a sentence whose subject is the option
+        raise Mistake(f"{subject}{'' if verb or not subject else ':'} {error}".strip()) from None
