@@ -62,7 +62,7 @@ class Specification:
         ... ''')
         >>> data = js.sweep(spec.scenario, spec.space, fields=spec.labels)
         >>> print(data["params"].values.round(-8))
-        [1.39e+10 6.30e+09]
+        [1.39e+10 4.80e+09]
     """
 
     text: str

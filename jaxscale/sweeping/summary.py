@@ -148,8 +148,8 @@ def summarize(data: "Dataset") -> Summary:
         ----------------------------
         x          5     0   1
         y          3     0  10
-        field  5 %  median  95 %  unit
-        ------------------------------
+        field    5 %  median   95 %  unit
+        ---------------------------------
         sum    0.175     5.5  10.82
     """
     some = thinned(data).load()

@@ -297,6 +297,35 @@ def test_a_dry_run_says_what_it_would_take_and_leaves_nothing(folder, command):
     assert [path.name for path in folder.iterdir()] == ["spec.toml"]
 
 
+def test_every_command_prints_one_object_as_json(swept, command):
+    data = opened()
+    code, out, err = command("show", "a.zarr", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert (found["command"], found["store"]) == ("show", "a.zarr")
+    assert (found["scenarios"], found["chunks"], found["chunks_done"]) == (SCENARIOS, 1, 1)
+    assert found["written"] == ["a.png"]
+    (cost,) = (each for each in found["summary"]["fields"] if each["name"] == "cost_ratio")
+    assert cost["quantiles"][1] == pytest.approx(np.nanmedian(data["cost_ratio"].values))
+    bad = int((data["status"] == int(js.Status.INFEASIBLE_LOSS)).sum())
+    assert found["summary"]["statuses"]["counts"]["INFEASIBLE_LOSS"] == bad
+
+    found = json.loads(command("verify", "a.zarr", "--json").out)
+    assert (found["checked"], found["bad"], found["computed_again"]) == (1, [], False)
+    found = json.loads(command("resume", "a.zarr", "--json").out)
+    assert (found["command"], found["chunks_before"], found["chunks_done"]) == ("resume", 1, 1)
+    typed = ("--reduce", "moments:cost_ratio", "--reduce", "lowest:params:1", "--json")
+    found = json.loads(command("sweep", "spec.toml", *typed).out)
+    moments, lowest, statuses = found["statistics"]
+    values = data["cost_ratio"].values[np.isfinite(data["cost_ratio"].values)]
+    assert (moments["statistic"], moments["field"]) == ("Moments", "cost_ratio")
+    assert moments["mean"] == pytest.approx(values.mean())
+    assert lowest["values"] == [pytest.approx(np.nanmin(data["params"].values))]
+    assert statuses["not_ok"] == bad
+    found = json.loads(command("sweep", "spec.toml", "--dry-run", "--json").out)
+    assert found["estimate"]["scenarios"] == SCENARIOS
+
+
 def test_any_stored_sweep_is_shown_and_one_made_in_python_is_not_resumed(folder, command):
     def scenario(x, y):
         return {"z": x * y}
@@ -308,7 +337,7 @@ def test_any_stored_sweep_is_shown_and_one_made_in_python_is_not_resumed(folder,
     assert (folder / "mine.png").exists()
     code, _, err = command("resume", "mine.zarr")
     assert code == 2
-    assert "make the same call of jaxscale.sweep again" in err
+    assert "was not begun from a specification: make the same call of jaxscale.sweep again" in err
 
 
 def test_what_has_no_axis_of_numbers_is_shown_too(folder, command):

@@ -69,9 +69,9 @@ class Statistics(dict["Reducer", Any]):
         >>> stats
         3 scenarios, all of them ok
         Moments of square, 3 scenarios
-        mean     std  min  max
-        ----------------------
-        4.667  3.399    1    9
+        mean   std  min  max
+        --------------------
+        4.667  3.3    1    9
     """
 
     def titles(self) -> dict["Reducer", str]:
