@@ -1,7 +1,9 @@
 """Runs: finished trainings, one row each, and the reading of them from tables."""
 
+import csv
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -86,6 +88,34 @@ class Runs:
             array([3.6, 2.9])
         """
         return cls(**tables.from_csv(path, **how))
+
+    def to_csv(self, path: str | PathLike[str]) -> None:
+        """Write a CSV file that `from_csv` reads: a header, and a line for each run.
+
+        Columns are those that the runs have, by the names of the fields and of the levers; numbers
+        have 12 digits. The file takes its place when it is whole. Raises OSError where it cannot
+        be written.
+
+        Examples:
+            >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+            >>> runs.to_csv("runs.csv")
+            >>> len(js.Runs.from_csv("runs.csv"))
+            240
+        """
+        columns = {name: column for name, column in vars(self).items() if name != "levers"}
+        columns = {name: x for name, x in columns.items() if x is not None} | (self.levers or {})
+        rows = zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True)
+        target = Path(path)
+        partial = target.with_name(f".{target.name}.partial")
+        try:
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(columns)
+                for row in rows:
+                    writer.writerow(f"{x:.12g}" if isinstance(x, float) else x for x in row)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def from_parquet(cls, path: str | PathLike[str], **how: Any) -> "Runs":
