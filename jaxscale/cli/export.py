@@ -34,6 +34,6 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place when it is whole."""
+    """A file beside `path` that replaces it when it is whole."""
     with disk_errors(path), export.replacing(path) as partial:
         yield partial

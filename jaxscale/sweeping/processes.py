@@ -120,8 +120,8 @@ def _digest(job: Job) -> str:
 
 def _save(path: Path, totals: list[Total]) -> None:
     arrays = {
-        f"{place}.{name}": array
-        for place, total in enumerate(totals)
+        f"{index}.{name}": array
+        for index, total in enumerate(totals)
         for name, array in total.items()
     }
     content = io.BytesIO()
@@ -140,9 +140,9 @@ def _load(path: Path) -> list[Total] | None:
     with np.load(io.BytesIO(body)) as arrays:
         totals: list[Total] = [{} for _ in range(int(arrays["count"]))]
         for key in arrays.files:
-            place, _, name = key.partition(".")
+            index, _, name = key.partition(".")
             if name:
-                totals[int(place)][name] = arrays[key]
+                totals[int(index)][name] = arrays[key]
     return totals
 
 

@@ -26,7 +26,7 @@ from jaxscale.cli.quantities import count
 from jaxscale.cli.reductions import show_statistics
 from jaxscale.sweeping import reducers
 from jaxscale.sweeping.chunks import cut
-from jaxscale.sweeping.reducers import counts, effects, places, quantiles
+from jaxscale.sweeping.reducers import counts, effects, extremes, quantiles
 from jaxscale.sweeping.reducers.results import Statistics
 
 SPEC = """fields = ["total_cost", "params", "tokens_ratio", "cost_ratio", "params_ratio"]
@@ -253,8 +253,8 @@ def test_every_statistic_has_a_table(capsys):
         reducers.Histogram("b", (0, 1, 2)): counts.HistogramResult(
             8, 1, 2, 0, np.array([0.0, 1, 2]), np.array([6, 0])
         ),
-        reducers.Extremes("c"): places.ExtremesResult(8, 1, -3.5, {"x": 1}, 7, {"x": "two"}),
-        reducers.TopK("d", 2): places.TopKResult(0, 9, np.empty(0), ()),
+        reducers.Extremes("c"): extremes.ExtremesResult(8, 1, -3.5, {"x": 1}, 7, {"x": "two"}),
+        reducers.TopK("d", 2): extremes.TopKResult(0, 9, np.empty(0), ()),
         reducers.MainEffects("e"): effects.MainEffectsResult(
             8, 1, 2.0, 1.0, {"x": np.array([1.0, 3.0])}, {"x": np.array([4, 4])}, {"x": 0.25}
         ),

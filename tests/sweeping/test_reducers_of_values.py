@@ -67,10 +67,10 @@ def test_mean_of_a_hundred_million_float32_is_right_to_rounding():
     def run():
         inside = jnp.ones(length, bool)
 
-        def body(state, place):
-            number = place * length + lax.iota(jnp.int32, length)
+        def body(state, position):
+            number = position * length + lax.iota(jnp.int32, length)
             values = jnp.float32(0.1) + (number % 7).astype(jnp.float32) / 1024
-            chunk = Chunk({"x": values}, inside, inside, place[None] * length, place)
+            chunk = Chunk({"x": values}, inside, inside, position[None] * length, position)
             return reducer.update(state, chunk, group), None
 
         start = reducer.start(group, {"x": np.dtype(np.float32)})

@@ -85,7 +85,7 @@ class Moments(FieldReducer):
     def update(self, state: Summary, chunk: Chunk, group: Group) -> Summary:
         del group
         found = summary(chunk, self.field)
-        return jax.tree.map(lambda kept, new: kept.at[chunk.place].set(new), state, found)
+        return jax.tree.map(lambda kept, new: kept.at[chunk.position].set(new), state, found)
 
     def total(self, state: Summary, starts: np.ndarray, group: Group) -> Total:
         del group

@@ -37,7 +37,7 @@ class Chunk(NamedTuple):
     inside: Array  # bool: whether the scenario lies in the space at all
     ok: Array  # bool: inside, and its status is ok (or, without one, all its fields are finite)
     starts: Array  # int32, (axes,): index of the first scenario along each axis
-    place: Array  # int32, (): which chunk of its group it is; chunks come in rising order
+    position: Array  # int32, (): which chunk of its group it is; chunks come in rising order
 
 
 class Locate(Protocol):
@@ -138,10 +138,12 @@ def dtype_of(field: str, dtypes: Mapping[str, np.dtype]) -> np.dtype:
     return float_dtype(dtypes[field])
 
 
-def numbers(starts: np.ndarray, places: np.ndarray, inner: np.ndarray, group: Group) -> np.ndarray:
-    """Scenario numbers, int64, of lanes given by their chunk's place and their offset in it."""
+def numbers(
+    starts: np.ndarray, positions: np.ndarray, inner: np.ndarray, group: Group
+) -> np.ndarray:
+    """Scenario numbers, int64, of lanes given by their chunk's position and their offset in it."""
     sizes, shape = group.chunks.sizes, group.chunks.shape
-    indices = starts[places] + np.stack(np.unravel_index(inner, shape), axis=-1)
+    indices = starts[positions] + np.stack(np.unravel_index(inner, shape), axis=-1)
     strides = np.cumprod(np.array((1, *sizes[:0:-1]), np.int64))[::-1]
     return (indices * strides).sum(axis=-1)
 

@@ -150,7 +150,7 @@ def _representatives(buckets: np.ndarray, leading_bits: int, dtype) -> np.ndarra
 
 def _gathered(values: np.ndarray, counts: np.ndarray, skipped: np.int64) -> Total:
     """A total with the counts of equal values added, in the order of the values."""
-    distinct, places = np.unique(values, return_inverse=True)
+    distinct, inverse = np.unique(values, return_inverse=True)
     together = np.zeros(distinct.size, np.int64)
-    np.add.at(together, places, counts)
+    np.add.at(together, inverse, counts)
     return {"values": distinct, "counts": together, "skipped": np.asarray(skipped)}

@@ -81,7 +81,7 @@ class Extremes(FieldReducer):
         low, low_at = _smallest(values, good)
         high, high_at = _smallest(-values, good)
         found = Found(found.count, found.skipped, low, low_at, -high, high_at)
-        return jax.tree.map(lambda kept, new: kept.at[chunk.place].set(new), state, found)
+        return jax.tree.map(lambda kept, new: kept.at[chunk.position].set(new), state, found)
 
     def total(self, state: Found, starts: np.ndarray, group: Group) -> Total:
         each = {name: np.asarray(leaf)[: len(starts)] for name, leaf in state._asdict().items()}
@@ -161,7 +161,7 @@ class Best(NamedTuple):
     skipped: Array
     values: Array
     offset: Array
-    place: Array
+    position: Array
 
 
 @dataclass(frozen=True)
@@ -205,16 +205,16 @@ class TopK(FieldReducer):
         state = state._replace(count=state.count + count, skipped=state.skipped + skipped)
         # An equal value of a later scenario is no better, and most chunks hold nothing better.
         better = (values > state.values[-1]).any()
-        return lax.cond(better, lambda: _with_chunk(state, values, chunk.place), lambda: state)
+        return lax.cond(better, lambda: _with_chunk(state, values, chunk.position), lambda: state)
 
     def total(self, state: Best, starts: np.ndarray, group: Group) -> Total:
         found = np.flatnonzero(np.isfinite(state.values))
-        places, inner = np.asarray(state.place)[found], np.asarray(state.offset)[found]
+        positions, inner = np.asarray(state.position)[found], np.asarray(state.offset)[found]
         return {
             "count": np.asarray(state.count).astype(np.int64),
             "skipped": np.asarray(state.skipped).astype(np.int64),
             "values": np.asarray(state.values)[found].astype(np.float64),
-            "numbers": numbers(starts, places, inner, group),
+            "numbers": numbers(starts, positions, inner, group),
         }
 
     def merge(self, one: Total, other: Total) -> Total:
@@ -234,14 +234,14 @@ class TopK(FieldReducer):
         return TopKResult(int(total["count"]), int(total["skipped"]), values, at)
 
 
-def _with_chunk(state: Best, values: Array, place: Array) -> Best:
+def _with_chunk(state: Best, values: Array, position: Array) -> Best:
     k = state.values.size
     found, offset = _best(values, min(k, values.size))
     # What is in the state comes first: chunks come in order, and top_k keeps the first of equals.
     kept, order = lax.top_k(jnp.concatenate([state.values, found]), k)
     offset = jnp.concatenate([state.offset, offset])
-    places = jnp.concatenate([state.place, jnp.full(found.size, place, jnp.int32)])
-    return state._replace(values=kept, offset=offset[order], place=places[order])
+    positions = jnp.concatenate([state.position, jnp.full(found.size, position, jnp.int32)])
+    return state._replace(values=kept, offset=offset[order], position=positions[order])
 
 
 def _best(values: Array, k: int) -> tuple[Array, Array]:
