@@ -25,3 +25,4 @@ from jaxscale.plots.overtraining import Optima as Optima
 from jaxscale.plots.overtraining import Outcomes as Outcomes
 from jaxscale.plots.overtraining import overtraining as overtraining
 from jaxscale.plots.ratios import ratio_panels as ratio_panels
+from jaxscale.plots.sweep_results import sweep_figure as sweep_figure

@@ -17,9 +17,9 @@ from jaxscale.sweeping.engine import (
 from jaxscale.sweeping.job import Job, prepare
 from jaxscale.sweeping.progress import shown
 from jaxscale.sweeping.reducers.protocol import Reducer
+from jaxscale.sweeping.reducers.results import Statistics
 from jaxscale.sweeping.spaces import Scenario, Space
 from jaxscale.sweeping.store import store as stores
-from jaxscale.sweeping.store.shares import combined
 
 
 def sweep(
@@ -101,7 +101,7 @@ def _stored(job: Job, numbers, reducing: bool, progress, executor, share) -> Any
     stores.tidy(job.store)
     if not reducing:
         return results.opened(job)
-    return _statistics(job, combined(job, totals, share))
+    return _statistics(job, processes.combined(job, totals, share))
 
 
 def begin(job: Job) -> frozenset[int]:
@@ -134,10 +134,8 @@ def _run(job: Job, numbers, sink, written, progress, executor):
             return work(job, numbers, sink, written, advance)
 
 
-def _statistics(job: Job, totals) -> dict[Reducer, Any]:
+def _statistics(job: Job, totals) -> Statistics:
     totals = empty_totals(job) if totals is None else totals
     locate = job.space.locator(job.dtype)
-    return {
-        reducer: reducer.result(total, locate)
-        for reducer, total in zip(job.reducers, totals, strict=True)
-    }
+    pairs = zip(job.reducers, totals, strict=True)
+    return Statistics((reducer, reducer.result(total, locate)) for reducer, total in pairs)

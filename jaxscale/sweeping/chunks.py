@@ -40,8 +40,8 @@ class Chunks(NamedTuple):
 
     def starts(self, numbers: np.ndarray) -> np.ndarray:
         """Index of the first scenario of each chunk along each axis: int64, (chunks, axes)."""
-        places = np.stack(np.unravel_index(np.asarray(numbers, np.int64), self.grid), axis=-1)
-        return places * np.array(self.shape, np.int64)
+        indices = np.stack(np.unravel_index(np.asarray(numbers, np.int64), self.grid), axis=-1)
+        return indices * np.array(self.shape, np.int64)
 
     def slices(self, number: int) -> tuple[slice, ...]:
         """Where a chunk lies in an array of the whole space."""

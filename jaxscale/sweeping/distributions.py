@@ -1,6 +1,6 @@
 """Distributions that the arguments of a scenario are drawn from, checked when built.
 
-A draw is the quantile of a place u in the open interval (0, 1), so the same distributions
+A draw is the quantile of a point u in the open interval (0, 1), so the same distributions
 serve random and Sobol' points.
 """
 
@@ -19,7 +19,7 @@ from jax.scipy.special import ndtri
 from jaxscale._numerics.arrays import is_concrete
 from jaxscale.sweeping.axes import as_axis, digest
 
-# A float32 place takes 2^23 values, so each of so many rows has its share to one part in eight.
+# A float32 point takes 2^23 values, so each of so many rows has its share to one part in eight.
 MAX_ROWS = 2**20
 
 
@@ -194,7 +194,7 @@ class Rows:
 
     values: Any  # a pytree of arrays, all of one leading axis
     labels: tuple[str, ...] | None
-    edges: np.ndarray | None  # places where one row ends and the next begins; None: evenly
+    edges: np.ndarray | None  # points where one row ends and the next begins; None: evenly
 
     @property
     def size(self) -> int:

@@ -22,7 +22,7 @@ from jaxscale import __version__
 if TYPE_CHECKING:
     from jax.extend.core import ClosedJaxpr, Jaxpr
 
-# Memory addresses and places in source files: of no consequence, and never twice the same.
+# Memory addresses and lines of source files, which differ from run to run and decide nothing.
 _ACCIDENTAL = re.compile(r" at 0x[0-9a-fA-F]+|0x[0-9a-fA-F]{6,}|[\w./\\<>-]+\.pyc?:\d+(?::\d+)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHORT = 60  # characters of a value in a message

@@ -16,16 +16,27 @@ import jax
 import numpy as np
 
 from jaxscale._numerics.names import hint
+from jaxscale.status import Status
 from jaxscale.sweeping import fingerprint
 from jaxscale.sweeping.chunks import Chunks, cut
 from jaxscale.sweeping.program import Program, build
 from jaxscale.sweeping.reducers import StatusCounts
 from jaxscale.sweeping.reducers.protocol import Group, Reducer
 from jaxscale.sweeping.spaces import Draws, Grid, Scenario, Space
-from jaxscale.sweeping.units import attributes_of
 
 FLOATS = ("float32", "float64")
 MAX_GROUP = 2**30  # scenarios whose counts fit 32 bits with room to spare
+
+# Long name and units of the words that scenario functions usually return.
+LABELS: Mapping[str, tuple[str, str]] = {
+    "params": ("model parameters", "1"),
+    "tokens": ("training tokens", "tokens"),
+    "loss": ("pre-training loss", "nats/token"),
+    "tokens_per_param": ("training tokens per parameter", "tokens"),
+    "requests": ("requests over the model's life", "1"),
+    "input_tokens": ("tokens read over the model's life", "tokens"),
+    "output_tokens": ("tokens written over the model's life", "tokens"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +106,11 @@ def prepare(
     scenario: Scenario,
     space: Space,
     *,
-    fields: Iterable[str] | Mapping[str, Mapping[str, str]] | None,
-    reduce: Sequence[Reducer] | None,
-    store: str | os.PathLike | None,
-    dtype: Any,
-    chunk: int | None,
+    fields: Iterable[str] | Mapping[str, Mapping[str, str]] | None = None,
+    reduce: Sequence[Reducer] | None = None,
+    store: str | os.PathLike | None = None,
+    dtype: Any = None,
+    chunk: int | None = None,
 ) -> Job:
     """The job that a call of `sweep` asks for; TypeError or ValueError for what it cannot mean."""
     if not isinstance(space, Grid | Draws):
@@ -239,7 +250,26 @@ def _kept(fields, dtypes: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
     for name, labels in own.items():
         if not isinstance(labels, Mapping) or not all(isinstance(x, str) for x in labels.values()):
             raise TypeError(f"fields[{name!r}] must be a dict of strings; got {labels!r}")
-    return {name: {**attributes_of(name), **own.get(name, {})} for name in asked}
+    return {name: {**_attributes_of(name), **own.get(name, {})} for name in asked}
+
+
+def _attributes_of(name: str) -> dict[str, Any]:
+    """`long_name` of a field and, where the name decides them, its `units` and legend."""
+    if name == "status":
+        return {"long_name": "outcome of the scenario", **_legend()}
+    if name not in LABELS:
+        return {"long_name": name.replace("_", " ")}
+    long_name, units = LABELS[name]
+    return {"long_name": long_name, "units": units}
+
+
+def _legend() -> dict[str, Any]:
+    """What each status means, in the attributes that the CF conventions have for flags."""
+    return {
+        "flag_values": [int(status) for status in Status],
+        "flag_meanings": " ".join(status.name for status in Status),
+        "flag_sentences": "\n".join(f"{status.name}: {status.sentence}" for status in Status),
+    }
 
 
 def _require_field(argument: str, name: Any, dtypes: Mapping[str, str]) -> None:

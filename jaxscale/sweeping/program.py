@@ -71,8 +71,11 @@ class Program(NamedTuple):
     def _done(self, at, numbers, fields, states):
         chunks = self.group.chunks
         kept = [
-            {name: array[at, place][chunks.inside(int(number))] for name, array in fields.items()}
-            for place, number in enumerate(numbers)
+            {
+                name: array[at, position][chunks.inside(int(number))]
+                for name, array in fields.items()
+            }
+            for position, number in enumerate(numbers)
             if fields
         ]
         starts = chunks.starts(numbers)
@@ -104,11 +107,11 @@ def build(
 
     def reduced_group(tables, words, extents):
         def body(states, chunk_inputs):
-            place, start, extent = chunk_inputs
+            position, start, extent = chunk_inputs
             fields = _fields(scenario, space, group.chunks, dtypes, tables, start)
             inside = _inside(group.chunks, extent)
-            chunk = Chunk(fields, inside, inside & _ok(fields), start.astype(jnp.int32), place)
-            # A group may have fewer chunks than it has places. The branch also keeps XLA from
+            chunk = Chunk(fields, inside, inside & _ok(fields), start.astype(jnp.int32), position)
+            # A group may have fewer chunks than it has positions. The branch also keeps XLA from
             # computing a field again in each loop that reads it.
             states = lax.cond(extent[0] > 0, reduced, lambda states, chunk: states, states, chunk)
             return states, {name: fields[name] for name in kept}
@@ -120,8 +123,8 @@ def build(
             ]
 
         states = [reducer.start(group, dtypes) for reducer in reducers]
-        places = lax.iota(jnp.int32, group.count)
-        states, fields = lax.scan(body, states, (places, words, extents))
+        positions = lax.iota(jnp.int32, group.count)
+        states, fields = lax.scan(body, states, (positions, words, extents))
         return fields, states
 
     step = jax.jit(

@@ -15,14 +15,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxscale.sweeping import sobol
 from jaxscale.sweeping.axes import Axis, as_axis
 from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.distributions import Distribution
-from jaxscale.sweeping.positions import bits, key_words, uniforms
+from jaxscale.sweeping.points import (
+    MAX_DIMENSIONS,
+    MAX_SCENARIOS,
+    RANDOM,
+    SOBOL,
+    Points,
+    key_words,
+)
 from jaxscale.sweeping.reducers.protocol import Locate
 
-MAX_SCENARIOS = 10**18  # numbers of scenarios are exact in 64 bits
 SCENARIO = "scenario"  # the one axis of a sample
 
 Scenario = Callable[..., Any]  # named values of one scenario to a dict of scalars
@@ -203,15 +208,6 @@ class Grid:
         return locate
 
 
-class Points(NamedTuple):
-    """How scenarios are given their places in (0, 1), one for each argument."""
-
-    name: str
-    max_size: int
-    tables: Callable[[Mapping[str, tuple[int, int]]], Any]  # words of a key by name -> arrays
-    place: Callable[[Any, Array, Array, Any], Array]  # of one argument: table, number, dtype
-
-
 @dataclass(frozen=True, eq=False)
 class Draws:
     """Scenarios drawn from distributions; made by `Sample` and `Sobol`."""
@@ -251,9 +247,9 @@ class Draws:
         del dtype  # what is drawn out of range becomes the scenario's status
 
     def arguments(self, dtype: Any) -> dict[str, Any]:
-        place = jax.ShapeDtypeStruct((), dtype)
+        point = jax.ShapeDtypeStruct((), dtype)
         return {
-            name: jax.eval_shape(each.quantile, place) for name, each in self.distributions.items()
+            name: jax.eval_shape(each.quantile, point) for name, each in self.distributions.items()
         }
 
     def tables(self, chunks: Chunks, dtype: Any) -> Any:
@@ -262,8 +258,8 @@ class Draws:
         return self.points.tables(self.words), jnp.zeros(0, dtype)
 
     def columns(self, dtype: str) -> dict[str, str]:
-        place = jax.ShapeDtypeStruct((), np.dtype(dtype))
-        return {name: jax.eval_shape(each.column, place).dtype.name for name, each in self._named()}
+        point = jax.ShapeDtypeStruct((), np.dtype(dtype))
+        return {name: jax.eval_shape(each.column, point).dtype.name for name, each in self._named()}
 
     def starts(self, chunks: Chunks, numbers: np.ndarray) -> np.ndarray:
         first = chunks.starts(numbers)
@@ -276,9 +272,9 @@ class Draws:
         high = start[0] + (low < offset).astype(jnp.uint32)  # where the low word wrapped
 
         def lane(high, low):
-            places = self._places(tables, high, low)
-            drawn = {name: each.quantile(places[name]) for name, each in self._named()}
-            return {**scenario(**drawn), **self._columns(places)}
+            points = self._points_of(tables, high, low)
+            drawn = {name: each.quantile(points[name]) for name, each in self._named()}
+            return {**scenario(**drawn), **self._columns(points)}
 
         return jax.vmap(lane)(high, low)
 
@@ -286,7 +282,7 @@ class Draws:
         with jax.enable_x64(dtype == "float64"):
             tables = self.tables(Chunks(self.sizes, (1,)), np.dtype(dtype))
         # Draws of another precision would not be those that the scenario was given.
-        drawn = jax.jit(lambda high, low: self._columns(self._places(tables, high, low)))
+        drawn = jax.jit(lambda high, low: self._columns(self._points_of(tables, high, low)))
 
         def locate(number: int) -> dict[str, Any]:
             with jax.enable_x64(dtype == "float64"):
@@ -300,14 +296,14 @@ class Draws:
 
         return locate
 
-    def _places(self, tables, high, low):
+    def _points_of(self, tables, high, low):
         by_name, empty = tables
         return {
-            name: self.points.place(by_name[name], high, low, empty.dtype) for name in self.names
+            name: self.points.point(by_name[name], high, low, empty.dtype) for name in self.names
         }
 
-    def _columns(self, places):
-        return {name: each.column(places[name]) for name, each in self._named()}
+    def _columns(self, points):
+        return {name: each.column(points[name]) for name, each in self._named()}
 
     def _named(self):
         return self.distributions.items()
@@ -328,7 +324,7 @@ def Sample(size: int, key: Any, /, **distributions: Distribution) -> Draws:
         >>> dict(data.sizes)
         {'scenario': 1000}
     """
-    return _draws(size, key, distributions, _RANDOM)
+    return _draws(size, key, distributions, RANDOM)
 
 
 def Sobol(size: int, key: Any, /, **distributions: Distribution) -> Draws:
@@ -346,9 +342,9 @@ def Sobol(size: int, key: Any, /, **distributions: Distribution) -> Draws:
         >>> print(f"{stats[mean].mean:.3f}")
         0.250
     """
-    if len(distributions) > sobol.MAX_DIMENSIONS:
-        raise ValueError(f"at most {sobol.MAX_DIMENSIONS} arguments; got {len(distributions)}")
-    return _draws(size, key, distributions, _SOBOL)
+    if len(distributions) > MAX_DIMENSIONS:
+        raise ValueError(f"at most {MAX_DIMENSIONS} arguments; got {len(distributions)}")
+    return _draws(size, key, distributions, SOBOL)
 
 
 def _draws(size, key, distributions, points):
@@ -369,29 +365,3 @@ def _check_size(size: Any, largest: int = MAX_SCENARIOS) -> None:
         raise TypeError(f"size must be a whole number of scenarios; got {size!r}")
     if not 1 <= int(size) <= largest:
         raise ValueError(f"a space has 1 to {largest:,} scenarios; got {size:,}")
-
-
-def _random_tables(words):
-    return {name: jnp.array(pair, jnp.uint32) for name, pair in words.items()}
-
-
-def _random_place(table, high, low, dtype):
-    return uniforms(bits((table[0], table[1]), high, low), dtype)
-
-
-def _sobol_tables(words):
-    made = {name: sobol.directions(at, pair) for at, (name, pair) in enumerate(words.items())}
-    return {
-        name: (jnp.array(directions), jnp.array(shift, jnp.uint32))
-        for name, (directions, shift) in made.items()
-    }
-
-
-def _sobol_place(table, high, low, dtype):
-    del high  # always 0
-    directions, shift = table
-    return sobol.point(low, directions, shift, dtype)
-
-
-_RANDOM = Points("random", MAX_SCENARIOS, _random_tables, _random_place)
-_SOBOL = Points("sobol", 2**32, _sobol_tables, _sobol_place)

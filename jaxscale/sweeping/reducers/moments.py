@@ -6,30 +6,45 @@ digits than its dtype holds. The host merges chunks in float64 (Chan, Golub, LeV
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxscale.sweeping.reducers.arguments import check_field
-from jaxscale.sweeping.reducers.lanes import dtype_of, lanes, real
-from jaxscale.sweeping.reducers.protocol import Chunk, Group, Locate, Total
+from jaxscale.sweeping.reducers.protocol import (
+    Chunk,
+    FieldReducer,
+    Group,
+    Locate,
+    Total,
+    check_field,
+    dtype_of,
+    lanes,
+    real,
+)
+from jaxscale.sweeping.reducers.results import OfField, Table, written
 from jaxscale.sweeping.reducers.sums import pairwise_sum, scaled
 
 LEAST = -(2**20)  # exponent of what is still empty: below that of any number
 
 
-class MomentsResult(NamedTuple):
+@dataclass(frozen=True, repr=False)
+class MomentsResult(OfField):
     """Moments of a field; NaN where no scenario counts."""
 
-    count: int
-    skipped: int  # scenarios that are not ok, or where the field is not finite
     mean: float
     std: float  # of the whole population, as `numpy.std`
     min: float
     max: float
+
+    def table(self) -> Table:
+        numbers = (self.mean, self.std, self.min, self.max)
+        return ("mean", "std", "min", "max"), [tuple(map(written, numbers))]
+
+    def columns(self) -> dict[str, Any]:
+        return {name: [number] for name, number in vars(self).items()}
 
 
 class Summary(NamedTuple):
@@ -46,7 +61,7 @@ class Summary(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Moments:
+class Moments(FieldReducer):
     """Count, mean, standard deviation, minimum and maximum of a field.
 
     The mean is right to 1e-6 of the mean magnitude, for any number of float32 scenarios.
@@ -59,15 +74,8 @@ class Moments:
         (11, 100.0)
     """
 
-    field: str
-    needs_grid: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         check_field(self.field)
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        return (self.field,)
 
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Summary:
         whole = jnp.zeros(group.count, jnp.int32)
@@ -77,7 +85,7 @@ class Moments:
     def update(self, state: Summary, chunk: Chunk, group: Group) -> Summary:
         del group
         found = summary(chunk, self.field)
-        return jax.tree.map(lambda kept, new: kept.at[chunk.place].set(new), state, found)
+        return jax.tree.map(lambda kept, new: kept.at[chunk.position].set(new), state, found)
 
     def total(self, state: Summary, starts: np.ndarray, group: Group) -> Total:
         del group

@@ -6,9 +6,13 @@ left into a total, merges totals in any order, and reads the result from the las
 Totals are dicts of NumPy arrays, so they can be sent and stored.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -33,7 +37,7 @@ class Chunk(NamedTuple):
     inside: Array  # bool: whether the scenario lies in the space at all
     ok: Array  # bool: inside, and its status is ok (or, without one, all its fields are finite)
     starts: Array  # int32, (axes,): index of the first scenario along each axis
-    place: Array  # int32, (): which chunk of its group it is; chunks come in rising order
+    position: Array  # int32, (): which chunk of its group it is; chunks come in rising order
 
 
 class Locate(Protocol):
@@ -72,3 +76,116 @@ class Reducer(Protocol):
     def result(self, total: Total, locate: Locate) -> Any:
         """What a person reads: a named tuple of NumPy arrays and numbers."""
         ...
+
+
+@dataclass(frozen=True)
+class FieldReducer:
+    """The part that all reducers of one field share."""
+
+    field: str
+    needs_grid: ClassVar[bool] = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.field,)
+
+
+# --- Lanes: the scenarios of a chunk -------------------------------------------------------------
+
+# A lane counts where its scenario is ok and the field is finite. Lanes beyond the space count
+# nowhere, the others are skipped and counted as such.
+
+NOWHERE = np.iinfo(np.int64).max  # the number of no scenario: after that of every one
+
+
+class Lanes(NamedTuple):
+    """A field of a chunk as real numbers: 0 where it does not count."""
+
+    values: Array
+    good: Array  # bool
+    count: Array  # int32, ()
+    skipped: Array  # int32, ()
+
+
+def lanes(chunk: Chunk, field: str) -> Lanes:
+    """What counts of a field, in the shape of the chunk."""
+    values = real(chunk.fields[field])
+    good = chunk.ok & jnp.isfinite(values)
+    count = how_many(good)
+    return Lanes(jnp.where(good, values, 0), good, count, how_many(chunk.inside) - count)
+
+
+def how_many(mask: Array) -> Array:
+    # Without a dtype x64 would make it int64, which no accelerator adds at full speed.
+    return mask.sum(dtype=jnp.int32)
+
+
+def tallied(tallies: Array, kinds: Array, counts: Array) -> Array:
+    """Tallies with one more of the kind of each lane that `counts`; kinds are int32, from 0."""
+    # A lane that does not count adds 0: cheaper than keeping it out of the scatter.
+    ones = counts.reshape(-1).astype(jnp.int32)
+    return tallies.at[kinds.reshape(-1)].add(ones, mode="promise_in_bounds")
+
+
+def float_dtype(dtype: np.dtype) -> np.dtype:
+    """What a field of this dtype is reduced in: its own, or one that holds it."""
+    if not jnp.issubdtype(dtype, jnp.floating):
+        return jax.dtypes.canonicalize_dtype(np.float64)
+    return np.dtype(np.float32) if np.dtype(dtype).itemsize < 4 else np.dtype(dtype)
+
+
+def dtype_of(field: str, dtypes: Mapping[str, np.dtype]) -> np.dtype:
+    return float_dtype(dtypes[field])
+
+
+def numbers(
+    starts: np.ndarray, positions: np.ndarray, inner: np.ndarray, group: Group
+) -> np.ndarray:
+    """Scenario numbers, int64, of lanes given by their chunk's position and their offset in it."""
+    sizes, shape = group.chunks.sizes, group.chunks.shape
+    indices = starts[positions] + np.stack(np.unravel_index(inner, shape), axis=-1)
+    strides = np.cumprod(np.array((1, *sizes[:0:-1]), np.int64))[::-1]
+    return (indices * strides).sum(axis=-1)
+
+
+def real(x: Array) -> Array:
+    """Numbers in the dtype that they are reduced in."""
+    return x.astype(float_dtype(x.dtype))
+
+
+# --- Checks of arguments -------------------------------------------------------------------------
+
+WHOLE = int | np.integer
+REAL = WHOLE | float | np.floating
+
+
+def check_field(field: Any) -> None:
+    if not isinstance(field, str):
+        raise TypeError(f"field must be the name of a field; got {field!r}")
+
+
+def check_whole(name: str, value: Any, lowest: int, highest: int) -> None:
+    if not isinstance(value, WHOLE) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number; got {value!r}")
+    if not lowest <= value <= highest:
+        raise ValueError(f"{name} must be {lowest} to {highest:,}; got {value}")
+
+
+def check_real(name: str, value: Any, lowest: float, highest: float) -> None:
+    if not isinstance(value, REAL) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number; got {value!r}")
+    if not lowest <= value <= highest:  # no for NaN
+        raise ValueError(f"{name} must be {lowest} to {highest}; got {value!r}")
+
+
+def as_floats(name: str, values: Any) -> tuple[float, ...]:
+    """The finite numbers of a sequence or a 1-D array, hashable."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a sequence of numbers; got {values!r}")
+    items = list(values)
+    for item in items:
+        if not isinstance(item, REAL) or isinstance(item, bool):
+            raise TypeError(f"{name} must be numbers; got {item!r} among them")
+        if not math.isfinite(item):
+            raise ValueError(f"{name} must be finite; got {item!r} among them")
+    return tuple(map(float, items))

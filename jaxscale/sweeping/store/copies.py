@@ -71,10 +71,10 @@ def mend(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
     text = _content(path_in(path))
     copies = _copies(text or b"")
     mended, lost = [], []
-    for place, copy in enumerate(copies):
+    for index, copy in enumerate(copies):
         content = _whole_content(path, copy)
         if content is not None:
-            copies[place] = copy._replace(content=content if copy.copied else None)
+            copies[index] = copy._replace(content=content if copy.copied else None)
         elif copy.content is not None:
             disk.replace(Path(path) / copy.name, copy.content)
             mended.append(copy.name)

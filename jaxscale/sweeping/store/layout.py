@@ -1,7 +1,7 @@
 """What a store looks like on disk, and how an empty one is made.
 
 One Zarr v3 group: an array for each field in the chunks of the sweep, an array for each
-coordinate, and the journal in a place where Zarr does not look.
+coordinate, and the journal where Zarr does not look.
 """
 
 import json
@@ -95,8 +95,8 @@ def chunk_shape(chunks: Chunks) -> tuple[int, ...]:
 def chunk_names(chunks: Chunks, numbers: Iterable[int]) -> list[str]:
     """File of each chunk in the folder of any field."""
     starts = chunks.starts(np.fromiter(numbers, np.int64))
-    places = (starts // np.array(chunks.shape)).tolist()
-    return [SEPARATOR.join(["c", *map(str, place)]) for place in places]
+    indices = (starts // np.array(chunks.shape)).tolist()
+    return [SEPARATOR.join(["c", *map(str, index)]) for index in indices]
 
 
 def fill_value(dtype: np.dtype) -> float | int | bool:

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 from jaxscale.sweeping import fingerprint
 from jaxscale.sweeping.chunks import Chunks
-from jaxscale.sweeping.store import copies, journal, leftovers
-from jaxscale.sweeping.store.disk import StoreError, one_error, sync_folder
+from jaxscale.sweeping.store import copies, journal
+from jaxscale.sweeping.store.disk import StoreError, one_error, remove_locks, sync_folder
 from jaxscale.sweeping.store.layout import (
     DIGEST,
     FIELDS,
@@ -190,7 +190,7 @@ def mend(path: str | os.PathLike) -> Mended:
 
 def tidy(path: str | os.PathLike) -> None:
     """Remove locks that killed writers left behind, and none that a writer holds."""
-    leftovers.remove(Path(path) / field for field in _attributes(path)[FIELDS])
+    remove_locks(Path(path) / field for field in _attributes(path)[FIELDS])
 
 
 def verify(
