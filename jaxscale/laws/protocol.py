@@ -12,6 +12,8 @@
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
 | `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
 | `frontier_powers(log)` | ln G, a, b: best N is `G (C / 6)^a`, D `(C / 6)^b / G` | no such form |
+| `loss_scale` | another scale than nats per token, in words | nats per token |
+| `depends_on_tokens` | whether more tokens lower the loss | they do |
 | `is_valid()` | whether each lane's coefficients mean anything | all are finite |
 
 Other modules never look these up themselves: they call the functions below.
@@ -86,6 +88,16 @@ def has_own_flops(law: Any) -> bool:
 def counts_embeddings(law: Any) -> bool:
     """Whether the params of the law include embeddings."""
     return getattr(law, "counts_embeddings", True)
+
+
+def loss_scale(law: Any) -> str:
+    """The scale of the loss in words, where it is not nats per token; else empty."""
+    return getattr(law, "loss_scale", "")
+
+
+def depends_on_tokens(law: Any) -> bool:
+    """Whether the loss depends on tokens, so that a best length of training exists."""
+    return getattr(law, "depends_on_tokens", True)
 
 
 def has_frontier(law: Any) -> bool:

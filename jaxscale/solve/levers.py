@@ -42,6 +42,7 @@ WIDE = 30.0
 SAME = 64.0
 MAGNIFIED = 8.0
 CONVERGED = 100.0  # epsilons, whose root is an error of a lever that costs its square
+FEW = 8
 TOGETHER = 256  # scenarios that are solved at all points at once; more take too much memory
 
 Position = tuple[Array, ...]  # of each chosen lever, from 0 to 1 along its range
@@ -93,13 +94,26 @@ def _joint(problem, target, levers, law, demand, costs, bounds):
     fixed = lax.stop_gradient((inputs, bounds))
     box = _searched(problem, *fixed, like)
     moved = _with_derivatives(problem, inputs, bounds, box.center)
-    plan = solve(problem.at_loss, _with_levers(problem, inputs, moved), bounds)
+    plan = _final_plan(problem, inputs, bounds, moved, like)
     at_end = _any([(z <= 0) | (z >= 1) for z in box.center])
     status = plan.status
     status = jnp.where(at_end & (status == int(Status.OK)), int(Status.AT_LEVER_END), status)
     status = jnp.where(is_ok(status) & ~box.is_done, int(Status.NOT_CONVERGED), status)
     status = jnp.where(is_ok(status) & box.several, int(Status.SEVERAL_OPTIMA), status)
     return _masked(plan, status.astype(jnp.int8))
+
+
+def _final_plan(problem, inputs, bounds, position: Position, like: Array) -> Plan:
+    """The best plan of a position; of few scenarios in the shapes of the search.
+
+    Where operations run one by one, each is compiled for every shape that it meets.
+    """
+    look = partial(_best_plan, problem)
+    if like.size > FEW:
+        return look(inputs, bounds, position)
+    points = POINTS[len(position)] ** len(position)
+    copies = tuple(jnp.broadcast_to(z, (points, *z.shape)) for z in position)
+    return jax.tree.map(lambda x: x[0], _at_points(look, inputs, bounds, copies))
 
 
 def _masked(plan, status):
@@ -170,7 +184,7 @@ def _slopes_by_envelope(problem, inputs, position: Position, plan: Plan) -> list
     return slopes
 
 
-def _at_points(look, problem, inputs, bounds, points: Position):
+def _at_points(look, inputs, bounds, points: Position):
     """`look(inputs, bounds, position)` at points along the first axis of all positions."""
     if np.prod(jnp.shape(points[0])[1:]) > TOGETHER:
         return lax.map(lambda position: look(inputs, bounds, position), points)
@@ -234,7 +248,7 @@ def _smaller_box(problem, inputs, bounds, box: _Box, noise: Array) -> _Box:
         plan = _best_plan(problem, inputs, bounds, position)
         return _objective(problem, plan), _slopes_by_envelope(problem, inputs, position, plan)
 
-    values, slopes = _at_points(look, problem, inputs, bounds, points)
+    values, slopes = _at_points(look, inputs, bounds, points)
     values = jnp.where(jnp.isnan(values), jnp.inf, values)
     has_plan = jnp.any(values < jnp.inf, axis=0)
     best = jnp.argmin(values, axis=0)
