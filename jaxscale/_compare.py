@@ -14,11 +14,11 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxscale import _display
+from jaxscale import laws as families
 from jaxscale._explain import Asked, sentence_of
 from jaxscale._numerics.names import hint
 from jaxscale._numerics.quantities import count, scientific
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws import catalog, entry
 from jaxscale.laws.protocol import Law, depends_on_tokens, levers_of, loss_scale
 from jaxscale.laws.vocabulary import vocabulary_params_for
 from jaxscale.plan import Bounds, Plan, evaluate
@@ -69,6 +69,13 @@ class LawRow:
     reason: str = ""  # why there is no plan
     status: Status | None = None  # of the plan, or of the scenario without one
     in_range: bool | None = None  # inside the runs behind the law; None: their range is not known
+
+    @property
+    def note(self) -> str:
+        """Why there is no plan, or how it lies to the runs behind the law; empty if inside."""
+        if self.plan is None or self.entry is None:
+            return self.reason
+        return self.entry.range_note(self.plan)
 
 
 @dataclass(frozen=True)
@@ -222,11 +229,12 @@ class Named(NamedTuple):
     entry: Entry | None
 
 
-def read_laws(laws: Iterable[str | Entry] | Mapping[str, Any] | None) -> list[Named]:
+def read_laws(laws: Any) -> list[Named]:
     """Laws by name, from what `compare_laws` takes."""
     if isinstance(laws, Mapping):
         return [_named(name, value) for name, value in laws.items()]
-    entries = (entry(x) if isinstance(x, str) else x for x in (catalog() if laws is None else laws))
+    asked = families.catalog() if laws is None else laws
+    entries = [families.entry(x) if isinstance(x, str) else x for x in asked]
     return [_named(each.name, each) for each in entries]
 
 
@@ -362,9 +370,10 @@ def cheapest(
     law: Law, question: Question, target: float, values: Mapping[str, Any], chosen: Sequence[str]
 ) -> Plan:
     """The cheapest plan of one law, over its chosen levers too; NoPlan where there is none."""
-    asked = target, question.demand, question.costs, question.bounds
-    plan = minimize_cost(law, *asked, levers=values, over=(*SIZES, *chosen))
-    return solved(plan, Asked(law, *asked, levers=values))
+    demand, costs, bounds = question.demand, question.costs, question.bounds
+    over = (*SIZES, *chosen)
+    plan = minimize_cost(law, target, demand, costs, bounds, levers=values, over=over)
+    return solved(plan, Asked(law, target, demand, costs, bounds, levers=values))
 
 
 def loss_of_model(
@@ -401,7 +410,7 @@ def _solved_together(family: Sequence[_Case], question: Question) -> Iterator[La
     lanes = np.arange(LANES) % len(family)
     law = jax.tree.map(lambda *x: np.array(x, float)[lanes], *(case.named.law for case in family))
     values = family[0].values
-    _, _, _, demand, costs, bounds = question
+    demand, costs, bounds = question.demand, question.costs, question.bounds
     targets, matched = np.full(LANES, np.nan if question.loss is None else question.loss), None
     if question.params is not None:
         params, tokens = np.array([case.model for case in family])[lanes].T
@@ -414,8 +423,8 @@ def _solved_together(family: Sequence[_Case], question: Question) -> Iterator[La
         asked = Asked(case.named.law, target, demand, costs, bounds, levers=values)
         try:
             if case.model is not None:
-                size = {"params": case.model[0], "tokens": case.model[1]}
-                solved(model, Asked(case.named.law, **size, levers=values))
+                params, tokens = case.model
+                solved(model, Asked(case.named.law, params=params, tokens=tokens, levers=values))
             yield _row(case, target, solved(plan, asked))
         except NoPlan as none:
             yield LawRow(*case.named, reason=str(none), status=none.status)

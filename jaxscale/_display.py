@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import jax
+import numpy as np
+from jax import core
+
 from jaxscale._numerics.quantities import count
 
 if TYPE_CHECKING:
@@ -79,6 +83,14 @@ def dataframe(columns: Mapping[str, Any], index: Any = None) -> "DataFrame":
 def figure(name: str, *results: Any) -> Any:
     """The picture of results by a name in `js.plots`, which is imported now."""
     return getattr(importlib.import_module("jaxscale.plots"), name)(*results)
+
+
+def are_concrete(tree: Any) -> bool:
+    """Whether all leaves are numbers of one shape: none is traced, or a placeholder of JAX."""
+    kinds = (float, int, np.ndarray, np.generic, jax.Array)
+    leaves = jax.tree.leaves(tree, is_leaf=lambda x: x is None)
+    concrete = all(isinstance(x, kinds) and not isinstance(x, core.Tracer) for x in leaves)
+    return concrete and len({np.shape(x) for x in leaves}) == 1
 
 
 def _shown(rows: Iterable[Row], total: int | None) -> tuple[Sequence[Row], int]:

@@ -17,7 +17,7 @@ FACTS = {"_numerics", "published"}
 PRICES = {*FACTS, "laws", "hardware"}
 ALLOWED = {
     "_numerics": set(),
-    "_display": set(),  # which every part may import
+    "_display": {"_numerics"},  # which every part may import
     "published": {"_numerics"},
     "laws": FACTS,
     "allocations": {*FACTS, "laws"},
@@ -32,6 +32,8 @@ ALLOWED = {
     "repeated_sampling": {*PRICES, "status", "costs", "plan", "solve"},
     "fitting": {*FACTS, "laws"},
     "_schema": {*PRICES, "costs", "plan"},
+    "_explain": {*PRICES, "_schema", "costs", "plan", "status"},
+    "_compare": {*PRICES, "_explain", "costs", "plan", "solve", "status"},
     "_labelled": set(),
     "sweeping": {"_numerics", "_labelled", "status"},
     "plots": {"_numerics", "_labelled", "laws", "solve"},
@@ -166,6 +168,8 @@ def test_the_public_names_are_those_of_the_design():
         "Extremes",
         "Grid",
         "Histogram",
+        "LawComparison",
+        "LawRow",
         "MainEffects",
         "Moments",
         "Plan",
@@ -179,9 +183,11 @@ def test_the_public_names_are_those_of_the_design():
         "accelerator",
         "bootstrap",
         "choice",
+        "compare_laws",
         "compute_optimal",
         "downstream",
         "evaluate",
+        "explain",
         "fit",
         "geomspace",
         "holdout",

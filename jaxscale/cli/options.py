@@ -1,6 +1,7 @@
 """The options of the commands: how each is written, read and explained."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -135,6 +136,50 @@ ServePrice = Annotated[float | None, _price("serve")]
 MaxParams = Annotated[float | None, _bound("max_params")]
 MaxTokens = Annotated[float | None, _bound("max_tokens")]
 MaxTokensPerParam = Annotated[float | None, _bound("max_tokens_per_param")]
+
+# What `plan` and `compare` ask alike, by the names of their arguments.
+QUESTION: Mapping[str, Any] = {
+    "loss": Loss,
+    "like_params": LikeParams,
+    "like_tokens": LikeTokens,
+    "inference_tokens": InferenceTokens,
+    "input_tokens": InputTokens,
+    "output_tokens": OutputTokens,
+    "requests": Requests,
+    "input_per_request": InputPerRequest,
+    "output_per_request": OutputPerRequest,
+    "train_on": TrainOn,
+    "serve_on": ServeOn,
+    "train_precision": TrainPrecision,
+    "serve_precision": ServePrecision,
+    "train_mfu": TrainMfu,
+    "prefill_mfu": PrefillMfu,
+    "decode_mfu": DecodeMfu,
+    "train_price": TrainPrice,
+    "serve_price": ServePrice,
+    "max_params": MaxParams,
+    "max_tokens": MaxTokens,
+    "max_tokens_per_param": MaxTokensPerParam,
+}
+
+
+def asked(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options of QUESTION, whose values come as its first argument."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+        for name, option in QUESTION.items()
+    ]
+
+    def run(**values: Any) -> None:
+        command({name: values.pop(name) for name in QUESTION}, **values)
+
+    run.__doc__ = command.__doc__
+    run.__name__ = command.__name__
+    parameters = [*shared, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own)]
+    vars(run)["__signature__"] = inspect.Signature(parameters)
+    return run
+
 
 Params = Annotated[float | None, _count("--params", "Params of the model.")]
 Tokens = Annotated[float | None, _count("--tokens", "Training tokens.")]
