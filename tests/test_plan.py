@@ -1,5 +1,6 @@
 """Plans: what `evaluate` prices, and what a plan says of itself."""
 
+import jax
 import numpy as np
 import pytest
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+import jaxscale as js
 from jaxscale._schema import QUANTITIES, option_of
 from jaxscale.cli.mistakes import reading
 from jaxscale.cli.pricing import PHASES
@@ -68,8 +69,20 @@ def _price(role: str) -> Any:
     return number_option(name, "DOLLARS", description, DOLLARS, dollars_per_hour)
 
 
-def _name(name: str, description: str) -> Any:
-    return typer.Option(name, metavar="NAME", help=description, rich_help_panel=DOLLARS)
+def complete_laws() -> list[str]:
+    """Names for shells to complete."""
+    return [entry.name for entry in js.laws.catalog()]
+
+
+def complete_accelerators() -> list[str]:
+    """Names for shells to complete."""
+    return [device.name for device in js.hardware.catalog()]
+
+
+def _name(name: str, description: str, names: Callable[[], list[str]] | None = None) -> Any:
+    return typer.Option(
+        name, metavar="NAME", help=description, rich_help_panel=DOLLARS, autocompletion=names
+    )
 
 
 _BF16 = "[dim]\\[default: bf16][/dim]"
@@ -79,6 +92,7 @@ Law = Annotated[
     typer.Option(
         "--law",
         metavar="LAW",
+        autocompletion=complete_laws,
         help="A name from [bold]jaxscale laws[/bold], the file of [bold]jaxscale fit[/bold], or "
         "E=..,A=..,B=..,alpha=..,beta=..",
     ),
@@ -123,8 +137,12 @@ Requests = Annotated[float | None, _of_schema("requests", DEMAND)]
 InputPerRequest = Annotated[float | None, _of_schema("input_per_request", DEMAND)]
 OutputPerRequest = Annotated[float | None, _of_schema("output_per_request", DEMAND)]
 
-TrainOn = Annotated[str | None, _name("--train-on", "Accelerator that trains.")]
-ServeOn = Annotated[str | None, _name("--serve-on", "Accelerator that serves.")]
+TrainOn = Annotated[
+    str | None, _name("--train-on", "Accelerator that trains.", complete_accelerators)
+]
+ServeOn = Annotated[
+    str | None, _name("--serve-on", "Accelerator that serves.", complete_accelerators)
+]
 TrainPrecision = Annotated[str | None, _name("--train-precision", f"Whose peak counts. {_BF16}")]
 ServePrecision = Annotated[str | None, _name("--serve-precision", f"Whose peak counts. {_BF16}")]
 TrainMfu = Annotated[float | None, _mfu("train")]
