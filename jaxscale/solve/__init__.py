@@ -2,6 +2,6 @@
 
 from jaxscale.solve._overhead import Overhead as Overhead
 from jaxscale.solve._overhead import overhead as overhead
-from jaxscale.solve.cost import minimize_cost as minimize_cost
+from jaxscale.solve.minimize import minimize_cost as minimize_cost
 from jaxscale.solve.frontier import compute_optimal as compute_optimal
-from jaxscale.solve.loss import minimize_loss as minimize_loss
+from jaxscale.solve.closed import minimize_loss as minimize_loss

@@ -11,7 +11,7 @@ from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.inverse import far, params_for, tokens_for
 from jaxscale.laws.protocol import Law
 from jaxscale.plan import evaluate
-from jaxscale.solve.cost import minimize_cost
+from jaxscale.solve.minimize import minimize_cost
 
 # Any loss will do for a law whose overhead depends on none: this far above E, in nats per token.
 ANY_REDUCIBLE = 0.3

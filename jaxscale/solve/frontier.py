@@ -22,7 +22,7 @@ from jaxscale.laws.protocol import Law, are_finite, has_frontier, is_valid, made
 from jaxscale.plan import Bounds, Place, Plan, check_law, lever_values, priced, with_finite_loss
 from jaxscale.solve.checks import is_verified
 from jaxscale.solve.general import zeros_of_full_shape
-from jaxscale.solve.loss import minimize_loss
+from jaxscale.solve.closed import minimize_loss
 from jaxscale.solve.newton import Inputs, cost_value, equations
 from jaxscale.status import Status, first_status
 
