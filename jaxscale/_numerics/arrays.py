@@ -23,7 +23,7 @@ CONTAINERS = ("law", "demand", "costs", "bounds", "levers")
 NUMBER = "a real number or an array of float32, float64 or integers"
 
 
-def enter(**arguments: Any) -> tuple:
+def enter(**arguments: Any) -> tuple[Any, ...]:
     """Give every leaf of `arguments` one float dtype; check that all shapes broadcast.
 
     Python numbers, weakly typed values and integers take the dtype of the float arrays
@@ -44,7 +44,7 @@ def enter(**arguments: Any) -> tuple:
     )
 
 
-def align(*trees: Any) -> tuple:
+def align(*trees: Any) -> tuple[Any, ...]:
     """Pad the shapes of all array leaves with leading ones to one rank; scalars stay scalars.
 
     Rank is then never promoted, yet a leaf keeps its own size until it meets another:

@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.typed import custom_jvp
 from jaxscale._numerics.values import any_of, has_normal_exp, is_finite, is_positive, where_safe
 from jaxscale.laws import protocol
 
@@ -50,7 +51,7 @@ def is_plausible(log_size: Array) -> Array:
     return (log_size > LOG_SMALLEST) & (log_size < LOG_LARGEST)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+@custom_jvp(0, 1)
 def crossing(
     value: Value,
     direction: tuple[float, float],
@@ -159,13 +160,15 @@ def _crossing_jvp(value, direction, primals, tangents):
     return found, jnp.where(safe, moved, 0)
 
 
-def loss_value(log_params: Array, log_tokens: Array, inputs: tuple[Any, dict]) -> Array:
+def loss_value(log_params: Array, log_tokens: Array, inputs: tuple[Any, dict[str, Array]]) -> Array:
     """Loss of `inputs`, a law and its levers, as `crossing` takes it."""
     law, levers = inputs
     return protocol.loss_from_logs(law, log_params, log_tokens, **levers)
 
 
-def beginning(law: Any, levers: dict, direction: tuple[float, float], like: Array) -> Array:
+def beginning(
+    law: Any, levers: dict[str, Array], direction: tuple[float, float], like: Array
+) -> Array:
     """Where along `direction` to begin: the largest size whose loss can be told from the floor.
 
     Depends on the law and its levers alone, so for one law it is one number.

@@ -1,7 +1,7 @@
 """Solvers: the cheapest plan for a loss, and the best plan for a budget."""
 
-from jaxscale.solve._overhead import Overhead as Overhead
-from jaxscale.solve._overhead import overhead as overhead
-from jaxscale.solve.minimize import minimize_cost as minimize_cost
+from jaxscale.solve.frontier import Overhead as Overhead
 from jaxscale.solve.frontier import compute_optimal as compute_optimal
-from jaxscale.solve.closed import minimize_loss as minimize_loss
+from jaxscale.solve.frontier import overhead as overhead
+from jaxscale.solve.minimize import minimize_cost as minimize_cost
+from jaxscale.solve.minimize import minimize_loss as minimize_loss

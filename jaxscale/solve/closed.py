@@ -1,90 +1,189 @@
-"""The best loss for a budget: Sardana et al. 2024, eq. 6, turned around, in closed reduction."""
+# pyright: reportUnknownMemberType=false
+"""Both problems for the Chinchilla law, whose optimum is the root of one equation.
+
+The cheapest plan for a loss is Sardana et al. 2024, eq. 6; the best loss for a budget is that
+problem turned around.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
-from jaxscale._numerics.logarithm import exponent, log, split_log, weight, weighted_sum
+from jaxscale._numerics.logarithm import Log, exponent, log, split_log, weight, weighted_sum
+from jaxscale._numerics.typed import jit, limits
 from jaxscale._numerics.values import is_finite, is_normal, is_positive, where_safe
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws.chinchilla import Chinchilla
-from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Law
-from jaxscale.plan import Bounds, Plan, lever_values, plan_arguments, priced, with_finite_loss
-from jaxscale.solve import general
+from jaxscale.laws.chinchilla import Chinchilla, log_other
+from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, made_safe
+from jaxscale.plan import Bounds, Plan, priced, with_finite_loss
 from jaxscale.solve.bounds import Curve, optimum
-from jaxscale.solve.levers import SIZES, chosen_levers, joint
-from jaxscale.solve.root import root_above
-from jaxscale.solve.validate import judged
+from jaxscale.solve.newton import Inputs
+from jaxscale.solve.root import root_above, root_sigma, softplus_root
+from jaxscale.solve.validate import Case, costs_fit, is_valid, outcome
 from jaxscale.status import Status
 
+# The start of the root is tuned for these exponents; accuracy is promised for 0.02 to 2.
+MIN_EXPONENT, MAX_EXPONENT = 0.01, 3.0
 
-def minimize_loss(
-    law: Law,
-    budget: ArrayLike,
-    demand: Demand | None = None,
-    costs: Costs | None = None,
-    bounds: Bounds | None = None,
-    *,
-    levers: Mapping[str, ArrayLike] | None = None,
-    over: Sequence[str] = SIZES,
+
+@jit
+def cheapest(
+    loss: Array, law: Chinchilla, demand: Demand, costs: Costs, bounds: Bounds | None = None
 ) -> Plan:
-    """Plan of the lowest loss whose lifetime cost, serving included, is at most `budget`.
-
-    All arguments broadcast as in NumPy, and so do the coefficients of the law: the plan has the
-    shape of all of them together. The work is the same for every scenario. Works under jit, vmap,
-    grad, jacfwd and hessian, also at a demand of 0.
-
-    A scenario without a plan gets a status and NaN, with derivatives of zero; its neighbours are
-    untouched.
-
-    Source: the problem of Hoffmann et al. 2022, eq. 4, with the costs of Sardana et al. 2024,
-    eq. 6.
-
-    Args:
-        law: a scaling law, such as `js.laws.published("sardana2024")`.
-        budget: what may be spent, in the unit of `costs`: FLOPs by default, or dollars.
-        demand: tokens to read and to write over the model's life; none by default.
-        costs: the price of a FLOP in each phase; 1 by default, so that costs are in FLOPs.
-        bounds: limits on params and tokens; none by default.
-        levers: a value for each lever of the law that is not chosen.
-        over: what is chosen: "params", "tokens" and at most three levers, each inside its range.
-
-    Raises:
-        TypeError: an argument is of the wrong type.
-        ValueError: shapes do not broadcast, or a lever is unknown or has no value.
-
-    Examples:
-        >>> law = js.laws.published("sardana2024")
-        >>> plan = js.minimize_loss(law, 1e23, js.Demand(input_tokens=1e12))
-        >>> print(f"{plan.params:.3g} params, {plan.tokens:.3g} tokens, loss {plan.loss:.3f}")
-        1.11e+10 params, 1.17e+12 tokens, loss 2.019
-    """
-    arguments = plan_arguments(law, demand, costs, bounds)
-    chosen = chosen_levers(over)
-    values = lever_values(law, levers or {}, chosen)
-    if isinstance(law, Chinchilla):
-        return _minimize_loss(*arrays.enter(budget=budget, **arguments))
-    entered = arrays.enter(budget=budget, levers=values, **arguments)
-    return joint(False, chosen, *entered) if chosen else general.best(*entered)
+    """Cheapest plan whose loss is at most `loss`."""
+    loss, law, demand, costs, bounds = arrays.align(loss, law, demand, costs, bounds)
+    reducible = loss - law.E
+    status, ok = _judged(
+        Inputs(law, {}, loss, demand, costs),
+        bounds,
+        is_finite(loss),
+        (loss <= law.E, Status.INFEASIBLE_LOSS),
+        (~_has_normal_products(reducible), Status.OUT_OF_RANGE),
+    )
+    law, reducible, demand, costs, bounds = made_safe((law, reducible, demand, costs, bounds), ok)
+    inputs = law, reducible, costs.effective_demand(demand)
+    return priced(law, optimum(iso_loss_curve, inputs, bounds, status, ok), demand, costs)
 
 
-@jax.jit
-def _minimize_loss(budget, law, demand, costs, bounds=None):
+@jit
+def best(
+    budget: Array, law: Chinchilla, demand: Demand, costs: Costs, bounds: Bounds | None = None
+) -> Plan:
+    """Plan of the lowest loss whose lifetime cost is at most `budget`."""
     budget, law, demand, costs, bounds = arrays.align(budget, law, demand, costs, bounds)
-    budget_is_valid = is_positive(budget)
-    share = _serving_share_per_param(_serving_cost(demand.made_safe(), costs.made_safe()), budget)
+    share = _serving_share_per_param(_serving_cost(demand, costs), budget)
     in_range = is_normal(4 / budget) & is_finite(share)
-    scenario = judged(law, demand, costs, bounds, budget_is_valid, (~in_range, Status.OUT_OF_RANGE))
-    law, demand, costs = scenario.law, scenario.demand, scenario.costs
-    budget = where_safe(scenario.ok, budget)
-    inputs = law, budget, scenario.effective_demand, demand, costs
-    place = optimum(budget_curve, inputs, scenario.bounds, scenario.status, scenario.ok)
+    status, ok = _judged(
+        Inputs(law, {}, budget, demand, costs),
+        bounds,
+        is_positive(budget),
+        (~in_range, Status.OUT_OF_RANGE),
+    )
+    law, budget, demand, costs, bounds = made_safe((law, budget, demand, costs, bounds), ok)
+    inputs = law, budget, costs.effective_demand(demand), demand, costs
+    place = optimum(budget_curve, inputs, bounds, status, ok)
     return priced(law, with_finite_loss(law, place), demand, costs)
+
+
+def _judged(
+    inputs: Inputs, bounds: Bounds | None, target_is_valid: Array, *target_cases: Case
+) -> tuple[Array, Array]:
+    """Status before solving, and whether it is ok; `target_cases` judge the loss or the budget."""
+    inputs, bounds = lax.stop_gradient((inputs, bounds))
+    law = inputs.law
+    fits = _has_normal_products(law.A) & _has_normal_products(law.B)
+    covered = _is_covered(law.alpha) & _is_covered(law.beta)
+    return outcome(
+        (~(is_valid(inputs, bounds) & target_is_valid), Status.INVALID_INPUT),
+        *target_cases,
+        (~(fits & costs_fit(inputs.demand, inputs.costs)), Status.OUT_OF_RANGE),
+        (~covered, Status.NOT_CONVERGED),
+    )
+
+
+def _has_normal_products(x: Array) -> Array:
+    """Whether the product or quotient of two such numbers neither over- nor underflows."""
+    limit = float(limits(x).max) ** 0.45
+    return (x > 1 / limit) & (x < limit)
+
+
+def _is_covered(power: Array) -> Array:
+    return (power >= MIN_EXPONENT) & (power <= MAX_EXPONENT)
+
+
+# --- The cheapest plan for a loss ------------------------------------------------------------
+
+
+def iso_loss_curve(law: Chinchilla, reducible: Array, demand: Array) -> Curve:
+    """All plans whose loss is `reducible` above the law's E, and the cheapest of them.
+
+    `demand` is the effective one. With D = D0 exp(u / beta), and D0 the optimum at no demand,
+    the stationarity condition, Sardana et al. 2024 eq. 12, is `u = softplus(k - u / beta)`.
+    """
+    alpha, beta = law.alpha, law.beta
+    log_reducible = split_log(reducible)
+
+    def free() -> tuple[Array, Array]:
+        log_data = split_log(law.B * ((alpha + beta) / alpha)).minus(log_reducible)
+        base = ((weight(1, beta), log_data),)
+        log_shift = log(beta / (3 * (alpha + beta)))
+        log_base, u = root_above(1 / beta, log_shift, base, demand)
+        # A / N^alpha is the share (beta + alpha sigma) / (alpha + beta) of the reducible loss: a
+        # sum of positive terms, where subtracting B / D^beta from it would cancel.
+        sigma = root_sigma(u)
+        log_size = split_log(law.A * (alpha + beta)).minus(log_reducible)
+        log_size = log_size.minus(split_log(beta + alpha * sigma))
+        log_tokens = log_base + u / beta
+        if log_tokens.dtype == jnp.float32:
+            log_tokens = _log_tokens_served(law, demand, sigma, u, log_tokens, log_shift)
+        return weighted_sum((weight(1, alpha), log_size)), log_tokens
+
+    # Only bounds need these two; without them XLA drops their computation.
+    log_A = split_log(law.A).minus(log_reducible).value()
+    log_B = split_log(law.B).minus(log_reducible).value()
+
+    def use(log_params: Array, log_tokens: Array) -> Array:
+        return jnp.exp(log_A - alpha * log_params) + jnp.exp(log_B - beta * log_tokens)
+
+    def tokens_at(log_params: Array) -> Array:
+        return _log_other(alpha * log_params - log_A, log_B, beta)
+
+    def params_at(log_tokens: Array) -> Array:
+        return _log_other(beta * log_tokens - log_B, log_A, alpha)
+
+    def at_ratio(log_limit: Array) -> tuple[Array, Array]:
+        # With D = ratio N both terms are powers of D: the equation of `softplus_root` again,
+        # in u = s log D - log S with S / D^s the term that falls more slowly.
+        log_size = log_A + alpha * log_limit
+        size_is_slow = alpha < beta
+        slow = jnp.where(size_is_slow, alpha, beta)
+        fast = jnp.where(size_is_slow, beta, alpha)
+        log_slow = jnp.where(size_is_slow, log_size, log_B)
+        log_fast = jnp.where(size_is_slow, log_B, log_size)
+        k = log_fast - fast / slow * log_slow
+        u = softplus_root(fast / slow - 1, k, k, jnp.ones_like(k), steps=3)
+        log_tokens = (u + log_slow) / slow
+        return log_tokens - log_limit, log_tokens
+
+    return Curve(
+        free=free,
+        tokens_at=tokens_at,
+        params_at=params_at,
+        at_ratio=at_ratio,
+        use=use,
+        rounding=(1 + jnp.abs(log_A)) / alpha + (1 + jnp.abs(log_B)) / beta,
+        slack_is_low=True,
+        infeasible=Status.INFEASIBLE_BOUNDS,
+    )
+
+
+def _log_tokens_served(
+    law: Chinchilla, demand: Array, sigma: Array, u: Array, log_tokens: Array, log_shift: Array
+) -> Array:
+    """`log_tokens`, or where serving dominates its value from the demand.
+
+    There u / beta is a large part of log D0 taken back, and magnifies what was rounded off u:
+    by up to 3e-5 in float32. The equation itself says that D is Q / expm1(u), times a
+    constant.
+    """
+    dominates = sigma > law.beta
+    log_demand = split_log(where_safe(dominates, demand))
+    log_served = log_demand.minus(split_log(where_safe(dominates, sigma)))
+    # The two differ by less than either, so only what is left of them is rounded.
+    log_served = Log(log_served.exponent, (log_served.rest + log_shift) - u).value()
+    return jnp.where(dominates, log_served, log_tokens)
+
+
+def _log_other(excess: Array, log_scale: Array, power: Array) -> Array:
+    """`log_other`, or infinity where the known term alone exceeds the reducible loss."""
+    reachable = excess > 0
+    other = log_other(where_safe(reachable, excess), log_scale, power)
+    return jnp.where(reachable, other, jnp.inf)
+
+
+# --- The best loss for a budget --------------------------------------------------------------
 
 
 def budget_curve(
@@ -106,16 +205,16 @@ def budget_curve(
     serving_cost = _serving_cost(demand, costs)
     inverse_limit = _serving_share_per_param(serving_cost, budget)
 
-    def free():
+    def free() -> tuple[Array, Array]:
         c = (1 - alpha) / (alpha + beta)
         log_base, u = root_above(c, -math.log(3), tokens, effective_demand)
         log_training = c * u - weighted_sum(*params)
         return _log_params(log_training, serving_cost, budget), log_base + c * u
 
-    def params_at(log_tokens):
+    def params_at(log_tokens: Array) -> Array:
         return _log_params(log_tokens - log_product, serving_cost, budget)
 
-    def tokens_at(log_params):
+    def tokens_at(log_params: Array) -> Array:
         # 1 / N less the part of it that serving takes; none is left for training above the limit.
         # In units of a power of two near it: of the largest N it is subnormal, and what a
         # derivative by it is multiplied by on its way to the budget overflows float32.
@@ -127,7 +226,7 @@ def budget_curve(
         log_left = jnp.log(where_safe(affordable, left)) - log_scale
         return jnp.where(affordable, log_product + log_left, -jnp.inf)
 
-    def at_ratio(log_limit):
+    def at_ratio(log_limit: Array) -> tuple[Array, Array]:
         # (ratio / product) N^2 + inverse_limit N = 1, by the root formula that does not cancel.
         log_root = (log_limit - log_product) / 2 + math.log(2)
         power, log_scale = _power_near(-log_root)
@@ -137,7 +236,7 @@ def budget_curve(
         log_params = math.log(2) - log_root - jnp.arcsinh(share)
         return log_params, log_params + log_limit
 
-    def use(log_params, log_tokens):
+    def use(log_params: Array, log_tokens: Array) -> Array:
         training = jnp.exp(log_params + log_tokens - log_product)
         return training + jnp.exp(log_params) * inverse_limit
 
@@ -153,7 +252,7 @@ def budget_curve(
     )
 
 
-def _log_params(log_training, serving_cost, budget):
+def _log_params(log_training: Array, serving_cost: Array, budget: Array) -> Array:
     """Logarithm of N, where 1 / N is `exp(log_training)` and what serving adds to it.
 
     N is not taken from N0 as D is from D0: where serving dominates it would be the small
@@ -161,12 +260,12 @@ def _log_params(log_training, serving_cost, budget):
     """
     # In units of a power of two near N: 1 / N itself is subnormal for the largest N, and its
     # derivative by a budget of 1e27 FLOPs underflows float32.
-    limits = jnp.finfo(budget.dtype)
+    top = limits(budget).maxexp - 1
     inverse = jnp.exp(log_training) + _serving_share_per_param(serving_cost, budget)
-    power = jnp.clip(-exponent(inverse), limits.minexp, limits.maxexp - 1).astype(jnp.int32)
+    power = jnp.clip(-exponent(inverse), limits(budget).minexp, top).astype(jnp.int32)
     log_scale = power.astype(budget.dtype) * math.log(2)
     log_scaled = log_training + log_scale
-    in_range = log_scaled < (limits.maxexp - 1) * math.log(2)
+    in_range = log_scaled < top * math.log(2)
     scaled = jnp.exp(where_safe(in_range, log_scaled))
     scaled += _serving_share_per_param(serving_cost, budget, power)
     in_range &= is_normal(scaled)
@@ -174,16 +273,15 @@ def _log_params(log_training, serving_cost, budget):
     return jnp.where(in_range, log_scale - log(where_safe(in_range, scaled)), out_of_range)
 
 
-def _power_near(log_size):
+def _power_near(log_size: Array) -> tuple[Array, Array]:
     """A power of two near exp(log_size), whose reciprocal is normal too, and its logarithm."""
-    limits = jnp.finfo(log_size.dtype)
     power = jnp.round(lax.stop_gradient(log_size) / math.log(2))
-    power = jnp.clip(power, limits.minexp, limits.maxexp - 1).astype(jnp.int32)
+    power = jnp.clip(power, limits(log_size).minexp, limits(log_size).maxexp - 1).astype(jnp.int32)
     return power, power.astype(log_size.dtype) * math.log(2)
 
 
-def _serving_cost(demand, costs):
-    """What serving costs for each parameter, before the factor of two FLOPs."""
+def _serving_cost(demand: Demand, costs: Costs) -> Array:
+    """Serving cost of each parameter, before the factor of two FLOPs."""
     return costs.prefill * demand.input_tokens + costs.decode * demand.output_tokens
 
 
@@ -198,8 +296,7 @@ def _serving_share_per_param(serving_cost: Array, budget: Array, power: Array | 
     one = jnp.ones_like(budget)
     half_power = jnp.ldexp(one, half)
     large = (
-        exponent(serving_cost) + half.astype(serving_cost.dtype)
-        > jnp.finfo(serving_cost.dtype).maxexp - 2
+        exponent(serving_cost) + half.astype(serving_cost.dtype) > limits(serving_cost).maxexp - 2
     )
     first, second = jnp.where(large, unit, half_power), jnp.where(large, half_power, unit)
     scaled = (serving_cost * first * second) * jnp.ldexp(one, power - half)
