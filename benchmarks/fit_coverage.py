@@ -22,9 +22,9 @@ import numpy as np
 
 import jaxscale as js
 from benchmarks import fit_problem, machine
+from benchmarks.harness import progress
 from benchmarks.problem import SEED
 from benchmarks.report import table
-from benchmarks.timing import progress
 
 REPLICATIONS, RESAMPLES = 500, 500
 LEVEL, LEAST, MOST = 0.95, 0.92, 0.98

@@ -9,8 +9,9 @@ import csv
 import functools
 import itertools
 import os
+import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,21 +36,25 @@ class Logs(NamedTuple):
     tokens: np.ndarray
     loss: np.ndarray
 
-    def rows(self, places: np.ndarray) -> "Logs":
-        """The runs at these places."""
-        return Logs(*(column[places] for column in self))
+    def rows(self, indices: np.ndarray) -> "Logs":
+        """The runs at these indices."""
+        return Logs(*(column[indices] for column in self))
 
 
 @functools.cache
 def runs() -> js.Runs:
     """The 240 runs, in the order of their file, or as many simulated ones."""
     if not TABLE.is_file():
-        law = js.laws.Chinchilla(*LAW)
-        return js.fitting.simulate(law, COUNT, key=SEED, noise=NOISE)
+        return simulated(COUNT, SEED)
     with open(TABLE, newline="") as file:
         kept = [row for row in csv.DictReader(file) if row["outlier"] == "0"]
     names = "params", "tokens", "loss"
     return js.Runs(*(np.array([float(row[name]) for row in kept]) for name in names))
+
+
+def simulated(count: int, key: int) -> js.Runs:
+    """Runs of the law of `problem`, with noise like that of the 240."""
+    return js.fitting.simulate(js.laws.Chinchilla(*LAW), count, key=key, noise=NOISE)
 
 
 def is_published() -> bool:
@@ -67,6 +72,17 @@ def source() -> str:
 def logs() -> Logs:
     """Of `runs`."""
     return Logs(*(np.log(x) for x in (runs().params, runs().tokens, runs().loss)))
+
+
+def fit(table: js.Runs | None = None) -> js.fitting.Fit:
+    """Our fit to `runs`, or to others."""
+    return js.fit(js.laws.Chinchilla, runs() if table is None else table)
+
+
+def bootstrap(fitted: js.fitting.Fit, **options: Any) -> js.fitting.Bootstrap:
+    """`js.bootstrap` without its warnings of resamples that failed."""
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        return js.bootstrap(fitted, **options)
 
 
 def hoffmann_starts() -> np.ndarray:

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from benchmarks.harness import Disagreement, require_agreement
 from benchmarks.laws_problem import Case, cases
-from benchmarks.problem import Disagreement, require_agreement
 from jaxscale.laws import protocol
 
 CHECKED = 200  # scenarios whose true answer is computed

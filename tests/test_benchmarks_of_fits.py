@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from benchmarks import fit, fit_coverage, fit_peers, fit_problem, fit_report, fit_rows
+from benchmarks import fit, fit_coverage, fit_peers, fit_problem
 from benchmarks.fit_peers import Ended
-from benchmarks.problem import Disagreement
+from benchmarks.harness import Disagreement
 from processes import HUNG
 
 ROOT = Path(__file__).parent.parent
@@ -57,7 +57,7 @@ def test_a_quick_run_says_what_was_measured(tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads(output.read_text())
     names = [row["name"] for row in result["rows"]]
-    assert sorted([*names, *result["omitted"]]) == sorted(fit_rows.BUILDERS)
+    assert sorted([*names, *result["omitted"]]) == sorted(fit.BUILDERS)
     for row in result["rows"]:
         agreement = row["agreement"]
         assert 0 <= agreement["reached"] <= agreement["followed"]
@@ -103,7 +103,7 @@ def test_jax_peers_reach_our_minimum(name, logs, fitted):
 def test_a_sample_has_every_value_of_hoffmanns_grid():
     starts = fit_problem.hoffmann_starts()
     assert starts.shape == (4500, 5)
-    for stride in (fit_rows.STRIDE, fit_rows.STRIDE_OF_SLOW):
+    for stride in (fit.STRIDE, fit.STRIDE_OF_SLOW):
         for column in starts.T:
             np.testing.assert_array_equal(np.unique(column[::stride]), np.unique(column))
 
@@ -118,13 +118,12 @@ def test_resamples_are_those_of_numpys_global_seed():
 
 
 def test_a_peer_below_our_minimum_is_noticed():
-    row = fit_rows.Row("peer", fit_rows.STARTS, 4, np.arange(4), call=dict)
-    minima = {fit_rows.STARTS: np.ones(4)}
+    minima = np.ones(4)
     ended = Ended(np.array([1 + 1e-10, 1.5, np.nan, 1]), np.array([True, True, False, True]))
-    found = fit._checked(row, ended, minima)
+    found = fit.checked("peer", minima, ended)["agreement"]
     assert (found["reached"], found["followed"], found["success"]) == (2, 4, 0.75)
     with pytest.raises(Disagreement, match="below our minimum"):
-        fit._checked(row, ended._replace(objective=np.full(4, 1 - 1e-8)), minima)
+        fit.checked("peer", minima, ended._replace(objective=np.full(4, 1 - 1e-8)))
 
 
 def test_noise_of_the_coverage_study_needs_no_centring(fitted):
@@ -140,8 +139,8 @@ def test_noise_of_the_coverage_study_needs_no_centring(fitted):
 def test_saved_results_are_whole_and_report_in_plain_text(saved, monkeypatch, capsys):
     result = json.loads(saved.read_text())
     names = [row["name"] for row in result["rows"]]
-    assert sorted([*names, *result["omitted"]]) == sorted(fit_rows.BUILDERS)
+    assert sorted([*names, *result["omitted"]]) == sorted(fit.BUILDERS)
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    fit_report.show(result)
+    fit.show(result)
     printed = capsys.readouterr().out
     assert all(name in printed for name in names)

@@ -1,4 +1,3 @@
-# pyright: standard
 """More levers than params and tokens: the best plan at each choice, and the best choice.
 
 The plan of given levers is solved as ever, so bounds and statuses hold; what is added is one
