@@ -134,6 +134,10 @@ def resamples(solver: Callable, name: str, given: Setting) -> Row:
     return row(name, RESAMPLES, given, call, len(given.resamples), "", indices, whole)
 
 
+def _start(given):
+    return fit_problem.in_peers_order(given.fit.coordinates)
+
+
 def _sample(everything, stride, given):
     return np.arange(0, len(everything), stride * (QUICK_FACTOR if given.quick else 1))
 
@@ -147,7 +151,7 @@ def _scipy(solver: fit_peers.Solver, note: str = "") -> Callable[[str, Setting],
 
 def _scipy_resamples(solver: fit_peers.Solver) -> Callable[[str, Setting], Row]:
     def solve(given):
-        return partial(fit_peers.each_resample, solver, given.logs, given.fit.coefficients)
+        return partial(fit_peers.each_resample, solver, given.logs, _start(given))
 
     return partial(resamples, solve)
 
@@ -157,7 +161,7 @@ def _jax(solver: Callable, batched: Callable, stride: int) -> Callable[[str, Set
 
 
 def _optimistix_resamples(given: Setting) -> Callable[[np.ndarray], Ended]:
-    solve = fit_peers.optimistix_resamples(given.logs, given.fit.coefficients, fit_peers.mapped)
+    solve = fit_peers.optimistix_resamples(given.logs, _start(given), fit_peers.mapped)
 
     def of_indices(indices: np.ndarray) -> Ended:
         return solve(np.array([np.bincount(row, minlength=row.size) for row in indices], float))

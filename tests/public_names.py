@@ -8,7 +8,13 @@ import types
 import jaxscale
 
 # Modules of one file hold more than is public. What else they offer is in `jaxscale` itself.
-IN_ONE_FILE = {"hardware": ("Accelerator", "Quote", "catalog", "comparable")}
+IN_ONE_FILE = {
+    "allocations": (
+        *("Allocation", "PORIAN_CHAIN", "Step", "catalog", "entry"),
+        *("from_law", "from_params", "from_tokens", "published"),
+    ),
+    "hardware": ("Accelerator", "Quote", "catalog", "comparable"),
+}
 
 
 def public_names():

@@ -6,6 +6,8 @@ bad value is replaced before it is used.
 """
 
 import math
+import operator
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +24,11 @@ def is_finite(x: Array) -> Array:
 def is_positive(x: Array) -> Array:
     """Whether x is finite and above zero; no for NaN."""
     return (x > 0) & (x < jnp.inf)
+
+
+def all_positive(*numbers: Array) -> Array:
+    """Whether every number, broadcast together, is finite and above zero."""
+    return reduce(operator.and_, map(is_positive, numbers), jnp.asarray(True))
 
 
 def is_nonnegative(x: Array) -> Array:

@@ -1,17 +1,21 @@
-"""A transformer's shape, with the parameters and FLOPs that follow from it."""
+"""A transformer's shape, with the parameters, FLOPs and bytes that follow from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.names import unknown
 from jaxscale._numerics.values import is_positive, where_safe
-from jaxscale.architectures import counts, sizes
+from jaxscale.architectures import counts
 
 STATIC = {"static": True}  # a field that is no number, and part of the type for JAX
 
@@ -58,12 +62,12 @@ class Architecture:
         where there are several), weights of norms, and embeddings (e is 1 where tied, else 2).
         Learned positions add `context w`.
         """
-        return checked(sizes.total, self)
+        return checked(counts.total, self)
 
     @property
     def active_params(self) -> Array:
         """`params` without the experts that a token does not run through; the router is active."""
-        return checked(sizes.active, self)
+        return checked(counts.active, self)
 
     @property
     def non_embedding_params(self) -> Array:
@@ -72,12 +76,12 @@ class Architecture:
         Leaves out word embeddings, positions, the matrix that gives logits even where it is not
         tied, and the weights of norms. `12 layers w^2` in the classic shape.
         """
-        return checked(sizes.non_embedding, self)
+        return checked(counts.non_embedding, self)
 
     @property
     def active_non_embedding_params(self) -> Array:
         """`non_embedding_params` without the experts that a token does not run through."""
-        return checked(sizes.active_non_embedding, self)
+        return checked(counts.active_non_embedding, self)
 
     def forward_flops(self, count: str = "operations") -> Array:
         """FLOPs per token of a forward pass over a full context T, by one of `COUNTS`.
@@ -115,6 +119,27 @@ class Architecture:
             good &= is_positive(each)
         return good
 
+    def summary(self) -> str:
+        """The shape in words, of concrete scalars.
+
+        Examples:
+            >>> print(js.architectures.published("llama-3-8b").summary())
+            32 layers of width 4,096; 32 heads of 128, 8 of keys and values; vocabulary of 128,256
+        """
+        keys = f", {self.kv_heads:,} of keys and values" if self.kv_heads != self.heads else ""
+        parts = [
+            f"{_counted(self.layers, 'layer')} of width {self.width:,}",
+            f"{_counted(self.heads, 'head')} of {self.head_size:,}{keys}",
+            f"vocabulary of {self.vocabulary:,}",
+        ]
+        if self.experts != 1:
+            parts.append(f"{self.active_experts:,} of {_counted(self.experts, 'expert')}")
+        return "; ".join(parts)
+
+
+def _counted(number: Real, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
 
 NUMBERS = tuple(each.name for each in fields(Architecture) if each.metadata != STATIC)
 
@@ -122,7 +147,8 @@ NUMBERS = tuple(each.name for each in fields(Architecture) if each.metadata != S
 def chinchilla_params(architecture: Architecture) -> Array:
     """Parameters as Hoffmann et al. 2022 count them in Tables A4 and A9.
 
-    Of a model with relative positions, which add a matrix to each layer's attention, and biases.
+    That is, of a model with biases and relative positions, which add a matrix to each layer's
+    attention.
     `layers (5 w d + w + 2 w f + f + w) + 2 (2 layers + 1) w + (w + 1) V`, d being the width of
     all heads: the paper does not print it, but all 50 sizes of its Table A9 come out of it. Reads
     layers, width, heads, head_size, ff_width and vocabulary, whatever else the shape has.
@@ -132,7 +158,7 @@ def chinchilla_params(architecture: Architecture) -> Array:
         >>> print(f"{js.architectures.chinchilla_params(shape):.3g}")
         7.38e+07
     """
-    return checked(sizes.chinchilla, architecture)
+    return checked(counts.chinchilla, architecture)
 
 
 def checked(formula: Callable[..., Array], architecture: Architecture, **numbers: Real) -> Array:
@@ -158,3 +184,122 @@ def _checked(formula, architecture, numbers):
         good &= is_positive(each)
     architecture, numbers = jax.tree.map(lambda x: where_safe(good, x), (architecture, numbers))
     return jnp.where(good, formula(architecture, *numbers), jnp.nan)
+
+
+# --- Bytes ----------------------------------------------------------------------------------
+
+# By the format that a number is stored in. The last two share an 8-bit scale among 16 and among
+# 32 values of 4 bits: NVIDIA's NVFP4, and the Open Compute Project's Microscaling Formats (MX)
+# Specification 1.0.
+BYTES_PER_NUMBER: Mapping[str, float] = MappingProxyType(
+    {
+        "fp32": 4.0,
+        "bf16": 2.0,
+        "fp16": 2.0,
+        "fp8": 1.0,
+        "int8": 1.0,
+        "int4": 0.5,
+        "nvfp4": 4.5 / 8,
+        "mxfp4": 4.25 / 8,
+    }
+)
+# Of four bytes each: a master copy of the weights and the two moments.
+ADAM_BYTES = 4 + 4 + 4
+
+
+def weight_bytes(architecture: Architecture, precision: str = "bf16") -> Array:
+    """Bytes of all parameters, idle experts included; ValueError for an unknown precision.
+
+    Examples:
+        >>> shape = js.architectures.published("llama-3-8b")
+        >>> print(f"{js.architectures.weight_bytes(shape):.3g}")
+        1.61e+10
+    """
+    return _bytes(precision) * architecture.params
+
+
+def kv_cache_bytes(architecture: Architecture, tokens: ArrayLike, precision: str = "bf16") -> Array:
+    """Bytes of the keys and values of `tokens` tokens: `2 layers kv_heads head_size` of each.
+
+    `tokens` are those of all sequences together. NaN with zero derivatives where a number is not
+    positive; ValueError for an unknown precision.
+
+    Examples:
+        >>> shape = js.architectures.published("llama-3-8b")
+        >>> print(f"{js.architectures.kv_cache_bytes(shape, tokens=8192):.3g}")
+        1.07e+09
+    """
+    return _bytes(precision) * checked(_cached, architecture, tokens=tokens)
+
+
+def optimizer_bytes(architecture: Architecture) -> Array:
+    """Bytes of Adam's state in mixed precision: 12 for each parameter.
+
+    Master weights 4, and moments 4 and 4 (Rajbhandari et al. 2020, ZeRO, Section 3.1). Weights
+    and gradients are in `training_bytes`.
+
+    Examples:
+        >>> shape = js.architectures.published("llama-3-8b")
+        >>> print(f"{js.architectures.optimizer_bytes(shape):.3g}")
+        9.64e+10
+    """
+    return ADAM_BYTES * architecture.params
+
+
+def training_bytes(architecture: Architecture) -> Array:
+    """Bytes of weights, gradients and Adam's state in mixed precision: 16 for each parameter.
+
+    Weights and gradients are in bf16 (Rajbhandari et al. 2020, ZeRO, Section 3.1); activations
+    come on top.
+
+    Examples:
+        >>> shape = js.architectures.published("llama-3-8b")
+        >>> print(f"{js.architectures.training_bytes(shape):.3g}")
+        1.28e+11
+    """
+    return 2 * weight_bytes(architecture) + optimizer_bytes(architecture)
+
+
+def report(architecture: Architecture) -> dict[str, Any]:
+    """Params, FLOPs per token by each of `COUNTS`, and bytes of a shape of scalars, as floats.
+
+    Bytes are those of weights and cached keys and values in bf16, and of `training_bytes`.
+
+    Examples:
+        >>> report = js.architectures.report(js.architectures.published("llama-3-8b"))
+        >>> list(report)
+        ['params', 'active_params', 'non_embedding_params', 'flops_per_token', 'bytes']
+        >>> print(f"{report['flops_per_token']['operations']['over_6n']:.2f}")
+        1.20
+    """
+    rule = architecture.train_flops("6n")
+    flops = {
+        count: {
+            "forward": float(architecture.forward_flops(count)),
+            "train": float(architecture.train_flops(count)),
+            "over_6n": float(architecture.train_flops(count) / rule),
+        }
+        for count in counts.COUNTS
+    }
+    sizes = {
+        "weights": weight_bytes(architecture),
+        "kv_cache_of_a_token": kv_cache_bytes(architecture, 1.0),
+        "kv_cache_of_a_context": kv_cache_bytes(architecture, architecture.context),
+        "training_state": training_bytes(architecture),
+    }
+    params = ("params", "active_params", "non_embedding_params")
+    return {
+        **{name: float(getattr(architecture, name)) for name in params},
+        "flops_per_token": flops,
+        "bytes": {name: float(size) for name, size in sizes.items()},
+    }
+
+
+def _cached(a, tokens):
+    return 2 * a.layers * a.kv_heads * a.head_size * tokens
+
+
+def _bytes(precision: str) -> float:
+    if precision not in BYTES_PER_NUMBER:
+        raise unknown("precision", precision, BYTES_PER_NUMBER)
+    return BYTES_PER_NUMBER[precision]

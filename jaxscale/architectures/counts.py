@@ -1,17 +1,19 @@
-"""FLOPs of one token in a forward pass, as papers count them.
+"""Params of a transformer's parts, and FLOPs of one token in a forward pass as papers count them.
 
-A multiplication and an addition are two FLOPs, and training takes three times the forward pass
-(Kaplan et al. 2020, Section 2.1). What grows with the context is counted for a full one. None of
-the formulas checks or converts anything.
+No part has biases, but for those of `chinchilla`. A multiplication and an addition are two FLOPs,
+and training takes three times the forward pass (Kaplan et al. 2020, Section 2.1). What grows with
+the context is counted for a full one. Each formula takes an architecture whose numbers are of one
+dtype and rank; it checks and converts nothing.
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import jax.numpy as jnp
 from jax import Array
 
 from jaxscale._numerics.names import unknown
-from jaxscale.architectures import sizes
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS
 
 if TYPE_CHECKING:
@@ -19,68 +21,125 @@ if TYPE_CHECKING:
 
 Formula = Callable[["Architecture"], Array]
 
-TRAIN_OVER_FORWARD = TRAIN_FLOPS // INFERENCE_FLOPS
+
+def attention_width(a: "Architecture") -> Array:
+    """Width of all query heads together, d_attn of Kaplan et al. 2020, Table 1."""
+    return a.heads * a.head_size
 
 
-def _multiplied(a: "Architecture") -> Array:
-    return 2 * sizes.active_non_embedding(a)
+def matrices_per_layer(a: "Architecture", experts: Array) -> Array:
+    """Of attention, of `experts` feed-forward parts, and of the router among all experts.
+
+    Queries and output `2 w h q`, keys and values `2 w k q` of k heads (Ainslie et al. 2023), and
+    three matrices of a gated feed-forward part (Shazeer 2020) where a plain one has two.
+    """
+    attention = 2 * a.width * (a.heads + a.kv_heads) * a.head_size
+    feed_forward = (3 if a.gated else 2) * a.width * a.ff_width
+    # One expert needs no choice; `experts` may be traced.
+    router = jnp.where(a.experts > 1, a.width * a.experts, 0)
+    return attention + router + experts * feed_forward
 
 
-def _scores_and_values(a: "Architecture") -> Array:
+def non_embedding(a: "Architecture") -> Array:
+    """All matrices of all layers."""
+    return a.layers * matrices_per_layer(a, a.experts)
+
+
+def active_non_embedding(a: "Architecture") -> Array:
+    """The matrices of all layers that one token is multiplied by."""
+    return a.layers * matrices_per_layer(a, a.active_experts)
+
+
+def vocabulary_matrix(a: "Architecture") -> Array:
+    """The table of word embeddings, or the matrix that gives logits."""
+    return a.vocabulary * a.width
+
+
+def positions(a: "Architecture") -> Array:
+    """The table of learned positions."""
+    return a.context * a.width if a.learned_positions else jnp.zeros_like(a.width)
+
+
+def outside_matrices(a: "Architecture") -> Array:
+    """All that is no matrix of a layer: embeddings, head, positions, weights of norms."""
+    norms = (2 * a.layers + 1) * a.width
+    return (1 if a.tied else 2) * vocabulary_matrix(a) + positions(a) + norms
+
+
+def total(a: "Architecture") -> Array:
+    """All parameters."""
+    return non_embedding(a) + outside_matrices(a)
+
+
+def active(a: "Architecture") -> Array:
+    """All parameters but those of the experts that a token does not run through."""
+    return active_non_embedding(a) + outside_matrices(a)
+
+
+def chinchilla(a: "Architecture") -> Array:
+    """Those of the same shape with relative positions and biases: see `chinchilla_params`."""
+    attention = 5 * a.width * attention_width(a) + a.width
+    feed_forward = 2 * a.width * a.ff_width + a.ff_width + a.width
+    norms = 2 * (2 * a.layers + 1) * a.width
+    return a.layers * (attention + feed_forward) + norms + (a.width + 1) * a.vocabulary
+
+
+# --- FLOPs ----------------------------------------------------------------------------------
+
+
+def _matrices(a: "Architecture") -> Array:
+    """Products with the matrices of all layers."""
+    return 2 * active_non_embedding(a)
+
+
+def _scores(a: "Architecture") -> Array:
     """Products of queries with all keys, and of scores with all values: no causal mask."""
-    return 4 * a.layers * a.context * sizes.attention_width(a)
+    return 4 * a.layers * a.context * attention_width(a)
+
+
+def _softmax(a: "Architecture") -> Array:
+    return 3 * a.layers * a.heads * a.context
 
 
 def _logits(a: "Architecture") -> Array:
-    return 2 * sizes.vocabulary_matrix(a)
-
-
-def _operations(a: "Architecture") -> Array:
-    return _multiplied(a) + _scores_and_values(a) + _logits(a)
-
-
-def _deepseek(a: "Architecture") -> Array:
-    return _multiplied(a) + _scores_and_values(a)
-
-
-def _kaplan(a: "Architecture") -> Array:
-    return _multiplied(a) + _scores_and_values(a) / 2
+    return 2 * vocabulary_matrix(a)
 
 
 def _hoffmann_layers(a: "Architecture") -> Array:
-    softmax = 3 * a.layers * a.heads * a.context
-    return _multiplied(a) + _scores_and_values(a) + softmax
+    return _matrices(a) + _scores(a) + _softmax(a)
 
 
-def _hoffmann(a: "Architecture") -> Array:
+# Of each count, what it includes and its formula, which `Architecture.forward_flops` prints.
+_COUNTS: Mapping[str, tuple[str, Formula]] = {
+    "operations": (
+        "products of matrices, full scores, logits",
+        lambda a: _matrices(a) + _scores(a) + _logits(a),
+    ),
+    "deepseek": ("the same without logits", lambda a: _matrices(a) + _scores(a)),
+    "kaplan": (
+        "layers, half the scores: Kaplan et al. 2020",
+        lambda a: _matrices(a) + _scores(a) / 2,
+    ),
     # The lookup of an embedding is counted as if it were a product.
-    return _hoffmann_layers(a) + 2 * _logits(a)
-
-
-def _palm(a: "Architecture") -> Array:
-    return 2 * (sizes.active(a) - sizes.positions(a)) + _scores_and_values(a)
-
-
-def _six_n(a: "Architecture") -> Array:
-    return 2 * sizes.active(a)
-
-
-# What each counts stands in `Architecture.forward_flops`.
-_FORMULAS: Mapping[str, Formula] = {
-    "operations": _operations,
-    "deepseek": _deepseek,
-    "kaplan": _kaplan,
-    "hoffmann": _hoffmann,
-    "hoffmann_layers": _hoffmann_layers,
-    "palm": _palm,
-    "kipply": _multiplied,
-    "6n": _six_n,
+    "hoffmann": (
+        "Hoffmann et al. 2022, Appendix F",
+        lambda a: _hoffmann_layers(a) + 2 * _logits(a),
+    ),
+    "hoffmann_layers": ("the same without embeddings and logits", _hoffmann_layers),
+    "palm": (
+        "6 N and all scores: Chowdhery et al. 2022",
+        lambda a: 2 * (active(a) - positions(a)) + _scores(a),
+    ),
+    "kipply": ("matrices of layers alone", _matrices),
+    "6n": ("6 N", lambda a: 2 * active(a)),
 }
-COUNTS = tuple(_FORMULAS)
+# What each count includes, by its name.
+COUNTS: Mapping[str, str] = MappingProxyType({name: text for name, (text, _) in _COUNTS.items()})
+TRAIN_OVER_FORWARD = TRAIN_FLOPS // INFERENCE_FLOPS
 
 
 def formula(count: str) -> Formula:
     """Forward FLOPs per token by the count of that name; ValueError for an unknown one."""
-    if count not in _FORMULAS:
+    if count not in _COUNTS:
         raise unknown("count", count, COUNTS)
-    return _FORMULAS[count]
+    return _COUNTS[count][1]

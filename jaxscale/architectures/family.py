@@ -1,17 +1,18 @@
 """Families: shapes that grow in one way, so that a number of parameters is a shape."""
 
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import is_finite, is_positive, where_safe
 from jaxscale.architectures.architecture import STATIC, Architecture
-from jaxscale.architectures.powers import Power, log_root
 
 
 @jax.tree_util.register_dataclass
@@ -132,3 +133,58 @@ LLAMA = Family(
     gated=True,
     tied=False,
 )
+
+
+# --- Where a sum of rising powers has a given value -----------------------------------------
+
+# From the start below no more than the logarithm of the number of terms has to fall.
+STEPS = 8
+
+
+class Power(NamedTuple):
+    """One term, `exp(log_scale + exponent * u)`; the exponent is positive."""
+
+    log_scale: Array
+    exponent: Array
+
+
+@jax.custom_jvp
+def log_root(terms: tuple[Power, ...], log_sum: Array) -> Array:
+    """The one u at which the terms add up to `exp(log_sum)`; all of one dtype and rank.
+
+    The logarithm of the sum rises with u and is convex, so Newton's method from above falls to
+    the root and stops there. It is above where the largest term alone has the whole sum. Can be
+    differentiated any number of times.
+    """
+    start = reduce(jnp.minimum, [(log_sum - term.log_scale) / term.exponent for term in terms])
+
+    def step(_, u):
+        log_of_sum, shares = _at(terms, u)
+        return u - (log_of_sum - log_sum) / _slope(terms, shares)
+
+    return lax.fori_loop(0, STEPS, step, start)
+
+
+@log_root.defjvp
+def _log_root_jvp(primals, tangents):
+    (terms, log_sum), (terms_dot, log_sum_dot) = primals, tangents
+    u = log_root(terms, log_sum)
+    _, shares = _at(terms, u)
+    moved = [
+        share * (dot.log_scale + u * dot.exponent)
+        for share, dot in zip(shares, terms_dot, strict=True)
+    ]
+    return u, (log_sum_dot - sum(moved)) / _slope(terms, shares)
+
+
+def _at(terms, u):
+    """Logarithm of the sum, and each term's share of it."""
+    logs = [term.log_scale + term.exponent * u for term in terms]
+    top = lax.stop_gradient(reduce(jnp.maximum, logs))
+    parts = [jnp.exp(each - top) for each in logs]
+    total = sum(parts)
+    return top + jnp.log(total), [part / total for part in parts]
+
+
+def _slope(terms, shares):
+    return sum(share * term.exponent for share, term in zip(shares, terms, strict=True))

@@ -22,6 +22,7 @@ from typing import Any
 
 from jaxscale._numerics.names import unknown
 from jaxscale.architectures.architecture import NUMBERS, Architecture
+from jaxscale.published import Entry, find, shipped
 
 FLAGS = ("gated", "tied", "learned_positions")
 LARGEST = sys.float_info.max
@@ -168,3 +169,40 @@ def _given(field: str, named: Mapping[str, tuple[str, Any]]) -> tuple[str, Any]:
 def _is_positive(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and 0 < value <= LARGEST
+
+
+# --- Published ------------------------------------------------------------------------------
+
+FORMS = {"Architecture": from_fields}
+
+
+def catalog() -> tuple[Entry, ...]:
+    """Every published architecture that is known, by model.
+
+    Examples:
+        >>> [entry.name for entry in js.architectures.catalog()][:3]
+        ['gpt2', 'gpt2-medium', 'gpt2-large']
+    """
+    return shipped("architectures")
+
+
+def entry(name: str) -> Entry:
+    """The published architecture of that name, case aside.
+
+    Raises ValueError for an unknown name, with the nearest one and all names.
+
+    Examples:
+        >>> print(js.architectures.entry("llama-3-8b").source)
+        Grattafiori et al. 2024, arXiv 2407.21783, Table 3; vocabulary in the model files
+    """
+    return find("architecture", catalog(), name)
+
+
+def published(name: str) -> Architecture:
+    """The architecture of that name, as Python integers: `entry(name).architecture`.
+
+    Examples:
+        >>> js.architectures.published("llama-3-8b").layers
+        32
+    """
+    return entry(name).architecture

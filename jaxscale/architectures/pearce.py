@@ -10,10 +10,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxscale.architectures.powers import Power, log_root
+from jaxscale.architectures.family import Power, log_root
 from jaxscale.laws import Chinchilla
-from jaxscale.laws.checked import exp_of
-from jaxscale.laws.protocol import TRAIN_FLOPS
+from jaxscale.laws.protocol import TRAIN_FLOPS, exp_of
 
 # Of N_total = N + GAMMA N^(1/3): a fit to the 50 shapes of Hoffmann et al. 2022, Table A9, and
 # so for a vocabulary of 32000 (Pearce and Song 2024, and their released code).

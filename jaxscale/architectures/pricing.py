@@ -1,4 +1,4 @@
-"""Plans priced by what a shape computes, in place of 6 N and 2 N."""
+"""Laws whose FLOPs are those of a shape instead of 6 N D and 2 N."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +12,12 @@ from jax.typing import ArrayLike
 
 from jaxscale import laws
 from jaxscale.architectures import counts
+from jaxscale.architectures.architecture import Architecture
 from jaxscale.architectures.family import Family, architecture_of_log
 from jaxscale.laws import protocol
-from jaxscale.laws.protocol import Flops
+from jaxscale.laws.protocol import TRAIN_FLOPS, Flops
+
+_COUNTS_ITS_OWN = "law must leave its FLOPs to be counted; {} counts its own"
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def with_exact_flops(law: Any, family: Family, count: str = "operations") -> Exa
     over the family's full context. The law's params must be all parameters, embeddings included.
     Solved by the general path of `minimize_cost` and `minimize_loss`. Raises TypeError for what is
     no law or no family, and ValueError for an unknown count, a law that counts its own FLOPs, and
-    Kaplan's, whose params are others.
+    one that leaves out embeddings, such as Kaplan's.
 
     Examples:
         >>> law = js.laws.published("besiroglu2024")
@@ -95,12 +98,42 @@ def with_exact_flops(law: Any, family: Family, count: str = "operations") -> Exa
     if isinstance(law, type) or not callable(getattr(law, "loss", None)):
         raise TypeError(f"law must have loss(params, tokens); got {law!r}")
     if protocol.has_own_flops(law):
+        raise ValueError(_COUNTS_ITS_OWN.format(type(law).__name__))
+    if not protocol.counts_embeddings(law):
         raise ValueError(
-            f"law must leave its FLOPs to be counted; {type(law).__name__} counts its own"
+            f"law must count all parameters; {type(law).__name__} leaves out embeddings"
         )
-    if isinstance(law, laws.Kaplan):
-        raise ValueError("law must count all parameters; Kaplan's leaves out embeddings")
     if not isinstance(family, Family):
         raise TypeError(f"family must be a Family, such as CHINCHILLA; got {family!r}")
     counts.formula(count)
     return ExactFlops(law, family, count)
+
+
+def params_of(architecture: Architecture, law: Any) -> Array:
+    """Params of a shape as the law counts them, of those that a token runs through.
+
+    Without embeddings for a law that leaves them out, such as Kaplan's.
+
+    Examples:
+        >>> shape = js.architectures.published("gpt2")
+        >>> print(f"{js.architectures.params_of(shape, js.laws.published('kaplan2020')):.3g}")
+        8.49e+07
+    """
+    if protocol.counts_embeddings(law):
+        return architecture.active_params
+    return architecture.active_non_embedding_params
+
+
+def flops_over_rule(architecture: Architecture, law: Any, count: str = "operations") -> Array:
+    """Training FLOPs of a shape, by one of `COUNTS`, over 6 N with `params_of` the law for N.
+
+    Raises ValueError for a law that counts its own FLOPs.
+
+    Examples:
+        >>> shape, law = js.architectures.published("llama-3-8b"), js.laws.published("sardana2024")
+        >>> print(f"{js.architectures.flops_over_rule(shape, law):.2f}")
+        1.20
+    """
+    if protocol.has_own_flops(law):
+        raise ValueError(_COUNTS_ITS_OWN.format(type(law).__name__))
+    return architecture.train_flops(count) / (TRAIN_FLOPS * params_of(architecture, law))

@@ -7,8 +7,11 @@ import math
 import re
 from collections.abc import Callable
 
-POWERS = {"": 0, "K": 3, "M": 6, "B": 9, "T": 12, "Q": 15}
-SUFFIXES = {power: suffix for suffix, power in POWERS.items()}
+from jaxscale._numerics.quantities import POWERS
+from jaxscale._numerics.quantities import count as count
+from jaxscale._numerics.quantities import dollars as dollars
+from jaxscale._numerics.quantities import percent as percent
+from jaxscale._numerics.quantities import scientific as scientific
 
 # Below these a suffix was forgotten: the smallest model behind any published law, and one sequence
 # of it (Kaplan et al. 2020, Sections 2.1 and 3.1).
@@ -101,44 +104,12 @@ def dollars_per_hour(text: str) -> float:
     return positive(text.strip().removeprefix("$"))
 
 
-def count(x: float, digits: int = 3) -> str:
-    """A few digits and a suffix: `41.6B`; a power of ten where no suffix reaches."""
-    if x == 0 or not math.isfinite(x):
-        return f"{x:g}"
-    rounded = f"{x:.{digits - 1}e}"
-    power = int(rounded.partition("e")[2])
-    if not -3 <= power < max(SUFFIXES) + 3:
-        return scientific(x, digits)
-    thousands = max(0, power - power % 3)
-    decimals = max(0, digits - 1 - power + thousands)
-    return f"{float(rounded) / 10**thousands:.{decimals}f}{SUFFIXES[thousands]}"
-
-
-def scientific(x: float, digits: int = 3) -> str:
-    """A few digits and a power of ten: `4.86e23`."""
-    if x == 0 or not math.isfinite(x):
-        return f"{x:g}"
-    mantissa, _, power = f"{x:.{digits - 1}e}".partition("e")
-    return f"{mantissa}e{int(power)}"
-
-
 def data_size(x: float) -> str:
     """A number of bytes with a few digits, in powers of a thousand: `16.1 GB`."""
     units = {"": "bytes", "K": "kB", "M": "MB", "B": "GB", "T": "TB", "Q": "PB"}
     number = count(x)
     suffix = number[-1] if number[-1] in units else ""
     return f"{number.removesuffix(suffix)} {units[suffix]}"
-
-
-def dollars(x: float) -> str:
-    return f"${count(x)}"
-
-
-def percent(x: float) -> str:
-    """A share in percent with two digits: `12 %`, `9.1 %`."""
-    value = 100 * x
-    decimals = sum(abs(value) < limit for limit in (9.95, 0.995))
-    return f"{round(value, decimals) + 0.0:.{decimals}f} %"  # the sum turns -0.0 into 0.0
 
 
 def counted(number: int, noun: str) -> str:

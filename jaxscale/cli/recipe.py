@@ -1,34 +1,34 @@
 """`jaxscale recipe`: how to train a plan, and what a larger batch saves and costs."""
 
-import math
-from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import jax
+import numpy as np
 import typer
 
 import jaxscale as js
 from jaxscale import recipes
 from jaxscale.cli import options, tables
+from jaxscale.cli.allocations import facts_of
 from jaxscale.cli.levers import without_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.named_law import NamedLaw, read_law
+from jaxscale.cli.named_law import read_law
 from jaxscale.cli.quantities import count, scientific
 from jaxscale.cli.reasons import Asked
 from jaxscale.cli.solving import one_scenario, solved
-from jaxscale.laws.kaplan import CRITICAL_BATCH, minimum_compute, minimum_steps
 from jaxscale.published import Entry
-from jaxscale.recipes import Recipe
 
 SEQUENCE = 2048  # tokens
 SHARES = {"1/4": 0.25, "1": 1.0, "4": 4.0}  # of Kaplan's critical batch
-
-EXTRAPOLATED = "extrapolated"
-NO_RATE = "no learning rate"
 MEANINGS = {
-    EXTRAPOLATED: "the plan lies outside the runs that the recipe was fitted to",
-    NO_RATE: "the recipe's rate is not positive at this size",
+    "no learning rate": "the recipe's rate is not positive at this size",
+    "extrapolated": "the plan lies outside the runs that the recipe was fitted to",
 }
+EXAMPLES = """\
+jaxscale recipe --params 7B --tokens 1.4T
+jaxscale recipe --params 400M --tokens 40B --recipe steplaw2025
+jaxscale recipe --params 1B --tokens 100B --loss 2.4
+"""
 
 Loss = Annotated[
     float | None,
@@ -48,30 +48,6 @@ class Size(NamedTuple):
     params: float
     tokens: float
     loss: float
-
-
-class Trade(NamedTuple):
-    """What training to the same loss takes at a share of the critical batch."""
-
-    share: str
-    batch_tokens: float
-    steps: float
-    tokens: float
-    relative_time: float  # steps, of their least
-    relative_compute: float  # tokens, of their least
-
-
-class Answer(NamedTuple):
-    """What one recipe says."""
-
-    entry: Entry
-    recipe: Recipe
-
-    @property
-    def note(self) -> str:
-        extrapolated = EXTRAPOLATED * (not self.recipe.in_range)
-        no_rate = NO_RATE * math.isnan(self.recipe.learning_rate)
-        return ", ".join(filter(None, (no_rate, extrapolated)))
 
 
 def recipe(
@@ -99,151 +75,86 @@ def recipe(
             asked = Asked(named.law, params=params, tokens=tokens)
             loss = float(solved(js.evaluate(named.law, params, tokens), asked).loss)
         size = Size(params, tokens, loss)
-        answers = [
-            Answer(each, jax.device_get(recipes.training_recipe(size, each.name)))
-            for each in entries
-        ]
-        check_range(size, answers)
-        trades = list(_trades(size))
+        record = {
+            "law": named.name if named else None,
+            "law_status": named.warning if named else "",
+            **size._asdict(),
+            "recipes": [_answer(size, entry) for entry in entries],
+            "tradeoff": _tradeoff(size),
+        }
     if as_json:
-        tables.print_json("recipe", as_record(named, size, answers, trades))
+        tables.print_json("recipe", record)
     else:
-        show(named, size, answers, trades)
+        _show(record, entries)
 
 
-EXAMPLES = """\
-jaxscale recipe --params 7B --tokens 1.4T
-jaxscale recipe --params 400M --tokens 40B --recipe steplaw2025
-jaxscale recipe --params 1B --tokens 100B --loss 2.4
-"""
+def _answer(size: Size, entry: Entry) -> dict[str, Any]:
+    """The numbers of one recipe; null where it has none. Mistake for one beyond float64."""
+    answer = jax.device_get(recipes.training_recipe(size, entry))
+    rate, batch, steps = answer.learning_rate, answer.batch_tokens, answer.steps
+    if np.isinf([rate, batch, steps]).any():
+        sizes = f"{count(size.params)} params on {count(size.tokens)} tokens"
+        raise Mistake(f"{sizes}: recipe {entry.name} leaves the range of float64")
+    numbers = {"learning_rate": rate, "batch_tokens": batch, "batch_sequences": batch / SEQUENCE}
+    notes = zip(MEANINGS, (np.isnan(rate), not answer.in_range), strict=True)
+    return {
+        "name": entry.name,
+        **{
+            key: None if np.isnan(x) else float(x)
+            for key, x in (numbers | {"steps": steps}).items()
+        },
+        "in_range": bool(answer.in_range),
+        "note": ", ".join(note for note, applies in notes if applies),
+    }
 
 
-def check_range(size: Size, answers: Sequence[Answer]) -> None:
-    """Refuse sizes of which a recipe makes more than float64 holds."""
-    for each in answers:
-        if any(math.isinf(x) for x in map(float, vars(each.recipe).values())):
-            raise Mistake(
-                f"{count(size.params)} params on {count(size.tokens)} tokens: recipe "
-                f"{each.entry.name} leaves the range of float64"
-            )
+def _tradeoff(size: Size) -> list[dict[str, float]]:
+    found = jax.device_get(recipes.critical_tradeoff(size, np.array([*SHARES.values()])))
+    columns = {"batch_tokens": found.batch, "steps": found.steps, "tokens": found.tokens}
+    if not np.isfinite([*columns.values()]).all():
+        raise Mistake(f"at loss {size.loss:g} the batch or its steps leave the range of float64")
+    columns |= {key: getattr(found, key) for key in ("relative_time", "relative_compute")}
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, map(float, row), strict=True)) for row in rows]
 
 
-def _trades(size: Size) -> Iterator[Trade]:
-    """What it takes to reach the loss that the plan's tokens reach at the critical batch."""
-    critical = float(CRITICAL_BATCH.tokens(size.loss))
-    least_steps = float(minimum_steps(size.tokens / critical, critical, critical))
-    least_tokens = float(minimum_compute(size.tokens, critical, critical))
-    for share, of_critical in SHARES.items():
-        found = recipes.time_and_compute(least_steps, critical, of_critical * critical)
-        batch, steps, tokens, _ = map(float, found)
-        trade = Trade(share, batch, steps, tokens, steps / least_steps, tokens / least_tokens)
-        if not all(map(math.isfinite, trade[1:])):
-            raise Mistake(
-                f"at loss {size.loss:g} the batch or its steps leave the range of float64"
-            )
-        yield trade
-
-
-def show(
-    named: NamedLaw | None,
-    size: Size,
-    answers: Sequence[Answer],
-    trades: Sequence[Trade],
-) -> None:
-    """Print the recipes and the trade-off as tables, with what a reader must know of them."""
-    title = f"Training {count(size.params)} params on {count(size.tokens)} tokens"
-    by = f" by {named.name}" if named else ""
-    tables.note(named.warning if named else "", style="bold yellow")
-    tables.note(f"{title}, to loss {size.loss:.4f}{by}", style="bold")
-    header = (
-        "recipe",
-        "peak\nlearning rate",
-        "batch,\ntokens",
-        f"sequences\nof {SEQUENCE}",
-        "steps",
-    )
-    tables.print_columns((*header, "note"), map(_row, answers), words=("note",))
-    for mark, meaning in MEANINGS.items():
-        if any(mark in each.note for each in answers):
-            tables.note(f"{mark}: {meaning}", style="dim")
-    if len(answers) == 1:
-        tables.print_facts(_facts(answers[0].entry))
+def _show(record: dict[str, Any], entries: tuple[Entry, ...]) -> None:
+    tokens, by = count(record["tokens"]), f" by {record['law']}" if record["law"] else ""
+    title = f"Training {count(record['params'])} params on {tokens} tokens"
+    tables.note(record["law_status"], style="bold yellow")
+    tables.note(f"{title}, to loss {record['loss']:.4f}{by}", style="bold")
+    header = ("recipe", "peak\nlearning rate", "batch,\ntokens", f"sequences\nof {SEQUENCE}")
+    rows = [
+        (
+            each["name"],
+            "-" if each["learning_rate"] is None else scientific(each["learning_rate"]),
+            count(each["batch_tokens"]),
+            f"{each['batch_sequences']:,.0f}",
+            count(each["steps"]),
+            each["note"],
+        )
+        for each in record["recipes"]
+    ]
+    tables.print_columns((*header, "steps", "note"), rows, words=("note",))
+    for note in reversed(MEANINGS):
+        if any(note in row[-1] for row in rows):
+            tables.note(f"{note}: {MEANINGS[note]}", style="dim")
+    if len(entries) == 1:
+        tables.print_facts(facts_of(entries[0]))
     else:
         tables.note("Papers count params differently: --recipe NAME says how.", style="dim")
-    _show_trades(size, trades)
-
-
-def _show_trades(size: Size, trades: Sequence[Trade]) -> None:
     tables.note("\nTime against compute, Kaplan et al. 2020", style="bold")
-    rows = [(x.share, *map(count, x[1:4]), *(f"{ratio:.2f}" for ratio in x[4:])) for x in trades]
     header = ("batch, of the\ncritical", "batch,\ntokens", "steps", "tokens")
+    rows = [
+        (share, *map(count, sizes), f"{time:.2f}", f"{compute:.2f}")
+        for share, (*sizes, time, compute) in zip(
+            SHARES, (each.values() for each in record["tradeoff"]), strict=True
+        )
+    ]
     tables.print_columns((*header, "time /\nleast", "compute /\nleast"), rows)
     tables.note(
-        f"All to the loss that {count(size.tokens)} tokens reach at the critical batch, which that "
-        "loss sets; Kaplan's was on WebText2, and 5 % of it are 21 % of a batch. Time is steps, "
-        "each taken to last as long at any batch.",
+        f"All to the loss that {tokens} tokens reach at the critical batch, which that loss sets; "
+        "Kaplan's was on WebText2, and 5 % of it are 21 % of a batch. Time is steps, each taken to "
+        "last as long at any batch.",
         style="dim",
     )
-
-
-def _row(found: Answer) -> tuple[str, ...]:
-    rate, batch, steps, _ = map(float, vars(found.recipe).values())
-    rate_text = "-" if math.isnan(rate) else scientific(rate)
-    return (
-        found.entry.name,
-        rate_text,
-        count(batch),
-        f"{batch / SEQUENCE:,.0f}",
-        count(steps),
-        found.note,
-    )
-
-
-def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
-    yield "source", entry.source
-    yield "params are", entry.params_convention
-    yield "tokens are", entry.tokens_convention
-    yield "schedule", entry.schedule
-    for name, limits, written in (
-        ("params", entry.params_range, count),
-        ("tokens", entry.tokens_range, count),
-        ("FLOPs", entry.flops_range, scientific),
-        ("tokens per param", entry.tokens_per_param_range, count),
-    ):
-        yield name, " to ".join(map(written, limits)) if limits else "not stated"
-    for text in entry.errata:
-        yield "note", text
-
-
-def as_record(
-    named: NamedLaw | None,
-    size: Size,
-    answers: Sequence[Answer],
-    trades: Sequence[Trade],
-) -> dict[str, Any]:
-    """The answers for machines: numbers and strings; null where there is no number."""
-    return {
-        "law": named.name if named else None,
-        "law_status": named.warning if named else "",
-        **size._asdict(),
-        "recipes": [_record(each) for each in answers],
-        "tradeoff": [
-            {name: x for name, x in each._asdict().items() if name != "share"} for each in trades
-        ],
-    }
-
-
-def _record(found: Answer) -> dict[str, Any]:
-    rate, batch, steps, _ = map(float, vars(found.recipe).values())
-    numbers = {
-        "learning_rate": rate,
-        "batch_tokens": batch,
-        "batch_sequences": batch / SEQUENCE,
-        "steps": steps,
-    }
-    return {
-        "name": found.entry.name,
-        **{name: None if math.isnan(x) else x for name, x in numbers.items()},
-        "in_range": bool(found.recipe.in_range),
-        "note": found.note,
-    }

@@ -1,4 +1,4 @@
-"""An architecture in the terminal: what it holds, what it computes and what it keeps in memory."""
+"""`jaxscale estimate --architecture`: params, FLOPs and bytes of a shape."""
 
 import os
 from collections.abc import Iterator
@@ -6,39 +6,25 @@ from typing import Any, NamedTuple
 
 import jaxscale as js
 from jaxscale import architectures
-from jaxscale.architectures.counts import TRAIN_OVER_FORWARD
 from jaxscale.cli import tables
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw
-from jaxscale.cli.quantities import count, counted, data_size
-from jaxscale.laws import Kaplan
-from jaxscale.laws.protocol import TRAIN_FLOPS, has_own_flops
+from jaxscale.cli.quantities import count, data_size
+from jaxscale.laws.protocol import has_own_flops
 
-COUNT = "operations"  # by which a training is priced
-MEANINGS = {
-    "operations": "products of matrices, full scores, logits",
-    "deepseek": "the same without logits",
-    "kaplan": "layers, half the scores: Kaplan et al. 2020",
-    "hoffmann": "Hoffmann et al. 2022, Appendix F",
-    "hoffmann_layers": "the same without embeddings and logits",
-    "palm": "6 N and all scores: Chowdhery et al. 2022",
-    "kipply": "matrices of layers alone",
-    "6n": "6 N",
-}
+PRICED = "operations"  # the count by which a training is priced
 
 
 class Shape(NamedTuple):
-    """An architecture with its name, and what it holds beside the fields, in sentences."""
+    """An architecture with its name, and what it has beside the fields, in sentences."""
 
     name: str
     architecture: js.Architecture
     remarks: tuple[str, ...]
 
     def params_of(self, law: Any) -> float:
-        """What the law counts of what a token runs through: Kaplan's leaves out embeddings."""
-        if isinstance(law, Kaplan):
-            return float(self.architecture.active_non_embedding_params)
-        return float(self.architecture.active_params)
+        """Params as the law counts them."""
+        return float(architectures.params_of(self.architecture, law))
 
     def flops_over_rule(self, named: NamedLaw) -> float:
         """FLOPs of a training over those of 6 N D; Mistake for a law that counts its own."""
@@ -46,8 +32,7 @@ class Shape(NamedTuple):
             raise Mistake(
                 f"--architecture: {named.name} counts its own FLOPs; choose another --law"
             )
-        rule = TRAIN_FLOPS * self.params_of(named.law)
-        return float(self.architecture.train_flops(COUNT)) / rule
+        return float(architectures.flops_over_rule(self.architecture, named.law, PRICED))
 
     @property
     def is_sparse(self) -> bool:
@@ -65,67 +50,34 @@ def read_shape(text: str) -> Shape:
 
 def show_shape(shape: Shape) -> None:
     """Print the shape with its params, FLOPs and bytes as tables."""
-    architecture = shape.architecture
-    tables.note(f"{shape.name}: {_described(architecture)}", style="bold")
-    tables.print_facts(_sizes(shape))
+    record = record_of_shape(shape)
+    tables.note(f"{shape.name}: {shape.architecture.summary()}", style="bold")
+    tables.print_facts(_sizes(shape, record))
     header = ("FLOPs per token", "forward", "training", "over 6 N", "what is counted")
     rows = [
-        (name, count(x["forward"]), count(x["train"]), f"{x['over_6n']:.3f}", MEANINGS[name])
-        for name, x in _flops(architecture)
+        (name, count(x["forward"]), count(x["train"]), f"{x['over_6n']:.3f}", meaning)
+        for (name, x), meaning in zip(
+            record["flops_per_token"].items(), architectures.COUNTS.values(), strict=True
+        )
     ]
-    tables.print_columns(header, rows, words=("what is counted",), emphasis=(COUNT,))
-    tables.note(f"N is the params that a token runs through; context {architecture.context:,}.")
+    tables.print_columns(header, rows, words=("what is counted",), emphasis=(PRICED,))
+    context = shape.architecture.context
+    tables.note(f"N is the params that a token runs through; context {context:,}.")
     for remark in shape.remarks:
         tables.note(remark, style="dim")
 
 
 def record_of_shape(shape: Shape) -> dict[str, Any]:
     """The shape for machines."""
-    architecture = shape.architecture
-    return {
-        "name": shape.name,
-        "params": float(architecture.params),
-        "active_params": float(architecture.active_params),
-        "non_embedding_params": float(architecture.non_embedding_params),
-        "flops_per_token": dict(_flops(architecture)),
-        "bytes": {name: number for name, number, _ in _bytes(architecture)},
-    }
+    return {"name": shape.name, **architectures.report(shape.architecture)}
 
 
-def _described(a: js.Architecture) -> str:
-    parts = [
-        f"{counted(int(a.layers), 'layer')} of width {a.width:,}",
-        f"{counted(int(a.heads), 'head')} of {a.head_size:,}"
-        + (f", {a.kv_heads:,} of keys and values" if a.kv_heads != a.heads else ""),
-        f"vocabulary of {a.vocabulary:,}",
-    ]
-    if a.experts != 1:
-        parts.append(f"{a.active_experts:,} of {counted(int(a.experts), 'expert')}")
-    return "; ".join(parts)
-
-
-def _sizes(shape: Shape) -> Iterator[tuple[str, str]]:
-    a = shape.architecture
-    yield "params", f"{count(float(a.params), 4)} in all"
+def _sizes(shape: Shape, record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "params", f"{count(record['params'], 4)} in all"
     if shape.is_sparse:
-        yield "params", f"{count(float(a.active_params), 4)} that a token runs through"
-    yield "params", f"{count(float(a.non_embedding_params), 4)} in matrices of layers"
-    for name, number, meaning in _bytes(a):
-        yield name.replace("_", " ").replace("kv", "KV"), f"{data_size(number)} {meaning}"
-
-
-def _flops(a: js.Architecture) -> Iterator[tuple[str, dict[str, float]]]:
-    rule = float(a.train_flops("6n"))
-    for name in architectures.COUNTS:
-        train = float(a.train_flops(name))
-        yield name, {"forward": train / TRAIN_OVER_FORWARD, "train": train, "over_6n": train / rule}
-
-
-def _bytes(a: js.Architecture) -> Iterator[tuple[str, float, str]]:
-    cache = architectures.kv_cache_bytes
-    yield "weights", float(architectures.weight_bytes(a)), "in bf16"
-    yield "kv_cache_of_a_token", float(cache(a, 1.0)), "in bf16"
-    yield "kv_cache_of_a_context", float(cache(a, a.context)), "in bf16"
-    # Gradients are as many as weights.
-    state = 2 * architectures.weight_bytes(a) + architectures.optimizer_bytes(a)
-    yield "training_state", float(state), "of weights, gradients and Adam in mixed precision"
+        yield "params", f"{count(record['active_params'], 4)} that a token runs through"
+    yield "params", f"{count(record['non_embedding_params'], 4)} in matrices of layers"
+    for name, size in record["bytes"].items():
+        state = "of weights, gradients and Adam in mixed precision"
+        meaning = state if name == "training_state" else "in bf16"
+        yield name.replace("_", " ").replace("kv", "KV"), f"{data_size(size)} {meaning}"

@@ -1,13 +1,10 @@
 """`jaxscale simulate`: a table of runs from a law with noise, so that all can be tried."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-import jaxscale as js
 from jaxscale.cli import fit_options, options, tables
-from jaxscale.cli.export import replacing
 from jaxscale.cli.levers import without_levers
 from jaxscale.cli.mistakes import Mistake, check_file, path_of
 from jaxscale.cli.named_law import read_law
@@ -16,7 +13,11 @@ from jaxscale.fitting import simulate as simulated
 
 RUNS, MOST_RUNS, NOISE = 200, 10_000_000, 0.005
 FLOPS, RATIO = (1e19, 1e22), (5.0, 500.0)
-DIGITS = 12  # of what is written: no count of tokens is known better
+EXAMPLES = """\
+jaxscale simulate
+jaxscale simulate small.csv --runs 40 --noise 1% --law besiroglu2024 --seed 7
+jaxscale simulate one-ratio.csv --min-tokens-per-param 20 --max-tokens-per-param 20
+"""
 
 
 def simulate(
@@ -37,47 +38,42 @@ def simulate(
     Budgets and tokens per param are drawn evenly in their logarithms, and each loss is that of
     the law times a normal error. The same seed gives the same table.
     """
-    target = checked_target(path, overwrite)
+    target = _target(path, overwrite)
     named = without_levers(read_law(law), "--law")
     named.need_all()
-    flops = read_limits("flops", min_flops, max_flops, FLOPS)
-    ratio = read_limits("tokens-per-param", min_ratio, max_ratio, RATIO)
-    number = RUNS if runs is None else runs
+    flops = _limits("flops", min_flops, max_flops, FLOPS)
+    ratio = _limits("tokens-per-param", min_ratio, max_ratio, RATIO)
+    number, noise = RUNS if runs is None else runs, NOISE if noise is None else noise
     if not 0 < number <= MOST_RUNS:
         raise Mistake(f"--runs must be from 1 to {MOST_RUNS:,}; got {number:,}")
-    found = simulated(
-        named.law,
-        number,
-        key=seed or 0,
-        noise=NOISE if noise is None else noise,
-        flops=flops,
-        tokens_per_param=ratio,
-    )
-    if not np.isfinite(found.loss).all():
+    limits = {"flops": flops, "tokens_per_param": ratio}
+    table = simulated(named.law, number, key=seed or 0, noise=noise, **limits)
+    if not np.isfinite(table.loss).all():
         raise Mistake(f"--law: {named.name} has no loss at some of these sizes")
-    write(found, target)
-    record = {
-        "path": str(target),
-        "runs": len(found),
-        "law": {"name": named.name, **tables.plain(named.law)},
-        "law_status": named.warning,
-        "noise": NOISE if noise is None else noise,
-        "flops": list(flops),
-        "tokens_per_param": list(ratio),
-        "seed": seed or 0,
-    }
-    tables.print_json("simulate", record) if as_json else show(record)
+    try:
+        table.to_csv(target)
+    except OSError as error:
+        raise Mistake(f"cannot write {str(target)!r}: {error.strerror or error}") from None
+    if as_json:
+        record = {"path": str(target), "runs": len(table)}
+        record |= {"law": {"name": named.name, **tables.plain(named.law)}}
+        record |= {"law_status": named.warning, "noise": noise}
+        record |= {name: list(ends) for name, ends in limits.items()}
+        tables.print_json("simulate", {**record, "seed": seed or 0})
+        return
+    made = f"law {named.name}, noise {percent(noise)}, seed {seed or 0}"
+    budgets, ratios = (
+        " to ".join(dict.fromkeys(map(written, ends)))
+        for written, ends in ((scientific, flops), (count, ratio))
+    )
+    tables.note(named.warning, style="bold yellow")
+    tables.note(f"{counted(len(table), 'run')} in {target}: {made}", style="bold")
+    tables.note(f"{budgets} FLOPs, {ratios} tokens per param", style="dim")
+    tables.note(f"Try: jaxscale fit {target}")
 
 
-EXAMPLES = """\
-jaxscale simulate
-jaxscale simulate small.csv --runs 40 --noise 1% --law besiroglu2024 --seed 7
-jaxscale simulate one-ratio.csv --min-tokens-per-param 20 --max-tokens-per-param 20
-"""
-
-
-def checked_target(text: str, overwrite: bool) -> Path:
-    """Where the table goes: never over one that is there, which may be real runs."""
+def _target(text: str, overwrite: bool) -> Path:
+    """The path of the table: never of one that is there, which may be real runs."""
     path = path_of(text)
     if text and path.suffix.lower() != ".csv":
         raise Mistake(f"PATH: {text!r} must end in .csv")
@@ -87,34 +83,11 @@ def checked_target(text: str, overwrite: bool) -> Path:
     return path
 
 
-def read_limits(
-    what: str, low: float | None, high: float | None, usual: tuple[float, float]
+def _limits(
+    name: str, low: float | None, high: float | None, usual: tuple[float, float]
 ) -> tuple[float, float]:
     """The ends of a range, of which either may be left out."""
     limits = usual[0] if low is None else low, usual[1] if high is None else high
     if limits[0] > limits[1]:
-        raise Mistake(f"--min-{what} is {count(limits[0])}, above --max-{what}, {count(limits[1])}")
+        raise Mistake(f"--min-{name} is {count(limits[0])}, above --max-{name}, {count(limits[1])}")
     return limits
-
-
-def write(runs: js.Runs, path: Path) -> None:
-    """Write a header and one line for each run, in the columns that `jaxscale fit` expects."""
-    rows = zip(runs.params, runs.tokens, runs.loss, strict=True)
-    lines = ["params,tokens,loss", *(",".join(f"{x:.{DIGITS}g}" for x in row) for row in rows)]
-    with replacing(path) as partial:
-        partial.write_text("\n".join(lines) + "\n", "utf-8")
-
-
-def show(record: dict[str, Any]) -> None:
-    """Print what was made, and what to do with it."""
-    path, (low, high) = record["path"], record["flops"]
-    tables.note(record["law_status"], style="bold yellow")
-    tables.note(
-        f"{counted(record['runs'], 'run')} in {path}: law {record['law']['name']}, noise "
-        f"{percent(record['noise'])}, seed {record['seed']}",
-        style="bold",
-    )
-    ratio = " to ".join(dict.fromkeys(map(count, record["tokens_per_param"])))
-    budgets = " to ".join(dict.fromkeys((scientific(low), scientific(high))))
-    tables.note(f"{budgets} FLOPs, {ratio} tokens per param", style="dim")
-    tables.note(f"Try: jaxscale fit {path}")

@@ -1,12 +1,16 @@
 """Runs: finished trainings, one row each, and the reading of them from tables."""
 
+import csv
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
+from jaxscale._display import ROWS, dataframe, html, table
+from jaxscale._numerics.arrays import is_concrete
 from jaxscale.fitting import tables
 
 if TYPE_CHECKING:
@@ -17,7 +21,7 @@ FLOPS_PER_PARAM_TOKEN = 6.0
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Runs:
     """Finished trainings: columns of one length, a row each.
 
@@ -43,6 +47,28 @@ class Runs:
 
     def __len__(self) -> int:
         return len(self.params)
+
+    def __repr__(self) -> str:
+        if not is_concrete(self.loss) or np.ndim(self.loss) != 1:
+            return f"Runs(params={self.params!r}, tokens={self.tokens!r}, loss={self.loss!r})"
+        return table(*self._rows(), title=f"{len(self):,} runs", total=len(self))
+
+    def _repr_html_(self) -> str:
+        return html(*self._rows(), title=f"{len(self):,} runs", total=len(self))
+
+    def _rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        columns = {name: np.asarray(x)[:ROWS] for name, x in self._columns().items()}
+        rows = zip(*columns.values(), strict=True)
+        return tuple(columns), [tuple(map(_written, row)) for row in rows]
+
+    def _columns(self) -> dict[str, Any]:
+        """The columns that the runs have, by the names of the fields and of the levers."""
+        columns = {name: column for name, column in vars(self).items() if name != "levers"}
+        return {name: x for name, x in columns.items() if x is not None} | (self.levers or {})
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """A pandas DataFrame with a row for each run."""
+        return dataframe({name: np.asarray(x) for name, x in self._columns().items()})
 
     @property
     def flops(self) -> Any:
@@ -86,6 +112,33 @@ class Runs:
             array([3.6, 2.9])
         """
         return cls(**tables.from_csv(path, **how))
+
+    def to_csv(self, path: str | PathLike[str]) -> None:
+        """Write a CSV file that `from_csv` reads: a header, and a line for each run.
+
+        Columns are those that the runs have, by the names of the fields and of the levers; numbers
+        have 12 digits. The file takes its place when it is whole. Raises OSError where it cannot
+        be written.
+
+        Examples:
+            >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+            >>> runs.to_csv("runs.csv")
+            >>> len(js.Runs.from_csv("runs.csv"))
+            240
+        """
+        columns = self._columns()
+        rows = zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True)
+        target = Path(path)
+        partial = target.with_name(f".{target.name}.partial")
+        try:
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(columns)
+                for row in rows:
+                    writer.writerow(f"{x:.12g}" if isinstance(x, float) else x for x in row)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def from_parquet(cls, path: str | PathLike[str], **how: Any) -> "Runs":
@@ -143,3 +196,7 @@ class Runs:
         more = dict(params_unit=params_unit, tokens_unit=tokens_unit, loss_unit=loss_unit)
         more |= dict(where=where, best_of_each=best_of_each)
         return cls(**tables.from_dataframe(frame, columns=given, **more))
+
+
+def _written(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)

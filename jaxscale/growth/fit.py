@@ -1,21 +1,21 @@
-"""From runs of several shapes to a law of each, all of them at once.
+"""A law for each shape, fitted to a table of runs, all shapes at once.
 
-Given b and d the law is linear in a and c, which least squares then give. What is left are two
-unknowns: a grid of them gives a start that steps of Levenberg and Marquardt bring to the last
-digit, with the derivative of the linear part as in Kaufman 1975. It is all NumPy in float64.
+At given b and d the law is linear in a and c, and least squares have a closed form. For the other
+two unknowns a grid gives a start, and Levenberg-Marquardt steps refine it to the last digit, with
+the derivative of the linear part as in Kaufman 1975. All of it is NumPy in float64.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxscale.growth.shape_law import ShapeLaw
+from jaxscale.growth.schedule import ShapeLaw
 
-LEAST_RUNS = 4  # as many as a law has coefficients
+FEWEST_RUNS = 4  # as many as a law has coefficients
 EXPONENTS = np.geomspace(0.01, 4, 60)
 OFFSETS = np.geomspace(1e-4, 1e4, 33)  # d, in units of the fewest FLOPs of a shape
 STEPS = 100
-FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-14, 1e10
+FIRST_DAMPING, MIN_DAMPING, MAX_DAMPING = 1e-3, 1e-14, 1e10
 
 
 def fit_shapes(shape: Any, flops: Any, loss: Any) -> ShapeLaw:
@@ -23,7 +23,7 @@ def fit_shapes(shape: Any, flops: Any, loss: Any) -> ShapeLaw:
 
     Columns of one length: labels of shapes, numbers or words; training FLOPs; and loss in nats
     per token. The fields of the law are float64 arrays with an entry for each shape, in the
-    order of `numpy.unique(shape)`; c is not negative, and d positive, if ever so small.
+    order of `numpy.unique(shape)`; c is at least 0, and d above 0.
 
     Raises ValueError where lengths differ, a number is not finite and positive, or a shape has
     fewer than four runs of different FLOPs. The law is that of Anagnostidis et al. 2023, arXiv
@@ -39,7 +39,7 @@ def fit_shapes(shape: Any, flops: Any, loss: Any) -> ShapeLaw:
         [0.13 0.1 ]
     """
     labels, rows = _rows(shape, flops, loss)
-    # Where FLOPs all but agree, or a law all but ends, there is no number to be had of a basis.
+    # Where FLOPs nearly agree, or a law has nearly reached its floor, a basis may not be finite.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         logs = _descend(rows, _starts(rows))
         linear = _linear(rows, logs)
@@ -76,28 +76,28 @@ def _rows(shape, flops, loss):
             raise ValueError(
                 f"{name} must be finite and above 0; row {row} has {columns[name][row]}"
             )
-    labels, place, counts = np.unique(columns["shape"], return_inverse=True, return_counts=True)
+    labels, index, counts = np.unique(columns["shape"], return_inverse=True, return_counts=True)
     if not len(labels):
         raise ValueError("shape, flops and loss must have rows; got none")
     for i, label in enumerate(labels):
-        found = len(np.unique(columns["flops"][place == i]))
-        if found < LEAST_RUNS:
+        runs = len(np.unique(columns["flops"][index == i]))
+        if runs < FEWEST_RUNS:
             raise ValueError(
-                f"a shape needs {LEAST_RUNS} runs of different flops; {str(label)!r} has {found}"
+                f"a shape needs {FEWEST_RUNS} runs of different flops; {str(label)!r} has {runs}"
             )
-    order = np.argsort(place, kind="stable")
-    column = np.arange(len(place)) - np.repeat(np.cumsum(counts) - counts, counts)
+    order = np.argsort(index, kind="stable")
+    column = np.arange(len(index)) - np.repeat(np.cumsum(counts) - counts, counts)
     padded = np.ones((3, len(labels), counts.max()))
     padded[2] = 0
-    values = columns["flops"], columns["loss"], np.ones(len(place))
+    values = columns["flops"], columns["loss"], np.ones(len(index))
     for each, value in zip(padded, values, strict=True):
-        each[place[order], column] = value[order]
+        each[index[order], column] = value[order]
     unit = np.where(padded[2] > 0, padded[0], np.inf).min(axis=1)
     return labels, _Rows(padded[0] / unit[:, None], padded[1], padded[2], unit)
 
 
 class _Linear(NamedTuple):
-    """The best a and c of given b and d, and what is left of the losses."""
+    """The best a and c at given b and d, and the residuals."""
 
     basis: np.ndarray  # (C + d)^-b
     slope: np.ndarray
@@ -120,7 +120,7 @@ def _linear(rows: _Rows, logs: np.ndarray) -> _Linear:
 
 
 def _projected(rows, basis, values, no_constant):
-    """Coefficients of values by a basis and a constant; `no_constant` says where there is none."""
+    """Slope and constant of values on a basis; the constant is 0 where `no_constant` holds."""
     centre, middle = rows.mean(basis), rows.mean(values)
     if no_constant is not None:
         centre, middle = np.where(no_constant, 0, centre), np.where(no_constant, 0, middle)
@@ -130,28 +130,29 @@ def _projected(rows, basis, values, no_constant):
 
 
 def _starts(rows: _Rows) -> np.ndarray:
-    """Log b and log d of the least error on a grid: two rows, a column for each shape."""
+    """Log b and log d of the smallest error on a grid: two rows, a column for each shape."""
     grid = np.log(np.stack(np.meshgrid(EXPONENTS, OFFSETS, indexing="ij")).reshape(2, -1))
     errors = []
     for each in grid.T:
-        found = _linear(rows, np.repeat(each[:, None], len(rows.unit), axis=1))
-        errors.append(np.where(found.slope > 0, found.error, np.inf))
+        fit = _linear(rows, np.repeat(each[:, None], len(rows.unit), axis=1))
+        errors.append(np.where(fit.slope > 0, fit.error, np.inf))
     return grid[:, np.argmin(errors, axis=0)]
 
 
 def _descend(rows: _Rows, logs: np.ndarray) -> np.ndarray:
     now, damping = _linear(rows, logs), np.full(len(rows.unit), FIRST_DAMPING)
     for _ in range(STEPS):
-        place = logs - _step(rows, logs, now, damping)
-        found = _linear(rows, place)
-        better = (found.error < now.error) & (found.slope > 0)
-        logs, now = np.where(better, place, logs), _linear(rows, np.where(better, place, logs))
-        damping = np.clip(np.where(better, damping * 0.3, damping * 4), LEAST_DAMPING, MOST_DAMPING)
+        tried = logs - _step(rows, logs, now, damping)
+        fit = _linear(rows, tried)
+        better = (fit.error < now.error) & (fit.slope > 0)
+        logs = np.where(better, tried, logs)
+        now = _linear(rows, logs)
+        damping = np.clip(np.where(better, damping * 0.3, damping * 4), MIN_DAMPING, MAX_DAMPING)
     return logs
 
 
 def _step(rows, logs, now, damping):
-    """A damped step in log b and log d, the linear part following."""
+    """A damped step in log b and log d, after which the linear part is solved again."""
     b, d = np.exp(logs)[..., None]
     moved = now.basis * now.slope[:, None]
     by_b = moved * -b * np.log(rows.flops + d)

@@ -1,14 +1,13 @@
-"""When to change shape: training that is always in the shape whose loss falls fastest.
+"""When to change the shape of a model in training: always train the one that learns fastest.
 
 A nat of loss costs -dC/dE FLOPs, which a shape's law gives at each loss in closed form. The
-schedule is the lowest of these curves. Two of them, which are powers of the loss above two
-floors, cross at most twice: once on each side of the loss where their ratio turns. So all
-crossings are found, by bisection on either side.
-
-Everything has a fixed size, given the number of shapes, so that it can be traced.
+schedule is the lowest of these curves. Two of them, powers of the loss above two floors, cross at
+most twice: once on each side of the loss where their ratio turns. Bisection on either side finds
+all crossings. Given the number of shapes everything has a fixed size, so that it can be traced.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,35 +16,119 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
-from jaxscale._numerics.values import is_finite
-from jaxscale.growth.shape_law import ShapeLaw
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.values import (
+    has_normal_exp,
+    is_finite,
+    is_nonnegative,
+    is_positive,
+    where_safe,
+)
 
 BISECTIONS = 64  # of a range of losses, to the last digit
 
 
-class Schedule(NamedTuple):
-    """Shapes one after the other, and what they save over the best that is kept throughout.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class ShapeLaw:
+    """Loss by training FLOPs of one shape, Anagnostidis et al. 2023, arXiv 2311.03233.
 
-    The first three have 2 n - 1 entries for n shapes, as many as there can be segments; what
-    is not needed has shape -1, loss NaN and 0 FLOPs, and comes last.
+    a and b are positive, c and d not negative. Fields may be arrays, with an entry for each
+    shape; they broadcast with what the methods are given. Where a number is bad, the methods
+    return NaN with zero derivatives.
+
+    Examples:
+        >>> law = js.growth.ShapeLaw(a=50.0, b=0.1, c=0.5, d=0.0)
+        >>> print(f"{law.loss(1e18):.2f}")
+        1.29
     """
 
-    shapes: Array  # place in the laws, of each segment
+    a: Real
+    b: Real
+    c: Real  # loss that no compute takes away, nats per token
+    d: Real  # FLOPs
+
+    equation: ClassVar[str] = "E(C) = a (C + d)^-b + c"
+
+    def loss(self, flops: ArrayLike) -> Array:
+        """Loss in nats per token after so many training FLOPs."""
+        return _loss(*arrays.enter(law=self, flops=flops))
+
+    def slope(self, flops: ArrayLike) -> Array:
+        """Change of the loss by FLOPs, in nats per token and FLOP: negative."""
+        return _slope(*arrays.enter(law=self, flops=flops))
+
+    def flops_for(self, loss: ArrayLike) -> Array:
+        """FLOPs that reach a loss; NaN for one at or below c, or above that of no FLOPs."""
+        return _flops_for(*arrays.enter(law=self, loss=loss))
+
+    def is_valid(self) -> Array:
+        """Whether every coefficient is finite and of the sign that the law needs."""
+        fall = is_positive(self.a) & is_positive(self.b)
+        return fall & is_nonnegative(self.c) & is_nonnegative(self.d)
+
+
+@jax.jit
+def _loss(law, flops):
+    law, log_sum, answer = _entered(law, flops)
+    log_above = jnp.log(law.a) - law.b * log_sum
+    return jnp.where(answer, jnp.exp(log_above) + law.c, jnp.nan)
+
+
+@jax.jit
+def _slope(law, flops):
+    law, log_sum, answer = _entered(law, flops)
+    log_steep = jnp.log(law.a) + jnp.log(law.b) - (law.b + 1) * log_sum
+    answer &= has_normal_exp(log_steep)
+    return jnp.where(answer, -jnp.exp(where_safe(answer, log_steep)), jnp.nan)
+
+
+def _entered(law, flops):
+    """A safe law, the logarithm of C + d, and whether both are valid."""
+    law, flops = arrays.align(law, flops)
+    answer = law.is_valid() & is_nonnegative(flops) & is_positive(flops + law.d)
+    law, flops = jax.tree.map(lambda x: where_safe(answer, x), (law, flops))
+    return law, jnp.log(flops + law.d), answer
+
+
+@jax.jit
+def _flops_for(law, loss):
+    law, loss = arrays.align(law, loss)
+    above = loss - law.c
+    answer = law.is_valid() & is_positive(above)
+    law, above = jax.tree.map(lambda x: where_safe(answer, x), (law, above))
+    log_sum = (jnp.log(law.a) - jnp.log(above)) / law.b
+    answer &= has_normal_exp(log_sum)
+    flops = jnp.exp(where_safe(answer, log_sum)) - law.d
+    return jnp.where(answer & (flops >= 0), flops, jnp.nan)
+
+
+# --- Schedules ------------------------------------------------------------------------------
+
+
+class Schedule(NamedTuple):
+    """Segments of training, each in one shape, and what they save over the best single shape.
+
+    The first three have 2 n - 1 entries for n shapes, as many as there can be segments; those not
+    needed come last, with shape -1, loss NaN and 0 FLOPs.
+    """
+
+    shapes: Array  # of each segment, an index into the laws
     losses: Array  # at which each segment begins, nats per token: the first is the start
     flops: Array  # of each segment
     total_flops: Array
-    best_shape: Array  # which alone takes the fewest FLOPs
+    best_shape: Array  # the one that alone takes the fewest FLOPs
     best_flops: Array
-    saved: Array  # share of these that the schedule does not need
+    saved: Array  # share of `best_flops` that the schedule does without
 
 
 def shape_schedule(laws: ShapeLaw, start_loss: ArrayLike, target_loss: ArrayLike) -> Schedule:
-    """The schedule that leads from one loss to a lower one with the fewest training FLOPs.
+    """The schedule from one loss to a lower one that takes the fewest training FLOPs.
 
     `laws` has arrays with an entry for each shape; the losses are scalars, in nats per token.
-    A change of shape is free and keeps the loss, and each shape's law then holds from there on,
-    as in Anagnostidis et al. 2023, arXiv 2311.03233. A start above a shape's loss at 0 FLOPs is
-    taken on the same curve. For many pairs of losses or sets of laws, use vmap.
+    A change of shape is free and keeps the loss, and the new shape's law holds from there on,
+    as in Anagnostidis et al. 2023, arXiv 2311.03233. A start above a shape's loss at 0 FLOPs lies
+    on the same curve. For many pairs of losses or sets of laws, use vmap.
 
     Every number is NaN, and every shape -1, where no shape reaches the target, the start is
     not above it, or a coefficient is bad. Derivatives are then zero; those of switches and
@@ -106,7 +189,7 @@ def _schedule(laws, start, target):
 
 
 def _made_safe(answer, laws, start, target):
-    """The numbers, or some that an answer can be computed from where there is none."""
+    """The numbers, or harmless ones where there is no answer."""
     laws = jax.tree.map(lambda x: jnp.where(answer, x, 1), laws)
     return laws, jnp.where(answer, start, 3), jnp.where(answer, target, 2)
 
@@ -124,14 +207,14 @@ def _flops_between(laws: ShapeLaw, high: Array, low: Array) -> Array:
     """FLOPs from one loss to a lower one; infinite where a shape does not reach it."""
     reached = low > laws.c
     above_high, above_low = (jnp.where(reached, x - laws.c, 1) for x in (high, low))
-    # Of a short segment both ends are large and alike.
+    # A difference of the two ends would cancel in a short segment.
     growth = jnp.expm1((jnp.log(above_high) - jnp.log(above_low)) / laws.b)
     begin = jnp.exp((jnp.log(laws.a) - jnp.log(above_high)) / laws.b)
     return jnp.where(reached, begin * growth, jnp.inf)
 
 
 def _switches(laws: ShapeLaw, start: Array, target: Array) -> Array:
-    """Losses at which two shapes' nats cost the same, and the target in place of the others."""
+    """Losses at which a nat costs the same in two shapes; the target where there is none."""
     one, other = np.triu_indices(len(laws.a), 1)
     first, second = (jax.tree.map(lambda x, i=i: x[i][None], laws) for i in (one, other))
 
@@ -139,7 +222,7 @@ def _switches(laws: ShapeLaw, start: Array, target: Array) -> Array:
         return _log_price(first, loss) - _log_price(second, loss)
 
     turn = _turn(first, second)
-    # Just above the higher floor, below which one of the two is out of question.
+    # Just above the higher floor, below which one of the two shapes cannot go.
     floor = jnp.maximum(first.c, second.c)
     floor += 4 * float(jnp.finfo(floor.dtype).eps) * (floor + target)
     low, high = jnp.minimum(jnp.maximum(floor, target), start), jnp.zeros_like(floor) + start
@@ -155,7 +238,7 @@ def _switches(laws: ShapeLaw, start: Array, target: Array) -> Array:
 
 
 def _turn(first: ShapeLaw, second: ShapeLaw) -> Array:
-    """The loss where the ratio of two prices turns: there their logarithms are parallel."""
+    """The loss at which the ratio of two prices turns: the slopes of their logarithms agree."""
     steep, other = 1 + 1 / first.b, 1 + 1 / second.b
     apart = other - steep
     differs = apart != 0
@@ -177,6 +260,6 @@ def _bisected(difference, low, high):
 
 
 def _filled(shapes: Array, is_long: Array) -> Array:
-    """The shapes of intervals, with that of the last before it for one without length."""
-    places = jnp.arange(len(shapes))
-    return shapes[lax.cummax(jnp.where(is_long, places, 0))]
+    """The shapes of intervals; one without length takes that of the interval before it."""
+    indices = jnp.arange(len(shapes))
+    return shapes[lax.cummax(jnp.where(is_long, indices, 0))]

@@ -16,9 +16,9 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
-from jaxscale._numerics.values import has_normal_exp, is_finite, is_positive, where_safe
+from jaxscale._numerics.values import is_finite, is_positive, where_safe
 from jaxscale.laws.chinchilla import Chinchilla
-from jaxscale.laws.protocol import TRAIN_FLOPS, Law
+from jaxscale.laws.protocol import TRAIN_FLOPS, Law, exp_of
 from jaxscale.published import find, shipped
 
 
@@ -38,7 +38,8 @@ def loss_at_ratio(
     law, flops, tokens_per_param, *values = arrays.enter(
         law=law, flops=flops, tokens_per_param=tokens_per_param, **levers
     )
-    params, tokens = _sizes(flops, tokens_per_param)
+    sizes = {"flops": flops, "tokens_per_param": tokens_per_param}
+    params, tokens = exp_of(_log_params, None, **sizes), exp_of(_log_tokens, None, **sizes)
     return law.loss(params, tokens, **dict(zip(levers, values, strict=True)))
 
 
@@ -121,16 +122,12 @@ def _check_sign(name: str, value: Real) -> None:
         raise ValueError(f"{name} must be finite and {rule}; got {value!r}")
 
 
-@jax.jit
-def _sizes(flops, tokens_per_param):
-    flops, ratio = arrays.align(flops, tokens_per_param)
-    answer = is_positive(flops) & is_positive(ratio)
-    log_flops, log_ratio = (jnp.log(where_safe(is_positive(x), x)) for x in (flops, ratio))
-    log_product = log_flops - math.log(TRAIN_FLOPS)
-    logs = (log_product - log_ratio) / 2, (log_product + log_ratio) / 2
-    for each in logs:
-        answer &= has_normal_exp(each)
-    return tuple(jnp.where(answer, jnp.exp(where_safe(answer, x)), jnp.nan) for x in logs)
+def _log_params(_, log_flops, log_ratio):
+    return (log_flops - math.log(TRAIN_FLOPS) - log_ratio) / 2
+
+
+def _log_tokens(_, log_flops, log_ratio):
+    return (log_flops - math.log(TRAIN_FLOPS) + log_ratio) / 2
 
 
 @jax.jit

@@ -4,7 +4,7 @@ Every power is the exponential of a sum of logarithms. `pow` costs more, and the
 `A * N**-alpha` can overflow where the term itself is small.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,12 +16,18 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import (
+    all_positive,
     has_normal_exp,
     is_finite,
     is_nonnegative,
     is_positive,
     where_safe,
 )
+from jaxscale.laws.fitted import Coefficient
+
+# An exponent of 0 is no term but a constant, and one above any published is none either.
+LEAST_EXPONENT, MOST_EXPONENT = 1e-4, 8.0
+EXPONENT = Coefficient((0.2, 0.35, 0.5), positive=False, low=LEAST_EXPONENT, high=MOST_EXPONENT)
 
 
 @jax.tree_util.register_dataclass
@@ -48,6 +54,13 @@ class Chinchilla:
     beta: Real
 
     equation: ClassVar[str] = "L(N, D) = E + A / N^alpha + B / D^beta"
+    fitted: ClassVar[Mapping[str, Coefficient]] = {
+        "E": Coefficient((1.0, 2.0)),
+        "A": Coefficient((1e2, 1e3, 1e4)),
+        "B": Coefficient((1e2, 1e3, 1e4)),
+        "alpha": EXPONENT,
+        "beta": EXPONENT,
+    }
 
     def loss(self, params: ArrayLike, tokens: ArrayLike) -> Array:
         """Loss in nats per token of `params` parameters trained on `tokens` tokens.
@@ -95,6 +108,11 @@ class Chinchilla:
         scale = log(self.alpha) + log(self.A) - log(self.beta) - log(self.B)
         return scale / (self.alpha + self.beta)
 
+    def frontier_powers(self, log: Callable[[Any], Any] = jnp.log) -> tuple[Any, Any, Any]:
+        """Ln G of `log_frontier_scale`, and the exponents of C / 6 in best params and tokens."""
+        total = self.alpha + self.beta
+        return self.log_frontier_scale(log), self.beta / total, self.alpha / total
+
     def log_optimal_tokens(self, log_params: Array) -> Array:
         """Log tokens whose compute-optimal size has these log params: eq. 4 again."""
         log_slopes = self.log_frontier_scale() * (self.alpha + self.beta)
@@ -107,9 +125,7 @@ class Chinchilla:
 
     def is_valid(self) -> Array:
         """Whether every coefficient is finite and of the sign that the law needs."""
-        positive = is_positive(self.A) & is_positive(self.B)
-        positive &= is_positive(self.alpha) & is_positive(self.beta)
-        return is_nonnegative(self.E) & positive
+        return is_nonnegative(self.E) & all_positive(self.A, self.B, self.alpha, self.beta)
 
     def made_safe(self) -> "Chinchilla":
         """The law with 1 for each bad coefficient: no NaN may enter a gradient."""

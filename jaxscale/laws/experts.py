@@ -16,10 +16,15 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._numerics.arrays import Real
-from jaxscale._numerics.values import is_finite, is_nonnegative, is_positive, where_safe
-from jaxscale.laws.checked import checked_loss
+from jaxscale._numerics.values import (
+    all_positive,
+    is_finite,
+    is_nonnegative,
+    is_positive,
+    where_safe,
+)
 from jaxscale.laws.fitted import Coefficient
-from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Flops
+from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Flops, checked_loss
 
 LOG_10 = math.log(10.0)
 
@@ -116,6 +121,7 @@ class Krajewski:
     b: Real
     beta: Real
 
+    counts_embeddings: ClassVar[bool] = False
     equation: ClassVar[str] = "L(N, D, G) = c + (g / G^gamma + a) / N^alpha + b / D^beta"
     levers: ClassVar[Mapping[str, tuple[float, float]]] = {"granularity": (1.0, 16.0)}
 
@@ -160,9 +166,7 @@ class Krajewski:
 
     def is_valid(self) -> Array:
         """Whether every coefficient is finite and of the sign that the law needs."""
-        positive = is_positive(self.g) & is_positive(self.gamma)
-        positive &= is_positive(self.a) & is_positive(self.alpha)
-        positive &= is_positive(self.b) & is_positive(self.beta)
+        positive = all_positive(self.g, self.gamma, self.a, self.alpha, self.b, self.beta)
         return is_nonnegative(self.c) & positive
 
 
@@ -237,7 +241,6 @@ class Abnar:
 
     def is_valid(self) -> Array:
         """Whether every coefficient is finite and of the sign that the law needs."""
-        positive = is_positive(self.a) & is_positive(self.b)
-        positive &= is_positive(self.c) & is_positive(self.d)
-        positive &= is_positive(self.alpha) & is_positive(self.beta) & is_positive(self.gamma)
+        exponents = all_positive(self.alpha, self.beta, self.gamma)
+        positive = exponents & all_positive(self.a, self.b, self.c, self.d)
         return is_nonnegative(self.e) & positive & is_finite(self.lambda_) & is_finite(self.delta)

@@ -5,7 +5,7 @@ embeddings of words and positions. Every product of powers is formed as a sum of
 and exponentiated once, so that no factor overflows before the whole does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,9 +15,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._numerics.arrays import Real
-from jaxscale._numerics.values import is_positive
-from jaxscale.laws.checked import checked_loss, exp_of
+from jaxscale._numerics.values import all_positive
 from jaxscale.laws.fitted import Coefficient
+from jaxscale.laws.protocol import checked_loss, exp_of
 
 PF_DAY = 8.64e19  # FLOPs: 1e15 a second for a day (Kaplan et al. 2020, Section 1.3)
 
@@ -41,6 +41,7 @@ class Kaplan:
     alpha_N: Real
     alpha_D: Real
 
+    counts_embeddings: ClassVar[bool] = False
     equation: ClassVar[str] = "L(N, D) = ((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D"
 
     fitted: ClassVar[Mapping[str, Coefficient]] = {
@@ -60,9 +61,19 @@ class Kaplan:
         data = jnp.log(self.D_c) - log_tokens
         return jnp.exp(self.alpha_D * jnp.logaddexp(size, data))
 
+    def frontier_powers(self, log: Callable[[Any], Any] = jnp.log) -> tuple[Any, Any, Any]:
+        """Ln G, a and b where `N = G (C / 6)^a`, `D = (C / 6)^b / G` have the lowest loss.
+
+        L^(1 / alpha_D) is a Chinchilla law without E, of exponents alpha_N / alpha_D and 1: its
+        optimum is that of Hoffmann et al. 2022, eq. 4.
+        """
+        ratio = self.alpha_N / self.alpha_D
+        log_scale = log(ratio) + ratio * log(self.N_c) - log(self.D_c)
+        return log_scale / (ratio + 1), 1 / (ratio + 1), ratio / (ratio + 1)
+
     def is_valid(self) -> Array:
         """Whether every coefficient is positive and finite."""
-        return _all_positive(self)
+        return all_positive(*jax.tree.leaves(self))
 
 
 @jax.tree_util.register_dataclass
@@ -97,12 +108,12 @@ class KaplanSteps:
 
     def is_valid(self) -> Array:
         """Whether every coefficient is positive and finite."""
-        return _all_positive(self)
+        return all_positive(*jax.tree.leaves(self))
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class PowerLaw:
+class KaplanPower:
     """Loss where one cause alone limits it, `(scale / x)^exponent`, Kaplan et al. 2020, eq. 1.1.
 
     The scale has the unit of x: params, tokens or PF-days.
@@ -117,14 +128,14 @@ class PowerLaw:
 
     def loss(self, x: ArrayLike) -> Array:
         """Loss in nats per token; NaN with zero derivatives where a number is bad."""
-        return exp_of(PowerLaw._log_loss, self, x=x)
+        return exp_of(KaplanPower._log_loss, self, x=x)
 
     def _log_loss(self, log_x):
         return self.exponent * (jnp.log(self.scale) - log_x)
 
     def is_valid(self) -> Array:
         """Whether every coefficient is positive and finite."""
-        return _all_positive(self)
+        return all_positive(*jax.tree.leaves(self))
 
 
 @jax.tree_util.register_dataclass
@@ -151,14 +162,14 @@ class CriticalBatch:
 
     def is_valid(self) -> Array:
         """Whether every coefficient is positive and finite."""
-        return _all_positive(self)
+        return all_positive(*jax.tree.leaves(self))
 
 
 # Kaplan et al. 2020, Table 5.
-LOSS_OF_PARAMS = PowerLaw(8.8e13, 0.076)
-LOSS_OF_TOKENS = PowerLaw(5.4e13, 0.095)
-LOSS_OF_PF_DAYS = PowerLaw(1.6e7, 0.057)  # at the fixed batch of the paper's runs
-LOSS_OF_MINIMUM_PF_DAYS = PowerLaw(3.1e8, 0.050)  # of `minimum_compute`, best spent
+LOSS_OF_PARAMS = KaplanPower(8.8e13, 0.076)
+LOSS_OF_TOKENS = KaplanPower(5.4e13, 0.095)
+LOSS_OF_PF_DAYS = KaplanPower(1.6e7, 0.057)  # at the fixed batch of the paper's runs
+LOSS_OF_MINIMUM_PF_DAYS = KaplanPower(3.1e8, 0.050)  # of `minimum_compute`, best spent
 CRITICAL_BATCH = CriticalBatch(2.1e8, 0.21)  # the text of Section 5.1 has 2e8
 
 # Kaplan et al. 2020, Table 3.
@@ -190,15 +201,6 @@ def minimum_compute(flops: ArrayLike, batch: ArrayLike, critical_batch: ArrayLik
     return exp_of(_log_part, None, flops=flops, critical_batch=critical_batch, batch=batch)
 
 
-class Allocation(NamedTuple):
-    """How the least compute that reaches a loss is spent."""
-
-    params: Array  # embeddings left out
-    batch: Array  # tokens; far below the critical batch
-    steps: Array  # the fewest that the loss can be reached in
-    tokens: Array  # seen once
-
-
 class _Growth(NamedTuple):
     """scale * x^exponent."""
 
@@ -206,31 +208,39 @@ class _Growth(NamedTuple):
     exponent: float
 
 
-# Kaplan et al. 2020, Appendix A, Table 6: fits, so the tokens are not batch times steps.
-_EFFICIENT = (
-    _Growth(1.3e9, 0.73),  # params
-    _Growth(2.0e6, 0.24),  # batch
-    _Growth(5.4e3, 0.03),  # steps
-    _Growth(2e10, 0.27),  # tokens
-)
+# Kaplan et al. 2020, Appendix A, Table 6: fits, so the tokens there are not batch times steps.
+_BATCH = _Growth(2.0e6, 0.24)
+_STEPS = _Growth(5.4e3, 0.03)
 _ENOUGH_TOKENS = _Growth(5e3, 0.74)  # Kaplan et al. 2020, eq. 4.4
 
 
-def efficient_allocation(pf_days: ArrayLike) -> Allocation:
-    """How `pf_days` of least compute are best spent: C_min of Kaplan et al. 2020, Table 6.
+def best_batch(pf_days: ArrayLike) -> Array:
+    """Tokens in a batch where `pf_days` of minimum compute are best spent: B of Table 6.
 
-    A fit to models of up to 1.5e9 params. It grows params too fast (Hoffmann et al. 2022,
-    Porian et al. 2024): kept for comparison. NaN where `pf_days` is not positive.
+    Far below the critical batch. A fit to models of up to 1.5e9 params; the params and tokens of
+    that table are `js.allocations.published("kaplan2020")`. NaN where `pf_days` is not positive.
 
     Examples:
-        >>> print(f"{js.laws.kaplan.efficient_allocation(1.0).params:.2g} params for one PF-day")
-        1.3e+09 params for one PF-day
+        >>> print(f"{js.laws.kaplan.best_batch(1.0):.2g} tokens in a batch for one PF-day")
+        2e+06 tokens in a batch for one PF-day
     """
-    return Allocation(*(exp_of(_log_growth, each, pf_days=pf_days) for each in _EFFICIENT))
+    return exp_of(_log_growth, _BATCH, pf_days=pf_days)
+
+
+def best_steps(pf_days: ArrayLike) -> Array:
+    """Fewest steps where `pf_days` of minimum compute are best spent: S_min of Table 6.
+
+    Otherwise as `best_batch`.
+
+    Examples:
+        >>> print(f"{js.laws.kaplan.best_steps(1.0):.2g} steps for one PF-day")
+        5.4e+03 steps for one PF-day
+    """
+    return exp_of(_log_growth, _STEPS, pf_days=pf_days)
 
 
 def tokens_against_overfitting(params: ArrayLike) -> Array:
-    """Tokens from which on a model does not overfit, Kaplan et al. 2020, eq. 4.4.
+    """Fewest tokens with which a model does not overfit, Kaplan et al. 2020, eq. 4.4.
 
     Not how many are best for a budget, although it is often quoted so.
 
@@ -247,10 +257,3 @@ def _log_part(_, log_total, log_batch, log_other):
 
 def _log_growth(growth, log_x):
     return jnp.log(growth.scale) + growth.exponent * log_x
-
-
-def _all_positive(numbers: Any) -> Array:
-    good = jnp.asarray(True)
-    for each in jax.tree.leaves(numbers):
-        good = good & is_positive(each)
-    return good

@@ -1,4 +1,4 @@
-"""Forms of laws to fit to one's own runs: none has coefficients in the catalogue."""
+"""Laws to fit to runs of your own, and a null model; the catalogue has coefficients of none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +12,15 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
-from jaxscale._numerics.values import is_finite, is_nonnegative, is_positive, where_safe
-from jaxscale.laws.checked import checked_loss
+from jaxscale._numerics.values import (
+    all_positive,
+    is_finite,
+    is_nonnegative,
+    is_positive,
+    where_safe,
+)
 from jaxscale.laws.fitted import Coefficient
-from jaxscale.laws.protocol import TRAIN_FLOPS, made_safe
+from jaxscale.laws.protocol import TRAIN_FLOPS, checked_loss, made_safe
 
 
 @dataclass(frozen=True)
@@ -231,6 +236,44 @@ class Frantar:
 
     def is_valid(self) -> Array:
         """Whether every coefficient is finite and of the sign that the law needs."""
-        positive = is_positive(self.a_S) & is_positive(self.b_S) & is_positive(self.c_S)
-        positive &= is_positive(self.b_N) & is_positive(self.a_D) & is_positive(self.b_D)
-        return is_nonnegative(self.c) & positive
+        size = all_positive(self.a_S, self.b_S, self.c_S, self.b_N)
+        return is_nonnegative(self.c) & size & all_positive(self.a_D, self.b_D)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class ComputeOnly:
+    """Loss as a straight line in the logarithm of compute, Guo 2024, arXiv 2404.19484.
+
+    The hypothesis of that paper, at odds with every other law here: no split of a budget
+    is better than another, so there is no best plan to find. The slope is positive. The
+    line crosses 0 at `exp(intercept / slope)` FLOPs and means nothing long before. Where a
+    number is bad, `loss` is NaN with zero derivatives. No coefficients ship.
+
+    Examples:
+        >>> law = js.laws.ComputeOnly(intercept=8.0, slope=0.12)
+        >>> print(f"{law.loss(1e9, 2e10):.2f}")
+        2.45
+    """
+
+    intercept: Real  # in the unit of the loss that it was fitted to, at 1 FLOP
+    slope: Real  # the same, per e-fold of FLOPs
+
+    equation: ClassVar[str] = "L(N, D) = intercept - slope ln(6 N D)"
+
+    fitted: ClassVar[Mapping[str, Coefficient]] = {
+        "intercept": Coefficient((10.0,), positive=False),
+        "slope": Coefficient((0.1,)),
+    }
+
+    def loss(self, params: ArrayLike, tokens: ArrayLike) -> Array:
+        """Loss of `params` parameters trained on `tokens` tokens, in the unit of the fields."""
+        return checked_loss(self, params, tokens)
+
+    def loss_from_logs(self, log_params: Array, log_tokens: Array) -> Array:
+        """`loss` at natural logarithms of params and tokens; checks and converts nothing."""
+        return self.intercept - self.slope * (log(TRAIN_FLOPS) + log_params + log_tokens)
+
+    def is_valid(self) -> Array:
+        """Whether both coefficients are finite and more compute is better."""
+        return is_finite(self.intercept) & is_positive(self.slope)

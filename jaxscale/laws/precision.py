@@ -12,10 +12,15 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
-from jaxscale._numerics.values import is_finite, is_nonnegative, is_positive, where_safe
-from jaxscale.laws.checked import checked_loss
+from jaxscale._numerics.values import (
+    all_positive,
+    is_finite,
+    is_nonnegative,
+    is_positive,
+    where_safe,
+)
 from jaxscale.laws.fitted import Coefficient
-from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Flops, made_safe
+from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Flops, checked_loss, made_safe
 
 FULL_BITS = 16  # the precision in whose FLOPs costs are counted, Section 4.3
 
@@ -146,12 +151,10 @@ class Kumar:
     def is_valid(self) -> Array:
         """Whether every coefficient is finite and of the sign that the law needs."""
         offsets = is_finite(self.n_w) & is_finite(self.n_a) & is_finite(self.n_kv)
-        good = is_nonnegative(self.E) & offsets & is_finite(self.b)
-        for scale in (self.A, self.B, self.alpha, self.beta, self.gamma_w, self.gamma_a):
-            good &= is_positive(scale)
-        for scale in (self.gamma_kv, self.C_T, self.gamma_D, self.gamma_N, self.gamma_post):
-            good &= is_positive(scale)
-        return good
+        size = all_positive(self.A, self.alpha, self.gamma_w, self.gamma_a, self.gamma_kv)
+        post = all_positive(self.C_T, self.gamma_D, self.gamma_N, self.gamma_post)
+        positive = size & all_positive(self.B, self.beta) & post
+        return is_nonnegative(self.E) & positive & offsets & is_finite(self.b)
 
     def _log_shares(self, bits: Array) -> tuple[Array, Array, Array]:
         return (
@@ -179,9 +182,7 @@ def _shares(law, bits):
 @jax.jit
 def _penalty(law, params, tokens, bits, post_bits):
     aligned = arrays.align(law, params, tokens, bits, post_bits)
-    good = aligned[0].is_valid()
-    for value in aligned[1:]:
-        good = good & is_positive(value)
+    good = aligned[0].is_valid() & all_positive(*aligned[1:])
     law, params, tokens, bits, post_bits = made_safe(aligned, good)
     log_effective = jnp.log(params) + sum(law._log_shares(bits))
     log_ratio = law.gamma_D * jnp.log(tokens) - law.gamma_N * log_effective

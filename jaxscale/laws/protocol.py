@@ -1,37 +1,42 @@
-"""What a law is: any frozen pytree of numbers with a `loss`; and what it may say besides.
+"""The interface of laws: any frozen pytree of numbers with a `loss`, and what it may offer besides.
 
-A law that says more is solved faster or asked more, but `loss` is enough:
+`loss` is enough. A law that offers more is solved faster, or answers more questions:
 
 | member | what it is | without it |
 | --- | --- | --- |
 | `loss(params, tokens, **levers)` | nats per token; falls with both where the law holds | needed |
 | `loss_from_logs(log_params, log_tokens, **levers)` | the same at logarithms | `loss` |
 | `levers` | a dict of name to (low, high): what else may be chosen | none |
+| `counts_embeddings` | whether `params` includes embeddings | it does |
 | `flops(params, tokens, **levers)` | a `Flops` | 6 N D, 2 N and 2 N |
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
 | `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
+| `frontier_powers(log)` | ln G, a, b: best N is `G (C / 6)^a`, D `(C / 6)^b / G` | no such form |
 | `is_valid()` | whether each lane's coefficients mean anything | all are finite |
 
-Functions of other modules never look these up themselves: they call the functions below.
+Other modules never look these up themselves: they call the functions below.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
-from jaxscale._numerics.values import is_finite, where_safe
-
-TRAIN_FLOPS = 6  # per parameter and token: forward 2, backward 4
-INFERENCE_FLOPS = 2  # per parameter and token: forward
+from jaxscale._numerics import arrays
+from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.values import has_normal_exp, is_finite, is_positive, where_safe
+from jaxscale.published.entry import INFERENCE_FLOPS as INFERENCE_FLOPS
+from jaxscale.published.entry import TRAIN_FLOPS as TRAIN_FLOPS
 
 AnyLaw = TypeVar("AnyLaw")
 
 
 class Law(Protocol):
-    """A loss surface; see the table above for what else it may have."""
+    """A loss surface; the table above lists what else it may have."""
 
     @property
     def loss(self) -> Callable[..., Array]:
@@ -40,7 +45,7 @@ class Law(Protocol):
 
 
 class Flops(NamedTuple):
-    """What a model computes, in FLOPs of the unit that is priced.
+    """FLOPs of a model in training and in serving, in the unit that is priced.
 
     Examples:
         >>> flops = js.laws.Flops(train=6 * 1e9 * 2e10, prefill=2e9, decode=2e9)
@@ -78,9 +83,19 @@ def has_own_flops(law: Any) -> bool:
     return hasattr(law, "flops")
 
 
+def counts_embeddings(law: Any) -> bool:
+    """Whether the params of the law include embeddings."""
+    return getattr(law, "counts_embeddings", True)
+
+
 def has_frontier(law: Any) -> bool:
     """Whether the law has its compute-optimal sizes in closed form, which counts 6 N D."""
     return hasattr(law, "log_optimal_tokens") and not has_own_flops(law)
+
+
+def has_power_frontier(law: Any) -> bool:
+    """Whether the best sizes of the law are powers of compute, which counts 6 N D."""
+    return hasattr(law, "frontier_powers") and not has_own_flops(law)
 
 
 def is_valid(law: Any) -> Array:
@@ -101,3 +116,52 @@ def are_finite(numbers: Any) -> Array:
 def made_safe(law: AnyLaw, good: Array) -> AnyLaw:
     """The law with 1 for every coefficient of a lane that is not good, when differentiated."""
     return jax.tree.map(lambda x: where_safe(good, x), law)
+
+
+# --- Formulas made public: dtype, shapes and bad values --------------------------------------
+
+
+def checked_loss(law: Any, params: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:
+    """`law.loss_from_logs` of any numbers that broadcast; NaN with zero derivatives for bad ones.
+
+    Raises TypeError or ValueError for wrong structure, naming the argument.
+    """
+    known = levers_of(law)
+    if set(levers) != set(known):
+        given, needed = (", ".join(sorted(names)) or "none" for names in (levers, known))
+        raise TypeError(f"levers of {type(law).__name__} are {needed}; got {given}")
+    law, params, tokens, *values = arrays.enter(law=law, params=params, tokens=tokens, **levers)
+    return _loss(law, params, tokens, dict(zip(levers, values, strict=True)))
+
+
+@compiled
+def _loss(law, params, tokens, levers):
+    law, params, tokens, levers = arrays.align(law, params, tokens, levers)
+    answer = is_valid(law) & are_finite(levers) & is_positive(params) & is_positive(tokens)
+    law, levers = made_safe(law, answer), made_safe(levers, answer)
+    log_params = jnp.log(where_safe(answer, params))
+    log_tokens = jnp.log(where_safe(answer, tokens))
+    return jnp.where(answer, law.loss_from_logs(log_params, log_tokens, **levers), jnp.nan)
+
+
+def exp_of(log_answer: Callable[..., Array], law: Any, **numbers: ArrayLike) -> Array:
+    """Exponential of `log_answer(law, *logarithms of the numbers)`, all of which broadcast.
+
+    NaN with zero derivatives where a number is not positive, where the law is not valid, and
+    where the answer is too large or too small for its dtype. Raises TypeError or ValueError for
+    wrong structure, naming the argument.
+    """
+    law, *values = arrays.enter(law=law, **numbers)
+    return _exp_of(log_answer, law, values)
+
+
+@partial(compiled, static=1)
+def _exp_of(log_answer, law, values):
+    law, values = arrays.align(law, values)
+    answer = is_valid(law)
+    for each in values:
+        answer = answer & is_positive(each)
+    logs = (jnp.log(where_safe(answer, each)) for each in values)
+    log_value = log_answer(made_safe(law, answer), *logs)
+    answer &= has_normal_exp(log_value)
+    return jnp.where(answer, jnp.exp(where_safe(answer, log_value)), jnp.nan)

@@ -12,10 +12,10 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
-from jaxscale._numerics.values import has_normal_exp, is_positive, quotient, where_safe
-from jaxscale.laws.checked import checked_loss
+from jaxscale._numerics.values import is_positive, quotient, where_safe
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.fitted import Coefficient
+from jaxscale.laws.protocol import checked_loss, exp_of
 
 
 @jax.tree_util.register_dataclass
@@ -105,7 +105,7 @@ class Muennighoff:
             >>> print(f"{law.best_params_for(25e9):.3g}")
             1.27e+09
         """
-        return _best_params_for(*arrays.enter(law=self, unique_tokens=unique_tokens))
+        return exp_of(Muennighoff._log_best_params, self, unique_tokens=unique_tokens)
 
     def base(self) -> Chinchilla:
         """The law for tokens that are seen once, by models without excess params.
@@ -157,13 +157,3 @@ def _effective_tokens(law, tokens, unique_tokens):
     first = jnp.minimum(tokens, unique)
     found = first * (1 + _worth(quotient(tokens, first) - 1, _safe(law).R_D))
     return jnp.where(answer, found, jnp.nan)
-
-
-@jax.jit
-def _best_params_for(law, unique_tokens):
-    law, unique_tokens = arrays.align(law, unique_tokens)
-    answer = law.is_valid() & is_positive(unique_tokens)
-    log_unique = jnp.log(where_safe(is_positive(unique_tokens), unique_tokens))
-    found = _safe(law)._log_best_params(log_unique)
-    answer &= has_normal_exp(found)
-    return jnp.where(answer, jnp.exp(where_safe(answer, found)), jnp.nan)

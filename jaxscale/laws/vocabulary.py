@@ -15,10 +15,9 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
-from jaxscale._numerics.values import is_nonnegative, is_positive, where_safe
-from jaxscale.laws.checked import checked_loss
+from jaxscale._numerics.values import all_positive, is_nonnegative, is_positive, where_safe
 from jaxscale.laws.fitted import Coefficient
-from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Flops
+from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Flops, checked_loss, exp_of
 
 # The coefficients are of parameters in millions and tokens in 1e9 (sail-sg/scaling-with-vocab,
 # approach3_isoloss.py).
@@ -50,6 +49,7 @@ class Tao:
     alpha2: Real
     beta: Real
 
+    counts_embeddings: ClassVar[bool] = False
     equation: ClassVar[str] = (
         "L_u(N_nv, N_v, D) = -E + A1 / (N_nv / 1e6)^alpha1 + A2 / (N_v / 1e6)^alpha2 "
         "+ B / (D / 1e9)^beta"
@@ -90,9 +90,8 @@ class Tao:
 
     def is_valid(self) -> Array:
         """Whether every coefficient is finite and of the sign that the law needs."""
-        positive = is_positive(self.A1) & is_positive(self.A2) & is_positive(self.B)
-        positive &= is_positive(self.alpha1) & is_positive(self.alpha2) & is_positive(self.beta)
-        return is_nonnegative(self.E) & positive
+        exponents = all_positive(self.alpha1, self.alpha2, self.beta)
+        return is_nonnegative(self.E) & all_positive(self.A1, self.A2, self.B) & exponents
 
 
 def tokens_per_character(vocabulary: ArrayLike) -> Array:
@@ -127,8 +126,7 @@ def params_for_flops(flops: ArrayLike) -> Array:
         >>> print(f"{js.laws.vocabulary.params_for_flops(1e22):.2g}")
         8.3e+09
     """
-    (compute,) = arrays.enter(flops=flops)
-    return _power(compute, -2.4846510161625193, 0.5)
+    return exp_of(_log_power, (-2.4846510161625193, 0.5), flops=flops)
 
 
 def vocabulary_params_for_flops(flops: ArrayLike) -> Array:
@@ -138,8 +136,7 @@ def vocabulary_params_for_flops(flops: ArrayLike) -> Array:
         >>> print(f"{js.laws.vocabulary.vocabulary_params_for_flops(1e22):.2g}")
         3e+08
     """
-    (compute,) = arrays.enter(flops=flops)
-    return _power(compute, -1.589031299255507, 0.4163622634135234)
+    return exp_of(_log_power, (-1.589031299255507, 0.4163622634135234), flops=flops)
 
 
 # --- Approach 2: where the derivative of FLOPs by vocabulary is zero, carried on from a model
@@ -153,14 +150,11 @@ def vocabulary_params_for(params: ArrayLike) -> Array:
         >>> print(f"{js.laws.vocabulary.vocabulary_params_for(7e9):.2g}")
         2.8e+08
     """
-    (others,) = arrays.enter(params=params)
     gamma = 0.8353974035228025
-    return _power(others, math.log(3_145_728) - gamma * math.log(33e6), gamma)
+    log_scale = math.log(3_145_728) - gamma * math.log(33e6)
+    return exp_of(_log_power, (log_scale, gamma), params=params)
 
 
-@jax.jit
-def _power(x: Array, log_scale: float, exponent: float) -> Array:
-    """`exp(log_scale) x^exponent`; NaN with zero derivatives where x is not positive."""
-    good = is_positive(x)
-    log_power = log_scale + exponent * jnp.log(where_safe(good, x))
-    return jnp.where(good, jnp.exp(log_power), jnp.nan)
+def _log_power(power: tuple[Array, Array], log_x: Array) -> Array:
+    log_scale, exponent = power
+    return log_scale + exponent * log_x

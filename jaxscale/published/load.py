@@ -20,10 +20,10 @@ from jaxscale.published.entry import Entry, Interval
 KINDS: Mapping[str, tuple[str, str]] = {
     "laws": ("law", "jaxscale.laws._catalog"),
     "tasks": ("law", "jaxscale.laws._downstream"),
-    "allocations": ("allocation", "jaxscale.allocations.catalog"),
-    "recipes": ("law", "jaxscale.recipes.catalog"),
+    "allocations": ("allocation", "jaxscale.allocations"),
+    "recipes": ("law", "jaxscale.recipes.recipe"),
     "accelerators": ("accelerator", "jaxscale.hardware"),
-    "architectures": ("architecture", "jaxscale.architectures.catalog"),
+    "architectures": ("architecture", "jaxscale.architectures.files"),
 }
 
 

@@ -1,7 +1,9 @@
-"""How to train a plan: its learning rate, its batch and its steps."""
+"""Training recipes: peak learning rate, batch and steps of a plan, by published fits."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from math import log
+from typing import ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +11,155 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
+from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.values import is_positive, quotient, where_safe
-from jaxscale.published.entry import Entry, Sized
-from jaxscale.recipes.catalog import entry
+from jaxscale.laws.kaplan import CriticalBatch
+from jaxscale.laws.protocol import TRAIN_FLOPS, are_finite, exp_of, made_safe
+from jaxscale.published import Entry, find, shipped
+from jaxscale.published.entry import Sized
+
+
+class RecipeLaw(Protocol):
+    """Peak learning rate and batch by size, training length and loss; a frozen pytree.
+
+    Each answer has the shape of those arguments that it depends on. NaN with zero derivatives
+    where one of these is not positive.
+    """
+
+    def learning_rate(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
+        """Peak learning rate of Adam or AdamW."""
+        ...
+
+    def batch_tokens(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
+        """Tokens in a batch."""
+        ...
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class PowerRecipe:
+    """Learning rate and batch as products of powers of params, tokens and compute.
+
+    The form of Step Law (Li et al. 2025), DeepSeek LLM (2024) and Porian et al. 2024, which differ
+    in the powers that they leave out: those exponents are 0. Scales are positive. Fields broadcast
+    with each other and with the arguments of the methods.
+
+    Examples:
+        >>> law = js.recipes.entry("steplaw2025").law
+        >>> print(f"{law.learning_rate(7e9, 1.4e12, 2.0):.2g}")
+        0.00092
+    """
+
+    rate_scale: Real
+    batch_scale: Real  # tokens
+    rate_by_params: Real = 0.0  # exponents
+    rate_by_tokens: Real = 0.0
+    rate_by_flops: Real = 0.0
+    batch_by_params: Real = 0.0
+    batch_by_tokens: Real = 0.0
+    batch_by_flops: Real = 0.0
+
+    equation: ClassVar[str] = (
+        "LR = rate_scale N^rate_by_params D^rate_by_tokens C^rate_by_flops, "
+        "B = batch_scale N^batch_by_params D^batch_by_tokens C^batch_by_flops, C = 6 N D"
+    )
+
+    def learning_rate(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
+        """Peak learning rate, whatever the loss. NaN where params or tokens are not positive."""
+        del loss
+        return exp_of(PowerRecipe._log_rate, self, params=params, tokens=tokens)
+
+    def batch_tokens(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
+        """Tokens in a batch, whatever the loss. NaN where params or tokens are not positive."""
+        del loss
+        return exp_of(PowerRecipe._log_batch, self, params=params, tokens=tokens)
+
+    def _log_rate(self, log_params: Array, log_tokens: Array) -> Array:
+        powers = self.rate_by_params * log_params + self.rate_by_tokens * log_tokens
+        log_flops = log(TRAIN_FLOPS) + log_params + log_tokens
+        return jnp.log(self.rate_scale) + powers + self.rate_by_flops * log_flops
+
+    def _log_batch(self, log_params: Array, log_tokens: Array) -> Array:
+        powers = self.batch_by_params * log_params + self.batch_by_tokens * log_tokens
+        log_flops = log(TRAIN_FLOPS) + log_params + log_tokens
+        return jnp.log(self.batch_scale) + powers + self.batch_by_flops * log_flops
+
+    def is_valid(self) -> Array:
+        """Whether both scales are positive and all fields finite."""
+        return are_finite(self) & is_positive(self.rate_scale) & is_positive(self.batch_scale)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class KaplanRecipe:
+    """A rate that falls with ln N, and the critical batch, Kaplan et al. 2020, D.6 and eq. 1.4.
+
+    Fields broadcast with each other and with the arguments of the methods.
+
+    Examples:
+        >>> law = js.recipes.entry("kaplan2020").law
+        >>> print(f"{law.batch_tokens(7e9, 1.4e12, 2.0):.2g}")
+        7.7e+06
+    """
+
+    rate_at_one: Real
+    rate_by_log_params: Real  # per nat of params
+    B_star: Real  # tokens
+    alpha_B: Real
+
+    equation: ClassVar[str] = (
+        "LR = rate_at_one + rate_by_log_params ln N, B = B_star / L^(1 / alpha_B)"
+    )
+
+    def learning_rate(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
+        """Peak learning rate by `params` alone. NaN where they, or it, are not positive."""
+        del tokens, loss
+        return _kaplan_rate(*arrays.enter(law=self, params=params))
+
+    def batch_tokens(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
+        """Tokens in a batch by `loss` alone. NaN where it is not positive."""
+        del params, tokens
+        return CriticalBatch(self.B_star, self.alpha_B).tokens(loss)
+
+
+@jax.jit
+def _kaplan_rate(law: KaplanRecipe, params: Array) -> Array:
+    law, params = arrays.align(law, params)
+    numbers = law.rate_at_one, law.rate_by_log_params, params
+    answer = is_positive(params) & are_finite(numbers)
+    rate_at_one, by_log_params, params = made_safe(numbers, answer)
+    rate = rate_at_one + by_log_params * jnp.log(params)
+    return jnp.where(answer & is_positive(rate), rate, jnp.nan)
+
+
+# Classes of recipes by the name that a file of published facts gives as `form`.
+FORMS: Mapping[str, Callable[..., RecipeLaw]] = {
+    "PowerRecipe": PowerRecipe,
+    "KaplanRecipe": KaplanRecipe,
+}
+
+
+def catalog() -> tuple[Entry, ...]:
+    """All published recipes.
+
+    Examples:
+        >>> [entry.name for entry in js.recipes.catalog()]
+        ['steplaw2025', 'steplaw2025_medians', 'deepseek2024', 'porian2024', 'kaplan2020']
+    """
+    return shipped("recipes")
+
+
+def entry(name: str) -> Entry:
+    """The published recipe of that name, case aside.
+
+    Raises ValueError for an unknown name, with the nearest one and all names.
+
+    Examples:
+        >>> js.recipes.entry("steplaw2025").params_range
+        (214663680, 1073741824)
+    """
+    return find("recipe", catalog(), name)
 
 
 class Planned(Sized, Protocol):
@@ -25,7 +172,7 @@ class Planned(Sized, Protocol):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Recipe:
-    """How to train each plan. Every field has the full shape of all plans and of the law."""
+    """How to train each plan; every field has the broadcast shape of the plans and the law."""
 
     learning_rate: Array  # the peak of the schedule
     batch_tokens: Array
@@ -34,11 +181,11 @@ class Recipe:
 
 
 def training_recipe(plan: Planned, law: str | Entry = "steplaw2025") -> Recipe:
-    """Learning rate, batch and steps for each plan by the published recipe of that name.
+    """Learning rate, batch and steps for each plan, by a published recipe or an entry of your own.
 
     The recipe's entry, `recipes.entry(law)`, says what it counts as params and which schedule
-    it assumes. An entry of your own will do too; coefficients of its law that are arrays, such as
-    those of resamples, broadcast with params, tokens and loss of the plan. NaN with zero
+    it assumes. Where the coefficients of its law are arrays, such as those of resamples, they
+    broadcast with params, tokens and loss of the plan. NaN with zero
     derivatives where one of them is NaN, so where a plan is not ok, and where the recipe has no
     answer. Raises ValueError for an unknown recipe, with the nearest name and all names, and
     TypeError for a plan that lacks one of the three.
@@ -49,7 +196,7 @@ def training_recipe(plan: Planned, law: str | Entry = "steplaw2025") -> Recipe:
         >>> print(f"rate {recipe.learning_rate:.2g}, batch {recipe.batch_tokens:.2g} tokens")
         rate 0.00092, batch 5e+06 tokens
     """
-    found = law if isinstance(law, Entry) else entry(law)
+    recipe = law if isinstance(law, Entry) else entry(law)
     missing = [name for name in ("params", "tokens", "loss") if not hasattr(plan, name)]
     if missing:
         raise TypeError(
@@ -57,7 +204,7 @@ def training_recipe(plan: Planned, law: str | Entry = "steplaw2025") -> Recipe:
             f"without {', '.join(missing)}"
         )
     sizes = {"params": plan.params, "tokens": plan.tokens, "loss": plan.loss}
-    return _recipe(*arrays.enter(law=found.law, **sizes), found.in_range(plan))
+    return _recipe(*arrays.enter(law=recipe.law, **sizes), recipe.in_range(plan))
 
 
 @compiled

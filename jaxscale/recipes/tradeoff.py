@@ -1,7 +1,7 @@
-"""Time against compute by the batch: fewer steps or fewer tokens to the same loss.
+"""Time against compute: a larger batch takes fewer steps and more tokens to the same loss.
 
 A batch far above the critical one needs the fewest steps, one far below it the fewest tokens;
-at the critical one both are twice their least. McCandlish et al. 2018, arXiv 1812.06162, as
+at the critical one both are twice their minimum. McCandlish et al. 2018, arXiv 1812.06162, as
 Kaplan et al. 2020, arXiv 2001.08361, Section 5, use it for language models.
 """
 
@@ -15,19 +15,20 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.values import has_normal_exp, is_positive, where_safe
-from jaxscale.laws.checked import exp_of
 from jaxscale.laws.kaplan import CRITICAL_BATCH, LOSS_OF_STEPS, KaplanSteps
-from jaxscale.laws.protocol import made_safe
+from jaxscale.laws.protocol import exp_of, made_safe
 from jaxscale.recipes.recipe import Planned
 
 
 class TimeAndCompute(NamedTuple):
-    """What training to one loss takes at each batch; fields broadcast."""
+    """Steps, tokens and time of training to one loss at each batch; fields broadcast."""
 
     batch: Array  # tokens
     steps: Array
     tokens: Array  # batch times steps: compute is in proportion
     seconds: Array  # NaN where no time for a step was given
+    relative_time: Array  # steps over the fewest, of a batch far above the critical one
+    relative_compute: Array  # tokens over the fewest, of a batch far below it
 
 
 def time_and_compute(
@@ -36,7 +37,7 @@ def time_and_compute(
     batch: ArrayLike,
     seconds_per_step: ArrayLike = math.nan,
 ) -> TimeAndCompute:
-    """Steps, tokens and time at each batch, from the least steps and the critical batch.
+    """Steps, tokens and time at each batch, from the fewest steps and the critical batch.
 
     `S = S_min (1 + B_crit / B)` and `E = B S = E_min (1 + B / B_crit)` with
     `E_min = B_crit S_min`, Kaplan et al. 2020, eq. 5.1, 5.4 and 5.5; batches in tokens.
@@ -61,20 +62,23 @@ def time_and_compute(
 
 @jax.jit
 def _time_and_compute(minimum_steps, critical_batch, batch, seconds_per_step):
-    sizes = {"minimum_steps": minimum_steps, "critical_batch": critical_batch, "batch": batch}
+    batches = {"critical_batch": critical_batch, "batch": batch}
+    sizes = {"minimum_steps": minimum_steps, **batches}
     steps = exp_of(_log_steps, None, **sizes)
     tokens = exp_of(_log_tokens, None, **sizes)
-    seconds = exp_of(_log_seconds, None, steps=steps, seconds_per_step=seconds_per_step)
-    return TimeAndCompute(batch, steps, tokens, seconds)
+    seconds = exp_of(_log_product, None, steps=steps, seconds_per_step=seconds_per_step)
+    relative_time = exp_of(_log_relative_time, None, **batches)
+    relative_compute = exp_of(_log_relative_compute, None, **batches)
+    return TimeAndCompute(batch, steps, tokens, seconds, relative_time, relative_compute)
 
 
 def batch_tradeoff(
     plan: Planned, batch: ArrayLike, seconds_per_step: ArrayLike = math.nan
 ) -> TimeAndCompute:
-    """What reaching each plan's loss at its size takes at each batch, by Kaplan et al. 2020.
+    """Steps, tokens and time to each plan's loss at its size, by batch: Kaplan et al. 2020.
 
-    The least steps are those of eq. 1.6 and the critical batch that of eq. 1.4, with the
-    coefficients of Tables 3 and 5; the plan's own tokens are not looked at. `seconds_per_step` as
+    The fewest steps are those of eq. 1.6 and the critical batch that of eq. 1.4, with the
+    coefficients of Tables 3 and 5; the plan's own tokens play no part. `seconds_per_step` as
     in `time_and_compute`. NaN where a model of that size never reaches the loss by eq. 1.6, which
     was fitted to losses on WebText2: those of other data may lie below.
 
@@ -86,6 +90,27 @@ def batch_tradeoff(
     """
     steps = steps_for(plan.loss, plan.params)
     return time_and_compute(steps, CRITICAL_BATCH.tokens(plan.loss), batch, seconds_per_step)
+
+
+def critical_tradeoff(plan: Planned, shares: ArrayLike) -> TimeAndCompute:
+    """The trade-off at `shares` of each plan's critical batch, if its tokens suffice at that batch.
+
+    For a plan whose loss comes from a law of tokens, such as Chinchilla's: its tokens reach the
+    loss at Kaplan's critical batch for that loss (eq. 1.4), and the fewest steps follow. Shares
+    broadcast with the plan; NaN with zero derivatives where a number is not positive.
+
+    Examples:
+        >>> plan = js.evaluate(js.laws.published("sardana2024"), 7e9, 1.4e12)
+        >>> tradeoff = js.recipes.critical_tradeoff(plan, shares=4.0)
+        >>> print(f"{tradeoff.batch:.3g} tokens a batch, {tradeoff.tokens:.3g} in all")
+        2.82e+07 tokens a batch, 3.5e+12 in all
+    """
+    tokens, loss, shares = arrays.enter(tokens=plan.tokens, loss=plan.loss, shares=shares)
+    critical = CRITICAL_BATCH.tokens(loss)
+    # At the critical batch training takes twice its fewest steps.
+    fewest = exp_of(_log_half_ratio, None, tokens=tokens, critical_batch=critical)
+    batch = exp_of(_log_product, None, shares=shares, critical_batch=critical)
+    return time_and_compute(fewest, critical, batch)
 
 
 def steps_for(loss: ArrayLike, params: ArrayLike, law: KaplanSteps = LOSS_OF_STEPS) -> Array:
@@ -109,9 +134,9 @@ def _steps_for(law, loss, params):
     log_ratio = jnp.log(safe.N_c) - jnp.log(where_safe(answer, params))
     missing = loss - jnp.exp(safe.alpha_N * log_ratio)
     answer &= is_positive(missing)
-    found = jnp.log(safe.S_c) - jnp.log(where_safe(answer, missing)) / safe.alpha_S
-    answer &= has_normal_exp(found)
-    return jnp.where(answer, jnp.exp(where_safe(answer, found)), jnp.nan)
+    log_steps = jnp.log(safe.S_c) - jnp.log(where_safe(answer, missing)) / safe.alpha_S
+    answer &= has_normal_exp(log_steps)
+    return jnp.where(answer, jnp.exp(where_safe(answer, log_steps)), jnp.nan)
 
 
 def _log_steps(_, log_steps, log_critical, log_batch):
@@ -122,5 +147,17 @@ def _log_tokens(_, log_steps, log_critical, log_batch):
     return log_steps + jnp.logaddexp(log_critical, log_batch)
 
 
-def _log_seconds(_, log_steps, log_seconds):
-    return log_steps + log_seconds
+def _log_product(_, log_x, log_y):
+    return log_x + log_y
+
+
+def _log_half_ratio(_, log_x, log_y):
+    return log_x - log_y - math.log(2)
+
+
+def _log_relative_time(_, log_critical, log_batch):
+    return jnp.logaddexp(0, log_critical - log_batch)
+
+
+def _log_relative_compute(_, log_critical, log_batch):
+    return jnp.logaddexp(0, log_batch - log_critical)

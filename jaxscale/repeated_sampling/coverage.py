@@ -1,7 +1,11 @@
 """Coverage: the share of problems that at least one of k attempts solves.
 
-One problem's failures fall exponentially in k. Over many problems that are not equally hard
-the mean falls as a power, which Brown et al. 2024 fit and Schaeffer et al. 2025 explain.
+The failures of one problem fall exponentially in k. Averaged over problems that are not equally
+hard they fall as a power, which Brown et al. 2024 fit and Schaeffer et al. 2025 explain.
+
+The chance that all attempts fail is a ratio of Beta functions: four log-gamma functions that nearly
+cancel. At 10,000 attempts float32 would keep two digits, and none where problems are nearly alike.
+Here they are subtracted term by term before anything is rounded, and all terms left have one sign.
 """
 
 from dataclasses import dataclass
@@ -16,7 +20,14 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import has_normal_exp, is_finite, is_positive, where_safe
-from jaxscale.repeated_sampling.failure import log_failure
+
+# Gamma functions are shifted up by this, to where Stirling's series has an error of 1e-16.
+SHIFT = 10
+# Of that series after 1 / (12 x), by 1 / x^3, 1 / x^5 and so on: Abramowitz & Stegun 1964, 6.1.41.
+STIRLING = (-1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
+NEAR, TERMS = 0.5, 11  # a series in t^2 <= 0.04, to 1e-16
+LARGEST_CONCENTRATION = 1e18  # as good as infinite at any number of attempts
+CUBE = 0.3  # power of the largest number: second derivatives divide by cubes
 
 
 @jax.tree_util.register_dataclass
@@ -55,7 +66,7 @@ class PowerCoverage:
 
 
 def power_coverage(k1: Real, c1: Real, k2: Real, c2: Real) -> PowerCoverage:
-    """The power law with coverage c1 at k1 attempts and c2 at k2.
+    """The `PowerCoverage` with coverage c1 at k1 attempts and c2 at k2.
 
     Numbers, or arrays that broadcast. Raises ValueError for concrete values unless the
     attempts are positive, the coverages in (0, 1), and more attempts cover more.
@@ -79,10 +90,10 @@ def power_coverage(k1: Real, c1: Real, k2: Real, c2: Real) -> PowerCoverage:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class BetaCoverage:
-    """Coverage where the problems' chances of success are spread as Beta(u, v).
+    """Coverage of problems whose success rates are spread as Beta(u, v).
 
-    u and v are positive; attempts need not be whole. With many, what is left falls as
-    k^-u: Schaeffer et al. 2025, arXiv 2502.17578. NaN with zero derivatives for bad numbers.
+    u and v are positive; attempts need not be whole. With many, failures fall as k^-u: Schaeffer
+    et al. 2025, arXiv 2502.17578. NaN with zero derivatives for bad numbers.
 
     Examples:
         >>> coverage = js.repeated_sampling.BetaCoverage(u=0.5, v=3.0)
@@ -160,3 +171,108 @@ def _pass_at_k(trials, successes, k):
 def _check(name: str, value: Array, good: Array, rule: str) -> None:
     if arrays.is_concrete(good) and not np.all(good):
         raise ValueError(f"{name} must be {rule}; got {np.asarray(value)}")
+
+
+# --- Chance that all attempts fail ----------------------------------------------------------
+
+
+def failure_rate(
+    success_rate: ArrayLike, attempts: ArrayLike, *, concentration: ArrayLike = np.inf
+) -> Array:
+    """Chance that all attempts at a problem fail, given the mean success rate of one attempt.
+
+    Success rates of problems are spread as Beta(p s, (1 - p) s) about the mean p, with s the
+    concentration: `B(p s, (1 - p) s + k) / B(p s, (1 - p) s)`, as in Schaeffer et al. 2025, arXiv
+    2502.17578.
+    An infinite concentration makes all problems equally hard: (1 - p)^k. Attempts are any positive
+    numbers. All broadcast; NaN with zero derivatives where one is bad.
+
+    Examples:
+        >>> print(f"{js.repeated_sampling.failure_rate(0.1, attempts=10):.3f}")
+        0.349
+    """
+    return _failure_rate(
+        *arrays.enter(success_rate=success_rate, attempts=attempts, concentration=concentration)
+    )
+
+
+@jax.jit
+def _failure_rate(p, attempts, concentration):
+    p, attempts, concentration = arrays.align(p, attempts, concentration)
+    answer = (p >= 0) & (p <= 1) & is_positive(attempts) & (concentration > 0)
+    uncertain = answer & (p < 1)
+    p = jnp.where(uncertain, p, 0)
+    attempts, concentration = (where_safe(answer, x) for x in (attempts, concentration))
+    found = jnp.exp(log_failure_of_mean(p, attempts, concentration))
+    return jnp.where(uncertain, found, jnp.where(answer, 0, jnp.nan))
+
+
+def log_failure_of_mean(p: Array, attempts: Array, concentration: Array | None) -> Array:
+    """Natural logarithm of `failure_rate`, for 0 <= p < 1; checks and converts nothing.
+
+    A concentration of None is infinite in all lanes, and far less work.
+    """
+    if concentration is None:
+        # log1p of a negative number is a hundred times less accurate in XLA for CPUs.
+        return -attempts * jnp.log1p(p / (1 - p))
+    s = jnp.minimum(
+        concentration, min(LARGEST_CONCENTRATION, float(jnp.finfo(p.dtype).max) ** CUBE)
+    )
+    return log_failure(p * s, (1 - p) * s, attempts)
+
+
+def log_failure(u: Array, v: Array, attempts: Array) -> Array:
+    """Natural logarithm of `B(u, v + k) / B(u, v)`: of the mean of (1 - p)^k, p ~ Beta(u, v).
+
+    For finite u >= 0, v > 0 and k > 0, whole or not, of one dtype and rank. Relative error at
+    most 30 epsilons. Checks and converts nothing.
+    """
+    # Symmetric in u and k: no term is larger than the smaller of the two.
+    u_is_small = u < attempts
+    small, large = jnp.where(u_is_small, u, attempts), jnp.where(u_is_small, attempts, u)
+    small, large, v = jnp.broadcast_arrays(small, large, v)
+    return _first_factors(small, large, v) + _other_factors(small, large, v + SHIFT)
+
+
+def _first_factors(small, large, v):
+    """Log of the product of `w (w + u + k) / ((w + u) (w + k))` over w = v + j, j < SHIFT."""
+    steps = jnp.arange(SHIFT, dtype=v.dtype).reshape(SHIFT, *(1,) * v.ndim)
+    w, small, large = v[None] + steps, small[None], large[None]
+    return -jnp.log1p((small / w) * (large / (w + small + large))).sum(axis=0)
+
+
+def _other_factors(small, large, w):
+    """The same product from w on, by Stirling's series."""
+    top = w + large
+    slow, fast = small / w, small / top
+    # Of w log1p(d / w) and top log1p(d / top), which have the term d in common.
+    bends = small * (slow * _bend(slow) - fast * _bend(fast))
+    halves = jnp.log1p(slow * (large / (top + small))) / 2
+    straight = small * jnp.log1p(large / (w + small))
+    return -(bends + halves + straight + _mixed_series(small, large, w))
+
+
+def _mixed_series(small, large, w):
+    """Stirling's series at w and at w + u + k, less those at w + u and at w + k."""
+    top = w + large
+    inverse = 1 / w, 1 / (w + small), 1 / top, 1 / (top + small)
+    first = (small * inverse[0] * inverse[1]) * (large * inverse[2])
+    total = first * ((w + top + small) * inverse[3]) / 12
+    for n, coefficient in enumerate(STIRLING):
+        here, aside, above, far = (x ** (2 * n + 3) for x in inverse)
+        total += coefficient * ((here - aside) - (above - far))
+    return total
+
+
+def _bend(x):
+    """`(x - log1p(x)) / x^2`, which is 1/2 at 0."""
+    near = x < NEAR
+    # With x = 2 t / (1 - t), log1p(x) is 2 atanh(t).
+    t = jnp.where(near, x, 0)
+    t /= 2 + t
+    odd = jnp.zeros_like(t)
+    for n in reversed(range(TERMS)):
+        odd = odd * (t * t) + 1 / (2 * n + 3)
+    rest = 1 - t
+    far = jnp.where(near, 1, x)
+    return jnp.where(near, (rest - rest * rest * t * odd) / 2, (far - jnp.log1p(far)) / (far * far))

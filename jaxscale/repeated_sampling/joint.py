@@ -1,8 +1,8 @@
-"""How large, how long trained and how often asked: a model and its attempts chosen together.
+"""Model size, training tokens and number of attempts, chosen together.
 
-A weak model that is asked often may succeed as often as a strong one, for less. A number of
-attempts fixes the loss that is needed and multiplies what is served, so the best plan of it
-is that of `minimize_cost`, for every law; what is left is a search over whole numbers.
+A weak model that tries often may succeed as often as a strong one, at a lower cost. A number of
+attempts fixes the loss that is needed and multiplies the demand, so `minimize_cost` finds its best
+plan, for every law; the rest is a search over whole numbers.
 """
 
 import math
@@ -34,7 +34,7 @@ from jaxscale.repeated_sampling.required import (
 from jaxscale.solve import minimize_cost
 from jaxscale.status import Status
 
-PLACES = 16  # that are looked at together, at equal ratios
+POINTS = 16  # numbers of attempts that are tried together, at equal ratios
 
 
 def minimize_cost_for_success(
@@ -58,8 +58,8 @@ def minimize_cost_for_success(
     taken to be checked at no cost. Everything else is as for `minimize_cost`. The plan's
     `levers` say the `attempts`, and its loss is the model's, in nats per token.
 
-    Attempts are looked at ever closer together around the cheapest: exact where cost has one
-    valley. The status is AT_LEVER_END where they are 1 or `max_attempts`, and NO_INTERIOR_OPTIMUM
+    The search narrows around the cheapest number of attempts, which is exact where cost has one
+    minimum. The status is AT_LEVER_END where they are 1 or `max_attempts`, and NO_INTERIOR_OPTIMUM
     where a model without any skill is enough. Derivatives are those of the plan at its attempts.
     Usable under jit, vmap and grad.
 
@@ -87,7 +87,7 @@ def minimize_cost_for_success(
 
 
 class _Problem(NamedTuple):
-    """All numbers of a scenario but its attempts."""
+    """A scenario without its attempts."""
 
     success: Success
     target: Array
@@ -99,7 +99,7 @@ class _Problem(NamedTuple):
     concentration: Array | None = None
 
     def needs(self, attempts: Array) -> Needs:
-        """What the loss depends on, at a number of attempts."""
+        """The numbers that fix the loss at a number of attempts."""
         return Needs(self.success, self.target, attempts, self.concentration)
 
 
@@ -130,7 +130,7 @@ def _plan(shared_prompt: bool, problem: _Problem, attempts: Array, loss: Array) 
     needs_none = loss == jnp.inf
     loss = jnp.where(needs_none, WORST, loss)
     plan = minimize_cost(law, loss, served, costs, bounds, levers=levers)
-    # Bounds of both sizes still say what the least model is; a law never does.
+    # Only bounds on both sizes have a smallest model; a law has none.
     runs_off = needs_none & (plan.status != int(Status.AT_CORNER))
     status = jnp.where(runs_off, jnp.int8(Status.NO_INTERIOR_OPTIMUM), plan.status)
     chosen = {**plan.levers, "attempts": attempts + jnp.zeros_like(plan.params)}
@@ -141,40 +141,73 @@ def _plan(shared_prompt: bool, problem: _Problem, attempts: Array, loss: Array) 
 
 
 def _cost(plan: Plan) -> Array:
-    """What a plan costs: everything where there is none, and nothing where none is needed."""
+    """Cost of a plan: infinite where there is none, minus infinity where no model is needed."""
     cost = jnp.where(plan.ok, plan.total_cost, jnp.inf)
     return jnp.where(plan.status == int(Status.NO_INTERIOR_OPTIMUM), -jnp.inf, cost)
 
 
 def _least(cost: Callable[[Array], Array], most: int, like: Array) -> Array:
-    """The whole number from 1 to `most` of the least cost; `most` where all are infinite.
+    """The whole number from 1 to `most` of the lowest cost; `most` where all are infinite.
 
-    Of a cost with one valley: where it is the least of a few places, ever closer together.
+    For a cost with one minimum: the lowest of a few points, in ever narrower ranges.
     """
-    along = jnp.linspace(0, 1, PLACES, dtype=like.dtype).reshape(PLACES, *(1,) * like.ndim)
+    along = jnp.linspace(0, 1, POINTS, dtype=like.dtype).reshape(POINTS, *(1,) * like.ndim)
 
     def look(_, seen):
         low, high, best, least = seen
         ratio = jnp.log(high / low)[None]
         tries = jnp.clip(jnp.round(low[None] * jnp.exp(along * ratio)), low[None], high[None])
         costs = cost(tries)
-        place = jnp.argmin(costs, axis=0)
+        index = jnp.argmin(costs, axis=0)
         at = partial(_taken, tries)
-        found = _taken(costs, place)
-        best, least = jnp.where(found < least, at(place), best), jnp.minimum(found, least)
-        return at(place - 1), at(place + 1), best, least
+        lowest = _taken(costs, index)
+        best, least = jnp.where(lowest < least, at(index), best), jnp.minimum(lowest, least)
+        return at(index - 1), at(index + 1), best, least
 
     begin = like + 1, like + most, like + most, like + jnp.inf
     return lax.fori_loop(0, _rounds(most), look, begin)[2]
 
 
 def _rounds(most: int) -> int:
-    """How often it takes to look until places are whole numbers in a row, and once more."""
-    gap = most * math.log(most) / (PLACES - 1)
-    return 1 + max(0, math.ceil(math.log(max(gap, 1.0)) / math.log((PLACES - 1) / 2)))
+    """Rounds until the points are consecutive whole numbers, and one more."""
+    gap = most * math.log(most) / (POINTS - 1)
+    return 1 + max(0, math.ceil(math.log(max(gap, 1.0)) / math.log((POINTS - 1) / 2)))
 
 
-def _taken(values: Array, place: Array) -> Array:
-    """Each lane's value at its place along the first axis, or at the end next to it."""
-    inside = jnp.clip(place, 0, PLACES - 1)[None]
+def _taken(values: Array, index: Array) -> Array:
+    """Each lane's value at its index along the first axis, clipped to the ends."""
+    inside = jnp.clip(index, 0, POINTS - 1)[None]
     return jnp.take_along_axis(values, inside, axis=0)[0]
+
+
+def demand_of_attempts(
+    requests: ArrayLike,
+    *,
+    input_tokens: ArrayLike,
+    output_tokens: ArrayLike,
+    attempts: ArrayLike,
+    shared_prompt: bool = True,
+) -> Demand:
+    """Demand of `requests` requests that are each answered `attempts` times.
+
+    Tokens are those of one attempt: T_in + k T_out are served for a request whose prompt is
+    read once, else k (T_in + T_out). Priced at 2 N FLOPs a token, as every demand is.
+    Raises ValueError for a concrete count that is negative or not finite, or attempts below 1.
+
+    Examples:
+        >>> tokens = {"input_tokens": 70, "output_tokens": 215}  # of one attempt
+        >>> js.repeated_sampling.demand_of_attempts(1e9, **tokens, attempts=10)
+        Demand(input_tokens=70000000000.0, output_tokens=2150000000000.0)
+    """
+    arrays.enter(
+        requests=requests, input_tokens=input_tokens, output_tokens=output_tokens, attempts=attempts
+    )
+    if arrays.is_concrete(attempts):
+        host = np.asarray(attempts, np.float64)
+        if not ((host >= 1) & (host < np.inf)).all():
+            raise ValueError(f"attempts must be finite and at least 1; got {attempts!r}")
+    once = Demand.from_requests(requests, input_tokens=input_tokens, output_tokens=output_tokens)
+    often = Demand.from_requests(
+        attempts, input_tokens=once.input_tokens, output_tokens=once.output_tokens
+    )
+    return Demand(once.input_tokens, often.output_tokens) if shared_prompt else often

@@ -1,4 +1,4 @@
-"""The loss that a model needs so that some number of attempts succeeds often enough."""
+"""The loss at which a number of attempts succeeds at a given rate."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,12 +12,12 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.values import is_finite, is_positive, where_safe
-from jaxscale.repeated_sampling.failure import log_failure_of_mean
+from jaxscale.repeated_sampling.coverage import log_failure_of_mean
 
-# Nats per token, where no language model is: a success rate that is reached here needs none.
+# Nats per token, beyond any language model: a success rate that is reached here needs no model.
 WORST = 1024.0
 NEAR_WORST = 0.99 * WORST
-MORE_HALVINGS = 12  # than a number has binary digits, from that range to those of a loss
+MORE_HALVINGS = 12  # than a number has binary digits: from WORST down to a loss of 1
 
 Success = Callable[[Array], Array]  # from a loss to a chance of success of one attempt
 
@@ -32,8 +32,8 @@ def loss_for_success(
     """The highest loss, in nats per token, at which `attempts` attempts succeed at rate `target`.
 
     `success` is the chance of one attempt, a function of loss that falls with it: a pytree
-    with `__call__`, or a plain function (kept, and not made anew at each call, which would be
-    compiled anew). It takes and returns arrays of one shape. Problems are spread about it as
+    with `__call__`, or a plain function (the same object at each call, for a new one compiles
+    again). It takes and returns arrays of one shape. Problems are spread about it as
     `failure_rate` says. Other arguments broadcast, and so does what `success` is made of.
 
     0 where no positive loss is low enough, infinite where every loss is, and NaN for a target
@@ -51,7 +51,7 @@ def loss_for_success(
 
 
 def spread_of(concentration: ArrayLike) -> dict[str, ArrayLike]:
-    """The argument by its name, or nothing where it is known to be infinite in all lanes."""
+    """The argument by name; nothing if it is infinite in all lanes, which takes far less work."""
     if type(concentration) is float and concentration == np.inf:
         return {}
     return {"concentration": concentration}
@@ -73,7 +73,7 @@ def entered(success: Success, **arguments: Any) -> tuple:
 
 
 class Needs(NamedTuple):
-    """What the loss depends on; arrays of one rank and dtype, or scalars."""
+    """The inputs of `loss_for_success`; arrays of one rank and dtype, or scalars."""
 
     success: Success
     target: Array
@@ -111,7 +111,7 @@ def bisected_loss(needs: Needs) -> Array:
 
 @jax.custom_jvp
 def with_derivatives(needs: Needs, loss: Array) -> Array:
-    """A loss that was bisected, as it is, with implicit derivatives of any order by `needs`."""
+    """The bisected loss, with implicit derivatives of any order by `needs`."""
     del needs
     return loss
 
@@ -131,9 +131,9 @@ def _with_derivatives_jvp(primals, tangents):
 
 
 def _excess(loss: Array, needs: Needs) -> Array:
-    """Above 0 where a loss is more than low enough.
+    """Above 0 where a loss is lower than needed.
 
-    In log(-log(failure)), which is close to a line also where failure is close to 1.
+    In log(-log(failure)), which is nearly linear even where failure is close to 1.
     """
     p = needs.success(loss)
     limits = jnp.finfo(p.dtype)

@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false
-"""The compute-optimal frontier of any law, and the overhead of a model that is off it.
+"""The compute-optimal frontier of any law, with intervals, and the overhead off it.
 
 On it a step in params and one in tokens that cost the same FLOPs lower the loss equally
 (Hoffmann et al. 2022, eq. 4). At given params that is one equation in ln(D / N), which has one
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
@@ -43,6 +44,8 @@ FARTHEST = 48.0  # in ln(D / N), from 1e-20 to 1e20 tokens per param
 HALVINGS = 64  # leave 5e-18 of that range
 # The overhead of some laws is the same at every loss, so any loss serves: this far above E.
 ANY_REDUCIBLE = 0.3
+INTERVALS = ("params", "tokens", "tokens_per_param", "loss")  # of a plan
+MOST_WITHOUT_PLAN = 0.01  # share of sampled laws, beyond which nothing is known of the tails
 
 
 def compute_optimal(
@@ -165,6 +168,47 @@ def _with_derivatives_jvp(
     _, by_given = jax.jvp(lead_at, (inputs, log_size), (inputs_dot, size_dot))
     _, by_other = jax.jvp(lead_of, (other,), (jnp.ones_like(other),))
     return other, -by_given / by_other
+
+
+# --- Intervals -------------------------------------------------------------------------------
+
+
+def size_intervals(
+    laws: Any, flops: ArrayLike, *, level: float = 0.95
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Low and high ends of compute-optimal params, tokens, their ratio and the loss.
+
+    `laws` is one law with a leading axis, as `js.bootstrap(...).law`, and each end has the shape of
+    `flops`. NaN where more than a hundredth of the laws has no plan. Raises ValueError for a level
+    outside (0, 1).
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> boot = js.bootstrap(js.fit(js.laws.Chinchilla, runs), resamples=1000, key=1)
+        >>> low, high = js.size_intervals(boot.law, flops=1e23)["params"]
+        >>> print(f"{low / 1e9:.0f}B to {high / 1e9:.0f}B")
+        26B to 33B
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1; got {level!r}")
+    budgets = np.asarray(flops, np.float64)
+
+    def first_axis(x: ArrayLike) -> np.ndarray:
+        return np.asarray(x).reshape(-1, *[1] * budgets.ndim)
+
+    with jax.enable_x64(True):
+        lanes = jax.tree.map(first_axis, laws)
+        plans = compute_optimal(lanes, flops=budgets)
+        samples = {name: np.asarray(getattr(plans, name)) for name in INTERVALS}
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    return {name: _quantiles(sample, tails) for name, sample in samples.items()}
+
+
+def _quantiles(sample: np.ndarray, tails: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    lost = np.isnan(sample)
+    known = lost.mean(axis=0) <= MOST_WITHOUT_PLAN
+    low, high = np.nanquantile(np.where(lost & ~known, 0.0, sample), tails, axis=0)
+    return np.where(known, low, np.nan), np.where(known, high, np.nan)
 
 
 # --- Off the frontier ------------------------------------------------------------------------

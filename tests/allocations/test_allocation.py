@@ -183,6 +183,15 @@ def test_a_bad_law_gives_nan_with_zero_derivatives():
     assert not np.any(slopes[1:])
 
 
-def test_only_a_chinchilla_law_has_a_closed_form():
-    with pytest.raises(TypeError, match="law must be a Chinchilla law; got Kaplan"):
-        allocations.from_law(js.laws.published("kaplan2020"))  # pyright: ignore[reportArgumentType]
+def test_best_sizes_of_kaplans_law_are_powers_of_compute_too():
+    law = js.laws.published("kaplan2020")
+    flops = np.geomspace(1e18, 1e26, 9).astype(DTYPES[-1])
+    made, plan = allocations.from_law(law), js.minimize_loss(law, flops)
+    tight = 1e-9 if X64 else 1e-3
+    assert_allclose(made.params(flops), plan.params, rtol=tight)
+    assert_allclose(made.tokens(flops), plan.tokens, rtol=tight)
+
+
+def test_a_law_of_another_form_has_no_powers():
+    with pytest.raises(TypeError, match=r"best sizes that are powers of compute.*; got Farseer"):
+        allocations.from_law(js.laws.Farseer(-0.1, 0.4, 90.0, -5.3, -0.02, 0.1, 0.12, -0.1, 0.17))

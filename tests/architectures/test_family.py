@@ -11,7 +11,7 @@ from mpmath import mp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from jaxscale.architectures import CHINCHILLA, LLAMA
-from jaxscale.architectures.powers import Power, log_root
+from jaxscale.architectures.family import Power, log_root
 
 X64 = jax.config.read("jax_enable_x64")
 DTYPES = [np.float32, np.float64] if X64 else [np.float32]

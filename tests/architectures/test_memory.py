@@ -51,3 +51,9 @@ def test_an_unknown_precision_is_named():
         weight_bytes(LLAMA_8B, "fp4")
     with pytest.raises(ValueError, match="unknown precision 'BF-16'"):
         kv_cache_bytes(LLAMA_8B, 1, "BF-16")
+
+
+def test_training_keeps_sixteen_bytes_for_each_parameter():
+    """2 of weights, 2 of gradients, 12 of Adam: Rajbhandari et al. 2020, Section 3.1."""
+    found = architectures.training_bytes(LLAMA_8B)
+    assert_allclose(found, 16 * 8_030_261_248, rtol=4 * EPS)

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import jaxscale as js
+from jaxscale import architectures
 from jaxscale.architectures import CHINCHILLA, LLAMA, with_exact_flops
 from jaxscale.laws import Chinchilla, ComputeOnly
 
@@ -163,3 +164,18 @@ def test_a_bad_family_is_a_bad_scenario():
 def test_what_cannot_be_priced_is_refused(law, family, count, error, message):
     with pytest.raises(error, match=message):
         with_exact_flops(law, family, count)
+
+
+def test_params_and_flops_of_a_shape_are_those_that_the_law_counts():
+    """GPT-2 small: 12 layers of 12 w^2, all params with tied embeddings, and 6 N of either."""
+    shape = architectures.published("gpt2")
+    kaplan, chinchilla = js.laws.published("kaplan2020"), js.laws.published("sardana2024")
+    layers = 12 * 12 * 768**2
+    assert_allclose(architectures.params_of(shape, kaplan), layers, rtol=1e-6)
+    assert_allclose(architectures.params_of(shape, chinchilla), 124_337_664, rtol=1e-6)
+    flops = 6 * layers + 12 * 12 * 1024 * 768 + 6 * 50257 * 768
+    for law, params in ((kaplan, layers), (chinchilla, 124_337_664)):
+        ratio = architectures.flops_over_rule(shape, law)
+        assert_allclose(ratio, flops / (6 * params), rtol=1e-5)
+    with pytest.raises(ValueError, match="Kumar counts its own"):
+        architectures.flops_over_rule(shape, js.laws.published("kumar2024"))

@@ -30,7 +30,6 @@ RECORDS = {
         "Suspicion",
     ],
     "laws": ["Law"],
-    "laws.kaplan": ["Allocation"],
     "plots": [
         "BestPlans",
         "BudgetCurve",

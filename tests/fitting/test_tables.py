@@ -340,3 +340,23 @@ def test_without_pandas_a_line_says_what_to_install(monkeypatch, read):
         ImportError, match=r"^tables of runs need pandas: pip install 'jaxscale\[all\]'$"
     ):
         read(PLAIN)
+
+
+def test_a_table_that_was_written_is_read_back(tmp_path):
+    runs = Runs(
+        params=np.array([1e8, 1.234567e9]),
+        tokens=np.array([2e9, 3e10]),
+        loss=np.array([3.2, 2.71828182845]),
+        weights=np.array([1.0, 0.5]),
+        group=np.array(["a", "b, c"]),
+        levers={"unique_tokens": np.array([1e9, 2e9])},
+    )
+    runs.to_csv(tmp_path / "runs.csv")
+    found = Runs.from_csv(
+        tmp_path / "runs.csv", weights="weights", group="group", levers=("unique_tokens",)
+    )
+    for name in ("params", "tokens", "loss", "weights"):
+        np.testing.assert_allclose(getattr(found, name), getattr(runs, name), rtol=1e-11)
+    assert list(found.group) == ["a", "b, c"]
+    np.testing.assert_array_equal(found.levers["unique_tokens"], [1e9, 2e9])
+    assert list(tmp_path.iterdir()) == [tmp_path / "runs.csv"]

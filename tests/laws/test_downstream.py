@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from jaxscale.laws import Chinchilla
 from jaxscale.laws._downstream import Downstream, downstream, from_flops_form, loss_at_ratio
-from jaxscale.laws.compute_only import ComputeOnly
+from jaxscale.laws.other_forms import ComputeOnly
 from jaxscale.laws.repeated_data import Muennighoff
 
 X64 = jax.config.read("jax_enable_x64")

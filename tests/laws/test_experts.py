@@ -9,9 +9,8 @@ import pytest
 from mpmath import mp, mpf
 from numpy.testing import assert_allclose, assert_array_equal
 
-from jaxscale.laws.checked import checked_loss
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
-from jaxscale.laws.protocol import flops_of, levers_of, loss_from_logs
+from jaxscale.laws.protocol import checked_loss, flops_of, levers_of, loss_from_logs
 
 X64 = jax.config.read("jax_enable_x64")
 DTYPES = [np.float32, np.float64] if X64 else [np.float32]

@@ -8,7 +8,7 @@ from mpmath import mp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from jaxscale.laws import kaplan
-from jaxscale.laws.kaplan import CriticalBatch, Kaplan, KaplanSteps, PowerLaw
+from jaxscale.laws.kaplan import CriticalBatch, Kaplan, KaplanPower, KaplanSteps
 
 X64 = jax.config.read("jax_enable_x64")
 DTYPES = [np.float32, np.float64] if X64 else [np.float32]
@@ -44,33 +44,23 @@ def exact_minimum_compute(flops, batch, critical):
 FUNCTIONS = {
     "Kaplan": (lambda *x: Kaplan(*x[:4]).loss(*x[4:]), exact_kaplan),
     "KaplanSteps": (lambda *x: KaplanSteps(*x[:4]).loss(*x[4:]), exact_steps),
-    "PowerLaw": (lambda *x: PowerLaw(*x[:2]).loss(*x[2:]), exact_power),
+    "KaplanPower": (lambda *x: KaplanPower(*x[:2]).loss(*x[2:]), exact_power),
     "CriticalBatch": (lambda *x: CriticalBatch(*x[:2]).tokens(*x[2:]), exact_batch),
     "minimum_steps": (kaplan.minimum_steps, exact_minimum_steps),
     "minimum_compute": (kaplan.minimum_compute, exact_minimum_compute),
-    "params": (
-        lambda c: kaplan.efficient_allocation(c).params,
-        lambda c: 13e8 * c ** mp.mpf(".73"),
-    ),
-    "batch": (lambda c: kaplan.efficient_allocation(c).batch, lambda c: 2e6 * c ** mp.mpf(".24")),
-    "steps": (lambda c: kaplan.efficient_allocation(c).steps, lambda c: 5400 * c ** mp.mpf(".03")),
-    "tokens": (
-        lambda c: kaplan.efficient_allocation(c).tokens,
-        lambda c: 2e10 * c ** mp.mpf(".27"),
-    ),
+    "batch": (kaplan.best_batch, lambda c: 2e6 * c ** mp.mpf(".24")),
+    "steps": (kaplan.best_steps, lambda c: 5400 * c ** mp.mpf(".03")),
     "overfitting": (kaplan.tokens_against_overfitting, lambda n: 5e3 * n ** mp.mpf(".74")),
 }
 ARGUMENTS = {
     "Kaplan": (6.4e13, 1.8e13, 0.076, 0.103, 1e9, 2e10),
     "KaplanSteps": (6.5e13, 2.1e3, 0.077, 0.76, 1e9, 1e5),
-    "PowerLaw": (8.8e13, 0.076, 1e8),
+    "KaplanPower": (8.8e13, 0.076, 1e8),
     "CriticalBatch": (2.1e8, 0.21, 3.0),
     "minimum_steps": (1e5, 5e5, 2e6),
     "minimum_compute": (1e21, 5e5, 2e6),
-    "params": (12.0,),
     "batch": (12.0,),
     "steps": (12.0,),
-    "tokens": (12.0,),
     "overfitting": (1e9,),
 }
 
@@ -83,7 +73,7 @@ def test_value_is_the_formula_at_fifty_digits(name, dtype):
     numbers = (spread * ARGUMENTS[name]).astype(dtype)
     with mp.workdps(50):
         expected = [float(exact(*map(mp.mpf, map(float, lane)))) for lane in numbers]
-    # An exponential of rounded logarithms of up to 60; the coefficients of efficient_allocation
+    # An exponential of rounded logarithms of up to 60; the coefficients of best_batch
     # are rounded to the dtype too.
     assert_allclose(function(*numbers.T), expected, rtol=100 * np.finfo(dtype).eps)
 
@@ -133,7 +123,7 @@ def test_loss_falls_to_the_power_of_the_cause_that_is_short():
     law = Kaplan(N_c=1e10, D_c=1e12, alpha_N=0.3, alpha_D=0.2)
     few, all_there_is = np.geomspace(1e3, 1e6, 5), 1e37
     tolerance = 100 * np.finfo(DTYPES[-1]).eps
-    size, data = PowerLaw(1e10, 0.3), PowerLaw(1e12, 0.2)
+    size, data = KaplanPower(1e10, 0.3), KaplanPower(1e12, 0.2)
     assert_allclose(law.loss(few, all_there_is), size.loss(few), rtol=tolerance)
     assert_allclose(law.loss(all_there_is, few), data.loss(few), rtol=tolerance)
 
@@ -158,5 +148,5 @@ def test_fields_and_arguments_broadcast():
     loss = law.loss(np.array([[1e8], [1e9], [1e10]]), 1e10)
     assert loss.shape == (3, 2)
     assert_array_equal(loss[1, 1], Kaplan(7e13, 1.8e13, 0.076, 0.103).loss(1e9, 1e10))
-    assert {x.shape for x in kaplan.efficient_allocation(np.ones((2, 3)))} == {(2, 3)}
+    assert kaplan.best_steps(np.ones((2, 3))).shape == (2, 3)
     assert kaplan.minimum_steps(np.ones(4), np.ones((3, 1)), jnp.ones(())).shape == (3, 4)

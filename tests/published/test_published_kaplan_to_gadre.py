@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from jaxscale import allocations
 from jaxscale.laws import catalog, kaplan
 from jaxscale.laws._downstream import downstream, loss_at_ratio
 from published.numbers import assert_printed
@@ -73,15 +74,20 @@ def test_losses_and_batches_of_kaplan(find, number, within):
     check(find, number, within)
 
 
-at = kaplan.efficient_allocation
+TABLE_6 = allocations.published("kaplan2020")
+of_table_6 = {
+    "params": lambda pf_days: TABLE_6.params(pf_days * kaplan.PF_DAY),
+    "batch": kaplan.best_batch,
+    "steps": kaplan.best_steps,
+    "tokens": lambda pf_days: TABLE_6.tokens(pf_days * kaplan.PF_DAY),
+}
 enough = kaplan.tokens_against_overfitting
 loss_of_compute = kaplan.LOSS_OF_MINIMUM_PF_DAYS.loss
 
 
 def grown(name, factor):
-    """How the efficient allocation grows with compute."""
-    small, large = at(1), at(factor)
-    return getattr(large, name) / getattr(small, name)
+    """Growth of a size of Table 6 where compute grows by a factor."""
+    return of_table_6[name](factor) / of_table_6[name](1)
 
 
 def exponent(name):
@@ -100,7 +106,7 @@ def test_growth_of_kaplan(find, number, within):
 def contradiction():
     """PF-days from which on L(C_min) is below L(D_opt(C_min)), which cannot be: Section 6.3."""
     ends = np.array([1e2, 1e8])
-    ratio = loss_of_compute(ends) / kaplan.LOSS_OF_TOKENS.loss(at(ends).tokens)
+    ratio = loss_of_compute(ends) / kaplan.LOSS_OF_TOKENS.loss(of_table_6["tokens"](ends))
     gap = np.log(ratio)  # a line in log C, since both are power laws
     assert gap[0] > 0 > gap[1]
     return np.exp(np.interp(0, -gap, np.log(ends)))
@@ -122,10 +128,10 @@ UNCERTAIN = "Table 6 gives 2.5e11; the paper calls the point uncertain by an ord
 
 
 @printed(
-    (K + "Table 6", "params at 1 PF-day", lambda: at(1).params, "1.3e9"),
-    (K + "Table 6", "batch at 1 PF-day", lambda: at(1).batch, "2.0e6"),
-    (K + "Table 6", "steps at 1 PF-day", lambda: at(1).steps, "5.4e3"),
-    (K + "Table 6", "tokens at 1 PF-day", lambda: at(1).tokens, "2e10"),
+    (K + "Table 6", "params at 1 PF-day", lambda: of_table_6["params"](1), "1.3e9"),
+    (K + "Table 6", "batch at 1 PF-day", lambda: of_table_6["batch"](1), "2.0e6"),
+    (K + "Table 6", "steps at 1 PF-day", lambda: of_table_6["steps"](1), "5.4e3"),
+    (K + "Table 6", "tokens at 1 PF-day", lambda: of_table_6["tokens"](1), "2e10"),
     (K + "Table 6", "exponent of params", lambda: exponent("params"), "0.73"),
     (K + "Table 6", "exponent of batch", lambda: exponent("batch"), "0.24"),
     (K + "Table 6", "exponent of steps", lambda: exponent("steps"), "0.03"),
@@ -138,8 +144,14 @@ UNCERTAIN = "Table 6 gives 2.5e11; the paper calls the point uncertain by an ord
     (K + "eq. 6.4", "exponent of compute", compute_exponent, "0.054", ROUNDED),
     (K + "eq. 6.5", "exponent of params", params_exponent, "0.71", ROUNDED + ", hence 0.684"),
     (K + "Section 6.3", "PF-days where L(C) and L(D) contradict", contradiction, "1e4"),
-    (K + "Section 6.3", "params there", lambda: at(contradiction()).params, "1e12"),
-    (K + "Section 6.3", "tokens there", lambda: at(contradiction()).tokens, "1e12", UNCERTAIN),
+    (K + "Section 6.3", "params there", lambda: of_table_6["params"](contradiction()), "1e12"),
+    (
+        K + "Section 6.3",
+        "tokens there",
+        lambda: of_table_6["tokens"](contradiction()),
+        "1e12",
+        UNCERTAIN,
+    ),
     (K + "Section 6.3", "loss there", lambda: loss_of_compute(contradiction()), "1.7"),
 )
 def test_allocation_of_kaplan(source, what, find, number):

@@ -17,27 +17,27 @@ SIZE = (1e9, 2e10, 2.5)  # params, tokens, loss
 
 
 # The formulas of the papers as they stand, of mpmath numbers: coefficients, then N, D and L.
-def step_rate(scale, by_params, by_tokens, batch_scale, batch_by_tokens, N, D, L):
+def step_rate(scale, batch_scale, by_params, by_tokens, batch_by_tokens, N, D, L):
     return scale * N**by_params * D**by_tokens
 
 
-def step_batch(scale, by_params, by_tokens, batch_scale, batch_by_tokens, N, D, L):
+def step_batch(scale, batch_scale, by_params, by_tokens, batch_by_tokens, N, D, L):
     return batch_scale * D**batch_by_tokens
 
 
-def deepseek_rate(scale, by_flops, batch_scale, batch_by_flops, N, D, L):
+def deepseek_rate(scale, batch_scale, by_flops, batch_by_flops, N, D, L):
     return scale * (6 * N * D) ** by_flops
 
 
-def deepseek_batch(scale, by_flops, batch_scale, batch_by_flops, N, D, L):
+def deepseek_batch(scale, batch_scale, by_flops, batch_by_flops, N, D, L):
     return batch_scale * (6 * N * D) ** batch_by_flops
 
 
-def porian_rate(scale, by_params, batch_scale, batch_by_params, N, D, L):
+def porian_rate(scale, batch_scale, by_params, batch_by_params, N, D, L):
     return scale * N**by_params
 
 
-def porian_batch(scale, by_params, batch_scale, batch_by_params, N, D, L):
+def porian_batch(scale, batch_scale, by_params, batch_by_params, N, D, L):
     return batch_scale * N**batch_by_params
 
 
@@ -49,30 +49,52 @@ def kaplan_batch(at_one, by_log, B_star, alpha_B, N, D, L):
     return B_star / L ** (1 / alpha_B)
 
 
+class Form(NamedTuple):
+    """A paper's recipe: the class that holds it, and its coefficients by their names there."""
+
+    law: type
+    numbers: dict[str, float]
+
+
+STEP = Form(
+    recipes.PowerRecipe,
+    {"rate_scale": 1.79, "batch_scale": 0.58, "rate_by_params": -0.713}
+    | {"rate_by_tokens": 0.307, "batch_by_tokens": 0.571},
+)
+DEEPSEEK = Form(
+    recipes.PowerRecipe,
+    {"rate_scale": 0.3118, "batch_scale": 0.292, "rate_by_flops": -0.125, "batch_by_flops": 0.3271},
+)
+PORIAN = Form(
+    recipes.PowerRecipe,
+    {"rate_scale": 3.7, "batch_scale": 0.7576, "rate_by_params": -0.36, "batch_by_params": 0.703},
+)
+KAPLAN = Form(
+    recipes.KaplanRecipe,
+    {"rate_at_one": 3.239e-3, "rate_by_log_params": -1.395e-4, "B_star": 2.1e8, "alpha_B": 0.21},
+)
 # Each with all its numbers as arguments, coefficients first; which of them it depends on.
 FORMULAS = {
-    "step rate": (recipes.StepLaw, "learning_rate", step_rate, (0, 1, 2, 5, 6)),
-    "step batch": (recipes.StepLaw, "batch_tokens", step_batch, (3, 4, 6)),
-    "deepseek rate": (recipes.DeepSeekRecipe, "learning_rate", deepseek_rate, (0, 1, 4, 5)),
-    "deepseek batch": (recipes.DeepSeekRecipe, "batch_tokens", deepseek_batch, (2, 3, 4, 5)),
-    "porian rate": (recipes.PorianRecipe, "learning_rate", porian_rate, (0, 1, 4)),
-    "porian batch": (recipes.PorianRecipe, "batch_tokens", porian_batch, (2, 3, 4)),
-    "kaplan rate": (recipes.KaplanRecipe, "learning_rate", kaplan_rate, (0, 1, 4)),
-    "kaplan batch": (recipes.KaplanRecipe, "batch_tokens", kaplan_batch, (2, 3, 6)),
-}
-COEFFICIENTS = {
-    recipes.StepLaw: (1.79, -0.713, 0.307, 0.58, 0.571),
-    recipes.DeepSeekRecipe: (0.3118, -0.125, 0.292, 0.3271),
-    recipes.PorianRecipe: (3.7, -0.36, 0.7576, 0.703),
-    recipes.KaplanRecipe: (3.239e-3, -1.395e-4, 2.1e8, 0.21),
+    "step rate": (STEP, "learning_rate", step_rate, (0, 2, 3, 5, 6)),
+    "step batch": (STEP, "batch_tokens", step_batch, (1, 4, 6)),
+    "deepseek rate": (DEEPSEEK, "learning_rate", deepseek_rate, (0, 2, 4, 5)),
+    "deepseek batch": (DEEPSEEK, "batch_tokens", deepseek_batch, (1, 3, 4, 5)),
+    "porian rate": (PORIAN, "learning_rate", porian_rate, (0, 2, 4)),
+    "porian batch": (PORIAN, "batch_tokens", porian_batch, (1, 3, 4)),
+    "kaplan rate": (KAPLAN, "learning_rate", kaplan_rate, (0, 1, 4)),
+    "kaplan batch": (KAPLAN, "batch_tokens", kaplan_batch, (2, 3, 6)),
 }
 
 
 def formula(name):
     """The library's answer and the paper's, of the same numbers; the numbers; those that count."""
-    law, method, exact, used = FORMULAS[name]
-    numbers = (*COEFFICIENTS[law], *SIZE)
-    return lambda *x: getattr(law(*x[:-3]), method)(*x[-3:]), exact, numbers, used
+    (law, coefficients), method, exact, used = FORMULAS[name]
+
+    def answer(*numbers):
+        values = dict(zip(coefficients, numbers[:-3], strict=True))
+        return getattr(law(**values), method)(*numbers[-3:])
+
+    return answer, exact, (*coefficients.values(), *SIZE), used
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -102,7 +124,7 @@ def test_derivatives_are_those_of_the_formula(name):
 def test_bad_number_gives_nan_with_zero_derivatives(name):
     function, _, numbers, used = formula(name)
     scales = [place for place in used if numbers[place] > 1e-2]  # not the rates of Kaplan et al.
-    signed = {"step rate": {1, 2}, "deepseek rate": {1}, "porian rate": {1}, "kaplan rate": {1}}
+    signed = {"step rate": {2, 3}, "deepseek rate": {2}, "porian rate": {2}, "kaplan rate": {1}}
     signed["step batch"], signed["deepseek batch"], signed["porian batch"] = {4}, {3}, {3}
     lanes = [
         np.where(np.arange(len(numbers)) == place, bad, numbers)
@@ -135,8 +157,15 @@ def test_rate_of_kaplan_ends_where_it_is_no_longer_positive():
     assert slope == 0
 
 
+def test_a_power_that_is_left_out_is_no_power():
+    """LR = 2 N^-0.5 alone, so tokens and compute change nothing."""
+    law = recipes.PowerRecipe(2.0, 3.0, rate_by_params=-0.5)
+    assert_allclose(law.learning_rate(1e8, np.array([1e9, 1e12]), 2.0), [2e-4, 2e-4], rtol=1e-5)
+    assert_allclose(law.batch_tokens(1e8, np.array([1e9, 1e12]), 2.0), [3.0, 3.0], rtol=1e-6)
+
+
 def test_fields_and_sizes_broadcast():
-    law = recipes.StepLaw(np.array([1.0, 2.0]), -0.7, 0.3, 0.5, 0.6)
+    law = recipes.PowerRecipe(np.array([1.0, 2.0]), 0.5, rate_by_params=-0.7, rate_by_tokens=0.3)
     rates = law.learning_rate(np.array([[1e8], [1e9], [1e10]]), 1e11, 2.0)
     assert rates.shape == (3, 2)
     assert_allclose(rates[:, 1], 2 * rates[:, 0], rtol=1e-5)

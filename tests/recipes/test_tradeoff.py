@@ -54,9 +54,15 @@ def test_without_a_time_for_a_step_only_seconds_are_unknown():
     assert np.all(np.isfinite(found.tokens))
 
 
+def test_relative_time_and_compute_are_one_and_a_ratio_of_batches():
+    found = recipes.time_and_compute(LEAST, CRITICAL, BATCH)
+    assert_allclose(found.relative_time, 1 + CRITICAL / BATCH, rtol=CLOSE)
+    assert_allclose(found.relative_compute, 1 + BATCH / CRITICAL, rtol=CLOSE)
+
+
 def test_derivatives_by_the_batch_are_those_of_the_formula():
     by_batch = jax.jacfwd(lambda b: recipes.time_and_compute(LEAST, CRITICAL, b))
-    batch, steps, tokens, _ = jax.jit(jax.vmap(by_batch))(BATCH)
+    batch, steps, tokens, *_ = jax.jit(jax.vmap(by_batch))(BATCH)
     assert_allclose(batch, np.ones_like(BATCH))
     assert_allclose(steps, -LEAST * CRITICAL / BATCH**2, rtol=CLOSE)
     assert_allclose(tokens, np.full(BATCH.shape, LEAST), rtol=CLOSE)
@@ -104,7 +110,7 @@ def test_derivative_of_steps_is_one_over_that_of_the_loss():
 
 
 def test_no_number_of_steps_reaches_a_loss_below_that_of_the_size():
-    floor = float(kaplan.PowerLaw(6.5e13, 0.077).loss(1e9))
+    floor = float(kaplan.KaplanPower(6.5e13, 0.077).loss(1e9))
     losses = np.array([0.9 * floor, 1.1 * floor, -1.0, np.nan, np.inf])
     found = recipes.steps_for(losses, 1e9)
     assert_array_equal(np.isnan(found), [True, False, True, True, True])
@@ -123,3 +129,25 @@ def test_trade_off_of_a_plan_starts_from_its_loss_and_size():
         found.tokens, least * critical * (1 + BATCH / critical), rtol=1e-10 if X64 else 1e-3
     )
     assert_allclose(found.seconds, 3 * found.steps, rtol=CLOSE)
+
+
+def test_tokens_of_a_plan_suffice_at_the_critical_batch():
+    """2.1e8 / L^(1 / 0.21) tokens, Kaplan et al. 2020, eq. 1.4."""
+    runs = js.Runs(1e9, np.array([2e10, 1e12]), np.array([3.0, 2.0]))
+    shares = np.array([[0.25], [1.0], [4.0]])
+    found = recipes.critical_tradeoff(runs, shares)
+    assert_allclose(found.batch, shares * 2.1e8 / runs.loss ** (1 / 0.21), rtol=CLOSE)
+    assert_allclose(
+        np.asarray(found.tokens) / runs.tokens, [[0.625] * 2, [1] * 2, [2.5] * 2], rtol=CLOSE
+    )
+    assert_allclose(found.steps * found.batch, found.tokens, rtol=CLOSE)
+
+
+def test_plan_without_tokens_or_loss_has_no_critical_tradeoff():
+    def steps(tokens, loss):
+        return recipes.critical_tradeoff(js.Runs(1e9, tokens, loss), 2.0).steps
+
+    bad = np.array([-1.0, 0.0, np.nan, 1e10, 1e10]), np.array([2.0, 2.0, 2.0, -1.0, np.nan])
+    values, slopes = jax.vmap(jax.value_and_grad(steps, argnums=(0, 1)))(*bad)
+    assert np.all(np.isnan(values))
+    assert not np.any(slopes)

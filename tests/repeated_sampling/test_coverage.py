@@ -17,7 +17,7 @@ from jaxscale.repeated_sampling import (
     pass_at_k,
     power_coverage,
 )
-from jaxscale.repeated_sampling.failure import log_failure
+from jaxscale.repeated_sampling.coverage import log_failure
 
 X64 = jax.config.read("jax_enable_x64")
 DTYPES = [np.float32, np.float64] if X64 else [np.float32]

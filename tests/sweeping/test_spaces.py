@@ -143,7 +143,7 @@ def test_accelerators_are_an_axis_once_they_are_alike():
             lambda: js.Grid(
                 law={
                     "x": js.laws.kaplan.CriticalBatch(1.0, 2.0),
-                    "y": js.laws.kaplan.PowerLaw(1.0, 2.0),
+                    "y": js.laws.kaplan.KaplanPower(1.0, 2.0),
                 }
             ),
             ValueError,

@@ -1,0 +1,40 @@
+"""Numbers in a few characters: `41.6B`, `4.86e23`, `$1.29M`, `12 %`."""
+
+import math
+
+# Powers of ten by suffix. Q is a quadrillion.
+POWERS = {"": 0, "K": 3, "M": 6, "B": 9, "T": 12, "Q": 15}
+SUFFIXES = {power: suffix for suffix, power in POWERS.items()}
+
+
+def count(x: float, digits: int = 3) -> str:
+    """A few digits and a suffix: `41.6B`; a power of ten where no suffix reaches."""
+    if x == 0 or not math.isfinite(x):
+        return f"{x:g}"
+    rounded = f"{x:.{digits - 1}e}"
+    power = int(rounded.partition("e")[2])
+    if not -3 <= power < max(SUFFIXES) + 3:
+        return scientific(x, digits)
+    thousands = max(0, power - power % 3)
+    decimals = max(0, digits - 1 - power + thousands)
+    return f"{float(rounded) / 10**thousands:.{decimals}f}{SUFFIXES[thousands]}"
+
+
+def scientific(x: float, digits: int = 3) -> str:
+    """A few digits and a power of ten: `4.86e23`."""
+    if x == 0 or not math.isfinite(x):
+        return f"{x:g}"
+    mantissa, _, power = f"{x:.{digits - 1}e}".partition("e")
+    return f"{mantissa}e{int(power)}"
+
+
+def dollars(x: float) -> str:
+    """A price: `$1.29M`."""
+    return f"${count(x)}"
+
+
+def percent(x: float) -> str:
+    """A share in percent with two digits: `12 %`, `9.1 %`."""
+    value = 100 * x
+    decimals = sum(abs(value) < limit for limit in (9.95, 0.995))
+    return f"{round(value, decimals) + 0.0:.{decimals}f} %"  # the sum turns -0.0 into 0.0

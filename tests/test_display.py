@@ -1,0 +1,52 @@
+"""Tables of results in text, HTML and pandas."""
+
+import sys
+
+import pytest
+
+from jaxscale._display import dataframe, html, table
+
+
+def test_a_table_aligns_names_to_the_left_and_numbers_to_the_right():
+    text = table(("law", "E", "note"), [("a", "1.69", "of runs"), ("longer", "12.7", "")])
+    assert text.splitlines() == [
+        "law        E  note",
+        "---------------------",
+        "a       1.69  of runs",
+        "longer  12.7",
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, 25, 26, 1000])
+def test_no_table_is_longer_than_30_lines_and_each_says_how_many_rows_are_missing(count):
+    rows = [(str(i), "1") for i in range(count)]
+    text = table(("index", "x"), rows, title="Numbers")
+    assert len(text.splitlines()) <= 30
+    assert (f"... and {count - 25:,} more" in text) == (count > 25)
+    assert (f"... and {count - 25:,} more" in html(("index", "x"), rows)) == (count > 25)
+    assert text == table(("index", "x"), rows[:25], title="Numbers", total=count)
+
+
+def test_a_long_cell_is_cut_and_line_ends_become_blanks():
+    (line,) = table(("",), [("a\n" + "b" * 100,)]).splitlines()
+    assert line == "a " + "b" * 55 + "..."
+
+
+def test_html_escapes_every_text():
+    text = html(("<a>",), [("<b>",)], title="<c>")
+    assert "<a>" not in text
+    assert "<b>" not in text
+    assert "<c>" not in text
+    assert text.startswith("<table><caption>&lt;c&gt;</caption>")
+
+
+def test_a_dataframe_has_the_columns_in_order():
+    frame = dataframe({"law": ["a", "b"], "E": [1.0, 2.0]})
+    assert list(frame.columns) == ["law", "E"]
+    assert frame["E"].tolist() == [1.0, 2.0]
+
+
+def test_without_pandas_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"pip install 'jaxscale\[all\]'"):
+        dataframe({})
