@@ -123,6 +123,10 @@ class Chinchilla:
         log_slopes = self.log_frontier_scale() * (self.alpha + self.beta)
         return (self.beta * log_tokens + log_slopes) / self.alpha
 
+    def two_powers(self) -> "Chinchilla":
+        """This law, for which solvers have a closed optimum."""
+        return self
+
     def is_valid(self) -> Array:
         """Whether every coefficient is finite and of the sign that the law needs."""
         return is_nonnegative(self.E) & all_positive(self.A, self.B, self.alpha, self.beta)

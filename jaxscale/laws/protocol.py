@@ -12,6 +12,7 @@
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
 | `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
 | `frontier_powers(log)` | ln G, a, b: best N is `G (C / 6)^a`, D `(C / 6)^b / G` | no such form |
+| `two_powers()` | the same law as a `Chinchilla`, whose optimum is closed | solved by Newton |
 | `is_valid()` | whether each lane's coefficients mean anything | all are finite |
 
 Other modules never look these up themselves: they call the functions below.
@@ -96,6 +97,11 @@ def has_frontier(law: Any) -> bool:
 def has_power_frontier(law: Any) -> bool:
     """Whether the best sizes of the law are powers of compute, which counts 6 N D."""
     return hasattr(law, "frontier_powers") and not has_own_flops(law)
+
+
+def two_powers(law: Any) -> Any:
+    """The law as a `Chinchilla`; None for a law that does not say that it is one."""
+    return law.two_powers() if hasattr(law, "two_powers") else None
 
 
 def is_valid(law: Any) -> Array:

@@ -21,9 +21,8 @@ from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.typed import custom_jvp, fori_loop
 from jaxscale._numerics.values import is_finite, is_positive, where_safe
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.inverse import far, params_for, tokens_for
-from jaxscale.laws.protocol import Law, are_finite, has_frontier, is_valid, made_safe
+from jaxscale.laws.protocol import Law, are_finite, has_frontier, is_valid, made_safe, two_powers
 from jaxscale.plan import (
     Bounds,
     Place,
@@ -247,8 +246,9 @@ def overhead(
         >>> print(f"{half.tokens_ratio:.2f} times the tokens, {half.extra_cost:.0%} more to train")
         2.42 times the tokens, 21% more to train
     """
-    if loss is None and isinstance(law, Chinchilla):
-        (E,) = arrays.enter(loss=law.E)
+    check_law(law)
+    if loss is None and (closed_law := two_powers(law)) is not None:
+        (E,) = arrays.enter(loss=closed_law.E)
         loss = E + ANY_REDUCIBLE
     if loss is None:
         raise ValueError(f"loss is needed: the overhead of {type(law).__name__} depends on it")

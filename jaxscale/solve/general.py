@@ -26,7 +26,6 @@ from jaxscale.laws.inverse import (
     beginning,
     far,
     is_plausible,
-    loss_value,
 )
 from jaxscale.laws.protocol import TRAIN_FLOPS, made_safe
 from jaxscale.plan import Bounds, Plan, priced, with_finite_loss
@@ -174,7 +173,7 @@ def constraint_curve(at_loss: bool, inputs: Inputs, free: Free) -> Curve:
         x, y = in_range(log_params), in_range(log_tokens)
         if not at_loss:
             return cost_over_budget(x, y, inputs)
-        above = loss_value(x, y, (inputs.law, inputs.levers)) - floor
+        above = inputs.loss(x, y) - floor
         return jnp.where(jnp.isnan(above), jnp.inf, above / (inputs.target - floor))
 
     def meet(direction: tuple[float, float], x: Array, y: Array) -> Array:
@@ -260,14 +259,13 @@ def _look_around(at_loss: bool, inputs: Inputs, point: Point) -> _Around:
     cost is better; such plans are at hand without solving anything.
     """
     x, y = (jnp.where(is_finite(z), z, 0) for z in (point.log_params, point.log_tokens))
-    law = inputs.law, inputs.levers
-    middle = loss_value(x, y, law)
+    middle = inputs.loss(x, y)
     noise = SAME_LOSS * epsilon(x) * jnp.abs(middle)
 
     def look(carry: tuple[Array, ...], offset: Array) -> tuple[tuple[Array, ...], None]:
         before, falls, rises, climbs = carry
         here = y + offset
-        value = loss_value(params_of_equal_cost(x, y, here, inputs), here, law)
+        value = inputs.loss(params_of_equal_cost(x, y, here, inputs), here)
         # A comparison with NaN, where a law says nothing so far out, is no evidence of anything.
         fall, rise = value < before - noise, value > before + noise
         climbs |= jnp.where(offset > 0, fall, rise)

@@ -6,8 +6,7 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws.chinchilla import Chinchilla
-from jaxscale.laws.protocol import Law
+from jaxscale.laws.protocol import Law, two_powers
 from jaxscale.plan import Bounds, Plan, lever_values, plan_arguments
 from jaxscale.solve import closed, general
 from jaxscale.solve.levers import SIZES, chosen_levers, joint
@@ -115,9 +114,9 @@ def _minimize(
     arguments = plan_arguments(law, demand, costs, bounds)
     chosen = chosen_levers(over)
     values = lever_values(law, levers or {}, chosen)
-    if isinstance(law, Chinchilla):
+    if (closed_law := two_powers(law)) is not None:
         solve = closed.cheapest if at_loss else closed.best
-        return solve(*arrays.enter(**target, **arguments))
+        return solve(*arrays.enter(**target, **arguments | {"law": closed_law}))
     entered = arrays.enter(**target, levers=values, **arguments)
     if chosen:
         return joint(at_loss, chosen, *entered)

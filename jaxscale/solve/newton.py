@@ -25,7 +25,13 @@ from jaxscale._numerics.typed import cond, custom_jvp, epsilon, fori_loop
 from jaxscale._numerics.values import any_of, is_finite, quotient
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import BOTH, NEAR_FLOOR, beginning, crossing, far, loss_value
-from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, flops_of, has_own_flops
+from jaxscale.laws.protocol import (
+    INFERENCE_FLOPS,
+    TRAIN_FLOPS,
+    flops_of,
+    has_own_flops,
+    loss_from_logs,
+)
 
 STEPS = 7
 # Where these do not converge: bisection of ln(D / N) from this far on either side, to a fifth of
@@ -52,6 +58,10 @@ class Inputs(NamedTuple):
     target: Array  # a loss, or a budget
     demand: Demand
     costs: Costs
+
+    def loss(self, x: Array, y: Array) -> Array:
+        """Loss at log params and log tokens."""
+        return loss_from_logs(self.law, x, y, **self.levers)
 
 
 class Point(NamedTuple):
@@ -172,7 +182,7 @@ def _ratio(x: Array, y: Array, inputs: Inputs) -> Ratio:
 def floor_of(inputs: Inputs, like: Array) -> Array:
     """Loss of the largest size in range: no plan has less."""
     top = jnp.asarray(far(like.dtype), like.dtype)
-    return lax.stop_gradient(loss_value(top, top, (inputs.law, inputs.levers)))
+    return lax.stop_gradient(inputs.loss(top, top))
 
 
 def cost_floor_of(inputs: Inputs, like: Array) -> Array:
@@ -217,14 +227,13 @@ def _guarded_step(
     """A step of the first round, or of the second, which begins near the point."""
     dtype = point.last_step.dtype
     reach = jnp.where(is_first, jnp.inf, (2 * FARTHEST) * 0.5**HALVINGS).astype(dtype)
-    moved, good = _step(at_loss, inputs, scale, point, reach)
+    moved, good, is_above_floor = _step(at_loss, inputs, scale, point, reach)
     # Above all range the loss falls below what can be told from its floor; below, it overflows.
-    lost = jnp.where(good.is_above_floor, 48.0, -16.0).astype(dtype)
-    back = jnp.where(is_first, lost, 0)
+    back = jnp.where(is_first, jnp.where(is_above_floor, 48.0, -16.0).astype(dtype), 0)
     return Point(
-        jnp.where(good.is_finite, moved.log_params, point.log_params + back),
-        jnp.where(good.is_finite, moved.log_tokens, point.log_tokens + back),
-        jnp.where(good.is_finite | is_first, moved.last_step, point.last_step),
+        jnp.where(good, moved.log_params, point.log_params + back),
+        jnp.where(good, moved.log_tokens, point.log_tokens + back),
+        jnp.where(good | is_first, moved.last_step, point.last_step),
     )
 
 
@@ -238,7 +247,9 @@ def _bracketed(at_loss: bool, inputs: Inputs, lost: Array, last: Point) -> Point
     def halve(_: Array, carry: tuple[Array, Array, Point]) -> tuple[Array, Array, Point]:
         low, high, point = carry
         middle = (low + high) / 2
-        size = _size_at(at_loss, inputs, middle, point.log_params)
+        start = point.log_params
+        size = distance(at_loss, inputs, BOTH, jnp.zeros_like(start), middle, start)
+        size = jnp.where(is_finite(size), size, start)
         point = point._replace(log_params=size, log_tokens=size + middle)
         psi = equations(at_loss, size, size + middle, inputs)[1]
         return jnp.where(psi < 0, middle, low), jnp.where(psi < 0, high, middle), point
@@ -249,12 +260,6 @@ def _bracketed(at_loss: bool, inputs: Inputs, lost: Array, last: Point) -> Point
     begin = jnp.where(lost, beginning(inputs.law, inputs.levers, BOTH, ratio), last.log_params)
     begin = Point(begin, begin, jnp.full_like(begin, jnp.inf))
     return fori_loop(HALVINGS, halve, (low, high, begin))[2]
-
-
-def _size_at(at_loss: bool, inputs: Inputs, log_ratio: Array, start: Array) -> Array:
-    """Log params of the plan that meets the target at a log ratio of tokens to params."""
-    size = distance(at_loss, inputs, BOTH, jnp.zeros_like(start), log_ratio, start)
-    return jnp.where(is_finite(size), size, start)
 
 
 def distance(
@@ -284,13 +289,6 @@ class _Scale(NamedTuple):
     rounding: Array
 
 
-class _Good(NamedTuple):
-    """Whether a step has numbers, and if not, on which side of the range it was tried."""
-
-    is_finite: Array
-    is_above_floor: Array
-
-
 def _scale(at_loss: bool, inputs: Inputs, like: Array) -> _Scale:
     floor = floor_of(inputs, like) if at_loss else cost_floor_of(inputs, like)
     inverse = 1 / (inputs.target - floor)
@@ -301,14 +299,13 @@ def _scale(at_loss: bool, inputs: Inputs, like: Array) -> _Scale:
 
 def _step(
     at_loss: bool, inputs: Inputs, scale: _Scale, point: Point, reach: Array
-) -> tuple[Point, _Good]:
-    """One step of Newton's method, no farther than `reach` along the constraint."""
+) -> tuple[Point, Array, Array]:
+    """One step of Newton's method, no farther than `reach` along the constraint.
+
+    With it, whether it has numbers, and whether it was tried above the floor of the target.
+    """
     x, y, _ = point
-
-    def loss_at(x: Array, y: Array) -> Array:
-        return loss_value(x, y, (inputs.law, inputs.levers))
-
-    loss = partials(loss_at, x, y)
+    loss = partials(inputs.loss, x, y)
     ratio = _ratio(x, y, inputs)
     # One reciprocal for three: a division ends what XLA makes one loop of.
     reciprocal = 1 / (loss.x * loss.y * ratio.inverse)
@@ -338,7 +335,7 @@ def _step(
         size -= jnp.minimum(rounding * jnp.abs(loss.value * inverse), MOST_ROUNDING)
     last_step = jnp.where(good & rises, size, jnp.inf)
     moved = Point(x + x_step, y + (x_step + u_step), last_step)
-    return moved, _Good(good, ~(above <= 0))
+    return moved, good, ~(above <= 0)
 
 
 def _above(
@@ -364,11 +361,8 @@ def equations(at_loss: bool, x: Array, y: Array, inputs: Inputs) -> tuple[Array,
     """The constraint and psi: both are 0 at the point."""
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
 
-    def loss_at(x: Array, y: Array) -> Array:
-        return loss_value(x, y, (inputs.law, inputs.levers))
-
-    loss, loss_x = jax.jvp(loss_at, (x, y), (one, zero))
-    _, loss_y = jax.jvp(loss_at, (x, y), (zero, one))
+    loss, loss_x = jax.jvp(inputs.loss, (x, y), (one, zero))
+    _, loss_y = jax.jvp(inputs.loss, (x, y), (zero, one))
     psi = jnp.log(loss_x / loss_y) - jnp.log(_ratio(x, y, inputs).inverse)
     if at_loss:
         return loss - inputs.target, psi

@@ -13,7 +13,7 @@ from jaxscale._numerics.typed import epsilon
 from jaxscale._numerics.values import is_finite, is_normal
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws import protocol
-from jaxscale.laws.inverse import loss_tolerance, loss_value
+from jaxscale.laws.inverse import loss_tolerance
 from jaxscale.plan import Bounds, Place
 from jaxscale.solve.newton import Inputs, cost_over_budget, floor_of, params_of_equal_cost
 from jaxscale.status import Status, first_status
@@ -80,7 +80,7 @@ def is_verified(at_loss: bool, inputs: Inputs, bounds: Bounds | None, place: Pla
 def _meets_target(at_loss: bool, inputs: Inputs, status: Array, x: Array, y: Array) -> Array:
     """Whether the target is met, neither more nor less; a corner may do better."""
     if at_loss:
-        loss = loss_value(x, y, (inputs.law, inputs.levers))
+        loss = inputs.loss(x, y)
         over = loss - inputs.target
         tolerance = loss_tolerance(loss, floor_of(inputs, x), jnp.maximum(abs(x), abs(y)))
     else:
@@ -91,15 +91,14 @@ def _meets_target(at_loss: bool, inputs: Inputs, status: Array, x: Array, y: Arr
 
 def _has_better_neighbor(inputs: Inputs, bounds: Bounds, x: Array, y: Array) -> Array:
     """Whether a plan within the bounds, at no more cost, has a lower loss."""
-    law = inputs.law, inputs.levers
     eps = epsilon(x)
-    loss, cost = loss_value(x, y, law), cost_over_budget(x, y, inputs)
+    loss, cost = inputs.loss(x, y), cost_over_budget(x, y, inputs)
     least = SAME_LOSS * eps * (1 + jnp.abs(loss))
 
     def compare(better: Array, offset: Array) -> tuple[Array, None]:
         here = y + offset
         size = params_of_equal_cost(x, y, here, inputs)
-        lower = loss_value(size, here, law) < loss - least
+        lower = inputs.loss(size, here) < loss - least
         lower &= cost_over_budget(size, here, inputs) <= cost * (1 + SAME_SIZE * eps)
         # Well inside: a size that rounding alone keeps from leaving a bound is no plan.
         return better | (lower & _are_within(bounds, size, here, -SAME_SIZE * eps)), None

@@ -47,6 +47,22 @@ class OnlyLoss:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class OfMillions:
+    """A Chinchilla law that counts params and tokens in millions, and says which law that is."""
+
+    law: js.laws.Chinchilla
+
+    def loss(self, params, tokens):
+        return self.law.loss(params / 1e6, tokens / 1e6)
+
+    def two_powers(self):
+        law = self.law
+        A, B = law.A * 1e6**law.alpha, law.B * 1e6**law.beta
+        return js.laws.Chinchilla(law.E, A, B, law.alpha, law.beta)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class TwoValleys:
     """A Chinchilla law with a ridge across it, at one token a parameter."""
 

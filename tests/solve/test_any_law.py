@@ -27,6 +27,7 @@ from solve.lanes import (
 from solve.law_samples import (
     PUBLISHED,
     InLogs,
+    OfMillions,
     OnlyLoss,
     TwoValleys,
     log_slopes,
@@ -56,6 +57,15 @@ def drawn(seed):
 
 
 # --- Beside the closed reduction -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("target", "value"), [("loss", 2.1), ("budget", 1e23)])
+def test_a_law_that_is_two_powers_is_solved_as_the_chinchilla_law(target, value):
+    own = OfMillions(js.laws.Chinchilla(1.69, 3.9, 8.2, 0.336, 0.283))
+    plan = SOLVERS[target](own, value)
+    expected = SOLVERS[target](own.two_powers(), value)
+    assert jax.tree.all(jax.tree.map(lambda x, y: x == y, plan, expected))
+    assert_allclose(plan.loss, own.loss(plan.params, plan.tokens), rtol=8 * EPS)
 
 
 @needs_x64
