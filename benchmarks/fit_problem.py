@@ -1,7 +1,7 @@
 """What every row fits: 240 runs, from 4,500 starts, and 4,000 times with runs drawn anew.
 
 The runs are those of Hoffmann et al. 2022, Figure 4, as Besiroglu et al. 2024 read them off,
-less their five outliers. They are looked for in the folder that JAXSCALE_DATA names, else
+less their five outliers. They are read from the folder that JAXSCALE_DATA names, else
 beside the repository; without them runs are simulated, and no published number is checked.
 """
 
@@ -98,7 +98,7 @@ def in_peers_order(coordinates: np.ndarray) -> np.ndarray:
 
 
 def published_resamples(count: int = RESAMPLES) -> np.ndarray:
-    """Places among the runs, a row for each resample, as the published notebook draws them."""
+    """Indices of the runs, a row for each resample, as the published notebook draws them."""
     # The same stream as numpy.random.seed(42).
     random = np.random.RandomState(42)
     return np.array([random.choice(COUNT, size=COUNT, replace=True) for _ in range(count)])

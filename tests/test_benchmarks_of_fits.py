@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 SAVED = sorted((ROOT / "benchmarks" / "results").glob("fit-cpu-*.json"))
 assert SAVED
 DELTA = fit_problem.DELTA
-PLACE = np.array([6.1, 7.5, 0.6, 0.34, 0.36])
+POINT = np.array([6.1, 7.5, 0.6, 0.34, 0.36])
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +72,16 @@ def test_a_quick_run_says_what_was_measured(tmp_path):
 @pytest.mark.parametrize("kind", [fit_peers.Residuals, fit_peers.Roots])
 def test_a_jacobian_is_that_of_its_residuals(kind, logs):
     known, step = kind(logs), 1e-6
-    found = known.jacobian(PLACE)
+    found = known.jacobian(POINT)
     for at, direction in enumerate(step * np.eye(5)):
-        slope = (known(PLACE + direction) - known(PLACE - direction)) / (2 * step)
-        # Where a residual crosses Huber's bound between the two places, its root bends.
+        slope = (known(POINT + direction) - known(POINT - direction)) / (2 * step)
+        # Where a residual crosses Huber's bound between the two points, its root bends.
         np.testing.assert_allclose(found[:, at], slope, rtol=1e-4, atol=1e-6)
 
 
 def test_roots_are_squared_to_the_objective(logs):
-    roots = fit_peers.Roots(logs)(PLACE)
-    assert np.sum(roots**2) / 2 == pytest.approx(objective(logs, PLACE), rel=1e-12)
+    roots = fit_peers.Roots(logs)(POINT)
+    assert np.sum(roots**2) / 2 == pytest.approx(objective(logs, POINT), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["least_squares", "minpack", "lbfgsb_tight"])

@@ -107,7 +107,7 @@ def test_scipy_and_golden_section_agree(name):
     scalars, golden = (getattr(laws_peers, f"{name}_{kind}") for kind in ("scalars", "golden"))
     given = inputs(case[name])
     one, other = laws_peers.slsqp(scalars(), *given), laws_peers.in_blocks(golden, *given)
-    # What SLSQP leaves when it stops at a bill within 1e-10.
+    # What SLSQP leaves when it stops at a cost within 1e-10.
     for found, expected in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         np.testing.assert_allclose(found, expected, rtol=laws_truth.LOOSE_SIZES)
 

@@ -16,7 +16,7 @@ from jax import Array, lax
 from jaxscale._numerics.typed import epsilon
 from jaxscale._numerics.values import has_normal_exp, quotient, where_safe
 from jaxscale.laws.protocol import made_safe
-from jaxscale.plan import Bounds, Place
+from jaxscale.plan import Bounds, Sizes
 from jaxscale.status import Status, first_status, is_ok
 
 # By how many epsilons, times the logarithms involved, a plan may miss its own sizes as bounds.
@@ -52,7 +52,7 @@ def optimum(
     bounds: Bounds | None,
     status: Array,
     ok: Array,
-) -> Place:
+) -> Sizes:
     """The best plan on the curve of `inputs` within `bounds`, for the scenarios that are ok so far.
 
     Which bound decides is found first, without derivatives; the plan is then computed as
@@ -77,7 +77,7 @@ def optimum(
         return curve_of(*made_safe(inputs, taken))
 
     near_minimum = _near_minimum(curve, limits)
-    return _place(curve_where, made_safe(bounds, is_ok(status)), status, near_minimum)
+    return _sizes(curve_where, made_safe(bounds, is_ok(status)), status, near_minimum)
 
 
 def _doubted(status: Array, doubt: Array) -> Array:
@@ -104,9 +104,9 @@ def _near_minimum(curve: Curve, bounds: Bounds) -> Logs:
     return params - low < high - params, tokens - low_tokens < high_tokens - tokens
 
 
-def _place(
+def _sizes(
     curve_where: Callable[[Array], Curve], bounds: Bounds, status: Array, near_minimum: Logs
-) -> Place:
+) -> Sizes:
     """The plan that `_decide` found to lie where `status` says."""
     at_params = (status == int(Status.AT_MIN_PARAMS)) | (status == int(Status.AT_MAX_PARAMS))
     at_tokens = (status == int(Status.AT_MIN_TOKENS)) | (status == int(Status.AT_MAX_TOKENS))
@@ -131,33 +131,33 @@ def _place(
         jnp.where(at_params, along_params.tokens_at(where_safe(at_params, log_params)), log_tokens),
     )
     ratio_params, ratio_tokens = curve_where(at_ratio).at_ratio(jnp.log(ratio))
-    place = _exponentiate(
+    sizes = _exponentiate(
         jnp.where(at_ratio, ratio_params, log_params),
         jnp.where(at_ratio, ratio_tokens, log_tokens),
         status,
         is_ok(status),
     )
-    place = place._replace(
-        params=jnp.where(at_params | at_corner, params, place.params),
-        tokens=jnp.where(at_tokens | at_corner, tokens, place.tokens),
+    sizes = sizes._replace(
+        params=jnp.where(at_params | at_corner, params, sizes.params),
+        tokens=jnp.where(at_tokens | at_corner, tokens, sizes.tokens),
     )
-    return _within(lax.stop_gradient(bounds), place)
+    return _within(lax.stop_gradient(bounds), sizes)
 
 
-def _within(bounds: Bounds, place: Place) -> Place:
-    """The place, on each bound that rounding put it beyond; with the derivatives that it had.
+def _within(bounds: Bounds, sizes: Sizes) -> Sizes:
+    """The sizes, on each bound that rounding put them beyond; with the derivatives that they had.
 
     Where two bounds meet the curve in one point, a size that follows from one of them may miss
     the other by far more than an epsilon: what a budget leaves for training may be all rounding.
     """
-    params = jnp.clip(lax.stop_gradient(place.params), bounds.min_params, bounds.max_params)
+    params = jnp.clip(lax.stop_gradient(sizes.params), bounds.min_params, bounds.max_params)
     most_tokens = jnp.minimum(bounds.max_tokens, bounds.max_tokens_per_param * params)
-    tokens = jnp.clip(lax.stop_gradient(place.tokens), bounds.min_tokens, most_tokens)
-    return place._replace(
-        params=_moved(place.params, params, params != place.params),
-        tokens=_moved(place.tokens, tokens, tokens != place.tokens),
-        log_params=_moved(place.log_params, jnp.log(params), params != place.params),
-        log_tokens=_moved(place.log_tokens, jnp.log(tokens), tokens != place.tokens),
+    tokens = jnp.clip(lax.stop_gradient(sizes.tokens), bounds.min_tokens, most_tokens)
+    return sizes._replace(
+        params=_moved(sizes.params, params, params != sizes.params),
+        tokens=_moved(sizes.tokens, tokens, tokens != sizes.tokens),
+        log_params=_moved(sizes.log_params, jnp.log(params), params != sizes.params),
+        log_tokens=_moved(sizes.log_tokens, jnp.log(tokens), tokens != sizes.tokens),
     )
 
 
@@ -242,8 +242,8 @@ def _corners(bounds: Bounds) -> tuple[Logs, Logs]:
     return low, (bounds.max_params, jnp.minimum(bounds.max_tokens, allowed))
 
 
-def _exponentiate(log_params: Array, log_tokens: Array, status: Array, ok: Array) -> Place:
-    """Place with each logarithm exponentiated once; `priced` judges what came of it."""
+def _exponentiate(log_params: Array, log_tokens: Array, status: Array, ok: Array) -> Sizes:
+    """Sizes from logarithms, each exponentiated once; `priced` judges the result."""
     params = jnp.exp(where_safe(has_normal_exp(log_params), log_params))
     tokens = jnp.exp(where_safe(has_normal_exp(log_tokens), log_tokens))
-    return Place(params, tokens, log_params, log_tokens, status, ok)
+    return Sizes(params, tokens, log_params, log_tokens, status, ok)

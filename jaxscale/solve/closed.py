@@ -63,8 +63,8 @@ def best(
     )
     law, budget, demand, costs, bounds = made_safe((law, budget, demand, costs, bounds), ok)
     inputs = law, budget, costs.effective_demand(demand), demand, costs
-    place = optimum(budget_curve, inputs, bounds, status, ok)
-    return priced(law, with_finite_loss(law, place), demand, costs)
+    sizes = optimum(budget_curve, inputs, bounds, status, ok)
+    return priced(law, with_finite_loss(law, sizes), demand, costs)
 
 
 def _judged(

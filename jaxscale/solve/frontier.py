@@ -25,8 +25,8 @@ from jaxscale.laws.inverse import far, params_for, tokens_for
 from jaxscale.laws.protocol import Law, are_finite, has_frontier, is_valid, made_safe, two_powers
 from jaxscale.plan import (
     Bounds,
-    Place,
     Plan,
+    Sizes,
     check_law,
     evaluate,
     lever_values,
@@ -36,7 +36,7 @@ from jaxscale.plan import (
 from jaxscale.solve.general import zeros_of_full_shape
 from jaxscale.solve.minimize import minimize_cost, minimize_loss
 from jaxscale.solve.newton import Inputs, cost_value, equations
-from jaxscale.solve.validate import is_verified, outcome, require
+from jaxscale.solve.validate import is_verified, outcome
 from jaxscale.status import Status
 
 FARTHEST = 48.0  # in ln(D / N), from 1e-20 to 1e20 tokens per param
@@ -72,8 +72,8 @@ def compute_optimal(
         >>> print(f"{plan.params:.3g} params, {plan.tokens:.3g} tokens")
         2.95e+10 params, 5.65e+11 tokens
     """
-    sizes = {"flops": flops, "params": params, "tokens": tokens}
-    given = {name: value for name, value in sizes.items() if value is not None}
+    options = {"flops": flops, "params": params, "tokens": tokens}
+    given = {name: value for name, value in options.items() if value is not None}
     if len(given) != 1:
         listed = " and ".join(given) or "none"
         raise ValueError(f"give exactly one of flops, params and tokens; got {listed}")
@@ -102,16 +102,16 @@ def _at_size(is_params: bool, size: Array, levers: dict[str, Array], law: Any) -
         other = log_size + ratio if is_params else log_size - ratio
         other = _with_derivatives(is_params, inputs, log_size, where_safe(is_bracketed, other))
     logs = (log_size, other) if is_params else (other, log_size)
-    sizes = (size + like, jnp.exp(other)) if is_params else (jnp.exp(other), size + like)
+    pair = (size + like, jnp.exp(other)) if is_params else (jnp.exp(other), size + like)
     judged = outcome((~valid, Status.INVALID_INPUT), (~is_bracketed, Status.NO_INTERIOR_OPTIMUM))
-    place = Place(*sizes, *logs, *judged)
+    sizes = Sizes(*pair, *logs, *judged)
     if not has_frontier(law):
         # Of two sizes of the same FLOPs near by, neither may have the lower loss.
         budget = cost_value(*logs, inputs)
-        verified = is_verified(False, inputs._replace(target=budget), _endless(size.dtype), place)
+        verified = is_verified(False, inputs._replace(target=budget), _endless(size.dtype), sizes)
         verified |= ~is_finite(budget)  # which `priced` says
-        place = require(place, verified, Status.NO_INTERIOR_OPTIMUM)
-    return priced(law, with_finite_loss(law, place, levers), demand, costs, levers)
+        sizes = sizes.require(verified, Status.NO_INTERIOR_OPTIMUM)
+    return priced(law, with_finite_loss(law, sizes, levers), demand, costs, levers)
 
 
 def _endless(dtype: Any) -> Bounds:

@@ -43,7 +43,7 @@ from jaxscale.solve.newton import (
     stationary,
     with_derivatives,
 )
-from jaxscale.solve.validate import SAME_LOSS, costs_fit, is_valid, is_verified, outcome, require
+from jaxscale.solve.validate import SAME_LOSS, costs_fit, is_valid, is_verified, outcome
 from jaxscale.status import Status, first_status
 
 # How far along a curve of equal cost losses are compared, on both sides: in ln D.
@@ -98,11 +98,11 @@ def solve(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Plan:
         return constraint_curve(at_loss, inputs, Free(log_params, log_tokens, doubt))
 
     known = inputs, free.log_params, free.log_tokens
-    place = optimum(curve, known, bounds, status, ok)
-    place = require(place, is_verified(at_loss, given, bounds, place), Status.NOT_CONVERGED)
+    sizes = optimum(curve, known, bounds, status, ok)
+    sizes = sizes.require(is_verified(at_loss, given, bounds, sizes), Status.NOT_CONVERGED)
     if not at_loss:
-        place = with_finite_loss(inputs.law, place, inputs.levers)
-    return priced(inputs.law, place, inputs.demand, inputs.costs, inputs.levers)
+        sizes = with_finite_loss(inputs.law, sizes, inputs.levers)
+    return priced(inputs.law, sizes, inputs.demand, inputs.costs, inputs.levers)
 
 
 def _off_the_floor(inputs: Inputs) -> tuple[Inputs, Array]:

@@ -14,7 +14,7 @@ from jaxscale._numerics.values import is_finite, is_normal
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws import protocol
 from jaxscale.laws.inverse import loss_tolerance
-from jaxscale.plan import Bounds, Place
+from jaxscale.plan import Bounds, Sizes
 from jaxscale.solve.newton import Inputs, cost_over_budget, floor_of, params_of_equal_cost
 from jaxscale.status import Status, first_status
 
@@ -56,21 +56,14 @@ def outcome(*cases: Case) -> tuple[Array, Array]:
 # --- After solving ---------------------------------------------------------------------------
 
 
-def require(place: Place, good: Array, status: Status) -> Place:
-    """The place, with `status` where it was ok and is not good."""
-    failed = jnp.where(place.ok & ~good, jnp.int8(status), place.status)
-    return place._replace(status=failed, ok=place.ok & good)
+def is_verified(at_loss: bool, inputs: Inputs, bounds: Bounds | None, sizes: Sizes) -> Array:
+    """Whether sizes meet their target within the bounds, and no neighbor is better.
 
-
-def is_verified(at_loss: bool, inputs: Inputs, bounds: Bounds | None, place: Place) -> Array:
-    """Whether each place meets its target within the bounds, and no neighbor is better.
-
-    `inputs` and `bounds` are aligned. Not for differentiation. Meaningless for places that are
-    not ok.
+    `inputs` and `bounds` are aligned. Not for differentiation. Meaningless where not ok.
     """
-    inputs, bounds, place = lax.stop_gradient((inputs, bounds, place))
-    x, y = (jnp.where(is_finite(z), z, 0) for z in (place.log_params, place.log_tokens))
-    met = _meets_target(at_loss, inputs, place.status, x, y)
+    inputs, bounds, sizes = lax.stop_gradient((inputs, bounds, sizes))
+    x, y = (jnp.where(is_finite(z), z, 0) for z in (sizes.log_params, sizes.log_tokens))
+    met = _meets_target(at_loss, inputs, sizes.status, x, y)
     if bounds is None:  # `free_optimum` has compared the neighbors
         return met
     inside = _are_within(bounds, x, y, SAME_SIZE * epsilon(x))

@@ -112,12 +112,12 @@ def random_demand(count, rng):
 
 
 def log_slopes(law, params, tokens, demand, costs, levers):
-    """Loss and bill, and their derivatives in ln N and ln D, by reverse differentiation."""
+    """Loss and cost, and their derivatives in ln N and ln D, by reverse differentiation."""
 
     def loss(x, y):
         return jnp.sum(law.loss(jnp.exp(x), jnp.exp(y), **levers))
 
-    def bill(x, y):
+    def cost(x, y):
         n, d = jnp.exp(x), jnp.exp(y)
         if hasattr(law, "flops"):
             train, prefill, decode = law.flops(n, d, **levers)
@@ -127,4 +127,4 @@ def log_slopes(law, params, tokens, demand, costs, levers):
         return jnp.sum(costs.train * train + served + demand.output_tokens * costs.decode * decode)
 
     x, y = jnp.log(params), jnp.log(tokens)
-    return jax.grad(loss, (0, 1))(x, y), jax.grad(bill, (0, 1))(x, y)
+    return jax.grad(loss, (0, 1))(x, y), jax.grad(cost, (0, 1))(x, y)

@@ -247,7 +247,7 @@ def test_no_plan_of_a_dense_search_is_cheaper(rng, name):
     least = np.where(reached, found.total_cost, np.inf).min(axis=1)
     # Where the loss is flat its last digits, in which the two may differ, are worth more.
     assert np.all(plan.total_cost[ok] <= (least * (1 + 1e-9 + np.nan_to_num(flat)))[ok])
-    # The grid is 2 % apart, and a bill is flat at its least.
+    # The grid is 2 % apart, and a cost is flat at its least.
     told = ok & (flat < 1e-6)
     assert told.sum() > 5
     assert np.all(plan.total_cost[told] >= least[told] * (1 - 2e-4))
@@ -303,7 +303,7 @@ def test_a_bracketed_search_runs_without_jit():
 
 @jax.jit
 def total_slopes(law, losses, demand):
-    """Derivatives of the sum of all bills by each loss, and by the demand that lanes share."""
+    """Derivatives of the sum of all costs by each loss, and by the demand that lanes share."""
 
     def total(losses, demand):
         return jnp.nansum(js.minimize_cost(law, losses, js.Demand(demand)).total_cost)
