@@ -1,13 +1,11 @@
 """The command line: `python -m benchmarks solve`, `sweep`, `fit` or `laws`."""
 
 import argparse
-import json
 import sys
-from pathlib import Path
 
 import jax
 
-from benchmarks import fit, laws, ours, solve, sweep
+from benchmarks import fit, laws, ours, report, solve, sweep
 from benchmarks.harness import Disagreement
 
 EXAMPLES = """\
@@ -23,7 +21,6 @@ examples:
   python -m benchmarks laws                         other laws than Chinchilla's, and levers
 """
 SUITES = {"solve": solve, "sweep": sweep, "fit": fit, "laws": laws}
-RESULTS = Path(__file__).parent / "results"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,12 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     except Disagreement as wrong:
         print(f"nothing was timed: {wrong}", file=sys.stderr)
         return 1
-    output = options.output or RESULTS / f"{options.benchmark}-{result['machine']['name']}.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(result, indent=1) + "\n")
-    SUITES[options.benchmark].show(result)
-    print(f"\nresults: {output}")
-    return 0
+    name = options.benchmark
+    return report.save_and_show(result, name, options.output, SUITES[name].show)
 
 
 def _run(options):
@@ -71,10 +64,7 @@ def _parser():
         f"(default: {sweep.LARGEST}), or resamples of a fit (default: {fit.LARGEST})",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few scenarios, few rounds")
-    parser.add_argument(
-        "--output", type=Path, metavar="PATH",
-        help="where the JSON goes (default: benchmarks/results/<benchmark>-<machine>.json)",
-    )  # fmt: skip
+    report.add_output(parser, "<benchmark>")
     return parser
 
 

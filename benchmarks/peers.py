@@ -176,7 +176,7 @@ def dask_sums(rows: int) -> tuple[float, float]:
     return tuple(x.item() for x in compute(params.sum(), tokens.sum(), scheduler="threads"))
 
 
-def write(path: str | os.PathLike, *arrays: np.ndarray) -> None:
+def write(arrays: tuple[np.ndarray, ...], path: str | os.PathLike) -> None:
     """All bytes of the arrays in one file, one after another, and on the disk at the end."""
     with open(path, "wb") as file:
         for array in arrays:

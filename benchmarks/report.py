@@ -1,9 +1,13 @@
-"""Tables of what was measured: by rich where it is installed, else in plain text."""
+"""Results as JSON and as tables: by rich where it is installed, else in plain text."""
 
+import argparse
+import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 MILLION = 1e6
+RESULTS = Path(__file__).parent / "results"
 PIPED_WIDTH = 150  # characters, where no terminal says how wide it is
 AIM_COLUMNS = "aim", "measured", ""
 
@@ -22,6 +26,26 @@ def of_records(title: str, cells: dict[str, Cell], records: Iterable[dict]) -> T
     """A line for each record, a cell for each heading."""
     lines = [tuple(cell(record) for cell in cells.values()) for record in records]
     return Table(title, tuple(cells), lines)
+
+
+def add_output(parser: argparse.ArgumentParser, name: str) -> None:
+    """The option of where a result goes."""
+    parser.add_argument(
+        "--output", type=Path, metavar="PATH",
+        help=f"where the JSON goes (default: benchmarks/results/{name}-<machine>.json)",
+    )  # fmt: skip
+
+
+def save_and_show(
+    result: dict, name: str, output: Path | None, show: Callable[[dict], None]
+) -> int:
+    """Write the JSON, print the tables, and say where the JSON is; the exit code 0."""
+    output = output or RESULTS / f"{name}-{result['machine']['name']}.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(result, indent=1) + "\n")
+    show(result)
+    print(f"\nresults: {output}")
+    return 0
 
 
 def show(result: dict, caption: str, tables: Iterable[Table]) -> None:

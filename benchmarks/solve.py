@@ -43,6 +43,7 @@ OPTIMISTIX = "optimistix, vmapped"
 FLOOR, FLOOR32 = "C floor float64", "C floor float32"
 FLOOR_REDUCED, FLOOR32_REDUCED = "C floor float64, reduced", "C floor float32, reduced"
 BATCHED = OURS, FLOOR, OURS_REDUCED, FLOOR_REDUCED
+CHUNKS = "chunks of {chunk:,}"
 QUICK_MEMORY = (OURS,)  # a process of its own takes seconds
 
 AIMS = [
@@ -61,32 +62,47 @@ AIMS = [
 # --- Rows ------------------------------------------------------------------------------------
 
 
-def arrays_row(
-    solve: Callable, name: str, count: int, dtype: str, note: str = "", on_device: bool = True
+def given(
+    name: str, count: int, *, solve: Callable | None = None, built: Callable | None = None,
+    dtype: str = "float64", note: str = "", package: str = "numpy", on_device: bool = False,
+    sample: int | None = None,
+) -> Row:  # fmt: skip
+    """A row that takes arrays, or the first `sample` of them, and gives N and D.
+
+    `built` makes its function where that needs the package.
+    """
+    need(package)
+    scenarios = tuple(x[:sample] for x in random_scenarios(count, dtype))
+    call = partial(solve or built(), *(jax.device_put(scenarios) if on_device else scenarios))
+    return _row(
+        name, call, partial(_check_arrays, name, count, dtype), dtype, note, len(scenarios[0])
+    )
+
+
+def reduced(
+    name: str, count: int, *, solve: Callable, dtype: str = "float64", note: str = CHUNKS
 ) -> Row:
-    """A row that takes arrays of losses and demands, and gives N and D."""
-    scenarios = random_scenarios(count, dtype)
-    call = partial(solve, *(jax.device_put(scenarios) if on_device else scenarios))
-    check = partial(_check_arrays, name, count, dtype)
-    facts = {"dtype": dtype, "reduced": False, "scenarios": count, "note": note}
-    return Row(name, call, check, count, facts, against=OURS)
-
-
-def reduced_row(solve: Callable, name: str, count: int, dtype: str, note: str) -> Row:
     """A row that makes the scenarios of a grid, and gives the sums of N and of D."""
-    call, check = partial(solve, count // COLUMNS), partial(_check_sums, name, count, dtype)
-    facts = {"dtype": dtype, "reduced": True, "scenarios": count, "note": note}
-    return Row(name, call, check, count, facts, against=OURS_REDUCED)
+    check = partial(_check_sums, name, count, dtype)
+    return _row(name, partial(solve, count // COLUMNS), check, dtype, note, count)
 
 
-def ours_reduced(name: str, count: int, dtype: str) -> Row:
-    solve = partial(ours.grid_sums, dtype=dtype)
-    return reduced_row(solve, name, count, dtype, f"chunks of {min(count, ours.CHUNK):,}")
+def _row(name, call, check, dtype, note, count):
+    note = note.format(count=count, chunk=min(count, ours.CHUNK))
+    summed = "reduced" in name
+    facts = {"dtype": dtype, "reduced": summed, "scenarios": count, "note": note}
+    return Row(name, call, check, count, facts, against=OURS_REDUCED if summed else OURS)
 
 
-def ours_in_blocks(name: str, count: int, dtype: str) -> Row:
-    note = f"lax.map, blocks of {min(count, ours.CHUNK):,}"
-    return arrays_row(ours.params_and_tokens_in_blocks, name, count, dtype, note)
+def floor_row(name: str, count: int, *, dtype: str = "float64") -> Row:
+    built = floor.load(dtype)
+    note = f"{built.threads} threads"
+    if "reduced" in name:
+        row = reduced(name, count, solve=built.reduced, dtype=dtype, note=note)
+    else:
+        row = given(name, count, solve=built.materialised, dtype=dtype, note=note)
+    row.facts.update(vector_calls=built.vector_calls, flags=built.flags, threads=built.threads)
+    return row
 
 
 def _every_field(loss, demand):
@@ -94,70 +110,40 @@ def _every_field(loss, demand):
     return plan.params, plan.tokens
 
 
-def loop(name: str, count: int, dtype: str) -> Row:
-    need("scipy")
-    sample = min(count, LOOP_SAMPLE)
-    loss, demand = (x[:sample] for x in random_scenarios(count, dtype))
-    check = partial(_check_arrays, name, count, dtype)
-    note = f"a sample of {sample:,}"
-    facts = {"dtype": dtype, "reduced": False, "scenarios": sample, "note": note}
-    return Row(name, partial(peers.scipy_loop, loss, demand), check, sample, facts, against=OURS)
-
-
-def host(solve: Callable, package: str, note: str = "") -> Callable[[str, int, str], Row]:
-    """Builder of a row that takes NumPy arrays."""
-
-    def build(name: str, count: int, dtype: str) -> Row:
-        need(package)
-        return arrays_row(solve, name, count, dtype, note, on_device=False)
-
-    return build
-
-
-def optimistix(name: str, count: int, dtype: str) -> Row:
-    need("optimistix")
-    return arrays_row(peers.optimistix_solver(), name, count, dtype)
-
-
-def floor_row(name: str, count: int, dtype: str) -> Row:
-    built = floor.load(dtype)
-    note = f"{built.threads} threads"
-    if "reduced" in name:
-        row = reduced_row(built.reduced, name, count, dtype, note)
-    else:
-        row = arrays_row(built.materialised, name, count, dtype, note, on_device=False)
-    row.facts.update(vector_calls=built.vector_calls, flags=built.flags, threads=built.threads)
-    return row
-
-
-BUILDERS: dict[str, tuple[Callable[[str, int, str], Row], str]] = {
-    OURS: (partial(arrays_row, ours.params_and_tokens), "float64"),
-    OURS32: (partial(arrays_row, ours.params_and_tokens), "float32"),
-    OURS_BLOCKS: (ours_in_blocks, "float64"),
-    OURS32_BLOCKS: (ours_in_blocks, "float32"),
-    OURS_PLAN: (partial(arrays_row, _every_field, note="7 fields"), "float64"),
-    LOOP: (loop, "float64"),
-    ARRAY: (host(peers.scipy_array, "scipy"), "float64"),
-    FIND_ROOT: (host(peers.scipy_find_root, "scipy"), "float64"),
-    NUMPY_WHOLE: (host(peers.numpy_whole, "numpy", "one thread"), "float64"),
-    NUMPY: (
-        host(peers.numpy_blocks, "numpy", f"one thread, blocks of {peers.NUMPY_BLOCK:,}"),
-        "float64",
+arrays = partial(given, on_device=True)
+in_blocks = partial(
+    arrays, solve=ours.params_and_tokens_in_blocks, note="lax.map, blocks of {chunk:,}"
+)
+ONE_THREAD, FLOAT32 = "one thread", "float32"
+BUILDERS: dict[str, Callable[[str, int], Row]] = {
+    OURS: partial(arrays, solve=ours.params_and_tokens),
+    OURS32: partial(arrays, solve=ours.params_and_tokens, dtype=FLOAT32),
+    OURS_BLOCKS: in_blocks,
+    OURS32_BLOCKS: partial(in_blocks, dtype=FLOAT32),
+    OURS_PLAN: partial(arrays, solve=_every_field, note="7 fields"),
+    LOOP: partial(
+        given, solve=peers.scipy_loop, package="scipy", sample=LOOP_SAMPLE,
+        note="a sample of {count:,}",
     ),
-    OPTIMISTIX: (optimistix, "float64"),
-    FLOOR: (floor_row, "float64"),
-    FLOOR32: (floor_row, "float32"),
-    OURS_REDUCED: (ours_reduced, "float64"),
-    OURS32_REDUCED: (ours_reduced, "float32"),
-    FLOOR_REDUCED: (floor_row, "float64"),
-    FLOOR32_REDUCED: (floor_row, "float32"),
-}
+    ARRAY: partial(given, solve=peers.scipy_array, package="scipy"),
+    FIND_ROOT: partial(given, solve=peers.scipy_find_root, package="scipy"),
+    NUMPY_WHOLE: partial(given, solve=peers.numpy_whole, note=ONE_THREAD),
+    NUMPY: partial(
+        given, solve=peers.numpy_blocks, note=f"{ONE_THREAD}, blocks of {peers.NUMPY_BLOCK:,}"
+    ),
+    OPTIMISTIX: partial(arrays, built=peers.optimistix_solver, package="optimistix"),
+    FLOOR: floor_row,
+    FLOOR32: partial(floor_row, dtype=FLOAT32),
+    OURS_REDUCED: partial(reduced, solve=partial(ours.grid_sums, dtype="float64")),
+    OURS32_REDUCED: partial(reduced, solve=partial(ours.grid_sums, dtype=FLOAT32), dtype=FLOAT32),
+    FLOOR_REDUCED: floor_row,
+    FLOOR32_REDUCED: partial(floor_row, dtype=FLOAT32),
+}  # fmt: skip
 
 
 def build(name: str, count: int) -> Row:
     """The row of that name for `count` scenarios, inputs in place; may raise Unavailable."""
-    builder, dtype = BUILDERS[name]
-    return builder(name, count, dtype)
+    return BUILDERS[name](name, count)
 
 
 # --- Agreement -------------------------------------------------------------------------------

@@ -84,67 +84,28 @@ class Setting(NamedTuple):
     two_devices: TwoDevices
 
 
-Builder = Callable[[str, str, str, Setting], Row]  # name, dtype, the row it is compared with
-
-
 def sums(
-    call: Callable, note: str, name: str, dtype: str, against: str, setting: Setting, *, two=False
-) -> Row:
-    """A row that reduces the grid to the sums of N and of D, on two devices if asked."""
-    call = partial(setting.two_devices.run, call) if two else call
-    return Row(
-        name,
-        partial(call, setting.rows),
-        partial(_check_sums, name, dtype, setting.rows),
-        setting.rows * COLUMNS,
-        {"dtype": dtype, "scenarios": setting.rows * COLUMNS, "note": note},
-        against,
-    )
-
-
-def reduced(note: str, name: str, dtype: str, *setting: Any, two: bool = False) -> Row:
-    return sums(partial(ours.swept_sums, dtype=dtype), note, name, dtype, *setting, two=two)
-
-
-def kernel(name: str, dtype: str, *setting: Any) -> Row:
-    note = f"chunks of {ours.CHUNK:,}"
-    return sums(partial(ours.grid_sums, dtype=dtype), note, name, dtype, *setting)
-
-
-def host(packages: tuple[str, ...], call: Callable, chunk: int) -> Builder:
-    """Builder of a row of NumPy."""
-
-    def build(name: str, dtype: str, *setting: Any) -> Row:
-        need(*packages)
-        return sums(call, f"chunks of {chunk:,}", name, dtype, *setting)
-
-    return build
-
-
-def written(
-    call: Callable[[str], Any], check: Callable[[str], dict], note: str, name: str, dtype: str,
-    against: str, setting: Setting,
+    name: str, setting: Setting, *, call: Callable, note: str, dtype: str = "float64",
+    against: str = "", packages: tuple[str, ...] = (), two: bool = False,
 ) -> Row:  # fmt: skip
-    """A row that writes N and D at a new path, which it gives."""
-
-    def run() -> str:
-        path = setting.scratch.new()
-        call(path)
-        return path
-
-    count = setting.stored_rows * COLUMNS
-    facts = {"dtype": dtype, "scenarios": count, "note": note}
-    return Row(name, run, check, count, facts, against)
+    """A row that reduces the grid to the sums of N and of D, on two devices if asked."""
+    need(*packages)
+    arguments = (setting.rows,) if packages else (setting.rows, dtype)
+    call = partial(setting.two_devices.run, call) if two else call
+    check = partial(_check_sums, name, dtype, setting.rows)
+    return _row(name, partial(call, *arguments), check, setting.rows, dtype, note, against)
 
 
 def stored(
-    note: str, name: str, dtype: str, against: str, setting: Setting, *, two: bool = False
-) -> Row:
+    name: str, setting: Setting, *, note: str = "until it is on the disk", dtype: str = "float64",
+    against: str, two: bool = False,
+) -> Row:  # fmt: skip
+    """A row that sweeps into a store."""
     need("xarray", "zarr", "tensorstore")
     store = partial(setting.two_devices.run, _store) if two else _store
-    call = partial(store, setting.stored_rows, dtype)
+    write = partial(store, setting.stored_rows, dtype)
     check = partial(_check_store, name, dtype, setting)
-    return written(call, check, note, name, dtype, against, setting)
+    return _written(name, setting, write, check, dtype, note, against)
 
 
 def _store(rows, dtype, path):
@@ -152,42 +113,56 @@ def _store(rows, dtype, path):
     ours.swept_store(path, rows, dtype)
 
 
-def plain(name: str, dtype: str, against: str, setting: Setting) -> Row:
+def plain(name: str, setting: Setting, *, dtype: str = "float64") -> Row:
+    """A row that writes the arrays themselves."""
     arrays = true_arrays(setting.stored_rows, dtype)
-
-    def call(path: str) -> None:
-        peers.write(path, *arrays)
 
     def check(_: str) -> dict:
         return {"agreement": _agreement(dtype, setting.rows)}
 
-    return written(call, check, "tofile, fsync", name, dtype, against, setting)
+    write = partial(peers.write, arrays)
+    return _written(name, setting, write, check, dtype, "tofile, fsync", "")
 
 
-SHARED = "on the same cores"
-MOMENTS, ON_DISK = "js.Moments of both", "until it is on the disk"
-# The builder of each row, its dtype, and the row that its speed is compared with.
-BUILDERS: dict[str, tuple[Callable[..., Row], str, str]] = {
-    REDUCE: (partial(reduced, MOMENTS), "float64", KERNEL),
-    REDUCE32: (partial(reduced, MOMENTS), "float32", KERNEL32),
-    REDUCE_TWO: (partial(reduced, SHARED, two=True), "float64", REDUCE),
-    REDUCE32_TWO: (partial(reduced, SHARED, two=True), "float32", REDUCE32),
-    KERNEL: (kernel, "float64", ""),
-    KERNEL32: (kernel, "float32", ""),
-    NUMPY: (host(("numpy",), peers.numpy_sums, peers.NUMPY_CHUNK), "float64", REDUCE),
-    DASK: (host(("dask", "xarray"), peers.dask_sums, peers.DASK_CHUNK), "float64", REDUCE),
-    STORE: (partial(stored, ON_DISK), "float64", PLAIN),
-    STORE32: (partial(stored, ON_DISK), "float32", PLAIN32),
-    STORE_TWO: (partial(stored, SHARED, two=True), "float64", STORE),
-    STORE32_TWO: (partial(stored, SHARED, two=True), "float32", STORE32),
-    PLAIN: (plain, "float64", ""),
-    PLAIN32: (plain, "float32", ""),
-}
+def _written(name, setting, write, check, dtype, note, against):
+    def call():
+        path = setting.scratch.new()
+        write(path)
+        return path
+
+    return _row(name, call, check, setting.stored_rows, dtype, note, against)
 
 
-def _build(name: str, setting: Setting) -> Row:
-    builder, dtype, against = BUILDERS[name]
-    return builder(name, dtype, against, setting)
+def _row(name, call, check, rows, dtype, note, against):
+    facts = {"dtype": dtype, "scenarios": rows * COLUMNS, "note": note}
+    return Row(name, call, check, rows * COLUMNS, facts, against)
+
+
+reduce = partial(sums, call=ours.swept_sums, note="js.Moments of both")
+kernel = partial(sums, call=ours.grid_sums, note=f"chunks of {ours.CHUNK:,}")
+FLOAT32, SHARED = "float32", {"two": True, "note": "on the same cores"}
+BUILDERS: dict[str, Callable[[str, Setting], Row]] = {
+    REDUCE: partial(reduce, against=KERNEL),
+    REDUCE32: partial(reduce, dtype=FLOAT32, against=KERNEL32),
+    REDUCE_TWO: partial(reduce, against=REDUCE, **SHARED),
+    REDUCE32_TWO: partial(reduce, dtype=FLOAT32, against=REDUCE32, **SHARED),
+    KERNEL: kernel,
+    KERNEL32: partial(kernel, dtype=FLOAT32),
+    NUMPY: partial(
+        sums, call=peers.numpy_sums, packages=("numpy",), against=REDUCE,
+        note=f"chunks of {peers.NUMPY_CHUNK:,}",
+    ),
+    DASK: partial(
+        sums, call=peers.dask_sums, packages=("dask", "xarray"), against=REDUCE,
+        note=f"chunks of {peers.DASK_CHUNK:,}",
+    ),
+    STORE: partial(stored, against=PLAIN),
+    STORE32: partial(stored, dtype=FLOAT32, against=PLAIN32),
+    STORE_TWO: partial(stored, against=STORE, **SHARED),
+    STORE32_TWO: partial(stored, dtype=FLOAT32, against=STORE32, **SHARED),
+    PLAIN: plain,
+    PLAIN32: partial(plain, dtype=FLOAT32),
+}  # fmt: skip
 
 
 # --- Agreement -------------------------------------------------------------------------------
@@ -256,7 +231,7 @@ def run(scenarios: int, largest: int, quick: bool) -> dict:
     rows, stored_rows = (ours.whole_rows(n) for n in (scenarios, scenarios // STORED_SHARE))
     with tempfile.TemporaryDirectory() as folder, TwoDevices() as two_devices:
         setting = Setting(rows, stored_rows, Scratch(folder), two_devices)
-        builders = {name: partial(_build, setting=setting) for name in BUILDERS}
+        builders = {name: partial(build, setting=setting) for name, build in BUILDERS.items()}
         rounds = QUICK_ROUNDS if quick else harness.ROUNDS
         found = harness.measured(Suite(builders, AIMS, rounds, between=setting.scratch.empty))
     for record in found["rows"]:

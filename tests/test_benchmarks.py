@@ -160,7 +160,7 @@ def test_a_peer_of_the_sweep_comes_to_the_true_sums(package, true_sums):
 
 def test_plain_writes_are_the_bytes_of_the_arrays(tmp_path):
     arrays = np.arange(peers.WRITE_CHUNK + 5.0), np.linspace(0, 1, 7)
-    peers.write(tmp_path / "plain", *arrays)
+    peers.write(arrays, tmp_path / "plain")
     np.testing.assert_array_equal(np.fromfile(tmp_path / "plain"), np.concatenate(arrays))
 
 
