@@ -43,6 +43,7 @@ FARTHEST = 48.0  # in ln(D / N), from 1e-20 to 1e20 tokens per param
 HALVINGS = 64  # leave 5e-18 of that range
 # The overhead of some laws is the same at every loss, so any loss serves: this far above E.
 ANY_REDUCIBLE = 0.3
+BUDGETS = 128  # are solved together, or a multiple of it
 INTERVALS = ("params", "tokens", "tokens_per_param", "loss")  # of a plan
 MOST_WITHOUT_PLAN = 0.01  # share of sampled laws, beyond which nothing is known of the tails
 
@@ -190,21 +191,36 @@ def size_intervals(
     """
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1; got {level!r}")
-    budgets = np.asarray(flops, np.float64)
 
-    def first_axis(x: ArrayLike) -> np.ndarray:
-        return np.asarray(x).reshape(-1, *[1] * budgets.ndim)
+    def column(x: ArrayLike) -> np.ndarray:
+        return np.ravel(x)[:, None]
 
-    with jax.enable_x64(True):
-        lanes = jax.tree.map(first_axis, laws)
-        plans = compute_optimal(lanes, flops=budgets)
-        samples = {name: np.asarray(getattr(plans, name)) for name in INTERVALS}
     tails = [(1 - level) / 2, (1 + level) / 2]
+    samples = sizes_at(jax.tree.map(column, laws), flops)
     return {name: _quantiles(sample, tails) for name, sample in samples.items()}
+
+
+def sizes_at(law: Any, flops: ArrayLike) -> dict[str, np.ndarray]:
+    """Compute-optimal sizes and their loss on the host, budgets along the last axes.
+
+    A law with a leading axis has an axis of one after it. Budgets are padded to one of a few
+    lengths, because each compiles anew.
+    """
+    budgets = np.asarray(flops, np.float64)
+    length = -(-max(budgets.size, 1) // BUDGETS) * BUDGETS
+    with jax.enable_x64(True):
+        plans = compute_optimal(law, flops=np.resize(budgets.ravel(), length))
+        columns = {
+            name: np.asarray(getattr(plans, name))[..., : budgets.size] for name in INTERVALS
+        }
+    return {name: x.reshape(*x.shape[:-1], *budgets.shape) for name, x in columns.items()}
 
 
 def _quantiles(sample: np.ndarray, tails: list[float]) -> tuple[np.ndarray, np.ndarray]:
     lost = np.isnan(sample)
+    if not lost.any():
+        low, high = np.quantile(sample, tails, axis=0)
+        return low, high
     known = lost.mean(axis=0) <= MOST_WITHOUT_PLAN
     low, high = np.nanquantile(np.where(lost & ~known, 0.0, sample), tails, axis=0)
     return np.where(known, low, np.nan), np.where(known, high, np.nan)
