@@ -32,7 +32,7 @@ ALLOWED = {
     "repeated_sampling": {*PRICES, "status", "costs", "plan", "solve"},
     "fitting": {*FACTS, "laws"},
     "sweeping": {"_numerics", "status"},
-    "plots": set(),
+    "plots": {"_numerics"},
 }
 # Imported where a file or a bar needs them.
 FOR_FILES = {
