@@ -1,4 +1,4 @@
-"""Tests of values inside traced code, and what takes the place of a value that fails one.
+"""Checks of values inside traced code, and stand-ins for those that fail.
 
 A bad lane is computed like any other and its result masked at the end. That is enough for
 values but not for derivatives, where zero times infinity is NaN: under differentiation a
@@ -52,9 +52,9 @@ def has_normal_exp(x: Array) -> Array:
 
 @custom_vmap
 def any_of(mask: Array) -> Array:
-    """Whether any holds, of the lanes of a `vmap` too: a `cond` on it stays one under `vmap`.
+    """Whether any element holds, across the lanes of a `vmap` too.
 
-    Only for what leaves the other lanes as they are.
+    A `cond` on it stays one under `vmap`, so its branch must leave the other lanes as they are.
     """
     return jnp.any(mask)
 

@@ -34,7 +34,7 @@ class ShapeLaw:
     """Loss by training FLOPs of one shape, Anagnostidis et al. 2023, arXiv 2311.03233.
 
     a and b are positive, c and d not negative. Fields may be arrays, with an entry for each
-    shape; they broadcast with what the methods are given. Where a number is bad, the methods
+    shape; they broadcast with the arguments of the methods. Where a number is bad, the methods
     return NaN with zero derivatives.
 
     Examples:
@@ -170,7 +170,7 @@ def _schedule(laws, start, target):
     alone = _flops_between(laws, start, target)
     total, best = flops.sum(), jnp.argmin(alone)
 
-    def known(x, otherwise=jnp.nan):
+    def masked(x, otherwise=jnp.nan):
         return jnp.where(answer, x, otherwise)
 
     size = 2 * len(laws.a) - 1
@@ -180,11 +180,11 @@ def _schedule(laws, start, target):
     return Schedule(
         shapes=jnp.where(used, shapes[first], -1),
         losses=jnp.where(used, high[first], jnp.nan),
-        flops=known(by_segment),
-        total_flops=known(total),
-        best_shape=known(best, -1),
-        best_flops=known(alone[best]),
-        saved=known(1 - total / alone[best]),
+        flops=masked(by_segment),
+        total_flops=masked(total),
+        best_shape=masked(best, -1),
+        best_flops=masked(alone[best]),
+        saved=masked(1 - total / alone[best]),
     )
 
 

@@ -1,8 +1,8 @@
-"""The catalogue of published fits: each with its source, its range and its known faults.
+"""Published fits by name, each with its source, its range and its known faults.
 
-A law is a few numbers; what they were fitted to decides where they mean anything. That lives
-in an entry, beside the law and never inside it, so that a law stays a pytree of plain numbers.
-Losses of different entries are not comparable: data and tokenizers differ.
+The runs that a law was fitted to decide where its numbers mean anything. An entry describes them,
+beside the law and not inside it, so that a law stays a pytree of plain numbers. Losses of different
+entries are not comparable: data and tokenizers differ.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,14 +23,14 @@ _FAMILIES = (
     *(Chinchilla, Kaplan, Muennighoff, Abnar, Clark, Krajewski, Kumar, Tao),
     *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar),
 )
-# What makes a law of the numbers of an entry, by name.
+# Classes and constructors by the name that a file of published facts gives as `form`.
 FORMS: Mapping[str, Callable[..., Any]] = {
     each.__name__: each for each in (*_FAMILIES, from_flops_form)
 }
 
 
 def catalog() -> tuple[Entry, ...]:
-    """Every published fit that is known, by paper.
+    """All published fits, by paper.
 
     Examples:
         >>> [entry.name for entry in js.laws.catalog()][:3]

@@ -1,4 +1,4 @@
-"""Over-training by compute, and error on tasks by loss: Gadre et al. 2024.
+"""Loss by compute and tokens per parameter, and error on tasks by loss: Gadre et al. 2024.
 
 Their loss of compute and tokens per parameter is the Chinchilla law with alpha = beta in
 other variables, so it has no class of its own.
@@ -77,7 +77,7 @@ class Downstream:
         2.36 nats per token for half of the answers
     """
 
-    epsilon: Real  # error of a model that knows nothing
+    epsilon: Real  # error of a guess
     k: Real
     gamma: Real  # per nat per token
 
@@ -146,5 +146,5 @@ def _loss(law, error):
     missing = law.epsilon - error
     answer = law.is_valid() & is_finite(error) & (missing > 0) & (missing < law.k)
     k, gamma = (where_safe(is_positive(x), x) for x in (law.k, law.gamma))
-    found = (jnp.log(k) - jnp.log(where_safe(answer, missing))) / gamma
-    return jnp.where(answer, found, jnp.nan)
+    loss = (jnp.log(k) - jnp.log(where_safe(answer, missing))) / gamma
+    return jnp.where(answer, loss, jnp.nan)

@@ -30,8 +30,8 @@ from jaxscale._numerics.values import (
 class Chinchilla:
     """`L(N, D) = E + A / N^alpha + B / D^beta`, Hoffmann et al. 2022, eq. 2.
 
-    Fields are scalars or arrays that broadcast with each other and with what the methods
-    are given, so a bootstrap of a law is one law with longer fields. `E >= 0` is in nats
+    Fields are scalars or arrays that broadcast with each other and with the arguments of
+    the methods, so a bootstrap of a law is one law with longer fields. `E >= 0` is in nats
     per token; all other coefficients are positive. The constructor checks nothing, because
     JAX rebuilds the class with tracers inside. Where a coefficient or an argument is bad,
     or no answer exists, the methods return NaN with zero derivatives.
@@ -127,7 +127,7 @@ class Chinchilla:
 
 
 def log_other(excess: Array, log_scale: Array, exponent: Array) -> Array:
-    """Logarithm of the one size, given the share of reducible loss that the other leaves.
+    """Logarithm of one size, from the share of the reducible loss that the other leaves.
 
     One term of the law is the share `exp(-excess)` of the reducible loss, so the other is
     the share `1 - exp(-excess)`: `log_scale` is the logarithm of that other term's

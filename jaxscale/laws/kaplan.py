@@ -27,7 +27,7 @@ PF_DAY = 8.64e19  # FLOPs: 1e15 a second for a day (Kaplan et al. 2020, Section 
 class Kaplan:
     """Loss of a model that stops early on limited data, Kaplan et al. 2020, eq. 1.5.
 
-    Fields are positive, and broadcast with each other and with what the methods are given.
+    Fields are positive, and broadcast with each other and with the arguments of the methods.
     Where a number is bad, `loss` is NaN with zero derivatives.
 
     Examples:
@@ -83,7 +83,7 @@ class KaplanSteps:
 
     The steps are the fewest that reach the loss: those of a batch far above the critical
     one (`minimum_steps`). Not a surface over tokens, so no law to plan with. Fields are
-    positive, and broadcast with what `loss` is given.
+    positive, and broadcast with the arguments of `loss`.
 
     Examples:
         >>> print(f"{js.laws.kaplan.LOSS_OF_STEPS.loss(1e9, 1e5):.2f}")

@@ -12,7 +12,7 @@
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
 | `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
 | `frontier_powers(log)` | ln G, a, b: best N is `G (C / 6)^a`, D `(C / 6)^b / G` | no such form |
-| `is_valid()` | whether each lane's coefficients mean anything | all are finite |
+| `is_valid()` | whether the coefficients of each lane are valid | all are finite |
 
 Other modules never look these up themselves: they call the functions below.
 """
@@ -59,7 +59,7 @@ class Flops(NamedTuple):
 
 
 def levers_of(law: Any) -> Mapping[str, tuple[float, float]]:
-    """Names of what else may be chosen, with the lowest and the highest value of each."""
+    """The levers of the law by name, with the lowest and the highest value of each."""
     return getattr(law, "levers", {})
 
 
@@ -99,7 +99,7 @@ def has_power_frontier(law: Any) -> bool:
 
 
 def is_valid(law: Any) -> Array:
-    """Whether each lane's coefficients mean anything."""
+    """Whether the coefficients of each lane are valid."""
     if hasattr(law, "is_valid"):
         return law.is_valid()
     return are_finite(law)
@@ -114,7 +114,7 @@ def are_finite(numbers: Any) -> Array:
 
 
 def made_safe(law: AnyLaw, good: Array) -> AnyLaw:
-    """The law with 1 for every coefficient of a lane that is not good, when differentiated."""
+    """The law with 1 for the coefficients of lanes that are not good, when differentiated."""
     return jax.tree.map(lambda x: where_safe(good, x), law)
 
 
@@ -126,9 +126,8 @@ def checked_loss(law: Any, params: ArrayLike, tokens: ArrayLike, **levers: Array
 
     Raises TypeError or ValueError for wrong structure, naming the argument.
     """
-    known = levers_of(law)
-    if set(levers) != set(known):
-        given, needed = (", ".join(sorted(names)) or "none" for names in (levers, known))
+    if set(levers) != set(levers_of(law)):
+        given, needed = (", ".join(sorted(x)) or "none" for x in (levers, levers_of(law)))
         raise TypeError(f"levers of {type(law).__name__} are {needed}; got {given}")
     law, params, tokens, *values = arrays.enter(law=law, params=params, tokens=tokens, **levers)
     return _loss(law, params, tokens, dict(zip(levers, values, strict=True)))

@@ -35,7 +35,7 @@ CUBE = 0.3  # power of the largest number: second derivatives divide by cubes
 class PowerCoverage:
     """Coverage as an exponentiated power, Brown et al. 2024, arXiv 2407.21787, Section 3.1.
 
-    a and b are negative, and broadcast with what the methods are given. Where a number is
+    a and b are negative, and broadcast with the arguments of the methods. Where a number is
     bad, the methods return NaN with zero derivatives.
 
     Examples:
@@ -203,8 +203,8 @@ def _failure_rate(p, attempts, concentration):
     uncertain = answer & (p < 1)
     p = jnp.where(uncertain, p, 0)
     attempts, concentration = (where_safe(answer, x) for x in (attempts, concentration))
-    found = jnp.exp(log_failure_of_mean(p, attempts, concentration))
-    return jnp.where(uncertain, found, jnp.where(answer, 0, jnp.nan))
+    failure = jnp.exp(log_failure_of_mean(p, attempts, concentration))
+    return jnp.where(uncertain, failure, jnp.where(answer, 0, jnp.nan))
 
 
 def log_failure_of_mean(p: Array, attempts: Array, concentration: Array | None) -> Array:
