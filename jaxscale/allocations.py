@@ -131,8 +131,9 @@ def _check(**numbers: Real) -> None:
 def from_law(law: Any) -> Allocation:
     """The sizes of the lowest loss at C = 6 N D, of a law whose best sizes are powers of compute.
 
-    Those are the Chinchilla law (Hoffmann et al. 2022, eq. 4) and Kaplan's. Fields may be arrays,
-    and derivatives pass. NaN where a coefficient is bad. TypeError for another law, whose best
+    Those are the Chinchilla law (Hoffmann et al. 2022, eq. 4) and Kaplan's eq. 1.5, which is not
+    what the paper splits budgets by: that is the entry kaplan2020. Fields may be arrays, and
+    derivatives pass. NaN where a coefficient is bad. TypeError for another law, whose best
     sizes `js.compute_optimal` finds.
 
     Examples:

@@ -50,6 +50,12 @@ def has_normal_exp(x: Array) -> Array:
     return (x > low * inside) & (x < high * inside)
 
 
+def exp_where(good: Real, x: Array) -> Array:
+    """exp(x) where it is good and a normal number; elsewhere NaN with zero derivatives."""
+    good = good & has_normal_exp(x)
+    return jnp.where(good, jnp.exp(where_safe(good, x)), jnp.nan)
+
+
 @custom_vmap
 def any_of(mask: Array) -> Array:
     """Whether any element holds, across the lanes of a `vmap` too.

@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import (
-    has_normal_exp,
+    exp_where,
     is_finite,
     is_nonnegative,
     is_positive,
@@ -79,8 +79,7 @@ def _loss(law, flops):
 def _slope(law, flops):
     law, log_sum, answer = _entered(law, flops)
     log_steep = jnp.log(law.a) + jnp.log(law.b) - (law.b + 1) * log_sum
-    answer &= has_normal_exp(log_steep)
-    return jnp.where(answer, -jnp.exp(where_safe(answer, log_steep)), jnp.nan)
+    return -exp_where(answer, log_steep)
 
 
 def _entered(law, flops):
@@ -98,9 +97,8 @@ def _flops_for(law, loss):
     answer = law.is_valid() & is_positive(above)
     law, above = jax.tree.map(lambda x: where_safe(answer, x), (law, above))
     log_sum = (jnp.log(law.a) - jnp.log(above)) / law.b
-    answer &= has_normal_exp(log_sum)
-    flops = jnp.exp(where_safe(answer, log_sum)) - law.d
-    return jnp.where(answer & (flops >= 0), flops, jnp.nan)
+    flops = exp_where(answer, log_sum) - law.d
+    return jnp.where(flops >= 0, flops, jnp.nan)
 
 
 # --- Schedules ------------------------------------------------------------------------------

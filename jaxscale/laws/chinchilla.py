@@ -17,7 +17,7 @@ from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import (
     all_positive,
-    has_normal_exp,
+    exp_where,
     is_finite,
     is_nonnegative,
     is_positive,
@@ -160,5 +160,4 @@ def _other_size(law, loss, known, known_term, other_term):
     log_answer = log_other(
         where_safe(answer, excess), jnp.log(other_scale) - log_reducible, other_exponent
     )
-    answer &= has_normal_exp(log_answer)
-    return jnp.where(answer, jnp.exp(where_safe(answer, log_answer)), jnp.nan)
+    return exp_where(answer, log_answer)

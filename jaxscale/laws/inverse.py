@@ -17,7 +17,7 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
-from jaxscale._numerics.values import any_of, has_normal_exp, is_finite, is_positive, where_safe
+from jaxscale._numerics.values import any_of, exp_where, is_finite, is_positive, where_safe
 from jaxscale.laws import protocol
 
 PARAMS, TOKENS, BOTH = (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)
@@ -227,9 +227,8 @@ def _other_size(direction, law, loss, known, levers):
     start = lax.stop_gradient(beginning(law, levers, direction, zero)) + zero
     end = zero + far(zero.dtype)
     log_size = crossing(loss_value, direction, *at, loss + zero, (law, levers), start, end)
-    answer &= has_normal_exp(log_size)
     answer &= _gives(direction, at, log_size, loss, (law, levers), end)
-    return jnp.where(answer, jnp.exp(where_safe(answer, log_size)), jnp.nan)
+    return exp_where(answer, log_size)
 
 
 def _gives(direction, at, distance, loss, inputs, end):

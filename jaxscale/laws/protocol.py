@@ -28,7 +28,7 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
-from jaxscale._numerics.values import has_normal_exp, is_finite, is_positive, where_safe
+from jaxscale._numerics.values import exp_where, is_finite, is_positive, where_safe
 from jaxscale.published.entry import INFERENCE_FLOPS as INFERENCE_FLOPS
 from jaxscale.published.entry import TRAIN_FLOPS as TRAIN_FLOPS
 
@@ -161,6 +161,4 @@ def _exp_of(log_answer, law, values):
     for each in values:
         answer = answer & is_positive(each)
     logs = (jnp.log(where_safe(answer, each)) for each in values)
-    log_value = log_answer(made_safe(law, answer), *logs)
-    answer &= has_normal_exp(log_value)
-    return jnp.where(answer, jnp.exp(where_safe(answer, log_value)), jnp.nan)
+    return exp_where(answer, log_answer(made_safe(law, answer), *logs))

@@ -14,7 +14,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
-from jaxscale._numerics.values import has_normal_exp, is_positive, where_safe
+from jaxscale._numerics.values import exp_where, is_positive, where_safe
 from jaxscale.laws.kaplan import CRITICAL_BATCH, LOSS_OF_STEPS, KaplanSteps
 from jaxscale.laws.protocol import exp_of, made_safe
 from jaxscale.recipes.recipe import Planned
@@ -135,8 +135,7 @@ def _steps_for(law, loss, params):
     missing = loss - jnp.exp(safe.alpha_N * log_ratio)
     answer &= is_positive(missing)
     log_steps = jnp.log(safe.S_c) - jnp.log(where_safe(answer, missing)) / safe.alpha_S
-    answer &= has_normal_exp(log_steps)
-    return jnp.where(answer, jnp.exp(where_safe(answer, log_steps)), jnp.nan)
+    return exp_where(answer, log_steps)
 
 
 def _log_steps(_, log_steps, log_critical, log_batch):

@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
-from jaxscale._numerics.values import has_normal_exp, is_finite, is_positive, where_safe
+from jaxscale._numerics.values import exp_where, is_finite, is_positive, where_safe
 
 # Gamma functions are shifted up by this, to where Stirling's series has an error of 1e-16.
 SHIFT = 10
@@ -143,8 +143,7 @@ def _power_attempts(law, coverage):
     answer = law.is_valid() & (coverage > 0) & (coverage < 1)
     a, b, coverage = (jnp.where(answer, x, -0.5) for x in (law.a, law.b, -coverage))
     log_attempts = (jnp.log(-jnp.log(-coverage)) - jnp.log(-a)) / b
-    answer &= has_normal_exp(log_attempts)
-    return jnp.where(answer, jnp.exp(where_safe(answer, log_attempts)), jnp.nan)
+    return exp_where(answer, log_attempts)
 
 
 @jax.jit
