@@ -30,7 +30,7 @@ REPLICATIONS, RESAMPLES = 500, 500
 LEVEL, LEAST, MOST = 0.95, 0.92, 0.98
 METHODS = "percentile", "basic"
 JUDGED = METHODS[0]
-NAMES = "ln A", "ln B", "ln E", "alpha", "beta"
+NAMES = "ln E", "ln A", "ln B", "alpha", "beta"
 COLUMNS = (
     "", "truth", "deviation", "mean width", "too low", "too high", "coverage", "standard error", "",
 )  # fmt: skip
@@ -91,8 +91,8 @@ def _replication(truth: js.fitting.Fit, index: int, resamples: int) -> Replicati
     fit = js.fit(js.laws.Chinchilla, runs)
     with warnings.catch_warnings(action="ignore", category=UserWarning):
         boot = js.bootstrap(fit, resamples=resamples, key=index)
-    low, high = np.quantile(boot.coefficients, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
-    centre = fit.coefficients
+    low, high = np.quantile(boot.coordinates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
+    centre = fit.coordinates
     ends = np.array([[low, high], [2 * centre - high, 2 * centre - low]])
     return Replication(centre, ends, fit.ok, float(boot.ok.mean()))
 
@@ -115,7 +115,7 @@ def _sum_of_slopes(truth):
 
 def _covered(truth, found, method):
     low, high = np.moveaxis(found.intervals[:, method], 1, 0)
-    columns = zip(truth.coefficients, found.coefficients.T, low.T, high.T, strict=True)
+    columns = zip(truth.coordinates, found.coefficients.T, low.T, high.T, strict=True)
     return {name: _coefficient(*each) for name, each in zip(NAMES, columns, strict=True)}
 
 

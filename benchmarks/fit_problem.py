@@ -76,6 +76,11 @@ def hoffmann_starts() -> np.ndarray:
     return np.array(list(itertools.product(scales, scales, rest, exponents, exponents)))
 
 
+def in_peers_order(coordinates: np.ndarray) -> np.ndarray:
+    """(ln A, ln B, ln E, alpha, beta) of a fit's (ln E, ln A, ln B, alpha, beta)."""
+    return coordinates[[1, 2, 0, 3, 4]]
+
+
 def published_resamples(count: int = RESAMPLES) -> np.ndarray:
     """Places among the runs, a row for each resample, as the published notebook draws them."""
     # The same stream as numpy.random.seed(42).

@@ -96,7 +96,8 @@ def scipy_resamples(solver: fit_peers.Solver, name: str, given: Setting, note: s
     _require("scipy")
     total = len(given.resamples)
     places = _sample(total, RESAMPLE_STRIDE, given)
-    solve = partial(fit_peers.each_resample, solver, given.logs, given.fit.coefficients)
+    start = fit_problem.in_peers_order(given.fit.coordinates)
+    solve = partial(fit_peers.each_resample, solver, given.logs, start)
     call, whole = partial(solve, given.resamples[places]), partial(solve, given.resamples)
     return Row(name, RESAMPLES, total, places, call, whole=whole, note=note)
 
@@ -124,7 +125,8 @@ def optimistix_resamples(batched: Callable, name: str, given: Setting) -> Row:
     total = len(given.resamples)
     places = _sample(total, RESAMPLE_STRIDE, given)
     weights = _weights(given.resamples[places])
-    solver = fit_peers.optimistix_resamples(given.logs, given.fit.coefficients, batched)
+    start = fit_problem.in_peers_order(given.fit.coordinates)
+    solver = fit_peers.optimistix_resamples(given.logs, start, batched)
     return Row(name, RESAMPLES, total, places, partial(solver, weights), compiles=True)
 
 

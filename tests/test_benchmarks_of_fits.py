@@ -87,7 +87,9 @@ def test_roots_are_squared_to_the_objective(logs):
 @pytest.mark.parametrize("name", ["least_squares", "minpack", "lbfgsb_tight"])
 def test_scipy_reaches_our_minimum(name, logs, fitted):
     need("scipy")
-    ended = fit_peers.each_start(getattr(fit_peers, name), logs, fitted.coefficients[None] + 0.02)
+    ended = fit_peers.each_start(
+        getattr(fit_peers, name), logs, fit_problem.in_peers_order(fitted.coordinates)[None] + 0.02
+    )
     assert ended.objective[0] == pytest.approx(fitted.objective, rel=1e-9)
 
 
@@ -96,7 +98,7 @@ def test_jax_peers_reach_our_minimum(name, logs, fitted):
     need(name.partition("_")[0])
     solver = getattr(fit_peers, name)(logs, fit_peers.mapped)
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        ended = solver(fitted.coefficients[None] + 0.02)
+        ended = solver(fit_problem.in_peers_order(fitted.coordinates)[None] + 0.02)
     assert float(ended.objective[0]) == pytest.approx(fitted.objective, rel=1e-9)
 
 

@@ -13,10 +13,9 @@ from jaxscale.cli.named_law import COEFFICIENTS
 from jaxscale.cli.quantities import count
 from jaxscale.hardware import PRECISIONS, Accelerator
 from jaxscale.laws import Chinchilla
+from jaxscale.laws.fitted import coordinates_of
 from jaxscale.laws.protocol import levers_of
 from jaxscale.published import Entry
-
-LOGARITHMS = ("ln A", "ln B", "ln E", "alpha", "beta")  # the order of `Entry.covariance`
 
 Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="One of them, in full.")]
 
@@ -111,7 +110,7 @@ def _facts_of_law(entry: Entry) -> Iterable[tuple[str, str]]:
         errors = ((name, "not known" if error == "nan" else error) for name, error in errors)
         yield "standard errors", ", ".join(f"{name} {error}" for name, error in errors)
     if entry.covariance is not None:
-        yield "covariance", _matrix(LOGARITHMS, entry.covariance)
+        yield "covariance", _matrix(coordinates_of(type(entry.law)), entry.covariance)
     for text in entry.errata:
         yield "note", text
     if entry.aliases:

@@ -17,8 +17,8 @@ from jaxscale.cli.named_law import COEFFICIENTS, NamedLaw, read_law
 from jaxscale.cli.quantities import counted, positive
 from jaxscale.fitting import Fit, Suspicion, objectives
 from jaxscale.fitting.csv_rows import CONVERT
-from jaxscale.fitting.starts import HOFFMANN
 
+HOFFMANN = "hoffmann2022"
 RESAMPLES, MOST_RESAMPLES = 4000, 1_000_000
 BESIDE = ("hoffmann2022_unrounded", "besiroglu2024")
 READERS = {".csv": js.Runs.from_csv, ".parquet": js.Runs.from_parquet}
@@ -224,17 +224,17 @@ def found(source: Source, method: Method, beside: tuple[NamedLaw, ...], begin: B
 def fitted_law(runs: js.Runs, method: Method) -> Fit:
     """The fit; a mistake where held coefficients leave none."""
     request = method.request
-    made = js.fit(
-        js.laws.Chinchilla,
-        runs,
-        objective=method.objective,
-        starts=method.starts,
-        fixed=request.fixed,
-        tie_exponents=request.tie_exponents,
-    )
-    if not np.isfinite(made.objective):
-        raise Mistake("--fix: no law with these values comes near the runs")
-    return made
+    try:
+        return js.fit(
+            js.laws.Chinchilla,
+            runs,
+            objective=method.objective,
+            starts=method.starts,
+            fixed=request.fixed,
+            tie=(("alpha", "beta"),) if request.tie_exponents else (),
+        )
+    except ValueError:
+        raise Mistake("--fix: no law with these values comes near the runs") from None
 
 
 @contextmanager

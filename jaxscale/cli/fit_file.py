@@ -47,6 +47,7 @@ def record_of(outcome: Outcome) -> dict[str, Any]:
     fit, source = outcome.fit, outcome.source
     record = {
         "format": FORMAT,
+        "family": "Chinchilla",
         "source": f"jaxscale fit, version {_versions()['jaxscale']}",
         "dataset": outcome.title,
         "params_convention": f"as in column {source.columns['params']} of {Path(source.path).name}",
@@ -58,7 +59,7 @@ def record_of(outcome: Outcome) -> dict[str, Any]:
         },
         "interval_level": LEVEL,
         "errors_from": outcome.errors_from,
-        "covariance_of": ["ln A", "ln B", "ln E", "alpha", "beta"],
+        "covariance_of": ["ln E", "ln A", "ln B", "alpha", "beta"],
         "covariance": _all_finite(outcome.covariance.tolist()),
         "best_params_exponent": exponent_of(fit.law) if outcome.has_sizes else None,
         "ranges": {name: [float(x.min()), float(x.max())] for name, x in outcome.ranges.items()},

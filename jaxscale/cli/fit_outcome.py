@@ -18,7 +18,7 @@ LEVEL = 0.95  # of every interval
 LARGEST_LOG = 700.0  # of what float64 holds
 NORMAL = 1.959964  # standard errors from the middle to each end of it
 LOGARITHMIC = ("A", "B", "E")  # whose errors are those of their logarithms
-PLACES = {"A": 0, "B": 1, "E": 2, "alpha": 3, "beta": 4}  # in coefficients and covariance
+PLACES = {"E": 0, "A": 1, "B": 2, "alpha": 3, "beta": 4}  # in coefficients and covariance
 SIZES = ("params", "tokens", "tokens_per_param", "loss")  # at an optimum
 NAMES = {"tokens_per_param": "tokens per param", "flops": "training FLOPs"}
 MOST_INSIDE, BEYOND = 4, 2  # budgets that are shown within the runs, and decades past them
@@ -101,7 +101,7 @@ class Outcome:
 
     @property
     def covariance(self) -> np.ndarray:
-        """Of (ln A, ln B, ln E, alpha, beta), from where the errors come from."""
+        """Of (ln E, ln A, ln B, alpha, beta), from where the errors come from."""
         return (self.bootstrap or self.fit).covariance
 
     @property
@@ -122,7 +122,7 @@ class Outcome:
     def _normal_interval(self, name: str) -> tuple[float, float]:
         place = PLACES[name]
         reach = NORMAL * math.sqrt(max(float(self.fit.covariance[place, place]), 0.0))
-        middle = float(self.fit.coefficients[place])
+        middle = float(self.fit.coordinates[place])
         ends = middle - reach, middle + reach
         if name in LOGARITHMIC:
             return tuple(float(np.exp(min(end, LARGEST_LOG))) for end in ends)  # pyright: ignore[reportReturnType]
@@ -149,13 +149,13 @@ class Outcome:
 
     def sizes(self, flops: Any) -> dict[str, np.ndarray]:
         """Compute-optimal sizes of the fit and their loss at each budget, NaN where not known."""
-        return self._as_known(_with_loss(self.fit.coefficients, flops))
+        return self._as_known(_with_loss(self.fit.coordinates, flops))
 
     def size_intervals(self, flops: Any) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
         """Ends of the intervals of those; None without resamples."""
         if self.bootstrap is None:
             return None
-        drawn = self._as_known(_with_loss(self.bootstrap.coefficients, flops))
+        drawn = self._as_known(_with_loss(self.bootstrap.coordinates, flops))
         tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
         return {name: tuple(np.quantile(x, tails, axis=0)) for name, x in drawn.items()}  # pyright: ignore[reportReturnType]
 
@@ -221,7 +221,7 @@ def budgets_of(flops: np.ndarray) -> list[float]:
 def _with_loss(coefficients: np.ndarray, flops: Any) -> dict[str, np.ndarray]:
     """Compute-optimal sizes and their loss, of one law or of many along a last axis."""
     sizes = optimal_sizes(coefficients, flops)
-    ln_a, ln_b, ln_e, alpha, beta = (np.asarray(x)[..., None] for x in coefficients)
+    ln_e, ln_a, ln_b, alpha, beta = (np.asarray(x)[..., None] for x in coefficients)
     log_terms = ln_a - alpha * np.log(sizes["params"]), ln_b - beta * np.log(sizes["tokens"])
     terms = (np.exp(np.minimum(x, LARGEST_LOG)) for x in log_terms)
     return {**sizes, "loss": np.exp(ln_e) + sum(terms)}

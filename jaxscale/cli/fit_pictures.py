@@ -161,7 +161,7 @@ def _pairs(outcome: Outcome) -> "Figure | None":
     if outcome.bootstrap is None or len(varied) < 2:
         return None
     labels = {name: LABELS.get(name, name) for name in varied}
-    drawn, fitted = outcome.bootstrap.coefficients, outcome.fit.coefficients
+    drawn, fitted = outcome.bootstrap.coordinates, outcome.fit.coordinates
     places = {name: PLACES[name] for name in varied}
     natural = {"E": np.exp}  # the others as they are fitted: A and B span decades
     read = {name: natural.get(name, np.asarray) for name in varied}

@@ -56,10 +56,10 @@ def _root(rising: Callable[[jax.Array], jax.Array], otherwise: str) -> float:
 def optimal_sizes(coefficients: np.ndarray, flops: ArrayLike) -> dict[str, np.ndarray]:
     """Params, tokens and their ratio at the lowest loss for each of `flops`, the last axis.
 
-    `coefficients` are (ln A, ln B, ln E, alpha, beta) along the first axis. Sizes beyond 1e100
+    `coefficients` are (ln E, ln A, ln B, alpha, beta) along the first axis. Sizes beyond 1e100
     and below 1e-100 are these: a resampled law may have no sensible optimum.
     """
-    ln_a, ln_b, _, alpha, beta = (np.asarray(x, float)[..., None] for x in coefficients)
+    _, ln_a, ln_b, alpha, beta = (np.asarray(x, float)[..., None] for x in coefficients)
     log_product = np.log(np.asarray(flops, float) / TRAIN_FLOPS)
     law = Chinchilla(0.0, np.exp(ln_a), np.exp(ln_b), alpha, beta)
     log_params = law.log_frontier_scale(np.log) + beta / (alpha + beta) * log_product
@@ -73,7 +73,7 @@ def optimal_sizes(coefficients: np.ndarray, flops: ArrayLike) -> dict[str, np.nd
 
 
 def logs_of(law: Chinchilla) -> np.ndarray:
-    """(ln A, ln B, ln E, alpha, beta) of a law of numbers; ln E is minus infinity where E is 0."""
+    """(ln E, ln A, ln B, alpha, beta) of a law of numbers; ln E is minus infinity where E is 0."""
     with np.errstate(divide="ignore"):
-        scales = np.log([float(law.A), float(law.B), float(law.E)])
+        scales = np.log([float(law.E), float(law.A), float(law.B)])
     return np.append(scales, [float(law.alpha), float(law.beta)])

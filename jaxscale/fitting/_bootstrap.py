@@ -1,8 +1,8 @@
 """Resampled fits: what a law might have been, each re-optimised as the fit itself was.
 
 A resample is the same runs with other weights, so one compiled program serves all. From the
-fit's own optimum a few Newton steps settle nearly every resample of well identified data.
-Where data identify a law weakly a resample may prefer another valley, and gets starts of
+fit's own optimum a few Newton steps reach the minimum of nearly every resample of well identified
+data. Where data identify a law weakly a resample may prefer another valley, and gets starts of
 its own.
 """
 
@@ -17,26 +17,25 @@ import jax
 import numpy as np
 from jax.scipy.special import ndtr, ndtri
 
-from jaxscale.fitting._fit import Fit, need_chinchilla
+from jaxscale.fitting._fit import Fit
 from jaxscale.fitting.certificate import FitStatus, bound_status, is_stationary
-from jaxscale.fitting.chinchilla_kernel import ALPHA, BETA, NAMES, Numbers
 from jaxscale.fitting.claims import MOST_ERROR
+from jaxscale.fitting.constraints import exponents_of
 from jaxscale.fitting.descent import Found
+from jaxscale.fitting.kernel import Numbers
 from jaxscale.fitting.objectives import LEAST_DELTA, AbsoluteError, HuberLikelihood
-from jaxscale.fitting.problem import Problem, chunks, newton, reweighted, run, thinned
+from jaxscale.fitting.problem import Problem, chunks, newton, reweighted, run
 from jaxscale.fitting.resampling import BLOCK, checked_indices, drawn, key_words, multiplicities
-from jaxscale.fitting.starts import linear_starts
-from jaxscale.laws.chinchilla import Chinchilla
+from jaxscale.fitting.starts import grid
 
 WARM_STEPS, MORE_STEPS = 12, 100
-OWN_STARTS = 6  # of each exponent, for a resample that gets its own
 OWN_KEPT, OWN_STEPS = 4, 200
 PART_CHUNKS = 16  # of lanes, in each part of the resamples: enough to fill what few stragglers need
 DISAGREEMENT = 0.2  # of standard errors, from which on a reader is warned
 JUDGED_ON = 200  # resamples, or more: fewer say little of a standard error
 
 Method = Literal["percentile", "basic", "bca"]
-Fn = Callable[[Chinchilla], Any]
+Fn = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +45,11 @@ class Bootstrap:
     It goes as it is into `minimize_cost`, or as `js.rows(boot.law)` into a `Sample`.
     """
 
-    law: Chinchilla
+    law: Any
     objective: np.ndarray
     status: np.ndarray  # int8, members of FitStatus
     fit: Fit
-    coefficients: np.ndarray = field(repr=False)  # (ln A, ln B, ln E, alpha, beta), resamples
+    coordinates: np.ndarray = field(repr=False)  # as of the fit, with resamples last
 
     @property
     def ok(self) -> np.ndarray:
@@ -59,18 +58,22 @@ class Bootstrap:
 
     @property
     def covariance(self) -> np.ndarray:
-        """Of (ln A, ln B, ln E, alpha, beta); NaN for what the runs do not identify."""
-        silent = np.array([not self.is_known(name) for name in NAMES])
-        return np.where(silent[:, None] | silent, np.nan, np.cov(self.coefficients))
+        """Of what the covariance of the fit is of; NaN for what the runs do not identify."""
+        order, names = self.fit.names, self.fit.problem.kernel.names
+        index = [order.index(name) for name in names]
+        whole = np.zeros((len(order), len(order)))
+        whole[np.ix_(index, index)] = np.cov(self.coordinates)
+        silent = np.array([not self.is_known(name) for name in order])
+        return np.where(silent[:, None] | silent, np.nan, whole)
 
     @property
-    def standard_errors(self) -> Chinchilla:
-        """The standard deviation of each coefficient over the resamples.
+    def standard_errors(self) -> Any:
+        """The standard deviation of each coefficient over the resamples, as a law.
 
         NaN for what the runs do not identify, and where a few resamples are so far off that
         the deviation is over a hundred times the coefficient.
         """
-        return Chinchilla(**{name: self._error(name) for name in NAMES})
+        return type(self.fit.law)(**{name: self._error(name) for name in self.fit.names})
 
     def is_known(self, name: str) -> bool:
         """Whether the resamples say something of a coefficient.
@@ -119,7 +122,7 @@ class Bootstrap:
         """An interval for each coefficient, as `interval`."""
         found = {
             name: self.interval(lambda law, name=name: getattr(law, name), level, method)
-            for name in NAMES
+            for name in self.fit.names
         }
         return {
             name: (float(low), float(high)) if self.is_known(name) else (math.nan, math.nan)
@@ -127,12 +130,12 @@ class Bootstrap:
         }
 
     @cached_property
-    def jackknife(self) -> Chinchilla:
+    def jackknife(self) -> Any:
         """The law without each run, or without each group of runs, in turn."""
         with jax.enable_x64(True):
             _, member = _units(self.fit)
             counts = 1 - np.eye(member.max() + 1)[:, member]
-            return laws_of(_resampled(self.fit, counts)[0])
+            return self.fit.problem.laws(_resampled(self.fit, counts)[0])
 
 
 def bootstrap(
@@ -150,7 +153,7 @@ def bootstrap(
     the one that the fit reports.
 
     Args:
-        fit: a fit of `js.laws.Chinchilla`.
+        fit: a fit of any family.
         resamples: how many.
         key: a JAX key or a whole number. Give this or `indices`.
         indices: the runs of each resample, a row each, by their numbers; of groups, by the
@@ -181,7 +184,8 @@ def resampled_laws(
     advance: Callable[[int], None] | None = None,
 ) -> Bootstrap:
     """What `bootstrap` gives back, without its warning."""
-    need_chinchilla(fit, "bootstrap")
+    if not isinstance(fit, Fit):
+        raise TypeError(f"bootstrap needs a js.fitting.Fit; got {fit!r}")
     if (key is None) == (indices is None):
         raise ValueError("bootstrap takes exactly one of key and indices")
     names, member = _units(fit)
@@ -199,8 +203,8 @@ def resampled_laws(
             parts.append(_resampled(fit, counts[:, member]))
             if advance is not None:
                 advance(len(counts))
-    coefficients, objective, status = (np.concatenate(x, axis=-1) for x in zip(*parts, strict=True))
-    return Bootstrap(laws_of(coefficients), objective, status, fit, coefficients)
+    coordinates, objective, status = (np.concatenate(x, axis=-1) for x in zip(*parts, strict=True))
+    return Bootstrap(fit.problem.laws(coordinates), objective, status, fit, coordinates)
 
 
 def _units(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
@@ -222,9 +226,9 @@ def _gathered(blocks: Any, units: int, problem: Problem) -> Iterator[np.ndarray]
 
 
 class _Best(NamedTuple):
-    """The lowest place that each resample has been seen at."""
+    """The lowest point that each resample has been seen at."""
 
-    coefficients: Numbers  # 5, resamples; centred
+    coordinates: Numbers  # of the problem, resamples last
     value: Numbers
     converged: Numbers
 
@@ -235,36 +239,36 @@ class _Best(NamedTuple):
         level = found.value <= self.value[lanes] + near
         better = lower | (level & converged & ~self.converged[lanes])
         changed = _Best(*map(np.array, self))
-        for old, new in zip(changed, (found.coefficients, found.value, converged), strict=True):
+        for old, new in zip(changed, (found.coordinates, found.value, converged), strict=True):
             old[..., lanes[better]] = new[..., better]
         return changed
 
 
 def _resampled(fit: Fit, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coefficients, objective and status for rows of multiplicities of the runs."""
+    """Coordinates, objective and status for rows of multiplicities of the runs."""
     problem = fit.problem
     weights = np.zeros((len(counts), problem.weights.size))
     weights[:, : problem.count] = counts * problem.weights[: problem.count]
-    here = np.repeat(problem.centred(fit.coefficients)[:, None], len(counts), axis=1)
+    here = np.repeat(problem.centred(fit.coordinates)[:, None], len(counts), axis=1)
     best = _converged_from(problem, here, weights)
     weak = fit.certificate.is_weak
     lost = np.arange(len(counts)) if weak else np.flatnonzero(~best.converged)
     for part in chunks(lost.size, max(1, problem.lanes // OWN_KEPT)):
         best = _searched_anew(problem, weights, lost[part], best)
-    coefficients = problem.uncentred(best.coefficients)
-    return coefficients, _objective(fit, best, weights), _status(problem, best)
+    coordinates = problem.uncentred(best.coordinates)
+    return coordinates, _objective(fit, best, weights), _status(fit, best)
 
 
 def _converged_from(problem: Problem, starts: np.ndarray, weights: np.ndarray) -> _Best:
-    """A few Newton steps for all lanes, and more for those that they do not settle."""
+    """A few Newton steps for all lanes, and more for those that have not converged."""
     found = run(problem, starts, weights, newton(problem, WARM_STEPS))
-    best = _Best(found.coefficients, found.value, is_stationary(problem, found))
+    best = _Best(found.coordinates, found.value, is_stationary(problem, found))
     again = np.flatnonzero(~best.converged)
     if not again.size:
         return best
     more = newton(problem, MORE_STEPS)
     return best.with_lower(
-        problem, again, run(problem, best.coefficients[:, again], weights[again], more)
+        problem, again, run(problem, best.coordinates[:, again], weights[again], more)
     )
 
 
@@ -279,41 +283,31 @@ def _objective(fit: Fit, best: "_Best", weights: np.ndarray) -> np.ndarray:
 
 def _searched_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, best: _Best) -> _Best:
     """The best of the valleys that each of some resamples has, from starts of its own."""
-    some = thinned(problem)
-    starts = linear_starts(some.rows, some.weights, OWN_STARTS)
-    starts = problem.constraints.start(starts)
+    starts = problem.constraints.start(grid(problem, few=True).coordinates)
     count = starts.shape[1]
     many = np.repeat(weights[lanes], count, axis=0)
     near = run(problem, np.tile(starts, lanes.size), many, reweighted(problem))
     value = np.where(np.isfinite(near.value), near.value, np.inf).reshape(lanes.size, count)
     kept = np.argsort(value, axis=1)[:, :OWN_KEPT] + count * np.arange(lanes.size)[:, None]
     ends = run(
-        problem, near.coefficients[:, kept.ravel()], many[kept.ravel()], newton(problem, OWN_STEPS)
+        problem, near.coordinates[:, kept.ravel()], many[kept.ravel()], newton(problem, OWN_STEPS)
     )
     for nth in range(OWN_KEPT):
         best = best.with_lower(problem, lanes, Found(*(each[..., nth::OWN_KEPT] for each in ends)))
     return best
 
 
-def _status(problem: Problem, best: _Best) -> np.ndarray:
-    bound = bound_status(problem, best.coefficients)
+def _status(fit: Fit, best: _Best) -> np.ndarray:
+    bound = bound_status(fit.problem, fit.runs.loss, best.coordinates)
     inside = np.where(best.converged, FitStatus.OK, FitStatus.NOT_STATIONARY).astype(np.int8)
     return np.where(bound == FitStatus.OK, inside, bound)
 
 
-def laws_of(coefficients: np.ndarray) -> Chinchilla:
-    """Laws of coefficients with a last axis, as read-only float64 arrays."""
-    fields = dict(zip(NAMES, [*np.exp(coefficients[:3]), *np.array(coefficients[3:])], strict=True))
-    for each in fields.values():
-        each.flags.writeable = False
-    return Chinchilla(**fields)
-
-
-def _one(law: Chinchilla) -> Chinchilla:
+def _one(law: Any) -> Any:
     return jax.tree.map(lambda x: np.array([x], np.float64), law)
 
 
-def _valued(fn: Fn, law: Chinchilla) -> np.ndarray:
+def _valued(fn: Fn, law: Any) -> np.ndarray:
     return np.asarray(fn(law), np.float64)
 
 
@@ -322,8 +316,8 @@ def _is_open(fit: Fit, fn: Fn, centre: np.ndarray) -> np.ndarray:
     moves = 1e-4 * fit.claims.directions / np.abs(fit.claims.directions).max(axis=0, initial=0)
     if not moves.size:
         return np.zeros(np.shape(centre), bool)
-    middle = fit.coefficients[:, None]
-    up, down = (_valued(fn, laws_of(middle + sign * moves)) for sign in (1, -1))
+    middle = fit.coordinates[:, None]
+    up, down = (_valued(fn, fit.problem.laws(middle + sign * moves)) for sign in (1, -1))
     return np.any(np.abs(up - down) > 1e-8 * np.abs(centre), axis=0)
 
 
@@ -344,12 +338,17 @@ def _bca(draws, centre, jackknifed, tail):
 def _warn_of_disagreement(made: Bootstrap) -> None:
     if made.objective.size < JUDGED_ON:
         return
-    for name, place in (("alpha", ALPHA), ("beta", BETA)):
-        resampled = float(np.std(made.coefficients[place], ddof=1))
-        reported = float(np.sqrt(max(made.fit.covariance[place, place], 0)))
-        if reported > 0 and abs(reported / resampled - 1) > DISAGREEMENT:
+    kernel = made.fit.problem.kernel
+    exponents = exponents_of(kernel)
+    judged = exponents if exponents.any() else np.ones_like(exponents)
+    whole = np.sqrt(np.maximum(np.diag(made.fit.covariance), 0))
+    reported = dict(zip(made.fit.names, whole, strict=True))
+    for name, row, counts in zip(kernel.names, made.coordinates, judged, strict=True):
+        resampled = float(np.std(row, ddof=1))
+        if counts and reported[name] > 0 and abs(reported[name] / resampled - 1) > DISAGREEMENT:
+            logarithm = "the logarithm of " * kernel.positive[kernel.names.index(name)]
             warnings.warn(
-                f"the standard error of {name} is {resampled:.3g} by resampling and {reported:.3g} "
-                f"by the {made.fit.covariance_method}: trust the resampling",
+                f"the standard error of {logarithm}{name} is {resampled:.3g} by resampling and "
+                f"{reported[name]:.3g} by the {made.fit.covariance_method}: trust the resampling",
                 stacklevel=3,
             )

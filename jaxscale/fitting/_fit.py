@@ -1,9 +1,9 @@
-"""From runs to a law: all starts at once, to a true minimum, with what is known of it."""
+"""From runs to a law of any family: all starts at once, to a certified minimum."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cached_property
-from typing import Any, overload
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxscale.fitting import report, sensitivity
 from jaxscale.fitting.certificate import (
     Certificate,
     FitStatus,
+    at_bounds,
     basis_of,
     bound_status,
     certificate_of,
@@ -25,44 +26,45 @@ from jaxscale.fitting.certificate import (
     scaled_condition,
 )
 from jaxscale.fitting.checks import check_objective, checked, is_traced
-from jaxscale.fitting.chinchilla_claims import claims_of_chinchilla
-from jaxscale.fitting.chinchilla_kernel import NAMES
-from jaxscale.fitting.claims import Claims, Place, without
-from jaxscale.fitting.constraints import constraints_of
+from jaxscale.fitting.claims import Claims, Ending, claims_of_law, without
+from jaxscale.fitting.constraints import (
+    LEAST_E_SHARE,
+    Asked,
+    Constraints,
+    at_ends,
+    check_asked,
+    constraints_of,
+)
 from jaxscale.fitting.covariance import covariance_of
+from jaxscale.fitting.descent import Found
 from jaxscale.fitting.design import Design
-from jaxscale.fitting.freedom import Asked
-from jaxscale.fitting.identified import converged_by, left_of
-from jaxscale.fitting.law_fit import LawFit, fit_law
+from jaxscale.fitting.identified import Left, converged_by, left_of
+from jaxscale.fitting.kernels import kernel_of
 from jaxscale.fitting.objectives import Huber, Objective, final_delta, unit_of
 from jaxscale.fitting.optax_path import search_with
-from jaxscale.fitting.problem import (
-    Problem,
-    approach,
-    outcome,
-    problem_of,
-    ranked,
-    slopes_of,
-    thinned,
-)
+from jaxscale.fitting.problem import MANY_STARTS, Problem, approach, outcome, problem_of, ranked
 from jaxscale.fitting.runs import Runs
 from jaxscale.fitting.search import Search, best_lane, equal_lanes, search_of
-from jaxscale.fitting.starts import HOFFMANN, starts_of
-from jaxscale.laws.chinchilla import Chinchilla
+from jaxscale.fitting.split import is_unguided, splits
+from jaxscale.fitting.starts import starts_of
+from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
+from jaxscale.laws.protocol import levers_of
 
-KEPT, KEPT_OF_HOFFMANN = 32, 64  # starts that go on from the valley to its floor
+KEPT, KEPT_OF_MANY = 32, 64  # starts that go on from the valley to its floor
 
 Intervals = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A law fitted to runs, with what certifies it. Prints itself as a table.
+    """A law of any family fitted to runs, with what certifies it. Prints itself as a table.
 
-    Numbers are float64, whatever JAX's switch says. `covariance` is of (ln A, ln B, ln E, alpha,
-    beta), and `standard_errors` are each coefficient's own, as a law: 0 for what was held, NaN for
-    what the runs do not identify, which `claims` names, and for what is at a bound. Nothing
-    proves that no other start ends lower: `search` says of how many starts this is the best.
+    Numbers are float64, whatever JAX's switch says. `covariance` is of the coefficients in the
+    order of the law's fields, of the logarithms of those that the family says are positive: of
+    Chinchilla (ln E, ln A, ln B, alpha, beta). It is 0 for what was held, and NaN for what is at a
+    bound or what the runs do not identify, which `claims` names. `standard_errors` are each
+    coefficient's own, as a law. Nothing proves that no other start ends lower: `search` says of
+    how many starts this is the best.
 
     Examples:
         >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
@@ -71,20 +73,20 @@ class Fit:
         True OK 1.82
     """
 
-    law: Chinchilla
+    law: Any
     objective: float
-    residuals: np.ndarray  # runs: ln of the law's loss over the observed one
+    residuals: np.ndarray  # runs: ln of the law's loss over the observed one, or their difference
     status: FitStatus
     covariance: np.ndarray
     covariance_method: str
-    inverse_curvature: np.ndarray = field(repr=False)  # of the expected objective
     certificate: Certificate
     claims: Claims
     search: Search
     runs: Runs
     loss_function: Objective
+    inverse_curvature: np.ndarray = field(repr=False)  # of the expected objective
     problem: Problem = field(repr=False)  # with what the runs do not identify held
-    coefficients: np.ndarray = field(repr=False)  # (ln A, ln B, ln E, alpha, beta)
+    coordinates: np.ndarray = field(repr=False)  # of what the problem's kernel names
 
     @property
     def ok(self) -> bool:
@@ -92,18 +94,25 @@ class Fit:
         return self.status is FitStatus.OK
 
     @property
-    def standard_errors(self) -> Chinchilla:
-        """Of each coefficient alone; those of A, B and E by the delta method."""
+    def names(self) -> tuple[str, ...]:
+        """The law's coefficients, in the order of its fields and of the covariance."""
+        return tuple(coefficients_of(type(self.law)))
+
+    @property
+    def standard_errors(self) -> Any:
+        """Of each coefficient alone; of one that is positive by the delta method."""
+        known = coefficients_of(type(self.law)).items()
         errors = np.sqrt(np.maximum(np.diag(self.covariance), 0))
-        scale = np.append(np.exp(self.coefficients[:3]), [1, 1])
-        return law_of_numbers(errors * scale)
+        sizes = [getattr(self.law, name) if each.positive else 1.0 for name, each in known]
+        named = zip(self.names, errors, sizes, strict=True)
+        return type(self.law)(**{name: float(x * size) for name, x, size in named})
 
     @cached_property
     def sensitivity(self) -> sensitivity.Sensitivity:
-        """Derivatives of the coefficients and the objective by weights, losses and delta."""
+        """Derivatives of the coordinates and the objective by weights, losses and delta."""
         return _sensitivity(self)
 
-    def influence(self, fn: Any) -> np.ndarray:
+    def influence(self, fn: Callable[[Any], Any]) -> np.ndarray:
         """What each run's weight does to `fn(law)`: the infinitesimal jackknife, one per run.
 
         `fn` takes a law and returns one number: the best size for a budget, say. To leave a run
@@ -113,35 +122,18 @@ class Fit:
         what the runs do not identify.
         """
         with jax.enable_x64(True):
-            slope = jax.grad(lambda x: fn(law_of(x)))(jnp.asarray(self.coefficients))
+            slope = jax.grad(lambda x: fn(self.problem.law(x)))(jnp.asarray(self.coordinates))
             slope = np.asarray(slope)
             if np.abs(slope @ self.claims.directions).max(initial=0) > 1e-8 * np.abs(slope).max():
                 return np.full(len(self.runs), np.nan)
-            return slope @ self.sensitivity.coefficients.weights
+            return slope @ self.sensitivity.coordinates.weights
 
     def __str__(self) -> str:
         return report.table(self)
 
 
-@overload
-def fit(  # pyright: ignore[reportOverlappingOverload]: the first of the two that holds
-    law: type[Chinchilla],
-    runs: Runs,
-    *,
-    objective: Objective | None = None,
-    starts: str | Chinchilla | None = None,
-    fixed: Mapping[str, float] | None = None,
-    tie_exponents: bool = False,
-    tie: Sequence[Sequence[str]] = (),
-    bounds: Intervals | None = None,
-    prior: Intervals | None = None,
-    optimizer: optax.GradientTransformation | None = None,
-) -> Fit: ...
-
-
-@overload
 def fit(
-    law: type[object],
+    law: type,
     runs: Runs,
     *,
     objective: Objective | None = None,
@@ -150,22 +142,8 @@ def fit(
     tie: Sequence[Sequence[str]] = (),
     bounds: Intervals | None = None,
     prior: Intervals | None = None,
-) -> LawFit: ...
-
-
-def fit(
-    law: type[object],
-    runs: Runs,
-    *,
-    objective: Objective | None = None,
-    starts: Any = None,
-    fixed: Mapping[str, float] | None = None,
-    tie_exponents: bool = False,
-    tie: Sequence[Sequence[str]] = (),
-    bounds: Intervals | None = None,
-    prior: Intervals | None = None,
     optimizer: optax.GradientTransformation | None = None,
-) -> Fit | LawFit:
+) -> Fit:
     """Fit a law to runs: the lowest objective over the residuals `ln L(N, D) - ln loss`.
 
     Many starts run at once, and the best ends at a certified minimum. For a family whose loss may
@@ -178,21 +156,20 @@ def fit(
     Source: Hoffmann et al. 2022, arXiv 2203.15556, eq. 11 and D.2.
 
     Args:
-        law: a class, such as `js.laws.Chinchilla`, whose fit can be resampled and differentiated.
-            The levers of another family are columns of the runs.
+        law: a class, such as `js.laws.Chinchilla`, or one of your own: a frozen dataclass with a
+            loss. Its levers are columns of the runs.
         runs: params, tokens and loss of finished trainings.
         objective: `fitting.Huber(1e-3)` by default, as in Hoffmann et al. 2022, D.2; or
             `SquaredError`, `AbsoluteError` or `HuberLikelihood`.
-        starts: a grid by default; for Chinchilla "hoffmann2022", that paper's 4,500, or a law with
-            arrays.
+        starts: a grid by default; or a law with arrays; for Chinchilla also "hoffmann2022", that
+            paper's 4,500.
         fixed: values of the coefficients that are held.
-        tie_exponents: whether alpha and beta of Chinchilla are one number.
         tie: groups of names, each of which is one number.
         bounds: pairs of (low, high) by name.
-        prior: pairs of (value, deviation) by name, of the logarithm for A, B and E and for all
-            positive coefficients of other families. One deviation costs what a run costs whose
-            residual is delta (1e-3 where there is none; in a likelihood, half).
-        optimizer: any Optax transformation, instead of our Newton steps, for Chinchilla.
+        prior: pairs of (value, deviation) by name, of the logarithm for coefficients that are
+            positive; of Chinchilla these are E, A and B. One deviation costs what a run costs
+            whose residual is delta (1e-3 where there is none; in a likelihood, half).
+        optimizer: any Optax transformation, instead of our Newton steps.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -204,148 +181,158 @@ def fit(
         >>> print(f"alpha = {fit.law.alpha:.3f}, standard error {fit.standard_errors.alpha:.3f}")
         alpha = 0.352, standard error 0.009
     """
+    if not (isinstance(law, type) and is_dataclass(law) and hasattr(law, "loss")):
+        raise TypeError(
+            "law must be the class js.laws.Chinchilla, or another frozen dataclass with a loss; "
+            f"got {law!r}"
+        )
     objective = Huber() if objective is None else objective
-    if law is not Chinchilla:
-        if optimizer is not None or tie_exponents:
-            raise TypeError("optimizer and tie_exponents are for js.laws.Chinchilla; use tie")
-        asked = Asked(fixed or {}, tie, bounds or {}, prior or {})
-        return fit_law(law, runs, objective, starts, asked)
     check_objective(objective)
-    tie_exponents |= _ties_exponents(tie)
-    options = dict(
-        starts=starts,
-        optimizer=optimizer,
-        constraints=dict(fixed=fixed, tie_exponents=tie_exponents, bounds=bounds, prior=prior),
-    )
+    asked = Asked(held_by(law) | dict(fixed or {}), tie, dict(bounds or {}), dict(prior or {}))
+    check_asked(law, asked)
+    request = _Request(law, objective, starts, asked, optimizer)
     if is_traced(runs, objective):
-        return _fit_traced(runs, objective, options)
-    return _fit(checked(runs, levers=()), objective, **options)
+        return _fit_traced(runs, request)
+    return _fit(checked_for(law, runs), request)
 
 
-def _ties_exponents(tie):
-    if any({*group} != {"alpha", "beta"} for group in tie):
-        raise ValueError(f"of Chinchilla alpha and beta alone can be tied; got {tie!r}")
-    return bool(tie)
+def checked_for(law: type, runs: Runs) -> Runs:
+    """The runs as float64 columns, with the levers of the law and losses that it can have."""
+    return checked(runs, levers_of(law), positive_loss=fits_logarithm(law))
 
 
-def need_chinchilla(found: Any, work: str) -> None:
-    """Raises TypeError where `work` is asked of anything but a fit of Chinchilla."""
-    if not isinstance(found, Fit):
-        kind = f"one of {type(found.law).__name__}" if isinstance(found, LawFit) else repr(found)
-        raise TypeError(f"{work} needs a fit of js.laws.Chinchilla; got {kind}")
+class _Request(NamedTuple):
+    """The arguments of `fit`, checked, but for the runs."""
+
+    law: type
+    objective: Objective
+    starts: Any
+    asked: Asked
+    optimizer: optax.GradientTransformation | None
 
 
-def _fit(runs, objective, starts, optimizer, constraints) -> Fit:
+def _fit(runs: Runs, request: _Request) -> Fit:
+    objective, asked = request.objective, request.asked
     with jax.enable_x64(True):
-        known = constraints_of(float(runs.loss.min()), unit_of(objective), **constraints)
-        problem = problem_of(runs, objective, known)
-        some = thinned(problem)
-        chosen = starts_of(starts, some.rows, some.weights)
-        begun = chosen.coefficients if starts is None else problem.centred(chosen.coefficients)
-        begun = problem.constraints.start(begun)
-        keep = KEPT_OF_HOFFMANN if chosen.name == HOFFMANN else KEPT
+        kernel = kernel_of(request.law, asked.fixed)
+        constraints = constraints_of(kernel, unit_of(objective), asked, runs.loss)
+        problem = problem_of(kernel, runs, objective, constraints, asked)
+        starts = starts_of(problem, request.starts)
+        begun = constraints.start(starts.coordinates)
+        keep = KEPT_OF_MANY if begun.shape[1] > MANY_STARTS else KEPT
         near = approach(problem, begun)
-        best = near.coefficients[:, ranked(near)[:keep]]
-        slopes_at = _slopes_of(objective)
+        best = ranked(near)
+        best = best[np.isfinite(near.value[best])][:keep]
+        if not best.size:
+            raise ValueError(
+                f"the loss of {request.law.__name__} is not finite at any of {begun.shape[1]} "
+                "starts; give others as starts"
+            )
+
+        def slopes_at(problem: Problem, coordinates: np.ndarray) -> np.ndarray:
+            return outcome(problem, objective, coordinates).slopes
+
+        best = near.coordinates[:, best]
         left, is_open = left_of(problem, begun, best, slopes_at)
-        if optimizer is None:
+        if request.optimizer is None:
             left, found = converged_by(problem, left, best, slopes_at)
         else:
-            found = search_with(optimizer, left, begun)
-        values = np.where(np.isfinite(found.value), found.value, np.inf)
-        found = found._replace(value=values)
-        seen = search_of(begun.shape[1], values, is_stationary(left, found), chosen.name)
-        fixed = {name: float(x) for name, x in (constraints["fixed"] or {}).items()}
-        return _fit_at(problem.constraints, left, is_open, runs, objective, found, seen, fixed)
+            found = search_with(request.optimizer, left, begun)
+        found = found._replace(value=np.where(np.isfinite(found.value), found.value, np.inf))
+        search = search_of(begun.shape[1], found.value, is_stationary(left, found), starts.name)
+        return _fit_at(constraints, Left(left, is_open), runs, objective, found, search)
 
 
-def _slopes_of(objective):
-    def slopes_at(problem: Problem, place: np.ndarray) -> np.ndarray:
-        seen = outcome(objective, place[:, None], problem.rows, problem.weights[None])
-        return slopes_of(problem, seen)
-
-    return slopes_at
-
-
-def _fit_at(asked, problem, is_open, runs, objective, found, looked, fixed) -> Fit:
-    """Everything about the place where the best lane arrived."""
+def _fit_at(
+    asked: Constraints,
+    left: Left,
+    runs: Runs,
+    objective: Objective,
+    found: Found,
+    search: Search,
+) -> Fit:
+    """The fit at the point where the best lane arrived; `asked` is before anything was left out."""
+    problem, kernel = left.problem, left.problem.kernel
     lane = best_lane(found.value, is_stationary(problem, found))
-    centred, hessian = found.coefficients[:, lane], found.hessian[..., lane]
-    basis = basis_of(problem.constraints, centred)
+    point, hessian = found.coordinates[:, lane], found.hessian[..., lane]
+    slopes, residuals, value = outcome(problem, objective, point)
+    basis = basis_of(problem.constraints, point)
     condition = scaled_condition(hessian, basis)
     weights = problem.weights[: problem.count]
-    seen = outcome(objective, centred[:, None], problem.rows, problem.weights[None])
-    residuals = np.asarray(seen.residuals)[0, : problem.count]
-    slopes = slopes_of(problem, seen)
-    converged = is_stationary(problem, found)[lane] or is_level(found)[lane]
-    design = Design(runs)
-    bound = FitStatus(int(bound_status(problem._replace(constraints=asked), centred[:, None])[0]))
     covariance = covariance_of(
         slopes, residuals, weights, runs.group, basis, objective, asked.prior.precision
     )
-    equals = found.coefficients[:, equal_lanes(found.value)]
-    place = Place(
-        coefficients=centred,
+    converged = is_stationary(problem, found)[lane] or is_level(found)[lane]
+    ending = Ending(
+        coordinates=point,
         slopes=slopes,
         weights=weights,
         hessian=hessian,
         condition=condition,
         asked=asked,
         left=problem.constraints,
-        equals=equals,
-        open=is_open,
+        equals=found.coordinates[:, equal_lanes(found.value)],
+        open=left.open,
         covariance=covariance.matrix,
     )
-    middle = [float(each[: problem.count].mean()) for each in problem.rows[:2]]
-    claims = claims_of_chinchilla(place, middle, tuple(fixed), design)
-    directions = problem.uncentred(claims.directions)
+    design = Design(runs)
+    claims = _claims(problem, ending, design)
+    bound = bound_status(problem._replace(constraints=asked), runs.loss, point[:, None])[0]
+    coordinates = problem.uncentred(point)
+    known = without(_uncentred(problem, covariance.matrix), kernel.names, claims)
     return Fit(
-        law=replace(law_of_numbers(_natural(problem.uncentred(centred))), **fixed),
-        objective=float(seen.value[0]),
+        law=jax.tree.map(float, problem.laws(coordinates)),
+        objective=value,
         residuals=residuals,
         status=judge(
-            bound,
+            FitStatus(int(bound)),
             design.different,
             asked.free_count,
             steep=bool(is_steep(problem, found)[lane]),
             converged=bool(converged),
             unidentified=bool(claims.unidentified),
         ),
-        covariance=without(_uncentred_matrix(problem, covariance.matrix), NAMES, claims),
+        covariance=_among_all(problem, known),
         covariance_method=covariance.method,
-        inverse_curvature=_uncentred_matrix(problem, covariance.inverse_bread),
         certificate=certificate_of(found, lane, condition, residuals, weights, objective),
-        claims=claims._replace(directions=directions),
-        search=looked,
+        claims=claims._replace(directions=problem.uncentred(claims.directions)),
+        search=search,
         runs=runs,
         loss_function=objective,
+        inverse_curvature=_uncentred(problem, covariance.inverse_bread),
         problem=problem,
-        coefficients=problem.uncentred(centred),
+        coordinates=coordinates,
     )
 
 
-def _uncentred_matrix(problem, matrix):
-    turn = problem.uncentred(np.eye(5))
-    return turn @ matrix @ turn.T
+def _claims(problem: Problem, ending: Ending, design: Design) -> Claims:
+    kernel, held = problem.kernel, tuple(problem.asked.fixed)
+    if hasattr(kernel, "claims"):
+        return kernel.claims(ending, problem.rows, held, design)  # pyright: ignore[reportAttributeAccessIssue]
+    more = at_ends(kernel, ending.coordinates) | _is_gone(problem, ending)
+    if design.is_line and is_unguided(ending.asked, problem.asked):
+        more |= splits(kernel, ending.coordinates, problem.rows)  # pyright: ignore[reportArgumentType]
+    return claims_of_law(ending, kernel.names, np.array(kernel.positive), held, design, more)
 
 
-# --- Coefficients and laws -------------------------------------------------------------------
+def _is_gone(problem: Problem, ending: Ending) -> np.ndarray:
+    """Which terms have vanished without a bound: of every loss they are a ten-millionth."""
+    gone = np.abs(ending.slopes).max(axis=0) < LEAST_E_SHARE
+    bound = at_bounds(ending.asked, ending.coordinates)
+    return np.array(problem.kernel.positive) & gone & ~bound
 
 
-def law_of(coefficients: Any) -> Chinchilla:
-    """The law of (ln A, ln B, ln E, alpha, beta), along the first axis. Traceable."""
-    ln_a, ln_b, ln_e, alpha, beta = coefficients
-    return Chinchilla(E=jnp.exp(ln_e), A=jnp.exp(ln_a), B=jnp.exp(ln_b), alpha=alpha, beta=beta)
+def _uncentred(problem: Problem, matrix: np.ndarray) -> np.ndarray:
+    return problem.uncentred(problem.uncentred(matrix).T).T
 
 
-def _natural(coefficients: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # where what was held leaves no minimum
-        return np.concatenate([np.exp(coefficients[:3]), coefficients[3:]])
-
-
-def law_of_numbers(numbers: np.ndarray) -> Chinchilla:
-    """(A, B, E, alpha, beta) as a law of Python floats."""
-    return Chinchilla(**{name: float(x) for name, x in zip(NAMES, numbers, strict=True)})
+def _among_all(problem: Problem, matrix: np.ndarray) -> np.ndarray:
+    """The matrix of the kernel's coordinates among all coefficients, with 0 for the others."""
+    order = list(coefficients_of(problem.kernel.law))
+    index = [order.index(name) for name in problem.kernel.names]
+    whole = np.zeros((len(order), len(order)))
+    whole[np.ix_(index, index)] = matrix
+    return whole
 
 
 # --- Derivatives -----------------------------------------------------------------------------
@@ -354,28 +341,32 @@ def law_of_numbers(numbers: np.ndarray) -> Chinchilla:
 def _sensitivity(found: Fit) -> sensitivity.Sensitivity:
     with jax.enable_x64(True):
         problem = found.problem
-        count = problem.count
-        rows = type(problem.rows)(*(np.asarray(x)[:count] for x in problem.rows))
-        centred = problem.centred(found.coefficients)
+        rows = jax.tree.map(lambda x: x[: problem.count], problem.rows)
+        centred = problem.centred(found.coordinates)
         inputs = sensitivity.Inputs(
-            problem.weights[:count],
+            problem.weights[: problem.count],
             np.asarray(found.runs.loss, float),
             float(final_delta(found.loss_function)),
         )
         basis = basis_of(problem.constraints, centred)
         moved = sensitivity.sensitivity(
-            centred, basis, rows, inputs, found.loss_function, problem.constraints.prior
+            problem.kernel,
+            centred,
+            basis,
+            rows,
+            inputs,
+            found.loss_function,
+            problem.constraints.prior,
         )
-        turn = problem.uncentred(np.eye(5))
-        uncentred = sensitivity.Inputs(*(turn @ each for each in moved.coefficients))
-        return moved._replace(coefficients=uncentred)
+        uncentred = sensitivity.Inputs(*map(problem.uncentred, moved.coordinates))
+        return moved._replace(coordinates=uncentred)
 
 
-def _fit_traced(runs, objective, options) -> Fit:
+def _fit_traced(runs: Runs, request: _Request) -> Fit:
     """A fit whose law and objective carry derivatives by the weights, the losses and delta."""
     if runs.weights is None:
         runs = replace(runs, weights=np.ones(np.shape(runs.loss)[0]))
-    given = sensitivity.Inputs(runs.weights, runs.loss, final_delta(objective))
+    given = sensitivity.Inputs(runs.weights, runs.loss, final_delta(request.objective))
     # What is not differentiated keeps its own precision.
     traced = {name: x for name, x in given._asdict().items() if not is_concrete(x)}
     dtype = jnp.result_type(*traced.values())
@@ -383,9 +374,10 @@ def _fit_traced(runs, objective, options) -> Fit:
 
     def fitted(traced):
         inputs = given._replace(**traced)
-        known = checked(replace(runs, weights=inputs.weights, loss=inputs.loss))
-        made[:] = [_fit(known, sensitivity.with_own_delta(objective, inputs.delta), **options)]
-        return jnp.asarray(made[0].coefficients, dtype), jnp.asarray(made[0].objective, dtype)
+        known = replace(runs, weights=inputs.weights, loss=inputs.loss)
+        objective = sensitivity.with_own_delta(request.objective, inputs.delta)
+        made[:] = [_fit(checked_for(request.law, known), request._replace(objective=objective))]
+        return jnp.asarray(made[0].coordinates, dtype), jnp.asarray(made[0].objective, dtype)
 
     solve = jax.custom_jvp(fitted)
 
@@ -394,10 +386,10 @@ def _fit_traced(runs, objective, options) -> Fit:
         values = fitted(*primals)
         moved = made[0].sensitivity
         changes = (
-            sensitivity.directional(moved.coefficients, tangents[0]),
+            sensitivity.directional(moved.coordinates, tangents[0]),
             sensitivity.directional(moved.value, tangents[0]),
         )
         return values, changes
 
-    coefficients, value = solve(traced)
-    return replace(made[0], law=law_of(coefficients), objective=value)
+    coordinates, value = solve(traced)
+    return replace(made[0], law=made[0].problem.law(coordinates), objective=value)

@@ -7,11 +7,11 @@ import jax
 import numpy as np
 
 from jaxscale.fitting._bootstrap import Bootstrap, resampled_laws
-from jaxscale.fitting._fit import Fit, fit
-from jaxscale.fitting.checks import checked
+from jaxscale.fitting._fit import Fit, checked_for, fit
 from jaxscale.fitting.resampling import key_words
 from jaxscale.fitting.runs import Runs
 from jaxscale.laws.chinchilla import Chinchilla
+from jaxscale.laws.fitted import fits_logarithm
 
 Size = Literal["params", "tokens", "flops"]
 
@@ -31,8 +31,13 @@ class Holdout:
 
     @property
     def errors(self) -> np.ndarray:
-        """Logarithm of predicted over observed loss, one for each held run."""
-        return np.log(self.predicted / self.held.loss)
+        """Logarithm of predicted over observed loss, one for each held run.
+
+        Of a family whose loss may be negative their difference, in nats per token.
+        """
+        if fits_logarithm(self.fit.law):
+            return np.log(self.predicted / self.held.loss)
+        return self.predicted - self.held.loss
 
     @property
     def error(self) -> float:
@@ -46,12 +51,14 @@ class Holdout:
 
     def __str__(self) -> str:
         within = float(np.sqrt(np.mean(self.fit.residuals**2)))
+        write = "{:8.3%}" if fits_logarithm(self.fit.law) else "{:8.3g} nats"
+        signed = write.replace(":", ":+")
         return "\n".join(
             [
                 f"{len(self.held)} runs held out by {self.by}, {len(self.fit.runs)} fitted",
-                f"  error of the fitted runs     {within:8.3%}",
-                f"  error of those held out      {self.error:8.3%}",
-                f"  mean of their errors         {self.errors.mean():+8.3%}",
+                f"  error of the fitted runs     {write.format(within)}",
+                f"  error of those held out      {write.format(self.error)}",
+                f"  mean of their errors         {signed.format(self.errors.mean())}",
                 f"  inside their {self.level:.0%} intervals   {self.coverage:8.1%}",
             ]
         )
@@ -59,6 +66,7 @@ class Holdout:
 
 def holdout(
     runs: Runs,
+    law: type = Chinchilla,
     *,
     by: Size = "flops",
     fraction: float = 0.2,
@@ -75,6 +83,7 @@ def holdout(
 
     Args:
         runs: params, tokens and loss of finished trainings.
+        law: the family to fit, as in `fit`.
         by: what makes a run large: "params", "tokens" or "flops" (6 N D).
         fraction: the share of runs to predict.
         key: a JAX key or a whole number.
@@ -91,7 +100,7 @@ def holdout(
         >>> print(f"{check.error:.1%} off, {check.coverage:.0%} inside their intervals")
         0.5% off, 93% inside their intervals
     """
-    known = checked(runs)
+    known = checked_for(law, runs)
     if by not in ("params", "tokens", "flops"):
         raise ValueError(f"by must be 'params', 'tokens' or 'flops'; got {by!r}")
     if not 0 < level < 1:
@@ -104,21 +113,25 @@ def holdout(
         )
     order = np.argsort(getattr(known, by), kind="stable")
     smaller, held = known.select(order[:-count]), known.select(order[-count:])
-    found = fit(Chinchilla, smaller, **options)
+    found = fit(law, smaller, **options)
     resampled = resampled_laws(found, resamples, key)
     low, high = _predicted(resampled, held, key, level)
     with jax.enable_x64(True):
-        predicted = np.asarray(found.law.loss(held.params, held.tokens))
+        predicted = np.asarray(found.law.loss(held.params, held.tokens, **(held.levers or {})))
     return Holdout(found, resampled, held, by, predicted, low, high, level)
 
 
-def _predicted(resampled, held, key, level):
+def _predicted(
+    resampled: Bootstrap, held: Runs, key: Any, level: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the predictive interval of each held run."""
-    law = jax.tree.map(lambda x: x[:, None], resampled.law)
+    levers = held.levers or {}
     with jax.enable_x64(True):
-        drawn = np.asarray(law.loss(held.params[None], held.tokens[None]))
+        each = jax.vmap(lambda law: law.loss(held.params, held.tokens, **levers))
+        drawn = np.asarray(each(resampled.law))
     words = key_words(key)
     noise = np.random.Generator(np.random.Philox(key=words, counter=[1, 0, 0, 0]))
     missed = noise.choice(resampled.fit.residuals, size=drawn.shape)
-    tails = (1 - level) / 2, (1 + level) / 2
-    return np.quantile(drawn * np.exp(-missed), tails, axis=0)
+    predicted = drawn * np.exp(-missed) if fits_logarithm(resampled.fit.law) else drawn - missed
+    low, high = np.quantile(predicted, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high

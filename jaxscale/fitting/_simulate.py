@@ -8,11 +8,10 @@ import numpy as np
 
 from jaxscale.fitting.resampling import generator
 from jaxscale.fitting.runs import FLOPS_PER_PARAM_TOKEN, Runs
-from jaxscale.laws.chinchilla import Chinchilla
 
 
 def simulate(
-    law: Chinchilla,
+    law: Any,
     count: int,
     *,
     key: Any,

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting.chinchilla_kernel import ALPHA, BETA, LN_E
-from jaxscale.fitting.constraints import LEAST_E_SHARE, Constraints
+from jaxscale.fitting.constraints import Constraints, at_ends, exponents_of, least_of_e
 from jaxscale.fitting.descent import Found
 from jaxscale.fitting.objectives import LEAST_SCALE, Objective, final_delta
 from jaxscale.fitting.problem import Problem
@@ -97,9 +96,9 @@ def _quadratic_runs(residuals, weights, objective):
     return int(((np.abs(residuals) <= delta * size) & (weights > 0)).sum())
 
 
-def basis_of(constraints: Constraints, coefficients: np.ndarray) -> np.ndarray:
+def basis_of(constraints: Constraints, coordinates: np.ndarray) -> np.ndarray:
     """Orthonormal directions, in columns, that are neither held nor at a bound."""
-    inside = (coefficients > constraints.low) & (coefficients < constraints.high)
+    inside = (coordinates > constraints.low) & (coordinates < constraints.high)
     values, vectors = np.linalg.eigh(constraints.projection * inside[:, None] * inside)
     return vectors[:, values > 0.5]
 
@@ -151,23 +150,27 @@ def _rounding(problem: Problem, value: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return REFUSED * ROUNDING * total / size, 2 * ROUNDING * size
 
 
-def at_bounds(constraints: Constraints, coefficients: np.ndarray) -> np.ndarray:
-    """Which coefficients of one place are free and end at a bound."""
-    at = (coefficients <= constraints.low) | (coefficients >= constraints.high)
-    return at & (np.diag(constraints.projection) > 0)
+def at_bounds(constraints: Constraints, coordinates: np.ndarray) -> np.ndarray:
+    """Which coordinates are free and end at a bound: coordinates, and lanes where there are."""
+    low, high, free = (
+        x.reshape((-1,) + (1,) * (coordinates.ndim - 1))
+        for x in (constraints.low, constraints.high, np.diag(constraints.projection))
+    )
+    return ((coordinates <= low) | (coordinates >= high)) & (free > 0)
 
 
-def bound_status(problem: Problem, coefficients: np.ndarray) -> np.ndarray:
-    """Which bound decides in each lane of centred `coefficients`, as a status; OK for none."""
-    constraints = problem.constraints
-    low = coefficients <= constraints.low[:, None]
-    high = coefficients >= constraints.high[:, None]
-    at_bound = (low | high) & (np.diag(constraints.projection) > 0)[:, None]
-    least = np.min(problem.rows.log_loss[: problem.count]) + math.log(2 * LEAST_E_SHARE)
-    status = np.full(coefficients.shape[1], FitStatus.OK, np.int8)
-    status[at_bound.any(axis=0)] = FitStatus.AT_BOUND
-    status[at_bound[[ALPHA, BETA]].any(axis=0)] = FitStatus.EXPONENT_AT_BOUND
-    status[at_bound[LN_E] & (coefficients[LN_E] < least)] = FitStatus.E_AT_ZERO
+def bound_status(problem: Problem, loss: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+    """Which bound decides in each lane, as a status; OK for none. `loss` is that of the runs."""
+    kernel = problem.kernel
+    bound = at_bounds(problem.constraints, coordinates) & ~at_ends(kernel, coordinates)
+    status = np.full(coordinates.shape[1], FitStatus.OK, np.int8)
+    status[bound.any(axis=0)] = FitStatus.AT_BOUND
+    status[bound[exponents_of(kernel)].any(axis=0)] = FitStatus.EXPONENT_AT_BOUND
+    least = least_of_e(kernel, loss)
+    if least is not None:
+        of_e = kernel.names.index("E")
+        gone = bound[of_e] & (coordinates[of_e] < least + math.log(2))
+        status[gone] = FitStatus.E_AT_ZERO
     return status
 
 

@@ -10,11 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting.chinchilla_kernel import ALPHA, BETA, LN_A, LN_B, LN_E, NAMES
-from jaxscale.fitting.claims import Claims, Place, claims_of, open_at
-from jaxscale.fitting.constraints import LEAST_E_SHARE, LEAST_EXPONENT, MOST_EXPONENT, Constraints
+from jaxscale.fitting.claims import Claims, Ending, claims_of, open_at
+from jaxscale.fitting.constraints import LEAST_E_SHARE, Constraints
 from jaxscale.fitting.design import Design
+from jaxscale.laws.chinchilla import LEAST_EXPONENT, MOST_EXPONENT
 
+# Of the kernel, in the order of the law's fields.
+LN_E, LN_A, LN_B, ALPHA, BETA = COORDINATES = range(5)
+NAMES = ("E", "A", "B", "alpha", "beta")
 ALONG = 1e-5  # of its size: what a combination that is known changes by along a null direction
 PAIR = [LN_A, LN_B, ALPHA, BETA]
 
@@ -33,50 +36,50 @@ DATA = Term(LN_B, BETA, "E + B/D^beta", "longer trainings are not better in thes
 
 
 def claims_of_chinchilla(
-    place: Place, middle: Sequence[float], held: Sequence[str], design: Design
+    ending: Ending, middle: Sequence[float], held: Sequence[str], design: Design
 ) -> Claims:
     """The claims at centred coefficients; `middle` are the means of centred log sizes."""
-    unknown, directions = open_at(place, np.arange(5) < ALPHA)
+    unknown, directions = open_at(ending, np.arange(5) < ALPHA)
     reason = ""
     for term in (SIZE, DATA):
-        if place.open[term.exponent] or not _is_flat(place, term):
+        if ending.open[term.exponent] or not _is_flat(ending, term):
             continue  # of an exponent that no run feels, it means nothing where it went
-        more = _flat_directions(place, term)
+        more = _flat_directions(ending, term)
         directions = np.concatenate([directions, more], axis=1)
         unknown |= (more != 0).any(axis=1)
         reason = reason or term.flat
-    if design.is_line and _may_change_places(place.asked):
+    if design.is_line and _may_change_places(ending.asked):
         if not unknown[PAIR].all():
             directions = np.concatenate([directions, np.eye(5)[:, PAIR]], axis=1)
         unknown[PAIR] = True
-    free = np.diag(place.asked.projection) > 0
+    free = np.diag(ending.asked.projection) > 0
     for term in (SIZE, DATA):  # a scale is that at params or tokens of 1, far from the runs
         unknown[term.scale] |= unknown[term.exponent] and free[term.scale]
-    combinations = _known_instead(place, middle, unknown, directions, design)
-    return claims_of(place, NAMES, held, design, unknown, reason, combinations, directions)
+    combinations = _known_instead(ending, middle, unknown, directions, design)
+    return claims_of(ending, NAMES, held, design, unknown, reason, combinations, directions)
 
 
-def _is_flat(place: Place, term: Term) -> bool:
+def _is_flat(ending: Ending, term: Term) -> bool:
     """Whether a term has vanished, or its exponent is at an end where it says nothing."""
-    free, value = place.asked.projection, place.coefficients[term.exponent]
+    free, value = ending.asked.projection, ending.coordinates[term.exponent]
     if free[term.exponent, term.exponent] == 0:
         return False
-    gone = np.abs(place.slopes[:, term.scale]).max() < LEAST_E_SHARE
+    gone = np.abs(ending.slopes[:, term.scale]).max() < LEAST_E_SHARE
     gone &= bool(free[term.scale, term.scale] > 0)
     return bool(gone or value <= LEAST_EXPONENT or value >= MOST_EXPONENT)
 
 
-def _flat_directions(place: Place, term: Term) -> np.ndarray:
+def _flat_directions(ending: Ending, term: Term) -> np.ndarray:
     """Along which the runs feel nothing: the exponent, and what the scale may trade with E."""
     exponent = np.eye(5)[:, term.exponent]
-    free = np.diag(place.asked.projection) > 0
-    steep = place.coefficients[term.exponent] >= MOST_EXPONENT
+    free = np.diag(ending.asked.projection) > 0
+    steep = ending.coordinates[term.exponent] >= MOST_EXPONENT
     trade = np.zeros(5)
     if free[term.scale]:
         trade[term.scale] = 1
     if free[term.scale] and free[LN_E] and not steep:
         # A power of almost 0 is one more constant. At least rounding of it, so that E is named.
-        share, rest = (np.abs(place.slopes[:, each]).mean() for each in (term.scale, LN_E))
+        share, rest = (np.abs(ending.slopes[:, each]).mean() for each in (term.scale, LN_E))
         trade[LN_E] = -max(float(share / max(rest, 1e-300)), 1e-300)
     return np.stack([exponent, trade], axis=1)
 
@@ -90,27 +93,26 @@ def _may_change_places(asked: Constraints) -> bool:
 
 
 def _known_instead(
-    place: Place,
+    ending: Ending,
     middle: Sequence[float],
     unknown: np.ndarray,
     directions: np.ndarray,
     design: Design,
 ) -> Mapping[str, tuple[float, float]]:
     """Value and standard error of what the runs tell although its parts are unknown."""
-    numbers = np.exp(place.coefficients[:3])
-    alpha, beta = place.coefficients[[ALPHA, BETA]]
-    size, data = numbers[0] * np.exp(-alpha * middle[0]), numbers[1] * np.exp(-beta * middle[1])
-    rest = numbers[2]
-    by_size = np.array([size, 0, 0, -middle[0] * size, 0])
-    by_data = np.array([0, data, 0, 0, -middle[1] * data])
-    by_rest = np.array([0, 0, rest, 0, 0])
+    rest, at_size, at_data = np.exp(ending.coordinates[[LN_E, LN_A, LN_B]])
+    alpha, beta = ending.coordinates[[ALPHA, BETA]]
+    size, data = at_size * np.exp(-alpha * middle[0]), at_data * np.exp(-beta * middle[1])
+    by_rest = np.array([rest, 0, 0, 0, 0])
+    by_size = np.array([0, size, 0, -middle[0] * size, 0])
+    by_data = np.array([0, 0, data, 0, -middle[1] * data])
     one_cell = max(design.params, design.tokens) == 1
     said: dict[str, tuple[float, np.ndarray]] = {}
     if one_cell:
         said["E + A/N^alpha + B/D^beta"] = size + data + rest, by_size + by_data + by_rest
-    elif unknown[ALPHA] and (design.params == 1 or (unknown[LN_E] and _is_flat(place, SIZE))):
+    elif unknown[ALPHA] and (design.params == 1 or (unknown[LN_E] and _is_flat(ending, SIZE))):
         said[SIZE.constant] = size + rest, by_size + by_rest
-    elif unknown[BETA] and (design.tokens == 1 or (unknown[LN_E] and _is_flat(place, DATA))):
+    elif unknown[BETA] and (design.tokens == 1 or (unknown[LN_E] and _is_flat(ending, DATA))):
         said[DATA.constant] = data + rest, by_data + by_rest
     elif design.is_line and design.ratios == 1 and abs(alpha - beta) < ALONG:
         both = size + data
@@ -120,6 +122,6 @@ def _known_instead(
     for name, (value, slope) in said.items():
         change = np.abs(slope @ directions).max(initial=0)
         if change <= ALONG * np.abs(slope).max():
-            error = float(np.sqrt(max(slope @ place.covariance @ slope, 0)))
+            error = float(np.sqrt(max(slope @ ending.covariance @ slope, 0)))
             known[name] = float(value), error
     return known

@@ -55,38 +55,38 @@ class Claims(NamedTuple):
         return f"These runs do not identify {', '.join(self.unidentified)}: {self.reason}."
 
 
-class Place(NamedTuple):
+class Ending(NamedTuple):
     """Where a fit ended, as far as claims need it."""
 
-    coefficients: np.ndarray
-    slopes: np.ndarray  # of residuals: runs, coefficients
+    coordinates: np.ndarray
+    slopes: np.ndarray  # of residuals: runs, coordinates
     weights: np.ndarray
     hessian: np.ndarray
     condition: float  # along what is left
     asked: Constraints  # as the caller set them
     left: Constraints  # with what is not identified held
-    equals: np.ndarray  # places with the same objective: coefficients, places
+    equals: np.ndarray  # points with the same objective: coordinates, points
     open: np.ndarray  # which coefficients move along what is null everywhere
     covariance: np.ndarray  # along what is left
 
 
-def open_at(place: Place, logarithmic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def open_at(ending: Ending, logarithmic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which coefficients are not identified, and directions along which they move."""
-    basis = basis_of(place.asked, place.coefficients)
-    null = null_of(place.slopes, place.weights, place.asked.prior.precision, basis)
-    errors = np.sqrt(np.clip(np.diag(place.covariance), 0, None))
-    size = np.where(logarithmic, 1, np.abs(place.coefficients))
-    others = equal_minima(place.equals, errors)
-    others |= ~(errors <= MOST_ERROR * size) & (np.diag(place.left.projection) > 0)
-    if not place.condition <= MOST_CONDITION:
-        others |= flat_in(place.hessian, basis_of(place.left, place.coefficients))
-    others = (others | place.open) & (np.diag(place.asked.projection) > 0)
+    basis = basis_of(ending.asked, ending.coordinates)
+    null = null_of(ending.slopes, ending.weights, ending.asked.prior.precision, basis)
+    errors = np.sqrt(np.clip(np.diag(ending.covariance), 0, None))
+    size = np.where(logarithmic, 1, np.abs(ending.coordinates))
+    others = equal_minima(ending.equals, errors)
+    others |= ~(errors <= MOST_ERROR * size) & (np.diag(ending.left.projection) > 0)
+    if not ending.condition <= MOST_CONDITION:
+        others |= flat_in(ending.hessian, basis_of(ending.left, ending.coordinates))
+    others = (others | ending.open) & (np.diag(ending.asked.projection) > 0)
     single = np.eye(len(others))[:, others & ~moves(null, basis)]
     return moves(null, basis) | others, np.concatenate([null.directions, single], axis=1)
 
 
 def claims_of_law(
-    place: Place,
+    ending: Ending,
     names: Sequence[str],
     positive: np.ndarray,
     held: Sequence[str],
@@ -94,14 +94,14 @@ def claims_of_law(
     more: np.ndarray,
 ) -> Claims:
     """The claims of a fit of any family; `names` are those that are free, `more` are open too."""
-    unknown, directions = open_at(place, positive)
+    unknown, directions = open_at(ending, positive)
     single = np.eye(len(more))[:, more & ~unknown]
     directions = np.concatenate([directions, single], axis=1)
-    return claims_of(place, names, held, design, unknown | more, "", {}, directions)
+    return claims_of(ending, names, held, design, unknown | more, "", {}, directions)
 
 
 def claims_of(
-    place: Place,
+    ending: Ending,
     names: Sequence[str],
     held: Sequence[str],
     design: Design,
@@ -114,12 +114,12 @@ def claims_of(
 
     `reason` is why, where the sizes of the runs do not say it.
     """
-    free = place.asked.free_count
-    if len(place.weights) <= free:  # no run is left to tell an error by
-        unknown = unknown | (np.diag(place.asked.projection) > 0)
+    free = ending.asked.free_count
+    if len(ending.weights) <= free:  # no run is left to tell an error by
+        unknown = unknown | (np.diag(ending.asked.projection) > 0)
         combinations, directions = {}, np.eye(len(unknown))[:, unknown]
     reason = reason_of(design, free) or reason or TRADE_OFF
-    bound = at_bounds(place.asked, place.coefficients)
+    bound = at_bounds(ending.asked, ending.coordinates)
     return Claims(
         tuple(held),
         tuple(name for name, at in zip(names, bound, strict=True) if at),

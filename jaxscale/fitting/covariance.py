@@ -31,7 +31,7 @@ LEVEL = 0.05  # of the interval that Hall and Sheather's bandwidth is tuned for
 
 
 class Covariance(NamedTuple):
-    matrix: np.ndarray  # of the coefficients as they are fitted: of Chinchilla (ln A, ln B, ...)
+    matrix: np.ndarray  # of the coordinates
     method: str  # what the bread was made of
     inverse_bread: np.ndarray  # that of the expected Hessian, along free directions
 

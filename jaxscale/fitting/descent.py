@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxscale.fitting.chinchilla_kernel import COEFFICIENTS, Evaluate, Numbers, Point, evaluate
 from jaxscale.fitting.constraints import Constraints
+from jaxscale.fitting.kernel import Kernel, Numbers, Point
 
 # Bounds of the least squares, in multiples of the final one: two rounds with all runs counted
 # as squares, and then ever fewer of them.
@@ -34,6 +34,7 @@ APPROACH_STEPS = 40
 # multiples of the last: each step then gets anywhere, and half as many do.
 TRIALS = (0.0, 1e-2, 0.3, 3.0, 30.0, 1e3)
 TRIED_STEPS = 200
+SOLVED_BY_HAND = 5  # coordinates, as of Chinchilla
 LEAST_DAMPING, MOST_DAMPING, FIRST_DAMPING = 1e-14, 1e10, 1e-2
 # A lane has converged when the next step promises less than rounding of the objective.
 CONVERGED_SHARE, CONVERGED = 1e-20, 1e-30
@@ -57,7 +58,7 @@ class Schedule(NamedTuple):
 class State(NamedTuple):
     """Where each lane is."""
 
-    coefficients: Numbers  # coefficients, lanes
+    coordinates: Numbers  # coordinates, lanes
     point: Point
     damping: Numbers  # lanes
     converged: Numbers
@@ -93,7 +94,7 @@ def _join(*phases):
 class Found(NamedTuple):
     """Where lanes arrived; lanes are the last axis."""
 
-    coefficients: Numbers
+    coordinates: Numbers
     value: Numbers
     gradient: Numbers  # along the directions that are free
     hessian: Numbers
@@ -101,24 +102,23 @@ class Found(NamedTuple):
     decrement: Numbers  # twice what a Newton step would still gain; infinite if not definite
 
 
-@partial(jax.jit, static_argnames=("likelihood", "evaluate"))
+@partial(jax.jit, static_argnames=("likelihood", "kernel"))
 def descend(
-    coefficients: Array,
+    coordinates: Array,
     rows: Any,
     weights: Array,
     schedule: Schedule,
     steps: Array,
     constraints: Constraints,
     likelihood: bool,
-    evaluate: Evaluate = evaluate,
+    kernel: Kernel,
 ) -> Found:
-    """Follow the first `steps` of a schedule from each of `coefficients`; lanes are the last axis.
+    """Follow the first `steps` of a schedule from each of `coordinates`; lanes are the last axis.
 
-    `weights` has one row for each lane, and `evaluate` is the objective of `rows`; where it has a
-    `value`, Newton steps are tried with several dampings. Lanes are independent; float64
-    throughout.
+    `weights` has one row for each lane. Where the kernel has a `value`, Newton steps are tried with
+    several dampings. Lanes are independent; float64 throughout.
     """
-    size, lanes = coefficients.shape
+    size, lanes = coordinates.shape
 
     def more(carry):
         return carry[0] < steps
@@ -126,22 +126,22 @@ def descend(
     def advance(carry):
         step, state = carry
         now = jax.tree.map(lambda x: x[step], schedule)
-        state = _step(state, now, rows, weights, constraints, likelihood, evaluate)
+        state = _step(state, now, rows, weights, constraints, likelihood, kernel)
         return step + jnp.where(jnp.all(state.converged), now.left, 1), state
 
     square = jnp.zeros((size, size, lanes)) + jnp.eye(size)[:, :, None]
     everywhere = jnp.full(lanes, jnp.inf)
     flat, ones = jnp.zeros((size, lanes)), jnp.ones((size, lanes))
     start = Point(everywhere, flat, square, ones, everywhere)
-    state = State(coefficients, start, jnp.full(lanes, FIRST_DAMPING), jnp.zeros(lanes, bool))
+    state = State(coordinates, start, jnp.full(lanes, FIRST_DAMPING), jnp.zeros(lanes, bool))
     state = lax.while_loop(more, advance, (jnp.int32(0), state))[1]
     return _certified(state, constraints)
 
 
 def _certified(state, constraints):
     """Where each lane arrived, and by how much it may have missed a minimum."""
-    coefficients, point = state.coefficients, state.point
-    free = constraints.free(coefficients, point.gradient)
+    coordinates, point = state.coordinates, state.point
+    free = constraints.free(coordinates, point.gradient)
     gradient = jnp.einsum("ijs,js->is", free, point.gradient)
     # |sum of w psi J| is at most the root of sum w psi r times sum w (psi / r) J^2.
     largest = jnp.sqrt(point.energy[None] * point.diagonal)
@@ -149,30 +149,30 @@ def _certified(state, constraints):
     matrix = constraints.reduced(point.hessian, free, jnp.zeros_like(point.diagonal))
     definite, step = cholesky_solve(matrix, gradient)
     decrement = jnp.where(definite, jnp.sum(gradient * step, axis=0), jnp.inf)
-    return Found(coefficients, point.value, gradient, point.hessian, steepness, decrement)
+    return Found(coordinates, point.value, gradient, point.hessian, steepness, decrement)
 
 
 class _Trial(NamedTuple):
     """A step from each lane with some damping."""
 
-    place: Numbers  # coefficients, lanes
+    place: Numbers  # coordinates, lanes
     damping: Numbers  # lanes
     moves: Numbers  # whether the damped Hessian is positive definite, so that there is a step
     converged: Numbers
 
 
-def _step(state, now, rows, weights, constraints, likelihood, evaluate):
-    coefficients, point, _, _ = state
-    free = constraints.free(coefficients, point.gradient)
+def _step(state, now, rows, weights, constraints, likelihood, kernel):
+    coordinates, point, _, _ = state
+    free = constraints.free(coordinates, point.gradient)
     scaled = now.scaled if likelihood else None
     towards = partial(_towards, state, free, now.fresh, constraints)
     trial = towards(state.damping)
-    if hasattr(evaluate, "value"):
-        value = partial(evaluate.value, rows, weights, now.delta, constraints.prior, scaled)
+    if hasattr(kernel, "value"):
+        value = partial(kernel.value, rows, weights, now.delta, constraints.prior, scaled)
         tried = partial(_tried, towards, value, state.damping)
         trial = lax.cond(now.newton & ~now.fresh, tried, lambda: trial)
     place, damping, moves, converged = trial
-    found = evaluate(place, rows, weights, now.delta, now.newton, constraints.prior, scaled)
+    found = kernel(place, rows, weights, now.delta, now.newton, constraints.prior, scaled)
 
     # At rounding level the value no longer tells, but the gradient does.
     level = found.value <= point.value + ROUNDING * jnp.abs(point.value)
@@ -185,19 +185,17 @@ def _step(state, now, rows, weights, constraints, likelihood, evaluate):
     def chosen(new, old):
         return jnp.where(taken, new, old)
 
-    return State(
-        chosen(place, coefficients), jax.tree.map(chosen, found, point), damping, converged
-    )
+    return State(chosen(place, coordinates), jax.tree.map(chosen, found, point), damping, converged)
 
 
 def _towards(state, free, fresh, constraints, damping):
-    coefficients, point, _, _ = state
+    coordinates, point, _, _ = state
     gradient = jnp.einsum("ijs,js->is", free, point.gradient)
     damped = constraints.reduced(point.hessian, free, damping[None] * point.diagonal)
     definite, step = cholesky_solve(damped, gradient)
     promised = jnp.sum(gradient * step, axis=0)
     moves = definite & ~fresh
-    place = constraints.clip(coefficients - jnp.where(moves, step, 0))
+    place = constraints.clip(coordinates - jnp.where(moves, step, 0))
     small = CONVERGED_SHARE * jnp.abs(point.value) + CONVERGED
     return _Trial(place, damping, moves, moves & (promised <= small))
 
@@ -236,7 +234,7 @@ def cholesky_solve(matrix: Array, vector: Array) -> tuple[Array, Array]:
     laws a loss costs more, and by hand a solve of ten would take seconds to compile.
     """
     size = range(len(vector))
-    if len(size) != len(COEFFICIENTS):
+    if len(size) != SOLVED_BY_HAND:
         return _library_solve(matrix, vector)
     lower, definite = {}, jnp.ones_like(vector[0], bool)
     for j in size:

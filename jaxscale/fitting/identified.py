@@ -150,12 +150,12 @@ def converged_by(
 def _converged_anew(problem: Problem, found: Found, slopes_at: Slopes) -> tuple[Problem, Found]:
     """From where a search ended, once more without what turns out to be null there."""
     order = ranked(found)
-    place = found.coefficients[:, order[0]]
+    place = found.coordinates[:, order[0]]
     null, basis = null_at(problem, place, slopes_at)
     if not null.count:
         return problem, found
     further = problem._replace(constraints=held_along(problem.constraints, null, basis, place))
-    again = converged(further, found.coefficients[:, order])
+    again = converged(further, found.coordinates[:, order])
     ends = [float(each.value[ranked(each)[0]]) for each in (found, again)]
     lower = ends[1] <= ends[0] + SAME_OBJECTIVE * abs(ends[0])
     return further, again if lower else found

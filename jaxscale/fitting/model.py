@@ -13,10 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxscale.fitting.chinchilla_kernel import Numbers, Point, Prior, with_prior
+from jaxscale.fitting.kernel import Columns, Numbers, Point, Prior, values_of, with_prior
 from jaxscale.fitting.objectives import best_scale
 from jaxscale.laws.protocol import loss_from_logs
 
+# Of a coefficient that is positive. A term that the runs do not want falls for ever, and no family
+# needs a number beyond these.
+LEAST, MOST = 1e-30, 1e30
 LEAST_DIAGONAL = 1e-8  # of the largest, in a measure of steps
 
 
@@ -32,30 +35,25 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class AnyLaw:
-    """A family of laws and what is fitted of it; called, it is `surface.evaluate` for that.
-
-    Coordinates are logarithms of coefficients that are `positive`, and others as they are.
-    """
+    """The kernel of some coefficients of any family; the others are held as columns of the runs."""
 
     law: type
-    free: tuple[str, ...]
-    positive: tuple[bool, ...]  # of each that is free
-    logarithm: bool  # whether residuals are of logarithms of losses
+    names: tuple[str, ...]
+    positive: tuple[bool, ...]  # of each of these
+    logarithm: bool
+    ends: tuple[float, float] = (LEAST, MOST)
 
-    def coordinates(self, values: np.ndarray) -> np.ndarray:
-        """Of coefficients along the first axis; NaN for a logarithm that does not exist."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            rows = zip(values, self.positive, strict=True)
-            return np.stack([np.log(x) if positive else x for x, positive in rows])
+    def centred(self, columns: Columns, constraints: Any) -> tuple[Columns, None]:
+        del constraints
+        return columns, None
 
-    def values(self, coordinates: Numbers) -> dict[str, Any]:
-        """Coefficients by name. Traceable."""
-        named = zip(self.free, self.positive, coordinates, strict=True)
-        return {name: jnp.exp(x) if positive else x for name, positive, x in named}
+    def rows(self, columns: Columns, held: dict[str, float]) -> Rows:
+        constant = np.ones_like(columns.target)
+        return Rows(*columns, {name: value * constant for name, value in held.items()})
 
     def residual(self, coordinates: Array, row: Rows) -> Array:
         """Of one run in one lane."""
-        law = self.law(**self.values(coordinates), **row.held)
+        law = self.law(**values_of(self, coordinates), **row.held)
         loss = loss_from_logs(law, row.log_params, row.log_tokens, **row.levers)
         return (jnp.log(loss) if self.logarithm else loss) - row.target
 
@@ -81,7 +79,6 @@ class AnyLaw:
         prior: Prior,
         scaled: Array | None = None,
     ) -> Point:
-        """The objective at coordinates with lanes last; `weights` has one row for each lane."""
         point = partial(self._point, rows, delta, newton, scaled)
         lanes = jax.vmap(point, in_axes=(1, 0), out_axes=-1)(coordinates, weights)
         return with_prior(lanes, coordinates, prior)
@@ -136,7 +133,7 @@ class AnyLaw:
 
     def _curved(self, coordinates, rows, force):
         """Sum over runs of a force times second derivatives of residuals."""
-        size = len(self.free)
+        size = len(self.names)
         upper = np.triu_indices(size)
         directions = jnp.eye(size)
 

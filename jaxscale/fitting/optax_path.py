@@ -1,6 +1,7 @@
 """Any optax optimiser in place of our Newton steps, for people who want that path."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,9 @@ import optax
 from jax import Array, lax
 
 from jaxscale.fitting import descent
-from jaxscale.fitting.chinchilla_kernel import Rows, evaluate
 from jaxscale.fitting.constraints import Constraints
 from jaxscale.fitting.descent import Found
+from jaxscale.fitting.kernel import Kernel
 from jaxscale.fitting.problem import Problem, approach, ranked, run
 
 KEPT = 4  # starts that the optimiser gets
@@ -29,34 +30,42 @@ def search_with(
     near = approach(problem, starts)
     best = ranked(near)[:KEPT]
     arguments = problem.rows, problem.weights, problem.constraints, problem.delta
-    begun = near.coefficients[:, best].T
+    begun = near.coordinates[:, best].T
     # Optimisers mix widths of whole numbers, which a caller's strict promotion would refuse.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        ended = np.asarray(_minimised(optimizer, begun, *arguments, problem.likelihood)).T
+        ended = np.asarray(
+            _minimised(optimizer, problem.kernel, begun, *arguments, problem.likelihood)
+        ).T
     last = descent.newton(problem.delta, problem.likelihood, steps=1)
     weights = np.broadcast_to(problem.weights, (best.size, problem.weights.size))
     return run(problem, ended, weights, type(last)(*(x[-1:] for x in last)))
 
 
-@partial(jax.jit, static_argnames=("optimizer", "likelihood"))
+@partial(jax.jit, static_argnames=("optimizer", "kernel", "likelihood"))
 def _minimised(
     optimizer: optax.GradientTransformation,
+    kernel: Kernel,
     starts: Array,
-    rows: Rows,
+    rows: Any,
     weights: Array,
     constraints: Constraints,
     delta: Array,
     likelihood: bool,
 ) -> Array:
-    """Where the optimiser ends from each start, of shape (starts, 5)."""
+    """Where the optimiser ends from each start, of shape (starts, coordinates)."""
     optimizer = optax.with_extra_args_support(optimizer)
 
-    def point(coefficients):
-        scaled = jnp.bool_(True) if likelihood else None
-        one = coefficients[:, None]
-        return evaluate(
-            one, rows, weights[None], delta, jnp.bool_(False), constraints.prior, scaled
-        )
+    scaled = jnp.bool_(True) if likelihood else None
+
+    def point(coordinates):
+        squares = jnp.bool_(False), constraints.prior, scaled
+        return kernel(coordinates[:, None], rows, weights[None], delta, *squares)
+
+    def objective(coordinates):
+        if not hasattr(kernel, "value"):
+            return point(coordinates).value[0]
+        settings = rows, weights[None], delta, constraints.prior, scaled
+        return kernel.value(*settings, coordinates[:, None])[0]  # pyright: ignore[reportAttributeAccessIssue]
 
     def minimise(start):
         here = point(start)
@@ -65,14 +74,14 @@ def _minimised(
         matrix = constraints.reduced(
             here.hessian, constraints.projection[:, :, None], 1e-9 * here.diagonal
         )[..., 0]
-        to_coefficients = constraints.projection @ jnp.linalg.inv(jnp.linalg.cholesky(matrix)).T
+        to_coordinates = constraints.projection @ jnp.linalg.inv(jnp.linalg.cholesky(matrix)).T
 
-        def place(round_):
-            moved = start + jnp.sqrt(unit) * (to_coefficients @ round_)
+        def at(round_):
+            moved = start + jnp.sqrt(unit) * (to_coordinates @ round_)
             return constraints.clip(moved[:, None])[:, 0]
 
         def value(round_):
-            return point(place(round_)).value[0] / unit
+            return objective(at(round_)) / unit
 
         def step(carry, _):
             round_, state = carry
@@ -84,6 +93,6 @@ def _minimised(
 
         round_ = jnp.zeros_like(start)
         (round_, _), _ = lax.scan(step, (round_, optimizer.init(round_)), None, length=STEPS)
-        return place(round_)
+        return at(round_)
 
     return lax.map(minimise, starts)

@@ -1,4 +1,4 @@
-"""A fit made ready for the device: centred, padded rows, and lanes that go through in chunks.
+"""A fit made ready for the device: padded rows, and lanes that go through in chunks.
 
 Rows are padded with weightless ones to one of a few lengths, and lanes to one number, so that
 one compiled program serves fits, bootstraps and subsets of nearly one size.
@@ -7,30 +7,22 @@ one compiled program serves fits, bootstraps and subsets of nearly one size.
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from jaxscale._numerics.compiled import compiled
 from jaxscale.fitting import descent
-from jaxscale.fitting.chinchilla_kernel import (
-    ALPHA,
-    BETA,
-    LN_A,
-    LN_B,
-    Evaluate,
-    Numbers,
-    Rows,
-    evaluate,
-    rows_of,
-    shares,
-)
-from jaxscale.fitting.constraints import Constraints
+from jaxscale.fitting.constraints import Asked, Constraints
 from jaxscale.fitting.descent import Found, Schedule, descend
+from jaxscale.fitting.kernel import Columns, Kernel, values_of
 from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta
 from jaxscale.fitting.runs import Runs
+from jaxscale.laws.fitted import coefficients_of
 
 # Residuals in flight: what a core's cache holds, and what keeps an accelerator busy.
 CPU_RESIDUALS, ACCELERATOR_RESIDUALS = 2**13, 2**22
@@ -40,17 +32,46 @@ MANY_STARTS = 2**10
 ENOUGH_RUNS, KEPT_OF_MANY_RUNS = 2**12, 4
 
 
-class Problem(NamedTuple):
-    """Everything that a descent needs. Sizes are logarithms less their `centre`."""
+class Data(NamedTuple):
+    """Runs as a kernel reads them."""
 
-    rows: Any  # padded; those of `surface`, or what another `evaluate` reads
+    rows: Any  # padded
     weights: np.ndarray  # padded, with 0
     count: int  # of true rows
-    centre: tuple[float, float]  # of log params and log tokens
+
+
+class Problem(NamedTuple):
+    """Everything that a descent needs.
+
+    It is in coordinates of its own, which `turn` takes to those of the law; None where they are
+    the same.
+    """
+
+    kernel: Kernel
+    data: Data
+    few: Data  # a few thousand of very many runs; of others, all
+    turn: np.ndarray | None
     constraints: Constraints
+    asked: Asked
     delta: float
     likelihood: bool
-    evaluate: Evaluate = evaluate
+
+    @property
+    def rows(self) -> Any:
+        return self.data.rows
+
+    @property
+    def weights(self) -> np.ndarray:
+        return self.data.weights
+
+    @property
+    def count(self) -> int:
+        return self.data.count
+
+    @property
+    def thin(self) -> "Problem":
+        """The problem of a few thousand runs, which show the way; itself where it has no more."""
+        return self if self.few is self.data else self._replace(data=self.few)
 
     @property
     def lanes(self) -> int:
@@ -59,55 +80,103 @@ class Problem(NamedTuple):
         residuals = CPU_RESIDUALS if cpu else ACCELERATOR_RESIDUALS
         return max(1, min(MOST_LANES, residuals // self.weights.size))
 
-    def centred(self, coefficients: np.ndarray) -> np.ndarray:
-        """(ln A, ln B, ...) of sizes as they are, for sizes that are centred."""
-        return self._shifted(coefficients, -1)
+    def centred(self, coordinates: np.ndarray) -> np.ndarray:
+        """The problem's coordinates of those of the law."""
+        if self.turn is None:
+            return coordinates
+        return (2 * np.eye(len(self.turn)) - self.turn) @ coordinates  # it is a shear
 
-    def uncentred(self, coefficients: np.ndarray) -> np.ndarray:
-        """The coefficients of sizes as they are."""
-        return self._shifted(coefficients, 1)
+    def uncentred(self, coordinates: np.ndarray) -> np.ndarray:
+        """The law's coordinates of those of the problem."""
+        return coordinates if self.turn is None else self.turn @ coordinates
 
-    def _shifted(self, coefficients, sign):
-        moved = np.array(coefficients)
-        moved[LN_A] += sign * self.centre[0] * moved[ALPHA]
-        moved[LN_B] += sign * self.centre[1] * moved[BETA]
-        return moved
+    def law(self, coordinates: Any, numpy: Any = jnp) -> Any:
+        """The law at its own coordinates, along the first axis. Traceable."""
+        values = values_of(self.kernel, coordinates, numpy)
+        for first, *others in self.asked.tie:  # to the last digit, which rounding parts
+            values |= dict.fromkeys(others, values[first])
+        one = numpy.ones_like(next(iter(values.values())))
+        values |= {name: value * one for name, value in self.asked.fixed.items()}
+        names = coefficients_of(self.kernel.law)
+        return self.kernel.law(**{name: values[name] for name in names})
+
+    def laws(self, coordinates: np.ndarray) -> Any:
+        """The same as read-only float64 arrays."""
+        with np.errstate(over="ignore"):  # where what was held leaves no minimum
+            law = self.law(np.asarray(coordinates, np.float64), np)
+        return jax.tree.map(_frozen, law)
 
 
-def problem_of(runs: Runs, objective: Objective, constraints: Constraints) -> Problem:
+def _frozen(numbers: Any) -> np.ndarray:
+    array = np.array(numbers, np.float64)
+    array.flags.writeable = False
+    return array
+
+
+def problem_of(
+    kernel: Kernel, runs: Runs, objective: Objective, constraints: Constraints, asked: Asked
+) -> Problem:
     """The problem of runs that have been checked."""
-    params, tokens, loss = (np.log(x) for x in (runs.params, runs.tokens, runs.loss))
+    target = np.log(runs.loss) if kernel.logarithm else runs.loss
+    columns = Columns(np.log(runs.params), np.log(runs.tokens), target, dict(runs.levers or {}))
+    columns, turn = kernel.centred(columns, constraints)
+    more = padded_length(len(runs)) - len(runs)
+    # More of the last run, without weight: zeros might have no loss, and 0 times NaN is NaN.
+    padded = jax.tree.map(lambda x: np.concatenate([x, np.repeat(x[-1:], more)]), columns)
+    weights = np.concatenate([runs.weights, np.zeros(more)])
+    data = Data(kernel.rows(padded, dict(asked.fixed)), weights, len(runs))
     likelihood = isinstance(objective, HuberLikelihood)
     delta = float(final_delta(objective))
-    centre = (0.0, 0.0) if constraints.couples_sizes else (params.mean(), tokens.mean())
-    columns = (params - centre[0], tokens - centre[1], loss, runs.weights)
-    x, y, log_loss, weights = (_padded(each, padded_length(len(runs))) for each in columns)
-    rows = rows_of(x, y, log_loss)
-    return Problem(rows, weights, len(runs), centre, constraints, delta, likelihood)
+    return Problem(kernel, data, _thinned(data), turn, constraints, asked, delta, likelihood)
+
+
+def _thinned(data: Data) -> Data:
+    if data.count <= ENOUGH_RUNS:
+        return data
+    # At random, since a table may be sorted in any way; but the same ones each time.
+    some = np.random.default_rng(0).choice(data.count, ENOUGH_RUNS, replace=False)
+    rows = jax.tree.map(lambda each: each[some], data.rows)
+    return Data(rows, data.weights[some], ENOUGH_RUNS)
 
 
 class Outcome(NamedTuple):
-    """What the law of each lane makes of the runs."""
+    """What the law at some coordinates makes of the runs, without the padding."""
 
-    size: Numbers  # lanes, padded runs: share of the loss that falls with params
-    data: Numbers
-    rest: Numbers
-    residuals: Numbers
-    value: Numbers  # lanes: the objective
+    slopes: np.ndarray  # of residuals: runs, coordinates
+    residuals: np.ndarray
+    objective: float
 
 
-@compiled
-def outcome(objective: Objective, coefficients: Array, rows: Rows, weights: Array) -> Outcome:
-    """The outcome at `coefficients` of shape (5, lanes), with a row of weights for each."""
-    size, data, rest, residuals = shares(coefficients, rows)
-    return Outcome(size, data, rest, residuals, objective.value(residuals, weights))
+def outcome(problem: Problem, objective: Objective, coordinates: np.ndarray) -> Outcome:
+    """The outcome in one lane."""
+    slopes, residuals, value = _outcome(
+        problem.kernel, objective, coordinates, problem.rows, problem.weights
+    )
+    slopes, residuals = (np.asarray(x)[: problem.count] for x in (slopes, residuals))
+    return Outcome(slopes, residuals, float(value))
 
 
-def slopes_of(problem: Problem, seen: Outcome) -> np.ndarray:
-    """Derivatives of the first lane's residuals by its coefficients: runs, coefficients."""
-    size, data, rest = (np.asarray(each)[0, : problem.count] for each in seen[:3])
-    x, y = (each[: problem.count] for each in problem.rows[:2])
-    return np.stack([size, data, rest, -x * size, -y * data], axis=1)
+@partial(compiled, static=1)
+def _outcome(
+    kernel: Kernel, objective: Objective, coordinates: Array, rows: Any, weights: Array
+) -> Any:
+    slopes, residuals = kernel.slopes(coordinates, rows)
+    return slopes, residuals, objective.value(residuals, weights)
+
+
+def objectives(problem: Problem, objective: Objective, coordinates: np.ndarray) -> np.ndarray:
+    """The objective in every lane, the last axis of the coordinates."""
+    return np.asarray(
+        _objectives(problem.kernel, objective, coordinates, problem.rows, problem.weights)
+    )
+
+
+@partial(compiled, static=1)
+def _objectives(
+    kernel: Kernel, objective: Objective, coordinates: Array, rows: Any, weights: Array
+) -> Array:
+    residuals = jax.vmap(kernel.residuals, in_axes=(1, None))(coordinates, rows)
+    return objective.value(residuals, weights[None])
 
 
 def padded_length(count: int) -> int:
@@ -116,29 +185,19 @@ def padded_length(count: int) -> int:
     return -(-count // unit) * unit
 
 
-def _padded(column: np.ndarray, length: int) -> np.ndarray:
-    return np.concatenate([column, np.zeros(length - len(column))])
-
-
 def chunks(total: int, lanes: int) -> Iterator[slice]:
     """Ranges of at most `lanes` that cover `total`."""
     for first in range(0, total, lanes):
         yield slice(first, min(first + lanes, total))
 
 
-def search(problem: Problem, starts: np.ndarray, keep: int) -> Found:
-    """From each of centred `starts` to the valley, and from the best `keep` to its floor."""
-    near = approach(problem, starts)
-    return converged(problem, near.coefficients[:, ranked(near)[:keep]])
-
-
 def converged(problem: Problem, near: np.ndarray) -> Found:
-    """From coefficients in the valley to its floor; of many runs, all count for the best few."""
-    thin = thinned(problem)
+    """From coordinates in the valley to its floor; of many runs, all count for the best few."""
+    thin = problem.thin
     found = _converged(thin, near)
     if thin is problem:
         return found
-    return _converged(problem, found.coefficients[:, ranked(found)[:KEPT_OF_MANY_RUNS]])
+    return _converged(problem, found.coordinates[:, ranked(found)[:KEPT_OF_MANY_RUNS]])
 
 
 def approach(problem: Problem, starts: np.ndarray) -> Found:
@@ -146,11 +205,11 @@ def approach(problem: Problem, starts: np.ndarray) -> Found:
 
     Of very many starts only the better ones are followed once all runs count as squares.
     """
-    thin, schedule = thinned(problem), reweighted(problem)
+    thin, schedule = problem.thin, reweighted(problem)
     if starts.shape[1] > MANY_STARTS:
         first, schedule = schedule.parted(descent.SQUARES)
         near = run(thin, starts, _repeated(thin, starts), first)
-        starts = near.coefficients[:, ranked(near)[: max(MANY_STARTS, starts.shape[1] // 4)]]
+        starts = near.coordinates[:, ranked(near)[: max(MANY_STARTS, starts.shape[1] // 4)]]
     return run(thin, starts, _repeated(thin, starts), schedule)
 
 
@@ -167,23 +226,13 @@ def ranked(found: Found) -> np.ndarray:
     return np.argsort(np.where(np.isfinite(found.value), found.value, np.inf))
 
 
-def thinned(problem: Problem) -> Problem:
-    """The problem itself, or where it has very many runs a few thousand of them."""
-    if problem.count <= ENOUGH_RUNS:
-        return problem
-    # At random, since a table may be sorted in any way; but the same ones each time.
-    some = np.random.default_rng(0).choice(problem.count, ENOUGH_RUNS, replace=False)
-    rows = jax.tree.map(lambda each: each[some], problem.rows)
-    return problem._replace(rows=rows, weights=problem.weights[some], count=ENOUGH_RUNS)
-
-
 def reweighted(problem: Problem) -> Schedule:
     return descent.reweighted(problem.delta, problem.likelihood)
 
 
 def newton(problem: Problem, steps: int | None = None) -> Schedule:
     if steps is None:
-        tries = hasattr(problem.evaluate, "value")
+        tries = hasattr(problem.kernel, "value")
         steps = descent.TRIED_STEPS if tries else descent.NEWTON_STEPS
     return descent.newton(problem.delta, problem.likelihood, steps)
 
@@ -205,7 +254,7 @@ def run(problem: Problem, starts: np.ndarray, weights: np.ndarray, schedule: Sch
                 steps,
                 problem.constraints,
                 problem.likelihood,
-                problem.evaluate,
+                problem.kernel,
             )
             count = chunk.stop - chunk.start
             return jax.tree.map(lambda x: np.asarray(x)[..., :count], found)

@@ -8,17 +8,14 @@ import jax
 import numpy as np
 from jax.scipy.special import ndtri
 
-from jaxscale.fitting._bootstrap import laws_of
-from jaxscale.fitting._fit import Fit, need_chinchilla
+from jaxscale.fitting._fit import Fit
 from jaxscale.fitting.certificate import is_stationary
-from jaxscale.fitting.chinchilla_kernel import NAMES
-from jaxscale.fitting.constraints import LOGARITHMIC
+from jaxscale.fitting.constraints import Constraints
 from jaxscale.fitting.descent import Found
 from jaxscale.fitting.objectives import HuberLikelihood
-from jaxscale.fitting.problem import newton, outcome, problem_of, reweighted, run
-from jaxscale.laws.chinchilla import Chinchilla
+from jaxscale.fitting.problem import newton, objectives, problem_of, reweighted, run
 
-VALUES, REACH = 41, 3.5  # of the default grid: places, and standard errors to each side
+VALUES, REACH = 41, 3.5  # of the default grid: points, and standard errors to each side
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +25,7 @@ class Profile:
     name: str
     values: np.ndarray
     objective: np.ndarray
-    law: Chinchilla  # with a leading axis, one law for each value
+    law: Any  # with a leading axis, one law for each value
     converged: np.ndarray  # whether each is a certified minimum
     unit: float  # rise of the objective that is one half in a likelihood, times two
     fit: Fit = field(repr=False)
@@ -58,11 +55,11 @@ class Profile:
 
 
 def profile_likelihood(fit: Fit, name: str, values: Any = None) -> Profile:
-    """The objective along one coefficient: "A", "B", "E", "alpha" or "beta".
+    """The objective along one coefficient of the law, all others fitted again at each value.
 
     `values` default to 41 within 3.5 standard errors of the fit. Host-level, in float64
     whatever JAX's switch says. Raises ValueError for an unknown name, a coefficient that the fit
-    held or tied, and values that are not finite and above 0.
+    held or tied, and values that are not finite, or not above 0 for a coefficient that must be.
 
     Examples:
         >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
@@ -71,67 +68,81 @@ def profile_likelihood(fit: Fit, name: str, values: Any = None) -> Profile:
         >>> print(f"{low:.2f} to {high:.2f}")
         0.34 to 0.40
     """
-    need_chinchilla(fit, "profile_likelihood")
-    if name not in NAMES:
-        raise ValueError(f"name must be one of {', '.join(NAMES)}; got {name!r}")
-    place = NAMES.index(name)
+    if not isinstance(fit, Fit):
+        raise TypeError(f"profile_likelihood needs a js.fitting.Fit; got {fit!r}")
+    kernel = fit.problem.kernel
+    if name not in fit.names:
+        raise ValueError(f"name must be one of {', '.join(fit.names)}; got {name!r}")
     if name in fit.claims.unidentified:
         raise ValueError(f"{name} has no profile: {fit.claims.sentence}")
     if name in fit.claims.at_bound:
         raise ValueError(f"{name} has no profile: it is at a bound")
-    if fit.problem.constraints.projection[place, place] < 1:
+    at = kernel.names.index(name) if name in kernel.names else None
+    if at is None or fit.problem.constraints.projection[at, at] < 1:
         raise ValueError(f"{name} was held or tied in this fit: it has no profile")
-    grid = _grid(fit, place) if values is None else np.asarray(values, np.float64)
-    if grid.ndim != 1 or not grid.size or not ((grid > 0) & np.isfinite(grid)).all():
-        raise ValueError(f"values must be finite, above 0 and in one dimension; got {values!r}")
+    grid = _grid(fit, at) if values is None else np.asarray(values, np.float64)
+    signed = not kernel.positive[at] and fit.problem.constraints.low[at] < 0
+    if grid.ndim != 1 or not grid.size or not (np.isfinite(grid) & (signed | (grid > 0))).all():
+        rule = "finite" if signed else "finite, above 0"
+        raise ValueError(f"values must be {rule} and in one dimension; got {values!r}")
     with jax.enable_x64(True):
-        return _profile(fit, name, place, grid)
+        return _profile(fit, name, at, grid)
 
 
-def _grid(fit, place):
-    error = math.sqrt(max(fit.covariance[place, place], 0.0))
-    grid = fit.coefficients[place] + error * np.linspace(-REACH, REACH, VALUES)
-    return np.exp(grid) if place in LOGARITHMIC else grid[grid > 0]
+def _grid(fit: Fit, at: int) -> np.ndarray:
+    error = math.sqrt(max(_variance(fit, at), 0.0))
+    grid = fit.coordinates[at] + error * np.linspace(-REACH, REACH, VALUES)
+    if fit.problem.kernel.positive[at]:
+        return np.exp(grid)
+    low, high = (x[at] for x in fit.problem.constraints[2:4])
+    return grid[(grid >= low) & (grid <= high)]
 
 
-def _profile(fit, name, place, grid):
-    held = np.log(grid) if place in LOGARITHMIC else grid
-    problem = problem_of(fit.runs, fit.loss_function, _holding(fit.problem.constraints, place))
-    starts = problem.centred(_guesses(fit, place, held))
+def _variance(fit: Fit, at: int) -> float:
+    index = fit.names.index(fit.problem.kernel.names[at])
+    return float(fit.covariance[index, index])
+
+
+def _profile(fit: Fit, name: str, at: int, grid: np.ndarray) -> Profile:
+    kernel, asked = fit.problem.kernel, fit.problem.asked
+    held = np.log(grid) if kernel.positive[at] else grid
+    constraints = _holding(fit.problem.constraints, at)
+    problem = problem_of(kernel, fit.runs, fit.loss_function, constraints, asked)
+    starts = problem.centred(_guesses(fit, at, held))
     weights = np.broadcast_to(problem.weights, (held.size, problem.weights.size))
     near = run(problem, starts, weights, reweighted(problem))
-    ends = [run(problem, x, weights, newton(problem)) for x in (starts, near.coefficients)]
+    ends = [run(problem, x, weights, newton(problem)) for x in (starts, near.coordinates)]
     lower = ends[1].value < ends[0].value
     found = Found(*(np.where(lower, second, first) for first, second in zip(*ends, strict=True)))
     return Profile(
         name,
         grid,
-        np.asarray(outcome(fit.loss_function, found.coefficients, problem.rows, weights).value),
-        laws_of(problem.uncentred(found.coefficients)),
+        objectives(problem, fit.loss_function, found.coordinates),
+        problem.laws(problem.uncentred(found.coordinates)),
         is_stationary(problem, found),
-        _unit(fit, place),
+        _unit(fit, at),
         fit,
     )
 
 
-def _holding(constraints, place):
-    """The same constraints with one coefficient held, wherever a lane starts with it."""
+def _holding(constraints: Constraints, at: int) -> Constraints:
+    """The same constraints with one coordinate held, wherever a lane starts with it."""
     projection, low, high = (np.array(x) for x in constraints[0:1] + constraints[2:4])
-    projection[place], projection[:, place] = 0, 0
-    low[place], high[place] = -np.inf, np.inf
+    projection[at], projection[:, at] = 0, 0
+    low[at], high[at] = -np.inf, np.inf
     return constraints._replace(projection=projection, low=low, high=high)
 
 
-def _guesses(fit, place, held):
+def _guesses(fit: Fit, at: int, held: np.ndarray) -> np.ndarray:
     """Where the others go, as far as the curvature at the fit can tell."""
-    along = fit.inverse_curvature[:, place] / fit.inverse_curvature[place, place]
-    moved = fit.coefficients[:, None] + np.outer(along, held - fit.coefficients[place])
-    moved[place] = held
+    along = fit.inverse_curvature[:, at] / fit.inverse_curvature[at, at]
+    moved = fit.coordinates[:, None] + np.outer(along, held - fit.coordinates[at])
+    moved[at] = held
     low, high = fit.problem.constraints.low, fit.problem.constraints.high
     return np.clip(moved, np.maximum(low, -1e3)[:, None], np.minimum(high, 1e3)[:, None])
 
 
-def _unit(fit, place):
+def _unit(fit: Fit, at: int) -> float:
     if isinstance(fit.loss_function, HuberLikelihood):
         return 1.0
-    return float(fit.covariance[place, place] / fit.inverse_curvature[place, place])
+    return _variance(fit, at) / float(fit.inverse_curvature[at, at])

@@ -4,8 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting._fit import Fit, fit
-from jaxscale.fitting.checks import checked
+from jaxscale.fitting._fit import Fit, checked_for, fit
 from jaxscale.fitting.runs import Runs
 from jaxscale.laws.chinchilla import Chinchilla
 
@@ -21,9 +20,11 @@ class Subset(NamedTuple):
 
 
 def fit_by_ratio(
-    runs: Runs, cutoffs: tuple[float, ...] = CUTOFFS, **options: Any
+    runs: Runs, cutoffs: tuple[float, ...] = CUTOFFS, *, law: type = Chinchilla, **options: Any
 ) -> tuple[Subset, ...]:
-    """A fit for each cut-off on tokens per parameter, side by side; `options` go to `fit`.
+    """A fit for each cut-off on tokens per parameter, side by side.
+
+    `law` and `options` go to `fit`.
 
     Raises ValueError for a cut-off that no run keeps.
 
@@ -35,7 +36,7 @@ def fit_by_ratio(
         >>> print(f"{subset.runs} runs, beta = {subset.fit.law.beta:.2f}")
         240 runs, beta = 0.37
     """
-    known = checked(runs)
+    known = checked_for(law, runs)
     found = []
     for cutoff in cutoffs:
         # A ratio of two rounded counts may miss the cut-off that it was meant to be.
@@ -43,5 +44,5 @@ def fit_by_ratio(
         if not len(kept):
             least = known.tokens_per_param.min()
             raise ValueError(f"no run has at most {cutoff:g} tokens per param; least: {least:g}")
-        found.append(Subset(float(cutoff), len(kept), fit(Chinchilla, kept, **options)))
+        found.append(Subset(float(cutoff), len(kept), fit(law, kept, **options)))
     return tuple(found)

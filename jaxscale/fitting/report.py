@@ -6,27 +6,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxscale.fitting.certificate import STEEPNESS
-from jaxscale.fitting.chinchilla_kernel import NAMES
+from jaxscale.laws.fitted import fits_logarithm
 
 if TYPE_CHECKING:
     from jaxscale.fitting._fit import Fit
-    from jaxscale.fitting.law_fit import LawFit
 
 WIDTH = 100
-CHINCHILLA = "L(N, D) = E + A / N^alpha + B / D^beta"
 
 
-def table(
-    fit: "Fit | LawFit",
-    title: str = CHINCHILLA,
-    names: tuple[str, ...] = NAMES,
-    of_logarithms: bool = True,
-) -> str:
+def table(fit: "Fit") -> str:
     """Coefficients with standard errors, and what certifies them."""
+    law, names = type(fit.law), fit.names
+    title = getattr(law, "equation", law.__name__)
     width = max(6, *(len(name) + 1 for name in names))
     rows = [f"  {name:<{width}}{_value(fit, name):>12}{_error(fit, name):>12}" for name in names]
     spread = spread_of(fit.residuals)
-    shown = f"{spread:.2%}" if of_logarithms else f"{spread:.2g} nats"
+    shown = f"{spread:.2%}" if fits_logarithm(law) else f"{spread:.2g} nats"
     search, found = fit.search, fit.certificate
     agreed = f"{search.reached} of {search.kept} followed to the end agree"
     lines = [
@@ -59,7 +54,7 @@ def largest_of(residuals: np.ndarray) -> float:
     return float(residuals[np.argmax(np.abs(residuals))])
 
 
-def _instead(fit: "Fit | LawFit") -> list[str]:
+def _instead(fit: "Fit") -> list[str]:
     """What the runs do not identify, and what they tell instead."""
     known = fit.claims.combinations.items()
     said = [f"{name} = {value:.6g}, std. error {error:.3g}" for name, (value, error) in known]
@@ -73,11 +68,11 @@ def _gradient(steepness: float) -> str:
     return f"gradient {steepness:.0e} of what residuals allow"
 
 
-def _value(fit: "Fit | LawFit", name: str) -> str:
+def _value(fit: "Fit", name: str) -> str:
     if name in fit.claims.unidentified:
         return "not known"  # any other value would do as well
     return f"{float(getattr(fit.law, name)):.6g}"
 
 
-def _error(fit: "Fit | LawFit", name: str) -> str:
+def _error(fit: "Fit", name: str) -> str:
     return fit.claims.error_text(name, float(getattr(fit.standard_errors, name)))

@@ -6,7 +6,7 @@ the inverse Hessian times what the runs do to that gradient. No iteration is unr
 
 import operator
 from collections.abc import Mapping
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 
 from jaxscale._numerics.compiled import compiled
-from jaxscale.fitting.chinchilla_kernel import Prior, Rows, residuals_at
+from jaxscale.fitting.kernel import Kernel, Prior
 from jaxscale.fitting.objectives import (
     LEAST_DELTA,
     AbsoluteError,
@@ -35,9 +35,12 @@ class Inputs(NamedTuple):
 
 
 class Sensitivity(NamedTuple):
-    """Derivatives of (ln A, ln B, ln E, alpha, beta), and of the objective, by the inputs."""
+    """Derivatives of the fitted coordinates, and of the objective, by the inputs.
 
-    coefficients: Inputs  # 5, runs; 5, runs; 5
+    A coordinate is the logarithm of a coefficient that is positive, and any other as it is.
+    """
+
+    coordinates: Inputs  # coordinates, runs; coordinates, runs; coordinates
     value: Inputs  # runs; runs; one
 
 
@@ -54,48 +57,51 @@ def with_own_delta(objective: Objective, delta: Any) -> Objective:
 
 
 def sensitivity(
-    coefficients: np.ndarray,
+    kernel: Kernel,
+    coordinates: np.ndarray,
     basis: np.ndarray,
-    rows: Rows,
+    rows: Any,
     inputs: Inputs,
     objective: Objective,
     prior: Prior,
 ) -> Sensitivity:
-    """At fitted coefficients, free to move along the columns of `basis`; float64 throughout."""
-    smooth = with_delta(objective, inputs.delta)
-    residuals = residuals_at(jnp.asarray(coefficients)[:, None], rows)[0]
-    unknown = jnp.asarray(coefficients)
+    """At fitted coordinates, free to move along the columns of `basis`; float64 throughout."""
+    smooth, size = with_delta(objective, inputs.delta), len(coordinates)
+    unknown = jnp.asarray(coordinates)
     if isinstance(smooth, HuberLikelihood):
+        residuals = kernel.residuals(unknown, rows)
         scale = best_scale(residuals, jnp.asarray(inputs.weights), jnp.asarray(inputs.delta))
         unknown = jnp.append(unknown, jnp.log(scale))
-        grown = np.zeros((6, basis.shape[1] + 1))
-        grown[:5, :-1], grown[5, -1] = basis, 1
+        grown = np.zeros((size + 1, basis.shape[1] + 1))
+        grown[:size, :-1], grown[size, -1] = basis, 1
         basis = grown
     inputs = Inputs(*(jnp.asarray(x) for x in inputs))
-    hessian, mixed, by_input = _derivatives(unknown, inputs, rows, objective, prior)
+    found = _derivatives(kernel, unknown, inputs, rows, objective, prior)
+    hessian, mixed, by_input = found
     if isinstance(objective, AbsoluteError):
         # The smooth stand-in is delta times the absolute error.
         by_input = jax.tree.map(lambda x: x / LEAST_DELTA, by_input)
     inverse = basis @ np.linalg.solve(basis.T @ np.asarray(hessian) @ basis, basis.T)
-    moved = Inputs(*(-(inverse @ np.asarray(each))[:5] for each in mixed))
+    moved = Inputs(*(-(inverse @ np.asarray(each))[:size] for each in mixed))
     return Sensitivity(moved, Inputs(*map(np.asarray, by_input)))
 
 
-@compiled
-def _derivatives(unknown, inputs, rows, objective, prior):
-    """Hessian by the coefficients, mixed second derivatives, and first ones by the inputs."""
+@partial(compiled, static=1)
+def _derivatives(kernel, unknown, inputs, rows, objective, prior):
+    """Hessian by the coordinates, mixed second derivatives, and first ones by the inputs."""
+    size = prior.mean.size
 
     def value(unknown, inputs):
-        coefficients = unknown[:5]
-        # The loss enters as the rows' logarithm; what they hold of it is left out.
-        seen = rows._replace(log_loss=jnp.log(inputs.loss))
-        residuals = residuals_at(coefficients[:, None], seen)[0]
+        coordinates = unknown[:size]
+        # The loss enters as the target of the rows; what they hold of it is left out.
+        target = jnp.log(inputs.loss) if kernel.logarithm else inputs.loss
+        residuals = kernel.residuals(coordinates, rows._replace(target=target))
         smooth = with_delta(objective, inputs.delta)
-        if unknown.size == 6:
-            total = smooth.value_at(residuals, inputs.weights, unknown[5])  # pyright: ignore[reportAttributeAccessIssue]
+        if unknown.size > size:
+            total = smooth.value_at(residuals, inputs.weights, unknown[size])  # pyright: ignore[reportAttributeAccessIssue]
         else:
             total = smooth.value(residuals, inputs.weights)
-        off = coefficients - prior.mean
+        off = coordinates - prior.mean
         return total + jnp.sum(prior.precision * off * off) / 2
 
     slopes = jax.grad(value, argnums=(0, 1))

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxscale.fitting.constraints import Constraints
-from jaxscale.fitting.freedom import Asked
+from jaxscale.fitting.constraints import Asked, Constraints
+from jaxscale.fitting.kernel import values_of
 from jaxscale.fitting.model import AnyLaw, Rows
 from jaxscale.laws.protocol import loss_from_logs
 
@@ -29,7 +29,7 @@ def splits(form: AnyLaw, place: np.ndarray, rows: Rows) -> np.ndarray:
     few = jax.tree.map(lambda x: jnp.asarray(x[:LOOKED_AT]), rows)
 
     def share(coordinates, row):
-        law = form.law(**form.values(coordinates), **row.held)
+        law = form.law(**values_of(form, coordinates), **row.held)
 
         def loss(logs):
             return loss_from_logs(law, logs[0], logs[1], **row.levers)

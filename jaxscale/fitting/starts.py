@@ -1,98 +1,75 @@
-"""Where a fit begins: a grid over the exponents, Hoffmann's grid, or places that a user gives."""
+"""Where a fit begins: points that a user gives, or a grid that the family says.
 
-import itertools
-from typing import NamedTuple
+Starts are in the coordinates of the problem that is searched, wherever they come from.
+"""
+
+import math
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting.chinchilla_kernel import Rows
-from jaxscale.laws.chinchilla import Chinchilla
+from jaxscale.fitting.kernel import Kernel, coordinates_of
+from jaxscale.fitting.problem import Problem
+from jaxscale.laws.fitted import coefficients_of
 
-HOFFMANN = "hoffmann2022"
-# Of each exponent: all published ones lie well inside. Nearer to 0 a term is a constant like E.
-LEAST_EXPONENT, MOST_EXPONENT, EXPONENTS = 0.06, 1.5, 16
-LEAST_SHARE = 1e-3  # of the loss that each term begins with
-
-# Which of three terms are present, the fullest first.
-SUBSETS = np.array([s for s in itertools.product([1.0, 0.0], repeat=3) if any(s)])
+MOST_STARTS = 512  # of a grid: enough for all families here, and each costs about a millisecond
+FEW_STARTS = 36
 
 
 class Starts(NamedTuple):
-    """Coefficients of shape (5, starts), sizes not centred, and what they are called."""
+    """Coordinates with starts along the last axis, and what they are called."""
 
-    coefficients: np.ndarray
+    coordinates: np.ndarray
     name: str
 
 
-def starts_of(given: str | Chinchilla | None, rows: Rows, weights: np.ndarray) -> Starts:
-    """The starts that were asked for; None: the grid over exponents.
+def starts_of(problem: Problem, given: Any) -> Starts:
+    """The starts that were asked for; None for the grid of the family.
 
-    Raises ValueError for an unknown name, and for a law whose coefficients are not positive.
+    Raises TypeError for another kind of start, ValueError for an unknown name and for laws that are
+    not finite, or not positive where they have to be.
     """
+    kernel = problem.kernel
     if given is None:
-        return Starts(linear_starts(rows, weights), "grid of exponents")
-    if isinstance(given, Chinchilla):
-        return Starts(coordinates(given), "starts given")
-    if given != HOFFMANN:
-        raise ValueError(
-            f"starts must be None, {HOFFMANN!r}, or a law whose fields are arrays; got {given!r}"
-        )
-    return Starts(hoffmann_starts(), HOFFMANN)
+        return grid(problem)
+    if isinstance(given, kernel.law):
+        return Starts(problem.centred(_coordinates(kernel, given)), "starts given")
+    named = getattr(kernel, "named_starts", {})
+    if isinstance(given, str) and given in named:
+        return Starts(problem.centred(named[given]()), given)
+    choices = ", ".join(["None", *map(repr, named)])
+    message = f"starts must be {choices}, or a {kernel.law.__name__} of arrays; got {given!r}"
+    raise ValueError(message) if isinstance(given, str) and named else TypeError(message)
 
 
-def coordinates(law: Chinchilla) -> np.ndarray:
-    """(ln A, ln B, ln E, alpha, beta), of shape (5, laws); ValueError if one is not positive."""
-    fields = (law.A, law.B, law.E, law.alpha, law.beta)
-    numbers = np.stack(np.broadcast_arrays(*(np.ravel(np.asarray(x, float)) for x in fields)))
-    if not ((numbers > 0) & np.isfinite(numbers)).all():
-        raise ValueError("starts must be laws whose coefficients are finite and above 0")
-    return np.concatenate([np.log(numbers[:3]), numbers[3:]])
+def grid(problem: Problem, *, few: bool = False) -> Starts:
+    """A grid of starts; `few` of them where many resamples each get their own.
 
-
-def hoffmann_starts() -> np.ndarray:
-    """The 4,500 starts of Hoffmann et al. 2022, D.2."""
-    scales, rest, exponents = (
-        np.arange(0, 26, 5.0),
-        np.arange(-1, 1.25, 0.5),
-        np.arange(0, 2.25, 0.5),
-    )
-    grid = itertools.product(scales, scales, rest, exponents, exponents)
-    return np.array(list(grid)).T
-
-
-def linear_starts(rows: Rows, weights: np.ndarray, exponents: int = EXPONENTS) -> np.ndarray:
-    """For each pair of exponents the A, B and E that fit best, by non-negative least squares.
-
-    For given exponents the law is linear in the three; relative errors are squared, which is
-    near enough to residuals of logarithms.
+    Of a grid with more points than are wanted, as many are taken at random, the same ones each
+    time.
     """
-    each = np.geomspace(LEAST_EXPONENT, MOST_EXPONENT, exponents)
-    alpha, beta = (x.ravel() for x in np.meshgrid(each, each))
-    loss = np.exp(rows.log_loss)
-    terms = np.stack(
-        [
-            np.exp(-alpha[:, None] * rows.log_params),
-            np.exp(-beta[:, None] * rows.log_tokens),
-            np.ones((alpha.size, loss.size)),
-        ],
-        axis=1,
-    )
-    scale = terms.max(axis=2)  # uncentred sizes make terms of 1e-12
-    relative = terms / scale[:, :, None] / loss
-    gram = np.einsum("sin,sjn,n->sij", relative, relative, weights)
-    found = np.maximum(_nonnegative(gram, relative @ weights), LEAST_SHARE * loss.min())
-    logs = np.log(found / scale)
-    return np.stack([*logs.T, alpha, beta])
+    kernel, known = problem.kernel, coefficients_of(problem.kernel.law)
+    if hasattr(kernel, "grid"):
+        thin = problem.thin
+        points = kernel.grid(thin.rows, thin.weights, few=few)  # pyright: ignore[reportAttributeAccessIssue]
+        return Starts(points, "grid of exponents")
+    each = [np.asarray(known[name].starts, float) for name in kernel.names]
+    sizes, most = [len(values) for values in each], FEW_STARTS if few else MOST_STARTS
+    chosen = np.arange(math.prod(sizes))
+    if chosen.size > most:
+        chosen = np.random.default_rng(0).choice(chosen.size, most, replace=False)
+    index = np.unravel_index(chosen, sizes)
+    values = np.stack([x[i] for x, i in zip(each, index, strict=True)])
+    return Starts(coordinates_of(kernel, values), "grid of starts")
 
 
-def _nonnegative(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Least squares with each unknown 0 or more: of all subsets of three, the best allowed."""
-    ridge = 1e-12 * np.trace(gram, axis1=1, axis2=2)[:, None, None] * np.eye(3)
-    best, least = np.zeros_like(target), np.full(len(target), np.inf)
-    for subset in SUBSETS:
-        chosen = (gram + ridge) * subset[:, None] * subset + np.diag(1 - subset)
-        found = np.linalg.solve(chosen, (target * subset)[..., None])[..., 0]
-        error = np.einsum("si,sij,sj->s", found, gram, found) - 2 * (found * target).sum(axis=1)
-        better = (found >= 0).all(axis=1) & (error < least)
-        best, least = np.where(better[:, None], found, best), np.where(better, error, least)
-    return best
+def _coordinates(kernel: Kernel, law: Any) -> np.ndarray:
+    """Of a law with arrays, of shape (coordinates, laws)."""
+    names = [field.name for field in fields(law)]
+    values = [np.ravel(np.asarray(getattr(law, name), float)) for name in names]
+    numbers = dict(zip(names, np.broadcast_arrays(*values), strict=True))
+    found = coordinates_of(kernel, np.stack([numbers[name] for name in kernel.names]))
+    if not np.isfinite(found).all():
+        raise ValueError("starts must be finite, and above 0 for coefficients that are positive")
+    return found

@@ -4,6 +4,7 @@ from jaxscale.laws import kaplan as kaplan
 from jaxscale.laws import vocabulary as vocabulary
 from jaxscale.laws._catalog import catalog as catalog
 from jaxscale.laws._catalog import entry as entry
+from jaxscale.laws._catalog import load as load
 from jaxscale.laws._catalog import published as published
 from jaxscale.laws._downstream import Downstream as Downstream
 from jaxscale.laws._downstream import downstream as downstream

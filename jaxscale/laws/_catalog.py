@@ -6,6 +6,7 @@ entries are not comparable: data and tokenizers differ.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from jaxscale.laws import saved
@@ -19,13 +20,17 @@ from jaxscale.laws.repeated_data import Muennighoff
 from jaxscale.laws.vocabulary import Tao
 from jaxscale.published import Entry, find, shipped
 
-_FAMILIES = (
-    *(Chinchilla, Kaplan, Muennighoff, Abnar, Clark, Krajewski, Kumar, Tao),
-    *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar),
-)
+FAMILIES: Mapping[str, type] = {
+    each.__name__: each
+    for each in (
+        *(Chinchilla, Kaplan, Muennighoff, Abnar, Clark, Krajewski, Kumar, Tao),
+        *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar),
+    )
+}
 # Classes and constructors by the name that a file of published facts gives as `form`.
 FORMS: Mapping[str, Callable[..., Any]] = {
-    each.__name__: each for each in (*_FAMILIES, from_flops_form)
+    **FAMILIES,
+    from_flops_form.__name__: from_flops_form,
 }
 
 
@@ -53,7 +58,9 @@ def entry(name: str) -> Entry:
         >>> print(entry.in_range(plan))
         True
     """
-    return saved.read(name) if saved.is_file_name(name) else find("law", catalog(), name)
+    if saved.is_file_name(name):
+        return saved.read(name, FAMILIES)
+    return find("law", catalog(), name)
 
 
 def published(name: str) -> Any:
@@ -67,3 +74,20 @@ def published(name: str) -> Any:
         Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
     """
     return entry(name).law
+
+
+def load(path: str | Path, family: type | None = None) -> Any:
+    """The law in a file that `Fit.save` or `jaxscale fit` wrote, as Python floats.
+
+    `family` is its class, where that is one of your own. `entry(path)` of our families has also
+    what the file says of the runs. Raises ValueError for a file that holds no fit.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> fit = js.fit(js.laws.Chinchilla, runs)
+        >>> fit.save("ours.json")
+        >>> js.laws.load("ours.json") == fit.law
+        True
+    """
+    own = {} if family is None else {family.__name__: family}
+    return saved.read(str(path), {**FAMILIES, **own}).law

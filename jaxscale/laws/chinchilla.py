@@ -4,7 +4,7 @@ Every power is the exponential of a sum of logarithms. `pow` costs more, and the
 `A * N**-alpha` can overflow where the term itself is small.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,6 +23,11 @@ from jaxscale._numerics.values import (
     is_positive,
     where_safe,
 )
+from jaxscale.laws.fitted import Coefficient
+
+# An exponent of 0 is no term but a constant, and one above any published is none either.
+LEAST_EXPONENT, MOST_EXPONENT = 1e-4, 8.0
+EXPONENT = Coefficient((0.2, 0.35, 0.5), positive=False, low=LEAST_EXPONENT, high=MOST_EXPONENT)
 
 
 @jax.tree_util.register_dataclass
@@ -49,6 +54,13 @@ class Chinchilla:
     beta: Real
 
     equation: ClassVar[str] = "L(N, D) = E + A / N^alpha + B / D^beta"
+    fitted: ClassVar[Mapping[str, Coefficient]] = {
+        "E": Coefficient((1.0, 2.0)),
+        "A": Coefficient((1e2, 1e3, 1e4)),
+        "B": Coefficient((1e2, 1e3, 1e4)),
+        "alpha": EXPONENT,
+        "beta": EXPONENT,
+    }
 
     def loss(self, params: ArrayLike, tokens: ArrayLike) -> Array:
         """Loss in nats per token of `params` parameters trained on `tokens` tokens.

@@ -40,6 +40,12 @@ def coefficients_of(law: type) -> Mapping[str, Coefficient]:
     return {field.name: fitted.get(field.name, ANY) for field in fields(law)}
 
 
+def coordinates_of(law: type) -> tuple[str, ...]:
+    """What a covariance of a fit is of: each coefficient, or its logarithm if it is positive."""
+    known = coefficients_of(law).items()
+    return tuple(f"ln {name}" if each.positive else name for name, each in known)
+
+
 def held_by(law: type) -> dict[str, float]:
     """Coefficients that a fit holds, by name: no loss of a run depends on them."""
     coefficients = coefficients_of(law).items()

@@ -1,7 +1,7 @@
-"""Fits in files: what `jaxscale fit` writes, read as an entry like those of the catalogue.
+"""Fits in files: what `Fit.save` and `jaxscale fit` write, read as an entry of the catalogue.
 
-A file is JSON, with `FORMAT` as its first value. Only what an entry holds is read; the rest,
-the draws of a bootstrap among it, is for whoever wants it:
+A file is JSON, with its format as the first value, and a law wherever one is named. Only what an
+entry holds is read; the rest, the draws of a bootstrap among it, is for whoever wants it:
 
     draws = json.load(open("fit.json"))["draws"]
     law = js.laws.Chinchilla(**{name: np.array(column) for name, column in draws.items()})
@@ -11,20 +11,60 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from jaxscale.laws.chinchilla import Chinchilla
+import numpy as np
+
+from jaxscale._numerics.names import hint
+from jaxscale.laws.fitted import coefficients_of
 from jaxscale.published.entry import NOT_STATED, Entry, Range
 
-FORMAT = "jaxscale fit 1"
+FORMAT = "jaxscale fit 2"
+# Of Chinchilla alone, whose matrices were of (ln A, ln B, ln E, alpha, beta).
+FIRST_FORMAT, FIRST_ORDER = "jaxscale fit 1", (2, 0, 1, 3, 4)
 SUFFIX = ".json"
 LARGEST = sys.float_info.max
-COEFFICIENTS = ("E", "A", "B", "alpha", "beta")
 OK = "OK"
 OPEN = ("FLAT_VALLEY", "EXPONENT_AT_BOUND", "TOO_FEW_RUNS")  # statuses of fits with open ends
 SIZES = ("params", "tokens", "tokens_per_param")
+
+
+def write(path: str | Path, law: Any, record: Mapping[str, Any]) -> None:
+    """Write a law and a record about it, a line for each value; null for what is not finite.
+
+    The file takes the place of another one when it is whole.
+    """
+    path = Path(os.path.expanduser(path))
+    first = {"format": FORMAT, "family": type(law).__name__, "law": numbers_of(law)}
+    values = {name: plain(value) for name, value in (first | dict(record)).items()}
+    lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in values.items()]
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def numbers_of(law: Any) -> dict[str, float]:
+    """A law's coefficients by name, as Python floats."""
+    return {field.name: float(getattr(law, field.name)) for field in fields(law)}
+
+
+def plain(value: Any) -> Any:
+    """The value in the types of JSON, with null for numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def is_file_name(name: Any) -> bool:
@@ -32,9 +72,21 @@ def is_file_name(name: Any) -> bool:
     return str(name).lower().endswith(SUFFIX)
 
 
-def read(name: str) -> Entry:
-    """The fit in a file, called by the name of the file; ValueError where it holds none."""
-    return _entry(name, _record(name))
+def is_fit(path: Path) -> bool:
+    """Whether a file begins as one of these does."""
+    try:
+        with path.open("rb") as file:
+            return f'"{FORMAT.rpartition(" ")[0]} '.encode() in file.read(100)
+    except OSError:
+        return False
+
+
+def read(name: str, families: Mapping[str, type]) -> Entry:
+    """The fit in a file, called by the name of the file.
+
+    `families` are the classes that it may be of. Raises ValueError where it holds no fit.
+    """
+    return _entry(name, _record(name), families)
 
 
 def _record(name: str) -> Mapping[str, Any]:
@@ -47,21 +99,22 @@ def _record(name: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{name}: no fit: not JSON: {error}") from None
     kind = record.get("format") if isinstance(record, dict) else None
-    if kind != FORMAT:
+    if kind not in (FORMAT, FIRST_FORMAT):
         other = isinstance(kind, str) and kind.startswith(FORMAT.rpartition(" ")[0])
         problem = f"its format is {kind!r}" if other else "not written by jaxscale fit"
         raise ValueError(f"{name}: no fit that can be read: {problem}, not {FORMAT!r}")
     return record
 
 
-def _entry(name: str, record: Mapping[str, Any]) -> Entry:
+def _entry(name: str, record: Mapping[str, Any], families: Mapping[str, type]) -> Entry:
+    family = _family(name, record, families)
     ranges = _table(name, record, "ranges")
     params, tokens, ratios = (_range(name, ranges, size) for size in SIZES)
     remarks = _table(name, record, "remarks") if record.get("remarks") else {}
     errors = record.get("standard_errors") and _table(name, record, "standard_errors")
     return Entry(
         name=name,
-        law=_law(name, _table(name, record, "law")),
+        law=_law(name, family, _table(name, record, "law")),
         source=_text(record, "source"),
         dataset=_text(record, "dataset"),
         params_convention=_text(record, "params_convention"),
@@ -69,54 +122,71 @@ def _entry(name: str, record: Mapping[str, Any]) -> Entry:
         params_range=params,
         tokens_range=tokens,
         tokens_per_param_range=ratios,
-        standard_errors=_errors(name, errors) if errors else None,
-        covariance=_covariance(name, record.get("covariance")),
+        standard_errors=_errors(name, family, errors) if errors else None,
+        covariance=_covariance(name, family, record),
         errata=tuple(f"{about}: {text}" for about, text in remarks.items()),
-        **_open(name, record),
+        **_open(name, family, record),
     )
 
 
-def _law(name: str, given: Mapping[str, Any]) -> Chinchilla:
-    found = {each: _number(name, f"law.{each}", given.get(each)) for each in COEFFICIENTS}
+def _family(name: str, record: Mapping[str, Any], families: Mapping[str, type]) -> type:
+    given = record.get("family", "Chinchilla")  # the first format had no other
+    if given not in families:
+        near = hint(str(given), families)
+        raise ValueError(
+            f"{name}: a fit of {given!r}, which is none of {', '.join(families)}{near}; if it is a "
+            "class of your own, read it by js.laws.load with family="
+        )
+    return families[given]
+
+
+def _law(name: str, family: type, given: Mapping[str, Any]) -> Any:
+    known = coefficients_of(family)
+    found = {each: _number(name, f"law.{each}", given.get(each)) for each in known}
     for each, value in found.items():
-        if value < 0 or (value == 0 and each != "E"):
-            least = "0 or more" if each == "E" else "above 0"
-            raise ValueError(f"{name}: law.{each} must be {least}; got {value!r}")
-    return Chinchilla(**found)
+        if known[each].positive and value < 0:
+            raise ValueError(f"{name}: law.{each} must be 0 or more; got {value!r}")
+    law = family(**found)
+    if hasattr(family, "is_valid") and not law.is_valid():
+        raise ValueError(f"{name}: law has no loss with these coefficients: {found}")
+    return law
 
 
-def _errors(name: str, given: Mapping[str, Any]) -> Chinchilla:
+def _errors(name: str, family: type, given: Mapping[str, Any]) -> Any:
     """Standard errors; NaN for null, which is written for what is not known."""
-    unknown = {each for each in COEFFICIENTS if each in given and given[each] is None}
-    return Chinchilla(
+    known = coefficients_of(family)
+    unknown = {each for each in known if each in given and given[each] is None}
+    return family(
         **{
             each: math.nan
             if each in unknown
             else _number(name, f"standard_errors.{each}", given.get(each))
-            for each in COEFFICIENTS
+            for each in known
         }
     )
 
 
-def _open(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
+def _open(name: str, family: type, record: Mapping[str, Any]) -> dict[str, Any]:
     """The status of a fit, and what its runs do not identify, as fields of an entry."""
     status = _table(name, record, "status") if record.get("status") else {}
     kind = str(status.get("name", OK))
     said = "" if kind == OK else f"{kind}: {status.get('sentence', '')}"
-    given = record.get("unidentified")
+    given, all_names = record.get("unidentified"), tuple(coefficients_of(family))
     if not given:
         # Files that were written before this was known name the status alone.
-        names = COEFFICIENTS if kind in OPEN and "unidentified" not in record else ()
+        names = all_names if kind in OPEN and "unidentified" not in record else ()
         return {"warning": said, "unidentified": tuple(names)}
     known = _table(name, record, "unidentified")
     names = known.get("names")
-    if not isinstance(names, list) or not {*map(str, names)} <= {*COEFFICIENTS}:
-        raise ValueError(f"{name}: unidentified.names must be of {', '.join(COEFFICIENTS)}")
+    if not isinstance(names, list) or not {*map(str, names)} <= {*all_names}:
+        raise ValueError(f"{name}: unidentified.names must be of {', '.join(all_names)}")
     reason = f"Its runs do not identify {', '.join(names)}: {known.get('reason', '')}."
     return {
         "warning": f"{said} {reason}".strip(),
         "unidentified": tuple(names),
-        "directions": _rows(name, "unidentified.directions", known.get("directions") or []),
+        "directions": _rows(
+            name, "unidentified.directions", record, known.get("directions") or [], len(all_names)
+        ),
     }
 
 
@@ -132,22 +202,30 @@ def _range(name: str, ranges: Mapping[str, Any], size: str) -> Range | None:
     return low, high
 
 
-def _covariance(name: str, given: Any) -> tuple[tuple[float, ...], ...] | None:
+def _covariance(
+    name: str, family: type, record: Mapping[str, Any]
+) -> tuple[tuple[float, ...], ...] | None:
+    given, size = record.get("covariance"), len(coefficients_of(family))
     if given is None:
         return None
-    size = len(COEFFICIENTS)
-    right = isinstance(given, list) and len(given) == size
-    if not right or any(not isinstance(row, list) or len(row) != size for row in given):
+    if not isinstance(given, list) or len(given) != size:
         raise ValueError(f"{name}: covariance must have {size} rows of {size} numbers")
-    return _rows(name, "covariance", given)
+    rows = _rows(name, "covariance", record, given, size)
+    return tuple(rows[at] for at in _order(record, size))
 
 
-def _rows(name: str, key: str, given: Any) -> tuple[tuple[float, ...], ...]:
-    size = len(COEFFICIENTS)
+def _rows(
+    name: str, key: str, record: Mapping[str, Any], given: Any, size: int
+) -> tuple[tuple[float, ...], ...]:
     rows = given if isinstance(given, list) else []
     if rows != given or any(not isinstance(row, list) or len(row) != size for row in rows):
         raise ValueError(f"{name}: {key} must have rows of {size} numbers")
-    return tuple(tuple(_number(name, key, each) for each in row) for row in rows)
+    order = _order(record, size)
+    return tuple(tuple(_number(name, key, row[at]) for at in order) for row in rows)
+
+
+def _order(record: Mapping[str, Any], size: int) -> Sequence[int]:
+    return FIRST_ORDER if record.get("format") == FIRST_FORMAT else range(size)
 
 
 def _table(name: str, record: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -1,11 +1,11 @@
 """One published fact, with what a reader must know before using it."""
 
 import math
-import operator
 from collections.abc import Collection
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import Any, NamedTuple, Protocol
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -14,7 +14,8 @@ from jaxscale._numerics import arrays
 from jaxscale._numerics.values import is_positive, where_safe
 
 Range = tuple[float, float]
-FELT = 1e-8  # of the loss, for a change of one in a logarithm: rounding leaves 1e-14
+FELT = 1e-8  # of the loss, for a change of one in a logarithm
+STEP = 1e-5  # of that change: rounding and curvature leave 1e-11
 NOT_STATED = "not stated"
 TRAIN_FLOPS = 6  # per parameter and token: forward 2, backward 4
 INFERENCE_FLOPS = 2  # per parameter and token: forward
@@ -68,9 +69,9 @@ class Entry:
 
     # How well the numbers are known.
     standard_errors: Any = None  # each coefficient's own, in a law; None: not published
-    # Of (ln A, ln B, ln E, alpha, beta) of a Chinchilla law, symmetric; None: not known. In the
-    # catalogue it is that of refits to 2000 resamples, with replacement, of the runs that the
-    # law was fitted to.
+    # Of the law's coefficients in the order of its fields, of the logarithms of those that are
+    # positive, as of (ln E, ln A, ln B, alpha, beta); None: not known. In the catalogue it is that
+    # of refits to 2000 resamples, with replacement, of the runs that the law was fitted to.
     covariance: tuple[tuple[float, ...], ...] | None = None
     # Of an allocation: exponents of params and of tokens, as printed; where one alone is, the
     # other is 1 less it.
@@ -83,8 +84,8 @@ class Entry:
     aliases: tuple[str, ...] = ()
 
     # Of a fit in a file: what is to be said before it is used, empty for one that is OK, and what
-    # its runs do not identify. `directions` are changes of (ln A, ln B, ln E, alpha, beta) that
-    # no run felt, a row each.
+    # its runs do not identify. `directions` are changes of what the covariance is of that no run
+    # felt, a row each.
     warning: str = ""
     unidentified: tuple[str, ...] = ()
     directions: tuple[tuple[float, ...], ...] = ()
@@ -94,8 +95,8 @@ class Entry:
         """Whether the runs tell compute-optimal sizes, and the plan that matches a model."""
         return tells_sizes(self.unidentified)
 
-    def tells_loss(self, params: float, tokens: float) -> bool:
-        """Whether the runs of a Chinchilla fit tell the loss at one size of model and data.
+    def tells_loss(self, params: float, tokens: float, **levers: float) -> bool:
+        """Whether the runs of a fit tell the loss at one size of model and data.
 
         Of runs of one size they do at that size, say, although E and A / N^alpha are not known.
         """
@@ -103,15 +104,23 @@ class Entry:
             return True
         if not self.directions:
             return False
-        law, x, y = self.law, math.log(params), math.log(tokens)
-        size = law.A * math.exp(-law.alpha * x)
-        data = law.B * math.exp(-law.beta * y)
-        slope = (size, data, law.E, -x * size, -y * data)
-        loss = size + data + law.E
-        changes = (
-            abs(sum(map(operator.mul, row, slope))) / max(map(abs, row)) for row in self.directions
-        )
-        return max(changes) <= FELT * loss
+        said = getattr(type(self.law), "fitted", {})  # as `laws.fitted` reads it
+        known = [(x.name, x.name not in said or said[x.name].positive) for x in fields(self.law)]
+        with jax.enable_x64(True):
+            here = float(self.law.loss(params, tokens, **levers))
+            for row in self.directions:
+                largest = max(map(abs, row))
+                ends = []
+                for step in (STEP / largest, -STEP / largest):
+                    pairs = zip(known, row, strict=True)
+                    moved = {
+                        name: _moved(getattr(self.law, name), positive, step * part)
+                        for (name, positive), part in pairs
+                    }
+                    ends.append(float(type(self.law)(**moved).loss(params, tokens, **levers)))
+                if not abs(ends[0] - ends[1]) <= 2 * STEP * FELT * abs(here):
+                    return False
+        return True
 
     def in_range(self, plan: Sized) -> Array:
         """Whether each plan lies within all ranges that the source states; works under jit.
@@ -133,6 +142,10 @@ class Entry:
         if self.flops_range is not None:
             inside &= _within(self.flops_range, params, tokens)
         return inside
+
+
+def _moved(value: float, positive: bool, step: float) -> float:
+    return value * math.exp(step) if positive else value + step
 
 
 def tells_sizes(unidentified: Collection[str]) -> bool:

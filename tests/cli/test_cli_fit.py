@@ -205,7 +205,7 @@ def test_without_resamples_intervals_come_from_the_covariance(fit):
     assert record["intervals"]["beta"] == pytest.approx(
         [beta - 1.96 * error, beta + 1.96 * error], rel=1e-4
     )
-    reach = 1.96 * np.sqrt(found.covariance[1, 1])
+    reach = 1.96 * np.sqrt(found.covariance[2, 2])
     assert record["intervals"]["B"][1] == pytest.approx(found.law.B * np.exp(reach), rel=1e-4)
     assert "params_interval" not in record["optima"][0]
     assert "resamples" in record["remarks"]

@@ -36,7 +36,7 @@ def test_neither_sizes_nor_intervals_are_printed_and_the_exit_code_says_so(comma
     code, out, err = command("fit", "one.csv", *QUICK)
     assert code == 2
     assert joined(err).startswith(
-        "error: These runs do not identify A, E, alpha: all runs have the same params."
+        "error: These runs do not identify E, A, alpha: all runs have the same params."
     )
     assert "FLAT_VALLEY" in out
     assert "Known instead: E + A/N^alpha = " in joined(out)
@@ -58,7 +58,7 @@ def test_the_record_has_null_for_what_is_not_known(command, tmp_path):
     low, high = record["intervals"]["beta"]
     assert low < record["law"]["beta"] < high
     assert (record["optima"], record["best_params_exponent"]) == ([], None)
-    assert record["unidentified"]["names"] == ["A", "E", "alpha"]
+    assert record["unidentified"]["names"] == ["E", "A", "alpha"]
     known = record["unidentified"]["known_instead"]["E + A/N^alpha"]
     found = js.fit(js.laws.Chinchilla, js.Runs.from_csv("one.csv"))
     truth = float(LAW.E + LAW.A / SIZE**LAW.alpha)

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 import jaxscale as js
 from fitting.public_runs import table
 from fitting.runs_at_hand import simulated
-from jaxscale.fitting import FitStatus, LawFit
+from jaxscale.fitting import Fit, FitStatus
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
 from jaxscale.laws.fitted import Coefficient
 from jaxscale.laws.kaplan import Kaplan
@@ -112,7 +112,7 @@ def test_exact_runs_of_every_family_give_it_back(name):
     law, fixed = FAMILIES[name]
     runs = exact_runs(law)
     found = js.fit(type(law), runs, fixed=fixed)
-    assert isinstance(found, LawFit)
+    assert isinstance(found, Fit)
     assert found.ok
     assert found.objective < 1e-15 * len(runs)
     with jax.enable_x64(True):
@@ -422,22 +422,6 @@ def test_it_prints_itself_as_a_small_table():
     assert lines[-1].strip().startswith("OK: ")
 
 
-def test_only_fits_of_chinchilla_are_resampled():
-    found = js.fit(Product, noisy_runs(), objective=SQUARES)
-    with pytest.raises(TypeError, match=r"bootstrap needs a fit of js\.laws\.Chinchilla; got one"):
-        js.bootstrap(found, key=0)
-    with pytest.raises(TypeError, match=r"profile_likelihood needs a fit .* got one of Product"):
-        js.profile_likelihood(found, "alpha")
-
-
-def test_exponents_of_chinchilla_may_be_tied_by_name():
-    runs = simulated()
-    tied = js.fit(js.laws.Chinchilla, runs, tie_exponents=True)
-    assert js.fit(js.laws.Chinchilla, runs, tie=(("alpha", "beta"),)).law == tied.law
-    with pytest.raises(ValueError, match="alpha and beta alone can be tied"):
-        js.fit(js.laws.Chinchilla, runs, tie=(("A", "B"),))
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -456,7 +440,6 @@ def test_exponents_of_chinchilla_may_be_tied_by_name():
         ({"starts": "hoffmann2022"}, "starts must be None, or a Product of arrays"),
         ({"starts": Product(-1.0, 1.0, 1.0)}, "starts must be finite, and above 0"),
         ({"starts": Product(1e300, -9e9, 1.0)}, "not finite at any of 1 starts"),
-        ({"tie_exponents": True}, "for js.laws.Chinchilla; use tie"),
         ({"objective": "huber"}, "objective must be a js.fitting Huber"),
     ],
 )
@@ -482,9 +465,3 @@ def test_levers_have_to_be_those_of_the_law():
     for law in (js.laws.Chinchilla, Product):
         with pytest.raises(ValueError, match="must be those of the law: none; got x, y"):
             js.fit(law, extra)
-
-
-def test_only_chinchilla_has_derivatives_of_its_fit():
-    runs = noisy_runs()
-    with pytest.raises(TypeError, match="a fit of Product has no derivatives"):
-        jax.grad(lambda loss: js.fit(Product, replace(runs, loss=loss)).objective)(runs.loss)

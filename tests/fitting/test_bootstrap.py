@@ -16,7 +16,7 @@ from fitting.runs_at_hand import (
     table,
 )
 from jaxscale.fitting import problem as problems
-from jaxscale.fitting.chinchilla_kernel import NAMES
+from jaxscale.fitting.chinchilla_claims import NAMES
 from jaxscale.fitting.resampling import drawn, key_words
 
 
@@ -61,8 +61,8 @@ def test_percentile_intervals_are_besiroglus(published):
 
 def test_hoffmanns_law_is_rejected_as_printed(published):
     law = js.laws.published("hoffmann2022_unrounded")
-    theirs = np.array([np.log(law.A), np.log(law.B), np.log(law.E), law.alpha, law.beta])
-    off = theirs - fitted("besiroglu", js.fitting.HuberLikelihood()).coefficients
+    theirs = np.array([np.log(law.E), np.log(law.A), np.log(law.B), law.alpha, law.beta])
+    off = theirs - fitted("besiroglu", js.fitting.HuberLikelihood()).coordinates
     # 238.40 with the covariance of resamples of the likelihood; these are of Huber's objective.
     assert off @ np.linalg.solve(published.covariance, off) == pytest.approx(238.40, rel=0.01)
 

@@ -197,7 +197,7 @@ def test_what_is_held_makes_the_rest_known_again(family):
 def test_tied_exponents_are_known_at_one_ratio(rng):
     law = replace(random_law(rng), alpha=0.35, beta=0.35)
     runs = runs_of(law, *one_ratio(rng), rng, noise=1e-4)
-    found = js.fit(Chinchilla, runs, objective=SQUARES, tie_exponents=True)
+    found = js.fit(Chinchilla, runs, objective=SQUARES, tie=(("alpha", "beta"),))
     assert found.claims.unidentified == ("A", "B")
     assert abs(found.law.alpha - 0.35) < 6 * found.standard_errors.alpha
 

@@ -5,7 +5,7 @@ import pytest
 
 import jaxscale as js
 from fitting.runs_at_hand import fitted_simulation, simulated
-from jaxscale.fitting.chinchilla_kernel import NAMES
+from jaxscale.fitting.chinchilla_claims import NAMES
 
 Chinchilla = js.laws.Chinchilla
 
@@ -53,7 +53,7 @@ def test_an_interval_beyond_the_values_is_open():
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("gamma", None, "name must be one of A, B, E, alpha, beta; got 'gamma'"),
+        ("gamma", None, "name must be one of E, A, B, alpha, beta; got 'gamma'"),
         ("beta", [0.0, 0.3], "values must be finite, above 0"),
         ("beta", [], "one dimension"),
     ],

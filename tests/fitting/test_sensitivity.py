@@ -109,7 +109,7 @@ def test_influence_is_the_jackknife_for_small_weights():
 
 def test_losses_in_the_linear_zone_have_no_influence():
     # 201 of 240: as far off as they are, they pull no harder.
-    moved = fitted("besiroglu").sensitivity.coefficients.loss
+    moved = fitted("besiroglu").sensitivity.coordinates.loss
     outside = np.abs(fitted("besiroglu").residuals) > 1e-3
     assert outside.sum() == 201
     assert (moved[:, outside] == 0).all()

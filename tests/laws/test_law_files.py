@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import dataclass
 
 import pytest
 
@@ -9,7 +10,8 @@ import jaxscale as js
 
 LAW = {"E": 1.8, "A": 480, "B": 2100.0, "alpha": 0.35, "beta": 0.37}
 RECORD = {
-    "format": "jaxscale fit 1",
+    "format": "jaxscale fit 2",
+    "family": "Chinchilla",
     "dataset": "240 runs of runs.csv",
     "law": LAW,
     "standard_errors": dict.fromkeys(LAW, 0.1),
@@ -54,8 +56,8 @@ OPEN = {
     "reason": "all runs have the same params",
     # Runs of 1e9 params: E may take what A / N^alpha leaves, and alpha pivots about them.
     "directions": [
-        [1.0, 0, -480.0 / 1e9**0.35 / 1.8, 0, 0],
-        [math.log(1e9), 0, 0, 1.0, 0],
+        [-480.0 / 1e9**0.35 / 1.8, 1.0, 0, 0, 0],
+        [0, math.log(1e9), 0, 1.0, 0],
     ],
 }
 
@@ -86,6 +88,29 @@ def test_a_status_that_is_not_ok_is_a_warning(write):
     assert not old.tells_loss(1e9, 1e10)
 
 
+def test_a_file_of_the_first_format_is_read_in_the_order_of_today(write):
+    given = [[float(10 * min(i, j) + max(i, j)) for j in range(5)] for i in range(5)]
+    # Of (ln A, ln B, ln E, alpha, beta), and now of (ln E, ln A, ln B, alpha, beta).
+    order = [2, 0, 1, 3, 4]
+    old = {name: each for name, each in changed(covariance=given).items() if name != "family"}
+    entry = js.laws.entry(write({**old, "format": "jaxscale fit 1"}))
+    assert entry.law == js.laws.Chinchilla(**{name: float(x) for name, x in LAW.items()})
+    assert entry.covariance == tuple(tuple(given[i][j] for j in order) for i in order)
+
+
+def test_a_family_of_ones_own_is_handed_in(write):
+    record = {"format": RECORD["format"], "family": "Own", "law": {"A": 3.0}, "ranges": {}}
+    assert js.laws.load(write(record), family=Own) == Own(3.0)
+
+
+@dataclass(frozen=True)
+class Own:
+    A: float
+
+    def loss(self, params, tokens):
+        return self.A / params + 0 * tokens
+
+
 def changed(**parts):
     return {**RECORD, **parts}
 
@@ -99,7 +124,10 @@ def changed(**parts):
         ("[]", "not written by jaxscale fit"),
         ({"law": LAW}, "not written by jaxscale fit"),
         (changed(format=3), "not written by jaxscale fit"),
-        (changed(format="jaxscale fit 2"), "its format is 'jaxscale fit 2'"),
+        (changed(format="jaxscale fit 3"), "its format is 'jaxscale fit 3'"),
+        (changed(family="Kaplan"), "law.N_c is missing"),
+        (changed(family="Kaplam"), "did you mean Kaplan?"),
+        (changed(family="Blend"), "a class of your own, read it by js.laws.load with family="),
         (changed(law=None), "law is missing"),
         (changed(law=[1]), "law must be an object"),
         (changed(law={**LAW, "beta": None}), "law.beta is missing"),
@@ -107,7 +135,7 @@ def changed(**parts):
         (changed(law={**LAW, "beta": True}), "law.beta must be a finite number; got bool"),
         (changed(law={**LAW, "beta": float("nan")}), "law.beta must be a finite number; got nan"),
         (changed(law={**LAW, "A": 10**400}), "law.A must be a finite number; got int"),
-        (changed(law={**LAW, "A": 0}), "law.A must be above 0; got 0.0"),
+        (changed(law={**LAW, "A": 0}), "law has no loss with these coefficients"),
         (changed(law={**LAW, "E": -1}), "law.E must be 0 or more; got -1.0"),
         (changed(ranges=None), "ranges is missing"),
         (changed(ranges={"tokens": 3}), "ranges.tokens must be two numbers; got 3"),

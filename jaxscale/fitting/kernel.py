@@ -1,0 +1,139 @@
+"""What a fit needs of a family of laws: coordinates, residuals and an objective with derivatives.
+
+Two modules answer: `model` for any law, by automatic differentiation, and `chinchilla_kernel`
+for the Chinchilla law, by hand. `kernels` chooses between them; nothing else asks which it is.
+"""
+
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+# Of JAX inside a program and of NumPy outside: a type checker has no name for what is both.
+Numbers: TypeAlias = Any
+
+
+class Prior(NamedTuple):
+    """A quadratic added to the objective: half of `precision (coordinate - mean)^2`."""
+
+    mean: Numbers  # coordinates
+    precision: Numbers
+
+
+class Point(NamedTuple):
+    """The objective about one point in each lane; lanes are the last axis of all fields."""
+
+    value: Numbers
+    gradient: Numbers  # coordinates
+    hessian: Numbers  # coordinates, coordinates
+    diagonal: Numbers  # of the Gauss-Newton matrix: what a step is measured by
+    energy: Numbers  # sum of weight, slope and residual: no gradient is larger than its root allows
+
+
+class Columns(NamedTuple):
+    """The runs as columns of one length, padded."""
+
+    log_params: np.ndarray
+    log_tokens: np.ndarray
+    target: np.ndarray  # the loss, or its logarithm
+    levers: dict[str, np.ndarray]
+
+
+class Kernel(Protocol):
+    """One family as a fit sees it. Hashable: programs are compiled for each.
+
+    A coordinate is the logarithm of a coefficient that is `positive`, and any other as it is. Of
+    the rows, `target` is a field in any kernel. A kernel may offer more, and is asked for it:
+
+    | member | what it is | without it |
+    | --- | --- | --- |
+    | `value(rows, weights, delta, prior, scaled, coordinates)` | the objective alone | the point |
+    | `grid(rows, weights, few=)` | coordinates to start from | a grid of the family's starts |
+    | `named_starts` | functions by name that give others | none |
+    | `claims(ending, rows, held, design)` | what a fit may claim | `claims_of_law` |
+    """
+
+    @property
+    def law(self) -> type: ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the coordinates, in the order of the law's fields."""
+        ...
+
+    @property
+    def positive(self) -> tuple[bool, ...]: ...
+
+    @property
+    def logarithm(self) -> bool:
+        """Whether residuals are of logarithms of losses."""
+        ...
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Between which values a positive coefficient may move where nothing else bounds it."""
+        ...
+
+    def centred(self, columns: Columns, constraints: Any) -> tuple[Columns, np.ndarray | None]:
+        """The columns as the search reads them, and the matrix from its coordinates to the law's.
+
+        None where these are the same.
+        """
+        ...
+
+    def rows(self, columns: Columns, held: dict[str, float]) -> Any:
+        """What the other methods read of the runs, beside coefficients that are held."""
+        ...
+
+    def residuals(self, coordinates: Array, rows: Any) -> Array:
+        """Of every run in one lane."""
+        ...
+
+    def slopes(self, coordinates: Array, rows: Any) -> tuple[Array, Array]:
+        """Derivatives of residuals in one lane, of shape (runs, coordinates), and the residuals."""
+        ...
+
+    def __call__(
+        self,
+        coordinates: Array,
+        rows: Any,
+        weights: Array,
+        delta: Array,
+        newton: Array,
+        prior: Prior,
+        scaled: Array | None = None,
+    ) -> Point:
+        """The objective at coordinates with lanes last; `weights` has one row for each lane.
+
+        Without `newton` the Hessian is that of iteratively reweighted least squares, which is
+        positive definite. Where `scaled` is given and holds, the objective is the likelihood with
+        a free scale, in whose units `delta` then is.
+        """
+        ...
+
+
+def coordinates_of(kernel: Kernel, values: np.ndarray) -> np.ndarray:
+    """Coordinates of coefficients along the first axis; NaN where a logarithm does not exist."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rows = zip(values, kernel.positive, strict=True)
+        return np.stack([np.log(x) if positive else x for x, positive in rows])
+
+
+def values_of(kernel: Kernel, coordinates: Numbers, numpy: Any = jnp) -> dict[str, Any]:
+    """Coefficients by name. Traceable, or of NumPy where that is handed in."""
+    named = zip(kernel.names, kernel.positive, coordinates, strict=True)
+    return {name: numpy.exp(x) if positive else x for name, positive, x in named}
+
+
+def with_prior(point: Point, coordinates: Array, prior: Prior) -> Point:
+    """The point with the prior's quadratic; lanes are the last axis."""
+    precision = prior.precision[:, None]
+    off = coordinates - prior.mean[:, None]
+    return Point(
+        point.value + jnp.sum(precision * off * off, axis=0) / 2,
+        point.gradient + precision * off,
+        point.hessian + jnp.diag(prior.precision)[:, :, None],
+        point.diagonal + precision,
+        point.energy + jnp.sum(precision * off * off, axis=0),
+    )
