@@ -77,12 +77,20 @@ class Allocation:
         )
 
 
-def _log_size(exponents, log_scale, log_unit, log_flops):
+def _log_size(
+    exponents: dict[str, Array], log_scale: Array, log_unit: Array, log_flops: Array
+) -> Array:
     (exponent,) = exponents.values()
     return log_scale + exponent * (log_flops - log_unit)
 
 
-def _log_ratio(exponents, log_params_scale, log_tokens_scale, log_unit, log_flops):
+def _log_ratio(
+    exponents: dict[str, Array],
+    log_params_scale: Array,
+    log_tokens_scale: Array,
+    log_unit: Array,
+    log_flops: Array,
+) -> Array:
     log_params = log_params_scale + exponents["params"] * (log_flops - log_unit)
     log_tokens = log_tokens_scale + exponents["tokens"] * (log_flops - log_unit)
     return log_tokens - log_params
@@ -150,7 +158,7 @@ def from_law(law: Any) -> Allocation:
 
 
 @jax.jit
-def _from_law(law):
+def _from_law(law: Any) -> Allocation:
     (law,) = arrays.align(law)
     answer = is_valid(law)
     allocation = _closed_form(made_safe(law, answer), jnp)

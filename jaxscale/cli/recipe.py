@@ -1,6 +1,6 @@
 """`jaxscale recipe`: how to train a plan, and what a larger batch saves and costs."""
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -42,14 +42,6 @@ Name = Annotated[
 ]
 
 
-class Size(NamedTuple):
-    """What is trained."""
-
-    params: float
-    tokens: float
-    loss: float
-
-
 def recipe(
     params: options.Params = None,
     tokens: options.Tokens = None,
@@ -74,11 +66,11 @@ def recipe(
             named.need_loss(params, tokens)
             asked = Asked(named.law, params=params, tokens=tokens)
             loss = float(solved(js.evaluate(named.law, params, tokens), asked).loss)
-        size = Size(params, tokens, loss)
+        size = js.Runs(params, tokens, loss)
         record = {
             "law": named.name if named else None,
             "law_status": named.warning if named else "",
-            **size._asdict(),
+            **{"params": params, "tokens": tokens, "loss": loss},
             "recipes": [_answer(size, entry) for entry in entries],
             "tradeoff": _tradeoff(size),
         }
@@ -88,7 +80,7 @@ def recipe(
         _show(record, entries)
 
 
-def _answer(size: Size, entry: Entry) -> dict[str, Any]:
+def _answer(size: js.Runs, entry: Entry) -> dict[str, Any]:
     """The numbers of one recipe; null where it has none. Mistake for one beyond float64."""
     answer = jax.device_get(recipes.training_recipe(size, entry))
     rate, batch, steps = answer.learning_rate, answer.batch_tokens, answer.steps
@@ -108,7 +100,7 @@ def _answer(size: Size, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _tradeoff(size: Size) -> list[dict[str, float]]:
+def _tradeoff(size: js.Runs) -> list[dict[str, float]]:
     found = jax.device_get(recipes.critical_tradeoff(size, np.array([*SHARES.values()])))
     columns = {"batch_tokens": found.batch, "steps": found.steps, "tokens": found.tokens}
     if not np.isfinite([*columns.values()]).all():

@@ -122,11 +122,11 @@ def _check_sign(name: str, value: Real) -> None:
         raise ValueError(f"{name} must be finite and {rule}; got {value!r}")
 
 
-def _log_params(_, log_flops, log_ratio):
+def _log_params(_: None, log_flops: Array, log_ratio: Array) -> Array:
     return (log_flops - math.log(TRAIN_FLOPS) - log_ratio) / 2
 
 
-def _log_tokens(_, log_flops, log_ratio):
+def _log_tokens(_: None, log_flops: Array, log_ratio: Array) -> Array:
     return (log_flops - math.log(TRAIN_FLOPS) + log_ratio) / 2
 
 

@@ -28,7 +28,7 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
-from jaxscale._numerics.values import exp_where, is_finite, is_positive, where_safe
+from jaxscale._numerics.values import all_positive, exp_where, is_finite, is_positive, where_safe
 from jaxscale.published.entry import INFERENCE_FLOPS as INFERENCE_FLOPS
 from jaxscale.published.entry import TRAIN_FLOPS as TRAIN_FLOPS
 
@@ -157,8 +157,6 @@ def exp_of(log_answer: Callable[..., Array], law: Any, **numbers: ArrayLike) -> 
 @partial(compiled, static=1)
 def _exp_of(log_answer, law, values):
     law, values = arrays.align(law, values)
-    answer = is_valid(law)
-    for each in values:
-        answer = answer & is_positive(each)
+    answer = is_valid(law) & all_positive(*values)
     logs = (jnp.log(where_safe(answer, each)) for each in values)
     return exp_where(answer, log_answer(made_safe(law, answer), *logs))

@@ -138,25 +138,25 @@ def _steps_for(law, loss, params):
     return exp_where(answer, log_steps)
 
 
-def _log_steps(_, log_steps, log_critical, log_batch):
+def _log_steps(_: None, log_steps: Array, log_critical: Array, log_batch: Array) -> Array:
     return log_steps + jnp.logaddexp(0, log_critical - log_batch)
 
 
-def _log_tokens(_, log_steps, log_critical, log_batch):
+def _log_tokens(_: None, log_steps: Array, log_critical: Array, log_batch: Array) -> Array:
     return log_steps + jnp.logaddexp(log_critical, log_batch)
 
 
-def _log_product(_, log_x, log_y):
+def _log_product(_: None, log_x: Array, log_y: Array) -> Array:
     return log_x + log_y
 
 
-def _log_half_ratio(_, log_x, log_y):
+def _log_half_ratio(_: None, log_x: Array, log_y: Array) -> Array:
     return log_x - log_y - math.log(2)
 
 
-def _log_relative_time(_, log_critical, log_batch):
+def _log_relative_time(_: None, log_critical: Array, log_batch: Array) -> Array:
     return jnp.logaddexp(0, log_critical - log_batch)
 
 
-def _log_relative_compute(_, log_critical, log_batch):
+def _log_relative_compute(_: None, log_critical: Array, log_batch: Array) -> Array:
     return jnp.logaddexp(0, log_batch - log_critical)
