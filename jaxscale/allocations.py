@@ -64,7 +64,7 @@ class Allocation:
         return exp_of(_log_ratio, exponents, **scales, unit=self.unit, flops=flops)
 
     def equations(self) -> tuple[str, str]:
-        """Both formulas as text, of concrete scalars.
+        """Both formulas as text; the fields are concrete scalars.
 
         Examples:
             >>> print(*js.allocations.published("llama3").equations(), sep="; ")
@@ -137,12 +137,12 @@ def _check(**numbers: Real) -> None:
 
 
 def from_law(law: Any) -> Allocation:
-    """The sizes of the lowest loss at C = 6 N D, of a law whose best sizes are powers of compute.
+    """The compute-optimal allocation of a law at C = 6 N D, where it is a pair of powers.
 
-    Those are the Chinchilla law (Hoffmann et al. 2022, eq. 4) and Kaplan's eq. 1.5, which is not
-    what the paper splits budgets by: that is the entry kaplan2020. Fields may be arrays, and
-    derivatives pass. NaN where a coefficient is bad. TypeError for another law, whose best
-    sizes `js.compute_optimal` finds.
+    It is for the Chinchilla law (Hoffmann et al. 2022, eq. 4) and for Kaplan's eq. 1.5, though that
+    paper splits budgets otherwise: see the entry kaplan2020. Fields may be arrays, and derivatives
+    pass. NaN where a coefficient is bad. TypeError for another law, whose sizes
+    `js.compute_optimal` finds.
 
     Examples:
         >>> allocation = js.allocations.from_law(js.laws.published("hoffmann2022"))

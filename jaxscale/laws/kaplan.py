@@ -215,9 +215,9 @@ _ENOUGH_TOKENS = _Growth(5e3, 0.74)  # Kaplan et al. 2020, eq. 4.4
 
 
 def best_batch(pf_days: ArrayLike) -> Array:
-    """Tokens in a batch where `pf_days` of minimum compute are best spent: B of Table 6.
+    """The batch, in tokens, that spends `pf_days` of minimum compute best: B of Table 6.
 
-    Far below the critical batch. A fit to models of up to 1.5e9 params; the params and tokens of
+    It is far below the critical batch. A fit to models of up to 1.5e9 params; the params and tokens of
     that table are `js.allocations.published("kaplan2020")`. NaN where `pf_days` is not positive.
 
     Examples:
@@ -228,7 +228,7 @@ def best_batch(pf_days: ArrayLike) -> Array:
 
 
 def best_steps(pf_days: ArrayLike) -> Array:
-    """Fewest steps where `pf_days` of minimum compute are best spent: S_min of Table 6.
+    """The steps that spend `pf_days` of minimum compute best: S_min of Table 6.
 
     Otherwise as `best_batch`.
 

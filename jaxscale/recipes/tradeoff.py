@@ -93,11 +93,11 @@ def batch_tradeoff(
 
 
 def critical_tradeoff(plan: Planned, shares: ArrayLike) -> TimeAndCompute:
-    """The trade-off at `shares` of each plan's critical batch, if its tokens suffice at that batch.
+    """Time against compute at `shares` of the critical batch, for plans that are trained at it.
 
-    For a plan whose loss comes from a law of tokens, such as Chinchilla's: its tokens reach the
-    loss at Kaplan's critical batch for that loss (eq. 1.4), and the fewest steps follow. Shares
-    broadcast with the plan; NaN with zero derivatives where a number is not positive.
+    Each plan's tokens are taken to reach its loss at Kaplan's critical batch for that loss
+    (eq. 1.4), from which the fewest steps follow. Shares broadcast with the plan; NaN with zero
+    derivatives where a number is not positive.
 
     Examples:
         >>> plan = js.evaluate(js.laws.published("sardana2024"), 7e9, 1.4e12)

@@ -50,7 +50,7 @@ class PowerCoverage:
     equation: ClassVar[str] = "c(k) = exp(a k^b)"
 
     def coverage(self, attempts: ArrayLike) -> Array:
-        """Share of problems that one of `attempts` attempts solves."""
+        """Share of problems that at least one of `attempts` attempts solves."""
         return _power_coverage(*arrays.enter(law=self, attempts=attempts))
 
     def attempts_for(self, coverage: ArrayLike) -> Array:
@@ -107,7 +107,7 @@ class BetaCoverage:
     equation: ClassVar[str] = "c(k) = 1 - B(u, v + k) / B(u, v)"
 
     def coverage(self, attempts: ArrayLike) -> Array:
-        """Share of problems that one of `attempts` attempts solves."""
+        """Share of problems that at least one of `attempts` attempts solves."""
         return _beta_coverage(*arrays.enter(law=self, attempts=attempts))
 
     def is_valid(self) -> Array:
