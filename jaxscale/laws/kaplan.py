@@ -217,8 +217,8 @@ _ENOUGH_TOKENS = _Growth(5e3, 0.74)  # Kaplan et al. 2020, eq. 4.4
 def best_batch(pf_days: ArrayLike) -> Array:
     """The batch, in tokens, that spends `pf_days` of minimum compute best: B of Table 6.
 
-    It is far below the critical batch. A fit to models of up to 1.5e9 params; the params and tokens of
-    that table are `js.allocations.published("kaplan2020")`. NaN where `pf_days` is not positive.
+    It is far below the critical batch. A fit to models of up to 1.5e9 params; the params and tokens
+    of that table are `js.allocations.published("kaplan2020")`. NaN where `pf_days` is not positive.
 
     Examples:
         >>> print(f"{js.laws.kaplan.best_batch(1.0):.2g} tokens in a batch for one PF-day")
