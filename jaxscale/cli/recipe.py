@@ -1,9 +1,8 @@
 """`jaxscale recipe`: how to train a plan, and what a larger batch saves and costs."""
 
+import math
 from typing import Annotated, Any
 
-import jax
-import numpy as np
 import typer
 
 import jaxscale as js
@@ -81,32 +80,25 @@ def recipe(
 
 def _answer(size: js.Runs, entry: Entry) -> dict[str, Any]:
     """The numbers of one recipe; null where it has none. Mistake for one beyond float64."""
-    answer = jax.device_get(recipes.training_recipe(size, entry))
-    rate, batch, steps = answer.learning_rate, answer.batch_tokens, answer.steps
-    if np.isinf([rate, batch, steps]).any():
+    answer = {name: x.item() for name, x in vars(recipes.training_recipe(size, entry)).items()}
+    if math.inf in answer.values():
         sizes = f"{count(size.params)} params on {count(size.tokens)} tokens"
         raise Mistake(f"{sizes}: recipe {entry.name} leaves the range of float64")
-    numbers = {"learning_rate": rate, "batch_tokens": batch, "batch_sequences": batch / SEQUENCE}
-    notes = zip(MEANINGS, (np.isnan(rate), not answer.in_range), strict=True)
-    return {
-        "name": entry.name,
-        **{
-            key: None if np.isnan(x) else float(x)
-            for key, x in (numbers | {"steps": steps}).items()
-        },
-        "in_range": bool(answer.in_range),
-        "note": ", ".join(note for note, applies in notes if applies),
-    }
+    answer["batch_sequences"] = answer["batch_tokens"] / SEQUENCE
+    notes = zip(
+        MEANINGS, (math.isnan(answer["learning_rate"]), not answer["in_range"]), strict=True
+    )
+    note = ", ".join(note for note, applies in notes if applies)
+    numbers = {name: None if math.isnan(x) else x for name, x in answer.items()}
+    return {"name": entry.name, **numbers, "note": note}
 
 
 def _tradeoff(size: js.Runs) -> list[dict[str, float]]:
-    found = jax.device_get(recipes.critical_tradeoff(size, np.array([*SHARES.values()])))
-    columns = {"batch_tokens": found.batch, "steps": found.steps, "tokens": found.tokens}
-    if not np.isfinite([*columns.values()]).all():
+    rows = [recipes.critical_tradeoff(size, share)._asdict() for share in SHARES.values()]
+    rows = [{name: x.item() for name, x in row.items() if name != "seconds"} for row in rows]
+    if not all(math.isfinite(x) for row in rows for x in row.values()):
         raise Mistake(f"at loss {size.loss:g} the batch or its steps leave the range of float64")
-    columns |= {key: getattr(found, key) for key in ("relative_time", "relative_compute")}
-    rows = zip(*columns.values(), strict=True)
-    return [dict(zip(columns, map(float, row), strict=True)) for row in rows]
+    return rows
 
 
 def _show(record: dict[str, Any], entries: tuple[Entry, ...]) -> None:

@@ -23,9 +23,9 @@ from jaxscale.recipes.recipe import Planned
 class TimeAndCompute(NamedTuple):
     """Steps, tokens and time of training to one loss at each batch; fields broadcast."""
 
-    batch: Array  # tokens
+    batch_tokens: Array
     steps: Array
-    tokens: Array  # batch times steps: compute is in proportion
+    tokens: Array  # batch_tokens times steps: compute is in proportion
     seconds: Array  # NaN where no time for a step was given
     relative_time: Array  # steps over the fewest, of a batch far above the critical one
     relative_compute: Array  # tokens over the fewest, of a batch far below it
@@ -102,7 +102,7 @@ def critical_tradeoff(plan: Planned, shares: ArrayLike) -> TimeAndCompute:
     Examples:
         >>> plan = js.evaluate(js.laws.published("sardana2024"), 7e9, 1.4e12)
         >>> tradeoff = js.recipes.critical_tradeoff(plan, shares=4.0)
-        >>> print(f"{tradeoff.batch:.3g} tokens a batch, {tradeoff.tokens:.3g} in all")
+        >>> print(f"{tradeoff.batch_tokens:.3g} tokens a batch, {tradeoff.tokens:.3g} in all")
         2.82e+07 tokens a batch, 3.5e+12 in all
     """
     tokens, loss, shares = arrays.enter(tokens=plan.tokens, loss=plan.loss, shares=shares)
