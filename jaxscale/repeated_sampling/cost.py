@@ -22,7 +22,7 @@ from jaxscale._numerics.compiled import compiled
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.protocol import Law
 from jaxscale.plan import Bounds, Plan, lever_values, plan_arguments
-from jaxscale.repeated_sampling.required import (
+from jaxscale.repeated_sampling.loss import (
     WORST,
     Needs,
     Success,
