@@ -15,7 +15,6 @@ from jaxscale.plots.frame import (
     count_axis,
     dress,
     grid,
-    halo,
     label,
     legend_below,
     line_of_budget,
@@ -23,6 +22,7 @@ from jaxscale.plots.frame import (
     scientific,
     short,
     titled,
+    write,
 )
 
 if TYPE_CHECKING:
@@ -102,25 +102,19 @@ def _name_budgets(axis: Any) -> None:
 
 def _name_ends(panel: "Axes", budgets: Any, sizes: Any, names: list[str]) -> None:
     """The params of each step at the last budget, outside the panel and apart from each other."""
-    beside = {
-        "xycoords": "axes fraction",
-        "textcoords": "offset points",
-        "va": "center",
-        "fontsize": 8,
-    }
+    beside: dict[str, Any] = {"xycoords": "axes fraction", "va": "center"}
     low, high = np.log(panel.get_ylim())
     ends = np.array([params[-1] for params in sizes])
     heights = _apart((np.log(ends) - low) / (high - low))
     for row, (size, height) in enumerate(zip(ends, heights, strict=True)):
         color = budget_color(row, len(sizes))
-        look = {"markeredgecolor": color, "markeredgewidth": 1.6, "clip_on": False}
+        look: dict[str, Any] = {"markeredgecolor": color, "markeredgewidth": 1.6, "clip_on": False}
         panel.plot(budgets[-1], size, **RING, **look, zorder=5)
         text = short(float(f"{size:.{DIGITS}g}"))
-        bold = {"color": color, "fontweight": "bold", **beside}
-        panel.annotate(text, (1, height), (9, 0), **bold)
-        panel.annotate(names[row], (1, height), (38, 0), color=color, **beside)
+        write(panel, text, (1, height), (9, 0), color=color, bold=True, **beside)
+        write(panel, names[row], (1, height), (38, 0), color=color, **beside)
     heading = f"at {budgets[-1]:.3g} FLOPs".replace("e+", "e")
-    panel.annotate(heading, (1, max(heights) + 1.4 * APART), (9, 0), color=LINE, **beside)
+    write(panel, heading, (1, max(heights) + 1.4 * APART), (9, 0), color=LINE, **beside)
 
 
 def _apart(heights: np.ndarray) -> np.ndarray:
@@ -149,30 +143,19 @@ def _draw_exponents(panel: "Axes", steps: Mapping[str, Any], others: Mapping[str
         panel.plot(exponent, row, "o", color=color, markersize=6, zorder=4)
         # Above the interval, towards the side that has room.
         leftward = exponent > (low + high) / 2
-        panel.annotate(
-            f"{name}: {exponent:.3f}",
-            (max(ends) if leftward else min(ends), row),
-            (0, 8),
-            textcoords="offset points",
-            ha="right" if leftward else "left",
-            fontsize=8,
-            fontweight="bold",
-            color=color,
-            path_effects=halo(),
-            zorder=5,
-        )
+        at = (max(ends) if leftward else min(ends), row)
+        look: dict[str, Any] = {
+            "color": color,
+            "bold": True,
+            "rim": True,
+            "ha": "right" if leftward else "left",
+        }
+        write(panel, f"{name}: {exponent:.3f}", at, (0, 8), **look)
     for number, name in enumerate(others):
         panel.axvline(exponents[name], color=LINE, linewidth=0.9, linestyle=":", zorder=1)
         leftward = exponents[name] > (low + high) / 2
-        panel.annotate(
-            f"{name}: {exponents[name]:.2f}",
-            (exponents[name], FIRST_ROW + 0.1 + 0.25 * number),
-            (-4 if leftward else 4, 0),
-            textcoords="offset points",
-            ha="right" if leftward else "left",
-            va="top",
-            fontsize=8,
-            color=LINE,
-        )
+        at = (exponents[name], FIRST_ROW + 0.1 + 0.25 * number)
+        look = {"color": LINE, "ha": "right" if leftward else "left", "va": "top"}
+        write(panel, f"{name}: {exponents[name]:.2f}", at, (-4 if leftward else 4, 0), **look)
     label(panel, "params grow as FLOPs to this power")
     grid(panel, axis="x")

@@ -16,13 +16,13 @@ from jaxscale.plots.frame import (
     count_axis,
     dress,
     grid,
-    halo,
     label,
     legend_below,
     line_of_budget,
     scientific,
     short,
     titled,
+    write,
 )
 
 if TYPE_CHECKING:
@@ -78,11 +78,15 @@ def data_constrained(
         panel.set(xscale="log", yscale="linear" if field == "loss" else "log")
         for row, budget in enumerate(budgets):
             color = budget_color(row, budgets.size)
-            one = {name: x[row] for name, x in limited.items()}
-            _draw_plans(
-                panel, field, unique, one, {name: x[row] for name, x in free.items()}, color
-            )
-            _name_level(panel, scientific(budget), free[field][row], color)
+            one, ideal = ({name: x[row] for name, x in each.items()} for each in (limited, free))
+            _draw_plans(panel, field, unique, one, ideal, color)
+            right: dict[str, Any] = {
+                "xycoords": ("axes fraction", "data"),
+                "ha": "right",
+                "va": "bottom",
+            }
+            look: dict[str, Any] = {"color": color, "size": 7.5, "bold": True, "rim": True}
+            write(panel, scientific(budget), (0.985, ideal[field]), (0, 2), **look, **right)
         _frame_of_unique(panel, unique)
     _draw_epochs(panels["tokens"])
     _explain_limits(panels["params"])
@@ -127,23 +131,6 @@ def _where_it_costs(unique: Any, loss: Any, free: float) -> float | None:
     return float(np.exp(np.interp(0.0, excess[pair][::-1], log_unique[pair][::-1])))
 
 
-def _name_level(panel: "Axes", text: str, height: float, color: Any) -> None:
-    panel.annotate(
-        text,
-        (0.985, height),
-        (0, 2),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
-        fontsize=7.5,
-        color=color,
-        fontweight="bold",
-        path_effects=halo(),
-        zorder=6,
-    )
-
-
 def _frame_of_unique(panel: "Axes", unique: Any) -> None:
     low, high = float(unique[0]), float(unique[-1])
     panel.set_xlim(low, high)
@@ -162,18 +149,9 @@ def _draw_epochs(panel: "Axes") -> None:
     dotted = {"color": LINE, "linewidth": 0.7, "linestyle": ":", "zorder": 1}
     for epochs in EPOCHS:
         panel.plot([left, right], [epochs * left, epochs * right], **dotted)
-        panel.annotate(
-            f"{epochs} epochs" if epochs == EPOCHS[-1] else str(epochs),
-            (top / epochs, top),
-            (-5, -3),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            fontsize=7,
-            color=LINE,
-            path_effects=halo(),
-            zorder=6,
-        )
+        text = f"{epochs} epochs" if epochs == EPOCHS[-1] else str(epochs)
+        look: dict[str, Any] = {"color": LINE, "size": 7, "rim": True, "ha": "right", "va": "top"}
+        write(panel, text, (top / epochs, top), (-5, -3), **look)
     panel.set(xlim=(left, right), ylim=(bottom, top))
 
 
@@ -188,6 +166,11 @@ def _explain_limits(panel: "Axes") -> None:
 
 OVERTRAINING_SIZE = (9.6, 4.6)  # inches
 OF_SIZE = {"color": "#8a9099", "linewidth": 0.9, "zorder": 2}
+OUTSIDE: dict[str, Any] = {
+    "size": 7.5,
+    "va": "center",
+    "annotation_clip": False,
+}  # beside the ends of lines
 LABELS = {"loss": "loss (nats per token)", "error": "error on tasks (%)"}
 
 
@@ -242,10 +225,11 @@ def overtraining(
         for row, (budget, height) in enumerate(zip(budgets, heights, strict=True)):
             color = budget_color(row, budgets.size)
             line_of_budget(panel, ratio, height, inside, color)
-            _name_end(panel, scientific(budget), (ratio[-1], height[-1]), color, "bold")
+            end = ratio[-1], height[-1]
+            write(panel, scientific(budget), end, (4, 0), color=color, bold=True, **OUTSIDE)
         for size, height in zip(sizes, of_sizes, strict=True):
             panel.plot(ratio, height, **OF_SIZE)
-            _name_end(panel, short(size), (ratio[-1], height[-1]), LINE, "normal")
+            write(panel, short(size), (ratio[-1], height[-1]), (4, 0), color=LINE, **OUTSIDE)
         _frame_of_ratios(panel, ratio, np.concatenate([np.ravel(heights), of_sizes[:, -1]]))
         for row, (x, y) in enumerate(zip(np.asarray(best.tokens_per_param), bests, strict=True)):
             color = budget_color(row, budgets.size)
@@ -263,21 +247,6 @@ def _lines(name: str, values: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
             f"loss of {name} must have shape {(sizes.size, count)}; got {losses.shape}"
         )
     return sizes, losses
-
-
-def _name_end(panel: "Axes", text: str, end: tuple[float, float], color: Any, weight: str) -> None:
-    """Beside the end of a line, outside the panel."""
-    panel.annotate(
-        text,
-        end,
-        (4, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=7.5,
-        color=color,
-        fontweight=weight,
-        annotation_clip=False,
-    )
 
 
 def _frame_of_ratios(panel: "Axes", ratio: Any, heights: np.ndarray) -> None:

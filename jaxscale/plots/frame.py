@@ -141,6 +141,24 @@ def scientific(x: float) -> str:
     return f"{float(mantissa):g}e{int(power)}"
 
 
+def write(
+    panel: "Axes",
+    text: str,
+    at: tuple[Any, Any],
+    offset: tuple[float, float],
+    *,
+    color: Any,
+    size: float = 8.0,
+    bold: bool = False,
+    rim: bool = False,
+    **options: Any,
+) -> None:
+    """A text beside a point of the panel, at an offset in points; `rim` draws a white one."""
+    look = {"fontsize": size, "color": color, "fontweight": "bold" if bold else "normal"}
+    over = {"path_effects": halo(), "zorder": 6} if rim else {}
+    panel.annotate(text, at, offset, textcoords="offset points", **look, **over, **options)
+
+
 def halo() -> list[Any]:
     """Path effects that give a text a white rim, readable on lines and colours."""
     from matplotlib.patheffects import withStroke
