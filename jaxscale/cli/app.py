@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from jaxscale import __version__
+from jaxscale._version import __version__
 from jaxscale.cli import (
     allocations,
     catalogues,

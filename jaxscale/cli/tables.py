@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from jaxscale import __version__
+from jaxscale._version import __version__
 from jaxscale.cli.visible import Text
 
 WIDEST = 10_000  # characters: more than any table has

@@ -9,17 +9,6 @@ from jaxscale._numerics.quantities import count
 if TYPE_CHECKING:
     from jaxscale.published.entry import Entry
 
-NOT_STATED = "not stated"
-_WORDS = (
-    ("data", "dataset"),
-    ("tokenizer", "tokenizer"),
-    ("schedule", "schedule"),
-    ("params are", "params_convention"),
-    ("tokens are", "tokens_convention"),
-    ("FLOPs are", "flops_convention"),
-)
-_RANGES = ("params", "tokens", "tokens_per_param", "flops")
-
 
 def facts_of(entry: "Entry") -> Iterator[tuple[str, str]]:
     """What is known of an entry, as pairs of a name and a text; a name may repeat."""
@@ -31,27 +20,19 @@ def facts_of(entry: "Entry") -> Iterator[tuple[str, str]]:
         yield name, f"{value:.10g}"
     for lever, limits in getattr(entry.law, "levers", {}).items():
         yield "lever", f"{lever}, {range_text(limits)}"
-    yield "source", entry.source
-    # Of a law it matters too what is not known.
-    needed = ("dataset", "tokenizer", "params_convention") if entry.law is not None else ()
-    for name, field in _WORDS:
-        if field in needed or getattr(entry, field) != NOT_STATED:
-            yield name, getattr(entry, field)
-    needed = ("params", "tokens", "tokens_per_param") if entry.law is not None else ()
-    for size in _RANGES:
-        limits = getattr(entry, f"{size}_range")
-        if size in needed or limits is not None:
-            yield size.replace("_", " "), range_text(limits)
+    facts = entry.facts()
+    notes = [i for i, (name, _) in enumerate(facts) if name in ("note", "also called")]
+    first_note = notes[0] if notes else len(facts)
+    yield from facts[:first_note]
     if entry.standard_errors is not None:
         errors = coefficients(entry.standard_errors).items()
         written = ((name, "not known" if x != x else f"{x:.10g}") for name, x in errors)
         yield "standard errors", ", ".join(f"{name} {error}" for name, error in written)
     if entry.covariance is not None:
         yield "covariance", _matrix(_coordinates(entry.law), entry.covariance)
-    for text in (*entry.errata, *entry.remarks):
-        yield "note", text
-    if entry.aliases:
-        yield "also called", ", ".join(entry.aliases)
+    yield from facts[first_note:]
+    for text in entry.remarks:
+        yield "remark", text
 
 
 def coefficients(content: Any) -> dict[str, float]:
@@ -76,9 +57,9 @@ def _matrix(names: Sequence[str], rows: Sequence[Sequence[float]]) -> str:
     return "\n".join(lines)
 
 
-def range_text(limits: Sequence[float] | None) -> str:
+def range_text(limits: Sequence[float]) -> str:
     """`70.0M to 16.0B`."""
-    return f"{count(limits[0])} to {count(limits[1])}" if limits else NOT_STATED
+    return f"{count(limits[0])} to {count(limits[1])}"
 
 
 def _form(entry: "Entry") -> str | None:
