@@ -33,7 +33,7 @@ ALLOWED = {
     "repeated_sampling": {*PRICES, "status", "costs", "plan", "solve"},
     "fitting": {*FACTS, "laws"},
     "sweeping": {"_numerics", "status"},
-    "plots": {"_numerics", "laws", "solve"},
+    "plots": {*FACTS, "laws", "solve", "allocations", "architectures"},
 }
 # Imported where a file or a bar needs them.
 FOR_FILES = {

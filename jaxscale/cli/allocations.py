@@ -11,7 +11,6 @@ from jaxscale.cli.mistakes import blamed_on
 from jaxscale.cli.quantities import count, scientific
 from jaxscale.published import Entry, Interval
 
-CHINCHILLA = 5.88e23  # FLOPs: 6 N D of 70e9 params on 1.4e12 tokens, Hoffmann et al. 2022
 SIZES = ("params", "tokens", "tokens_per_param")
 EXAMPLES = """\
 jaxscale allocations
@@ -32,7 +31,7 @@ def allocations(name: Name = None, flops: Budget = None, as_json: options.Json =
 
     A name gives one of them in full, with its source and faults.
     """
-    budget = CHINCHILLA if flops is None else flops
+    budget = catalogue.CHINCHILLA_FLOPS if flops is None else flops
     with blamed_on("NAME"):
         entries = catalogue.catalog() if name is None else (catalogue.entry(name),)
     records = [_record(entry, budget) for entry in entries]
