@@ -33,7 +33,7 @@ ALLOWED = {
     "repeated_sampling": {*PRICES, "status", "costs", "plan", "solve"},
     "fitting": {*FACTS, "laws"},
     "sweeping": {"_numerics", "status"},
-    "plots": {"laws", "solve"},
+    "plots": {"_numerics", "laws", "solve"},
 }
 # Imported where a file or a bar needs them.
 FOR_FILES = {

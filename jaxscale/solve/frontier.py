@@ -6,6 +6,7 @@ On it a step in params and one in tokens that cost the same FLOPs lower the loss
 sign where there are too few tokens and the other where there are too many.
 """
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,7 +23,17 @@ from jaxscale._numerics.typed import custom_jvp, fori_loop
 from jaxscale._numerics.values import is_finite, is_positive, where_safe
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import far, params_for, tokens_for
-from jaxscale.laws.protocol import Law, are_finite, has_frontier, is_valid, made_safe, two_powers
+from jaxscale.laws.protocol import (
+    TRAIN_FLOPS,
+    Law,
+    are_finite,
+    has_frontier,
+    has_power_frontier,
+    is_valid,
+    levers_of,
+    made_safe,
+    two_powers,
+)
 from jaxscale.plan import (
     Bounds,
     Plan,
@@ -78,11 +89,30 @@ def compute_optimal(
     if len(given) != 1:
         listed = " and ".join(given) or "none"
         raise ValueError(f"give exactly one of flops, params and tokens; got {listed}")
+    check_law(law)
+    if flops is not None and has_power_frontier(law) and not levers_of(law) and not levers:
+        return _at_flops(*arrays.enter(flops=flops, law=law))
     if flops is not None:
         return minimize_loss(law, flops, levers=levers)
-    check_law(law)
     values = lever_values(law, levers or {})
     return _at_size(params is not None, *arrays.enter(**given, levers=values, law=law))
+
+
+@compiled
+def _at_flops(flops: Array, law: Any) -> Plan:
+    """The closed form, which compiles in a tenth of the time of a solver."""
+    flops, law = arrays.align(flops, law)
+    valid = is_valid(law) & is_positive(flops)
+    law = made_safe(law, is_valid(law))
+    log_scale, by_params, by_tokens = law.frontier_powers()
+    like = zeros_of_full_shape((flops, law))
+    log_product = jnp.log(where_safe(valid, flops)) - math.log(TRAIN_FLOPS) + like
+    logs = log_scale + by_params * log_product, by_tokens * log_product - log_scale
+    judged = outcome((~valid, Status.INVALID_INPUT))
+    sizes = Sizes(jnp.exp(logs[0]), jnp.exp(logs[1]), *logs, *judged)
+    one, zero = jnp.ones((), flops.dtype), jnp.zeros((), flops.dtype)
+    demand, costs = Demand(zero, zero), Costs(one, one, one)
+    return priced(law, with_finite_loss(law, sizes), demand, costs)
 
 
 @partial(compiled, static=1)
