@@ -294,3 +294,6 @@ def _with_derivatives_jvp(problem, primals, tangents):
 
 def _any(conditions):
     return jnp.any(jnp.stack(conditions), axis=0)
+
+
+# pyright: standard
