@@ -18,7 +18,6 @@ from jaxscale.sweeping.reducers.protocol import (
     Locate,
     Total,
     as_floats,
-    check_field,
     how_many,
     lanes,
     tallied,
@@ -157,7 +156,7 @@ class Histogram(FieldReducer):
     edges: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        check_field(self.field)
+        super().__post_init__()
         edges = as_floats("edges", self.edges)
         if len(edges) < 2:
             raise ValueError(f"edges must be at least 2 numbers; got {len(edges)}")

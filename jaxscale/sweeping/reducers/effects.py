@@ -1,4 +1,4 @@
-"""What each axis of a grid does to a field: its mean along the axis, and its share of variance.
+"""Main effects: the mean of a field along each axis of a grid, and the axis's share of variance.
 
 The sums of a chunk along each of its axes are added into one accumulator for each value of
 the axis: two floats, so that nothing is lost (Dekker 1971), and an exponent, so that nothing
@@ -22,7 +22,6 @@ from jaxscale.sweeping.reducers.protocol import (
     Group,
     Locate,
     Total,
-    check_field,
     dtype_of,
     lanes,
 )
@@ -32,7 +31,7 @@ from jaxscale.sweeping.reducers.sums import pairwise_sum, power_of_two, scaled, 
 
 @dataclass(frozen=True, repr=False)
 class MainEffectsResult(OfField):
-    """What each axis does; NaN where no scenario counts."""
+    """The effect of each axis; NaN where no scenario counts."""
 
     mean: float
     variance: float
@@ -94,9 +93,6 @@ class MainEffects(FieldReducer):
 
     needs_grid: ClassVar[bool] = True
     words: ClassVar[str] = "Main effects on"
-
-    def __post_init__(self) -> None:
-        check_field(self.field)
 
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> State:
         chunks, dtype = group.chunks, dtype_of(self.field, dtypes)

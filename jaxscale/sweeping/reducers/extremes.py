@@ -17,7 +17,6 @@ from jaxscale.sweeping.reducers.protocol import (
     Group,
     Locate,
     Total,
-    check_field,
     check_whole,
     dtype_of,
     lanes,
@@ -65,9 +64,6 @@ class Extremes(FieldReducer):
         >>> stats[extremes].max, stats[extremes].max_at
         (100.0, {'x': 10.0})
     """
-
-    def __post_init__(self) -> None:
-        check_field(self.field)
 
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Found:
         whole = jnp.zeros(group.count, jnp.int32)
@@ -182,7 +178,7 @@ class TopK(FieldReducer):
     lowest: bool = False
 
     def __post_init__(self) -> None:
-        check_field(self.field)
+        super().__post_init__()
         check_whole("k", self.k, 1, 100_000)
         if not isinstance(self.lowest, bool):
             raise TypeError(f"lowest must be True or False; got {self.lowest!r}")

@@ -1,6 +1,6 @@
-"""Mean and standard deviation, smallest and largest: every chunk on its own, merged by the host.
+"""Mean, standard deviation, minimum and maximum of each chunk, merged on the host.
 
-A chunk's mean is taken twice, the second time of what the first left over, so it has more
+A chunk's mean is taken twice, the second time of the deviations from the first, so it has more
 digits than its dtype holds. The host merges chunks in float64 (Chan, Golub, LeVeque 1983).
 """
 
@@ -19,7 +19,6 @@ from jaxscale.sweeping.reducers.protocol import (
     Group,
     Locate,
     Total,
-    check_field,
     dtype_of,
     lanes,
     real,
@@ -74,9 +73,6 @@ class Moments(FieldReducer):
         (11, 100.0)
     """
 
-    def __post_init__(self) -> None:
-        check_field(self.field)
-
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Summary:
         whole = jnp.zeros(group.count, jnp.int32)
         real = jnp.zeros(group.count, dtype_of(self.field, dtypes))
@@ -115,7 +111,7 @@ class Moments(FieldReducer):
 
 
 def summary(chunk: Chunk, field: str) -> Summary:
-    """What a chunk says of its moments."""
+    """Moments of one chunk."""
     found = lanes(chunk, field)
     # Where every lane counts, which is the rule, masks would be most of the cost.
     whole = found.count == found.good.size
@@ -125,7 +121,7 @@ def summary(chunk: Chunk, field: str) -> Summary:
 
 
 def _of_all(values: Array, good: Array, count: Array) -> tuple[Array, ...]:
-    """Exponent, mean, what is left of it, squares, minimum and maximum of all lanes."""
+    """Exponent, mean, sum of deviations and of their squares, minimum and maximum of all lanes."""
     del good, count
     smallest, largest = values.min(), values.max()
     values, exponent = scaled(values, jnp.maximum(-smallest, largest))

@@ -1,4 +1,4 @@
-"""How the result of a reducer, and those of a whole sweep, show themselves."""
+"""Results of reducers, one by one and of a whole sweep: tables, and DataFrames."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ class Shown(ABC):
 
 @dataclass(frozen=True, repr=False)
 class OfField(Shown):
-    """What is known of one field: how many scenarios count, and how many do not."""
+    """A statistic of one field, with the number of scenarios that count."""
 
     count: int
     skipped: int  # scenarios that are not ok, or where the field is not finite

@@ -3,7 +3,7 @@
 These files are written once, when the store is made, and a changed byte in them would change
 what every chunk means. So each has two lines in a file beside the journal: one with its
 content and, further down, one with the checksum of that alone. Every line begins with a
-checksum of its own. Whichever of the three a disk damages, the others put it back.
+checksum of its own. Whichever of the three a disk damages, the other two restore.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""What a store looks like on disk, and how an empty one is made.
+"""The layout of a store on disk, and how an empty one is made.
 
 One Zarr v3 group: an array for each field in the chunks of the sweep, an array for each
 coordinate, and the journal where Zarr does not look.
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxscale.sweeping.axes import Coordinate
 from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.store.disk import sync_folder
 
@@ -38,15 +39,6 @@ class Field(NamedTuple):
     name: str
     dtype: np.dtype
     attributes: Mapping[str, Any]  # units, long_name
-
-
-class Coordinate(NamedTuple):
-    """What labels a result along one axis or several: numbers or strings."""
-
-    name: str
-    dims: tuple[str, ...]
-    values: np.ndarray
-    attributes: Mapping[str, Any]
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -129,7 +121,7 @@ def make(
                 shape=values.shape,
                 dtype=values.dtype,
                 compressors=codecs,
-                dimension_names=each.dims,
+                dimension_names=(each.name,),
                 attributes=dict(each.attributes),
             )[...] = values
     for field in fields:
