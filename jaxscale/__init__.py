@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # for type checkers and editors, what `__getattr__` below loa
     from jaxscale.solve import minimize_cost as minimize_cost
     from jaxscale.solve import minimize_loss as minimize_loss
     from jaxscale.solve import overhead as overhead
+    from jaxscale.solve import size_intervals as size_intervals
     from jaxscale.status import Status as Status
     from jaxscale.sweeping import Extremes as Extremes
     from jaxscale.sweeping import Grid as Grid
@@ -72,7 +73,7 @@ _NAMES = {
     "laws": ("downstream",),
     "plan": ("Bounds", "Plan", "evaluate"),
     "recipes": ("training_recipe",),
-    "solve": ("compute_optimal", "minimize_cost", "minimize_loss", "overhead"),
+    "solve": ("compute_optimal", "minimize_cost", "minimize_loss", "overhead", "size_intervals"),
     "status": ("Status",),
     "sweeping": (
         *("Extremes", "Grid", "Histogram", "MainEffects", "Moments", "Quantiles", "Sample"),

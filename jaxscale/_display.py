@@ -5,6 +5,7 @@ of them looks alike, and none prints more than 30 lines.
 """
 
 import html as markup
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,11 @@ def dataframe(columns: Mapping[str, Any], index: Any = None) -> "DataFrame":
     except ImportError as error:
         raise ImportError("a DataFrame needs pandas: pip install 'jaxscale[all]'") from error
     return pandas.DataFrame(dict(columns), index=index)
+
+
+def figure(name: str, *results: Any) -> Any:
+    """The picture of results by a name in `js.plots`, which is imported now."""
+    return getattr(importlib.import_module("jaxscale.plots"), name)(*results)
 
 
 def _shown(rows: Iterable[Row], total: int | None) -> tuple[Sequence[Row], int]:

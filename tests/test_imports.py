@@ -34,7 +34,7 @@ ALLOWED = {
     "_schema": {*PRICES, "costs", "plan"},
     "_labelled": set(),
     "sweeping": {"_numerics", "_labelled", "status"},
-    "plots": {"_numerics", "_labelled"},
+    "plots": {"_numerics", "_labelled", "laws", "solve"},
 }
 # Where sweeps meet plans.
 MEETING = {"sweeping/spec.py", "sweeping/_spec_text.py"}
@@ -192,6 +192,7 @@ def test_the_public_names_are_those_of_the_design():
         "minimize_loss",
         "normal",
         "overhead",
+        "size_intervals",
         "profile_likelihood",
         "rows",
         "sweep",

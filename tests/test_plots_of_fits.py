@@ -8,16 +8,12 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from jaxscale.plots import (
-    BudgetCurve,
-    OptimalPath,
-    coefficient_pairs,
-    iso_flop_curves,
-    iso_loss_map,
-    observed_and_predicted,
-    optimal_size_panels,
-)
+from jaxscale.plots import OptimalPath, iso_loss_map
+from jaxscale.plots.coefficient_pairs import pair_panels
+from jaxscale.plots.fit_quality import observed_and_predicted
+from jaxscale.plots.iso_flop import BudgetCurve, iso_flop_curves
 from jaxscale.plots.iso_loss import _levels
+from jaxscale.plots.optimal_sizes import optimal_size_panels
 
 RANDOM = np.random.default_rng(0)
 PARAMS, TOKENS = np.geomspace(1e8, 1e11, 40), np.geomspace(1e9, 1e13, 50)
@@ -189,7 +185,7 @@ BEST = {"E": 1.8, "ln A": 6.0, "alpha": 0.35}
 
 def test_pairs_stand_below_spreads_and_correlations_above():
     columns = draws()
-    figure = coefficient_pairs(columns, BEST, title="all")
+    figure = pair_panels(columns, BEST, title="all")
     panels = np.array(figure.axes).reshape(3, 3)
     assert [panel.get_xlabel() for panel in panels[2]] == list(columns)
     assert [panel.get_ylabel() for panel in panels[:, 0]] == list(columns)
@@ -206,7 +202,7 @@ def test_contours_hold_about_the_share_of_draws_that_they_say():
     from matplotlib.path import Path
 
     columns = draws(4000)
-    figure = coefficient_pairs(columns, BEST)
+    figure = pair_panels(columns, BEST)
     panel = np.array(figure.axes).reshape(3, 3)[2, 1]
     contours = panel.collections[0].get_paths()
     pairs = np.stack([columns["ln A"], columns["alpha"]], axis=1)
@@ -216,12 +212,12 @@ def test_contours_hold_about_the_share_of_draws_that_they_say():
 
 
 def test_few_equal_and_one_sided_draws_are_drawn():
-    assert png(coefficient_pairs(draws(2), BEST))
-    assert png(coefficient_pairs({**draws(), "E": np.full(500, 0.5)}, {**BEST, "E": 0.5}))
+    assert png(pair_panels(draws(2), BEST))
+    assert png(pair_panels({**draws(), "E": np.full(500, 0.5)}, {**BEST, "E": 0.5}))
     heavy = np.exp(20 * RANDOM.random(500) ** 9)
-    assert png(coefficient_pairs({**draws(), "E": heavy}, BEST))
+    assert png(pair_panels({**draws(), "E": heavy}, BEST))
     with pytest.raises(ValueError, match="the same labels"):
-        coefficient_pairs(draws(), {"E": 1.0})
+        pair_panels(draws(), {"E": 1.0})
 
 
 # --- Optimal sizes ---------------------------------------------------------------------------

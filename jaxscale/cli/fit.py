@@ -1,26 +1,35 @@
 """`jaxscale fit`: from a table of finished trainings to a law, with what is known of it."""
 
+import importlib.util
+import inspect
+import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import jaxscale as js
-from jaxscale.cli import fit_file, fit_options, fit_pictures, fit_report, options, tables
+from jaxscale.cli import fit_options, fit_report, options, tables
 from jaxscale.cli.bars import Begin, steps
-from jaxscale.cli.fit_outcome import Outcome, Request, Source
-from jaxscale.cli.mistakes import Mistake, blamed_on, nearest, path_of
-from jaxscale.cli.named_law import COEFFICIENTS, NamedLaw, read_law
+from jaxscale.cli.mistakes import Mistake, blamed_on, check_file, nearest, path_of
+from jaxscale.cli.named_law import NamedLaw, read_law
+from jaxscale.cli.pictures import checked_path, save
 from jaxscale.cli.quantities import counted, positive
-from jaxscale.fitting import Fit, Suspicion, objectives
+from jaxscale.fitting import Suspicion, objectives
 from jaxscale.fitting.csv_rows import CONVERT
+from jaxscale.fitting.record import numbers_of, record_of
+from jaxscale.laws import saved
+from jaxscale.laws._catalog import FAMILIES
+from jaxscale.laws.fitted import coefficients_of
+from jaxscale.laws.protocol import levers_of
 
-HOFFMANN = "hoffmann2022"
 RESAMPLES, MOST_RESAMPLES = 4000, 1_000_000
-BESIDE = ("hoffmann2022_unrounded", "besiroglu2024")
+BESIDE = {"Chinchilla": ("hoffmann2022_unrounded", "besiroglu2024")}
+MOST_BESIDE = 2
 READERS = {".csv": js.Runs.from_csv, ".parquet": js.Runs.from_parquet}
 OTHERS = {
     ".json": CONVERT.format("read_json(path)"),
@@ -38,21 +47,55 @@ OBJECTIVES: dict[str, Callable[..., Any]] = {
 WITH_DELTA = ("huber", "likelihood")
 SMALLEST, LARGEST = 1e-6, 1e30  # counts beyond are in the wrong unit, whatever that may be
 LOSS_UNITS = ("nats", "bits", "perplexity")
+HOFFMANN = "hoffmann2022"
+PNG = ".png"
+PICTURES = ("quality", "contours", "isoflops", "pairs", "optima")
+MOST_INSIDE, BEYOND = 4, 2  # budgets that are shown within the runs, and decades past them
 
 
-class Method(NamedTuple):
-    """How to fit, as the options say."""
+class Source(NamedTuple):
+    """Where runs came from."""
 
-    request: Request
+    path: str
+    where: str | None
+    columns: Mapping[str, Any]  # by the names of `Runs`
+    units: Mapping[str, Any]
+    best_of_each: bool  # of the runs of one size
+
+    @property
+    def label(self) -> str:
+        """The file, and which of its rows."""
+        best = ", the best of each size" * self.best_of_each
+        return Path(self.path).name + (f" where {self.where}" if self.where else "") + best
+
+
+class Request(NamedTuple):
+    """What to fit and how, as the options say."""
+
+    family: type
     objective: Any
+    fixed: Mapping[str, float]
+    tie: Sequence[Sequence[str]]
     starts: str | None
+    resamples: int
+    seed: int
 
 
-class Outputs(NamedTuple):
-    """What is kept of a fit."""
+class Found(NamedTuple):
+    """A fit, its resamples, and everything that its tables, pictures and files have in common."""
 
-    record: Path
-    pictures: fit_pictures.Names | None
+    source: Source
+    request: Request
+    fit: js.fitting.Fit
+    bootstrap: js.fitting.Bootstrap | None
+    beside: Mapping[str, Any]  # published laws by name
+    remarks: Mapping[str, str]  # what is odd about the table, then of the fit, by what it is about
+    odd: Sequence[str]  # those of the table
+    optima: Sequence[fit_report.Optimum]
+
+    @property
+    def title(self) -> str:
+        return f"{len(self.fit.runs):,} runs of {self.source.label}"
 
 
 def fit(
@@ -67,9 +110,10 @@ def fit(
     tokens_unit: fit_options.TokensUnit = None,
     loss_unit: fit_options.LossUnit = "nats",
     best_of_each: fit_options.BestOfEach = False,
+    law: fit_options.Family = "Chinchilla",
     objective: fit_options.Objective = "huber",
     delta: fit_options.Delta = None,
-    tie_exponents: fit_options.TieExponents = False,
+    tie: fit_options.Tie = None,
     fix: fit_options.Fix = None,
     starts: fit_options.Starts = None,
     resamples: fit_options.Resamples = None,
@@ -81,53 +125,54 @@ def fit(
     anyway: fit_options.Anyway = False,
     as_json: options.Json = False,
 ) -> None:
-    """Fit L(N, D) = E + A / N^alpha + B / D^beta to a table of finished trainings.
+    """Fit a law to a table of finished trainings: E + A / N^alpha + B / D^beta, or another.
 
     Prints the coefficients with intervals beside published laws, how good the fit is, what a
     colleague would warn of, and the compute-optimal sizes. Writes the fit, which serves as a
     law wherever one is named, as in jaxscale plan --law fit.json, and five pictures. Where the
     runs leave a coefficient open the exit code is 2, and there are no sizes, unless it is E
-    alone, on which no size rests.
+    alone, on which no size rests. Levers of the law are columns of the same names.
     """
+    family = read_family(law)
     units = {
         "params_unit": 1.0 if params_unit is None else params_unit,
         "tokens_unit": 1.0 if tokens_unit is None else tokens_unit,
         "loss_unit": chosen("--loss-unit", loss_unit, LOSS_UNITS),
     }
     given = dict(params=params, tokens=tokens, loss=loss, weights=weights, group=group)
-    columns = {name: column for name, column in given.items() if column is not None}
+    columns: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
+    if levers_of(family):
+        columns["levers"] = tuple(levers_of(family))
     source = Source(path, where, columns, units, best_of_each)
+    tied = read_tie(tie or [], family)
     request = Request(
-        chosen("--objective", objective, OBJECTIVES),
-        read_fixed(fix or [], tie_exponents),
-        tie_exponents,
+        family,
+        read_objective(chosen("--objective", objective, OBJECTIVES), delta),
+        read_fixed(fix or [], family, tied),
+        tied,
+        None if starts is None else chosen("--starts", starts, (HOFFMANN,)),
         read_resamples(resamples),
         seed or 0,
     )
-    method = Method(request, read_objective(objective, delta), read_starts(starts))
-    laws = read_beside(BESIDE if beside is None else beside)
-    outputs = read_outputs(output, pictures, no_pictures)
+    laws = read_beside(beside, family)
+    record_path = read_output(output)
+    names = None if no_pictures else read_names(pictures, record_path)
+    if no_pictures and pictures is not None:
+        raise Mistake("give either --pictures or --no-pictures, not both")
     with steps() as begin:
-        outcome = found(source, method, laws, begin)
-        written = write(outcome, outputs, begin)
+        found = search(source, request, laws, begin)
+        about = about_of(found)
+        found.fit.save(record_path, found.bootstrap, **about)
+        drawn = [] if names is None else draw(found, names, begin)
+    written = [str(each) for each in (record_path, *drawn)]
     if as_json:
-        record = {**fit_file.record_of(outcome), "written": list(map(str, written))}
-        tables.print_json("fit", record)
+        head = {"format": saved.FORMAT, "family": family.__name__, "law": numbers_of(found.fit.law)}
+        record = head | record_of(found.fit, found.bootstrap) | about | {"written": written}
+        tables.print_json("fit", saved.plain(record))
     else:
-        fit_report.show(outcome, written)
-    if outcome.fit.claims.unidentified and not anyway:
-        raise Mistake(f"{outcome.fit.claims.sentence} --anyway takes the fit as it is")
-
-
-def read_beside(names: Sequence[str]) -> tuple[NamedLaw, ...]:
-    """The laws to stand beside the fit, coefficient by coefficient."""
-    laws = tuple(map(read_law, names))
-    for named in laws:
-        if not isinstance(named.law, js.laws.Chinchilla):
-            raise Mistake(
-                f"--law: {named.name} has no {', '.join(COEFFICIENTS)} to stand beside the fit"
-            )
-    return laws
+        fit_report.show(found, written)
+    if found.fit.claims.unidentified and not anyway:
+        raise Mistake(f"{found.fit.claims.sentence} --anyway takes the fit as it is")
 
 
 EXAMPLES = """\
@@ -135,12 +180,43 @@ jaxscale fit runs.csv
 jaxscale fit runs.csv --params N --tokens D --loss final/loss --where 'step > 1000'
 jaxscale fit runs.parquet --params-unit 1M --tokens-unit 1B --group run
 jaxscale fit sweep.csv --best-of-each
-jaxscale fit runs.csv --fix E=1.69 --law sardana2024 --output ours.json --pictures ours.svg
+jaxscale fit repeats.csv --law Muennighoff --tie alpha=beta
+jaxscale fit runs.csv --fix E=1.69 --beside sardana2024 --output ours.json --pictures ours.svg
 jaxscale plan --law ours.json --like-params 7B --inference-tokens 1T
 """
 
 
-# --- What the options say --------------------------------------------------------------------
+# --- The options, read -----------------------------------------------------------------------
+
+
+def read_family(text: str) -> type:
+    """The class of law that `--law` names: one of ours, or FILE.py:CLASS."""
+    file, colon, name = text.rpartition(":")
+    if colon and file.endswith(".py"):
+        return _own_family(file, name)
+    known = {each.lower(): family for each, family in FAMILIES.items()}
+    if text.lower() in known:
+        return known[text.lower()]
+    near = nearest(text.lower(), known)
+    published = {each.name for each in js.laws.catalog()}
+    beside = "; --beside puts a published law next to the fit" if text in published else ""
+    raise Mistake(f"--law: no family {text!r}{near}{beside}; known: {', '.join(FAMILIES)}")
+
+
+def _own_family(file: str, name: str) -> type:
+    path = path_of(file)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise Mistake(f"--law: no Python file {file!r}")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's own code raises
+        raise Mistake(f"--law: {file}: {type(error).__name__}: {error}") from None
+    family = getattr(module, name, None)
+    if not (inspect.isclass(family) and is_dataclass(family) and hasattr(family, "loss")):
+        raise Mistake(f"--law: {file} has no frozen dataclass {name!r} with a loss")
+    return family
 
 
 def chosen(option: str, word: str, choices: Any) -> str:
@@ -159,27 +235,54 @@ def read_objective(name: str, delta: float | None) -> Any:
     return OBJECTIVES[name.lower()](delta)
 
 
-def read_fixed(texts: Sequence[str], tie_exponents: bool) -> dict[str, float]:
+def read_tie(texts: Sequence[str], family: type) -> list[tuple[str, ...]]:
+    """The groups of coefficients that `--tie` makes one, written alpha=beta."""
+    known = {name.lower(): name for name in coefficients_of(family)}
+    groups = []
+    for text in texts:
+        names = [known.get(part.strip().lower()) for part in text.split("=")]
+        if None in names or len({*names}) < 2 or len({*names}) < len(names):
+            listed = ", ".join(known.values())
+            raise Mistake(
+                f"--tie: {text!r} is no pair of coefficients; write NAME=NAME of {listed}"
+            )
+        groups.append(tuple(name for name in names if name is not None))
+    return groups
+
+
+def read_fixed(
+    texts: Sequence[str], family: type, tie: Sequence[Sequence[str]]
+) -> dict[str, float]:
     """The coefficients that `--fix` holds, written NAME=VALUE."""
-    known = {name.lower(): name for name in COEFFICIENTS}
+    said = coefficients_of(family)
+    known = {name.lower(): name for name in said}
     fixed: dict[str, float] = {}
     for text in texts:
         given, equals, value = text.partition("=")
         name = known.get(given.strip().lower())
         if name is None or not equals or name in fixed:
             problem = "is given twice" if name in fixed else "is no NAME=VALUE of a coefficient"
-            raise Mistake(f"--fix: {text!r} {problem}; write E=1.69, of {', '.join(COEFFICIENTS)}")
+            example = "E=1.69" if "E" in said else f"{next(iter(said))}=1"
+            raise Mistake(f"--fix: {text!r} {problem}; write {example}, of {', '.join(said)}")
         with blamed_on(f"--fix: {name}"):
-            fixed[name] = positive(value)
-    if tie_exponents and {"alpha", "beta"} & set(fixed):
-        raise Mistake("--tie-exponents leaves one exponent: --fix can hold neither alpha nor beta")
-    if len(fixed) == len(COEFFICIENTS):
+            signed = not said[name].positive and said[name].low < 0
+            fixed[name] = _number(value) if signed else positive(value)
+    both = [name for group in tie for name in group if name in fixed]
+    if both:
+        raise Mistake(f"--fix can hold none of what --tie makes one; got {', '.join(both)}")
+    if len(fixed) == len(said):
         raise Mistake("--fix: all coefficients are held, and nothing is left to fit")
     return fixed
 
 
-def read_starts(name: str | None) -> str | None:
-    return None if name is None else chosen("--starts", name, (HOFFMANN,))
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} must be finite")
+    return value
 
 
 def read_resamples(number: int | None) -> int:
@@ -190,51 +293,88 @@ def read_resamples(number: int | None) -> int:
     return RESAMPLES if number is None else number
 
 
-def read_outputs(output: str, pictures: str | None, no_pictures: bool) -> Outputs:
-    """Where everything goes, checked before any work is done."""
-    record = fit_file.checked_output(output)
-    if no_pictures:
-        if pictures is not None:
-            raise Mistake("give either --pictures or --no-pictures, not both")
-        return Outputs(record, None)
-    return Outputs(record, fit_pictures.read_names(pictures, record))
+def read_beside(names: Sequence[str] | None, family: type) -> dict[str, Any]:
+    """The laws of the same family that stand beside the fit, coefficient by coefficient."""
+    if names is None:
+        same = [each.name for each in js.laws.catalog() if type(each.law) is family]
+        names = BESIDE.get(family.__name__, same[:MOST_BESIDE])
+    laws: list[NamedLaw] = []
+    for name in names:
+        try:
+            laws.append(read_law(name))
+        except Mistake as mistake:
+            raise Mistake(str(mistake).replace("--law", "--beside", 1)) from None
+    for named in laws:
+        if type(named.law) is not family:
+            listed = ", ".join(coefficients_of(family))
+            raise Mistake(f"--beside: {named.name} has no {listed} to stand beside the fit")
+    return {named.name: named.law for named in laws}
 
 
-# --- What is done ----------------------------------------------------------------------------
+def read_output(text: str) -> Path:
+    """Where the record goes, checked before any work: no file but an earlier fit is replaced."""
+    path = path_of(text)
+    if text and path.suffix.lower() != saved.SUFFIX:
+        raise Mistake(f"--output: {text!r} must end in {saved.SUFFIX}")
+    check_file("--output", text, path)
+    if path.exists() and not saved.is_fit(path):
+        raise Mistake(f"--output: {text!r} is there and is no fit; choose another name")
+    return path
 
 
-def found(source: Source, method: Method, beside: tuple[NamedLaw, ...], begin: Begin) -> Outcome:
-    """Read, fit and resample; what the library warns of on the way becomes a note."""
-    request = method.request
+def read_names(text: str | None, output: Path) -> Callable[[str], Path]:
+    """Where each picture goes: beside the output, in a folder, or where their names begin."""
+    folder, stem, suffix = output.parent, output.stem, PNG
+    if text is not None:
+        path = path_of(text)
+        if not text or (text.endswith(("/", "\\")) and not path.is_dir()):
+            raise Mistake(f"--pictures: {text!r} is {'no folder' if text else 'empty'}")
+        if path.is_dir():
+            folder = path
+        else:
+            folder, stem, suffix = path.parent, path.stem, path.suffix or PNG
+            stem = stem if path.suffix else path.name
+    for kind in PICTURES:
+        checked_path("--pictures", str(folder / f"{stem}-{kind}{suffix}"))
+    return lambda kind: folder / f"{stem}-{kind}{suffix}"
+
+
+# --- The work --------------------------------------------------------------------------------
+
+
+def search(source: Source, request: Request, beside: Mapping[str, Any], begin: Begin) -> Found:
+    """Read, fit and resample; what the library warns of on the way becomes a remark."""
     with noted() as notes:
         begin("reading the runs", None)
         runs = read_runs(source)
         check_enough(source, runs, request)
         begin("fitting", None)
-        fitted = fitted_law(runs, method)
-        resampled = None
+        made = fitted(runs, request)
+        boot = None
         if request.resamples:
             advance = begin("resampling", request.resamples)
-            resampled = js.bootstrap(
-                fitted, resamples=request.resamples, key=request.seed, advance=advance
+            boot = js.bootstrap(
+                made, resamples=request.resamples, key=request.seed, advance=advance
             )
-    return Outcome(source, request, fitted, resampled, beside, *told_apart(notes))
+    odd, remarks = remarks_of(notes, made, boot)
+    return Found(source, request, made, boot, beside, remarks, odd, optima_of(made, boot))
 
 
-def fitted_law(runs: js.Runs, method: Method) -> Fit:
+def fitted(runs: js.Runs, request: Request) -> js.fitting.Fit:
     """The fit; a mistake where held coefficients leave none."""
-    request = method.request
     try:
         return js.fit(
-            js.laws.Chinchilla,
+            request.family,
             runs,
-            objective=method.objective,
-            starts=method.starts,
+            objective=request.objective,
+            starts=request.starts,
             fixed=request.fixed,
-            tie=(("alpha", "beta"),) if request.tie_exponents else (),
+            tie=request.tie,
         )
-    except ValueError:
-        raise Mistake("--fix: no law with these values comes near the runs") from None
+    except ValueError as error:
+        if request.fixed and "is not finite at any of" in str(error):
+            raise Mistake("--fix: no law with these values comes near the runs") from None
+        raise Mistake(str(error)) from None
 
 
 @contextmanager
@@ -248,11 +388,19 @@ def noted() -> Iterator[list[Warning]]:
     notes += (message for message in messages if isinstance(message, Warning))
 
 
-def told_apart(notes: Sequence[Warning]) -> tuple[tuple[Suspicion, ...], tuple[str, ...]]:
-    """What is odd about the table, and what else was warned of, each once."""
-    suspicions = tuple(note for note in notes if isinstance(note, Suspicion))
-    texts = (str(note) for note in notes if not isinstance(note, Suspicion))
-    return suspicions, tuple(dict.fromkeys(texts))
+def remarks_of(notes: Sequence[Warning], made: Any, boot: Any) -> tuple[list[str], dict[str, str]]:
+    """What is odd about the table, by what it is about, and everything else worth knowing."""
+    said: dict[str, str] = {}
+    for each in notes:
+        if isinstance(each, Suspicion):
+            earlier = said.get(each.about)
+            said[each.about] = "; ".join(filter(None, (earlier, each.sentence)))
+    odd = list(said)
+    for remark in made.diagnose(boot):
+        said.setdefault(remark.about, remark.sentence)
+    others = dict.fromkeys(str(note) for note in notes if not isinstance(note, Suspicion))
+    said |= {f"note {number}": text for number, text in enumerate(others, start=1)}
+    return odd, said
 
 
 def read_runs(source: Source) -> js.Runs:
@@ -282,7 +430,8 @@ def read_runs(source: Source) -> js.Runs:
 
 def check_enough(source: Source, runs: js.Runs, request: Request) -> None:
     """Refuse what no fit and no resampling can be made of."""
-    sizes = len(np.unique(np.stack([runs.params, runs.tokens]), axis=1).T)
+    columns = [runs.params, runs.tokens, *(runs.levers or {}).values()]
+    sizes = len(np.unique(np.stack(columns), axis=1).T)
     for name, values in {"params": runs.params, "tokens": runs.tokens}.items():
         if not (values.min() >= SMALLEST and values.max() <= LARGEST):
             low, high = float(values.min()), float(values.max())
@@ -290,15 +439,16 @@ def check_enough(source: Source, runs: js.Runs, request: Request) -> None:
                 f"{source.label}: {name} from {low:.3g} to {high:.3g} are no counts: see "
                 f"--{name}-unit"
             )
-    held = request.fixed.get("E", 0.0)
+    held = request.fixed.get("E", -math.inf)
     if held >= runs.loss.min():
         raise Mistake(f"--fix: E={held:g} is not below the least loss, {runs.loss.min():.4g}")
-    free = len(COEFFICIENTS) - len(request.fixed) - request.tie_exponents
+    said = coefficients_of(request.family)
+    free = sum(name not in request.fixed and not said[name].held for name in said)
+    free -= sum(len(group) - 1 for group in request.tie)
     if sizes <= free:
         raise Mistake(
             f"{source.label}: {counted(sizes, 'run')} of different sizes cannot tell "
-            f"{counted(free, 'coefficient')}: add runs, or hold coefficients with --fix or "
-            "--tie-exponents"
+            f"{counted(free, 'coefficient')}: add runs, or hold coefficients with --fix or --tie"
         )
     if runs.group is not None and request.resamples and len(np.unique(runs.group)) < 2:
         raise Mistake(
@@ -306,9 +456,96 @@ def check_enough(source: Source, runs: js.Runs, request: Request) -> None:
         )
 
 
-def write(outcome: Outcome, outputs: Outputs, begin: Begin) -> list[Path]:
-    """Write the record and the pictures; the paths written."""
-    fit_file.write(outcome, outputs.record)
-    if outputs.pictures is None:
-        return [outputs.record]
-    return [outputs.record, *fit_pictures.draw(outcome, outputs.pictures, begin)]
+def optima_of(made: Any, boot: Any) -> list[fit_report.Optimum]:
+    """Compute-optimal sizes at round budgets within the runs and somewhat beyond.
+
+    Empty where the runs do not identify them, and for a law with levers.
+    """
+    if not made.claims.has_sizes or levers_of(made.law):
+        return []
+    runs, flops = made.runs, np.array(budgets_of(made.runs.flops))
+    plans = js.compute_optimal(made.law, flops=flops)
+    sizes = {name: np.asarray(getattr(plans, name)) for name in fit_report.SIZES}
+    ends = {} if boot is None else js.size_intervals(boot.law, flops)
+    if made.claims.unidentified:  # E alone, on which no size rests
+        sizes["loss"] = np.full_like(sizes["loss"], np.nan)
+        ends |= {"loss": (sizes["loss"], sizes["loss"])} if ends else {}
+    optima = []
+    for at, budget in enumerate(flops):
+        params, tokens = sizes["params"][at], sizes["tokens"][at]
+        above = budget / runs.flops.max(), params / runs.params.max(), tokens / runs.tokens.max()
+        below = runs.params.min() / params, runs.tokens.min() / tokens
+        optima.append(
+            fit_report.Optimum(
+                float(budget),
+                *(float(sizes[name][at]) for name in fit_report.SIZES),
+                intervals={name: (float(x[at]), float(y[at])) for name, (x, y) in ends.items()},
+                beyond=float(max(*above, *below)),
+            )
+        )
+    return optima
+
+
+def budgets_of(flops: np.ndarray) -> list[float]:
+    """Powers of ten within the runs, a few if they are many, and the next ones beyond."""
+    low, high = math.log10(flops.min()), math.log10(flops.max())
+    inside = list(range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1))
+    if len(inside) > MOST_INSIDE:
+        some = np.linspace(0, len(inside) - 1, MOST_INSIDE).round().astype(int)
+        inside = [inside[at] for at in some]
+    first = math.floor(high + 1e-9) + 1
+    return [float(f"1e{power}") for power in (*inside, *range(first, first + BEYOND))]
+
+
+def about_of(found: Found) -> dict[str, Any]:
+    """What the record says besides the fit: its table, sizes, neighbours and remarks."""
+    source, made = found.source, found.fit
+    resamples = record_of(made, found.bootstrap)["resamples"]
+    return {
+        "source": f"jaxscale fit, version {js.__version__}",
+        "dataset": found.title,
+        "params_convention": f"as in column {source.columns['params']} of {Path(source.path).name}",
+        "resamples": {**resamples, "seed": found.request.seed},
+        "best_params_exponent": fit_report.exponent_of(made.law) if found.optima else None,
+        "runs": {
+            "count": len(made.runs),
+            "file": source.path,
+            "where": source.where,
+            "best_of_each": source.best_of_each,
+            "columns": dict(source.columns),
+            "units": dict(source.units),
+        },
+        "optima": [each.record() for each in found.optima],
+        "published": {name: numbers_of(law) for name, law in found.beside.items()},
+        "remarks": dict(found.remarks),
+    }
+
+
+def draw(found: Found, path_of_kind: Callable[[str], Path], begin: Begin) -> list[Path]:
+    """Write every picture that the fit has; the paths written."""
+    advance, written = begin("drawing", len(PICTURES)), []
+    made, boot, data = found.fit, found.bootstrap, found.title
+    losses = not made.claims.unidentified and not levers_of(made.law)
+    makers = {
+        "quality": lambda: js.plots.fit_quality(made, data=data),
+        "contours": lambda: js.plots.fit_surface(made, boot, data=data) if losses else None,
+        "isoflops": lambda: js.plots.fit_isoflops(made, boot, data=data) if losses else None,
+        "pairs": lambda: js.plots.coefficient_pairs(boot, data=data) if _has_pairs(boot) else None,
+        "optima": lambda: (
+            js.plots.fit_sizes(made, boot, beside=found.beside, data=data) if found.optima else None
+        ),
+    }
+    for kind in PICTURES:
+        figure = makers[kind]()
+        if figure is not None:
+            save(figure, path_of_kind(kind))
+            written.append(path_of_kind(kind))
+        advance(1)
+    return written
+
+
+def _has_pairs(boot: js.fitting.Bootstrap | None) -> bool:
+    """Whether resamples move two coefficients or more, and no more than a picture holds."""
+    if boot is None or boot.fit.claims.unidentified:
+        return False
+    return 2 <= len(js.plots.fits.varied(boot.fit)) <= js.plots.fits.MOST_PANELS

@@ -90,8 +90,19 @@ Delta = Annotated[
         "--delta", "X", f"Bound of huber and likelihood, in ln loss. {_default('0.001')}", METHOD
     ),
 ]
-TieExponents = Annotated[
-    bool, typer.Option("--tie-exponents", help="Make alpha and beta one.", rich_help_panel=METHOD)
+Family = Annotated[
+    str,
+    _text(
+        "--law",
+        "FAMILY",
+        "Chinchilla, Kaplan, Muennighoff and so on, as [bold]jaxscale laws[/bold] lists them; or a "
+        "class of your own, FILE.py:CLASS.",
+        METHOD,
+    ),
+]
+Tie = Annotated[
+    list[str] | None,
+    _text("--tie", "NAME=NAME", "Make coefficients one, as alpha=beta. May be repeated.", METHOD),
 ]
 Fix = Annotated[
     list[str] | None,
@@ -115,7 +126,7 @@ Seed = Annotated[int | None, _whole("--seed", f"Of the resamples. {_default('0')
 Beside = Annotated[
     list[str] | None,
     typer.Option(
-        "--law",
+        "--beside",
         metavar="LAW",
         help="A law to stand beside the fit, as in [bold]jaxscale plan[/bold]. May be repeated. "
         + _default("hoffmann2022_unrounded and besiroglu2024"),

@@ -1,44 +1,74 @@
 """A fit on the terminal: the runs, the coefficients beside published laws, and what to think."""
 
 import math
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
+import jaxscale as js
 from jaxscale.cli import tables
-from jaxscale.cli.fit_advice import advice, suspicions
-from jaxscale.cli.fit_outcome import NAMES, Optimum, Outcome, exponent_of
-from jaxscale.cli.named_law import COEFFICIENTS
 from jaxscale.cli.quantities import count, scientific
+from jaxscale.fitting.record import LEVEL, errors_from, ranges_of
 from jaxscale.fitting.report import largest_of, spread_of
-from jaxscale.laws import Chinchilla
+from jaxscale.laws.fitted import fits_logarithm
+from jaxscale.laws.protocol import levers_of
 
 DIGITS = 4
 NOTHING = 1e-6  # no coefficient so small differs from 0: it is an E at its bound
 BARELY = 1.05  # a factor that is not worth a word
+WIDE = 4.0  # upper over lower end of the interval of compute-optimal params
+SIZES = ("params", "tokens", "tokens_per_param", "loss")  # at an optimum
+NAMES = {"tokens_per_param": "tokens per param", "flops": "training FLOPs"}
+DECADE = np.array([1e22, 1e23])  # FLOPs between which the slope of best sizes is told
 
 
-def show(outcome: Outcome, written: Sequence[Path]) -> None:
+class Optimum(NamedTuple):
+    """Compute-optimal sizes at a budget, with ends of their intervals where there are any."""
+
+    flops: float
+    params: float
+    tokens: float
+    tokens_per_param: float
+    loss: float
+    intervals: Mapping[str, tuple[float, float]]  # by the names of the fields above
+    beyond: float  # the largest factor by which budget, params or tokens leave those of the runs
+
+    def record(self) -> dict[str, Any]:
+        ends = {f"{name}_interval": list(pair) for name, pair in self.intervals.items()}
+        sizes = {name: getattr(self, name) for name in SIZES}
+        return {"flops": self.flops, **sizes, "beyond_runs": self.beyond, **ends}
+
+
+def exponent_of(law: Any) -> Any:
+    """The power of the budget that compute-optimal params grow with, about 1e22 FLOPs."""
+    params = np.asarray(js.compute_optimal(law, flops=DECADE).params)
+    found = np.log(params[..., 1] / params[..., 0]) / np.log(DECADE[1] / DECADE[0])
+    return float(found) if found.ndim == 0 else found
+
+
+def show(found: Any, written: Sequence[str]) -> None:
     """Print everything about a fit."""
-    tables.note(outcome.title, style="bold")
-    tables.print_columns(("", "least", "median", "most"), _range_rows(outcome))
-    for about, sentence in suspicions(outcome).items():
-        tables.note(f"Check the table ({about}): {sentence}.", style="bold yellow")
-    if not outcome.fit.ok:
-        status = outcome.fit.status
+    tables.note(found.title, style="bold")
+    tables.print_columns(("", "least", "median", "most"), _range_rows(found))
+    for about in found.odd:
+        tables.note(f"Check the table ({about}): {found.remarks[about]}.", style="bold yellow")
+    if not found.fit.ok:
+        status = found.fit.status
         tables.note(f"{status.name}: {status.sentence}", style="bold yellow")
-    tables.note(outcome.fit.claims.sentence, style="bold yellow")
-    _show_coefficients(outcome)
-    tables.print_facts(_quality(outcome))
-    _show_optima(outcome)
+    tables.note(found.fit.claims.sentence, style="bold yellow")
+    _show_coefficients(found)
+    tables.print_facts(_quality(found))
+    _show_optima(found)
     tables.note("Worth knowing", style="bold")
-    tables.print_facts(advice(outcome).items())
-    tables.note(f"\nWrote {', '.join(map(str, written))}." if written else "")
+    first = {*found.odd, "status", "not identified"}
+    tables.print_facts((about, said) for about, said in found.remarks.items() if about not in first)
+    tables.note(f"\nWrote {', '.join(written)}." if written else "")
 
 
-def _range_rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
-    for name, values in outcome.ranges.items():
+def _range_rows(found: Any) -> Iterator[tuple[str, ...]]:
+    for name, values in ranges_of(found.fit.runs).items():
         numbers = [float(f(values)) for f in (np.min, np.median, np.max)]
         write = {"loss": "{:.4g}".format, "flops": scientific}.get(name, count)
         yield NAMES.get(name, name), *map(write, numbers)
@@ -47,16 +77,25 @@ def _range_rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
 # --- Coefficients ----------------------------------------------------------------------------
 
 
-def _show_coefficients(outcome: Outcome) -> None:
-    tables.note("L(N, D) = E + A / N^alpha + B / D^beta, in nats per token", style="bold")
-    beside = [named.law for named in outcome.beside]
-    names = [named.name for named in outcome.beside]
-    header = ("", "fit", "95 % interval", "std. error", *names)
-    rows = [_coefficient_row(outcome, name, beside) for name in COEFFICIENTS]
-    tables.print_columns(header, [*rows, _exponent_row(outcome, beside)])
-    for name, (value, error) in outcome.fit.claims.combinations.items():
+def _show_coefficients(found: Any) -> None:
+    law = type(found.fit.law)
+    equation = getattr(law, "equation", law.__name__)
+    tables.note(f"{equation}, in nats per token", style="bold")
+    beside = list(found.beside.values())
+    header = ("", "fit", "95 % interval", "std. error", *found.beside)
+    intervals, errors = best(found).intervals(LEVEL), best(found).standard_errors
+    rows = [
+        _coefficient_row(found, name, intervals[name], float(getattr(errors, name)), beside)
+        for name in found.fit.names
+    ]
+    if not levers_of(law):
+        rows.append(_exponent_row(found, beside))
+    tables.print_columns(header, rows)
+    for name, (value, error) in found.fit.claims.combinations.items():
         tables.note(f"Known instead: {name} = {value:.7g}, std. error {_number(error, 2)}.")
-    tables.note(f"Intervals and errors from {outcome.errors_from}.", style="dim")
+    tables.note(
+        f"Intervals and errors from {errors_from(found.fit, found.bootstrap)}.", style="dim"
+    )
     if beside:
         tables.note(
             "Published laws rest on other data and tokenizers: compare exponents, not losses.",
@@ -64,11 +103,17 @@ def _show_coefficients(outcome: Outcome) -> None:
         )
 
 
-def _coefficient_row(outcome: Outcome, name: str, beside: Sequence[Chinchilla]) -> tuple[str, ...]:
-    low, high = outcome.intervals[name]
-    error = float(getattr(outcome.errors, name))
-    fitted = float(getattr(outcome.fit.law, name))
-    claims = outcome.fit.claims
+def best(found: Any) -> Any:
+    """Where errors and intervals come from: the resamples where there are any, else the fit."""
+    return found.fit if found.bootstrap is None else found.bootstrap
+
+
+def _coefficient_row(
+    found: Any, name: str, interval: tuple[float, float], error: float, beside: Sequence[Any]
+) -> tuple[str, ...]:
+    low, high = interval
+    fitted = float(getattr(found.fit.law, name))
+    claims = found.fit.claims
     is_open = name in claims.unidentified
     return (
         name,
@@ -79,18 +124,19 @@ def _coefficient_row(outcome: Outcome, name: str, beside: Sequence[Chinchilla]) 
     )
 
 
-def _exponent_row(outcome: Outcome, beside: Sequence[Chinchilla]) -> tuple[str, ...]:
+def _exponent_row(found: Any, beside: Sequence[Any]) -> tuple[str, ...]:
     """The power of the budget that the best size grows with."""
     others = tuple(_number(exponent_of(law)) for law in beside)
-    if not outcome.has_sizes:
+    if not found.optima:
         return "N* ~ C^", "not known", "", "", *others
     interval = error = ""
-    if outcome.bootstrap is not None:
-        drawn = outcome.bootstrap.law
-        powers = drawn.beta / (drawn.alpha + drawn.beta)
+    if found.bootstrap is not None:
+        laws = jax.tree.map(lambda x: np.ravel(x)[:, None], found.bootstrap.law)
+        powers = exponent_of(laws)
+        powers = powers[np.isfinite(powers)]
         interval = interval_text(*np.quantile(powers, [0.025, 0.975]))
         error = _number(float(np.std(powers, ddof=1)), 2)
-    return "N* ~ C^", _number(exponent_of(outcome.fit.law)), interval, error, *others
+    return "N* ~ C^", _number(exponent_of(found.fit.law)), interval, error, *others
 
 
 def interval_text(low: float, high: float) -> str:
@@ -110,37 +156,43 @@ def _number(x: float, digits: int = DIGITS) -> str:
 # --- Quality ---------------------------------------------------------------------------------
 
 
-def _quality(outcome: Outcome) -> Iterator[tuple[str, str]]:
-    fit = outcome.fit
-    half = 100 * np.median(np.abs(fit.residuals))
+def _quality(found: Any) -> Iterator[tuple[str, str]]:
+    fit = found.fit
     # Of the run from the law, as a reader thinks of it: the law less the run is the residual.
-    largest = -100 * largest_of(fit.residuals)
+    spread, half = spread_of(fit.residuals), float(np.median(np.abs(fit.residuals)))
+    largest = -largest_of(fit.residuals)
+    if fits_logarithm(fit.law):
+        spread, half, largest = 100 * spread, 100 * half, 100 * largest
+        unit, of = " %", " of the loss"
+    else:
+        unit, of = " nats", ""
     yield (
         "residuals",
-        f"spread {100 * spread_of(fit.residuals):.2g} %, half within {half:.2g} %, "
-        f"largest {largest:+.2g} % of the loss",
+        f"spread {spread:.2g}{unit}, half within {half:.2g}{unit}, "
+        f"largest {largest:+.2g}{unit}{of}",
     )
-    within = f", {fit.certificate.quadratic_runs} runs within delta" * (
-        "delta" in outcome.objective
-    )
-    yield "objective", f"{fit.objective:.7g} ({outcome.objective}{within})"
+    delta = getattr(fit.loss_function, "delta", None)
+    words = type(fit.loss_function).__name__
+    if delta:
+        words += f", delta {delta:g}, {fit.certificate.quadratic_runs} runs within delta"
+    yield "objective", f"{fit.objective:.7g} ({words})"
     search = fit.search
     agreed = f"{search.reached} of {search.kept} followed to the end agree"
     yield "search", f"best of {search.starts:,} starts; {agreed}"
     if fit.search.next_best:
         next_best = ", ".join(f"{each:.6g}" for each in search.next_best)
         yield "", f"next local minima at {next_best}"
-    found = fit.certificate
-    yield "minimum", f"gradient {found.gradient:.0e}, condition {found.condition:.0e}"
-    if outcome.bootstrap is not None:
-        yield "resamples", _resamples(outcome)
+    seen = fit.certificate
+    yield "minimum", f"gradient {seen.gradient:.0e}, condition {seen.condition:.0e}"
+    if found.bootstrap is not None:
+        yield "resamples", _resamples(found)
 
 
-def _resamples(outcome: Outcome) -> str:
+def _resamples(found: Any) -> str:
     """How many were made, and of which the numbers are doubtful."""
-    assert outcome.bootstrap is not None
-    size, bad = outcome.bootstrap.objective.size, outcome.bad_resamples
-    text = f"{size:,}, seed {outcome.request.seed}"
+    assert found.bootstrap is not None
+    size, bad = found.bootstrap.objective.size, found.bootstrap.not_ok
+    text = f"{size:,}, seed {found.request.seed}"
     if not bad:
         return f"{text}: all ended at a minimum inside all bounds"
     total = sum(bad.values())
@@ -151,18 +203,35 @@ def _resamples(outcome: Outcome) -> str:
 # --- Optima ----------------------------------------------------------------------------------
 
 
-def _show_optima(outcome: Outcome) -> None:
-    if not outcome.has_sizes:
+def _show_optima(found: Any) -> None:
+    if levers_of(found.fit.law):
+        levers = ", ".join(levers_of(found.fit.law))
+        tables.note(f"\nSizes depend on {levers}: ask jaxscale plan --law with --lever.")
+        return
+    if not found.optima:
         tables.note("\nNo compute-optimal sizes: they rest on what these runs do not identify.")
         return
     tables.note("\nCompute-optimal sizes, no serving counted", style="bold")
-    interval = ("95 % interval",) if outcome.bootstrap is not None else ()
+    interval = ("95 % interval",) if found.bootstrap is not None else ()
     header = ("FLOPs", "params", *interval, "tokens", *interval, "per param", "loss", "beyond")
-    tables.print_columns(header, map(_optimum_row, outcome.optima))
+    tables.print_columns(header, map(_optimum_row, found.optima))
+    tables.note(_width(found.optima[-1]), style="dim")
+
+
+def _width(last: Optimum) -> str:
+    """How far the interval of the size at the largest budget spans; empty without one."""
+    if "params" not in last.intervals:
+        return ""
+    low, high = last.intervals["params"]
+    if not high > WIDE * low:
+        return ""
+    factor = f"a factor of {high / low:.2g}" if high < 100 * low else "over a factor of 100"
+    budget = scientific(last.flops, 1)
+    return f"At {budget} FLOPs the interval of params spans {factor}: too wide to choose a size by."
 
 
 def _optimum_row(each: Optimum) -> tuple[str, ...]:
-    intervals = each.intervals or {}
+    intervals = each.intervals
     return (
         scientific(each.flops, 1),
         count(each.params),

@@ -7,12 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
 
-from jaxscale.laws import Chinchilla
 from jaxscale.laws.protocol import TRAIN_FLOPS, flops_of, has_own_flops
 
-LARGEST = 230.0  # logarithm of 1e100: sizes beyond mean nothing, and cannot be drawn
 SMALLEST_SIZE, LARGEST_SIZE = 0.0, 69.0  # logarithms of 1 and 1e30, between which sizes are sought
 GRIDS, PLACES = 5, 513  # leave 3e-14 of that distance
 
@@ -51,29 +48,3 @@ def _root(rising: Callable[[jax.Array], jax.Array], otherwise: str) -> float:
             raise ValueError(otherwise)
         low, high = grid[rises[0]], grid[rises[0] + 1]
     return math.exp((low + high) / 2)
-
-
-def optimal_sizes(coefficients: np.ndarray, flops: ArrayLike) -> dict[str, np.ndarray]:
-    """Params, tokens and their ratio at the lowest loss for each of `flops`, the last axis.
-
-    `coefficients` are (ln E, ln A, ln B, alpha, beta) along the first axis. Sizes beyond 1e100
-    and below 1e-100 are these: a resampled law may have no sensible optimum.
-    """
-    _, ln_a, ln_b, alpha, beta = (np.asarray(x, float)[..., None] for x in coefficients)
-    log_product = np.log(np.asarray(flops, float) / TRAIN_FLOPS)
-    law = Chinchilla(0.0, np.exp(ln_a), np.exp(ln_b), alpha, beta)
-    log_params = law.log_frontier_scale(np.log) + beta / (alpha + beta) * log_product
-    log_tokens = log_product - log_params
-    logs = {
-        "params": log_params,
-        "tokens": log_tokens,
-        "tokens_per_param": log_tokens - log_params,
-    }
-    return {name: np.exp(np.clip(x, -LARGEST, LARGEST)) for name, x in logs.items()}
-
-
-def logs_of(law: Chinchilla) -> np.ndarray:
-    """(ln E, ln A, ln B, alpha, beta) of a law of numbers; ln E is minus infinity where E is 0."""
-    with np.errstate(divide="ignore"):
-        scales = np.log([float(law.E), float(law.A), float(law.B)])
-    return np.append(scales, [float(law.alpha), float(law.beta)])

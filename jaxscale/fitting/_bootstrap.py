@@ -9,7 +9,7 @@ its own.
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from jax.scipy.special import ndtr, ndtri
 
+from jaxscale._display import dataframe, figure, html, table
 from jaxscale.fitting._fit import Fit
 from jaxscale.fitting.certificate import FitStatus, bound_status, is_stationary
 from jaxscale.fitting.claims import MOST_ERROR
@@ -38,7 +39,7 @@ Method = Literal["percentile", "basic", "bca"]
 Fn = Callable[[Any], Any]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bootstrap:
     """Laws fitted to resamples of the runs: `law` has one leading axis, in float64.
 
@@ -49,7 +50,7 @@ class Bootstrap:
     objective: np.ndarray
     status: np.ndarray  # int8, members of FitStatus
     fit: Fit
-    coordinates: np.ndarray = field(repr=False)  # as of the fit, with resamples last
+    coordinates: np.ndarray  # as of the fit, with resamples last
 
     @property
     def ok(self) -> np.ndarray:
@@ -74,6 +75,12 @@ class Bootstrap:
         the deviation is over a hundred times the coefficient.
         """
         return type(self.fit.law)(**{name: self._error(name) for name in self.fit.names})
+
+    @cached_property
+    def not_ok(self) -> dict[str, int]:
+        """How many resamples did not end at a certified minimum inside all bounds, by status."""
+        found = [FitStatus(int(each)).name for each in self.status]
+        return {name: found.count(name) for name in sorted(set(found)) if name != "OK"}
 
     def is_known(self, name: str) -> bool:
         """Whether the resamples say something of a coefficient.
@@ -128,6 +135,33 @@ class Bootstrap:
             name: (float(low), float(high)) if self.is_known(name) else (math.nan, math.nan)
             for name, (low, high) in found.items()
         }
+
+    def plot(self) -> Any:
+        """A figure: the coefficients of the resamples in pairs, `js.plots.coefficient_pairs`."""
+        return figure("coefficient_pairs", self)
+
+    def __repr__(self) -> str:
+        return table(*self._rows(), title=self._title())
+
+    def _repr_html_(self) -> str:
+        return html(*self._rows(), title=self._title())
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row for each resample: coefficients, objective and status."""
+        columns = {name: np.ravel(getattr(self.law, name)) for name in self.fit.names}
+        status = [FitStatus(int(each)).name for each in self.status]
+        return dataframe(columns | {"objective": self.objective, "status": status})
+
+    def _title(self) -> str:
+        return f"{type(self.law).__name__} fitted to {self.objective.size:,} resamples"
+
+    def _rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        ends, law = self.intervals(), self.fit.law
+        rows = [
+            (name, *(f"{x:.5g}" for x in (getattr(law, name), *ends[name], self._error(name))))
+            for name in self.fit.names
+        ]
+        return ("", "fit", "2.5 %", "97.5 %", "std. error"), rows
 
     @cached_property
     def jackknife(self) -> Any:

@@ -1,8 +1,10 @@
 """From runs to a law of any family: all starts at once, to a certified minimum."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
+from os import PathLike
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxscale._display import dataframe, figure
 from jaxscale._numerics.arrays import is_concrete
 from jaxscale.fitting import report, sensitivity
 from jaxscale.fitting.certificate import (
@@ -38,24 +41,28 @@ from jaxscale.fitting.constraints import (
 from jaxscale.fitting.covariance import covariance_of
 from jaxscale.fitting.descent import Found
 from jaxscale.fitting.design import Design
+from jaxscale.fitting.diagnostics import Remark, diagnose
 from jaxscale.fitting.identified import Left, converged_by, left_of
 from jaxscale.fitting.kernels import kernel_of
 from jaxscale.fitting.objectives import Huber, Objective, final_delta, unit_of
 from jaxscale.fitting.optax_path import search_with
 from jaxscale.fitting.problem import MANY_STARTS, Problem, approach, outcome, problem_of, ranked
+from jaxscale.fitting.record import draws_of, record_of
 from jaxscale.fitting.runs import Runs
 from jaxscale.fitting.search import Search, best_lane, equal_lanes, search_of
 from jaxscale.fitting.split import is_unguided, splits
 from jaxscale.fitting.starts import starts_of
+from jaxscale.laws import saved
 from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
 from jaxscale.laws.protocol import levers_of
 
+LARGEST_LOG = 700.0  # of what float64 holds
 KEPT, KEPT_OF_MANY = 32, 64  # starts that go on from the valley to its floor
 
 Intervals = Mapping[str, tuple[float, float]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """A law of any family fitted to runs, with what certifies it. Prints itself as a table.
 
@@ -84,9 +91,9 @@ class Fit:
     search: Search
     runs: Runs
     loss_function: Objective
-    inverse_curvature: np.ndarray = field(repr=False)  # of the expected objective
-    problem: Problem = field(repr=False)  # with what the runs do not identify held
-    coordinates: np.ndarray = field(repr=False)  # of what the problem's kernel names
+    inverse_curvature: np.ndarray  # of the expected objective
+    problem: Problem  # with what the runs do not identify held
+    coordinates: np.ndarray  # of what the problem's kernel names
 
     @property
     def ok(self) -> bool:
@@ -128,8 +135,86 @@ class Fit:
                 return np.full(len(self.runs), np.nan)
             return slope @ self.sensitivity.coordinates.weights
 
+    def intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
+        """An interval for each coefficient, as if coordinates were normal; NaN where not known.
+
+        `bootstrap` gives intervals that need not be symmetric.
+        """
+        reach = _normal_reach(level) * np.sqrt(np.maximum(np.diag(self.covariance), 0))
+        found = {}
+        for (name, said), far in zip(coefficients_of(type(self.law)).items(), reach, strict=True):
+            middle = float(getattr(self.law, name))
+            if said.positive:
+                factor = float(np.exp(min(far, LARGEST_LOG)))
+                found[name] = (middle / factor, middle * factor)
+            else:
+                found[name] = (middle - float(far), middle + float(far))
+        return found
+
+    def diagnose(self, bootstrap: Any = None) -> tuple[Remark, ...]:
+        """Everything worth knowing before a plan is built on the fit, the gravest first.
+
+        Each remark has what it is about, a severity ("problem", "warning" or "note"), a sentence
+        and its numbers. `bootstrap` is of this fit, where there is one.
+
+        Examples:
+            >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 24, key=1)
+            >>> remark = js.fit(js.laws.Chinchilla, runs).diagnose()[0]
+            >>> print(remark.severity, remark.about, remark.numbers["runs"])
+            warning number of runs 24
+        """
+        return diagnose(self, bootstrap)
+
+    def save(self, path: str | PathLike[str], bootstrap: Any = None, **about: Any) -> None:
+        """Write the fit to a file `*.json`, which is a law wherever one is named.
+
+        `js.laws.load(path)` reads the law, and `js.laws.entry(path)` what is known of it too.
+
+        Args:
+            path: the file, which is replaced when the new one is whole.
+            bootstrap: of this fit; its errors, intervals and draws are kept.
+            about: what else a reader should know, as JSON has it: `dataset`, `tokenizer`,
+                `params_convention`, `source` or any other name.
+
+        Raises:
+            ValueError: the path does not end in .json.
+        """
+        if not saved.is_file_name(path):
+            raise ValueError(f"path must end in {saved.SUFFIX}; got {str(path)!r}")
+        record = record_of(self, bootstrap) | about
+        draws = {"draws": draws_of(self, bootstrap)} if bootstrap is not None else {}
+        saved.write(str(path), self.law, record | draws)
+
+    def plot(self, bootstrap: Any = None) -> Any:
+        """A figure: predicted against observed loss, `js.plots.fit_quality`."""
+        return figure("fit_quality", self, bootstrap)
+
     def __str__(self) -> str:
         return report.table(self)
+
+    def __repr__(self) -> str:
+        return report.table(self)
+
+    def _repr_html_(self) -> str:
+        return report.html(self)
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row for each coefficient."""
+        errors, ends = self.standard_errors, self.intervals()
+        columns = {
+            "value": [getattr(self.law, name) for name in self.names],
+            "standard_error": [getattr(errors, name) for name in self.names],
+            "low": [ends[name][0] for name in self.names],
+            "high": [ends[name][1] for name in self.names],
+        }
+        return dataframe(columns, self.names)
+
+
+def _normal_reach(level: float) -> float:
+    """How many standard errors an interval of a level reaches to each side."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1; got {level!r}")
+    return NormalDist().inv_cdf((1 + level) / 2)
 
 
 def fit(

@@ -1,20 +1,18 @@
 """A fit as a small table: plain text, for a terminal, a notebook or a log."""
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
+from jaxscale import _display
 from jaxscale.fitting.certificate import STEEPNESS
 from jaxscale.laws.fitted import fits_logarithm
-
-if TYPE_CHECKING:
-    from jaxscale.fitting._fit import Fit
 
 WIDTH = 100
 
 
-def table(fit: "Fit") -> str:
+def table(fit: Any) -> str:
     """Coefficients with standard errors, and what certifies them."""
     law, names = type(fit.law), fit.names
     title = getattr(law, "equation", law.__name__)
@@ -44,6 +42,16 @@ def table(fit: "Fit") -> str:
     return "\n".join(lines)
 
 
+def html(fit: Any) -> str:
+    """The coefficients as an HTML table, what certifies them in its caption."""
+    law = type(fit.law)
+    rows = [(name, _value(fit, name), _error(fit, name)) for name in fit.names]
+    title = (
+        f"{getattr(law, 'equation', law.__name__)}: {len(fit.residuals)} runs; {fit.status.name}"
+    )
+    return _display.html(("", "value", "std. error"), rows, title=title)
+
+
 def spread_of(residuals: np.ndarray) -> float:
     """The standard deviation of residuals: of ln loss, so about a share of the loss."""
     return float(np.std(residuals))
@@ -54,7 +62,7 @@ def largest_of(residuals: np.ndarray) -> float:
     return float(residuals[np.argmax(np.abs(residuals))])
 
 
-def _instead(fit: "Fit") -> list[str]:
+def _instead(fit: Any) -> list[str]:
     """What the runs do not identify, and what they tell instead."""
     known = fit.claims.combinations.items()
     said = [f"{name} = {value:.6g}, std. error {error:.3g}" for name, (value, error) in known]
@@ -68,11 +76,11 @@ def _gradient(steepness: float) -> str:
     return f"gradient {steepness:.0e} of what residuals allow"
 
 
-def _value(fit: "Fit", name: str) -> str:
+def _value(fit: Any, name: str) -> str:
     if name in fit.claims.unidentified:
         return "not known"  # any other value would do as well
     return f"{float(getattr(fit.law, name)):.6g}"
 
 
-def _error(fit: "Fit", name: str) -> str:
+def _error(fit: Any, name: str) -> str:
     return fit.claims.error_text(name, float(getattr(fit.standard_errors, name)))

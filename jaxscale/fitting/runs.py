@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from jaxscale._display import ROWS, dataframe, html, table
+from jaxscale._numerics.arrays import is_concrete
 from jaxscale.fitting import tables
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ FLOPS_PER_PARAM_TOKEN = 6.0
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Runs:
     """Finished trainings: columns of one length, a row each.
 
@@ -45,6 +47,28 @@ class Runs:
 
     def __len__(self) -> int:
         return len(self.params)
+
+    def __repr__(self) -> str:
+        if not is_concrete(self.loss) or np.ndim(self.loss) != 1:
+            return f"Runs(params={self.params!r}, tokens={self.tokens!r}, loss={self.loss!r})"
+        return table(*self._rows(), title=f"{len(self):,} runs", total=len(self))
+
+    def _repr_html_(self) -> str:
+        return html(*self._rows(), title=f"{len(self):,} runs", total=len(self))
+
+    def _rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        columns = {name: np.asarray(x)[:ROWS] for name, x in self._columns().items()}
+        rows = zip(*columns.values(), strict=True)
+        return tuple(columns), [tuple(map(_written, row)) for row in rows]
+
+    def _columns(self) -> dict[str, Any]:
+        """The columns that the runs have, by the names of the fields and of the levers."""
+        columns = {name: column for name, column in vars(self).items() if name != "levers"}
+        return {name: x for name, x in columns.items() if x is not None} | (self.levers or {})
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """A pandas DataFrame with a row for each run."""
+        return dataframe({name: np.asarray(x) for name, x in self._columns().items()})
 
     @property
     def flops(self) -> Any:
@@ -102,8 +126,7 @@ class Runs:
             >>> len(js.Runs.from_csv("runs.csv"))
             240
         """
-        columns = {name: column for name, column in vars(self).items() if name != "levers"}
-        columns = {name: x for name, x in columns.items() if x is not None} | (self.levers or {})
+        columns = self._columns()
         rows = zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True)
         target = Path(path)
         partial = target.with_name(f".{target.name}.partial")
@@ -173,3 +196,7 @@ class Runs:
         more = dict(params_unit=params_unit, tokens_unit=tokens_unit, loss_unit=loss_unit)
         more |= dict(where=where, best_of_each=best_of_each)
         return cls(**tables.from_dataframe(frame, columns=given, **more))
+
+
+def _written(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)

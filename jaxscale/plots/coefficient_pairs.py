@@ -26,7 +26,7 @@ SMOOTHING = 1.6  # of the density, in cells
 BEST = "#d55e00"
 
 
-def coefficient_pairs(
+def pair_panels(
     draws: Mapping[str, ArrayLike],
     best: Mapping[str, float],
     *,
@@ -44,7 +44,7 @@ def coefficient_pairs(
         >>> from jaxscale import plots
         >>> rng = np.random.default_rng(0)
         >>> draws = {"alpha": rng.normal(0.35, 0.01, 200), "beta": rng.normal(0.37, 0.01, 200)}
-        >>> figure = plots.coefficient_pairs(draws, best={"alpha": 0.35, "beta": 0.37})
+        >>> figure = pair_panels(draws, best={"alpha": 0.35, "beta": 0.37})
     """
     labels = list(draws)
     if set(labels) != set(best) or not labels:

@@ -28,7 +28,7 @@ from jaxscale._schema import (
     rented,
 )
 from jaxscale.hardware import PRECISIONS, accelerator
-from jaxscale.laws._catalog import FORMS
+from jaxscale.laws._catalog import FAMILIES
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import is_valid, levers_of
 from jaxscale.published import Entry
@@ -316,10 +316,9 @@ def _law(source: TomlText, path: Path, given: Mapping[str, Any]) -> Any:
 
 
 def _family(source: TomlText, path: Path, name: Any) -> type:
-    families = {name: form for name, form in FORMS.items() if isinstance(form, type)}
-    if not isinstance(name, str) or name not in families:
-        source.refuse(path, str(unknown("family", name, families)))
-    return families[name]
+    if not isinstance(name, str) or name not in FAMILIES:
+        source.refuse(path, str(unknown("family", name, FAMILIES)))
+    return FAMILIES[name]
 
 
 def _rule_of(coefficient: str, positive: bool) -> Rule:

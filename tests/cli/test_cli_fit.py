@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from cli.tables_of_runs import LAW, columns_of, simulated, write_table
-from jaxscale.cli import fit_pictures
+from cli.tables_of_runs import columns_of, simulated, write_table
+from jaxscale.cli import fit as fit_command
 from jaxscale.cli.fit import read_objective
-from jaxscale.cli.optimal import logs_of, optimal_sizes
 from jaxscale.sweeping import spec
 
 pytest.importorskip("typer")
@@ -91,16 +90,6 @@ def test_optima_are_those_of_the_solver_with_intervals_of_the_resampled_laws(fit
     assert record["optima"][0]["beyond_runs"] < 1
     assert flops[-1] > 10 * most
     assert record["optima"][-1]["beyond_runs"] >= flops[-1] / most
-
-
-def test_a_law_of_numbers_has_the_sizes_of_its_logarithms():
-    flops = np.array([1e18, 1e21, 1e25])
-    sizes = optimal_sizes(logs_of(LAW), flops)
-    params, tokens = sizes["params"], sizes["tokens"]
-    np.testing.assert_allclose(sizes["tokens_per_param"], tokens / params, rtol=1e-12)
-    np.testing.assert_allclose(6 * params * tokens, flops, rtol=1e-12)
-    marginal = LAW.alpha * LAW.A / params**LAW.alpha, LAW.beta * LAW.B / tokens**LAW.beta
-    np.testing.assert_allclose(*marginal, rtol=1e-12)  # Hoffmann et al. 2022, eq. 4
 
 
 def test_the_tables_read_as_a_person_expects(command):
@@ -186,10 +175,10 @@ def test_the_objective_counts(fit):
 
 
 def test_coefficients_are_held_and_tied(fit, command):
-    record = fit("runs.csv", "--fix", "E=1.8", "--tie-exponents")
+    record = fit("runs.csv", "--fix", "E=1.8", "--tie", "alpha=beta")
     assert record["law"]["E"] == 1.8
-    assert record["law"]["alpha"] == pytest.approx(record["law"]["beta"])
-    assert record["constraints"] == {"fixed": {"E": 1.8}, "tie_exponents": True}
+    assert record["law"]["alpha"] == record["law"]["beta"]
+    assert record["constraints"] == {"fixed": {"E": 1.8}, "tie": [["alpha", "beta"]]}
     assert "held" in command("fit", "runs.csv", "--fix", "e=1.8", *QUICK).out
 
 
@@ -230,7 +219,7 @@ def test_the_file_is_a_law_wherever_one_is_named(command, fit, tmp_path):
     shown = command("laws", str(tmp_path / "fit.json")).out
     assert f"{law.beta:.10g}" in shown
     assert "60 runs of runs.csv" in shown
-    again = fit("runs.csv", "--law", "fit.json", "--law", "sardana2024", "--output", "b.json")
+    again = fit("runs.csv", "--beside", "fit.json", "--beside", "sardana2024", "--output", "b.json")
     assert list(again["published"]) == ["fit.json", "sardana2024"]
 
 
@@ -269,7 +258,7 @@ def test_five_pictures_stand_beside_the_fit(command, tmp_path):
 def test_pictures_go_where_they_are_asked_to(command, tmp_path, option, expected, monkeypatch):
     pytest.importorskip("matplotlib")
     drawn = []
-    monkeypatch.setattr(fit_pictures, "save", lambda _, path: drawn.append(str(path)))
+    monkeypatch.setattr(fit_command, "save", lambda _, path: drawn.append(str(path)))
     (tmp_path / "out").mkdir()
     # Without resamples there are no pairs.
     command("fit", "runs.csv", "--bootstrap", "0", "--pictures", option)

@@ -35,11 +35,11 @@ def fit(command):
 @pytest.mark.parametrize(
     ("options", "about", "words"),
     [
-        ({}, "extrapolation", "the largest run, every plan is extrapolated: at 1e23"),
+        ({}, "extrapolation", "the largest run, every plan is extrapolated, and no interval"),
         ({}, "resamples", "from 50 resamples are rough"),
-        ({"tokens_per_param": (5, 60)}, "long training", "no run has over 100 tokens per param"),
+        ({"tokens_per_param": (5, 60)}, "long training", "No run has over 100 tokens per param"),
         ({"tokens_per_param": (5, 130)}, "long training", "of 60 runs have over 100 tokens"),
-        ({"tokens_per_param": (20, 21)}, "one ratio", "all runs have about 20"),
+        ({"tokens_per_param": (20, 21)}, "one ratio", "All runs have about 20"),
         ({"tokens_per_param": (15, 35), "flops": (1e19, 1e24)}, "one ratio", "rise together"),
         ({"count": 12}, "number of runs", "12 runs for 5 coefficients are few"),
         ({"flops": (1e20, 1.1e20), "tokens_per_param": (10, 90)}, "narrow range", "span a factor"),
@@ -70,7 +70,7 @@ def checkpoints(noise=0.01):
 def test_checkpoints_are_recognised_until_their_group_is_named(fit):
     write_table("runs.csv", {name: x.tolist() for name, x in checkpoints().items()})
     alone = fit("runs.csv")
-    assert "name its column with --group" in alone["remarks"]["checkpoints"]
+    assert "give its column as the group" in alone["remarks"]["checkpoints"]
     grouped = fit("runs.csv", "--group", "run")
     assert "checkpoints" not in grouped["remarks"]
     assert "6 independent groups" in grouped["remarks"]["groups"]

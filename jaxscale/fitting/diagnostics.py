@@ -1,0 +1,242 @@
+"""The advice that a colleague would give before anyone builds a plan on a fit.
+
+Every check looks at one thing and returns one sentence or none; thresholds are judgement, and
+stand here with their reasons. `_suspicions` knows what is odd about the table of runs itself.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from jaxscale._numerics.quantities import count, scientific
+from jaxscale.fitting._suspicions import suspicions
+from jaxscale.laws.fitted import fits_logarithm
+
+LONG = 100  # tokens per param: where Sardana et al. 2024, Section 5, see the fits part
+FEW_LONG = 10  # runs beyond, and at least this share of all
+FEW_LONG_SHARE = 0.1
+FEW_RUNS_EACH = 5  # for each coefficient
+FEW_GROUPS = 15
+ONE_RATIO = 2.0  # largest over smallest tokens per param
+TOGETHER = 0.95  # correlation of log params with log tokens
+NARROW = 10.0  # largest over smallest params, or tokens
+ALIKE = 0.3  # correlation of neighbours' residuals
+FAR = 5.0  # robust standard deviations
+SLIGHT = 5e-4  # of ln loss: an error that is printed as 0.0 % comes from rounding of the table
+ROBUST = 1.4826  # standard deviation of a normal over its median absolute deviation
+FEW_RESAMPLES = 1000
+
+Severity = Literal["note", "warning", "problem"]
+
+
+class Remark(NamedTuple):
+    """One thing that a reader of a fit must know.
+
+    A "problem" forbids some use of the law, a "warning" may change its numbers, and a "note" says
+    how far they reach.
+    """
+
+    about: str
+    severity: Severity
+    sentence: str
+    numbers: Mapping[str, float]  # those that the sentence rests on
+
+
+# A sentence and its numbers; None where there is nothing to say.
+Said = tuple[str, dict[str, float]] | None
+
+
+def diagnose(fit: Any, bootstrap: Any = None) -> tuple[Remark, ...]:
+    """Everything worth knowing of a `Fit` and its `Bootstrap`, the gravest first."""
+    found = [Remark("status", "problem", fit.status.sentence, {})] * (not fit.ok)
+    if fit.claims.unidentified:
+        found.append(Remark("not identified", "problem", fit.claims.sentence, {}))
+    odd = suspicions(fit.runs)
+    found += [Remark(each.about, "warning", f"{each.sentence}.", {}) for each in odd]
+    for about, (severity, check) in CHECKS.items():
+        said = None if any(each.about == about for each in odd) else check(fit, bootstrap)
+        if said is not None:
+            sentence, numbers = said
+            found.append(Remark(about, severity, f"{sentence[:1].upper()}{sentence[1:]}.", numbers))
+    return tuple(found)
+
+
+def _number_of_runs(fit: Any, _: Any) -> Said:
+    runs, free = len(fit.runs), fit.problem.constraints.free_count
+    if runs >= FEW_RUNS_EACH * free:
+        return None
+    said = (
+        f"{runs} runs for {_counted(free, 'coefficient')} are few: resampling understates the "
+        "errors of so small a sample; hold what you know, or tie exponents"
+    )
+    return said, {"runs": runs, "coefficients": free}
+
+
+def _one_ratio(fit: Any, _: Any) -> Said:
+    ratio = fit.runs.tokens_per_param
+    if ratio.max() < ONE_RATIO * ratio.min():
+        said = (
+            f"all runs have about {count(float(np.median(ratio)))} tokens per param: along one "
+            "ratio the effects of params and tokens cannot be told apart; add runs of several "
+            "ratios at one budget"
+        )
+        return said, {"tokens_per_param": float(np.median(ratio))}
+    logs = np.log(fit.runs.params), np.log(fit.runs.tokens)
+    if min(x.std() for x in logs) > 0:
+        together = float(np.corrcoef(*logs)[0, 1])
+        if together > TOGETHER:
+            said = (
+                f"params and tokens rise together (correlation of logs {together:.2f}): their "
+                "effects are hard to tell apart; vary tokens per param at one budget"
+            )
+            return said, {"correlation": together}
+    return None
+
+
+def _narrow(fit: Any, _: Any) -> Said:
+    for name in ("params", "tokens"):
+        values = getattr(fit.runs, name)
+        factor = float(values.max() / values.min())
+        if factor < NARROW:
+            said = (
+                f"{name} span a factor of only {factor:.2g}, so that their exponent trades off "
+                "with the irreducible loss; two decades are usual"
+            )
+            return said, {name: factor}
+    return None
+
+
+def _long_training(fit: Any, _: Any) -> Said:
+    ratio = fit.runs.tokens_per_param
+    beyond = int((ratio > LONG).sum())
+    if beyond >= max(FEW_LONG, FEW_LONG_SHARE * ratio.size):
+        return None
+    those = "no run has" if not beyond else f"only {beyond} of {_counted(ratio.size, 'run')} have"
+    most = f" (at most {count(float(ratio.max()))})" if beyond else ""
+    said = (
+        f"{those} over {LONG} tokens per param{most}: serving makes plans longer than that, and "
+        "laws fitted to short trainings promise too much of more tokens (Sardana et al. 2024, "
+        "Section 5)"
+    )
+    return said, {"runs": beyond}
+
+
+def _checkpoints(fit: Any, _: Any) -> Said:
+    """Neighbours in training length at one size whose errors are alike."""
+    runs, residuals = fit.runs, fit.residuals - fit.residuals.mean()
+    if runs.group is not None:
+        return None
+    order = np.lexsort((runs.tokens, runs.params))
+    same = np.diff(runs.params[order]) == 0
+    pairs = (residuals[order][:-1] * residuals[order][1:])[same]
+    if not pairs.size or not residuals.any():
+        return None
+    alike = float(pairs.mean() / np.mean(residuals**2))
+    # Of so many independent pairs, chance gives less than this in 39 of 40 cases.
+    if alike < max(ALIKE, 2 / np.sqrt(pairs.size)):
+        return None
+    said = (
+        f"runs of one size and neighbouring lengths err alike (correlation {alike:.2f} over "
+        f"{_counted(pairs.size, 'pair')}): if they are checkpoints of one training, give its "
+        "column as the group, so that whole trainings are resampled; before its learning rate has "
+        "decayed a checkpoint also has a higher loss than a run that ends there"
+    )
+    return said, {"correlation": alike, "pairs": pairs.size}
+
+
+def _groups(fit: Any, bootstrap: Any) -> Said:
+    if fit.runs.group is None or bootstrap is None:
+        return None
+    groups = len(np.unique(fit.runs.group))
+    if groups >= FEW_GROUPS:
+        return None
+    said = f"the intervals rest on {groups} independent groups: with so few they are too narrow"
+    return said, {"groups": groups}
+
+
+def _outliers(fit: Any, _: Any) -> Said:
+    residuals = fit.residuals
+    spread = ROBUST * float(np.median(np.abs(residuals - np.median(residuals))))
+    far = np.flatnonzero(np.abs(residuals) > FAR * spread)
+    if spread <= 0 or not far.size:
+        return None
+    worst = far[np.argmax(np.abs(residuals[far]))]
+    if abs(residuals[worst]) < SLIGHT:
+        return None
+    runs = fit.runs
+    logarithm = fits_logarithm(fit.law)
+    off = (
+        f"{100 * np.expm1(-residuals[worst]):+.1f} %" if logarithm else f"{-residuals[worst]:+.2g}"
+    )
+    which = (
+        f"{count(float(runs.params[worst]))} params, {count(float(runs.tokens[worst]))} tokens, "
+        f"loss {float(runs.loss[worst]):.4g}, {off}"
+    )
+    those = "1 run lies" if far.size == 1 else f"{far.size} runs lie"
+    farthest = "" if far.size == 1 else "the farthest "
+    said = (
+        f"{those} over {FAR:g} robust deviations from the law, {farthest}with {which}: look "
+        "whether it diverged or has not finished"
+    )
+    return said, {"runs": far.size, "row": float(worst), "residual": float(residuals[worst])}
+
+
+def _resamples(_: Any, bootstrap: Any) -> Said:
+    if bootstrap is None:
+        said = "without resamples sizes have no intervals, and those of coefficients are symmetric"
+        return said, {"resamples": 0}
+    size = bootstrap.objective.size
+    if size >= FEW_RESAMPLES:
+        return None
+    said = f"ends of intervals from {size:,} resamples are rough; 4,000 are usual"
+    return said, {"resamples": size}
+
+
+def _identification(fit: Any, _: Any) -> Said:
+    found = fit.certificate
+    if not found.is_weak:
+        return None
+    said = (
+        f"the coefficients trade off against each other (condition {found.condition:.0e}): "
+        "compare losses and sizes between fits, not single coefficients"
+    )
+    return said, {"condition": found.condition}
+
+
+def _other_minima(fit: Any, _: Any) -> Said:
+    near = [each for each in fit.search.next_best if each < 1.01 * fit.objective]
+    if not near or fit.objective <= 0:
+        return None
+    worse = near[0] / fit.objective - 1
+    said = f"another minimum is only {100 * worse:.2g} % worse: a few other runs might prefer it"
+    return said, {"objective": near[0]}
+
+
+def _extrapolation(fit: Any, _: Any) -> Said:
+    largest = float(fit.runs.flops.max())
+    said = (
+        f"beyond {scientific(largest)} FLOPs, the largest run, every plan is extrapolated, and no "
+        "interval knows whether the law's form still holds there"
+    )
+    return said, {"flops": largest}
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+Check = Callable[[Any, Any], Said]
+CHECKS: Mapping[str, tuple[Severity, Check]] = {
+    "number of runs": ("warning", _number_of_runs),
+    "one ratio": ("warning", _one_ratio),
+    "narrow range": ("warning", _narrow),
+    "checkpoints": ("warning", _checkpoints),
+    "groups": ("warning", _groups),
+    "long training": ("note", _long_training),
+    "outliers": ("warning", _outliers),
+    "identification": ("note", _identification),
+    "other minima": ("warning", _other_minima),
+    "resamples": ("note", _resamples),
+    "extrapolation": ("note", _extrapolation),
+}
