@@ -17,9 +17,11 @@ from jaxscale.sweeping.reducers.protocol import (
     Group,
     Locate,
     Total,
+    added,
     as_floats,
     how_many,
     lanes,
+    on_host,
     tallied,
 )
 from jaxscale.sweeping.reducers.results import OfField, Shown, Table, written
@@ -96,10 +98,10 @@ class StatusCounts:
 
     def total(self, state: Tallies, starts: np.ndarray, group: Group) -> Total:
         del starts, group
-        return {name: np.asarray(leaf).astype(np.int64) for name, leaf in state._asdict().items()}
+        return on_host(**state._asdict())
 
     def merge(self, one: Total, other: Total) -> Total:
-        return {name: np.asarray(one[name] + other[name]) for name in one}
+        return added(one, other)
 
     def result(self, total: Total, locate: Locate) -> StatusCountsResult:
         del locate
@@ -180,13 +182,10 @@ class Histogram(FieldReducer):
 
     def total(self, state: Counts, starts: np.ndarray, group: Group) -> Total:
         del starts, group
-        return {
-            "counts": np.asarray(state.counts).astype(np.int64),
-            "skipped": np.asarray(state.skipped).astype(np.int64),
-        }
+        return on_host(**state._asdict())
 
     def merge(self, one: Total, other: Total) -> Total:
-        return {name: np.asarray(one[name] + other[name]) for name in one}
+        return added(one, other)
 
     def result(self, total: Total, locate: Locate) -> HistogramResult:
         del locate

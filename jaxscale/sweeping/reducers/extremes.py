@@ -17,10 +17,12 @@ from jaxscale.sweeping.reducers.protocol import (
     Group,
     Locate,
     Total,
+    added,
     check_whole,
     dtype_of,
     lanes,
     numbers,
+    on_host,
 )
 from jaxscale.sweeping.reducers.results import OfField, Table, located, written
 
@@ -96,8 +98,7 @@ class Extremes(FieldReducer):
         lower = min(one, other, key=lambda each: (float(each["min"]), int(each["min_at"])))
         higher = min(one, other, key=lambda each: (-float(each["max"]), int(each["max_at"])))
         return {
-            "count": np.asarray(one["count"] + other["count"]),
-            "skipped": np.asarray(one["skipped"] + other["skipped"]),
+            **added(one, other, "count", "skipped"),
             "min": lower["min"],
             "min_at": lower["min_at"],
             "max": higher["max"],
@@ -206,9 +207,7 @@ class TopK(FieldReducer):
     def total(self, state: Best, starts: np.ndarray, group: Group) -> Total:
         found = np.flatnonzero(np.isfinite(state.values))
         positions, inner = np.asarray(state.position)[found], np.asarray(state.offset)[found]
-        return {
-            "count": np.asarray(state.count).astype(np.int64),
-            "skipped": np.asarray(state.skipped).astype(np.int64),
+        return on_host(count=state.count, skipped=state.skipped) | {
             "values": np.asarray(state.values)[found].astype(np.float64),
             "numbers": numbers(starts, positions, inner, group),
         }
@@ -218,8 +217,7 @@ class TopK(FieldReducer):
         at = np.concatenate([one["numbers"], other["numbers"]])
         order = np.lexsort((at, -values))[: self.k]
         return {
-            "count": np.asarray(one["count"] + other["count"]),
-            "skipped": np.asarray(one["skipped"] + other["skipped"]),
+            **added(one, other, "count", "skipped"),
             "values": values[order],
             "numbers": at[order],
         }

@@ -131,6 +131,16 @@ def tallied(tallies: Array, kinds: Array, counts: Array) -> Array:
     return tallies.at[kinds.reshape(-1)].add(ones, mode="promise_in_bounds")
 
 
+def on_host(**numbers: Any) -> dict[str, np.ndarray]:
+    """Whole numbers of a state, as a total has them."""
+    return {name: np.asarray(number).astype(np.int64) for name, number in numbers.items()}
+
+
+def added(one: Total, other: Total, *names: str) -> dict[str, np.ndarray]:
+    """Sums of both totals, for all names without any given."""
+    return {name: np.asarray(one[name] + other[name]) for name in names or one}
+
+
 def float_dtype(dtype: np.dtype) -> np.dtype:
     """The dtype in which a field is reduced: its own, or one that holds it."""
     if not jnp.issubdtype(dtype, jnp.floating):
