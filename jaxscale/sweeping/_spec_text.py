@@ -291,7 +291,7 @@ def _law(source: TomlText, path: Path, given: Mapping[str, Any]) -> Any:
     known = coefficients_of(form)
     for name in numbers:
         if name not in known:
-            kind = "a law" if form is laws.Chinchilla else f"a {form.__name__} law"
+            kind = f"a {form.__name__} law" if FAMILY in given else "a law"
             problem = f"is no coefficient of {kind}; they are {', '.join(known)}"
             source.refuse((*path, name), problem)
     missing = [

@@ -13,6 +13,7 @@
     output_tokens_per_request = 215
     train_on = "A100-80GB"
     train_price_dollars_per_hour = 1.50
+    serve_price_dollars_per_hour = 1.10
 
 A law of another family is a table such as `{family = "Kaplan", N_c = .., ...}`, and each lever of
 a law is an axis or a fixed value of its own, `levers.bits = 8`.
