@@ -1,7 +1,7 @@
 """Extreme values with the scenarios that attain them: the two ends, or the k best."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from jaxscale.sweeping.reducers.protocol import (
     numbers,
     on_host,
 )
-from jaxscale.sweeping.reducers.results import OfField, Table, located, written
+from jaxscale.sweeping.reducers.results import OfField, Table, located, table_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +37,7 @@ class ExtremesResult(OfField):
     max_at: dict[str, Any]
 
     def table(self) -> Table:
-        return _located(("min", "max"), (self.min, self.max), (self.min_at, self.max_at))
+        return table_of(self.columns())
 
     def columns(self) -> dict[str, Any]:
         names = {"extreme": ["min", "max"]}
@@ -145,7 +145,7 @@ class TopKResult(OfField):
     at: tuple[dict[str, Any], ...]
 
     def table(self) -> Table:
-        return _located(range(1, len(self.at) + 1), self.values, self.at)
+        return table_of(self.columns())
 
     def columns(self) -> dict[str, Any]:
         return {"rank": list(range(1, len(self.at) + 1))} | located(self.values.tolist(), self.at)
@@ -257,13 +257,3 @@ def _row_maxima(table: Array) -> Array:
     while (width := table.shape[1]) > 8:
         table = jnp.maximum(table[:, : width // 2], table[:, width // 2 :])
     return table.max(axis=1)
-
-
-def _located(names: Iterable[Any], values: Iterable[float], at: Sequence[Mapping]) -> Table:
-    """Values with their names and the coordinates of their scenarios."""
-    axes = list(at[0]) if at else []
-    rows = [
-        (str(name), written(value), *(written(point[axis]) for axis in axes))
-        for name, value, point in zip(names, values, at, strict=True)
-    ]
-    return ("", "value", *axes), rows

@@ -23,7 +23,7 @@ from jaxscale.sweeping.reducers.protocol import (
     lanes,
     real,
 )
-from jaxscale.sweeping.reducers.results import OfField, Table, written
+from jaxscale.sweeping.reducers.results import OfField, Table, table_of
 from jaxscale.sweeping.reducers.sums import pairwise_sum, scaled
 
 LEAST = -(2**20)  # exponent of what is still empty: below that of any number
@@ -39,8 +39,7 @@ class MomentsResult(OfField):
     max: float
 
     def table(self) -> Table:
-        numbers = (self.mean, self.std, self.min, self.max)
-        return ("mean", "std", "min", "max"), [tuple(map(written, numbers))]
+        return table_of({name: [getattr(self, name)] for name in ("mean", "std", "min", "max")})
 
     def columns(self) -> dict[str, Any]:
         return {name: [number] for name, number in vars(self).items()}

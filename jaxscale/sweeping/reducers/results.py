@@ -123,6 +123,11 @@ def _text(title: str, result: Any) -> str:
     return f"{title}: {result!r}"
 
 
+def table_of(columns: Mapping[str, Sequence[Any]]) -> Table:
+    """The columns as text."""
+    return tuple(columns), [tuple(map(written, row)) for row in zip(*columns.values(), strict=True)]
+
+
 def located(values: Sequence[float], at: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Values and the coordinates of their scenarios, by column."""
     names = list(at[0]) if at else []
