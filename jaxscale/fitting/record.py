@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-import jaxscale
+from jaxscale._version import __version__
 from jaxscale.fitting.diagnostics import diagnose
 from jaxscale.fitting.report import largest_of, spread_of
 from jaxscale.laws.fitted import coordinates_of
@@ -22,7 +22,7 @@ def record_of(fit: Any, bootstrap: Any = None) -> dict[str, Any]:
     best = fit if bootstrap is None else bootstrap
     known = np.isfinite(best.covariance).all()
     return {
-        "source": f"jaxscale {jaxscale.__version__}",
+        "source": f"jaxscale {__version__}",
         "dataset": f"{len(fit.runs):,} runs",
         "standard_errors": numbers_of(best.standard_errors),
         "intervals": {
@@ -54,7 +54,7 @@ def record_of(fit: Any, bootstrap: Any = None) -> dict[str, Any]:
         },
         "remarks": {each.about: each.sentence for each in diagnose(fit, bootstrap)},
         "versions": {
-            "jaxscale": jaxscale.__version__,
+            "jaxscale": __version__,
             "jax": jax.__version__,
             "python": platform.python_version(),
         },
