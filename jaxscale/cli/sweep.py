@@ -127,7 +127,6 @@ def load(specification: str | None) -> Specification:
     path = None if specification is None else path_of(specification)
     try:
         spec = sweeping.spec.read(path)
-        _ = spec.space  # which may be too large
     except OSError as error:
         reason = error.strerror
     except UnicodeDecodeError:
@@ -135,6 +134,8 @@ def load(specification: str | None) -> Specification:
     except ValueError as error:
         raise Mistake(str(error)) from None
     else:
+        with blamed_on("the axes"):  # too many combinations
+            _ = spec.space
         return spec
     raise Mistake(f"cannot read the specification {specification!r}: {reason}")
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxscale import laws
+from jaxscale._labelled import STATUS
 from jaxscale._numerics.names import hint, nearest, question, unknown
 from jaxscale._schema import (
     DEVICES,
@@ -43,7 +44,7 @@ KEYS = (*NAMES, LEVERS)
 SPACINGS = {"linear": linspace, "log": geomspace}
 RANGE = "{from = .., to = .., count = ..}"
 
-COST, STATUS = "cost", "status"  # a cost is in dollars, or in FLOPs where no accelerator is named
+COST = "cost"  # stands for dollars, or for FLOPs where no accelerator is named
 RESULTS: Mapping[str, tuple[str, str]] = {  # units and long name of each field
     "params": ("1", "params of the cheapest plan"),
     "tokens": ("tokens", "training tokens of the cheapest plan"),

@@ -15,13 +15,13 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from jaxscale._labelled import STATUS
 from jaxscale.status import is_ok
 from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.reducers.protocol import Chunk, Group, Reducer, Total
 from jaxscale.sweeping.spaces import Scenario, Space
 
 DEVICES = "devices"
-STATUS = "status"
 
 
 class Done(NamedTuple):

@@ -20,6 +20,7 @@ a law is an axis or a fixed value of its own, `levers.bits = 8`.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -137,7 +138,8 @@ class Specification:
 
     def __repr__(self) -> str:
         axes = ", ".join(f"{name} ({len(values)})" for name, values in self.axes.items())
-        return f"Specification of {self.space.size:,} scenarios: {axes}; {_conditions(self)}"
+        size = math.prod(map(len, self.axes.values()))
+        return f"Specification of {size:,} scenarios: {axes}; {_conditions(self)}"
 
     def _axis(self, name: str) -> Axis:
         if name in (LAW, *DEVICES):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxscale._labelled import STATUS
 from jaxscale._numerics.quantities import counted, percent
 from jaxscale.status import Status
 from jaxscale.sweeping.reducers.protocol import (
@@ -26,7 +27,6 @@ from jaxscale.sweeping.reducers.protocol import (
 )
 from jaxscale.sweeping.reducers.results import OfField, Shown, Table, written
 
-STATUS = "status"
 # Of each code, which are 0, 1, 2 and so on; the last one of those that are no Status.
 NAMES = (*(member.name for member in Status), "other")
 

@@ -15,7 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxscale.sweeping.reducers.moments import LEAST, Moments, Summary
+from jaxscale.sweeping.reducers.moments import (
+    LEAST,
+    Moments,
+    Summary,
+    pairwise_sum,
+    power_of_two,
+    scaled,
+    two_sum,
+)
 from jaxscale.sweeping.reducers.protocol import (
     Chunk,
     FieldReducer,
@@ -26,7 +34,6 @@ from jaxscale.sweeping.reducers.protocol import (
     lanes,
 )
 from jaxscale.sweeping.reducers.results import OfField, Table, written
-from jaxscale.sweeping.reducers.sums import pairwise_sum, power_of_two, scaled, two_sum
 
 
 @dataclass(frozen=True, repr=False)
