@@ -70,7 +70,7 @@ Values = np.ndarray | tuple[str, ...]  # along an axis: numbers, or names from a
 
 
 class Contents(NamedTuple):
-    """What a specification holds, by short name."""
+    """The contents of a specification, by short name."""
 
     axes: Mapping[str, Values]
     fixed: Mapping[str, Any]  # numbers, names, and a law as a name or as an object

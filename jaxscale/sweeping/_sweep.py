@@ -95,7 +95,7 @@ def sweep(
 
 def _stored(job: Job, numbers, reducing: bool, progress, executor, share) -> Any:
     written = begin(job)
-    # A statistic is of all scenarios, so what is written already is computed again for it.
+    # A statistic covers all scenarios, so chunks that are written already are computed again.
     left = numbers if reducing else [each for each in numbers if each not in written]
     totals = _run(job, left, None, written, progress, executor)
     stores.tidy(job.store)

@@ -132,7 +132,7 @@ def finite_number(name: str, given: Any) -> float:
         raise TypeError(f"{name} must be a number; got {given!r}")
     if not math.isfinite(given):
         raise ValueError(f"{name} must be finite; got {given!r}")
-    return float(given) + 0.0  # -0.0 draws what 0.0 draws, and is described alike
+    return float(given) + 0.0  # -0.0 becomes 0.0, so that both have one description
 
 
 def digest(tree: Any) -> str:

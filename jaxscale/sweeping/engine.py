@@ -33,7 +33,7 @@ class Sink(Protocol):
     def write(self, number: int, results: Fields) -> None: ...
 
     def flush(self) -> None:
-        """Return when what was written is safe."""
+        """Return when all chunks that were written are safe."""
         ...
 
 
@@ -191,7 +191,7 @@ def _outcomes(job: Job, numbers: Sequence[int]) -> Iterator[Done]:
 
 
 def _batches(items: Any, size: int) -> Iterator[Any]:
-    """Runs of `size` items of a sequence, or of an iterator, the last one of what is left."""
+    """Runs of `size` items of a sequence or an iterator; the last one may be shorter."""
     if hasattr(items, "__getitem__"):
         yield from (items[start : start + size] for start in range(0, len(items), size))
         return

@@ -41,7 +41,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What to compute, cut into groups of chunks; picklable where the scenario function is."""
+    """A sweep cut into groups of chunks; picklable if the scenario function is."""
 
     scenario: Scenario
     space: Space
@@ -264,7 +264,7 @@ def _attributes_of(name: str) -> dict[str, Any]:
 
 
 def _legend() -> dict[str, Any]:
-    """What each status means, in the attributes that the CF conventions have for flags."""
+    """The meaning of each status, in the attributes of the CF conventions for flags."""
     return {
         "flag_values": [int(status) for status in Status],
         "flag_meanings": " ".join(status.name for status in Status),

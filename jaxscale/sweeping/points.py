@@ -61,7 +61,7 @@ def bits(key_words: tuple[Any, Any], index_high: Array, index_low: Array) -> tup
     from jax.extend.random import threefry_2x32
 
     first, second = (jnp.asarray(word, jnp.uint32) for word in key_words)
-    # The hash takes the first half of what it is given for high words, the second for low ones.
+    # The hash takes the first half of its input as high words, the second as low ones.
     high, low = threefry_2x32((first, second), jnp.stack([index_high, index_low]))
     return high, low
 

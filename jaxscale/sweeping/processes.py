@@ -147,7 +147,7 @@ def _load(path: Path) -> list[Total] | None:
 
 
 def _body(path: Path) -> bytes | None:
-    """What a file of totals holds; None where that is damaged."""
+    """The content of a file of totals; None where it is damaged."""
     content = path.read_bytes()
     body = content[len(_seal(b"")) :]
     return body if content == _seal(body) + body else None

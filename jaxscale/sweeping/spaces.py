@@ -149,7 +149,7 @@ class Grid:
 
     def locator(self, dtype: str) -> Locate:
         """A function from a scenario's number to its arguments, or their labels."""
-        del dtype  # coordinates are what the axes were given as
+        del dtype  # coordinates keep the values of the axes as given
         coordinates = {name: axis.coordinate for name, axis in self.axes.items()}
 
         def locate(number: int) -> dict[str, Any]:
@@ -198,7 +198,7 @@ class Draws:
         }
 
     def check(self, dtype: str) -> None:
-        del dtype  # what is drawn out of range becomes the scenario's status
+        del dtype  # a draw that is out of range shows in the scenario's status
 
     def arguments(self, dtype: Any) -> dict[str, Any]:
         point = jax.ShapeDtypeStruct((), dtype)

@@ -185,7 +185,7 @@ def _added(along: Along, start: Array, terms: Array, count: Array, exponent: Arr
     former = former.astype(jnp.int32)
     shared = jnp.maximum(former, jnp.where(count > 0, exponent, LEAST))
     rescale = power_of_two(former - shared, terms.dtype)
-    # The exponent is above what is shared only where there are no terms.
+    # The exponent exceeds the shared one only where there are no terms.
     terms = terms * power_of_two(jnp.minimum(exponent - shared, 0), terms.dtype)
     high, lost = two_sum(high * rescale, terms)
     sums = jnp.stack([high, low * rescale + lost, shared.astype(terms.dtype)])

@@ -231,7 +231,7 @@ class TopK(FieldReducer):
 def _with_chunk(state: Best, values: Array, position: Array) -> Best:
     k = state.values.size
     found, offset = _best(values, min(k, values.size))
-    # What is in the state comes first: chunks come in order, and top_k keeps the first of equals.
+    # The state comes first: chunks come in order, and top_k keeps the first of equals.
     kept, order = lax.top_k(jnp.concatenate([state.values, found]), k)
     offset = jnp.concatenate([state.offset, offset])
     positions = jnp.concatenate([state.position, jnp.full(found.size, position, jnp.int32)])

@@ -25,7 +25,7 @@ from jaxscale.sweeping.reducers.protocol import (
 )
 from jaxscale.sweeping.reducers.results import OfField, Table, table_of
 
-LEAST = -(2**20)  # exponent of what is still empty: below that of any number
+LEAST = -(2**20)  # exponent of an empty sum: below that of any number
 
 
 @dataclass(frozen=True, repr=False)
@@ -214,7 +214,7 @@ def pairwise_sum(x: Array, axis: int) -> Array:
 
 
 def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
-    """The rounded sum and exactly what the rounding lost (Knuth 1969, section 4.2.2)."""
+    """The rounded sum and its exact rounding error (Knuth 1969, section 4.2.2)."""
     total = a + b
     part = total - a
     return total, (a - (total - part)) + (b - part)

@@ -74,7 +74,7 @@ def journal_folder(path: str | os.PathLike) -> Path:
 
 
 def array_at(path: str | os.PathLike, name: str) -> dict[str, Any]:
-    """What tensorstore opens an array of a store by."""
+    """The specification by which tensorstore opens an array of a store."""
     kvstore = {"driver": "file", "path": os.path.join(path, name)}
     return {"driver": "zarr3", "kvstore": kvstore}
 
@@ -92,7 +92,7 @@ def chunk_names(chunks: Chunks, numbers: Iterable[int]) -> list[str]:
 
 
 def fill_value(dtype: np.dtype) -> float | int | bool:
-    """What stands where nothing is computed; a bool has no value to spare for that."""
+    """The value of scenarios that are not computed yet; a bool has none to spare for that."""
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         return int(limits.min if dtype.kind == "i" else limits.max)
@@ -144,7 +144,7 @@ def make(
 
 
 def _labelled(field: Field) -> dict[str, Any]:
-    """Attributes of a field; for integers also what stands where nothing is computed."""
+    """Attributes of a field; for integers also the value of scenarios that are not computed."""
     if field.dtype.kind not in "iu":
         return dict(field.attributes)
     # Not called _FillValue: xarray would make floats of all integers.

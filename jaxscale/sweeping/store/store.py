@@ -116,7 +116,7 @@ def open_existing(path: str | os.PathLike, plan: Mapping[str, Any]) -> None:
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Attributes and plan of a store; StoreError for what is not one."""
+    """Attributes and plan of a store; StoreError for anything else."""
     attributes = _attributes(path)
     kept = {name: each for name, each in attributes.items() if name not in (PLAN, DIGEST, FIELDS)}
     return kept, json.loads(attributes[PLAN])
