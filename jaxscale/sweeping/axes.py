@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxscale._numerics.quantities import number
+
 MAX_SIZE = 2**24  # 128 MiB of float64, and every index exact in float32
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Axis:
     """Values along one axis, as a pytree of arrays with one leading axis, and their labels."""
 
@@ -33,6 +35,18 @@ class Axis:
     def coordinate(self) -> np.ndarray:
         """Labels of the results along this axis: its numbers, or the names of its entries."""
         return self.values if self.labels is None else np.array(self.labels)
+
+    @property
+    def summary(self) -> tuple[str, str, str, str]:
+        """Size, first value, last value and units, as text."""
+        ends = [
+            each if isinstance(each, str) else number(each) for each in self.coordinate[[0, -1]]
+        ]
+        return f"{self.size:,}", ends[0], ends[1], self.attributes.get("units", "")
+
+    def __repr__(self) -> str:
+        size, first, last, units = self.summary
+        return f"Axis({size} values, {first} to {last}{units and f', in {units}'})"
 
     def check(self, name: str, dtype: str) -> None:
         """Raise ValueError for values that `dtype` does not hold or does not tell apart."""

@@ -172,13 +172,17 @@ def rows(tree: Any) -> Distribution:
 # --- Classes -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Continuous:
     """A distribution of one real number, by its quantile function and its parameters."""
 
     inverse: Callable[..., Array]  # of u, and of the parameters by name
     parameters: Mapping[str, float]
     labels = None
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{name}={value:g}" for name, value in self.parameters.items())
+        return f"{self.inverse.__name__.strip('_')}({numbers})"
 
     def quantile(self, u: Array) -> Array:
         return self.inverse(u, **self.parameters)
@@ -191,13 +195,17 @@ class Continuous:
         return {"distribution": self.inverse.__name__.strip("_"), **parameters}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rows:
     """One of several rows, which may have labels and weights."""
 
     values: Any  # a pytree of arrays, all of one leading axis
     labels: tuple[str, ...] | None
     edges: np.ndarray | None  # points where one row ends and the next begins; None: evenly
+
+    def __repr__(self) -> str:
+        weighted = "" if self.edges is None else ", weighted"
+        return f"one of {self.size:,} rows{weighted}"
 
     @property
     def size(self) -> int:

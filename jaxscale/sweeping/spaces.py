@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jaxscale import _display
+from jaxscale._numerics.quantities import counted
 from jaxscale.sweeping.axes import Axis, Coordinate, as_axis
 from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.distributions import Distribution
@@ -33,7 +35,7 @@ SCENARIO = "scenario"  # the one axis of a sample
 Scenario = Callable[..., Any]  # named values of one scenario to a dict of scalars
 
 
-@dataclass(frozen=True, init=False, eq=False)
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class Grid:
     """Every combination of the values of some axes; the last axis varies fastest.
 
@@ -44,9 +46,12 @@ class Grid:
     Raises TypeError or ValueError naming the axis.
 
     Examples:
-        >>> space = js.Grid(loss=js.linspace(1.9, 2.3, 3), served=[1e11, 1e12])
-        >>> space.size
-        6
+        >>> js.Grid(loss=js.linspace(1.9, 2.3, 3), served=[1e11, 1e12])
+        Grid of 6 scenarios
+        axis    values    from      to  unit
+        ------------------------------------
+        loss         3     1.9     2.3
+        served       2  100.0B  1.000T
     """
 
     axes: Mapping[str, Axis]
@@ -58,6 +63,17 @@ class Grid:
             self, "axes", {name: as_axis(name, given) for name, given in axes.items()}
         )
         _check_size(self.size)
+
+    def _table(self) -> dict[str, Any]:
+        rows = [(name, *axis.summary) for name, axis in self.axes.items()]
+        title = f"Grid of {counted(self.size, 'scenario')}"
+        return {"header": ("axis", "values", "from", "to", "unit"), "rows": rows, "title": title}
+
+    def __repr__(self) -> str:
+        return _display.table(**self._table())
+
+    def _repr_html_(self) -> str:
+        return _display.html(**self._table())
 
     @property
     def axes_names(self) -> tuple[str, ...]:
@@ -162,7 +178,7 @@ class Grid:
         return locate
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Draws:
     """Scenarios drawn from distributions, with the methods of `Grid`."""
 
@@ -170,6 +186,18 @@ class Draws:
     distributions: Mapping[str, Distribution]
     words: Mapping[str, tuple[int, int]]  # of the key, by name
     points: Points
+
+    def _table(self) -> dict[str, Any]:
+        rows = [(name, repr(each)) for name, each in self.distributions.items()]
+        kind = {"random": "Sample", "sobol": "Sobol' sample"}[self.points.name]
+        title = f"{kind} of {counted(self.size, 'scenario')}"
+        return {"header": ("argument", "distribution"), "rows": rows, "title": title}
+
+    def __repr__(self) -> str:
+        return _display.table(**self._table())
+
+    def _repr_html_(self) -> str:
+        return _display.html(**self._table())
 
     @property
     def axes_names(self) -> tuple[str, ...]:
