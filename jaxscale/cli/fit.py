@@ -26,7 +26,7 @@ from jaxscale.laws import saved
 from jaxscale.laws._catalog import FAMILIES
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import levers_of
-from jaxscale.solve._size_intervals import sizes_at
+from jaxscale.solve.frontier import sizes_at
 
 RESAMPLES, MOST_RESAMPLES = 4000, 1_000_000
 BESIDE = {"Chinchilla": ("hoffmann2022_unrounded", "besiroglu2024")}

@@ -13,7 +13,7 @@ from jaxscale.fitting.record import LEVEL, errors_from, ranges_of
 from jaxscale.fitting.report import largest_of, spread_of
 from jaxscale.laws.fitted import fits_logarithm
 from jaxscale.laws.protocol import levers_of
-from jaxscale.solve._size_intervals import sizes_at
+from jaxscale.solve.frontier import sizes_at
 
 DIGITS = 4
 NOTHING = 1e-6  # no coefficient so small differs from 0: it is an E at its bound

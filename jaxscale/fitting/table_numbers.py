@@ -4,7 +4,8 @@ import math
 import re
 from typing import Any
 
-POWERS = {"": 0, "K": 3, "M": 6, "B": 9, "T": 12}
+from jaxscale._numerics.quantities import POWERS
+
 NUMBER = re.compile(
     r"(?P<digits>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))"
     r"(?:e(?P<power>[+-]?[0-9]+)|(?P<suffix>[KMBT]))?",

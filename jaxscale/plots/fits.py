@@ -12,7 +12,7 @@ from jaxscale.plots.fit_quality import observed_and_predicted
 from jaxscale.plots.iso_flop import BudgetCurve, iso_flop_curves
 from jaxscale.plots.iso_loss import OptimalPath, iso_loss_map
 from jaxscale.plots.optimal_sizes import optimal_size_panels
-from jaxscale.solve._size_intervals import size_intervals, sizes_at
+from jaxscale.solve.frontier import size_intervals, sizes_at
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
