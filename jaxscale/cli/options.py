@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jaxscale._schema import QUANTITIES, option_of
 from jaxscale.cli.mistakes import reading
 from jaxscale.cli.pricing import PHASES
 from jaxscale.cli.quantities import (
@@ -15,6 +16,7 @@ from jaxscale.cli.quantities import (
     share,
     tokens_of_training,
 )
+from jaxscale.costs import DEFAULT_MFU
 
 DEFAULT_LAW = "sardana2024"
 
@@ -42,18 +44,27 @@ def _count(name: str, description: str, panel: str | None = None) -> Any:
     return number_option(name, "N", description, panel, read)
 
 
-def _demand(name: str, description: str) -> Any:
-    return number_option(name, "N", description, DEMAND, nonnegative)
+def _of_schema(name: str, panel: str, read: Callable[[str], float] = nonnegative) -> Any:
+    """The option of a number of the schema, described by its long name."""
+    long_name = QUANTITIES[name].long_name
+    return number_option(option_of(name), "N", f"{long_name.capitalize()}.", panel, read)
 
 
-def _mfu(phase: str, default: str) -> Any:
-    description = f"Useful share of the peak in {PHASES[phase]}. [dim]\\[default: {default}][/dim]"
-    return number_option(f"--{phase}-mfu", "SHARE", description, DOLLARS, share)
+def _bound(name: str) -> Any:
+    read = tokens_of_training if name == "max_tokens" else positive
+    return _of_schema(name, BOUNDS, params_of_model if name == "max_params" else read)
+
+
+def _mfu(phase: str) -> Any:
+    default = f"[dim]\\[default: {100 * DEFAULT_MFU[phase]:g}%][/dim]"
+    description = f"Useful share of the peak in {PHASES[phase]}. {default}"
+    return number_option(option_of(f"{phase}_mfu"), "SHARE", description, DOLLARS, share)
 
 
 def _price(role: str) -> Any:
     description = "Dollars per device-hour; needed where the accelerator has no default price."
-    return number_option(f"--{role}-price", "DOLLARS", description, DOLLARS, dollars_per_hour)
+    name = option_of(f"{role}_price")
+    return number_option(name, "DOLLARS", description, DOLLARS, dollars_per_hour)
 
 
 def _name(name: str, description: str) -> Any:
@@ -104,34 +115,26 @@ LikeTokens = Annotated[
     float | None, _count("--like-tokens", "Tokens that this model was trained on.", QUALITY)
 ]
 
-InferenceTokens = Annotated[
-    float | None, _demand("--inference-tokens", "Tokens in all, every one priced as prefill.")
-]
-InputTokens = Annotated[float | None, _demand("--input-tokens", "Tokens read in all.")]
-OutputTokens = Annotated[float | None, _demand("--output-tokens", "Tokens written in all.")]
-Requests = Annotated[float | None, _demand("--requests", "Requests in all.")]
-InputPerRequest = Annotated[
-    float | None, _demand("--input-per-request", "Tokens read in each request.")
-]
-OutputPerRequest = Annotated[
-    float | None, _demand("--output-per-request", "Tokens written in each request.")
-]
+InferenceTokens = Annotated[float | None, _of_schema("inference_tokens", DEMAND)]
+InputTokens = Annotated[float | None, _of_schema("input_tokens", DEMAND)]
+OutputTokens = Annotated[float | None, _of_schema("output_tokens", DEMAND)]
+Requests = Annotated[float | None, _of_schema("requests", DEMAND)]
+InputPerRequest = Annotated[float | None, _of_schema("input_per_request", DEMAND)]
+OutputPerRequest = Annotated[float | None, _of_schema("output_per_request", DEMAND)]
 
 TrainOn = Annotated[str | None, _name("--train-on", "Accelerator that trains.")]
 ServeOn = Annotated[str | None, _name("--serve-on", "Accelerator that serves.")]
 TrainPrecision = Annotated[str | None, _name("--train-precision", f"Whose peak counts. {_BF16}")]
 ServePrecision = Annotated[str | None, _name("--serve-precision", f"Whose peak counts. {_BF16}")]
-TrainMfu = Annotated[float | None, _mfu("train", "50%")]
-PrefillMfu = Annotated[float | None, _mfu("prefill", "50%")]
-DecodeMfu = Annotated[float | None, _mfu("decode", "1%")]
+TrainMfu = Annotated[float | None, _mfu("train")]
+PrefillMfu = Annotated[float | None, _mfu("prefill")]
+DecodeMfu = Annotated[float | None, _mfu("decode")]
 TrainPrice = Annotated[float | None, _price("train")]
 ServePrice = Annotated[float | None, _price("serve")]
 
-MaxParams = Annotated[float | None, _count("--max-params", "Largest model allowed.", BOUNDS)]
-MaxTokens = Annotated[float | None, _count("--max-tokens", "Most training tokens.", BOUNDS)]
-MaxTokensPerParam = Annotated[
-    float | None, _count("--max-tokens-per-param", "Most training tokens per param.", BOUNDS)
-]
+MaxParams = Annotated[float | None, _bound("max_params")]
+MaxTokens = Annotated[float | None, _bound("max_tokens")]
+MaxTokensPerParam = Annotated[float | None, _bound("max_tokens_per_param")]
 
 Params = Annotated[float | None, _count("--params", "Params of the model.")]
 Tokens = Annotated[float | None, _count("--tokens", "Training tokens.")]

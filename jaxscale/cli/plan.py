@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jaxscale as js
+from jaxscale._schema import read_bounds
 from jaxscale.cli import options, tables
 from jaxscale.cli.levers import Levers, cheapest, levers_for, of_model, read_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, read_law
-from jaxscale.cli.pricing import Prices, Use, read_prices
+from jaxscale.cli.pricing import Prices, given_of, read_demand, read_prices
 from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.reasons import Asked, sentence_of
 from jaxscale.cli.solving import (
@@ -22,15 +23,9 @@ from jaxscale.cli.solving import (
     solved,
     status_of,
 )
-from jaxscale.cli.vocabulary import BOUNDS
 from jaxscale.laws import Tao
 
 ANOTHER_SCALE = "its loss is normalised by that of unigrams: use --like-params instead of --loss"
-DEMANDS = (
-    ("inference_tokens",),
-    ("input_tokens", "output_tokens"),
-    ("requests", "input_per_request", "output_per_request"),
-)
 
 
 class Quality(NamedTuple):
@@ -141,38 +136,9 @@ jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
 
 def read_question(given: Mapping[str, Any]) -> Question:
     """What the options ask for, by the names of the arguments of `plan`."""
-    demand = read_demand(
-        *({f"--{name.replace('_', '-')}": given[name] for name in way} for way in DEMANDS)
-    )
-    serving = {phase: given[f"{phase}_mfu"] for phase in ("prefill", "decode")}
-    prices = read_prices(
-        _use(given, "train", {"train": given["train_mfu"]}), _use(given, "serve", serving)
-    )
-    bounds = read_bounds(**{name: given[name] for name in BOUNDS})
     quality = Quality(*(given[name] for name in Quality._fields))
-    return Question(quality, demand, prices, bounds)
-
-
-def _use(given: Mapping[str, Any], role: str, mfu: dict[str, float | None]) -> Use:
-    name, precision, price = (given[f"{role}_{what}"] for what in ("on", "precision", "price"))
-    return Use(role, name, precision, price, mfu)
-
-
-def read_demand(*ways: dict[str, float | None]) -> js.Demand:
-    """The demand from the one way in which it was given, whole."""
-    used = [way for way in ways if any(value is not None for value in way.values())]
-    if len(used) != 1:
-        problem = "given in more than one way" if used else "missing"
-        choices = "; or ".join(" with ".join(way) for way in ways)
-        raise Mistake(f"the demand is {problem}: use {choices}")
-    missing = [name for name, value in used[0].items() if value is None]
-    if missing:
-        raise Mistake(f"give {' and '.join(missing)} too, or 0 where there is none")
-    numbers = [value for value in used[0].values() if value is not None]
-    if len(numbers) < 3:
-        return js.Demand(*numbers)
-    requests, read, written = numbers
-    return js.Demand.from_requests(requests, input_tokens=read, output_tokens=written)
+    bounds = read_bounds(given_of(given))
+    return Question(quality, read_demand(given), read_prices(given), bounds)
 
 
 def read_target(law: Any, quality: Quality, levers: Levers) -> float:
@@ -206,12 +172,6 @@ def read_model(law: Any, quality: Quality, levers: Levers) -> Model | None:
         if tokens is not None:
             return Model(params, tokens)
         return Model(*compute_optimal_sizes("--like-params", law, values, params=params))
-
-
-def read_bounds(**bounds: float | None) -> js.Bounds | None:
-    """The bounds that were given; None for none, because solving without is faster."""
-    given = {name: value for name, value in bounds.items() if value is not None}
-    return js.Bounds(**given) if given else None
 
 
 def compare(named: NamedLaw, levers: Levers, target: float, question: Question) -> Comparison:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 import jaxscale as js
+from jaxscale._schema import BOUNDS
 from jaxscale.cli.quantities import count
-from jaxscale.cli.vocabulary import BOUNDS
 from jaxscale.laws.inverse import far
 from jaxscale.laws.protocol import levers_of, loss_from_logs
 

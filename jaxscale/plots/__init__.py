@@ -27,3 +27,4 @@ from jaxscale.plots.papers import published_laws as published_laws
 from jaxscale.plots.papers import published_overtraining as published_overtraining
 from jaxscale.plots.papers import published_repeats as published_repeats
 from jaxscale.plots.ratios import ratio_panels as ratio_panels
+from jaxscale.plots.sweep_results import sweep_figure as sweep_figure
