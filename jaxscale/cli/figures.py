@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from jaxscale import plots
-from jaxscale.cli import tables
+from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import Mistake, path_of
 from jaxscale.cli.pictures import checked_path, save
 
@@ -20,7 +20,7 @@ PICTURES = {
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Where the pictures go.")]
 
 
-def figures(folder: Folder = ".") -> None:
+def figures(folder: Folder = ".", as_json: options.Json = False) -> None:
     """Draw what papers say: five pictures, written to a folder, which is made if need be.
 
     laws.png compares where laws spend compute; repeated.png shows the best plans when data are
@@ -28,15 +28,18 @@ def figures(folder: Folder = ".") -> None:
     allocations.png leads from Kaplan's allocation to Chinchilla's; flops.png sets counts of FLOPs
     against 6 N.
     """
-    place = path_of(folder)
+    target = path_of(folder)
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # a file has that name, or one may not write there
         raise Mistake(f"FOLDER: cannot make {folder!r}: {error.strerror or error}") from None
-    paths = {name: checked_path("FOLDER", str(place / name)) for name in PICTURES}
+    paths = {name: checked_path("FOLDER", str(target / name)) for name in PICTURES}
     for name, draw in PICTURES.items():
         save(draw(), paths[name])
-        tables.note(str(paths[name]))
+        if not as_json:
+            tables.note(str(paths[name]))
+    if as_json:
+        tables.print_json("figures", {"paths": [str(path) for path in paths.values()]})
 
 
 EXAMPLES = """\

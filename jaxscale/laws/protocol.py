@@ -13,6 +13,8 @@
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
 | `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
 | `frontier_powers(log)` | ln G, a, b: best N is `G (C / 6)^a`, D `(C / 6)^b / G` | no such form |
+| `loss_scale` | another scale than nats per token, in words | nats per token |
+| `depends_on_tokens` | whether more tokens lower the loss | they do |
 | `two_powers()` | the same law as a `Chinchilla`, whose optimum is closed | solved by Newton |
 | `is_valid()` | whether the coefficients of each lane are valid | all are finite |
 
@@ -93,6 +95,16 @@ def counts_embeddings(law: Any) -> bool:
 def caution_of(law: Any) -> str:
     """What to know before comparing the law with others; empty for most."""
     return getattr(law, "caution", "")
+
+
+def loss_scale(law: Any) -> str:
+    """The scale of the loss in words, where it is not nats per token; else empty."""
+    return getattr(law, "loss_scale", "")
+
+
+def depends_on_tokens(law: Any) -> bool:
+    """Whether the loss depends on tokens, so that a best length of training exists."""
+    return getattr(law, "depends_on_tokens", True)
 
 
 def has_frontier(law: Any) -> bool:

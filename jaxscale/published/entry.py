@@ -3,15 +3,20 @@
 import math
 from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass, field, fields
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.values import is_positive, where_safe
+from jaxscale.published.facts import facts_of, range_text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Range = tuple[float, float]
 FELT = 1e-8  # of the loss, for a change of one in a logarithm
@@ -90,6 +95,51 @@ class Entry:
     unidentified: tuple[str, ...] = ()
     directions: tuple[tuple[float, ...], ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Entry({self.name!r}, {self.content!r}, source={self.source!r})"
+
+    def _repr_html_(self) -> str:
+        return _display.html(("", ""), facts_of(self), title=self.name)
+
+    def to_dataframe(self) -> "DataFrame":
+        """What is known of the entry, a row for each fact."""
+        names, texts = zip(*facts_of(self), strict=True)
+        return _display.dataframe({"fact": names, "value": texts})
+
+    @property
+    def content(self) -> Any:
+        """The law, allocation, accelerator or architecture; None where no number is published."""
+        contents = self.law, self.allocation, self.accelerator, self.architecture
+        return next((each for each in contents if each is not None), None)
+
+    @property
+    def has_range(self) -> bool:
+        """Whether the source says of which sizes, or of which FLOPs, the runs were."""
+        return self.flops_range is not None or None not in (self.params_range, self.tokens_range)
+
+    def range_note(self, plan: Sized) -> str:
+        """A sentence where a plan leaves the ranges of the runs; empty where it does not.
+
+        Examples:
+            >>> entry = js.laws.entry("sardana2024")
+            >>> entry.range_note(js.evaluate(entry.law, 1e12, 1e13)).partition(":")[0]
+            'Extrapolated'
+        """
+        if self.in_range(plan):
+            return ""
+        if self.params_range is None or self.tokens_range is None:
+            return f"The range of the runs behind {self.name} is not known."
+        limits = [
+            f"{range_text(limits)} {size}"
+            for limits, size in (
+                (self.params_range, "params"),
+                (self.tokens_range, "tokens"),
+                (self.tokens_per_param_range, "tokens per param"),
+            )
+            if limits is not None
+        ]
+        return f"Extrapolated: the runs behind {self.name} had {', '.join(limits)}."
+
     @property
     def tells_sizes(self) -> bool:
         """Whether the runs tell compute-optimal sizes, and the plan that matches a model."""
@@ -130,8 +180,7 @@ class Entry:
         then known to be inside.
         """
         params, tokens = arrays.align(*arrays.enter(params=plan.params, tokens=plan.tokens))
-        known = self.flops_range is not None or None not in (self.params_range, self.tokens_range)
-        inside = is_positive(params) & is_positive(tokens) & known
+        inside = is_positive(params) & is_positive(tokens) & self.has_range
         for size, limits in (
             (params, self.params_range),
             (tokens, self.tokens_range),
