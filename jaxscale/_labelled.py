@@ -1,4 +1,4 @@
-"""What the labels of a data set of plans say: units, names, and which axis is the demand."""
+"""Labels of a data set of plans: units, names, and the axis of demand."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ DEMANDS = ("requests", "inference_tokens", "output_tokens", "input_tokens")
 
 
 def conditions_of(data: "Dataset") -> str:
-    """What all scenarios have in common, in words."""
+    """The common conditions of all scenarios, in words."""
     return str(data.attrs.get("conditions", ""))
 
 

@@ -179,6 +179,8 @@ def _closed_form(law: Any, functions: Any) -> Allocation:
 
 # --- Published ------------------------------------------------------------------------------
 
+CHINCHILLA_FLOPS = 5.88e23  # 6 N D of 70e9 params on 1.4e12 tokens, Hoffmann et al. 2022
+
 
 class Step(NamedTuple):
     """One step of a chain of corrections."""

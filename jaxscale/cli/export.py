@@ -25,7 +25,7 @@ def checked_table(option: str, text: str | None) -> Path | None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what a disk refuses into a mistake."""
+    """Turn the errors of a disk into mistakes."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`jaxscale show` and `jaxscale verify`: what a stored sweep holds, and whether it still does."""
+"""`jaxscale show` and `jaxscale verify`: the contents of a stored sweep, and its checksums."""
 
 from shlex import quote
 

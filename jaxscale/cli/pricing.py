@@ -28,7 +28,7 @@ class Prices(NamedTuple):
         return dollars(cost) if self.train else f"{scientific(cost)} FLOPs"
 
     def describe(self) -> list[str]:
-        """Lines that say what dollars rest on; none for FLOPs."""
+        """Lines on the accelerators and their prices; none for FLOPs."""
         uses = {"Trained": self.train, "Served": self.serve}
         return [_described(verb, use) for verb, use in uses.items() if use]
 
@@ -64,7 +64,7 @@ def given_of(options: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def blamed_on_options() -> Iterator[None]:
-    """Turn what the schema refuses into a mistake that names the option."""
+    """Turn an error of the schema into a mistake that names the option."""
     try:
         yield
     except Refused as error:

@@ -56,7 +56,7 @@ def show_statistics(statistics: Statistics) -> None:
 
 
 def show_statuses(found: StatusCountsResult) -> None:
-    """Print how many scenarios have numbers, and what is wrong with the others."""
+    """Print how many scenarios are ok, and the statuses of all."""
     tables.note(f"{found.title}.")
     for name, number in found.counts.items() if found.ok < found.total else ():
         status = Status.__members__.get(name)

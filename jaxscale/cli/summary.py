@@ -1,4 +1,4 @@
-"""Summaries of results on the terminal, and any result as what JSON holds."""
+"""Summaries of results on the terminal, and results as JSON."""
 
 import math
 from collections.abc import Mapping

@@ -119,7 +119,7 @@ jaxscale sweep spec.toml --store grid.zarr --process 0/8
 RESUME_EXAMPLES = "jaxscale resume sweep.zarr\n"
 
 
-# --- What the options say ------------------------------------------------------------------------
+# --- Options -------------------------------------------------------------------------------------
 
 
 def load(specification: str | None) -> Specification:
@@ -127,7 +127,6 @@ def load(specification: str | None) -> Specification:
     path = None if specification is None else path_of(specification)
     try:
         spec = sweeping.spec.read(path)
-        _ = spec.space  # which may be too large
     except OSError as error:
         reason = error.strerror
     except UnicodeDecodeError:
@@ -135,6 +134,8 @@ def load(specification: str | None) -> Specification:
     except ValueError as error:
         raise Mistake(str(error)) from None
     else:
+        with blamed_on("the axes"):  # too many combinations
+            _ = spec.space
         return spec
     raise Mistake(f"cannot read the specification {specification!r}: {reason}")
 
@@ -190,7 +191,7 @@ def picture_beside(store: Path) -> str:
 
 
 def finish(work: Work, executor: Executor | None, quietly: bool) -> Record:
-    """Run a sweep, or what is left of it; show what it gave unless `quietly`, and return it."""
+    """Run a sweep, or the rest of it; return the record of it, and print it unless `quietly`."""
     before = stored.progress_of(work.store) if work.store else stored.Progress(0, 0, 0)
     start = time.perf_counter()
     found = run(work, executor)
@@ -244,7 +245,7 @@ def progress_record(progress: stored.Progress) -> Record:
 
 
 def said_of(store: Path, before: stored.Progress, after: stored.Progress, seconds: float) -> str:
-    """What this process did, in one line."""
+    """The work of this process, in one line."""
     if after.done < after.total:
         return (
             f"This process has done its share; {store} holds {after.done:,} of "
@@ -321,7 +322,7 @@ def workers(scheduler: str | None) -> Iterator[Executor | None]:
 
 @contextmanager
 def kept_when_stopped(store: Path | None) -> Iterator[None]:
-    """Say after Ctrl-C, or another signal that ends a process, what is left of the work."""
+    """Say after Ctrl-C, or another signal that ends a process, how to go on."""
     try:
         yield
     except KeyboardInterrupt:
@@ -333,7 +334,7 @@ def kept_when_stopped(store: Path | None) -> Iterator[None]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what the disk refuses into a mistake."""
+    """Turn the errors of stores into mistakes."""
     try:
         yield
     except sweeping.StoreError as error:

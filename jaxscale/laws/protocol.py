@@ -8,6 +8,7 @@
 | `loss_from_logs(log_params, log_tokens, **levers)` | the same at logarithms | `loss` |
 | `levers` | a dict of name to (low, high): what else may be chosen | none |
 | `counts_embeddings` | whether `params` includes embeddings | it does |
+| `caution` | what to know before comparing it with other laws | nothing |
 | `flops(params, tokens, **levers)` | a `Flops` | 6 N D, 2 N and 2 N |
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
 | `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
@@ -89,6 +90,11 @@ def has_own_flops(law: Any) -> bool:
 def counts_embeddings(law: Any) -> bool:
     """Whether the params of the law include embeddings."""
     return getattr(law, "counts_embeddings", True)
+
+
+def caution_of(law: Any) -> str:
+    """What to know before comparing the law with others; empty for most."""
+    return getattr(law, "caution", "")
 
 
 def loss_scale(law: Any) -> str:

@@ -477,3 +477,6 @@ def _with_derivatives_jvp(
 
 def _any(conditions: Sequence[Array]) -> Array:
     return jnp.any(jnp.stack(conditions), axis=0)
+
+
+# pyright: standard

@@ -1,4 +1,4 @@
-"""Scenarios by the million: spaces that are never made in full, run in chunks on every device."""
+"""Sweeps of millions of scenarios: spaces never held in full, run in chunks on every device."""
 
 from jaxscale.sweeping import spec as spec
 from jaxscale.sweeping._estimate import Estimate as Estimate

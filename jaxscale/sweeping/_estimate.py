@@ -1,4 +1,4 @@
-"""What a sweep would take, measured on one group of its chunks."""
+"""Time, memory and disk of a sweep, estimated from one group of its chunks."""
 
 import dataclasses
 import importlib.util

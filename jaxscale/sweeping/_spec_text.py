@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxscale import laws
+from jaxscale._labelled import STATUS
 from jaxscale._numerics.names import hint, nearest, question, unknown
 from jaxscale._schema import (
     DEVICES,
@@ -28,7 +29,7 @@ from jaxscale._schema import (
     rented,
 )
 from jaxscale.hardware import PRECISIONS, accelerator
-from jaxscale.laws._catalog import FORMS
+from jaxscale.laws._catalog import FAMILIES
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import is_valid, levers_of
 from jaxscale.published import Entry
@@ -43,7 +44,7 @@ KEYS = (*NAMES, LEVERS)
 SPACINGS = {"linear": linspace, "log": geomspace}
 RANGE = "{from = .., to = .., count = ..}"
 
-COST, STATUS = "cost", "status"  # a cost is in dollars, or in FLOPs where no accelerator is named
+COST = "cost"  # stands for dollars, or for FLOPs where no accelerator is named
 RESULTS: Mapping[str, tuple[str, str]] = {  # units and long name of each field
     "params": ("1", "params of the cheapest plan"),
     "tokens": ("tokens", "training tokens of the cheapest plan"),
@@ -69,7 +70,7 @@ Values = np.ndarray | tuple[str, ...]  # along an axis: numbers, or names from a
 
 
 class Contents(NamedTuple):
-    """What a specification holds, by short name."""
+    """The contents of a specification, by short name."""
 
     axes: Mapping[str, Values]
     fixed: Mapping[str, Any]  # numbers, names, and a law as a name or as an object
@@ -291,7 +292,7 @@ def _law(source: TomlText, path: Path, given: Mapping[str, Any]) -> Any:
     known = coefficients_of(form)
     for name in numbers:
         if name not in known:
-            kind = "a law" if form is laws.Chinchilla else f"a {form.__name__} law"
+            kind = f"a {form.__name__} law" if FAMILY in given else "a law"
             problem = f"is no coefficient of {kind}; they are {', '.join(known)}"
             source.refuse((*path, name), problem)
     missing = [
@@ -316,10 +317,9 @@ def _law(source: TomlText, path: Path, given: Mapping[str, Any]) -> Any:
 
 
 def _family(source: TomlText, path: Path, name: Any) -> type:
-    families = {name: form for name, form in FORMS.items() if isinstance(form, type)}
-    if not isinstance(name, str) or name not in families:
-        source.refuse(path, str(unknown("family", name, families)))
-    return families[name]
+    if not isinstance(name, str) or name not in FAMILIES:
+        source.refuse(path, str(unknown("family", name, FAMILIES)))
+    return FAMILIES[name]
 
 
 def _rule_of(coefficient: str, positive: bool) -> Rule:

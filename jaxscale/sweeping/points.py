@@ -11,6 +11,8 @@ numbers and one shift, on the host, once for each dimension.
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import resources
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -18,11 +20,10 @@ import numpy as np
 from jax import Array
 
 from jaxscale._numerics.keys import key_data
-from jaxscale.sweeping._joe_kuo import LINES
 
 MAX_SCENARIOS = 10**18  # numbers of scenarios are exact in 64 bits
 BITS = 32  # of a point, and of its number
-MAX_DIMENSIONS = 1 + len(LINES)
+MAX_DIMENSIONS = 64  # of Sobol' points: one, and those that joe_kuo.txt has lines for
 
 
 class Points(NamedTuple):
@@ -60,7 +61,7 @@ def bits(key_words: tuple[Any, Any], index_high: Array, index_low: Array) -> tup
     from jax.extend.random import threefry_2x32
 
     first, second = (jnp.asarray(word, jnp.uint32) for word in key_words)
-    # The hash takes the first half of what it is given for high words, the second for low ones.
+    # The hash takes the first half of its input as high words, the second as low ones.
     high, low = threefry_2x32((first, second), jnp.stack([index_high, index_low]))
     return high, low
 
@@ -113,7 +114,7 @@ def unscrambled(dimension: int) -> np.ndarray:
     found = [1 << (BITS - 1 - k) for k in range(BITS)]
     if dimension == 0:  # van der Corput's points
         return np.array(found, np.uint32)
-    _, degree, inner, *initial = map(int, LINES[dimension - 1].split())
+    _, degree, inner, *initial = _joe_kuo()[dimension - 1]
     found[:degree] = [m << (BITS - 1 - k) for k, m in enumerate(initial)]
     for k in range(degree, BITS):
         found[k] = found[k - degree] ^ found[k - degree] >> degree
@@ -121,6 +122,14 @@ def unscrambled(dimension: int) -> np.ndarray:
             if inner >> (degree - 1 - j) & 1:
                 found[k] ^= found[k - j]
     return np.array(found, np.uint32)
+
+
+@cache
+def _joe_kuo() -> list[list[int]]:
+    """Lines of the file, for each dimension but the first."""
+    text = resources.files("jaxscale.sweeping").joinpath("joe_kuo.txt").read_text("utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return [[int(number) for number in line.split()] for line in lines]
 
 
 def sobol_point(

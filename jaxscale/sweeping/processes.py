@@ -24,7 +24,7 @@ from jaxscale.sweeping.store.layout import journal_folder
 
 ALONE = 0, 1
 
-# Rank and count, as each system says them; the first that says both is believed.
+# Variables of rank and count by system; the first system that sets both is used.
 SYSTEMS = (
     ("JAX_PROCESS_ID", "JAX_NUM_PROCESSES"),
     ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"),
@@ -39,7 +39,7 @@ SUFFIX = ".totals"  # a line with the checksum of the rest, which is NumPy's .np
 
 
 def share(process: Any, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """Rank and count of this process: as given, else as a batch system says, else (0, 1).
+    """Rank and count of this process: as given, else from the environment, else (0, 1).
 
     Raises TypeError or ValueError naming `process`, or the variable that makes no sense.
     """
@@ -147,7 +147,7 @@ def _load(path: Path) -> list[Total] | None:
 
 
 def _body(path: Path) -> bytes | None:
-    """What a file of totals holds; None where that is damaged."""
+    """The content of a file of totals; None where it is damaged."""
     content = path.read_bytes()
     body = content[len(_seal(b"")) :]
     return body if content == _seal(body) + body else None

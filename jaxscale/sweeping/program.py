@@ -2,8 +2,8 @@
 
 The scenario function is mapped over a chunk, its results are reduced and, where they are
 kept, returned. Each device takes groups of chunks of its own, one chunk after another, and
-devices never talk to each other. There is one program, because there is one shape: what a
-last chunk or group lacks is computed as well, and masked.
+devices never talk to each other. All chunks and groups have one shape, so there is one program: a
+short one at the end is padded, and the padding masked.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,17 +15,17 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from jaxscale._labelled import STATUS
 from jaxscale.status import is_ok
 from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.reducers.protocol import Chunk, Group, Reducer, Total
 from jaxscale.sweeping.spaces import Scenario, Space
 
 DEVICES = "devices"
-STATUS = "status"
 
 
 class Done(NamedTuple):
-    """What one group of chunks gave, on the host."""
+    """Results of one group of chunks, on the host."""
 
     numbers: np.ndarray  # of the chunks
     fields: list[dict[str, np.ndarray]]  # for each chunk, cropped to the space; empty if not kept
@@ -33,7 +33,7 @@ class Done(NamedTuple):
 
 
 class Program(NamedTuple):
-    """A compiled step with all it needs but the numbers of the chunks."""
+    """A compiled step, with everything that it needs but the numbers of the chunks."""
 
     step: Callable[..., Any]
     tables: Any
@@ -56,7 +56,7 @@ class Program(NamedTuple):
         return outputs, list(groups)
 
     def fetch(self, launched: tuple[Any, list[np.ndarray]]) -> list[Done]:
-        """Wait for groups and bring what they gave to the host."""
+        """Wait for groups and bring their results to the host."""
         outputs, groups = launched
         fields, states = jax.device_get(outputs)
         return [self._done(at, numbers, fields, states) for at, numbers in enumerate(groups)]
@@ -101,7 +101,7 @@ def build(
     each, all_of_them = PartitionSpec(DEVICES), PartitionSpec()
 
     def on_device(tables, words, extents):
-        # A device is given a leading axis of one, which goes here and comes back at the end.
+        # Each device has a leading axis of one, which is dropped here and restored at the end.
         given = tables, words[0], extents[0]
         return jax.tree.map(lambda leaf: leaf[None], reduced_group(*given))
 

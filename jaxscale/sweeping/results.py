@@ -1,4 +1,4 @@
-"""Results as a person wants them: a labelled data set, or plain arrays without xarray."""
+"""Results in memory or in a store, as a labelled data set or, without xarray, as plain arrays."""
 
 import importlib.util
 import os
@@ -93,7 +93,7 @@ def require_memory(job: Job) -> None:
 
 
 def free_memory() -> int:
-    """Bytes that this process may still take, as far as the system says."""
+    """Bytes of memory that are still free to this process, as far as the system says."""
     free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for line in _lines("/proc/meminfo"):
         if line.startswith("MemAvailable:"):

@@ -1,6 +1,6 @@
 """Specifications of sweeps: TOML that names axes, fixed values and fields, for any law.
 
-    fields = ["params", "total_cost"]          # optional: what is kept of each plan
+    fields = ["params", "total_cost"]          # optional: the results to keep
 
     [axes]                                     # every combination is a scenario
     loss_nats_per_token = {from = 1.8, to = 2.6, count = 101}
@@ -13,12 +13,14 @@
     output_tokens_per_request = 215
     train_on = "A100-80GB"
     train_price_dollars_per_hour = 1.50
+    serve_price_dollars_per_hour = 1.10
 
 A law of another family is a table such as `{family = "Kaplan", N_c = .., ...}`, and each lever of
 a law is an axis or a fixed value of its own, `levers.bits = 8`.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -47,7 +49,7 @@ from jaxscale.sweeping.axes import Axis, as_axis
 from jaxscale.sweeping.spaces import Grid
 
 TEXT = "specification"  # attribute of the results: the text that they were made from
-CONDITIONS = "conditions"  # attribute of the results: what all scenarios have in common
+CONDITIONS = "conditions"  # attribute of the results: the common conditions of all scenarios
 DEFAULT = "default_sweep.toml"
 
 
@@ -105,7 +107,7 @@ class Specification:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to know of each law before using it: fits that are no certified minimum."""
+        """A warning for each law whose fit is not a certified minimum."""
         entries = [laws.entry(name) for name in self.names(LAW)]
         return tuple(f"{entry.name}: {entry.warning}" for entry in entries if entry.warning)
 
@@ -136,7 +138,8 @@ class Specification:
 
     def __repr__(self) -> str:
         axes = ", ".join(f"{name} ({len(values)})" for name, values in self.axes.items())
-        return f"Specification of {self.space.size:,} scenarios: {axes}; {_conditions(self)}"
+        size = math.prod(map(len, self.axes.values()))
+        return f"Specification of {size:,} scenarios: {axes}; {_conditions(self)}"
 
     def _axis(self, name: str) -> Axis:
         if name in (LAW, *DEVICES):
@@ -149,7 +152,7 @@ class Specification:
         return dataclasses.replace(axis, attributes=labels)
 
     def _entries(self, name: str) -> dict[str, Any]:
-        """What a scenario is given for each name: a law, or an accelerator."""
+        """The law or the accelerator of each name."""
         if name == LAW:
             given = self.axes.get(LAW, (self.fixed.get(LAW),))
             return {law if isinstance(law, str) else "own": law_of(law) for law in given}
@@ -221,7 +224,7 @@ VERBS = {"train": "trained", "serve": "served"}
 
 
 def _conditions(spec: Specification) -> str:
-    """Everything that is fixed, in one line; nothing of what an axis leaves open."""
+    """Everything that is fixed, in one line."""
     parts = [_law(spec.fixed.get(LAW, "")), *_levers(spec), _fixed(spec, "loss", "loss {}")]
     parts += [
         _fixed(spec, "inference_tokens", "{} tokens served"),

@@ -1,4 +1,4 @@
-"""Stored sweeps: how far one is, what it holds, whether it is whole, and how to go on with it."""
+"""Stored sweeps: progress, data, verification and resumption."""
 
 import math
 import os
@@ -38,7 +38,7 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Verification:
-    """What `verify` found and put back; its text says so in sentences."""
+    """The findings of `verify`, in sentences when printed."""
 
     path: str
     checked: int  # chunks that were marked done
@@ -55,7 +55,7 @@ class Verification:
         return not self.bad and not self.records
 
     def sentences(self) -> list[str]:
-        """What was found, in the order in which it was looked at."""
+        """The findings, in the order of the checks."""
         left = f"; {len(self.missing):,} not computed yet" if self.missing else ""
         listed = ", ".join(map(str, self.bad[:LISTED])) + ", ..." * (len(self.bad) > LISTED)
         bad = f"{len(self.bad):,} bad{listed and f': {listed}'}"
@@ -116,9 +116,9 @@ def open_store(path: StorePath) -> "Dataset":
 
 
 def verify(path: StorePath) -> Verification:
-    """Read all that the sweep at `path` holds, put back what is damaged, and forget bad chunks.
+    """Read every file of the sweep at `path`, restore damaged metadata and unmark bad chunks.
 
-    Metadata and coordinates are put back from their copies. Chunks that do not match their
+    Metadata and coordinates are restored from their copies. Chunks that do not match their
     checksums are no longer marked as done: `resume` computes them again.
 
     Raises StoreError where there is no sweep, and for files whose copies are damaged as well.
@@ -155,7 +155,7 @@ def resume(
     executor: Executor | None = None,
     process: tuple[int, int] | None = None,
 ) -> "Dataset":
-    """Compute what the sweep at `path` lacks, and open it; for sweeps of a specification.
+    """Compute the missing chunks of the sweep at `path`, which has a specification, and open it.
 
     Options are those of `js.sweep`. A sweep of a Python function goes on where the call that
     began it is made again.
@@ -200,10 +200,10 @@ def specification_of(path: StorePath) -> spec.Specification:
 
 @contextmanager
 def explained_damage(path: StorePath) -> Iterator[None]:
-    """Where chunks are read: a StoreError that says what to do, if any is damaged.
+    """Raise a StoreError that says what to do, if chunks that are read inside are damaged.
 
-    Chunks are read where their numbers are first needed, so in drawing and exporting. What
-    fails while all chunks are whole is no damage, and is raised as it is.
+    Chunks are read when their numbers are first needed, as in drawing and exporting. Other errors
+    are raised as they are.
     """
     try:
         yield
@@ -215,7 +215,7 @@ def explained_damage(path: StorePath) -> Iterator[None]:
 
 
 def _damage_of(path: StorePath) -> str:
-    """What is wrong with a store and what to do; empty where all checksums hold."""
+    """The damage of a store and its remedy; empty where all checksums hold."""
     try:
         bad = len(store.verify(path).bad)
     except StoreError as error:

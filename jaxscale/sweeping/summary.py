@@ -1,4 +1,4 @@
-"""Summaries of the results of a sweep: its axes, its fields, and what serving changes."""
+"""Summaries of the results of a sweep: axes, outcomes, fields, and the effect of demand."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -60,9 +60,9 @@ class RatioSummary(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Summary:
-    """What the results of a sweep are, in few numbers; made by `js.sweeping.summarize`."""
+    """The results of a sweep in a few numbers; made by `js.sweeping.summarize`."""
 
-    conditions: str  # what all scenarios have in common
+    conditions: str  # common conditions of all scenarios, in words
     scenarios: int
     summarized: int  # of these, spread evenly
     axes: tuple[AxisSummary, ...]

@@ -1,12 +1,15 @@
 """Specifications: what is understood, and how each mistake is pointed at."""
 
 import pickle
+import re
+import textwrap
 
 import jax
 import numpy as np
 import pytest
 
 import jaxscale as js
+from jaxscale.laws import saved
 from jaxscale.sweeping import spec
 
 LOSS = "loss_nats_per_token = [1.9, 2.0, 2.1]"
@@ -155,6 +158,22 @@ def test_levers_of_a_law_are_fixed_values_or_axes():
     assert axis.space.names == ("loss", "bits")
     for bits in (4.0, 16.0):
         assert_agrees(one(axis, loss=3.0, bits=bits), solved(bits))
+
+
+def test_the_example_of_the_module_is_a_specification():
+    (example,) = re.findall(r"\n\n((?: {4}.*\n|\n)+)", spec.__doc__)
+    found = spec.read(textwrap.dedent(example))
+    assert found.space.sizes == (101, 101, 2)
+    assert found.fields == ("params", "total_cost", "status")
+
+
+def test_a_law_in_a_file_has_its_levers_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    law = js.laws.published("kumar2024")
+    saved.write("mine.json", law, {"ranges": {}})
+    found = read("loss_nats_per_token = [3.0]", f"{DEMAND}\nlaw = 'mine.json'\nlevers.bits = 8")
+    best = js.minimize_cost(law, 3.0, js.Demand(1e12), levers={"bits": 8.0})
+    assert one(found, loss=3.0)["params"] == pytest.approx(float(best.params), rel=1e-5)
 
 
 def test_the_default_of_read_and_what_it_shows():

@@ -1,4 +1,4 @@
-"""Statistics of a sweep: what can be gathered of a field without keeping it."""
+"""Reducers: statistics of fields that are gathered without storing the fields."""
 
 from jaxscale.sweeping.reducers.counts import Histogram as Histogram
 from jaxscale.sweeping.reducers.counts import StatusCounts as StatusCounts

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxscale._labelled import STATUS
 from jaxscale._numerics.quantities import counted, percent
 from jaxscale.status import Status
 from jaxscale.sweeping.reducers.protocol import (
@@ -17,15 +18,15 @@ from jaxscale.sweeping.reducers.protocol import (
     Group,
     Locate,
     Total,
+    added,
     as_floats,
-    check_field,
     how_many,
     lanes,
+    on_host,
     tallied,
 )
 from jaxscale.sweeping.reducers.results import OfField, Shown, Table, written
 
-STATUS = "status"
 # Of each code, which are 0, 1, 2 and so on; the last one of those that are no Status.
 NAMES = (*(member.name for member in Status), "other")
 
@@ -97,10 +98,10 @@ class StatusCounts:
 
     def total(self, state: Tallies, starts: np.ndarray, group: Group) -> Total:
         del starts, group
-        return {name: np.asarray(leaf).astype(np.int64) for name, leaf in state._asdict().items()}
+        return on_host(**state._asdict())
 
     def merge(self, one: Total, other: Total) -> Total:
-        return {name: np.asarray(one[name] + other[name]) for name in one}
+        return added(one, other)
 
     def result(self, total: Total, locate: Locate) -> StatusCountsResult:
         del locate
@@ -157,7 +158,7 @@ class Histogram(FieldReducer):
     edges: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        check_field(self.field)
+        super().__post_init__()
         edges = as_floats("edges", self.edges)
         if len(edges) < 2:
             raise ValueError(f"edges must be at least 2 numbers; got {len(edges)}")
@@ -181,13 +182,10 @@ class Histogram(FieldReducer):
 
     def total(self, state: Counts, starts: np.ndarray, group: Group) -> Total:
         del starts, group
-        return {
-            "counts": np.asarray(state.counts).astype(np.int64),
-            "skipped": np.asarray(state.skipped).astype(np.int64),
-        }
+        return on_host(**state._asdict())
 
     def merge(self, one: Total, other: Total) -> Total:
-        return {name: np.asarray(one[name] + other[name]) for name in one}
+        return added(one, other)
 
     def result(self, total: Total, locate: Locate) -> HistogramResult:
         del locate

@@ -1,4 +1,4 @@
-"""What each axis of a grid does to a field: its mean along the axis, and its share of variance.
+"""Main effects: the mean of a field along each axis of a grid, and the axis's share of variance.
 
 The sums of a chunk along each of its axes are added into one accumulator for each value of
 the axis: two floats, so that nothing is lost (Dekker 1971), and an exponent, so that nothing
@@ -15,24 +15,30 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxscale.sweeping.reducers.moments import LEAST, Moments, Summary
+from jaxscale.sweeping.reducers.moments import (
+    LEAST,
+    Moments,
+    Summary,
+    pairwise_sum,
+    power_of_two,
+    scaled,
+    two_sum,
+)
 from jaxscale.sweeping.reducers.protocol import (
     Chunk,
     FieldReducer,
     Group,
     Locate,
     Total,
-    check_field,
     dtype_of,
     lanes,
 )
 from jaxscale.sweeping.reducers.results import OfField, Table, written
-from jaxscale.sweeping.reducers.sums import pairwise_sum, power_of_two, scaled, two_sum
 
 
 @dataclass(frozen=True, repr=False)
 class MainEffectsResult(OfField):
-    """What each axis does; NaN where no scenario counts."""
+    """The effect of each axis; NaN where no scenario counts."""
 
     mean: float
     variance: float
@@ -94,9 +100,6 @@ class MainEffects(FieldReducer):
 
     needs_grid: ClassVar[bool] = True
     words: ClassVar[str] = "Main effects on"
-
-    def __post_init__(self) -> None:
-        check_field(self.field)
 
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> State:
         chunks, dtype = group.chunks, dtype_of(self.field, dtypes)
@@ -182,7 +185,7 @@ def _added(along: Along, start: Array, terms: Array, count: Array, exponent: Arr
     former = former.astype(jnp.int32)
     shared = jnp.maximum(former, jnp.where(count > 0, exponent, LEAST))
     rescale = power_of_two(former - shared, terms.dtype)
-    # The exponent is above what is shared only where there are no terms.
+    # The exponent exceeds the shared one only where there are no terms.
     terms = terms * power_of_two(jnp.minimum(exponent - shared, 0), terms.dtype)
     high, lost = two_sum(high * rescale, terms)
     sums = jnp.stack([high, low * rescale + lost, shared.astype(terms.dtype)])

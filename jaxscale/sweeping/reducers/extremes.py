@@ -1,7 +1,7 @@
 """Extreme values with the scenarios that attain them: the two ends, or the k best."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,13 +17,14 @@ from jaxscale.sweeping.reducers.protocol import (
     Group,
     Locate,
     Total,
-    check_field,
+    added,
     check_whole,
     dtype_of,
     lanes,
     numbers,
+    on_host,
 )
-from jaxscale.sweeping.reducers.results import OfField, Table, located, written
+from jaxscale.sweeping.reducers.results import OfField, Table, located, table_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,7 +37,7 @@ class ExtremesResult(OfField):
     max_at: dict[str, Any]
 
     def table(self) -> Table:
-        return _located(("min", "max"), (self.min, self.max), (self.min_at, self.max_at))
+        return table_of(self.columns())
 
     def columns(self) -> dict[str, Any]:
         names = {"extreme": ["min", "max"]}
@@ -65,9 +66,6 @@ class Extremes(FieldReducer):
         >>> stats[extremes].max, stats[extremes].max_at
         (100.0, {'x': 10.0})
     """
-
-    def __post_init__(self) -> None:
-        check_field(self.field)
 
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Found:
         whole = jnp.zeros(group.count, jnp.int32)
@@ -100,8 +98,7 @@ class Extremes(FieldReducer):
         lower = min(one, other, key=lambda each: (float(each["min"]), int(each["min_at"])))
         higher = min(one, other, key=lambda each: (-float(each["max"]), int(each["max_at"])))
         return {
-            "count": np.asarray(one["count"] + other["count"]),
-            "skipped": np.asarray(one["skipped"] + other["skipped"]),
+            **added(one, other, "count", "skipped"),
             "min": lower["min"],
             "min_at": lower["min_at"],
             "max": higher["max"],
@@ -148,7 +145,7 @@ class TopKResult(OfField):
     at: tuple[dict[str, Any], ...]
 
     def table(self) -> Table:
-        return _located(range(1, len(self.at) + 1), self.values, self.at)
+        return table_of(self.columns())
 
     def columns(self) -> dict[str, Any]:
         return {"rank": list(range(1, len(self.at) + 1))} | located(self.values.tolist(), self.at)
@@ -182,7 +179,7 @@ class TopK(FieldReducer):
     lowest: bool = False
 
     def __post_init__(self) -> None:
-        check_field(self.field)
+        super().__post_init__()
         check_whole("k", self.k, 1, 100_000)
         if not isinstance(self.lowest, bool):
             raise TypeError(f"lowest must be True or False; got {self.lowest!r}")
@@ -210,9 +207,7 @@ class TopK(FieldReducer):
     def total(self, state: Best, starts: np.ndarray, group: Group) -> Total:
         found = np.flatnonzero(np.isfinite(state.values))
         positions, inner = np.asarray(state.position)[found], np.asarray(state.offset)[found]
-        return {
-            "count": np.asarray(state.count).astype(np.int64),
-            "skipped": np.asarray(state.skipped).astype(np.int64),
+        return on_host(count=state.count, skipped=state.skipped) | {
             "values": np.asarray(state.values)[found].astype(np.float64),
             "numbers": numbers(starts, positions, inner, group),
         }
@@ -222,8 +217,7 @@ class TopK(FieldReducer):
         at = np.concatenate([one["numbers"], other["numbers"]])
         order = np.lexsort((at, -values))[: self.k]
         return {
-            "count": np.asarray(one["count"] + other["count"]),
-            "skipped": np.asarray(one["skipped"] + other["skipped"]),
+            **added(one, other, "count", "skipped"),
             "values": values[order],
             "numbers": at[order],
         }
@@ -237,7 +231,7 @@ class TopK(FieldReducer):
 def _with_chunk(state: Best, values: Array, position: Array) -> Best:
     k = state.values.size
     found, offset = _best(values, min(k, values.size))
-    # What is in the state comes first: chunks come in order, and top_k keeps the first of equals.
+    # The state comes first: chunks come in order, and top_k keeps the first of equals.
     kept, order = lax.top_k(jnp.concatenate([state.values, found]), k)
     offset = jnp.concatenate([state.offset, offset])
     positions = jnp.concatenate([state.position, jnp.full(found.size, position, jnp.int32)])
@@ -263,13 +257,3 @@ def _row_maxima(table: Array) -> Array:
     while (width := table.shape[1]) > 8:
         table = jnp.maximum(table[:, : width // 2], table[:, width // 2 :])
     return table.max(axis=1)
-
-
-def _located(names: Iterable[Any], values: Iterable[float], at: Sequence[Mapping]) -> Table:
-    """Values with their names and the coordinates of their scenarios."""
-    axes = list(at[0]) if at else []
-    rows = [
-        (str(name), written(value), *(written(point[axis]) for axis in axes))
-        for name, value, point in zip(names, values, at, strict=True)
-    ]
-    return ("", "value", *axes), rows

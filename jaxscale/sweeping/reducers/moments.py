@@ -1,6 +1,6 @@
-"""Mean and standard deviation, smallest and largest: every chunk on its own, merged by the host.
+"""Mean, standard deviation, minimum and maximum of each chunk, merged on the host.
 
-A chunk's mean is taken twice, the second time of what the first left over, so it has more
+A chunk's mean is taken twice, the second time of the deviations from the first, so it has more
 digits than its dtype holds. The host merges chunks in float64 (Chan, Golub, LeVeque 1983).
 """
 
@@ -19,15 +19,13 @@ from jaxscale.sweeping.reducers.protocol import (
     Group,
     Locate,
     Total,
-    check_field,
     dtype_of,
     lanes,
     real,
 )
-from jaxscale.sweeping.reducers.results import OfField, Table, written
-from jaxscale.sweeping.reducers.sums import pairwise_sum, scaled
+from jaxscale.sweeping.reducers.results import OfField, Table, table_of
 
-LEAST = -(2**20)  # exponent of what is still empty: below that of any number
+LEAST = -(2**20)  # exponent of an empty sum: below that of any number
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,8 +38,7 @@ class MomentsResult(OfField):
     max: float
 
     def table(self) -> Table:
-        numbers = (self.mean, self.std, self.min, self.max)
-        return ("mean", "std", "min", "max"), [tuple(map(written, numbers))]
+        return table_of({name: [getattr(self, name)] for name in ("mean", "std", "min", "max")})
 
     def columns(self) -> dict[str, Any]:
         return {name: [number] for name, number in vars(self).items()}
@@ -73,9 +70,6 @@ class Moments(FieldReducer):
         >>> stats[moments].count, stats[moments].max
         (11, 100.0)
     """
-
-    def __post_init__(self) -> None:
-        check_field(self.field)
 
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Summary:
         whole = jnp.zeros(group.count, jnp.int32)
@@ -115,7 +109,7 @@ class Moments(FieldReducer):
 
 
 def summary(chunk: Chunk, field: str) -> Summary:
-    """What a chunk says of its moments."""
+    """Moments of one chunk."""
     found = lanes(chunk, field)
     # Where every lane counts, which is the rule, masks would be most of the cost.
     whole = found.count == found.good.size
@@ -125,7 +119,7 @@ def summary(chunk: Chunk, field: str) -> Summary:
 
 
 def _of_all(values: Array, good: Array, count: Array) -> tuple[Array, ...]:
-    """Exponent, mean, what is left of it, squares, minimum and maximum of all lanes."""
+    """Exponent, mean, sum of deviations and of their squares, minimum and maximum of all lanes."""
     del good, count
     smallest, largest = values.min(), values.max()
     values, exponent = scaled(values, jnp.maximum(-smallest, largest))
@@ -172,3 +166,55 @@ def _merged(parts: dict[str, np.ndarray]) -> Total:
         "max": parts["max"].max(initial=-np.inf),
     }
     return {name: np.asarray(value) for name, value in total.items()}
+
+
+# --- Sums that neither lose digits nor overflow --------------------------------------------------
+
+# Values are divided by a power of two near the largest of them, which is exact, so that squares of
+# them and sums stay in range. Halves are added to halves, so that an error grows with the logarithm
+# of their number (Higham 1993, "The accuracy of floating point summation").
+
+
+class Scaled(NamedTuple):
+    """`values * 2 ** exponent`, where the largest of the values is about 1."""
+
+    values: Array
+    exponent: Array  # int32, ()
+
+
+def scaled(x: Array, magnitude: Array) -> Scaled:
+    """Values divided by a power of two near `magnitude`, that of the largest; all finite."""
+    exponent = jnp.frexp(magnitude)[1]
+    # Beyond this the power itself, or its inverse, would not be a normal number. The largest
+    # value is then between 1/8 and 8, which serves as well.
+    limit = jnp.finfo(x.dtype).maxexp - 3
+    exponent = exponent.astype(jnp.int32).clip(-limit, limit)
+    return Scaled(x * power_of_two(-exponent, x.dtype), exponent)
+
+
+def power_of_two(exponent: Array, dtype) -> Array:
+    """Exactly; 0 where it would be below the normal range, which no exponent may exceed."""
+    limits = jnp.finfo(dtype)
+    word = jnp.int64 if limits.bits == 64 else jnp.int32
+    bits = (exponent.astype(word) + (limits.maxexp - 1)) << limits.nmant
+    power = lax.bitcast_convert_type(bits, dtype)
+    return jnp.where(exponent < limits.minexp, jnp.zeros_like(power), power)
+
+
+def pairwise_sum(x: Array, axis: int) -> Array:
+    """Sum along an axis, halves upon halves."""
+    while (length := x.shape[axis]) > 1:
+        half = length // 2
+        low = lax.slice_in_dim(x, 0, half, axis=axis)
+        high = lax.slice_in_dim(x, half, 2 * half, axis=axis)
+        odd = lax.slice_in_dim(x, 2 * half, length, axis=axis)
+        x = low + high
+        x = x if length % 2 == 0 else jnp.concatenate([x, odd], axis)
+    return x.squeeze(axis)
+
+
+def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """The rounded sum and its exact rounding error (Knuth 1969, section 4.2.2)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)

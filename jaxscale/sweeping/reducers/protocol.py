@@ -1,8 +1,8 @@
-"""What a statistic of a sweep is: gathered on the device, merged and read on the host.
+"""The interface of reducers, which gather statistics on the device and merge them on the host.
 
-A reducer is a frozen dataclass: what to gather, of which field. The device calls `start`
-once for a group of chunks and `update` for each chunk of it; the host turns what a group
-left into a total, merges totals in any order, and reads the result from the last one.
+A reducer is a frozen dataclass that says what to gather of which field. The device calls `start`
+once for a group of chunks and `update` for each chunk of it; the host turns the state of a group
+into a total, merges totals in any order, and reads the result from the last one.
 Totals are dicts of NumPy arrays, so they can be sent and stored.
 """
 
@@ -31,7 +31,7 @@ class Group(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """What a scenario function gave for one chunk. Arrays have the shape of a chunk."""
+    """Results of the scenario function for one chunk. Arrays have the shape of a chunk."""
 
     fields: Mapping[str, Array]
     inside: Array  # bool: whether the scenario lies in the space at all
@@ -66,7 +66,7 @@ class Reducer(Protocol):
         ...
 
     def total(self, state: State, starts: np.ndarray, group: Group) -> Total:
-        """What a group left, on the host. `starts` is (chunks, axes); empty for no chunk."""
+        """Total of a group, on the host. `starts` is (chunks, axes); empty for no chunk."""
         ...
 
     def merge(self, one: Total, other: Total) -> Total:
@@ -74,16 +74,20 @@ class Reducer(Protocol):
         ...
 
     def result(self, total: Total, locate: Locate) -> Any:
-        """What a person reads: a named tuple of NumPy arrays and numbers."""
+        """The result for the user: a record of NumPy arrays and numbers."""
         ...
 
 
 @dataclass(frozen=True)
 class FieldReducer:
-    """The part that all reducers of one field share."""
+    """The common part of all reducers of one field."""
 
     field: str
     needs_grid: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.field, str):
+            raise TypeError(f"field must be the name of a field; got {self.field!r}")
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -108,7 +112,7 @@ class Lanes(NamedTuple):
 
 
 def lanes(chunk: Chunk, field: str) -> Lanes:
-    """What counts of a field, in the shape of the chunk."""
+    """The lanes of a field, in the shape of the chunk."""
     values = real(chunk.fields[field])
     good = chunk.ok & jnp.isfinite(values)
     count = how_many(good)
@@ -127,8 +131,18 @@ def tallied(tallies: Array, kinds: Array, counts: Array) -> Array:
     return tallies.at[kinds.reshape(-1)].add(ones, mode="promise_in_bounds")
 
 
+def on_host(**numbers: Any) -> dict[str, np.ndarray]:
+    """Whole numbers of a state, as a total has them."""
+    return {name: np.asarray(number).astype(np.int64) for name, number in numbers.items()}
+
+
+def added(one: Total, other: Total, *names: str) -> dict[str, np.ndarray]:
+    """Sums of both totals, for all names without any given."""
+    return {name: np.asarray(one[name] + other[name]) for name in names or one}
+
+
 def float_dtype(dtype: np.dtype) -> np.dtype:
-    """What a field of this dtype is reduced in: its own, or one that holds it."""
+    """The dtype in which a field is reduced: its own, or one that holds it."""
     if not jnp.issubdtype(dtype, jnp.floating):
         return jax.dtypes.canonicalize_dtype(np.float64)
     return np.dtype(np.float32) if np.dtype(dtype).itemsize < 4 else np.dtype(dtype)
@@ -157,11 +171,6 @@ def real(x: Array) -> Array:
 
 WHOLE = int | np.integer
 REAL = WHOLE | float | np.floating
-
-
-def check_field(field: Any) -> None:
-    if not isinstance(field, str):
-        raise TypeError(f"field must be the name of a field; got {field!r}")
 
 
 def check_whole(name: str, value: Any, lowest: int, highest: int) -> None:

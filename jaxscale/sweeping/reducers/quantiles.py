@@ -1,6 +1,6 @@
-"""Quantiles from counts of values that are nearly equal: the sketch of Masson et al. 2019.
+"""Quantiles from counts of nearly equal values: DDSketch, Masson et al. 2019.
 
-DDSketch counts values in buckets whose ends have a fixed ratio. Here a bucket is what shares
+DDSketch counts values in buckets whose ends have a fixed ratio. Here the values of a bucket share
 sign, exponent and leading bits of the mantissa, so that its number is the bit pattern
 shifted, with no logarithm, and any two sketches merge by adding counts.
 """
@@ -20,7 +20,6 @@ from jaxscale.sweeping.reducers.protocol import (
     Locate,
     Total,
     as_floats,
-    check_field,
     check_real,
     dtype_of,
     lanes,
@@ -74,7 +73,7 @@ class Quantiles(FieldReducer):
     relative_error: float = 0.01
 
     def __post_init__(self) -> None:
-        check_field(self.field)
+        super().__post_init__()
         levels = as_floats("levels", self.levels)
         if not levels:
             raise ValueError("levels must hold at least one number from 0 to 1; it is empty")

@@ -1,4 +1,4 @@
-"""How the result of a reducer, and those of a whole sweep, show themselves."""
+"""Results of reducers, one by one and of a whole sweep: tables, and DataFrames."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ class Shown(ABC):
 
 @dataclass(frozen=True, repr=False)
 class OfField(Shown):
-    """What is known of one field: how many scenarios count, and how many do not."""
+    """A statistic of one field, with the number of scenarios that count."""
 
     count: int
     skipped: int  # scenarios that are not ok, or where the field is not finite
@@ -121,6 +121,11 @@ def _text(title: str, result: Any) -> str:
     if isinstance(result, Shown):
         return _display.table(*result.table(), title=title)
     return f"{title}: {result!r}"
+
+
+def table_of(columns: Mapping[str, Sequence[Any]]) -> Table:
+    """The columns as text."""
+    return tuple(columns), [tuple(map(written, row)) for row in zip(*columns.values(), strict=True)]
 
 
 def located(values: Sequence[float], at: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class StoreError(OSError):
 
 @contextlib.contextmanager
 def one_error(action: str, path: str | os.PathLike, advice: str = "") -> Iterator[None]:
-    """Turn what the libraries raise for a bad disk into a StoreError."""
+    """Turn the errors that libraries raise for a bad disk into a StoreError."""
     try:
         yield
     except (OSError, ValueError) as problem:  # tensorstore raises ValueError for all

@@ -28,7 +28,7 @@ from jaxscale.sweeping.store.store import require
 
 
 class Stamp(NamedTuple):
-    """What tells a file from the one that it replaces."""
+    """Identity of a file, which differs from that of the file that it replaces."""
 
     inode: int
     changed: int  # nanoseconds
@@ -91,7 +91,7 @@ class Write(NamedTuple):
 
 
 class Writer:
-    """Writes chunks in the background; what `flush` has returned from is safe on disk.
+    """Writes chunks in the background; chunks are safe on disk when `flush` returns.
 
     Raises StoreError for a disk that refuses, and for a store that is moved meanwhile; chunks
     that were marked done are kept. Leaving its `with` by an exception gives up the chunks that
