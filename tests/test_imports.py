@@ -17,7 +17,7 @@ FACTS = {"_numerics", "published"}
 PRICES = {*FACTS, "laws", "hardware"}
 ALLOWED = {
     "_numerics": set(),
-    "_display": set(),  # which every part may import, as the version
+    "_display": {"_numerics"},  # which every part may import, as the version
     "_version": set(),
     "published": {"_numerics"},
     "laws": FACTS,
@@ -33,16 +33,18 @@ ALLOWED = {
     "repeated_sampling": {*PRICES, "status", "costs", "plan", "solve"},
     "fitting": {*FACTS, "laws"},
     "_schema": {*PRICES, "costs", "plan"},
+    "_explain": {*PRICES, "_schema", "costs", "plan", "status"},
+    "_compare": {*PRICES, "_explain", "costs", "plan", "solve", "status"},
     "_labelled": set(),
     "sweeping": {"_numerics", "_labelled", "status"},
-    "plots": {"_numerics", "_labelled", "laws", "solve"},
+    "plots": {*FACTS, "_labelled", "laws", "solve", "allocations", "architectures"},
 }
 # Where sweeps meet plans.
 MEETING = {"sweeping/spec.py", "sweeping/_spec_text.py"}
 OF_PLANS = {*PRICES, "costs", "plan", "solve", "_schema"}
 # Imported where a file or a bar needs them.
 FOR_FILES = {
-    "_display": {"pandas"},
+    **{part: {"pandas"} for part in ("_display", "_compare", "plan", "published")},
     "_labelled": {"xarray"},
     "sweeping": {"pandas", "pyarrow", "rich", "tensorstore", "xarray", "zarr"},
     "fitting": {"pandas"},
@@ -168,6 +170,8 @@ def test_the_public_names_are_those_of_the_design():
         "Extremes",
         "Grid",
         "Histogram",
+        "LawComparison",
+        "LawRow",
         "MainEffects",
         "Moments",
         "Plan",
@@ -181,9 +185,11 @@ def test_the_public_names_are_those_of_the_design():
         "accelerator",
         "bootstrap",
         "choice",
+        "compare_laws",
         "compute_optimal",
         "downstream",
         "evaluate",
+        "explain",
         "fit",
         "geomspace",
         "holdout",

@@ -1,10 +1,12 @@
 """The options of the commands: how each is written, read and explained."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
 
+import jaxscale as js
 from jaxscale._schema import QUANTITIES, option_of
 from jaxscale.cli.mistakes import reading
 from jaxscale.cli.pricing import PHASES
@@ -67,8 +69,20 @@ def _price(role: str) -> Any:
     return number_option(name, "DOLLARS", description, DOLLARS, dollars_per_hour)
 
 
-def _name(name: str, description: str) -> Any:
-    return typer.Option(name, metavar="NAME", help=description, rich_help_panel=DOLLARS)
+def complete_laws() -> list[str]:
+    """Names for shells to complete."""
+    return [entry.name for entry in js.laws.catalog()]
+
+
+def complete_accelerators() -> list[str]:
+    """Names for shells to complete."""
+    return [device.name for device in js.hardware.catalog()]
+
+
+def _name(name: str, description: str, names: Callable[[], list[str]] | None = None) -> Any:
+    return typer.Option(
+        name, metavar="NAME", help=description, rich_help_panel=DOLLARS, autocompletion=names
+    )
 
 
 _BF16 = "[dim]\\[default: bf16][/dim]"
@@ -78,6 +92,7 @@ Law = Annotated[
     typer.Option(
         "--law",
         metavar="LAW",
+        autocompletion=complete_laws,
         help="A name from [bold]jaxscale laws[/bold], the file of [bold]jaxscale fit[/bold], or "
         "E=..,A=..,B=..,alpha=..,beta=..",
     ),
@@ -122,8 +137,12 @@ Requests = Annotated[float | None, _of_schema("requests", DEMAND)]
 InputPerRequest = Annotated[float | None, _of_schema("input_per_request", DEMAND)]
 OutputPerRequest = Annotated[float | None, _of_schema("output_per_request", DEMAND)]
 
-TrainOn = Annotated[str | None, _name("--train-on", "Accelerator that trains.")]
-ServeOn = Annotated[str | None, _name("--serve-on", "Accelerator that serves.")]
+TrainOn = Annotated[
+    str | None, _name("--train-on", "Accelerator that trains.", complete_accelerators)
+]
+ServeOn = Annotated[
+    str | None, _name("--serve-on", "Accelerator that serves.", complete_accelerators)
+]
 TrainPrecision = Annotated[str | None, _name("--train-precision", f"Whose peak counts. {_BF16}")]
 ServePrecision = Annotated[str | None, _name("--serve-precision", f"Whose peak counts. {_BF16}")]
 TrainMfu = Annotated[float | None, _mfu("train")]
@@ -135,6 +154,50 @@ ServePrice = Annotated[float | None, _price("serve")]
 MaxParams = Annotated[float | None, _bound("max_params")]
 MaxTokens = Annotated[float | None, _bound("max_tokens")]
 MaxTokensPerParam = Annotated[float | None, _bound("max_tokens_per_param")]
+
+# What `plan` and `compare` ask alike, by the names of their arguments.
+QUESTION: Mapping[str, Any] = {
+    "loss": Loss,
+    "like_params": LikeParams,
+    "like_tokens": LikeTokens,
+    "inference_tokens": InferenceTokens,
+    "input_tokens": InputTokens,
+    "output_tokens": OutputTokens,
+    "requests": Requests,
+    "input_per_request": InputPerRequest,
+    "output_per_request": OutputPerRequest,
+    "train_on": TrainOn,
+    "serve_on": ServeOn,
+    "train_precision": TrainPrecision,
+    "serve_precision": ServePrecision,
+    "train_mfu": TrainMfu,
+    "prefill_mfu": PrefillMfu,
+    "decode_mfu": DecodeMfu,
+    "train_price": TrainPrice,
+    "serve_price": ServePrice,
+    "max_params": MaxParams,
+    "max_tokens": MaxTokens,
+    "max_tokens_per_param": MaxTokensPerParam,
+}
+
+
+def asked(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options of QUESTION, whose values come as its first argument."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+        for name, option in QUESTION.items()
+    ]
+
+    def run(**values: Any) -> None:
+        command({name: values.pop(name) for name in QUESTION}, **values)
+
+    run.__doc__ = command.__doc__
+    run.__name__ = command.__name__
+    parameters = [*shared, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own)]
+    vars(run)["__signature__"] = inspect.Signature(parameters)
+    return run
+
 
 Params = Annotated[float | None, _count("--params", "Params of the model.")]
 Tokens = Annotated[float | None, _count("--tokens", "Training tokens.")]
