@@ -208,3 +208,34 @@ def test_the_public_names_are_those_of_the_design():
         "triangular",
         "uniform",
     }
+
+
+def test_no_imports_go_round_in_a_circle():
+    names = {path: _dotted(path) for path, _, _ in MODULES}
+    trees = {names[path]: tree for path, _, tree in MODULES}
+    imports = {
+        name: {each for each in map(_nearest(trees), imported(tree)) if each not in (None, name)}
+        for name, tree in trees.items()
+    }
+    # Whatever imports nothing that is left goes; what stays goes round, type-only imports counted.
+    left = set(imports)
+    while gone := {name for name in left if not imports[name] & left}:
+        left -= gone
+    assert left == set()
+
+
+def _dotted(path):
+    parts = ("jaxscale", *Path(path).with_suffix("").parts)
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def _nearest(trees):
+    """The module that a dotted name is, or is a part of; None for what is not ours."""
+
+    def module(name):
+        if name in trees:
+            return name
+        above = name.rpartition(".")[0]
+        return above if above in trees else None
+
+    return module

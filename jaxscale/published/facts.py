@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jaxscale._numerics.quantities import count
 
-if TYPE_CHECKING:
-    from jaxscale.published.entry import Entry
 
-
-def facts_of(entry: "Entry") -> Iterator[tuple[str, str]]:
-    """What is known of an entry, as pairs of a name and a text; a name may repeat."""
+def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
+    """What is known of an `Entry`, as pairs of a name and a text; a name may repeat."""
     if entry.warning:
         yield "status", entry.warning
     if hasattr(entry.law, "equation"):
@@ -62,20 +59,20 @@ def range_text(limits: Sequence[float]) -> str:
     return f"{count(limits[0])} to {count(limits[1])}"
 
 
-def _form(entry: "Entry") -> str | None:
+def _form(entry: Any) -> str | None:
     return None if entry.content is None else type(entry.content).__name__
 
 
-_NAMED: Mapping[str, Callable[["Entry"], Any]] = {"name": lambda entry: entry.name}
-_SOURCE: Mapping[str, Callable[["Entry"], Any]] = {"source": lambda entry: entry.source}
-_FITTED: Mapping[str, Callable[["Entry"], Any]] = {
+_NAMED: Mapping[str, Callable[[Any], Any]] = {"name": lambda entry: entry.name}
+_SOURCE: Mapping[str, Callable[[Any], Any]] = {"source": lambda entry: entry.source}
+_FITTED: Mapping[str, Callable[[Any], Any]] = {
     **_NAMED,
     "form": _form,
     "params": lambda entry: entry.params_range,
     "tokens": lambda entry: entry.tokens_range,
     **_SOURCE,
 }
-COLUMNS: Mapping[str, Mapping[str, Callable[["Entry"], Any]]] = {
+COLUMNS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     "laws": _FITTED,
     "recipes": _FITTED,
     "tasks": {**_NAMED, "form": _form, **_SOURCE},
