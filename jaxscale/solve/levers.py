@@ -8,12 +8,16 @@ their common zero nearest to the best point; a smaller box around that zero is n
 the polynomials leave out is rounding.
 """
 
+# JAX leaves what `jvp`, `lax.map` and `tree.map` return without a type.
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+
 import itertools
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +25,9 @@ import numpy as np
 from jax import Array, lax
 
 from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.typed import custom_jvp, epsilon, fori_loop
 from jaxscale._numerics.values import any_of, where_safe
+from jaxscale.costs import Costs, Demand
 from jaxscale.laws.protocol import levers_of, loss_from_logs
 from jaxscale.plan import Bounds, Plan
 from jaxscale.solve.general import aligned, solve, zeros_of_full_shape
@@ -45,6 +51,7 @@ CONVERGED = 100.0  # epsilons, whose root is an error of a lever that costs its 
 FEW = 8
 TOGETHER = 256  # scenarios that are solved at all points at once; more take too much memory
 
+Result = TypeVar("Result")
 Position = tuple[Array, ...]  # of each chosen lever, from 0 to 1 along its range
 
 
@@ -87,8 +94,15 @@ def joint(
     return _joint(_Problem(at_loss, ranges), target, levers, law, demand, costs, bounds)
 
 
-@partial(compiled, static=1)
-def _joint(problem, target, levers, law, demand, costs, bounds):
+def _solved_jointly(
+    problem: _Problem,
+    target: Array,
+    levers: dict[str, Array],
+    law: Any,
+    demand: Demand,
+    costs: Costs,
+    bounds: Bounds | None,
+) -> Plan:
     inputs, bounds = aligned(target, levers, law, demand, costs, bounds)
     like = zeros_of_full_shape((inputs, bounds))
     fixed = lax.stop_gradient((inputs, bounds))
@@ -103,7 +117,12 @@ def _joint(problem, target, levers, law, demand, costs, bounds):
     return _masked(plan, status.astype(jnp.int8))
 
 
-def _final_plan(problem, inputs, bounds, position: Position, like: Array) -> Plan:
+_joint = compiled(_solved_jointly, static=1)
+
+
+def _final_plan(
+    problem: _Problem, inputs: Inputs, bounds: Bounds | None, position: Position, like: Array
+) -> Plan:
     """The best plan of a position; of few scenarios in the shapes of the search.
 
     Where operations run one by one, each is compiled for every shape that it meets.
@@ -116,7 +135,7 @@ def _final_plan(problem, inputs, bounds, position: Position, like: Array) -> Pla
     return jax.tree.map(lambda x: x[0], _at_points(look, inputs, bounds, copies))
 
 
-def _masked(plan, status):
+def _masked(plan: Plan, status: Array) -> Plan:
     ok = is_ok(status)
     numbers = {name: value for name, value in vars(plan).items() if name != "status"}
     return Plan(**jax.tree.map(lambda x: jnp.where(ok, x, jnp.nan), numbers), status=status)
@@ -153,7 +172,9 @@ def _best_plan(
     return solve(problem.at_loss, _with_levers(problem, inputs, position), bounds)
 
 
-def _slopes_by_envelope(problem, inputs, position: Position, plan: Plan) -> list[Array]:
+def _slopes_by_envelope(
+    problem: _Problem, inputs: Inputs, position: Position, plan: Plan
+) -> list[Array]:
     """Slopes of the objective along the levers at the best plan of a position.
 
     They are those of the Lagrangian: what a lever changes by itself, and what it costs to move
@@ -161,12 +182,12 @@ def _slopes_by_envelope(problem, inputs, position: Position, plan: Plan) -> list
     """
     here = jnp.log(where_safe(plan.ok, plan.params)), jnp.log(where_safe(plan.ok, plan.tokens))
 
-    def surfaces(x, y, *position):
+    def surfaces(x: Array, y: Array, *position: Array) -> tuple[Array, Array]:
         asked = _with_levers(problem, inputs, position)
         loss, cost = loss_from_logs(asked.law, x, y, **asked.levers), log_cost(x, y, asked)
         return (cost, loss) if problem.at_loss else (loss, cost)
 
-    def along(*direction):
+    def along(*direction: Array) -> tuple[Array, Array]:
         return jax.jvp(surfaces, (*here, *position), direction)[1]
 
     status, one = plan.status, jnp.ones_like(here[0])
@@ -184,7 +205,12 @@ def _slopes_by_envelope(problem, inputs, position: Position, plan: Plan) -> list
     return slopes
 
 
-def _at_points(look, inputs, bounds, points: Position):
+def _at_points(
+    look: Callable[[Inputs, Bounds | None, Position], Result],
+    inputs: Inputs,
+    bounds: Bounds | None,
+    points: Position,
+) -> Result:
     """`look(inputs, bounds, position)` at points along the first axis of all positions."""
     if np.prod(jnp.shape(points[0])[1:]) > TOGETHER:
         return lax.map(lambda position: look(inputs, bounds, position), points)
@@ -205,15 +231,15 @@ class _Box(NamedTuple):
     several: Array  # whether the first box has more than one valley
 
 
-def _searched(problem, inputs, bounds, like) -> _Box:
+def _searched(problem: _Problem, inputs: Inputs, bounds: Bounds | None, like: Array) -> _Box:
     """The box whose center is the optimum to the last digits; the first one is the whole range."""
-    noise = SAME * float(jnp.finfo(like.dtype).eps) * _rounding(problem, inputs, like)
+    noise = SAME * epsilon(like) * _rounding(problem, inputs, like)
 
-    def goes_on(carry):
+    def goes_on(carry: tuple[Array, _Box]) -> Array:
         number, box = carry
         return (number < BOXES) & any_of(~box.is_done)
 
-    def search(carry):
+    def search(carry: tuple[Array, _Box]) -> tuple[Array, _Box]:
         number, box = carry
         smaller = _smaller_box(problem, inputs, bounds, box, noise)
         smaller = smaller._replace(several=jnp.where(number == 0, smaller.several, box.several))
@@ -225,7 +251,7 @@ def _searched(problem, inputs, bounds, like) -> _Box:
     return lax.while_loop(goes_on, search, (jnp.int32(0), first))[1]
 
 
-def _rounding(problem, inputs, like):
+def _rounding(problem: _Problem, inputs: Inputs, like: Array) -> Array:
     """What rounding of the loss makes of a cost, over the rounding of the cost itself."""
     if not problem.at_loss:
         return 1.0 + jnp.zeros_like(like)
@@ -233,7 +259,9 @@ def _rounding(problem, inputs, like):
     return MAGNIFIED * (1 + jnp.abs(inputs.target / (inputs.target - floor)))
 
 
-def _smaller_box(problem, inputs, bounds, box: _Box, noise: Array) -> _Box:
+def _smaller_box(
+    problem: _Problem, inputs: Inputs, bounds: Bounds | None, box: _Box, noise: Array
+) -> _Box:
     """The box around the zero of the slopes, as interpolated on a box."""
     count, dtype = len(box.center), box.half.dtype
     n = POINTS[count]
@@ -244,7 +272,9 @@ def _smaller_box(problem, inputs, bounds, box: _Box, noise: Array) -> _Box:
     nodes = [jnp.asarray(t).reshape(-1, *(1,) * box.half.ndim) for t in grid]
     points = tuple(_between(a[None], b[None], t) for a, b, t in zip(low, high, nodes, strict=True))
 
-    def look(inputs, bounds, position):
+    def look(
+        inputs: Inputs, bounds: Bounds | None, position: Position
+    ) -> tuple[Array, list[Array]]:
         plan = _best_plan(problem, inputs, bounds, position)
         return _objective(problem, plan), _slopes_by_envelope(problem, inputs, position, plan)
 
@@ -263,7 +293,7 @@ def _smaller_box(problem, inputs, bounds, box: _Box, noise: Array) -> _Box:
         jnp.where(has_plan, jnp.where(zero.is_known, z, node), old)
         for z, node, old in zip(interpolated, _taken(points, best), box.center, strict=True)
     )
-    tolerance = (CONVERGED * float(jnp.finfo(dtype).eps)) ** 0.5
+    tolerance = (CONVERGED * epsilon(box.half)) ** 0.5
     # An edge is where a lever is best only if it is an end of its range.
     errors = [
         jnp.where(held & ~(((t <= -1) & (a <= 0)) | ((t >= 1) & (b >= 1))), jnp.inf, error)
@@ -288,7 +318,7 @@ def _taken(points: Position, index: Array) -> Position:
     return tuple(jnp.take_along_axis(z, index[None], axis=0)[0] for z in points)
 
 
-def _between(low, high, t):
+def _between(low: Array, high: Array, t: Array) -> Array:
     """The position at t from -1 to 1; the ends exactly."""
     inside = low + (high - low) * ((1 + t) / 2)
     return jnp.where(t <= -1, low, jnp.where(t >= 1, high, inside))
@@ -337,10 +367,10 @@ def _zero(polynomials: list[Array], start: Position, gap: float) -> _Zero:
     units = [tuple(one if i == j else zero for j in range(count)) for i in range(count)]
     edges = [(jnp.maximum(t - gap, -1), jnp.minimum(t + gap, 1)) for t in start]
 
-    def slopes_of(*position):
+    def slopes_of(*position: Array) -> list[Array]:
         return [_polynomial(each, position) for each in polynomials]
 
-    def look(position):
+    def look(position: Position) -> tuple[list[Array], list[list[Array]], list[Array]]:
         ways = [jax.jvp(slopes_of, position, unit) for unit in units]
         slopes, columns = ways[0][0], [column for _, column in ways]
         held = [
@@ -350,13 +380,13 @@ def _zero(polynomials: list[Array], start: Position, gap: float) -> _Zero:
         bends = [[columns[j][i] for j in range(count)] for i in range(count)]
         return slopes, bends, held
 
-    def step(_, position):
+    def step(_: Array, position: Position) -> Position:
         moves = _newton(*look(position), gap / 2)
         return tuple(
             jnp.clip(t + move, *edge) for t, move, edge in zip(position, moves, edges, strict=True)
         )
 
-    position = lax.fori_loop(0, NEWTON_STEPS, step, start)
+    position = fori_loop(NEWTON_STEPS, step, start)
     _, bends, held = look(position)
     errors = []
     for i, each in enumerate(polynomials):
@@ -368,7 +398,9 @@ def _zero(polynomials: list[Array], start: Position, gap: float) -> _Zero:
     return _Zero(position, held, errors, ~_any([jnp.isnan(t) for t in position]))
 
 
-def _newton(slopes, bends, held, short):
+def _newton(
+    slopes: list[Array], bends: list[list[Array]], held: list[Array], short: float
+) -> list[Array]:
     """Newton's step of the free levers; downhill where the objective bends the wrong way."""
     free = [jnp.where(each, 0.0, 1.0).astype(slopes[0].dtype) for each in held]
     vector = [-slope * f for slope, f in zip(slopes, free, strict=True)]
@@ -377,7 +409,7 @@ def _newton(slopes, bends, held, short):
     return [jnp.where(convex, s, d) for s, d in zip(solution, downhill, strict=True)]
 
 
-def _freed(bends, free):
+def _freed(bends: list[list[Array]], free: list[Array]) -> list[list[Array]]:
     """A matrix of second derivatives with those of held levers replaced by the identity's."""
     count = len(free)
     return [
@@ -405,27 +437,32 @@ def solved(matrix: list[list[Array]], vector: list[Array]) -> tuple[list[Array],
 # --- Derivatives ----------------------------------------------------------------------------
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _with_derivatives(problem: _Problem, inputs, bounds, position: Position) -> Position:
+@custom_jvp(0)
+def _with_derivatives(
+    problem: _Problem, inputs: Inputs, bounds: Bounds | None, position: Position
+) -> Position:
     """An optimal position as it is, with its implicit derivatives by `inputs` and `bounds`."""
     return position
 
 
 @_with_derivatives.defjvp
-def _with_derivatives_jvp(problem, primals, tangents):
-    inputs, bounds, _ = primals
-    position = _with_derivatives(problem, *primals)
+def _with_derivatives_jvp(
+    problem: _Problem, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> tuple[Position, Position]:
+    inputs, bounds, position = primals
+    position = _with_derivatives(problem, inputs, bounds, position)
     count = len(position)
     one, zero = jnp.ones_like(position[0]), jnp.zeros_like(position[0])
     units = [tuple(one if i == j else zero for j in range(count)) for i in range(count)]
 
-    def slope(i, inputs, bounds, position):
-        def objective(*position):
+    def slope(i: int, inputs: Inputs, bounds: Bounds | None, position: Position) -> Array:
+        def objective(*position: Array) -> Array:
             return _objective(problem, _best_plan(problem, inputs, bounds, position))
 
         return jax.jvp(objective, position, units[i])[1]
 
-    bends, changes = [], []
+    bends: list[list[Array]] = []
+    changes: list[Array] = []
     for i in range(count):
         at_position = partial(slope, i, inputs, bounds)
         bends.append([jax.jvp(at_position, (position,), (unit,))[1] for unit in units])
@@ -438,7 +475,7 @@ def _with_derivatives_jvp(problem, primals, tangents):
     return position, tuple(jnp.where(definite, m, 0) for m in moved)
 
 
-def _any(conditions):
+def _any(conditions: Sequence[Array]) -> Array:
     return jnp.any(jnp.stack(conditions), axis=0)
 
 
