@@ -20,8 +20,8 @@ from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.pictures import checked_path, save
 from jaxscale.cli.quantities import counted, positive
 from jaxscale.fitting import Suspicion, objectives
-from jaxscale.fitting.csv_rows import CONVERT
-from jaxscale.fitting.record import numbers_of, record_of
+from jaxscale.fitting.cells import CONVERT
+from jaxscale.fitting.report import numbers_of, record_of
 from jaxscale.laws import saved
 from jaxscale.laws._catalog import FAMILIES
 from jaxscale.laws.fitted import coefficients_of

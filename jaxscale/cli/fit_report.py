@@ -10,8 +10,7 @@ import numpy as np
 import jaxscale as js
 from jaxscale.cli import tables
 from jaxscale.cli.quantities import count, scientific
-from jaxscale.fitting.record import LEVEL, errors_from, ranges_of
-from jaxscale.fitting.report import largest_of, spread_of
+from jaxscale.fitting.report import LEVEL, errors_from, largest_of, ranges_of, spread_of
 from jaxscale.laws.fitted import fits_logarithm
 from jaxscale.laws.protocol import levers_of
 

@@ -119,7 +119,8 @@ class Bootstrap:
                 draws = np.where(silent, np.nan, draws)
             if method == "bca":
                 jackknifed = _valued(fn, self.jackknife)
-                return tuple(_bca(draws, centre, jackknifed, tail) for tail in tails)  # pyright: ignore[reportReturnType]
+                low, high = (_bca(draws, centre, jackknifed, tail) for tail in tails)
+                return low, high
         low, high = np.quantile(draws, tails, axis=0)
         return (2 * centre - high, 2 * centre - low) if method == "basic" else (low, high)
 
@@ -317,7 +318,7 @@ def _objective(fit: Fit, best: "_Best", weights: np.ndarray) -> np.ndarray:
 
 def _searched_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, best: _Best) -> _Best:
     """The best of the valleys that each of some resamples has, from starts of its own."""
-    starts = problem.constraints.start(grid(problem, few=True).coordinates)
+    starts = problem.constraints.start(grid(problem, few=True))
     count = starts.shape[1]
     many = np.repeat(weights[lanes], count, axis=0)
     near = run(problem, np.tile(starts, lanes.size), many, reweighted(problem))
@@ -355,7 +356,7 @@ def _is_open(fit: Fit, fn: Fn, centre: np.ndarray) -> np.ndarray:
     return np.any(np.abs(up - down) > 1e-8 * np.abs(centre), axis=0)
 
 
-def _bca(draws, centre, jackknifed, tail):
+def _bca(draws: np.ndarray, centre: np.ndarray, jackknifed: np.ndarray, tail: float) -> np.ndarray:
     """The quantile whose level is moved for bias and skewness: Efron 1987, eq. 2.3 and 6.6."""
     below = np.mean(draws < centre, axis=0) + np.mean(draws == centre, axis=0) / 2
     bias = np.asarray(ndtri(np.clip(below, 1 / len(draws), 1 - 1 / len(draws))))

@@ -194,7 +194,9 @@ def _places(curves: Curves, present: np.ndarray) -> tuple[np.ndarray, ...]:
     return row[counts], place[counts], *sizes
 
 
-def _worse(curves: Curves, at, old, new) -> tuple[np.ndarray, np.ndarray]:
+def _worse(
+    curves: Curves, at: np.ndarray, old: np.ndarray, new: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Which curves show that a smaller size is worse where one overtakes, and that a larger is.
 
     A smaller curve that ended before counts if it was worse when it ended, and a larger one

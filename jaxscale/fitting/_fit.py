@@ -18,39 +18,37 @@ from jaxscale.fitting import report, sensitivity
 from jaxscale.fitting.certificate import (
     Certificate,
     FitStatus,
-    at_bounds,
+    Search,
     basis_of,
+    best_lane,
     bound_status,
     certificate_of,
+    equal_lanes,
     is_level,
     is_stationary,
     is_steep,
     judge,
     scaled_condition,
+    search_of,
 )
 from jaxscale.fitting.checks import check_objective, checked, is_traced
-from jaxscale.fitting.claims import Claims, Ending, claims_of_law, without
+from jaxscale.fitting.claims import Claims, Design, Ending, without
 from jaxscale.fitting.constraints import (
-    LEAST_E_SHARE,
     Asked,
     Constraints,
-    at_ends,
     check_asked,
     constraints_of,
 )
 from jaxscale.fitting.covariance import covariance_of
 from jaxscale.fitting.descent import Found
-from jaxscale.fitting.design import Design
 from jaxscale.fitting.diagnostics import Remark, diagnose
 from jaxscale.fitting.identified import Left, converged_by, left_of
-from jaxscale.fitting.kernels import kernel_of
+from jaxscale.fitting.model import kernel_of
 from jaxscale.fitting.objectives import Huber, Objective, final_delta, unit_of
 from jaxscale.fitting.optax_path import search_with
 from jaxscale.fitting.problem import MANY_STARTS, Problem, approach, outcome, problem_of, ranked
-from jaxscale.fitting.record import draws_of, record_of
+from jaxscale.fitting.report import draws_of, record_of
 from jaxscale.fitting.runs import Runs
-from jaxscale.fitting.search import Search, best_lane, equal_lanes, search_of
-from jaxscale.fitting.split import is_unguided, splits
 from jaxscale.fitting.starts import starts_of
 from jaxscale.laws import saved
 from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
@@ -361,7 +359,7 @@ def _fit_at(
         covariance=covariance.matrix,
     )
     design = Design(runs)
-    claims = _claims(problem, ending, design)
+    claims: Claims = kernel.claims(ending, problem.rows, problem.asked, design)
     bound = bound_status(problem._replace(constraints=asked), runs.loss, point[:, None])[0]
     coordinates = problem.uncentred(point)
     known = without(_uncentred(problem, covariance.matrix), kernel.names, claims)
@@ -388,23 +386,6 @@ def _fit_at(
         problem=problem,
         coordinates=coordinates,
     )
-
-
-def _claims(problem: Problem, ending: Ending, design: Design) -> Claims:
-    kernel, held = problem.kernel, tuple(problem.asked.fixed)
-    if hasattr(kernel, "claims"):
-        return kernel.claims(ending, problem.rows, held, design)  # pyright: ignore[reportAttributeAccessIssue]
-    more = at_ends(kernel, ending.coordinates) | _is_gone(problem, ending)
-    if design.is_line and is_unguided(ending.asked, problem.asked):
-        more |= splits(kernel, ending.coordinates, problem.rows)  # pyright: ignore[reportArgumentType]
-    return claims_of_law(ending, kernel.names, np.array(kernel.positive), held, design, more)
-
-
-def _is_gone(problem: Problem, ending: Ending) -> np.ndarray:
-    """Which terms have vanished without a bound: of every loss they are a ten-millionth."""
-    gone = np.abs(ending.slopes).max(axis=0) < LEAST_E_SHARE
-    bound = at_bounds(ending.asked, ending.coordinates)
-    return np.array(problem.kernel.positive) & gone & ~bound
 
 
 def _uncentred(problem: Problem, matrix: np.ndarray) -> np.ndarray:

@@ -194,7 +194,9 @@ def _valley(runs: Runs, weights: np.ndarray, members: np.ndarray, reach: float) 
     )
 
 
-def _parabolas(x, values, weights, solvable) -> np.ndarray:
+def _parabolas(
+    x: np.ndarray, values: np.ndarray, weights: np.ndarray, solvable: np.ndarray
+) -> np.ndarray:
     """Coefficients of 1, x and x^2 that fit each column of values, shape (3, rows, columns)."""
     powers = x ** np.arange(3)[:, None]
     normal = np.einsum("rn,in,jn->rij", weights, powers, powers)

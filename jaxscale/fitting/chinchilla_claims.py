@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting.claims import Claims, Ending, claims_of, open_at
+from jaxscale.fitting.claims import Claims, Design, Ending, claims_of, open_at
 from jaxscale.fitting.constraints import LEAST_E_SHARE, Constraints
-from jaxscale.fitting.design import Design
 from jaxscale.laws.chinchilla import LEAST_EXPONENT, MOST_EXPONENT
 
 # Of the kernel, in the order of the law's fields.

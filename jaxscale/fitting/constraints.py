@@ -29,6 +29,11 @@ class Asked(NamedTuple):
     bounds: Pairs
     prior: Pairs
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is said of any coefficient."""
+        return not any(self)
+
 
 class Constraints(NamedTuple):
     """How coordinates may move."""

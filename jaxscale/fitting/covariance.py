@@ -72,7 +72,9 @@ def _summed(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return total
 
 
-def _force_and_bend(residuals, weights, objective):
+def _force_and_bend(
+    residuals: np.ndarray, weights: np.ndarray, objective: Objective
+) -> tuple[np.ndarray, np.ndarray, str]:
     """Slope of the objective in each residual, the expected slope of that, and the method."""
     if isinstance(objective, SquaredError):
         return residuals, np.ones_like(residuals), OBSERVED

@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting.certificate import MOST_CONDITION, basis_of
+from jaxscale.fitting.certificate import MOST_CONDITION, SAME_OBJECTIVE, basis_of
 from jaxscale.fitting.constraints import LEAST_E_SHARE, Constraints
 from jaxscale.fitting.descent import Found
 from jaxscale.fitting.problem import Problem, converged, ranked
-from jaxscale.fitting.search import SAME_OBJECTIVE
 
 # The Hessian is the square of what is decomposed here. Derivatives are right to 1e-14, so that
 # null values come out as 1e-14 and are 8 digits below this.

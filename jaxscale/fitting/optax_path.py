@@ -12,7 +12,7 @@ from jax import Array, lax
 from jaxscale.fitting import descent
 from jaxscale.fitting.constraints import Constraints
 from jaxscale.fitting.descent import Found
-from jaxscale.fitting.kernel import Kernel
+from jaxscale.fitting.kernel import Kernel, Point
 from jaxscale.fitting.problem import Problem, approach, ranked, run
 
 KEPT = 4  # starts that the optimiser gets
@@ -57,17 +57,15 @@ def _minimised(
 
     scaled = jnp.bool_(True) if likelihood else None
 
-    def point(coordinates):
+    def point(coordinates: Array) -> Point:
         squares = jnp.bool_(False), constraints.prior, scaled
         return kernel(coordinates[:, None], rows, weights[None], delta, *squares)
 
-    def objective(coordinates):
-        if not hasattr(kernel, "value"):
-            return point(coordinates).value[0]
+    def objective(coordinates: Array) -> Array:
         settings = rows, weights[None], delta, constraints.prior, scaled
-        return kernel.value(*settings, coordinates[:, None])[0]  # pyright: ignore[reportAttributeAccessIssue]
+        return kernel.value(coordinates[:, None], *settings)[0]
 
-    def minimise(start):
+    def minimise(start: Array) -> Array:
         here = point(start)
         unit = jnp.abs(here.value[0])
         # Least squares at the start: a step of one there changes the objective by half of it.
@@ -76,14 +74,14 @@ def _minimised(
         )[..., 0]
         to_coordinates = constraints.projection @ jnp.linalg.inv(jnp.linalg.cholesky(matrix)).T
 
-        def at(round_):
+        def at(round_: Array) -> Array:
             moved = start + jnp.sqrt(unit) * (to_coordinates @ round_)
             return constraints.clip(moved[:, None])[:, 0]
 
-        def value(round_):
+        def value(round_: Array) -> Array:
             return objective(at(round_)) / unit
 
-        def step(carry, _):
+        def step(carry: tuple[Array, Any], _: None) -> tuple[tuple[Array, Any], None]:
             round_, state = carry
             now, slope = jax.value_and_grad(value)(round_)
             change, state = optimizer.update(

@@ -232,8 +232,8 @@ def reweighted(problem: Problem) -> Schedule:
 
 def newton(problem: Problem, steps: int | None = None) -> Schedule:
     if steps is None:
-        tries = hasattr(problem.kernel, "value")
-        steps = descent.TRIED_STEPS if tries else descent.NEWTON_STEPS
+        cheap = problem.kernel.has_cheap_value
+        steps = descent.TRIED_STEPS if cheap else descent.NEWTON_STEPS
     return descent.newton(problem.delta, problem.likelihood, steps)
 
 

@@ -46,12 +46,13 @@ class Profile:
         inside = np.append(self.values, centre), np.append(signed, 0.0)
         order = np.argsort(inside[0])
         values, signed = inside[0][order], np.maximum.accumulate(inside[1][order])
-        return tuple(
+        low, high = (
             float(np.interp(edge, signed, values))
             if signed[0] <= edge <= signed[-1]
             else math.copysign(math.inf, edge)
             for edge in (-reach, reach)
-        )  # pyright: ignore[reportReturnType]
+        )
+        return low, high
 
 
 def profile_likelihood(fit: Fit, name: str, values: Any = None) -> Profile:

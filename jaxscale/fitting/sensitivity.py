@@ -76,29 +76,35 @@ def sensitivity(
         grown[:size, :-1], grown[size, -1] = basis, 1
         basis = grown
     inputs = Inputs(*(jnp.asarray(x) for x in inputs))
-    found = _derivatives(kernel, unknown, inputs, rows, objective, prior)
-    hessian, mixed, by_input = found
+    hessian, mixed, by_input = _derivatives(kernel, unknown, inputs, rows, objective, prior)
     if isinstance(objective, AbsoluteError):
         # The smooth stand-in is delta times the absolute error.
         by_input = jax.tree.map(lambda x: x / LEAST_DELTA, by_input)
     inverse = basis @ np.linalg.solve(basis.T @ np.asarray(hessian) @ basis, basis.T)
-    moved = Inputs(*(-(inverse @ np.asarray(each))[:size] for each in mixed))
+    moved = Inputs(*(-(inverse @ np.asarray(x))[:size] for x in mixed))
     return Sensitivity(moved, Inputs(*map(np.asarray, by_input)))
 
 
 @partial(compiled, static=1)
-def _derivatives(kernel, unknown, inputs, rows, objective, prior):
+def _derivatives(
+    kernel: Kernel,
+    unknown: Array,
+    inputs: Inputs,
+    rows: Any,
+    objective: Objective,
+    prior: Prior,
+) -> tuple[Array, Inputs, Inputs]:
     """Hessian by the coordinates, mixed second derivatives, and first ones by the inputs."""
     size = prior.mean.size
 
-    def value(unknown, inputs):
+    def value(unknown: Array, inputs: Inputs) -> Array:
         coordinates = unknown[:size]
         # The loss enters as the target of the rows; what they hold of it is left out.
         target = jnp.log(inputs.loss) if kernel.logarithm else inputs.loss
         residuals = kernel.residuals(coordinates, rows._replace(target=target))
         smooth = with_delta(objective, inputs.delta)
-        if unknown.size > size:
-            total = smooth.value_at(residuals, inputs.weights, unknown[size])  # pyright: ignore[reportAttributeAccessIssue]
+        if isinstance(smooth, HuberLikelihood):  # its scale is the last of the unknowns
+            total = smooth.value_at(residuals, inputs.weights, unknown[size])
         else:
             total = smooth.value(residuals, inputs.weights)
         off = coordinates - prior.mean
@@ -111,7 +117,7 @@ def _derivatives(kernel, unknown, inputs, rows, objective, prior):
 
 def directional(derivatives: Inputs, tangents: Mapping[str, Array]) -> Array:
     """The change of what has these derivatives along the tangents of some of the inputs."""
-    changes = []
+    changes: list[Array] = []
     for name, x in tangents.items():
         slope = jnp.asarray(getattr(derivatives, name), x.dtype)
         changes.append(slope @ x if x.ndim else slope * x)

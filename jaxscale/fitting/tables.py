@@ -18,11 +18,9 @@ import numpy as np
 from jaxscale._numerics.names import hint
 from jaxscale.fitting import expressions
 from jaxscale.fitting._suspicions import suspicions_of
-from jaxscale.fitting._suspicions.sheet import Sheet, words
+from jaxscale.fitting._suspicions.sheet import Sheet, best_of_each, words
+from jaxscale.fitting.cells import csv_rows, number, row_fault
 from jaxscale.fitting.column_values import values_of
-from jaxscale.fitting.csv_rows import csv_rows, row_fault
-from jaxscale.fitting.sizes import best_of_each
-from jaxscale.fitting.table_numbers import number
 
 if TYPE_CHECKING:
     import pandas

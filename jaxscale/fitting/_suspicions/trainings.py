@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jaxscale.fitting._suspicions.sheet import Sheet, Suspicion, numbers, words
-from jaxscale.fitting.sizes import sizes
+from jaxscale.fitting._suspicions.sheet import Sheet, Suspicion, numbers, sizes, words
 
 FLOPS_PER_PARAM_TOKEN = 6.0
 STEPS = {"step", "steps", "iter", "iters", "iteration", "iterations", "checkpoint", "ckpt"}

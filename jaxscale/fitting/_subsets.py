@@ -1,7 +1,7 @@
 """A test of extrapolation: hold out the largest runs, fit the rest, and see what was predicted."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -135,3 +135,45 @@ def _predicted(
     predicted = drawn * np.exp(-missed) if fits_logarithm(resampled.fit.law) else drawn - missed
     low, high = np.quantile(predicted, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
+
+
+# --- Cut-offs on tokens per parameter -------------------------------------------------------
+
+CUTOFFS = (100.0, 250.0, 500.0, np.inf)  # Sardana et al. 2024, Table 1
+
+
+class Subset(NamedTuple):
+    """The fit to the runs with at most so many tokens for each parameter."""
+
+    most_tokens_per_param: float
+    runs: int
+    fit: Fit
+
+
+def fit_by_ratio(
+    runs: Runs, cutoffs: tuple[float, ...] = CUTOFFS, *, law: type = Chinchilla, **options: Any
+) -> tuple[Subset, ...]:
+    """A fit for each cut-off on tokens per parameter, side by side.
+
+    `law` and `options` go to `fit`.
+
+    Raises ValueError for a cut-off that no run keeps.
+
+    Source: Sardana et al. 2024, Section 5, Table 1 and Figure 5.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> (subset,) = js.fitting.fit_by_ratio(runs, cutoffs=(500.0,))
+        >>> print(f"{subset.runs} runs, beta = {subset.fit.law.beta:.2f}")
+        240 runs, beta = 0.37
+    """
+    known = checked_for(law, runs)
+    found = []
+    for cutoff in cutoffs:
+        # A ratio of two rounded counts may miss the cut-off that it was meant to be.
+        kept = known.select(known.tokens_per_param <= cutoff * (1 + 1e-9))
+        if not len(kept):
+            least = known.tokens_per_param.min()
+            raise ValueError(f"no run has at most {cutoff:g} tokens per param; least: {least:g}")
+        found.append(Subset(float(cutoff), len(kept), fit(law, kept, **options)))
+    return tuple(found)
