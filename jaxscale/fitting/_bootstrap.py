@@ -18,7 +18,7 @@ import numpy as np
 from jax.scipy.special import ndtr, ndtri
 
 from jaxscale._display import dataframe, figure, html, table
-from jaxscale.fitting._fit import Fit
+from jaxscale.fitting._fit import Fit, checked_fit
 from jaxscale.fitting.certificate import FitStatus, bound_status, is_stationary
 from jaxscale.fitting.claims import MOST_ERROR
 from jaxscale.fitting.constraints import exponents_of
@@ -26,7 +26,14 @@ from jaxscale.fitting.descent import Found
 from jaxscale.fitting.kernel import Numbers
 from jaxscale.fitting.objectives import LEAST_DELTA, AbsoluteError, HuberLikelihood
 from jaxscale.fitting.problem import Problem, chunks, newton, reweighted, run
-from jaxscale.fitting.resampling import BLOCK, checked_indices, drawn, key_words, multiplicities
+from jaxscale.fitting.resampling import (
+    BLOCK,
+    checked_count,
+    checked_indices,
+    drawn,
+    key_words,
+    multiplicities,
+)
 from jaxscale.fitting.starts import grid
 
 WARM_STEPS, MORE_STEPS = 12, 100
@@ -219,21 +226,20 @@ def resampled_laws(
     advance: Callable[[int], None] | None = None,
 ) -> Bootstrap:
     """What `bootstrap` gives back, without its warning."""
-    if not isinstance(fit, Fit):
-        raise TypeError(f"bootstrap needs a js.fitting.Fit; got {fit!r}")
+    fit = checked_fit("bootstrap", fit)
     if (key is None) == (indices is None):
         raise ValueError("bootstrap takes exactly one of key and indices")
     names, member = _units(fit)
     if indices is None:
-        if isinstance(resamples, bool) or not isinstance(resamples, int) or resamples < 2:
-            raise ValueError(f"resamples must be a whole number, at least 2; got {resamples!r}")
-        blocks: Any = drawn(len(names), resamples, key_words(key))
+        blocks: Any = drawn(
+            len(names), checked_count("resamples", resamples, least=2), key_words(key)
+        )
     else:
         kind = "runs" if fit.runs.group is None else "groups"
         table = checked_indices(indices, len(names), kind)
         blocks = (table[part] for part in chunks(len(table), BLOCK))
     with jax.enable_x64(True):
-        parts = []
+        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for counts in _gathered(blocks, len(names), fit.problem):
             parts.append(_resampled(fit, counts[:, member]))
             if advance is not None:
@@ -283,7 +289,7 @@ def _resampled(fit: Fit, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     """Coordinates, objective and status for rows of multiplicities of the runs."""
     problem = fit.problem
     weights = np.zeros((len(counts), problem.weights.size))
-    weights[:, : problem.count] = counts * problem.weights[: problem.count]
+    weights[:, : problem.run_count] = counts * problem.weights[: problem.run_count]
     here = np.repeat(problem.centred(fit.coordinates)[:, None], len(counts), axis=1)
     best = _converged_from(problem, here, weights)
     weak = fit.certificate.is_weak
@@ -339,7 +345,10 @@ def _status(fit: Fit, best: _Best) -> np.ndarray:
 
 
 def _one(law: Any) -> Any:
-    return jax.tree.map(lambda x: np.array([x], np.float64), law)
+    def one(x: float) -> np.ndarray:
+        return np.array([x], np.float64)
+
+    return jax.tree.map(one, law)
 
 
 def _valued(fn: Fn, law: Any) -> np.ndarray:

@@ -110,7 +110,8 @@ class Curves(NamedTuple):
 
 def _tracks(runs: Runs) -> tuple[list[Track], list[str]]:
     """The good curves, and what is wrong with the others."""
-    tracks, refused = [], []
+    tracks: list[Track] = []
+    refused: list[str] = []
     for label in np.unique(runs.group):
         members = runs.select(runs.group == label)
         if fault := _fault(members):
@@ -136,7 +137,7 @@ def _fault(members: Runs) -> str:
 
 def _curves(tracks: list[Track]) -> Curves:
     ends = [track.log_flops[[0, -1]] for track in tracks]
-    log_flops = np.linspace(np.min(ends), np.max(ends), VALUES)
+    log_flops = np.linspace(float(np.min(ends)), float(np.max(ends)), VALUES)
     sizes, size_of = np.unique([track.params for track in tracks], return_inverse=True)
     return Curves(log_flops, _interpolated(tracks, log_flops), sizes, size_of)
 

@@ -1,3 +1,5 @@
+# Signatures of JAX have untyped parts, and Optax has no types:
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 """From runs to a law of any family: all starts at once, to a certified minimum."""
 
 from collections.abc import Callable, Mapping, Sequence
@@ -5,12 +7,13 @@ from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
 from os import PathLike
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import Array
 
 from jaxscale._display import dataframe, figure
 from jaxscale._numerics.arrays import is_concrete
@@ -101,14 +104,14 @@ class Fit:
     @property
     def names(self) -> tuple[str, ...]:
         """The law's coefficients, in the order of its fields and of the covariance."""
-        return tuple(coefficients_of(type(self.law)))
+        return tuple(coefficients_of(self.problem.kernel.law))
 
     @property
     def standard_errors(self) -> Any:
         """Of each coefficient alone; of one that is positive by the delta method."""
-        known = coefficients_of(type(self.law)).items()
+        known = coefficients_of(self.problem.kernel.law).items()
         errors = np.sqrt(np.maximum(np.diag(self.covariance), 0))
-        sizes = [getattr(self.law, name) if each.positive else 1.0 for name, each in known]
+        sizes = [getattr(self.law, name) if said.positive else 1.0 for name, said in known]
         named = zip(self.names, errors, sizes, strict=True)
         return type(self.law)(**{name: float(x * size) for name, x, size in named})
 
@@ -127,8 +130,11 @@ class Fit:
         what the runs do not identify.
         """
         with jax.enable_x64(True):
-            slope = jax.grad(lambda x: fn(self.problem.law(x)))(jnp.asarray(self.coordinates))
-            slope = np.asarray(slope)
+
+            def value(coordinates: Array) -> Array:
+                return fn(self.problem.law(coordinates))
+
+            slope = np.asarray(cast(Array, jax.grad(value)(jnp.asarray(self.coordinates))))
             if np.abs(slope @ self.claims.directions).max(initial=0) > 1e-8 * np.abs(slope).max():
                 return np.full(len(self.runs), np.nan)
             return slope @ self.sensitivity.coordinates.weights
@@ -139,15 +145,16 @@ class Fit:
         `bootstrap` gives intervals that need not be symmetric.
         """
         reach = _normal_reach(level) * np.sqrt(np.maximum(np.diag(self.covariance), 0))
-        found = {}
-        for (name, said), far in zip(coefficients_of(type(self.law)).items(), reach, strict=True):
+        known = coefficients_of(self.problem.kernel.law).items()
+        intervals: dict[str, tuple[float, float]] = {}
+        for (name, said), far in zip(known, reach, strict=True):
             middle = float(getattr(self.law, name))
             if said.positive:
                 factor = float(np.exp(min(far, LARGEST_LOG)))
-                found[name] = (middle / factor, middle * factor)
+                intervals[name] = (middle / factor, middle * factor)
             else:
-                found[name] = (middle - float(far), middle + float(far))
-        return found
+                intervals[name] = (middle - float(far), middle + float(far))
+        return intervals
 
     def diagnose(self, bootstrap: Any = None) -> tuple[Remark, ...]:
         """Everything worth knowing before a plan is built on the fit, the gravest first.
@@ -208,6 +215,13 @@ class Fit:
         return dataframe(columns, self.names)
 
 
+def checked_fit(function: str, fit: Any) -> Fit:
+    """What a function needs to be a fit; TypeError where it is none."""
+    if not isinstance(fit, Fit):
+        raise TypeError(f"{function} needs a js.fitting.Fit; got {fit!r}")
+    return fit
+
+
 def _normal_reach(level: float) -> float:
     """How many standard errors an interval of a level reaches to each side."""
     if not 0 < level < 1:
@@ -264,11 +278,7 @@ def fit(
         >>> print(f"alpha = {fit.law.alpha:.3f}, standard error {fit.standard_errors.alpha:.3f}")
         alpha = 0.352, standard error 0.009
     """
-    if not (isinstance(law, type) and is_dataclass(law) and hasattr(law, "loss")):
-        raise TypeError(
-            "law must be the class js.laws.Chinchilla, or another frozen dataclass with a loss; "
-            f"got {law!r}"
-        )
+    _check_law(law)
     objective = Huber() if objective is None else objective
     check_objective(objective)
     asked = Asked(held_by(law) | dict(fixed or {}), tie, dict(bounds or {}), dict(prior or {}))
@@ -277,6 +287,14 @@ def fit(
     if is_traced(runs, objective):
         return _fit_traced(runs, request)
     return _fit(checked_for(law, runs), request)
+
+
+def _check_law(law: Any) -> None:
+    if not (isinstance(law, type) and is_dataclass(law) and hasattr(law, "loss")):
+        raise TypeError(
+            "law must be the class js.laws.Chinchilla, or another frozen dataclass with a loss; "
+            f"got {law!r}"
+        )
 
 
 def checked_for(law: type, runs: Runs) -> Runs:
@@ -341,7 +359,7 @@ def _fit_at(
     slopes, residuals, value = outcome(problem, objective, point)
     basis = basis_of(problem.constraints, point)
     condition = scaled_condition(hessian, basis)
-    weights = problem.weights[: problem.count]
+    weights = problem.weights[: problem.run_count]
     covariance = covariance_of(
         slopes, residuals, weights, runs.group, basis, objective, asked.prior.precision
     )
@@ -407,10 +425,14 @@ def _among_all(problem: Problem, matrix: np.ndarray) -> np.ndarray:
 def _sensitivity(found: Fit) -> sensitivity.Sensitivity:
     with jax.enable_x64(True):
         problem = found.problem
-        rows = jax.tree.map(lambda x: x[: problem.count], problem.rows)
+
+        def unpadded(column: np.ndarray) -> np.ndarray:
+            return column[: problem.run_count]
+
+        rows = jax.tree.map(unpadded, problem.rows)
         centred = problem.centred(found.coordinates)
         inputs = sensitivity.Inputs(
-            problem.weights[: problem.count],
+            problem.weights[: problem.run_count],
             np.asarray(found.runs.loss, float),
             float(final_delta(found.loss_function)),
         )
@@ -438,7 +460,7 @@ def _fit_traced(runs: Runs, request: _Request) -> Fit:
     dtype = jnp.result_type(*traced.values())
     made: list[Fit] = []
 
-    def fitted(traced):
+    def fitted(traced: dict[str, Array]) -> tuple[Array, Array]:
         inputs = given._replace(**traced)
         known = replace(runs, weights=inputs.weights, loss=inputs.loss)
         objective = sensitivity.with_own_delta(request.objective, inputs.delta)
@@ -448,7 +470,9 @@ def _fit_traced(runs: Runs, request: _Request) -> Fit:
     solve = jax.custom_jvp(fitted)
 
     @solve.defjvp
-    def _(primals, tangents):
+    def _(
+        primals: tuple[dict[str, Array]], tangents: tuple[dict[str, Array]]
+    ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         values = fitted(*primals)
         moved = made[0].sensitivity
         changes = (

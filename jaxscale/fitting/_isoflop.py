@@ -5,7 +5,7 @@ at once, a row of weights each: a run that is drawn twice weighs twice, one left
 """
 
 import itertools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -202,7 +202,7 @@ def _parabolas(
     normal = np.einsum("rn,in,jn->rij", weights, powers, powers)
     normal[~solvable] = np.eye(3)
     right = np.einsum("rn,in,nk->rik", weights, powers, values)
-    return np.moveaxis(np.linalg.solve(normal, right), 1, 0)
+    return np.moveaxis(cast(np.ndarray, np.linalg.solve(normal, right)), 1, 0)
 
 
 def _refused(values: np.ndarray, valleys: list[Valley]) -> list[str]:

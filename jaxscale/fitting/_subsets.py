@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
+from jax import Array
 
 from jaxscale.fitting._bootstrap import Bootstrap, resampled_laws
 from jaxscale.fitting._fit import Fit, checked_for, fit
@@ -42,15 +43,16 @@ class Holdout:
     @property
     def error(self) -> float:
         """Root mean square of the errors: 0.01 is one percent of the loss."""
-        return float(np.sqrt(np.mean(self.errors**2)))
+        return float(np.sqrt(np.mean(np.square(self.errors))))
 
     @property
     def coverage(self) -> float:
         """Share of the held runs inside their intervals; `level` of them should be."""
-        return float(np.mean((self.held.loss >= self.low) & (self.held.loss <= self.high)))
+        inside: np.ndarray = (self.held.loss >= self.low) & (self.held.loss <= self.high)
+        return float(inside.mean())
 
     def __str__(self) -> str:
-        within = float(np.sqrt(np.mean(self.fit.residuals**2)))
+        within = float(np.sqrt(np.mean(np.square(self.fit.residuals))))
         write = "{:8.3%}" if fits_logarithm(self.fit.law) else "{:8.3g} nats"
         signed = write.replace(":", ":+")
         return "\n".join(
@@ -127,8 +129,11 @@ def _predicted(
     """Ends of the predictive interval of each held run."""
     levers = held.levers or {}
     with jax.enable_x64(True):
-        each = jax.vmap(lambda law: law.loss(held.params, held.tokens, **levers))
-        drawn = np.asarray(each(resampled.law))
+
+        def loss(law: Any) -> Array:
+            return law.loss(held.params, held.tokens, **levers)
+
+        drawn = np.asarray(jax.vmap(loss)(resampled.law))
     words = key_words(key)
     noise = np.random.Generator(np.random.Philox(key=words, counter=[1, 0, 0, 0]))
     missed = noise.choice(resampled.fit.residuals, size=drawn.shape)
@@ -168,12 +173,12 @@ def fit_by_ratio(
         240 runs, beta = 0.37
     """
     known = checked_for(law, runs)
-    found = []
+    subsets: list[Subset] = []
     for cutoff in cutoffs:
         # A ratio of two rounded counts may miss the cut-off that it was meant to be.
         kept = known.select(known.tokens_per_param <= cutoff * (1 + 1e-9))
         if not len(kept):
             least = known.tokens_per_param.min()
             raise ValueError(f"no run has at most {cutoff:g} tokens per param; least: {least:g}")
-        found.append(Subset(float(cutoff), len(kept), fit(law, kept, **options)))
-    return tuple(found)
+        subsets.append(Subset(float(cutoff), len(kept), fit(law, kept, **options)))
+    return tuple(subsets)

@@ -24,14 +24,16 @@ def csv_rows(source: str) -> tuple[list[str], list[int], list[list[str]]]:
     Blank lines are skipped. Raises ValueError that names the line for what is no CSV file, and
     the cause where it is another format: semicolons, tabs, comment lines, JSON lines.
     """
-    places, rows, line = [], [], 1
+    lines: list[int] = []
+    rows: list[list[str]] = []
+    line = 1
     with open(source, encoding="utf-8-sig", newline="") as file:
         try:
             # Strict, because an unclosed quote would silently swallow the rest of the file.
             reader = csv.reader(_checked(file, source), strict=True, skipinitialspace=True)
             for row in reader:
                 if len(row) > 1 or any(map(str.strip, row)):
-                    places.append(line)
+                    lines.append(line)
                     rows.append([cell.strip() for cell in row])
                 line = reader.line_num + 1
         except UnicodeDecodeError:
@@ -40,7 +42,7 @@ def csv_rows(source: str) -> tuple[list[str], list[int], list[list[str]]]:
             raise ValueError(f"{source}: line {line}: {error}") from None
     if not rows:
         raise ValueError(f"{source}: empty; a header line and rows are expected")
-    return rows[0], places[1:], rows[1:]
+    return rows[0], lines[1:], rows[1:]
 
 
 def row_fault(row: list[str], columns: int) -> str:

@@ -1,7 +1,7 @@
 """What `fit` refuses before it computes: columns that do not belong together, impossible rows."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import jax
 import numpy as np
@@ -29,7 +29,7 @@ def check_objective(objective: Any) -> None:
         raise ValueError(f"objective.delta must be finite and above 0; got {delta!r}")
 
 
-def checked(runs: Runs, levers: Collection[str] | None = None, positive_loss: bool = True) -> Runs:
+def checked(runs: Any, levers: Collection[str] | None = None, positive_loss: bool = True) -> Runs:
     """The runs as float64 columns of one length.
 
     `levers` are the names that a law takes, exactly; None lets any pass. Without
@@ -70,10 +70,11 @@ def checked(runs: Runs, levers: Collection[str] | None = None, positive_loss: bo
     return Runs(**columns, group=group, levers=chosen or None)
 
 
-def _levers(runs: Runs, known: Collection[str] | None) -> dict[str, np.ndarray]:
-    given = {} if runs.levers is None else runs.levers
+def _levers(runs: Any, known: Collection[str] | None) -> dict[str, np.ndarray]:
+    given: Any = {} if runs.levers is None else runs.levers
     if not isinstance(given, Mapping):
         raise TypeError(f"runs.levers must be a dict of columns by name; got {given!r}")
+    given = cast(Mapping[str, Any], given)
     if known is not None and set(given) != set(known):
         names = (", ".join(sorted(map(str, each))) or "none" for each in (known, given))
         raise ValueError("runs.levers must be those of the law: {}; got {}".format(*names))

@@ -117,7 +117,7 @@ def _known_instead(
         both = size + data
         along = np.array([0, 0, 0, size, data]) / both
         said["exponent along the one ratio"] = (size * alpha + data * beta) / both, along
-    known = {}
+    known: dict[str, tuple[float, float]] = {}
     for name, (value, slope) in said.items():
         change = np.abs(slope @ directions).max(initial=0)
         if change <= ALONG * np.abs(slope).max():

@@ -1,3 +1,5 @@
+# Signatures of JAX have untyped parts:
+# pyright: reportUnknownMemberType=false
 """Value, gradient and Hessian of an objective on the Chinchilla law, for many lanes at once.
 
 Coordinates are (ln E, ln A, ln B, alpha, beta). With s_E, s_A and s_B the shares of the three
@@ -9,7 +11,7 @@ of a few arrays over 1, x, y, x^2, x y and y^2.
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -100,10 +102,12 @@ def _nonnegative(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
     best, least = np.zeros_like(target), np.full(len(target), np.inf)
     for subset in SUBSETS:
         chosen = (gram + ridge) * subset[:, None] * subset + np.diag(1 - subset)
-        found = np.linalg.solve(chosen, (target * subset)[..., None])[..., 0]
-        error = np.einsum("si,sij,sj->s", found, gram, found) - 2 * (found * target).sum(axis=1)
-        better = (found >= 0).all(axis=1) & (error < least)
-        best, least = np.where(better[:, None], found, best), np.where(better, error, least)
+        right = (target * subset)[..., None]
+        values = cast(np.ndarray, np.linalg.solve(chosen, right))[..., 0]
+        squares = cast(np.ndarray, np.einsum("si,sij,sj->s", values, gram, values))
+        error = squares - 2 * (values * target).sum(axis=1)
+        better = (values >= 0).all(axis=1) & (error < least)
+        best, least = np.where(better[:, None], values, best), np.where(better, error, least)
     return best
 
 
@@ -120,11 +124,12 @@ class ChinchillaKernel:
     logarithm: bool = True
     ends: tuple[float, float] = (0.0, np.inf)
 
-    has_cheap_value: ClassVar[bool] = False
-    grid_name: ClassVar[str] = "grid of exponents"
-    named_starts: ClassVar[Mapping[str, Callable[[], np.ndarray]]] = {
-        "hoffmann2022": hoffmann_starts
-    }
+    has_cheap_value: bool = False
+    grid_name: str = "grid of exponents"
+
+    @property
+    def named_starts(self) -> Mapping[str, Callable[[], np.ndarray]]:
+        return {"hoffmann2022": hoffmann_starts}
 
     def centred(
         self, columns: Columns, constraints: Constraints

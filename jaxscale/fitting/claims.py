@@ -53,7 +53,7 @@ def distinct(logs: np.ndarray) -> int:
 
 def reason_of(design: Design, free: int) -> str:
     """Why the runs leave some of `free` coefficients open; empty where sizes do not say."""
-    said = []
+    said: list[str] = []
     for name, count in (("params", design.params), ("tokens", design.tokens)):
         if count == 1:
             said.append(f"all runs have the same {name}")

@@ -8,13 +8,16 @@ import datetime
 import math
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-Value = Any  # a number, a string, a truth, a list of such, or an array of one value a row
+Value: TypeAlias = (
+    Any  # a number, a string, a truth, a list of such, or an array of one value a row
+)
 
-COMPARISONS = {
+COMPARISONS: dict[type[ast.cmpop], Callable[..., Any]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
@@ -60,7 +63,8 @@ def _kind(cell: Any) -> str:
 
 
 def _numbers(cells: list[Any]) -> np.ndarray:
-    whole = all(isinstance(cell, int | np.integer) and abs(int(cell)) < 2**63 for cell in cells)
+    kinds: Any = (int, np.integer)
+    whole = all(isinstance(cell, kinds) and abs(int(cell)) < 2**63 for cell in cells)
     if whole:  # exact above 2**53, as labels of runs may be
         return np.array(cells, np.int64)
     return np.array([math.nan if cell is None else float(cell) for cell in cells])
@@ -94,7 +98,7 @@ def compared(op: ast.cmpop, left: Value, right: Value) -> np.ndarray:
         raise ValueError(f"a list stands to the right of in; got {left!r} to the left")
     if isinstance(right, list) and isinstance(op, ast.In | ast.NotIn | ast.Eq | ast.NotEq):
         found = np.zeros(np.shape(left), bool)
-        for each in right:
+        for each in cast(list[Any], right):
             found = found | compared(ast.Eq(), left, each)
         return found if isinstance(op, ast.In | ast.Eq) else ~found
     if type(op) not in COMPARISONS:
@@ -112,7 +116,7 @@ def compared(op: ast.cmpop, left: Value, right: Value) -> np.ndarray:
 
 def _alike(left: Value, right: Value) -> tuple[np.ndarray, np.ndarray]:
     """Both as arrays that can be compared; ValueError where one is of words, the other of none."""
-    arrays = []
+    arrays: list[np.ndarray] = []
     for value, other in ((left, right), (right, left)):
         if isinstance(value, str) and np.asarray(other).dtype.kind == "M":
             try:
@@ -134,7 +138,7 @@ def _holds_words(array: np.ndarray) -> bool:
 def shown(value: Value) -> str:
     """A value in a message: itself, or the first that a column has."""
     if np.ndim(value) == 0 or isinstance(value, list):
-        return repr(value)
+        return f"{value!r}"
     first = next((each for each in np.asarray(value).tolist() if each is not None), None)
     return f"a column of {'words' if isinstance(first, str) else 'values'} such as {first!r}"
 
@@ -147,6 +151,10 @@ def _is_missing(x: Value) -> np.ndarray:
     if x.dtype == object:
         return np.array([each is None for each in x.ravel()], bool).reshape(x.shape)
     return np.isnan(x) if x.dtype.kind == "f" else np.isnat(x) if x.dtype.kind == "M" else x != x
+
+
+def _is_present(x: Value) -> np.ndarray:
+    return ~_is_missing(x)
 
 
 def _of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -201,9 +209,9 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], int, float]] = {
     "isnan": (_is_missing, 1, 1),
     "isna": (_is_missing, 1, 1),
     "isnull": (_is_missing, 1, 1),
-    "notna": (lambda x: ~_is_missing(x), 1, 1),
-    "notnull": (lambda x: ~_is_missing(x), 1, 1),
-    "isin": (lambda x, values: compared(ast.In(), x, values), 2, 2),
+    "notna": (_is_present, 1, 1),
+    "notnull": (_is_present, 1, 1),
+    "isin": (partial(compared, ast.In()), 2, 2),
     "between": (_between, 3, 3),
     "contains": (_of_words(lambda word, part: part in word), 2, 2),
     "startswith": (_of_words(str.startswith), 2, 2),

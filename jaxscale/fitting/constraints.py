@@ -1,3 +1,5 @@
+# Signatures of JAX have untyped parts:
+# pyright: reportUnknownMemberType=false
 """What is known of coefficients beforehand: held, tied, bounded, or likely to be near a value.
 
 All of it is arrays, so that one compiled program serves every combination. Coordinates that

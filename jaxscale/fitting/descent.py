@@ -1,3 +1,5 @@
+# Signatures of JAX have untyped parts:
+# pyright: reportUnknownMemberType=false
 """Damped Newton steps from many starts at once, with one evaluation a step.
 
 Iteratively reweighted least squares come first, while Huber's bound falls to the one asked for:
@@ -12,7 +14,7 @@ All lanes take the same steps, and go on to the next bound together once each ha
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -85,8 +87,8 @@ def newton(delta: float, scaled: bool = False, steps: int = NEWTON_STEPS) -> Sch
 def _phase(delta: float, steps: int, newton: bool = False, scaled: bool = False) -> Schedule:
     """Steps with one bound."""
     step = np.arange(steps)
-    same = (np.full(steps, x) for x in (delta, newton))
-    return Schedule(*same, step == 0, np.full(steps, scaled), (steps - step).astype(np.int32))
+    bound, exact, free_scale = (np.full(steps, x) for x in (delta, newton, scaled))
+    return Schedule(bound, exact, step == 0, free_scale, (steps - step).astype(np.int32))
 
 
 def _join(*phases: Schedule) -> Schedule:
@@ -183,9 +185,8 @@ def _step(
         def value(coordinates: Array) -> Array:
             return kernel.value(coordinates, rows, weights, now.delta, constraints.prior, scaled)
 
-        tried = partial(_tried, towards, value, state.damping)
-        untried = trial
-        trial = lax.cond(now.newton & ~now.fresh, tried, lambda: untried)
+        tried, untried = partial(_tried, towards, value, state.damping), trial
+        trial = cast(_Trial, lax.cond(now.newton & ~now.fresh, tried, lambda: untried))
     ahead, damping, moves, converged = trial
     found = kernel(ahead, rows, weights, now.delta, now.newton, constraints.prior, scaled)
 
@@ -240,7 +241,8 @@ def _steepest(gradient: Array, free: Array) -> Array:
 
 
 def _library_solve(matrix: Array, vector: Array) -> tuple[Array, Array]:
-    lower = jnp.linalg.cholesky(jnp.moveaxis(matrix, -1, 0), symmetrize_input=False)
+    matrix = jnp.moveaxis(matrix, -1, 0)
+    lower = cast(Array, jnp.linalg.cholesky(matrix, symmetrize_input=False))
     definite = jnp.all(jnp.isfinite(lower), axis=(1, 2))
     lower = jnp.where(definite[:, None, None], lower, jnp.eye(len(vector))[None])
     solution = jax.scipy.linalg.cho_solve((lower, True), vector.T[..., None])

@@ -5,12 +5,17 @@ stand here with their reasons. `_suspicions` knows what is odd about the table o
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from jaxscale._numerics.quantities import count, scientific
 from jaxscale.fitting._suspicions import suspicions
+from jaxscale.fitting.certificate import Certificate, FitStatus, Search
+from jaxscale.fitting.claims import Claims
+from jaxscale.fitting.objectives import Objective
+from jaxscale.fitting.problem import Problem
+from jaxscale.fitting.runs import Runs
 from jaxscale.laws.fitted import fits_logarithm
 
 LONG = 100  # tokens per param: where Sardana et al. 2024, Section 5, see the fits part
@@ -28,6 +33,59 @@ ROBUST = 1.4826  # standard deviation of a normal over its median absolute devia
 FEW_RESAMPLES = 1000
 
 Severity = Literal["note", "warning", "problem"]
+Pair = tuple[float, float]
+
+
+class Fitted(Protocol):
+    """What advice and reports read of a `Fit`, which they cannot import."""
+
+    @property
+    def law(self) -> Any: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def objective(self) -> float: ...
+    @property
+    def residuals(self) -> np.ndarray: ...
+    @property
+    def status(self) -> FitStatus: ...
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def covariance(self) -> np.ndarray: ...
+    @property
+    def covariance_method(self) -> str: ...
+    @property
+    def standard_errors(self) -> Any: ...
+    @property
+    def certificate(self) -> Certificate: ...
+    @property
+    def claims(self) -> Claims: ...
+    @property
+    def search(self) -> Search: ...
+    @property
+    def runs(self) -> Runs: ...
+    @property
+    def loss_function(self) -> Objective: ...
+    @property
+    def problem(self) -> Problem: ...
+    def intervals(self, level: float) -> dict[str, Pair]: ...
+
+
+class Resampled(Protocol):
+    """What they read of a `Bootstrap`."""
+
+    @property
+    def law(self) -> Any: ...
+    @property
+    def objective(self) -> np.ndarray: ...
+    @property
+    def covariance(self) -> np.ndarray: ...
+    @property
+    def standard_errors(self) -> Any: ...
+    @property
+    def not_ok(self) -> dict[str, int]: ...
+    def intervals(self, level: float) -> dict[str, Pair]: ...
 
 
 class Remark(NamedTuple):
@@ -47,7 +105,7 @@ class Remark(NamedTuple):
 Said = tuple[str, dict[str, float]] | None
 
 
-def diagnose(fit: Any, bootstrap: Any = None) -> tuple[Remark, ...]:
+def diagnose(fit: Fitted, bootstrap: Resampled | None = None) -> tuple[Remark, ...]:
     """Everything worth knowing of a `Fit` and its `Bootstrap`, the gravest first."""
     found = [Remark("status", "problem", fit.status.sentence, {})] * (not fit.ok)
     if fit.claims.unidentified:
@@ -62,7 +120,7 @@ def diagnose(fit: Any, bootstrap: Any = None) -> tuple[Remark, ...]:
     return tuple(found)
 
 
-def _number_of_runs(fit: Any, _: Any) -> Said:
+def _number_of_runs(fit: Fitted, _: Resampled | None) -> Said:
     runs, free = len(fit.runs), fit.problem.constraints.free_count
     if runs >= FEW_RUNS_EACH * free:
         return None
@@ -73,7 +131,7 @@ def _number_of_runs(fit: Any, _: Any) -> Said:
     return said, {"runs": runs, "coefficients": free}
 
 
-def _one_ratio(fit: Any, _: Any) -> Said:
+def _one_ratio(fit: Fitted, _: Resampled | None) -> Said:
     ratio = fit.runs.tokens_per_param
     if ratio.max() < ONE_RATIO * ratio.min():
         said = (
@@ -94,7 +152,7 @@ def _one_ratio(fit: Any, _: Any) -> Said:
     return None
 
 
-def _narrow(fit: Any, _: Any) -> Said:
+def _narrow(fit: Fitted, _: Resampled | None) -> Said:
     for name in ("params", "tokens"):
         values = getattr(fit.runs, name)
         factor = float(values.max() / values.min())
@@ -107,7 +165,7 @@ def _narrow(fit: Any, _: Any) -> Said:
     return None
 
 
-def _long_training(fit: Any, _: Any) -> Said:
+def _long_training(fit: Fitted, _: Resampled | None) -> Said:
     ratio = fit.runs.tokens_per_param
     beyond = int((ratio > LONG).sum())
     if beyond >= max(FEW_LONG, FEW_LONG_SHARE * ratio.size):
@@ -122,7 +180,7 @@ def _long_training(fit: Any, _: Any) -> Said:
     return said, {"runs": beyond}
 
 
-def _checkpoints(fit: Any, _: Any) -> Said:
+def _checkpoints(fit: Fitted, _: Resampled | None) -> Said:
     """Neighbours in training length at one size whose errors are alike."""
     runs, residuals = fit.runs, fit.residuals - fit.residuals.mean()
     if runs.group is not None:
@@ -132,7 +190,7 @@ def _checkpoints(fit: Any, _: Any) -> Said:
     pairs = (residuals[order][:-1] * residuals[order][1:])[same]
     if not pairs.size or not residuals.any():
         return None
-    alike = float(pairs.mean() / np.mean(residuals**2))
+    alike = float(pairs.mean() / np.mean(np.square(residuals)))
     # Of so many independent pairs, chance gives less than this in 39 of 40 cases.
     if alike < max(ALIKE, 2 / np.sqrt(pairs.size)):
         return None
@@ -145,7 +203,7 @@ def _checkpoints(fit: Any, _: Any) -> Said:
     return said, {"correlation": alike, "pairs": pairs.size}
 
 
-def _groups(fit: Any, bootstrap: Any) -> Said:
+def _groups(fit: Fitted, bootstrap: Resampled | None) -> Said:
     if fit.runs.group is None or bootstrap is None:
         return None
     groups = len(np.unique(fit.runs.group))
@@ -155,7 +213,7 @@ def _groups(fit: Any, bootstrap: Any) -> Said:
     return said, {"groups": groups}
 
 
-def _outliers(fit: Any, _: Any) -> Said:
+def _outliers(fit: Fitted, _: Resampled | None) -> Said:
     residuals = fit.residuals
     spread = ROBUST * float(np.median(np.abs(residuals - np.median(residuals))))
     far = np.flatnonzero(np.abs(residuals) > FAR * spread)
@@ -182,7 +240,7 @@ def _outliers(fit: Any, _: Any) -> Said:
     return said, {"runs": far.size, "row": float(worst), "residual": float(residuals[worst])}
 
 
-def _resamples(_: Any, bootstrap: Any) -> Said:
+def _resamples(_: Fitted, bootstrap: Resampled | None) -> Said:
     if bootstrap is None:
         said = "without resamples sizes have no intervals, and those of coefficients are symmetric"
         return said, {"resamples": 0}
@@ -193,7 +251,7 @@ def _resamples(_: Any, bootstrap: Any) -> Said:
     return said, {"resamples": size}
 
 
-def _identification(fit: Any, _: Any) -> Said:
+def _identification(fit: Fitted, _: Resampled | None) -> Said:
     found = fit.certificate
     if not found.is_weak:
         return None
@@ -204,7 +262,7 @@ def _identification(fit: Any, _: Any) -> Said:
     return said, {"condition": found.condition}
 
 
-def _other_minima(fit: Any, _: Any) -> Said:
+def _other_minima(fit: Fitted, _: Resampled | None) -> Said:
     near = [each for each in fit.search.next_best if each < 1.01 * fit.objective]
     if not near or fit.objective <= 0:
         return None
@@ -213,7 +271,7 @@ def _other_minima(fit: Any, _: Any) -> Said:
     return said, {"objective": near[0]}
 
 
-def _extrapolation(fit: Any, _: Any) -> Said:
+def _extrapolation(fit: Fitted, _: Resampled | None) -> Said:
     largest = float(fit.runs.flops.max())
     said = (
         f"beyond {scientific(largest)} FLOPs, the largest run, every plan is extrapolated, and no "
@@ -226,7 +284,7 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-Check = Callable[[Any, Any], Said]
+Check = Callable[[Fitted, Resampled | None], Said]
 CHECKS: Mapping[str, tuple[Severity, Check]] = {
     "number of runs": ("warning", _number_of_runs),
     "one ratio": ("warning", _one_ratio),

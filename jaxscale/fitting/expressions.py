@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,8 @@ def _named(text: str, columns: Iterable[str]) -> Names:
         prefix += "_"
     identifiers = {name: f"{prefix}{number}" for number, name in enumerate(columns)}
     names = Names(columns, text, {each: name for name, each in identifiers.items()})
-    parts, end = [], 0
+    parts: list[str] = []
+    end = 0
     for token in _tokens(columns).finditer(text):
         parts += [" ".join(text[end : token.start()].split("\n")), _parsed(token, names)]
         end = token.end()
@@ -160,7 +162,7 @@ def _is_number(text: str) -> bool:
 
 # --- Evaluation ------------------------------------------------------------------------------
 
-ARITHMETIC = {
+ARITHMETIC: dict[type[ast.operator], Callable[..., Any]] = {
     ast.Add: np.add,
     ast.Sub: np.subtract,
     ast.Mult: np.multiply,

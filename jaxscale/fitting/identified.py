@@ -36,7 +36,7 @@ class Null(NamedTuple):
     directions: np.ndarray  # coefficients, directions; the largest component is 1
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         return self.scaled.shape[1]
 
 
@@ -85,7 +85,7 @@ def flat_in(hessian: np.ndarray, basis: np.ndarray) -> np.ndarray:
 def null_at(problem: Problem, place: np.ndarray, slopes_at: Slopes) -> tuple[Null, np.ndarray]:
     """The null directions at a place among those that are free there, and the basis of these."""
     basis = basis_of(problem.constraints, place)
-    weights = problem.weights[: problem.count]
+    weights = problem.weights[: problem.run_count]
     precision = problem.constraints.prior.precision
     return null_of(slopes_at(problem, place), weights, precision, basis), basis
 
@@ -95,7 +95,7 @@ def held_along(
 ) -> Constraints:
     """The constraints with a coordinate less for each null direction."""
     projection, rest = np.array(constraints.projection), null.scaled
-    for _ in range(null.count):
+    for _ in range(null.size):
         pivot = int(np.argmax(np.linalg.norm(rest, axis=1)))
         along = rest[pivot] / np.linalg.norm(rest[pivot])
         rest = rest - np.outer(rest @ along, along)
@@ -116,14 +116,14 @@ def left_of(problem: Problem, starts: np.ndarray, near: np.ndarray, slopes_at: S
     `starts` are where a search began and `near` where it has come to, the best first. A term
     that has vanished at one place may be wanted at another, and is left alone.
     """
-    some = np.linspace(0, starts.shape[1] - 1, min(PLACES, starts.shape[1])).astype(int)
+    some = np.linspace(0, starts.shape[1] - 1, min(PLACES, starts.shape[1]), dtype=np.int64)
     seen: list[tuple[Null, np.ndarray, np.ndarray]] = []
     for place in [*near.T[:PLACES], *starts[:, some].T]:
         null, basis = null_at(problem, place, slopes_at)
-        if not null.count:  # as of most runs at the first place: no need to see the others
+        if not null.size:  # as of most runs at the first place: no need to see the others
             return Left(problem, moves(null, basis))
         seen.append((null, basis, place))
-    null, basis, place = min(seen, key=lambda each: each[0].count)
+    null, basis, place = min(seen, key=lambda entry: entry[0].size)
     held = held_along(problem.constraints, null, basis, place)
     return Left(problem._replace(constraints=held), moves(null, basis))
 
@@ -151,7 +151,7 @@ def _converged_anew(problem: Problem, found: Found, slopes_at: Slopes) -> tuple[
     order = ranked(found)
     place = found.coordinates[:, order[0]]
     null, basis = null_at(problem, place, slopes_at)
-    if not null.count:
+    if not null.size:
         return problem, found
     further = problem._replace(constraints=held_along(problem.constraints, null, basis, place))
     again = converged(further, found.coordinates[:, order])

@@ -1,3 +1,5 @@
+# Signatures of JAX have untyped parts:
+# pyright: reportUnknownMemberType=false
 """The kernel of any law: value, gradient and Hessian of an objective, differentiated automatically.
 
 The mathematics is that of one run and one lane; `vmap` makes the rest. Coefficients that are
@@ -8,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -63,9 +65,8 @@ class AnyLaw:
     logarithm: bool
     ends: tuple[float, float] = (LEAST, MOST)
 
-    has_cheap_value: ClassVar[bool] = True
-    grid_name: ClassVar[str] = "grid of starts"
-    named_starts: ClassVar[Mapping[str, Callable[[], np.ndarray]]] = {}
+    has_cheap_value: bool = True
+    grid_name: str = "grid of starts"
 
     def centred(self, columns: Columns, constraints: Constraints) -> tuple[Columns, None]:
         del constraints
@@ -74,6 +75,10 @@ class AnyLaw:
     def rows(self, columns: Columns, held: dict[str, float]) -> Rows:
         constant = np.ones_like(columns.target)
         return Rows(*columns, {name: value * constant for name, value in held.items()})
+
+    @property
+    def named_starts(self) -> Mapping[str, Callable[[], np.ndarray]]:
+        return {}
 
     def grid(self, rows: Rows, weights: np.ndarray, *, few: bool) -> np.ndarray:
         """The product of each coefficient's own starts; of too many, some at random.
@@ -106,7 +111,9 @@ class AnyLaw:
         Runs along one ratio of tokens to params, or along any one line through their logarithms,
         do not identify these: of two powers, for one, either may be that of params.
         """
-        few: Rows = jax.tree.map(lambda x: jnp.asarray(x[:SHARED_RUNS]), rows)
+
+        def first(column: Numbers) -> Array:
+            return jnp.asarray(column[:SHARED_RUNS])
 
         def share(coordinates: Array, row: Rows) -> Array:
             law = self.law(**values_of(self, coordinates), **row.held)
@@ -114,11 +121,13 @@ class AnyLaw:
             def loss(logs: Array) -> Array:
                 return loss_from_logs(law, logs[0], logs[1], **row.levers)
 
-            slope = jax.grad(loss)(jnp.stack([row.log_params, row.log_tokens]))
+            logs = jnp.stack([row.log_params, row.log_tokens])
+            slope = cast(Array, jax.grad(loss)(logs))
             total = jnp.sum(jnp.abs(slope))
             return jnp.where(total > 0, slope[0] / jnp.where(total > 0, total, 1), 0)
 
-        change = jax.vmap(jax.jacfwd(share), in_axes=(None, 0))(jnp.asarray(coordinates), few)
+        slopes = jax.vmap(cast(Callable[..., Array], jax.jacfwd(share)), in_axes=(None, 0))
+        change = slopes(jnp.asarray(coordinates), jax.tree.map(first, rows))
         return np.asarray(jnp.max(jnp.abs(change), axis=0) > SAME_SHARE)
 
     def residual(self, coordinates: Array, row: Rows) -> Array:
@@ -137,7 +146,7 @@ class AnyLaw:
             residuals = self.residuals(x, rows)
             return residuals, residuals
 
-        return jax.jacfwd(twice, has_aux=True)(coordinates)
+        return cast(tuple[Array, Array], jax.jacfwd(twice, has_aux=True)(coordinates))
 
     def __call__(
         self,
@@ -194,7 +203,7 @@ class AnyLaw:
             return _moment(bend, slopes) + self._curved(coordinates, rows, force)
 
         value = _value(residuals, clipped, weights, scale, scaled)
-        hessian: Array = lax.cond(newton, exact, lambda: squares)
+        hessian = cast(Array, lax.cond(newton, exact, lambda: squares))
         energy = jnp.sum(force * residuals)
         # Where a coefficient does nothing yet, as where no token is seen twice, steps in it are
         # measured by the others: 0 would leave the matrix singular however damped.
@@ -216,11 +225,14 @@ class AnyLaw:
         upper = np.triu_indices(size)
         directions = jnp.eye(size)
 
-        def slope(x: Array, direction: Array) -> Array:
-            return jax.jvp(lambda y: self.residuals(y, rows), (x,), (direction,))[1]
+        def residuals(x: Array) -> Array:
+            return self.residuals(x, rows)
 
         def along(one: Array, other: Array) -> Array:
-            return force @ jax.jvp(lambda x: slope(x, one), (coordinates,), (other,))[1]
+            def slope(x: Array) -> Array:
+                return jax.jvp(residuals, (x,), (one,))[1]
+
+            return force @ jax.jvp(slope, (coordinates,), (other,))[1]
 
         # Of pairs, forwards twice: a tenth of the time of a Hessian backwards, half to compile.
         entries = jax.vmap(along)(directions[upper[0]], directions[upper[1]])

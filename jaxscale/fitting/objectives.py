@@ -1,3 +1,5 @@
+# Signatures of JAX have untyped parts:
+# pyright: reportUnknownMemberType=false
 """What a fit minimises: a sum over runs of a function of the residual `ln L(N, D) - ln loss`.
 
 One kernel serves all. A squared error is Huber's function with a bound that no residual
@@ -141,7 +143,7 @@ def unit_of(objective: Objective) -> float:
     return 1.0 if isinstance(objective, HuberLikelihood) else DELTA
 
 
-def best_scale(residuals: Array, weights: Array, delta: Any) -> Array:
+def best_scale(residuals: Any, weights: Any, delta: Any) -> Array:
     """The scale s at which the likelihood of the residuals is largest, along the last axis.
 
     It solves `sum w min(z^2, delta |z|) = sum w` for z = r / s: a quadratic once it is known which

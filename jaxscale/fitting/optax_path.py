@@ -1,7 +1,10 @@
-"""Any optax optimiser in place of our Newton steps, for people who want that path."""
+# Signatures of JAX have untyped parts, and Optax has no types:
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+"""Any Optax optimiser in place of our Newton steps, for people who want that path."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -30,12 +33,12 @@ def search_with(
     near = approach(problem, starts)
     best = ranked(near)[:KEPT]
     arguments = problem.rows, problem.weights, problem.constraints, problem.delta
-    begun = near.coordinates[:, best].T
+    begun: np.ndarray = near.coordinates[:, best].T
     # Optimisers mix widths of whole numbers, which a caller's strict promotion would refuse.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        ended = np.asarray(
-            _minimised(optimizer, problem.kernel, begun, *arguments, problem.likelihood)
-        ).T
+        minimised = cast(Callable[..., Array], _minimised)
+        ends = minimised(optimizer, problem.kernel, begun, *arguments, problem.likelihood)
+        ended = np.asarray(ends).T
     last = descent.newton(problem.delta, problem.likelihood, steps=1)
     weights = np.broadcast_to(problem.weights, (best.size, problem.weights.size))
     return run(problem, ended, weights, type(last)(*(x[-1:] for x in last)))
@@ -72,10 +75,12 @@ def _minimised(
         matrix = constraints.reduced(
             here.hessian, constraints.projection[:, :, None], 1e-9 * here.diagonal
         )[..., 0]
-        to_coordinates = constraints.projection @ jnp.linalg.inv(jnp.linalg.cholesky(matrix)).T
+        root = cast(Array, jnp.linalg.cholesky(matrix))
+        whitening = cast(Array, jnp.linalg.inv(root))
+        to_coordinates = constraints.projection @ whitening.T
 
         def at(round_: Array) -> Array:
-            moved = start + jnp.sqrt(unit) * (to_coordinates @ round_)
+            moved: Array = start + jnp.sqrt(unit) * (to_coordinates @ round_)
             return constraints.clip(moved[:, None])[:, 0]
 
         def value(round_: Array) -> Array:
@@ -87,10 +92,10 @@ def _minimised(
             change, state = optimizer.update(
                 slope, state, round_, value=now, grad=slope, value_fn=value
             )
-            return (optax.apply_updates(round_, change), state), None
+            return (cast(Array, optax.apply_updates(round_, change)), state), None
 
         round_ = jnp.zeros_like(start)
         (round_, _), _ = lax.scan(step, (round_, optimizer.init(round_)), None, length=STEPS)
         return at(round_)
 
-    return lax.map(minimise, starts)
+    return cast(Array, lax.map(minimise, starts))

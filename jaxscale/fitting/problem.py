@@ -5,10 +5,10 @@ one compiled program serves fits, bootstraps and subsets of nearly one size.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ class Data(NamedTuple):
 
     rows: Any  # padded
     weights: np.ndarray  # padded, with 0
-    count: int  # of true rows
+    run_count: int  # without the padding
 
 
 class Problem(NamedTuple):
@@ -65,8 +65,8 @@ class Problem(NamedTuple):
         return self.data.weights
 
     @property
-    def count(self) -> int:
-        return self.data.count
+    def run_count(self) -> int:
+        return self.data.run_count
 
     @property
     def thin(self) -> "Problem":
@@ -122,7 +122,11 @@ def problem_of(
     columns, turn = kernel.centred(columns, constraints)
     more = padded_length(len(runs)) - len(runs)
     # More of the last run, without weight: zeros might have no loss, and 0 times NaN is NaN.
-    padded = jax.tree.map(lambda x: np.concatenate([x, np.repeat(x[-1:], more)]), columns)
+
+    def pad(column: np.ndarray) -> np.ndarray:
+        return np.concatenate([column, np.repeat(column[-1:], more)])
+
+    padded = jax.tree.map(pad, columns)
     weights = np.concatenate([runs.weights, np.zeros(more)])
     data = Data(kernel.rows(padded, dict(asked.fixed)), weights, len(runs))
     likelihood = isinstance(objective, HuberLikelihood)
@@ -131,12 +135,15 @@ def problem_of(
 
 
 def _thinned(data: Data) -> Data:
-    if data.count <= ENOUGH_RUNS:
+    if data.run_count <= ENOUGH_RUNS:
         return data
     # At random, since a table may be sorted in any way; but the same ones each time.
-    some = np.random.default_rng(0).choice(data.count, ENOUGH_RUNS, replace=False)
-    rows = jax.tree.map(lambda each: each[some], data.rows)
-    return Data(rows, data.weights[some], ENOUGH_RUNS)
+    some = np.random.default_rng(0).choice(data.run_count, ENOUGH_RUNS, replace=False)
+
+    def take(column: np.ndarray) -> np.ndarray:
+        return column[some]
+
+    return Data(jax.tree.map(take, data.rows), data.weights[some], ENOUGH_RUNS)
 
 
 class Outcome(NamedTuple):
@@ -152,7 +159,7 @@ def outcome(problem: Problem, objective: Objective, coordinates: np.ndarray) -> 
     slopes, residuals, value = _outcome(
         problem.kernel, objective, coordinates, problem.rows, problem.weights
     )
-    slopes, residuals = (np.asarray(x)[: problem.count] for x in (slopes, residuals))
+    slopes, residuals = (np.asarray(x)[: problem.run_count] for x in (slopes, residuals))
     return Outcome(slopes, residuals, float(value))
 
 
@@ -244,20 +251,15 @@ def run(problem: Problem, starts: np.ndarray, weights: np.ndarray, schedule: Sch
     padded = Schedule(*(np.resize(x, _schedule_length(len(x))) for x in schedule))
 
     def follow(chunk: slice) -> Found:
-        here = np.resize(np.arange(chunk.start, chunk.stop), problem.lanes)
+        lanes = np.arange(int(chunk.start), int(chunk.stop))
+        here: np.ndarray = np.resize(lanes, problem.lanes)
         with jax.enable_x64(True):  # a switch of each thread's own
-            found = descend(
-                starts[:, here],
-                problem.rows,
-                weights[here],
-                padded,
-                steps,
-                problem.constraints,
-                problem.likelihood,
-                problem.kernel,
+            arguments = problem.constraints, problem.likelihood, problem.kernel
+            found = cast(Callable[..., Found], descend)(
+                starts[:, here], problem.rows, weights[here], padded, steps, *arguments
             )
             count = chunk.stop - chunk.start
-            return jax.tree.map(lambda x: np.asarray(x)[..., :count], found)
+            return Found(*(np.asarray(x)[..., :count] for x in found))
 
     first, *others = chunks(starts.shape[1], problem.lanes)
     parts = [follow(first)]  # alone, so that it compiles once

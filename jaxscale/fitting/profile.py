@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.scipy.special import ndtri
 
-from jaxscale.fitting._fit import Fit
+from jaxscale.fitting._fit import Fit, checked_fit
 from jaxscale.fitting.certificate import is_stationary
 from jaxscale.fitting.constraints import Constraints
 from jaxscale.fitting.descent import Found
@@ -69,8 +69,7 @@ def profile_likelihood(fit: Fit, name: str, values: Any = None) -> Profile:
         >>> print(f"{low:.2f} to {high:.2f}")
         0.34 to 0.40
     """
-    if not isinstance(fit, Fit):
-        raise TypeError(f"profile_likelihood needs a js.fitting.Fit; got {fit!r}")
+    fit = checked_fit("profile_likelihood", fit)
     kernel = fit.problem.kernel
     if name not in fit.names:
         raise ValueError(f"name must be one of {', '.join(fit.names)}; got {name!r}")

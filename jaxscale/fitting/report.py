@@ -11,16 +11,17 @@ import numpy as np
 import jaxscale
 from jaxscale import _display
 from jaxscale.fitting.certificate import STEEPNESS
-from jaxscale.fitting.diagnostics import diagnose
+from jaxscale.fitting.diagnostics import Fitted, Resampled, diagnose
+from jaxscale.fitting.runs import Runs
 from jaxscale.laws.fitted import coordinates_of, fits_logarithm
 from jaxscale.laws.saved import numbers_of
 
 WIDTH = 100
 
 
-def table(fit: Any) -> str:
+def table(fit: Fitted) -> str:
     """Coefficients with standard errors, and what certifies them."""
-    law, names = type(fit.law), fit.names
+    law, names = fit.problem.kernel.law, fit.names
     title = getattr(law, "equation", law.__name__)
     width = max(6, *(len(name) + 1 for name in names))
     rows = [f"  {name:<{width}}{_value(fit, name):>12}{_error(fit, name):>12}" for name in names]
@@ -48,9 +49,9 @@ def table(fit: Any) -> str:
     return "\n".join(lines)
 
 
-def html(fit: Any) -> str:
+def html(fit: Fitted) -> str:
     """The coefficients as an HTML table, what certifies them in its caption."""
-    law = type(fit.law)
+    law = fit.problem.kernel.law
     rows = [(name, _value(fit, name), _error(fit, name)) for name in fit.names]
     title = (
         f"{getattr(law, 'equation', law.__name__)}: {len(fit.residuals)} runs; {fit.status.name}"
@@ -68,7 +69,7 @@ def largest_of(residuals: np.ndarray) -> float:
     return float(residuals[np.argmax(np.abs(residuals))])
 
 
-def _instead(fit: Any) -> list[str]:
+def _instead(fit: Fitted) -> list[str]:
     """What the runs do not identify, and what they tell instead."""
     known = fit.claims.combinations.items()
     said = [f"{name} = {value:.6g}, std. error {error:.3g}" for name, (value, error) in known]
@@ -82,13 +83,13 @@ def _gradient(steepness: float) -> str:
     return f"gradient {steepness:.0e} of what residuals allow"
 
 
-def _value(fit: Any, name: str) -> str:
+def _value(fit: Fitted, name: str) -> str:
     if name in fit.claims.unidentified:
         return "not known"  # any other value would do as well
     return f"{float(getattr(fit.law, name)):.6g}"
 
 
-def _error(fit: Any, name: str) -> str:
+def _error(fit: Fitted, name: str) -> str:
     return fit.claims.error_text(name, float(getattr(fit.standard_errors, name)))
 
 
@@ -98,7 +99,7 @@ LEVEL = 0.95  # of every interval
 DRAWN_DIGITS = 9  # of the draws: far more than a resample knows, and a third of the bytes
 
 
-def record_of(fit: Any, bootstrap: Any = None) -> dict[str, Any]:
+def record_of(fit: Fitted, bootstrap: Resampled | None = None) -> dict[str, Any]:
     """Everything about a `Fit` but its law, in Python's types; None for what is not known."""
     best = fit if bootstrap is None else bootstrap
     known = np.isfinite(best.covariance).all()
@@ -112,7 +113,7 @@ def record_of(fit: Any, bootstrap: Any = None) -> dict[str, Any]:
         },
         "interval_level": LEVEL,
         "errors_from": errors_from(fit, bootstrap),
-        "covariance_of": list(coordinates_of(type(fit.law))),
+        "covariance_of": list(coordinates_of(fit.problem.kernel.law)),
         "covariance": best.covariance.tolist() if known else None,
         "ranges": {
             name: [float(np.min(x)), float(np.max(x))] for name, x in ranges_of(fit.runs).items()
@@ -142,7 +143,7 @@ def record_of(fit: Any, bootstrap: Any = None) -> dict[str, Any]:
     }
 
 
-def draws_of(fit: Any, bootstrap: Any) -> Mapping[str, Any] | None:
+def draws_of(fit: Fitted, bootstrap: Resampled | None) -> Mapping[str, Any] | None:
     """The law of each resample, by coefficient; None where the runs leave some open."""
     if bootstrap is None or fit.claims.unidentified:
         return None
@@ -152,13 +153,13 @@ def draws_of(fit: Any, bootstrap: Any) -> Mapping[str, Any] | None:
     }
 
 
-def ranges_of(runs: Any) -> dict[str, np.ndarray]:
+def ranges_of(runs: Runs) -> dict[str, np.ndarray]:
     """Every quantity of the runs, by name."""
     names = ("params", "tokens", "tokens_per_param", "flops", "loss")
     return {name: getattr(runs, name) for name in names} | dict(runs.levers or {})
 
 
-def errors_from(fit: Any, bootstrap: Any = None) -> str:
+def errors_from(fit: Fitted, bootstrap: Resampled | None = None) -> str:
     """Where intervals and errors come from, in words."""
     if bootstrap is None:
         return f"the {fit.covariance_method}"
@@ -166,7 +167,7 @@ def errors_from(fit: Any, bootstrap: Any = None) -> str:
     return f"{bootstrap.objective.size:,} resamples of {what}"
 
 
-def _quality(fit: Any) -> dict[str, Any]:
+def _quality(fit: Fitted) -> dict[str, Any]:
     return {
         "residual_spread": spread_of(fit.residuals),
         "largest_residual": abs(largest_of(fit.residuals)),
@@ -179,7 +180,7 @@ def _quality(fit: Any) -> dict[str, Any]:
     }
 
 
-def _unidentified(fit: Any) -> dict[str, Any] | None:
+def _unidentified(fit: Fitted) -> dict[str, Any] | None:
     """What the runs leave open and why, what they tell instead, and what no run feels."""
     claims = fit.claims
     if not claims.unidentified:

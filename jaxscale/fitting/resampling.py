@@ -38,6 +38,13 @@ def multiplicities(rows: np.ndarray, units: int) -> np.ndarray:
     return np.bincount((rows + offset).ravel(), minlength=len(rows) * units).reshape(-1, units)
 
 
+def checked_count(name: str, number: Any, least: int) -> int:
+    """A number of resamples or runs; ValueError for what is none."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise ValueError(f"{name} must be a whole number, at least {least}; got {number!r}")
+    return number
+
+
 def checked_indices(indices: Any, units: int, kind: str) -> np.ndarray:
     """A table of places among the units; ValueError for another shape or places outside."""
     table = np.asarray(indices)
@@ -74,8 +81,7 @@ def simulate(
         >>> runs.loss.shape
         (240,)
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ValueError(f"count must be a whole number, at least 1; got {count!r}")
+    checked_count("count", count, least=1)
     if not 0 <= noise < 1:
         raise ValueError(f"noise must be 0 or more and below 1; got {noise!r}")
     random = generator(key)

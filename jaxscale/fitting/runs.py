@@ -1,3 +1,5 @@
+# pandas has no types:
+# pyright: reportMissingTypeStubs=false
 """Runs: finished trainings, one row each, and the reading of them from tables."""
 
 import csv
@@ -89,7 +91,11 @@ class Runs:
             >>> print(f"{small.params.max():.1e}")
             9.9e+08
         """
-        return jax.tree.map(lambda column: np.asarray(column)[rows], self)
+
+        def selected(column: Any) -> np.ndarray:
+            return np.asarray(column)[rows]
+
+        return jax.tree.map(selected, self)
 
     @classmethod
     def from_csv(cls, path: str | PathLike[str], **how: Any) -> "Runs":

@@ -1,3 +1,5 @@
+# Signatures of JAX have untyped parts:
+# pyright: reportUnknownMemberType=false
 """Derivatives of fitted coefficients by what they were fitted to, at the optimum.
 
 The gradient of the objective is 0 there, whatever the runs are: so coefficients move by minus
@@ -5,9 +7,9 @@ the inverse Hessian times what the runs do to that gradient. No iteration is unr
 """
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial, reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +34,9 @@ class Inputs(NamedTuple):
     weights: Any  # runs
     loss: Any  # runs, nats per token
     delta: Any  # Huber's bound
+
+
+Slopes: TypeAlias = Callable[[Array, Inputs], tuple[Array, Inputs]]
 
 
 class Sensitivity(NamedTuple):
@@ -79,7 +84,7 @@ def sensitivity(
     hessian, mixed, by_input = _derivatives(kernel, unknown, inputs, rows, objective, prior)
     if isinstance(objective, AbsoluteError):
         # The smooth stand-in is delta times the absolute error.
-        by_input = jax.tree.map(lambda x: x / LEAST_DELTA, by_input)
+        by_input = Inputs(*(x / LEAST_DELTA for x in by_input))
     inverse = basis @ np.linalg.solve(basis.T @ np.asarray(hessian) @ basis, basis.T)
     moved = Inputs(*(-(inverse @ np.asarray(x))[:size] for x in mixed))
     return Sensitivity(moved, Inputs(*map(np.asarray, by_input)))
@@ -110,9 +115,9 @@ def _derivatives(
         off = coordinates - prior.mean
         return total + jnp.sum(prior.precision * off * off) / 2
 
-    slopes = jax.grad(value, argnums=(0, 1))
-    hessian, mixed = jax.jacfwd(slopes)(unknown, inputs)
-    return hessian, jax.tree.map(jnp.transpose, mixed), slopes(unknown, inputs)[1]
+    slopes = cast(Slopes, jax.grad(value, argnums=(0, 1)))
+    hessian, mixed = cast(Slopes, jax.jacfwd(slopes))(unknown, inputs)
+    return hessian, Inputs(*map(jnp.transpose, mixed)), slopes(unknown, inputs)[1]
 
 
 def directional(derivatives: Inputs, tangents: Mapping[str, Array]) -> Array:

@@ -1,3 +1,5 @@
+# pandas has no types:
+# pyright: reportMissingTypeStubs=false
 """Tables of runs: columns chosen, units applied, and each bad row named by its line.
 
 The cells of a CSV file are read as text, and as numbers only when needed, so that a message
@@ -11,7 +13,7 @@ import os
 import warnings
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -22,8 +24,7 @@ from jaxscale.fitting._suspicions.sheet import Sheet, best_of_each, words
 from jaxscale.fitting.cells import csv_rows, number, row_fault
 from jaxscale.fitting.column_values import values_of
 
-if TYPE_CHECKING:
-    import pandas
+Frame: TypeAlias = Any  # a pandas.DataFrame
 
 RUN = ("params", "tokens", "loss")
 LISTED = 5  # rows that a message names
@@ -85,8 +86,8 @@ class Table:
     source: str  # what messages call it
     place: str  # "line" or "row"
     places: np.ndarray  # of each row
-    cells: "pandas.DataFrame"  # as written
-    typed: Callable[[], "pandas.DataFrame"]  # as `where` sees them
+    cells: Frame  # as written
+    typed: Callable[[], Frame]  # as `where` sees them
 
 
 def from_csv(path: str | os.PathLike[str], **how: Any) -> dict[str, Any]:
@@ -110,9 +111,7 @@ def from_parquet(path: str | os.PathLike[str], **how: Any) -> dict[str, Any]:
     return _columns(reading, _frame_table(source, frame))
 
 
-def from_dataframe(
-    frame: "pandas.DataFrame", *, columns: dict[str, Any], **how: Any
-) -> dict[str, Any]:
+def from_dataframe(frame: Frame, *, columns: dict[str, Any], **how: Any) -> dict[str, Any]:
     """The columns of `Runs` from a data frame; rows are counted from 1.
 
     `columns` holds the column behind each name of `Runs`, `how` the other fields of `Reading`.
@@ -134,7 +133,7 @@ def _pandas() -> Any:
 # --- Rows ------------------------------------------------------------------------------------
 
 
-def _frame_table(source: str, frame: "pandas.DataFrame") -> Table:
+def _frame_table(source: str, frame: Frame) -> Table:
     return Table(source, "row", np.arange(1, len(frame) + 1), frame, lambda: frame)
 
 
@@ -149,7 +148,7 @@ def _csv_table(source: str) -> Table:
     _refuse(source, "line", faults, len(rows))
     cells = [[None if cell in MISSING else cell for cell in row] for row in rows]
 
-    def typed() -> "pandas.DataFrame":
+    def typed() -> Frame:
         # As pandas reads the file, but these very rows of it.
         text = io.StringIO()
         csv.writer(text).writerows([header, *cells])
@@ -175,7 +174,8 @@ def _columns(reading: Reading, table: Table) -> dict[str, Any]:
         _check_column(table, name, column)
     kept = _kept(table, reading.where)
     places, cells = table.places[kept], table.cells[kept]
-    found, faults = {}, {}
+    found: dict[str, np.ndarray] = {}
+    faults: dict[int, str] = {}
     for name, column in columns.items():
         values, wrong = _read(cells[column], name, reading)
         found[name] = _labels(values) if name == "group" else np.array(values, np.float64)
@@ -238,7 +238,7 @@ def _kept(table: Table, where: str | None) -> np.ndarray:
 
 
 def _named_columns(
-    frame: "pandas.DataFrame",
+    frame: Frame,
 ) -> tuple[list[str], Callable[[str], np.ndarray]]:
     """What an expression may name, and the values behind a name."""
     names = [name for name in frame.columns if isinstance(name, str)]
@@ -255,19 +255,24 @@ def _named_columns(
 # --- Cells, and what is said of them ---------------------------------------------------------
 
 
-def _read(cells: Any, name: str, reading: Reading) -> tuple[list, dict[int, str]]:
+def _read(cells: Any, name: str, reading: Reading) -> tuple[list[Any], dict[int, str]]:
     """What the cells hold, and what is wrong with those that are no good, by their number."""
-    values, faults = [], {}
+    values: list[Any] = []
+    faults: dict[int, str] = {}
     for row, (cell, missing) in enumerate(zip(cells, cells.isna(), strict=True)):
         try:
             if missing:
                 raise ValueError("is missing")
-            cell = cell.item() if isinstance(cell, np.generic) else cell
-            values.append(cell if name == "group" else _value(cell, name, reading))
+            values.append(_item(cell) if name == "group" else _value(_item(cell), name, reading))
         except ValueError as fault:
             values.append(math.nan)
             faults[row] = str(fault)
     return values, faults
+
+
+def _item(cell: Any) -> Any:
+    """The cell in a type of Python."""
+    return cast(Any, cell.item()) if isinstance(cell, np.generic) else cell
 
 
 def _value(cell: Any, name: str, reading: Reading) -> float:
@@ -286,7 +291,7 @@ def _is_perplexity(column: Hashable) -> bool:
     return bool(said & {"perplexity", "ppl"}) and not said & {"log", "ln"}
 
 
-def _labels(values: list) -> np.ndarray:
+def _labels(values: list[Any]) -> np.ndarray:
     if all(isinstance(value, int) and abs(value) < 2**63 for value in values):
         return np.array(values, np.int64)
     return np.array([str(value) for value in values])
