@@ -26,6 +26,7 @@ from jaxscale.laws import saved
 from jaxscale.laws._catalog import FAMILIES
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import levers_of
+from jaxscale.plots.fits import MOST_PANELS, varied
 
 RESAMPLES, MOST_RESAMPLES = 4000, 1_000_000
 BESIDE = {"Chinchilla": ("hoffmann2022_unrounded", "besiroglu2024")}
@@ -548,4 +549,4 @@ def _has_pairs(boot: js.fitting.Bootstrap | None) -> bool:
     """Whether resamples move two coefficients or more, and no more than a picture holds."""
     if boot is None or boot.fit.claims.unidentified:
         return False
-    return 2 <= len(js.plots.fits.varied(boot.fit)) <= js.plots.fits.MOST_PANELS
+    return 2 <= len(varied(boot.fit)) <= MOST_PANELS

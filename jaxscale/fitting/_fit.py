@@ -1,6 +1,6 @@
 # Signatures of JAX have untyped parts, and Optax has no types:
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
-"""From runs to a law of any family: all starts at once, to a certified minimum."""
+"""`fit`: a law of any family fitted to runs from many starts at once, to a certified minimum."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
@@ -43,7 +43,7 @@ from jaxscale.fitting.constraints import (
     constraints_of,
 )
 from jaxscale.fitting.covariance import covariance_of
-from jaxscale.fitting.descent import Found
+from jaxscale.fitting.descent import Arrival
 from jaxscale.fitting.diagnostics import Remark, diagnose
 from jaxscale.fitting.identified import Left, converged_by, left_of
 from jaxscale.fitting.model import kernel_of
@@ -65,12 +65,12 @@ Intervals = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit:
-    """A law of any family fitted to runs, with what certifies it. Prints itself as a table.
+    """A law of any family fitted to runs, with its certificate. Prints itself as a table.
 
     Numbers are float64, whatever JAX's switch says. `covariance` is of the coefficients in the
     order of the law's fields, of the logarithms of those that the family says are positive: of
     Chinchilla (ln E, ln A, ln B, alpha, beta). It is 0 for what was held, and NaN for what is at a
-    bound or what the runs do not identify, which `claims` names. `standard_errors` are each
+    bound or not identified by the runs, which `claims` names. `standard_errors` are each
     coefficient's own, as a law. Nothing proves that no other start ends lower: `search` says of
     how many starts this is the best.
 
@@ -223,7 +223,7 @@ def checked_fit(function: str, fit: Any) -> Fit:
 
 
 def _normal_reach(level: float) -> float:
-    """How many standard errors an interval of a level reaches to each side."""
+    """Half the width of an interval, in standard errors."""
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1; got {level!r}")
     return NormalDist().inv_cdf((1 + level) / 2)
@@ -336,12 +336,14 @@ def _fit(runs: Runs, request: _Request) -> Fit:
         best = near.coordinates[:, best]
         left, is_open = left_of(problem, begun, best, slopes_at)
         if request.optimizer is None:
-            left, found = converged_by(problem, left, best, slopes_at)
+            left, arrival = converged_by(problem, left, best, slopes_at)
         else:
-            found = search_with(request.optimizer, left, begun)
-        found = found._replace(value=np.where(np.isfinite(found.value), found.value, np.inf))
-        search = search_of(begun.shape[1], found.value, is_stationary(left, found), starts.name)
-        return _fit_at(constraints, Left(left, is_open), runs, objective, found, search)
+            arrival = search_with(request.optimizer, left, begun)
+        arrival = arrival._replace(
+            value=np.where(np.isfinite(arrival.value), arrival.value, np.inf)
+        )
+        search = search_of(begun.shape[1], arrival.value, is_stationary(left, arrival), starts.name)
+        return _fit_at(constraints, Left(left, is_open), runs, objective, arrival, search)
 
 
 def _fit_at(
@@ -349,13 +351,13 @@ def _fit_at(
     left: Left,
     runs: Runs,
     objective: Objective,
-    found: Found,
+    arrival: Arrival,
     search: Search,
 ) -> Fit:
-    """The fit at the point where the best lane arrived; `asked` is before anything was left out."""
+    """The fit at the end of the best lane; `asked` are all constraints, with nothing left out."""
     problem, kernel = left.problem, left.problem.kernel
-    lane = best_lane(found.value, is_stationary(problem, found))
-    point, hessian = found.coordinates[:, lane], found.hessian[..., lane]
+    lane = best_lane(arrival.value, is_stationary(problem, arrival))
+    point, hessian = arrival.coordinates[:, lane], arrival.hessian[..., lane]
     slopes, residuals, value = outcome(problem, objective, point)
     basis = basis_of(problem.constraints, point)
     condition = scaled_condition(hessian, basis)
@@ -363,7 +365,7 @@ def _fit_at(
     covariance = covariance_of(
         slopes, residuals, weights, runs.group, basis, objective, asked.prior.precision
     )
-    converged = is_stationary(problem, found)[lane] or is_level(found)[lane]
+    converged = is_stationary(problem, arrival)[lane] or is_level(arrival)[lane]
     ending = Ending(
         coordinates=point,
         slopes=slopes,
@@ -372,7 +374,7 @@ def _fit_at(
         condition=condition,
         asked=asked,
         left=problem.constraints,
-        equals=found.coordinates[:, equal_lanes(found.value)],
+        equals=arrival.coordinates[:, equal_lanes(arrival.value)],
         open=left.open,
         covariance=covariance.matrix,
     )
@@ -389,13 +391,13 @@ def _fit_at(
             FitStatus(int(bound)),
             design.different,
             asked.free_count,
-            steep=bool(is_steep(problem, found)[lane]),
+            steep=bool(is_steep(problem, arrival)[lane]),
             converged=bool(converged),
             unidentified=bool(claims.unidentified),
         ),
         covariance=_among_all(problem, known),
         covariance_method=covariance.method,
-        certificate=certificate_of(found, lane, condition, residuals, weights, objective),
+        certificate=certificate_of(arrival, lane, condition, residuals, weights, objective),
         claims=claims._replace(directions=problem.uncentred(claims.directions)),
         search=search,
         runs=runs,
@@ -422,19 +424,19 @@ def _among_all(problem: Problem, matrix: np.ndarray) -> np.ndarray:
 # --- Derivatives -----------------------------------------------------------------------------
 
 
-def _sensitivity(found: Fit) -> sensitivity.Sensitivity:
+def _sensitivity(fit: Fit) -> sensitivity.Sensitivity:
     with jax.enable_x64(True):
-        problem = found.problem
+        problem = fit.problem
 
         def unpadded(column: np.ndarray) -> np.ndarray:
             return column[: problem.run_count]
 
         rows = jax.tree.map(unpadded, problem.rows)
-        centred = problem.centred(found.coordinates)
+        centred = problem.centred(fit.coordinates)
         inputs = sensitivity.Inputs(
             problem.weights[: problem.run_count],
-            np.asarray(found.runs.loss, float),
-            float(final_delta(found.loss_function)),
+            np.asarray(fit.runs.loss, float),
+            float(final_delta(fit.loss_function)),
         )
         basis = basis_of(problem.constraints, centred)
         moved = sensitivity.sensitivity(
@@ -443,7 +445,7 @@ def _sensitivity(found: Fit) -> sensitivity.Sensitivity:
             basis,
             rows,
             inputs,
-            found.loss_function,
+            fit.loss_function,
             problem.constraints.prior,
         )
         uncentred = sensitivity.Inputs(*map(problem.uncentred, moved.coordinates))
@@ -455,7 +457,7 @@ def _fit_traced(runs: Runs, request: _Request) -> Fit:
     if runs.weights is None:
         runs = replace(runs, weights=np.ones(np.shape(runs.loss)[0]))
     given = sensitivity.Inputs(runs.weights, runs.loss, final_delta(request.objective))
-    # What is not differentiated keeps its own precision.
+    # Inputs that are not differentiated keep their own precision.
     traced = {name: x for name, x in given._asdict().items() if not is_concrete(x)}
     dtype = jnp.result_type(*traced.values())
     made: list[Fit] = []

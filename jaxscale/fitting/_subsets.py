@@ -115,12 +115,12 @@ def holdout(
         )
     order = np.argsort(getattr(known, by), kind="stable")
     smaller, held = known.select(order[:-count]), known.select(order[-count:])
-    found = fit(law, smaller, **options)
-    resampled = resampled_laws(found, resamples, key)
+    fitted = fit(law, smaller, **options)
+    resampled = resampled_laws(fitted, resamples, key)
     low, high = _predicted(resampled, held, key, level)
     with jax.enable_x64(True):
-        predicted = np.asarray(found.law.loss(held.params, held.tokens, **(held.levers or {})))
-    return Holdout(found, resampled, held, by, predicted, low, high, level)
+        predicted = np.asarray(fitted.law.loss(held.params, held.tokens, **(held.levers or {})))
+    return Holdout(fitted, resampled, held, by, predicted, low, high, level)
 
 
 def _predicted(

@@ -1,4 +1,4 @@
-"""The rows of a CSV file with the lines they stand on, and why a file is none."""
+"""Rows of a CSV file with their line numbers, and the numbers that cells hold."""
 
 import csv
 import math

@@ -1,4 +1,4 @@
-"""What `fit` refuses before it computes: columns that do not belong together, impossible rows."""
+"""Checks of the arguments of `fit`: objectives, columns of one length, possible rows."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, cast, get_args

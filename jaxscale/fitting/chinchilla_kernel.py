@@ -31,7 +31,7 @@ from jaxscale.fitting.kernel import Columns, Numbers, Point, Prior, with_prior
 from jaxscale.fitting.objectives import best_scale
 from jaxscale.laws.chinchilla import Chinchilla
 
-# Of each exponent: all published ones lie well inside. Nearer to 0 a term is a constant like E.
+# Of each exponent: published ones lie well inside, and near 0 a term is a constant like E.
 LEAST_EXPONENT, MOST_EXPONENT, EXPONENTS, FEW_EXPONENTS = 0.06, 1.5, 16, 6
 LEAST_SHARE = 1e-3  # of the loss that each term begins with
 
@@ -91,8 +91,8 @@ def linear_starts(
     scale = terms.max(axis=2)  # uncentred sizes make terms of 1e-12
     relative = terms / scale[:, :, None] / loss
     gram = np.einsum("sin,sjn,n->sij", relative, relative, weights)
-    found = np.maximum(_nonnegative(gram, relative @ weights), LEAST_SHARE * loss.min())
-    logs = np.log(found / scale)
+    values = np.maximum(_nonnegative(gram, relative @ weights), LEAST_SHARE * loss.min())
+    logs = np.log(values / scale)
     return np.stack([*logs.T, alpha, beta])
 
 
@@ -190,8 +190,8 @@ class ChinchillaKernel:
         bend = jnp.where(small, weights, 0)
         curvature = jnp.where(newton, bend - force, reweighted)
 
-        # Products with vectors: a product with all six columns computes the ones that nobody reads,
-        # and a sum that is none is computed again in every loop that wants it.
+        # Products with single columns: one with all six computes entries that nobody reads, and XLA
+        # would repeat a plain sum in every loop that reads it.
         def moments(array: Array) -> list[Array]:
             return [array @ column for column in rows.features.T]
 

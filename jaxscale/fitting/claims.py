@@ -1,4 +1,4 @@
-"""What a fit may claim of each coefficient, and what it may not."""
+"""Which coefficients a fit identifies, and why not the others."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -11,10 +11,10 @@ from jaxscale.fitting.identified import equal_minima, flat_in, moves, null_of
 from jaxscale.fitting.runs import Runs
 from jaxscale.published.entry import tells_sizes
 
-# An error of a hundred times the coefficient says nothing of it, and its exponential less.
+# A coefficient whose standard error is a hundred times its value is unknown.
 MOST_ERROR = 100.0
 TRADE_OFF = "coefficients trade off against each other, and the runs fit any of them alike"
-# Of logarithms: sizes that a table writes with nine digits or more are the same.
+# In logarithms: sizes that agree to nine digits are the same.
 SAME = 1e-8
 FEWEST = 3  # sizes that tell a constant, a scale and an exponent
 
@@ -77,8 +77,9 @@ def reason_of(design: Design, free: int) -> str:
 class Claims(NamedTuple):
     """What is known of a fit's coefficients besides their values.
 
-    Those that are unidentified have a value that explains the runs as well as others would, and
-    no error. `directions`, in columns, are changes of the fitted coordinates that no run feels.
+    A coefficient that is unidentified has a value that explains the runs no better than others
+    would, and no standard error. `directions`, in columns, are changes of the fitted coordinates
+    that change no residual.
     """
 
     held: tuple[str, ...]  # as was asked
@@ -91,7 +92,7 @@ class Claims(NamedTuple):
     def error_text(
         self, name: str, error: float, write: Callable[[float], str] = "{:.3g}".format
     ) -> str:
-        """A standard error as a table has it, its number as `write` gives it."""
+        """A standard error for a table, its number written by `write`."""
         if name in self.held:
             return "held"
         if name in self.unidentified:
@@ -107,14 +108,14 @@ class Claims(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """What the runs do not tell, and why; empty where they tell all."""
+        """Which coefficients the runs do not identify, and why; empty where they identify all."""
         if not self.unidentified:
             return ""
         return f"These runs do not identify {', '.join(self.unidentified)}: {self.reason}."
 
 
 class Ending(NamedTuple):
-    """Where a fit ended, as far as claims need it."""
+    """The end of a fit, as far as claims need it."""
 
     coordinates: np.ndarray
     slopes: np.ndarray  # of residuals: runs, coordinates
@@ -173,7 +174,7 @@ def claims_of(
     `reason` is why, where the sizes of the runs do not say it.
     """
     free = ending.asked.free_count
-    if len(ending.weights) <= free:  # no run is left to tell an error by
+    if len(ending.weights) <= free:  # no run is left to estimate an error from
         unknown = unknown | (np.diag(ending.asked.projection) > 0)
         combinations, directions = {}, np.eye(len(unknown))[:, unknown]
     reason = reason_of(design, free) or reason or TRADE_OFF

@@ -1,4 +1,4 @@
-"""Values of columns: how cells become arrays, and how arrays compare.
+"""Values of columns: cells as arrays, comparisons of arrays, and functions of them.
 
 A missing cell equals nothing and is neither above nor below anything.
 """
@@ -97,10 +97,10 @@ def compared(op: ast.cmpop, left: Value, right: Value) -> np.ndarray:
     if isinstance(left, list):
         raise ValueError(f"a list stands to the right of in; got {left!r} to the left")
     if isinstance(right, list) and isinstance(op, ast.In | ast.NotIn | ast.Eq | ast.NotEq):
-        found = np.zeros(np.shape(left), bool)
+        is_in = np.zeros(np.shape(left), bool)
         for each in cast(list[Any], right):
-            found = found | compared(ast.Eq(), left, each)
-        return found if isinstance(op, ast.In | ast.Eq) else ~found
+            is_in = is_in | compared(ast.Eq(), left, each)
+        return is_in if isinstance(op, ast.In | ast.Eq) else ~is_in
     if type(op) not in COMPARISONS:
         raise ValueError("after in comes a list, as in [1, 2] or ['a', 'b']")
     compare = COMPARISONS[type(op)]
@@ -168,8 +168,8 @@ def _of_words(test: Callable[[str, str], bool]) -> Callable[[Value, Value], np.n
         words = np.asarray(column, object)
         if not all(each is None or isinstance(each, str) for each in words.ravel()):
             raise ValueError("strings are looked for in columns of words alone")
-        found = [each is not None and test(each, part) for each in words.ravel()]
-        return np.array(found, bool).reshape(words.shape)
+        truths = [word is not None and test(word, part) for word in words.ravel()]
+        return np.array(truths, bool).reshape(words.shape)
 
     return tested
 

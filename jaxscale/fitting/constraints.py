@@ -1,9 +1,9 @@
 # Signatures of JAX have untyped parts:
 # pyright: reportUnknownMemberType=false
-"""What is known of coefficients beforehand: held, tied, bounded, or likely to be near a value.
+"""Constraints on coefficients: held, tied, bounded, or with a prior.
 
-All of it is arrays, so that one compiled program serves every combination. Coordinates that
-are held or tied are a projection: a step is taken only along the directions that it leaves.
+All are arrays, so that one compiled program serves every combination. Holding and tying coordinates
+is a projection: steps are taken only along the directions that it leaves.
 """
 
 import math
@@ -18,7 +18,7 @@ from jaxscale._numerics.names import hint
 from jaxscale.fitting.kernel import Kernel, Numbers, Prior
 from jaxscale.laws.fitted import Coefficient, coefficients_of
 
-# A part of the loss that is a ten-millionth of it is 0 as far as data can tell.
+# A term that is a ten-millionth of the loss is 0 as far as data can tell.
 LEAST_E_SHARE = 1e-7
 Pairs = Mapping[str, tuple[float, float]]
 
@@ -169,7 +169,7 @@ def constraints_of(kernel: Kernel, unit: float, asked: Asked, loss: np.ndarray) 
 def least_of_e(kernel: Kernel, loss: np.ndarray) -> float | None:
     """The logarithm of an E that is 0 as far as data can tell.
 
-    None where a law has no E that is free and positive, or losses of any sign.
+    None where a law has no E that is free and positive, or where losses may be negative.
     """
     if not kernel.logarithm or "E" not in kernel.names:
         return None
@@ -186,7 +186,7 @@ def exponents_of(kernel: Kernel) -> np.ndarray:
 
 
 def at_ends(kernel: Kernel, coordinates: np.ndarray) -> np.ndarray:
-    """Which coordinates went as far as they may without having been told to stop: their shape."""
+    """Which positive coefficients ended at an end of the kernel's range, without a bound there."""
     low, high = map(_log, kernel.ends)
     positive = np.array(kernel.positive).reshape((-1,) + (1,) * (np.ndim(coordinates) - 1))
     return positive & ((coordinates <= low) | (coordinates >= high))

@@ -95,7 +95,7 @@ def _join(*phases: Schedule) -> Schedule:
     return Schedule(*(np.concatenate(parts) for parts in zip(*phases, strict=True)))
 
 
-class Found(NamedTuple):
+class Arrival(NamedTuple):
     """Where lanes arrived; lanes are the last axis."""
 
     coordinates: Numbers
@@ -116,7 +116,7 @@ def descend(
     constraints: Constraints,
     likelihood: bool,
     kernel: Kernel,
-) -> Found:
+) -> Arrival:
     """Follow the first `steps` of a schedule from each of `coordinates`; lanes are the last axis.
 
     `weights` has one row for each lane. Where the objective alone is cheap, Newton steps are tried
@@ -142,7 +142,7 @@ def descend(
     return _certified(state, constraints)
 
 
-def _certified(state: State, constraints: Constraints) -> Found:
+def _certified(state: State, constraints: Constraints) -> Arrival:
     """Where each lane arrived, and by how much it may have missed a minimum."""
     coordinates, point = state.coordinates, state.point
     free = constraints.free(coordinates, point.gradient)
@@ -153,7 +153,7 @@ def _certified(state: State, constraints: Constraints) -> Found:
     matrix = constraints.reduced(point.hessian, free, jnp.zeros_like(point.diagonal))
     definite, step = cholesky_solve(matrix, gradient)
     decrement = jnp.where(definite, jnp.sum(gradient * step, axis=0), jnp.inf)
-    return Found(coordinates, point.value, gradient, point.hessian, steepness, decrement)
+    return Arrival(coordinates, point.value, gradient, point.hessian, steepness, decrement)
 
 
 class _Trial(NamedTuple):
@@ -188,12 +188,12 @@ def _step(
         tried, untried = partial(_tried, towards, value, state.damping), trial
         trial = cast(_Trial, lax.cond(now.newton & ~now.fresh, tried, lambda: untried))
     ahead, damping, moves, converged = trial
-    found = kernel(ahead, rows, weights, now.delta, now.newton, constraints.prior, scaled)
+    new = kernel(ahead, rows, weights, now.delta, now.newton, constraints.prior, scaled)
 
     # At rounding level the value no longer tells, but the gradient does.
-    level = found.value <= point.value + ROUNDING * jnp.abs(point.value)
-    flatter = _steepest(found.gradient, free) <= _steepest(point.gradient, free)
-    better = (found.value < point.value) | (level & flatter)
+    level = new.value <= point.value + ROUNDING * jnp.abs(point.value)
+    flatter = _steepest(new.gradient, free) <= _steepest(point.gradient, free)
+    better = (new.value < point.value) | (level & flatter)
     taken = now.fresh | (moves & better)
     changed = jnp.where(taken, jnp.maximum(damping * 0.3, LEAST_DAMPING), damping * 3)
     damping = jnp.where(now.fresh, damping, jnp.minimum(changed, MOST_DAMPING))
@@ -201,7 +201,8 @@ def _step(
     def chosen(new: Array, old: Array) -> Array:
         return jnp.where(taken, new, old)
 
-    return State(chosen(ahead, coordinates), jax.tree.map(chosen, found, point), damping, converged)
+    point = jax.tree.map(chosen, new, point)
+    return State(chosen(ahead, coordinates), point, damping, converged)
 
 
 def _towards(

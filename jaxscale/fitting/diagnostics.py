@@ -1,7 +1,7 @@
-"""The advice that a colleague would give before anyone builds a plan on a fit.
+"""Advice that a colleague would give before anyone builds a plan on a fit.
 
-Every check looks at one thing and returns one sentence or none; thresholds are judgement, and
-stand here with their reasons. `_suspicions` knows what is odd about the table of runs itself.
+Every check looks at one thing and returns one sentence or none. Thresholds are judgement, with
+their reasons below. `_suspicions` checks the table of runs itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -107,17 +107,19 @@ Said = tuple[str, dict[str, float]] | None
 
 def diagnose(fit: Fitted, bootstrap: Resampled | None = None) -> tuple[Remark, ...]:
     """Everything worth knowing of a `Fit` and its `Bootstrap`, the gravest first."""
-    found = [Remark("status", "problem", fit.status.sentence, {})] * (not fit.ok)
+    remarks = [Remark("status", "problem", fit.status.sentence, {})] * (not fit.ok)
     if fit.claims.unidentified:
-        found.append(Remark("not identified", "problem", fit.claims.sentence, {}))
+        remarks.append(Remark("not identified", "problem", fit.claims.sentence, {}))
     odd = suspicions(fit.runs)
-    found += [Remark(each.about, "warning", f"{each.sentence}.", {}) for each in odd]
+    remarks += [Remark(each.about, "warning", f"{each.sentence}.", {}) for each in odd]
     for about, (severity, check) in CHECKS.items():
         said = None if any(each.about == about for each in odd) else check(fit, bootstrap)
         if said is not None:
             sentence, numbers = said
-            found.append(Remark(about, severity, f"{sentence[:1].upper()}{sentence[1:]}.", numbers))
-    return tuple(found)
+            remarks.append(
+                Remark(about, severity, f"{sentence[:1].upper()}{sentence[1:]}.", numbers)
+            )
+    return tuple(remarks)
 
 
 def _number_of_runs(fit: Fitted, _: Resampled | None) -> Said:
@@ -186,11 +188,11 @@ def _checkpoints(fit: Fitted, _: Resampled | None) -> Said:
     if runs.group is not None:
         return None
     order = np.lexsort((runs.tokens, runs.params))
-    same = np.diff(runs.params[order]) == 0
+    same: np.ndarray = runs.params[order][1:] == runs.params[order][:-1]
     pairs = (residuals[order][:-1] * residuals[order][1:])[same]
     if not pairs.size or not residuals.any():
         return None
-    alike = float(pairs.mean() / np.mean(np.square(residuals)))
+    alike = float(pairs.mean()) / float(np.square(residuals).mean())
     # Of so many independent pairs, chance gives less than this in 39 of 40 cases.
     if alike < max(ALIKE, 2 / np.sqrt(pairs.size)):
         return None
@@ -252,14 +254,14 @@ def _resamples(_: Fitted, bootstrap: Resampled | None) -> Said:
 
 
 def _identification(fit: Fitted, _: Resampled | None) -> Said:
-    found = fit.certificate
-    if not found.is_weak:
+    certificate = fit.certificate
+    if not certificate.is_weak:
         return None
     said = (
-        f"the coefficients trade off against each other (condition {found.condition:.0e}): "
+        f"the coefficients trade off against each other (condition {certificate.condition:.0e}): "
         "compare losses and sizes between fits, not single coefficients"
     )
-    return said, {"condition": found.condition}
+    return said, {"condition": certificate.condition}
 
 
 def _other_minima(fit: Fitted, _: Resampled | None) -> Said:

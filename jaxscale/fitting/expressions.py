@@ -124,24 +124,24 @@ def _tokens(columns: Sequence[str]) -> re.Pattern[str]:
 def _parsed(token: re.Match[str], names: Names) -> str:
     """What the parser reads instead of a token."""
     identifiers = {name: each for each, name in names.by_identifier.items()}
-    kind, found = token.lastgroup, token[0]
+    kind, text = token.lastgroup, token[0]
     if kind == "joined":  # as pandas has it: below comparisons, where Python has & above them
-        return " and " if found == "&" else " or "
+        return " and " if text == "&" else " or "
     if kind == "refused":
-        raise ValueError(f"{found!r} has no meaning here")
+        raise ValueError(f"{text!r} has no meaning here")
     if kind == "quoted":
         name = token["quoted"].replace("``", "`")
         if name not in identifiers:
             raise names.unknown(name)
         return f" {identifiers[name]} "
     if kind == "odd":
-        _refuse_arithmetic(found, identifiers)
-        return f" {identifiers[found]} "
+        _refuse_arithmetic(text, identifiers)
+        return f" {identifiers[text]} "
     after, before = token.string[token.end() :].lstrip(), token.string[: token.start()].rstrip()
-    is_name = kind == "word" and found not in OPERATORS and not before.endswith(".")
-    if is_name and found in identifiers and not after.startswith("("):
-        return identifiers[found]
-    return found
+    is_name = kind == "word" and text not in OPERATORS and not before.endswith(".")
+    if is_name and text in identifiers and not after.startswith("("):
+        return identifiers[text]
+    return text
 
 
 def _refuse_arithmetic(name: str, columns: Iterable[str]) -> None:

@@ -1,6 +1,6 @@
 # Signatures of JAX have untyped parts:
 # pyright: reportUnknownMemberType=false
-"""What a fit minimises: a sum over runs of a function of the residual `ln L(N, D) - ln loss`.
+"""Objectives of fits: sums over runs of a function of the residual `ln L(N, D) - ln loss`.
 
 One kernel serves all. A squared error is Huber's function with a bound that no residual
 reaches, an absolute error its limit as the bound falls, and in the likelihood with a free
@@ -17,12 +17,12 @@ from jax import Array
 from jax.scipy.special import ndtr
 
 DELTA = 1e-3  # Hoffmann et al. 2022, D.2
-NO_DELTA = 1e9  # no logarithm of a loss is as far off
-# Absolute errors are counted to this, which is far below what a printed loss resolves.
+NO_DELTA = 1e9  # beyond any residual of logarithms
+# Absolute errors below this count as squares: a printed loss resolves far less.
 LEAST_DELTA = 1e-10
 # The scale of a likelihood whose every residual is 0 would be 0, and its logarithm infinite.
 LEAST_SCALE = 1e-13
-SCALE_STEPS = 8  # each settles which residuals are small; two or three do
+SCALE_STEPS = 8  # each decides anew which residuals are small; two or three are enough
 
 
 @jax.tree_util.register_dataclass

@@ -1,6 +1,6 @@
 # Signatures of JAX have untyped parts, and Optax has no types:
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
-"""Any Optax optimiser in place of our Newton steps, for people who want that path."""
+"""A search by any Optax optimiser instead of Newton steps."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +14,7 @@ from jax import Array, lax
 
 from jaxscale.fitting import descent
 from jaxscale.fitting.constraints import Constraints
-from jaxscale.fitting.descent import Found
+from jaxscale.fitting.descent import Arrival
 from jaxscale.fitting.kernel import Kernel, Point
 from jaxscale.fitting.problem import Problem, approach, ranked, run
 
@@ -24,17 +24,17 @@ STEPS = 3000
 
 def search_with(
     optimizer: optax.GradientTransformation, problem: Problem, starts: np.ndarray
-) -> Found:
+) -> Arrival:
     """Reweighted least squares from all starts, then `optimizer` from the best few of them.
 
     It takes 3,000 steps in coordinates in which the valley is round, on the objective over its
-    value at the start. Where it ends is certified as it is.
+    value at the start. The end is certified as it stands.
     """
     near = approach(problem, starts)
     best = ranked(near)[:KEPT]
     arguments = problem.rows, problem.weights, problem.constraints, problem.delta
     begun: np.ndarray = near.coordinates[:, best].T
-    # Optimisers mix widths of whole numbers, which a caller's strict promotion would refuse.
+    # Optimisers mix widths of integers, which a caller's strict promotion would refuse.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         minimised = cast(Callable[..., Array], _minimised)
         ends = minimised(optimizer, problem.kernel, begun, *arguments, problem.likelihood)

@@ -1,4 +1,4 @@
-"""A fit as a small table: plain text, for a terminal, a notebook or a log."""
+"""A fit as a small table, in text or HTML, and as a record for a file or a program."""
 
 import platform
 import textwrap
@@ -20,14 +20,14 @@ WIDTH = 100
 
 
 def table(fit: Fitted) -> str:
-    """Coefficients with standard errors, and what certifies them."""
+    """Coefficients with standard errors, and the certificate."""
     law, names = fit.problem.kernel.law, fit.names
     title = getattr(law, "equation", law.__name__)
     width = max(6, *(len(name) + 1 for name in names))
     rows = [f"  {name:<{width}}{_value(fit, name):>12}{_error(fit, name):>12}" for name in names]
     spread = spread_of(fit.residuals)
     shown = f"{spread:.2%}" if fits_logarithm(law) else f"{spread:.2g} nats"
-    search, found = fit.search, fit.certificate
+    search, certificate = fit.search, fit.certificate
     agreed = f"{search.reached} of {search.kept} followed to the end agree"
     lines = [
         *textwrap.wrap(f"{title}, fitted to {len(fit.residuals)} runs", WIDTH),
@@ -35,8 +35,8 @@ def table(fit: Fitted) -> str:
         *rows,
         f"  {type(fit.loss_function).__name__} {fit.objective:.10g}, spread of residuals {shown}",
         f"  best of {search.starts:,} starts; {agreed}",
-        f"  {_gradient(found.steepness)}, condition {found.condition:.0e}, "
-        f"{found.quadratic_runs} runs within delta",
+        f"  {_gradient(certificate.steepness)}, condition {certificate.condition:.0e}, "
+        f"{certificate.quadratic_runs} runs within delta",
         f"  errors: {fit.covariance_method}",
         *_instead(fit),
         f"  {fit.status.name}: {fit.status.sentence}",
@@ -50,7 +50,7 @@ def table(fit: Fitted) -> str:
 
 
 def html(fit: Fitted) -> str:
-    """The coefficients as an HTML table, what certifies them in its caption."""
+    """The coefficients as an HTML table."""
     law = fit.problem.kernel.law
     rows = [(name, _value(fit, name), _error(fit, name)) for name in fit.names]
     title = (
@@ -70,7 +70,7 @@ def largest_of(residuals: np.ndarray) -> float:
 
 
 def _instead(fit: Fitted) -> list[str]:
-    """What the runs do not identify, and what they tell instead."""
+    """What the runs do not identify, and the combinations that they do."""
     known = fit.claims.combinations.items()
     said = [f"{name} = {value:.6g}, std. error {error:.3g}" for name, (value, error) in known]
     lines = [fit.claims.sentence, *said] if fit.claims.sentence else []
@@ -96,11 +96,11 @@ def _error(fit: Fitted, name: str) -> str:
 # --- Records --------------------------------------------------------------------------------
 
 LEVEL = 0.95  # of every interval
-DRAWN_DIGITS = 9  # of the draws: far more than a resample knows, and a third of the bytes
+DRAWN_DIGITS = 9  # of the draws: far more than a resample is worth, and a third of the bytes
 
 
 def record_of(fit: Fitted, bootstrap: Resampled | None = None) -> dict[str, Any]:
-    """Everything about a `Fit` but its law, in Python's types; None for what is not known."""
+    """Everything about a `Fit` but its law, in Python types; None for what is not known."""
     best = fit if bootstrap is None else bootstrap
     known = np.isfinite(best.covariance).all()
     return {
@@ -160,7 +160,7 @@ def ranges_of(runs: Runs) -> dict[str, np.ndarray]:
 
 
 def errors_from(fit: Fitted, bootstrap: Resampled | None = None) -> str:
-    """Where intervals and errors come from, in words."""
+    """The source of intervals and errors, in words."""
     if bootstrap is None:
         return f"the {fit.covariance_method}"
     what = "runs" if fit.runs.group is None else "whole groups of runs"
@@ -181,7 +181,7 @@ def _quality(fit: Fitted) -> dict[str, Any]:
 
 
 def _unidentified(fit: Fitted) -> dict[str, Any] | None:
-    """What the runs leave open and why, what they tell instead, and what no run feels."""
+    """What the runs do not identify and why, the combinations that they do, and null directions."""
     claims = fit.claims
     if not claims.unidentified:
         return None
@@ -195,5 +195,5 @@ def _unidentified(fit: Fitted) -> dict[str, Any] | None:
         "known_instead": {
             name: {"value": value, "standard_error": error} for name, (value, error) in known
         },
-        "directions": whole.tolist(),  # of what covariance_of names
+        "directions": whole.tolist(),  # of the coordinates in covariance_of
     }

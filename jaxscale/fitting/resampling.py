@@ -1,4 +1,7 @@
-"""Which runs each resample holds: resample i is the same however resamples are chunked."""
+"""Random numbers by key: the runs of each resample, and runs simulated from a law.
+
+Resample i is the same however resamples are chunked.
+"""
 
 import math
 from collections.abc import Iterator
@@ -25,7 +28,7 @@ def generator(key: Any) -> np.random.Generator:
 
 
 def drawn(units: int, resamples: int, key: np.ndarray) -> Iterator[np.ndarray]:
-    """Blocks of rows of `units` places each, drawn with replacement among as many units."""
+    """Blocks of resamples: rows of `units` numbers of units, drawn with replacement."""
     for block in range(0, resamples, BLOCK):
         bits = np.random.Philox(key=key, counter=[0, 0, block // BLOCK, 0])
         rows = np.random.Generator(bits).integers(units, size=(BLOCK, units))
@@ -33,7 +36,7 @@ def drawn(units: int, resamples: int, key: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def multiplicities(rows: np.ndarray, units: int) -> np.ndarray:
-    """How often each unit stands in each row: rows, units."""
+    """How often each unit is in each row, of shape (rows, units)."""
     offset = np.arange(len(rows))[:, None] * units
     return np.bincount((rows + offset).ravel(), minlength=len(rows) * units).reshape(-1, units)
 
@@ -46,7 +49,7 @@ def checked_count(name: str, number: Any, least: int) -> int:
 
 
 def checked_indices(indices: Any, units: int, kind: str) -> np.ndarray:
-    """A table of places among the units; ValueError for another shape or places outside."""
+    """A row of numbers of units for each resample; ValueError for a wrong shape or number."""
     table = np.asarray(indices)
     if table.ndim != 2 or table.dtype.kind not in "iu" or not table.size:
         raise ValueError(
@@ -55,7 +58,7 @@ def checked_indices(indices: Any, units: int, kind: str) -> np.ndarray:
         )
     if table.min() < 0 or table.max() >= units:
         wrong = table.min() if table.min() < 0 else table.max()
-        raise ValueError(f"indices must be places among {units} {kind}, from 0 on; got {wrong}")
+        raise ValueError(f"indices must be numbers of {units} {kind}, from 0 on; got {wrong}")
     return table
 
 

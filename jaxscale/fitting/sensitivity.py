@@ -1,9 +1,10 @@
 # Signatures of JAX have untyped parts:
 # pyright: reportUnknownMemberType=false
-"""Derivatives of fitted coefficients by what they were fitted to, at the optimum.
+"""Derivatives of fitted coefficients by the runs' weights and losses and by delta.
 
-The gradient of the objective is 0 there, whatever the runs are: so coefficients move by minus
-the inverse Hessian times what the runs do to that gradient. No iteration is unrolled.
+By the implicit function theorem: the gradient of the objective is 0 at the optimum whatever the
+runs are, so coefficients move by minus the inverse Hessian times the change of that gradient. No
+iteration is unrolled.
 """
 
 import operator
@@ -29,7 +30,7 @@ from jaxscale.fitting.objectives import (
 
 
 class Inputs(NamedTuple):
-    """What coefficients depend on."""
+    """What fitted coefficients depend on."""
 
     weights: Any  # runs
     loss: Any  # runs, nats per token
@@ -50,7 +51,7 @@ class Sensitivity(NamedTuple):
 
 
 def with_delta(objective: Objective, delta: Any) -> Objective:
-    """The objective as a smooth function that knows `delta`."""
+    """The objective as a smooth function of `delta`."""
     if isinstance(objective, AbsoluteError):
         return Huber(LEAST_DELTA)
     return with_own_delta(objective, delta)
@@ -104,7 +105,7 @@ def _derivatives(
 
     def value(unknown: Array, inputs: Inputs) -> Array:
         coordinates = unknown[:size]
-        # The loss enters as the target of the rows; what they hold of it is left out.
+        # The loss is differentiated: it replaces the target of the rows.
         target = jnp.log(inputs.loss) if kernel.logarithm else inputs.loss
         residuals = kernel.residuals(coordinates, rows._replace(target=target))
         smooth = with_delta(objective, inputs.delta)

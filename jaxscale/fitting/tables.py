@@ -1,9 +1,9 @@
 # pandas has no types:
 # pyright: reportMissingTypeStubs=false
-"""Tables of runs: columns chosen, units applied, and each bad row named by its line.
+"""Reading runs from tables: columns, units and rows chosen, and each bad row named by its line.
 
-The cells of a CSV file are read as text, and as numbers only when needed, so that a message
-shows a value as it stands in the file. pandas serves `where` and frames, and is imported late.
+The cells of a CSV file are read as text, and as numbers only when needed, so that messages show
+values as they are in the file. pandas is imported late.
 """
 
 import csv
@@ -81,11 +81,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells, and where a person finds each row of them."""
+    """Cells, and the number of each row for messages."""
 
     source: str  # what messages call it
-    place: str  # "line" or "row"
-    places: np.ndarray  # of each row
+    row_label: str  # "line" or "row"
+    row_numbers: np.ndarray  # lines of the file, or rows from 1
     cells: Frame  # as written
     typed: Callable[[], Frame]  # as `where` sees them
 
@@ -139,17 +139,17 @@ def _frame_table(source: str, frame: Frame) -> Table:
 
 def _csv_table(source: str) -> Table:
     pandas = _pandas()
-    header, places, rows = csv_rows(source)
+    header, lines, rows = csv_rows(source)
     faults = {
-        place: row_fault(row, len(header))
-        for place, row in zip(places, rows, strict=True)
+        line: row_fault(row, len(header))
+        for line, row in zip(lines, rows, strict=True)
         if len(row) != len(header)
     }
     _refuse(source, "line", faults, len(rows))
     cells = [[None if cell in MISSING else cell for cell in row] for row in rows]
 
     def typed() -> Frame:
-        # As pandas reads the file, but these very rows of it.
+        # As pandas reads the file, but the same rows as above.
         text = io.StringIO()
         csv.writer(text).writerows([header, *cells])
         text.seek(0)
@@ -158,7 +158,7 @@ def _csv_table(source: str) -> Table:
         return frame
 
     frame = pandas.DataFrame(cells, columns=header, dtype=object)
-    return Table(source, "line", np.array(places, np.int64), frame, typed)
+    return Table(source, "line", np.array(lines, np.int64), frame, typed)
 
 
 # --- Columns ---------------------------------------------------------------------------------
@@ -173,35 +173,35 @@ def _columns(reading: Reading, table: Table) -> dict[str, Any]:
     for name, column in columns.items():
         _check_column(table, name, column)
     kept = _kept(table, reading.where)
-    places, cells = table.places[kept], table.cells[kept]
-    found: dict[str, np.ndarray] = {}
+    row_numbers, cells = table.row_numbers[kept], table.cells[kept]
+    read: dict[str, np.ndarray] = {}
     faults: dict[int, str] = {}
     for name, column in columns.items():
         values, wrong = _read(cells[column], name, reading)
-        found[name] = _labels(values) if name == "group" else np.array(values, np.float64)
+        read[name] = _labels(values) if name == "group" else np.array(values, np.float64)
         for row, fault in wrong.items():
-            faults.setdefault(places[row], f"{column} {fault}")
-    _refuse(table.source, table.place, faults, len(places))
+            faults.setdefault(row_numbers[row], f"{column} {fault}")
+    _refuse(table.source, table.row_label, faults, len(row_numbers))
     others = table.typed()[kept].drop(columns=list({*columns.values()}), errors="ignore")
     if reading.best_of_each:
-        sizes = [found[name] for name in ("params", "tokens", *reading.levers)]
-        rows = best_of_each(found["loss"], sizes)
-        found = {name: column[rows] for name, column in found.items()}
-        places, others = places[rows], others.iloc[rows]
+        sizes = [read[name] for name in ("params", "tokens", *reading.levers)]
+        rows = best_of_each(read["loss"], sizes)
+        read = {name: column[rows] for name, column in read.items()}
+        row_numbers, others = row_numbers[rows], others.iloc[rows]
     sheet = Sheet(
-        columns=found,
+        columns=read,
         names={name: str(column) for name, column in columns.items()},
         units={name: reading.unit(name) for name in RUN},
         others={str(name): np.asarray(column) for name, column in others.items()},
-        places=places,
-        place=table.place,
+        row_numbers=row_numbers,
+        row_label=table.row_label,
         source=table.source,
         levers=reading.levers,
     )
     for suspicion in suspicions_of(sheet):
         warnings.warn(suspicion, stacklevel=4)
-    levers = {name: found.pop(name) for name in reading.levers}
-    return found | ({"levers": levers} if levers else {})
+    levers = {name: read.pop(name) for name in reading.levers}
+    return read | ({"levers": levers} if levers else {})
 
 
 def _check_column(table: Table, name: str, column: Any) -> None:
@@ -219,17 +219,17 @@ def _check_column(table: Table, name: str, column: Any) -> None:
 
 def _kept(table: Table, where: str | None) -> np.ndarray:
     """A mask of the rows for which `where` holds, one at least."""
-    count = len(table.places)
+    count = len(table.row_numbers)
     if not count:
         raise ValueError(f"{table.source}: no rows")
     if where is None:
         return np.ones(count, bool)
     frame = table.typed()
     try:
-        found = expressions.evaluate(where, *_named_columns(frame))
+        value = expressions.evaluate(where, *_named_columns(frame))
     except ValueError as error:
         raise ValueError(f"{table.source}: where={where!r} fails: {_line(error)}") from None
-    kept = expressions.truth_of(found)
+    kept = expressions.truth_of(value)
     if kept is None or kept.shape != (count,):
         raise ValueError(f"where={where!r} must be true or false of each row, as 'loss < 4' is")
     if not kept.any():
@@ -256,7 +256,7 @@ def _named_columns(
 
 
 def _read(cells: Any, name: str, reading: Reading) -> tuple[list[Any], dict[int, str]]:
-    """What the cells hold, and what is wrong with those that are no good, by their number."""
+    """The values of the cells, and the faults of bad ones by their row."""
     values: list[Any] = []
     faults: dict[int, str] = {}
     for row, (cell, missing) in enumerate(zip(cells, cells.isna(), strict=True)):
@@ -297,10 +297,10 @@ def _labels(values: list[Any]) -> np.ndarray:
     return np.array([str(value) for value in values])
 
 
-def _refuse(source: str, place: str, faults: dict[int, str], count: int) -> None:
-    """Raise where there are faults; their keys are the places of their rows."""
+def _refuse(source: str, row_label: str, faults: dict[int, str], count: int) -> None:
+    """Raise where there are faults; their keys are numbers of rows."""
     if faults:
-        listed = [f"{place} {each}: {faults[each]}" for each in sorted(faults)]
+        listed = [f"{row_label} {each}: {faults[each]}" for each in sorted(faults)]
         raise ValueError(f"{source}: bad rows: {len(faults)} of {count} ({_listed(listed, '; ')})")
 
 

@@ -1,4 +1,4 @@
-"""Rows that are not one finished training each, or contradict another column of theirs."""
+"""Checks for rows that are not one finished training each, or contradict another column."""
 
 from collections.abc import Iterator
 
@@ -106,7 +106,7 @@ def _is_setting(name: str, column: np.ndarray, size: np.ndarray) -> bool:
     _, value = np.unique(column.astype(str), return_inverse=True)
     pairs = np.unique(np.stack([size, value]), axis=1)
     varied = len(pairs.T) - len(np.unique(size))
-    # What comes out of a training is another number each time.
+    # The results of trainings, unlike their settings, rarely repeat.
     return varied > 0 and 2 * (value.max() + 1) <= len(value)
 
 
