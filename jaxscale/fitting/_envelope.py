@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting.checks import checked
 from jaxscale.fitting.power_law import (
     LEAST_POINTS,
     Allocation,
@@ -20,7 +19,7 @@ from jaxscale.fitting.power_law import (
     draws,
 )
 from jaxscale.fitting.resampling import generator
-from jaxscale.fitting.runs import FLOPS_PER_PARAM_TOKEN, Runs
+from jaxscale.fitting.runs import FLOPS_PER_PARAM_TOKEN, Runs, checked
 
 VALUES = 1500  # of FLOPs, evenly in their logarithm: Hoffmann et al. 2022, section 3.1
 LEAST_CHECKPOINTS = 3

@@ -34,7 +34,6 @@ from jaxscale.fitting.certificate import (
     scaled_condition,
     search_of,
 )
-from jaxscale.fitting.checks import check_objective, checked, is_traced
 from jaxscale.fitting.claims import Claims, Design, Ending, without
 from jaxscale.fitting.constraints import (
     Asked,
@@ -47,11 +46,11 @@ from jaxscale.fitting.descent import Arrival
 from jaxscale.fitting.diagnostics import Remark, diagnose
 from jaxscale.fitting.identified import Left, converged_by, left_of
 from jaxscale.fitting.model import kernel_of
-from jaxscale.fitting.objectives import Huber, Objective, final_delta, unit_of
+from jaxscale.fitting.objectives import Huber, Objective, check_objective, final_delta, unit_of
 from jaxscale.fitting.optax_path import search_with
 from jaxscale.fitting.problem import MANY_STARTS, Problem, approach, outcome, problem_of, ranked
 from jaxscale.fitting.report import draws_of, record_of
-from jaxscale.fitting.runs import Runs
+from jaxscale.fitting.runs import Runs, checked
 from jaxscale.fitting.starts import starts_of
 from jaxscale.laws import saved
 from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
@@ -284,7 +283,7 @@ def fit(
     asked = Asked(held_by(law) | dict(fixed or {}), tie, dict(bounds or {}), dict(prior or {}))
     check_asked(law, asked)
     request = _Request(law, objective, starts, asked, optimizer)
-    if is_traced(runs, objective):
+    if not all(map(is_concrete, jax.tree.leaves((runs, objective)))):
         return _fit_traced(runs, request)
     return _fit(checked_for(law, runs), request)
 

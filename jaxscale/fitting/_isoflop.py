@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from jaxscale.fitting.checks import checked
 from jaxscale.fitting.power_law import (
     LEAST_POINTS,
     Allocation,
@@ -19,7 +18,7 @@ from jaxscale.fitting.power_law import (
     draws,
 )
 from jaxscale.fitting.resampling import generator
-from jaxscale.fitting.runs import Runs
+from jaxscale.fitting.runs import Runs, checked
 
 LEAST_SIZES = 3  # of a parabola
 # Sizes closer than one percent are one size: a curve through such a pair would follow noise.

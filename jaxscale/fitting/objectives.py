@@ -9,12 +9,15 @@ scale the bound moves with that scale.
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.scipy.special import ndtr
+
+from jaxscale._numerics.arrays import is_concrete
 
 DELTA = 1e-3  # Hoffmann et al. 2022, D.2
 NO_DELTA = 1e9  # beyond any residual of logarithms
@@ -121,6 +124,16 @@ class HuberLikelihood:
 
 
 Objective: TypeAlias = Huber | SquaredError | AbsoluteError | HuberLikelihood
+
+
+def check_objective(objective: Any) -> None:
+    """Raises TypeError for what is no objective, ValueError for a delta that is not positive."""
+    if not isinstance(objective, get_args(Objective)):
+        kinds = ", ".join(kind.__name__ for kind in get_args(Objective))
+        raise TypeError(f"objective must be a js.fitting {kinds}; got {objective!r}")
+    delta = getattr(objective, "delta", 1.0)
+    if is_concrete(delta) and not (np.ndim(delta) == 0 and 0 < float(delta) < np.inf):
+        raise ValueError(f"objective.delta must be finite and above 0; got {delta!r}")
 
 
 def huber(residuals: Array, delta: Any) -> Array:
