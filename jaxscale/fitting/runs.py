@@ -126,8 +126,8 @@ class Runs:
         """Write a CSV file that `from_csv` reads: a header, and a line for each run.
 
         Columns are those that the runs have, by the names of the fields and of the levers; numbers
-        have 12 digits. The file takes its place when it is whole. Raises OSError where it cannot
-        be written.
+        have 12 digits. An earlier file is replaced only when the new one is complete. Raises
+        OSError where it cannot be written.
 
         Examples:
             >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
