@@ -13,9 +13,8 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-Value: TypeAlias = (
-    Any  # a number, a string, a truth, a list of such, or an array of one value a row
-)
+# A number, a string, a truth, a list of such, or an array of one value a row.
+Value: TypeAlias = Any
 
 COMPARISONS: dict[type[ast.cmpop], Callable[..., Any]] = {
     ast.Lt: operator.lt,
