@@ -1,24 +1,12 @@
 """The command line: `python -m benchmarks solve`, `sweep`, `fit` or `laws`."""
 
 import argparse
-import json
 import sys
-from pathlib import Path
 
 import jax
 
-from benchmarks import (
-    fit,
-    fit_report,
-    laws,
-    laws_report,
-    ours,
-    report,
-    solve,
-    sweep,
-    sweep_report,
-)
-from benchmarks.problem import Disagreement
+from benchmarks import fit, laws, ours, report, solve, sweep
+from benchmarks.harness import Disagreement
 
 EXAMPLES = """\
 examples:
@@ -32,8 +20,7 @@ examples:
   python -m benchmarks fit --largest 1000000        with a million resamples: minutes more
   python -m benchmarks laws                         other laws than Chinchilla's, and levers
 """
-REPORTS = {"solve": report, "sweep": sweep_report, "fit": fit_report, "laws": laws_report}
-RESULTS = Path(__file__).parent / "results"
+SUITES = {"solve": solve, "sweep": sweep, "fit": fit, "laws": laws}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,23 +32,17 @@ def main(arguments: list[str] | None = None) -> int:
     except Disagreement as wrong:
         print(f"nothing was timed: {wrong}", file=sys.stderr)
         return 1
-    output = options.output or RESULTS / f"{options.benchmark}-{result['machine']['name']}.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(result, indent=1) + "\n")
-    REPORTS[options.benchmark].show(result)
-    print(f"\nresults: {output}")
-    return 0
+    name = options.benchmark
+    return report.save_and_show(result, name, options.output, SUITES[name].show)
 
 
 def _run(options):
-    if options.benchmark == "solve":
-        return solve.run(options.scenarios or solve.SCENARIOS, options.quick)
-    if options.benchmark == "fit":
-        return fit.run(options.largest or fit.LARGEST, options.quick)
-    if options.benchmark == "laws":
-        return laws.run(options.scenarios or laws.SCENARIOS, options.quick)
-    scenarios = options.scenarios or sweep.SCENARIOS
-    return sweep.run(scenarios, options.largest or sweep.LARGEST, options.quick)
+    suite, sizes = SUITES[options.benchmark], []
+    if hasattr(suite, "SCENARIOS"):
+        sizes.append(options.scenarios or suite.SCENARIOS)
+    if hasattr(suite, "LARGEST"):
+        sizes.append(options.largest or suite.LARGEST)
+    return suite.run(*sizes, options.quick)
 
 
 def _parser():
@@ -71,7 +52,7 @@ def _parser():
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("benchmark", choices=list(REPORTS), help="what to time")
+    parser.add_argument("benchmark", choices=list(SUITES), help="what to time")
     parser.add_argument(
         "--scenarios", type=_count, metavar="N",
         help=f"scenarios in each row, of solve and sweep to the nearest {ours.CHUNK} "
@@ -83,10 +64,7 @@ def _parser():
         f"(default: {sweep.LARGEST}), or resamples of a fit (default: {fit.LARGEST})",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few scenarios, few rounds")
-    parser.add_argument(
-        "--output", type=Path, metavar="PATH",
-        help="where the JSON goes (default: benchmarks/results/<benchmark>-<machine>.json)",
-    )  # fmt: skip
+    report.add_output(parser, "<benchmark>")
     return parser
 
 

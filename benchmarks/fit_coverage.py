@@ -9,32 +9,25 @@ Each simulated table is fitted and resampled anew; an interval holds a coefficie
 """
 
 import argparse
-import json
 import math
 import sys
 import time
-import warnings
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 import jaxscale as js
-from benchmarks import fit_problem, machine
+from benchmarks import fit_problem
+from benchmarks.harness import header, progress
 from benchmarks.problem import SEED
-from benchmarks.report import table
-from benchmarks.timing import progress
+from benchmarks.report import Cell, add_output, number, of_records, save_and_show, table, text
 
 REPLICATIONS, RESAMPLES = 500, 500
 LEVEL, LEAST, MOST = 0.95, 0.92, 0.98
 METHODS = "percentile", "basic"
 JUDGED = METHODS[0]
 NAMES = "ln E", "ln A", "ln B", "alpha", "beta"
-COLUMNS = (
-    "", "truth", "deviation", "mean width", "too low", "too high", "coverage", "standard error", "",
-)  # fmt: skip
-RESULTS = Path(__file__).parent / "results"
 
 
 class Replication(NamedTuple):
@@ -46,30 +39,17 @@ class Replication(NamedTuple):
     resamples_ok: float
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the study, save it and show it."""
-    options = _parser().parse_args(arguments)
-    result = run(options.replications, options.resamples)
-    output = options.output or RESULTS / f"fit-coverage-{result['machine']['name']}.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(result, indent=1) + "\n")
-    show(result)
-    print(f"\nresults: {output}")
-    return 0
-
-
 def run(replications: int, resamples: int) -> dict:
     """Everything found, as one JSON object."""
     start = time.perf_counter()
-    truth = js.fit(js.laws.Chinchilla, fit_problem.runs())
+    truth = fit_problem.fit()
     made = []
     for index in range(replications):
         made.append(_replication(truth, index, resamples))
         if (index + 1) % 50 == 0:
             progress(f"coverage: {index + 1} of {replications} replications")
     found = Replication(*map(np.array, zip(*made, strict=True)))
-    return {
-        "benchmark": "fit coverage",
+    facts = {
         "runs": fit_problem.source(),
         "noise": "residuals of the fit, drawn with replacement, not centred: see fit_coverage.py",
         "sum_of_slopes": _sum_of_slopes(truth),
@@ -80,17 +60,14 @@ def run(replications: int, resamples: int) -> dict:
         "fits_ok": float(found.ok.mean()),
         "resamples_ok": float(found.resamples_ok.mean()),
         "methods": {name: _covered(truth, found, at) for at, name in enumerate(METHODS)},
-        "versions": machine.versions(),
-        "machine": machine.machine(),
-        "commit": machine.commit(),
     }
+    return header("fit coverage", False, **facts)
 
 
 def _replication(truth: js.fitting.Fit, index: int, resamples: int) -> Replication:
     runs = _simulated(truth, np.random.default_rng([SEED, index]))
-    fit = js.fit(js.laws.Chinchilla, runs)
-    with warnings.catch_warnings(action="ignore", category=UserWarning):
-        boot = js.bootstrap(fit, resamples=resamples, key=index)
+    fit = fit_problem.fit(runs)
+    boot = fit_problem.bootstrap(fit, resamples=resamples, key=index)
     low, high = np.quantile(boot.coordinates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
     centre = fit.coordinates
     ends = np.array([[low, high], [2 * centre - high, 2 * centre - low]])
@@ -135,33 +112,32 @@ def _coefficient(truth, fitted, low, high):
     }
 
 
+CELLS: dict[str, Cell] = {
+    "": text("name"),
+    "truth": number("truth", ".5g"),
+    "deviation": lambda row: format(row["deviation_of_fits"] or math.nan, ".3g"),
+    "mean width": number("mean_width"),
+    "too low": number("interval_too_low", ".1%"),
+    "too high": number("interval_too_high", ".1%"),
+    "coverage": number("coverage", ".1%"),
+    "standard error": number("standard_error", ".1%"),
+    " ": lambda row: ("met" if row["met"] else "not met") if row["method"] == JUDGED else "",
+}
+
+
 def show(result: dict) -> None:
     """Print everything that a person wants to see of `result`."""
     print(f"\n{result['runs']}: {result['replications']} replications of them, each resampled")
     print(f"{result['resamples']} times; {result['fits_ok']:.1%} of fits and ", end="")
     print(f"{result['resamples_ok']:.2%} of resamples ok; {result['seconds']:.0f} s")
-    for method, found in result["methods"].items():
-        lines = [_line(name, found[name], method) for name in NAMES]
-        table(f"Coverage of {result['level']:.0%} intervals, {method}", COLUMNS, lines)
+    for method, rows in result["methods"].items():
+        records = [{"name": name, "method": method} | rows[name] for name in NAMES]
+        title = f"Coverage of {result['level']:.0%} intervals, {method}"
+        table(*of_records(title, CELLS, records))
 
 
-def _line(name, found, method):
-    verdict = ("met" if found["met"] else "not met") if method == JUDGED else ""
-    deviation = found["deviation_of_fits"]
-    return (
-        name,
-        f"{found['truth']:.5g}",
-        "" if deviation is None else f"{deviation:.3g}",
-        f"{found['mean_width']:.3g}",
-        f"{found['interval_too_low']:.1%}",
-        f"{found['interval_too_high']:.1%}",
-        f"{found['coverage']:.1%}",
-        f"{found['standard_error']:.1%}",
-        verdict,
-    )
-
-
-def _parser():
+def main(arguments: list[str] | None = None) -> int:
+    """Run the study, save it and show it."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.fit_coverage",
         description="How often bootstrap intervals of a fitted law hold the truth.",
@@ -170,11 +146,10 @@ def _parser():
         parser.add_argument(
             f"--{name}", type=int, default=default, metavar="N", help="(default: %(default)s)"
         )
-    parser.add_argument(
-        "--output", type=Path, metavar="PATH",
-        help="where the JSON goes (default: benchmarks/results/fit-coverage-<machine>.json)",
-    )  # fmt: skip
-    return parser
+    add_output(parser, "fit-coverage")
+    options = parser.parse_args(arguments)
+    result = run(options.replications, options.resamples)
+    return save_and_show(result, "fit-coverage", options.output, show)
 
 
 if __name__ == "__main__":

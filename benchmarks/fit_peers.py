@@ -39,9 +39,9 @@ def each_start(solver: Solver, logs: Logs, starts: np.ndarray) -> Ended:
     return _ended(solve(start) for start in starts)
 
 
-def each_resample(solver: Solver, logs: Logs, start: np.ndarray, places: np.ndarray) -> Ended:
+def each_resample(solver: Solver, logs: Logs, start: np.ndarray, indices: np.ndarray) -> Ended:
     """One resample after the other, each from the same start."""
-    return _ended(solver(logs.rows(here))(start) for here in places)
+    return _ended(solver(logs.rows(here))(start) for here in indices)
 
 
 def _ended(pairs: Iterable[tuple[float, bool]]) -> Ended:
@@ -52,10 +52,10 @@ def _ended(pairs: Iterable[tuple[float, bool]]) -> Ended:
 
 
 class Residuals:
-    """Residuals of the law, and derivatives from what the same place has already cost."""
+    """Residuals of the law, with derivatives from the last coefficients that they were taken at."""
 
     def __init__(self, logs: Logs):
-        self._logs, self._place, self._shares = logs, None, None
+        self._logs, self._at, self._shares = logs, None, None
 
     def __call__(self, coefficients: np.ndarray) -> np.ndarray:
         ln_a, ln_b, ln_e, alpha, beta = coefficients
@@ -65,11 +65,11 @@ class Residuals:
         largest = terms.max(axis=0)
         parts = np.exp(terms - largest)
         total = parts.sum(axis=0)
-        self._place, self._shares = coefficients.copy(), parts / total
+        self._at, self._shares = coefficients.copy(), parts / total
         return np.log(total) + largest - loss
 
     def jacobian(self, coefficients: np.ndarray) -> np.ndarray:
-        if not np.array_equal(self._place, coefficients):
+        if not np.array_equal(self._at, coefficients):
             self(coefficients)
         size, data, rest = self._shares
         params, tokens, _ = self._logs
@@ -197,17 +197,17 @@ def optax_lbfgs(logs: Logs, batched: Callable) -> Any:
         return (step < OPTAX_STEPS) & ((step == 0) | (steepest > OPTAX_GRADIENT))
 
     def advance(carry):
-        step, place, state = carry
-        here, slope = optax.value_and_grad_from_state(value)(place, state=state)
+        step, point, state = carry
+        here, slope = optax.value_and_grad_from_state(value)(point, state=state)
         change, state = method.update(
-            slope, state, place, value=here, grad=slope, value_fn=value
+            slope, state, point, value=here, grad=slope, value_fn=value
         )  # fmt: skip
-        return step + 1, optax.apply_updates(place, change), state
+        return step + 1, optax.apply_updates(point, change), state
 
     def solve(start):
         begun = 0, start, method.init(start)
-        step, place, _ = jax.lax.while_loop(goes_on, advance, begun)
-        return Ended(value(place), step < OPTAX_STEPS)
+        step, point, _ = jax.lax.while_loop(goes_on, advance, begun)
+        return Ended(value(point), step < OPTAX_STEPS)
 
     return jax.jit(batched(solve))
 

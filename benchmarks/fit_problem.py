@@ -1,7 +1,7 @@
 """What every row fits: 240 runs, from 4,500 starts, and 4,000 times with runs drawn anew.
 
 The runs are those of Hoffmann et al. 2022, Figure 4, as Besiroglu et al. 2024 read them off,
-less their five outliers. They are looked for in the folder that JAXSCALE_DATA names, else
+less their five outliers. They are read from the folder that JAXSCALE_DATA names, else
 beside the repository; without them runs are simulated, and no published number is checked.
 """
 
@@ -9,8 +9,9 @@ import csv
 import functools
 import itertools
 import os
+import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,21 +36,25 @@ class Logs(NamedTuple):
     tokens: np.ndarray
     loss: np.ndarray
 
-    def rows(self, places: np.ndarray) -> "Logs":
-        """The runs at these places."""
-        return Logs(*(column[places] for column in self))
+    def rows(self, indices: np.ndarray) -> "Logs":
+        """The runs at these indices."""
+        return Logs(*(column[indices] for column in self))
 
 
 @functools.cache
 def runs() -> js.Runs:
     """The 240 runs, in the order of their file, or as many simulated ones."""
     if not TABLE.is_file():
-        law = js.laws.Chinchilla(*LAW)
-        return js.fitting.simulate(law, COUNT, key=SEED, noise=NOISE)
+        return simulated(COUNT, SEED)
     with open(TABLE, newline="") as file:
         kept = [row for row in csv.DictReader(file) if row["outlier"] == "0"]
     names = "params", "tokens", "loss"
     return js.Runs(*(np.array([float(row[name]) for row in kept]) for name in names))
+
+
+def simulated(count: int, key: int) -> js.Runs:
+    """Runs of the law of `problem`, with noise like that of the 240."""
+    return js.fitting.simulate(js.laws.Chinchilla(*LAW), count, key=key, noise=NOISE)
 
 
 def is_published() -> bool:
@@ -69,6 +74,17 @@ def logs() -> Logs:
     return Logs(*(np.log(x) for x in (runs().params, runs().tokens, runs().loss)))
 
 
+def fit(table: js.Runs | None = None) -> js.fitting.Fit:
+    """Our fit to `runs`, or to others."""
+    return js.fit(js.laws.Chinchilla, runs() if table is None else table)
+
+
+def bootstrap(fitted: js.fitting.Fit, **options: Any) -> js.fitting.Bootstrap:
+    """`js.bootstrap` without its warnings of resamples that failed."""
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        return js.bootstrap(fitted, **options)
+
+
 def hoffmann_starts() -> np.ndarray:
     """(ln A, ln B, ln E, alpha, beta) of the 4,500 starts of Hoffmann et al. 2022, D.2."""
     scales, rest = np.arange(0, 26, 5.0), np.arange(-1, 1.25, 0.5)
@@ -82,7 +98,7 @@ def in_peers_order(coordinates: np.ndarray) -> np.ndarray:
 
 
 def published_resamples(count: int = RESAMPLES) -> np.ndarray:
-    """Places among the runs, a row for each resample, as the published notebook draws them."""
+    """Indices of the runs, a row for each resample, as the published notebook draws them."""
     # The same stream as numpy.random.seed(42).
     random = np.random.RandomState(42)
     return np.array([random.choice(COUNT, size=COUNT, replace=True) for _ in range(count)])

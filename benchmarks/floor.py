@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.harness import Unavailable
+from benchmarks.machine import cores
 from benchmarks.problem import COLUMNS, LAW, Grid
 
 SOURCE = Path(__file__).with_name("floor.c")
@@ -23,10 +25,6 @@ FLAGS = ["-std=gnu11", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-fPIC
 # By default gcc uses half of an AVX-512 register.
 X86_FLAGS = ["-mprefer-vector-width=512"]
 VECTOR_CALL = re.compile(r"\b_ZGV\w+_(?:exp|expm1|log)f?\b")
-
-
-class Unavailable(RuntimeError):
-    """This row cannot run here; the message says why."""
 
 
 class Floor(NamedTuple):
@@ -75,20 +73,6 @@ def load(dtype: str) -> Floor:
         calls = _vector_calls(path)
         library = ctypes.CDLL(str(path))
     return Floor(library, dtype, cores(), flags, calls)
-
-
-def compiler_version() -> str | None:
-    """What gcc calls itself; None without it."""
-    if shutil.which("gcc") is None:
-        return None
-    return _output("gcc", "--version").splitlines()[0]
-
-
-def cores() -> int:
-    """How many this process may use, and so how many threads XLA starts."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextlib.contextmanager

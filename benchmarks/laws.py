@@ -1,132 +1,214 @@
 """`python -m benchmarks laws`: the cheapest plan by any law, and by what a user would write.
 
-The aims are in `aims.py`: a law that is given by its loss alone is solved at a fifth of the speed
-of the closed reduction, ten times as fast as golden section in NumPy and a thousand times as
-fast as a loop over SLSQP. What was measured is printed last.
+The aims: a law that is given by its loss alone is solved at a fifth of the speed of the closed
+reduction, ten times as fast as golden section in NumPy and a thousand times as fast as a loop over
+SLSQP.
 """
 
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
 import numpy as np
 
-from benchmarks import aims, laws_problem, laws_rows, laws_truth, machine, ours, timing
-from benchmarks.floor import Unavailable
-from benchmarks.laws_problem import CHINCHILLA, scenarios
-from benchmarks.problem import Disagreement, require_agreement
-from benchmarks.timing import progress
+import jaxscale as js
+from benchmarks import harness, laws_peers, laws_truth, ours, report
+from benchmarks.harness import Aim, Disagreement, Row, Suite, need, require_agreement
+from benchmarks.laws_problem import (
+    CHINCHILLA,
+    LOGS,
+    MUENNIGHOFF,
+    ONLY_LOSS,
+    OVER_VOCABULARY,
+    cases,
+    scenarios,
+    solve,
+)
+from benchmarks.laws_truth import LOOSE_SIZES, SIZE_TOLERANCE, Answer
 
 # On a CPU several blocks, so that the cost of a call does not count beside the closed reduction.
 SCENARIOS = max(2**18, ours.CHUNK)
 LEAST_SOLVED = 0.95  # of the scenarios, all of which have a plan
 QUICK_SCENARIOS, QUICK_ROUNDS = 2**12, 1
+LOOP_SAMPLE, QUICK_LOOP_SAMPLE = 300, 20
+NESTED_SAMPLE, QUICK_NESTED_SAMPLE = 2**13, 2**9
+
+
+def in_float32(case: str) -> str:
+    """Name of the row that solves a case in float32; in float64 it is that of the case."""
+    return f"{case}, float32"
+
+
+SLSQP, GOLDEN = "scipy SLSQP, Chinchilla", "NumPy golden, Chinchilla"
+SLSQP_REPEATED, GOLDEN_REPEATED = "scipy SLSQP, muennighoff2023", "NumPy golden, muennighoff2023"
+SLSQP_LEVER, GOLDEN_LEVER = "scipy SLSQP, tao2024", "NumPy golden, tao2024"
+
+AIMS = [
+    Aim(ONLY_LOSS, 0.2, (CHINCHILLA,)),
+    Aim(LOGS, 0.2, (CHINCHILLA,)),
+    Aim(ONLY_LOSS, 1000, (SLSQP,)),
+    Aim(MUENNIGHOFF, 1000, (SLSQP_REPEATED,)),
+    Aim(OVER_VOCABULARY, 1000, (SLSQP_LEVER,)),
+    Aim(ONLY_LOSS, 10, (GOLDEN,)),
+    Aim(MUENNIGHOFF, 10, (GOLDEN_REPEATED,)),
+    Aim(OVER_VOCABULARY, 10, (GOLDEN_LEVER,)),
+]
+CLOSED = {"float64": CHINCHILLA, "float32": in_float32(CHINCHILLA)}
+
+
+class Setting(NamedTuple):
+    """What rows are built for."""
+
+    count: int  # scenarios of ours
+    quick: bool
+    known: dict[str, Answer]  # ours in float64, by case, as they are checked
+
+
+Builder = Callable[[str, Setting], Row]
+
+
+# --- Rows ------------------------------------------------------------------------------------
+
+
+def ours_row(case: str, dtype: str, name: str, setting: Setting) -> Row:
+    fixed = ", ".join(f"{lever} {value:g}" for lever, value in cases()[case].fixed.items())
+    inputs = jax.device_put(scenarios(case, setting.count, dtype))
+    call = partial(_every_field, case, *inputs)
+    return _row(call, case, dtype, name, setting, setting.count, fixed, SIZE_TOLERANCE[dtype])
+
+
+def _every_field(case, loss, demand):
+    return jax.block_until_ready(solve(case, loss, demand))
+
+
+def loop(case: str, scalars: Callable) -> Builder:
+    """Builder of SLSQP on the first scenarios."""
+
+    def build(name: str, setting: Setting) -> Row:
+        need("scipy")
+        sample = QUICK_LOOP_SAMPLE if setting.quick else LOOP_SAMPLE
+        return _host(partial(laws_peers.slsqp, scalars()), case, name, setting, sample, LOOSE_SIZES)
+
+    return build
+
+
+def golden(case: str, search: Callable, samples: tuple[int, int] | None = None) -> Builder:
+    """Builder of golden section on all scenarios, or on the first `samples`, quick or not."""
+
+    def build(name: str, setting: Setting) -> Row:
+        call = partial(laws_peers.in_blocks, search)
+        sample = samples[setting.quick] if samples else setting.count
+        return _host(call, case, name, setting, sample, SIZE_TOLERANCE["float64"])
+
+    return build
+
+
+def _host(search, case, name, setting, sample, tolerance):
+    sample = min(setting.count, sample)
+    call = partial(search, *(x[:sample] for x in scenarios(case, setting.count, "float64")))
+    note = f"a sample of {sample:,}, one thread" if sample < setting.count else "one thread"
+    return _row(call, case, "float64", name, setting, sample, note, tolerance)
+
+
+def _row(call, case, dtype, name, setting, sample, note, tolerance):
+    facts = {"case": case, "dtype": dtype, "scenarios": sample, "note": note}
+    check = partial(checked, name, case, dtype, setting, tolerance)
+    return Row(name, call, check, sample, facts, CLOSED[dtype])
+
+
+BUILDERS: dict[str, Builder] = {
+    **{case: partial(ours_row, case, "float64") for case in cases()},
+    **{in_float32(case): partial(ours_row, case, "float32") for case in cases()},
+    SLSQP: loop(ONLY_LOSS, laws_peers.chinchilla_scalars),
+    GOLDEN: golden(ONLY_LOSS, laws_peers.chinchilla_golden),
+    SLSQP_REPEATED: loop(MUENNIGHOFF, laws_peers.muennighoff_scalars),
+    GOLDEN_REPEATED: golden(MUENNIGHOFF, laws_peers.muennighoff_golden),
+    SLSQP_LEVER: loop(OVER_VOCABULARY, laws_peers.vocabulary_scalars),
+    GOLDEN_LEVER: golden(
+        OVER_VOCABULARY, laws_peers.vocabulary_golden, (NESTED_SAMPLE, QUICK_NESTED_SAMPLE)
+    ),
+}
+# The others of ours take longer to compile than all of a quick run.
+NOT_QUICK = {*cases(), *map(in_float32, cases())} - {CHINCHILLA, ONLY_LOSS, in_float32(LOGS)}
+
+
+# --- Agreement -------------------------------------------------------------------------------
+
+
+def checked(
+    name: str, case: str, dtype: str, setting: Setting, tolerance: float, answer: Answer | js.Plan
+) -> dict:
+    """How far plans are from the cheapest and from ours, and the share of scenarios with one.
+
+    Disagreement where they are too far, or too few have a plan.
+    """
+    if isinstance(answer, js.Plan):
+        answer = Answer(answer.params, answer.tokens, answer.levers)
+    inputs = scenarios(case, setting.count, dtype)
+    agreement = laws_truth.agreement(name, case, answer, *inputs, tolerance)
+    solved = float(np.mean(np.isfinite(np.asarray(answer.params))))
+    if solved < LEAST_SOLVED:
+        raise Disagreement(f"{name}: only {solved:.1%} of the scenarios were solved")
+    if name == case:
+        setting.known[case] = answer
+    elif case in setting.known and dtype == "float64":
+        levers = sorted(answer.levers)  # those that were chosen; jaxscale gives all back
+        pair = [
+            (x.params, x.tokens, *map(x.levers.get, levers)) for x in (answer, setting.known[case])
+        ]
+        known = tuple(x[: len(pair[0][0])] for x in pair[1])
+        agreement["jaxscale"] = require_agreement(name, pair[0], known, tolerance)
+    return {"solved": solved, "agreement": agreement}
+
+
+# --- The result ------------------------------------------------------------------------------
 
 
 def run(count: int, quick: bool) -> dict:
     """Everything measured, as one JSON object; Disagreement where an answer is wrong."""
-    count = min(count, QUICK_SCENARIOS) if quick else count
-    built, omitted = _build(count, quick)
-    records = _checked(built)
-    rounds = QUICK_ROUNDS if quick else timing.ROUNDS
-    times = timing.interleaved({row.name: row.call for row in built}, rounds)
-    for row in built:
-        records[row.name] |= _timed(row, times[row.name])
-    _add_ratios(records)
-    return {
-        "benchmark": "laws",
-        "quick": quick,
-        "scenarios": count,
-        "problem": {name: _described(case) for name, case in laws_problem.cases().items()},
+    setting = Setting(min(count, QUICK_SCENARIOS) if quick else count, quick, {})
+    rows = {name: partial(build, setting=setting) for name, build in BUILDERS.items()}
+    left_out = dict.fromkeys(NOT_QUICK, "left out of a quick run: it compiles for long")
+    rounds = QUICK_ROUNDS if quick else harness.ROUNDS
+    found = harness.measured(Suite(rows, AIMS, rounds, left_out=left_out if quick else {}))
+    facts = {
+        "scenarios": setting.count,
+        "problem": {
+            name: {
+                "loss": case.losses,
+                "input_tokens": case.demands,
+                "levers": case.fixed,
+                "over": case.chosen,
+            }
+            for name, case in cases().items()
+        },
         "tolerance": {
             "sizes": laws_truth.SIZE_TOLERANCE,
             "cost": laws_truth.COST_TOLERANCE,
             "levers": laws_truth.LEVER_TOLERANCE,
         },
-        "versions": machine.versions(),
-        "machine": machine.machine(),
-        "commit": machine.commit(),
-        "rows": list(records.values()),
-        "omitted": omitted,
-        "aims": aims.measured(aims.LAWS, records),
     }
+    return harness.header("laws", quick, **facts) | found
 
 
-def _described(case):
-    return {
-        "loss": case.losses,
-        "input_tokens": case.demands,
-        "levers": case.fixed,
-        "over": case.chosen,
-    }
+CELLS: dict[str, report.Cell] = {
+    "row": report.text("name"),
+    "M/s": report.number("scenarios_per_second", unit=report.MILLION),
+    "time": report.median,
+    "to closed": report.number("ratio", ".2g"),
+    "solved": report.number("solved", ".2%"),
+    "off size": report.off("sizes"),
+    "off cost": report.off("cost"),
+    "off lever": report.off("levers"),
+    "off ours": report.off("jaxscale"),
+    "first call": report.time("first_call"),
+    "note": report.text("note"),
+}
 
 
-def _build(count, quick):
-    built, omitted = [], {}
-    for name in laws_rows.BUILDERS:
-        if quick and name not in laws_rows.QUICK:
-            omitted[name] = "left out of a quick run: it compiles for long"
-            continue
-        try:
-            built.append(laws_rows.build(name, count, quick))
-        except Unavailable as reason:
-            omitted[name] = str(reason)
-    return built, omitted
-
-
-def _checked(built):
-    """Each row's first call: how long it took, and how far its answers are off."""
-    records, known = {}, {}  # answers of jaxscale to the cases that peers solve
-    for row in built:
-        progress(f"checked: {row.name}")
-        returned = []
-        first = timing.seconds(lambda row=row, kept=returned: kept.append(row.call()))
-        answer = row.answer(returned[0])
-        inputs = scenarios(row.case, row.total, row.dtype)
-        off = laws_truth.agreement(row.name, row.case, answer, *inputs, row.size_tolerance)
-        solved = _require_solved(row, answer)
-        if row.name == row.case:
-            known[row.case] = answer
-        elif row.case in known and row.dtype == "float64":
-            off["jaxscale"] = _off_ours(row, answer, known[row.case])
-        records[row.name] = {
-            "name": row.name,
-            "case": row.case,
-            "dtype": row.dtype,
-            "scenarios": row.scenarios,
-            "note": row.note,
-            "first_call": first,
-            "solved": solved,
-            "agreement": off,
-        }
-    return records
-
-
-def _require_solved(row, answer):
-    """Share of the scenarios with a plan; Disagreement where too few have one."""
-    solved = float(np.mean(np.isfinite(np.asarray(answer.params))))
-    if solved < LEAST_SOLVED:
-        raise Disagreement(f"{row.name}: only {solved:.1%} of the scenarios were solved")
-    return solved
-
-
-def _off_ours(row, answer, known):
-    """Largest relative difference of any number from that of jaxscale, where it solved the case."""
-    names = sorted(answer.levers)  # those that were chosen; jaxscale gives all back
-    found, expected = (
-        (each.params, each.tokens, *(each.levers[name] for name in names))
-        for each in (answer, known)
-    )
-    expected = tuple(x[: row.scenarios] for x in expected)
-    return require_agreement(row.name, found, expected, row.size_tolerance)
-
-
-def _timed(row, times):
-    seconds = timing.summary(times)
-    return {"seconds": seconds, "scenarios_per_second": row.scenarios / seconds["median"]}
-
-
-def _add_ratios(records):
-    """How many times as fast as the closed reduction, in the same dtype, each row is."""
-    for record in records.values():
-        closed = {"float64": CHINCHILLA, "float32": laws_rows.in_float32(CHINCHILLA)}
-        reference = records.get(closed[record["dtype"]])
-        if reference:
-            speeds = record["scenarios_per_second"], reference["scenarios_per_second"]
-            record["ratio"] = speeds[0] / speeds[1]
+def show(result: dict) -> None:
+    """Print everything that a person wants to see of `result`."""
+    caption = f"{result['scenarios']:,} scenarios a call, medians of interleaved rounds"
+    table = report.of_records("Cheapest plan for a loss, by any law", CELLS, result["rows"])
+    report.show(result, caption, [table])

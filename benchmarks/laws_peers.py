@@ -1,6 +1,6 @@
 """What a user would otherwise write for a law without a closed solution.
 
-A loop over SciPy's SLSQP, in logarithms of sizes and of the bill, where the problem is nearly a
+A loop over SciPy's SLSQP, in logarithms of sizes and of the cost, where the problem is nearly a
 straight one. And golden section in NumPy, over all scenarios at once: along a curve of equal
 loss all three laws here give both sizes in closed form, by the logit of the share that the
 term of size has in the reducible loss. A chosen lever is another golden section around it.
@@ -18,7 +18,7 @@ from benchmarks.peers import NUMPY_BLOCK
 
 # --- SLSQP -----------------------------------------------------------------------------------
 
-# Of the logarithm of the bill. With the default, 1e-6, sizes are off by 1e-3; with 1e-12 it takes a
+# Of the logarithm of the cost. With the default, 1e-6, sizes are off by 1e-3; with 1e-12 it takes a
 # fifth longer, and at last says of some scenarios that it found no way down.
 PRECISION = 1e-10
 
@@ -117,7 +117,7 @@ def _vocabulary_coefficients():
 
 # --- Golden section --------------------------------------------------------------------------
 
-# Closer than this to the minimum the bill differs by 1e-14, which is rounding.
+# Closer than this to the minimum the cost differs by 1e-14, which is rounding.
 WIDTH = 1e-7
 LOGITS = -4.0, 8.0  # a share of 2 % of the reducible loss to all but 0.03 %
 CUT = 0.5 * (5**0.5 - 1)
@@ -160,11 +160,11 @@ def chinchilla_golden(loss: np.ndarray, demand: np.ndarray) -> Answer:
     sizes = _two_powers(loss - E, A, B, alpha, beta)
     served = demand / 3
 
-    def bill(logit):
+    def cost(logit):
         params, tokens = sizes(logit)
         return params * (tokens + served)
 
-    return Answer(*sizes(golden_section(bill, *_ends(loss))), {})
+    return Answer(*sizes(golden_section(cost, *_ends(loss))), {})
 
 
 def muennighoff_golden(loss: np.ndarray, demand: np.ndarray) -> Answer:
@@ -185,7 +185,7 @@ def muennighoff_golden(loss: np.ndarray, demand: np.ndarray) -> Answer:
         first = np.minimum(params, fitting(new))
         return _seen(params, first, R_N), _seen(tokens, new, R_D)
 
-    def bill(logit):
+    def cost(logit):
         params, tokens = sizes(logit)
         return params * (tokens + served)
 
@@ -195,7 +195,7 @@ def muennighoff_golden(loss: np.ndarray, demand: np.ndarray) -> Answer:
     size = A * (fitting(unique) * (1 + R_N)) ** -alpha / (loss - E)
     low = np.maximum(low, -np.log(1 / size - 1))
     low = np.maximum(low, math.log(beta / alpha) - alpha * math.log(1 + R_N))
-    return Answer(*sizes(golden_section(bill, low, np.minimum(high, np.log(1 / data - 1)))), {})
+    return Answer(*sizes(golden_section(cost, low, np.minimum(high, np.log(1 / data - 1)))), {})
 
 
 def _seen(effective, first, scale):
@@ -213,12 +213,12 @@ def vocabulary_golden(loss: np.ndarray, demand: np.ndarray) -> Answer:
         reducible = loss + E - A2 * np.exp(-alpha2 * log_vocabulary)
         sizes = _two_powers(reducible, A1, B, alpha1, beta)
 
-        def bill(logit):
+        def cost(logit):
             params, tokens = sizes(logit)
             return (params + words) * (tokens + served)
 
-        logit = golden_section(bill, low, high)
-        return (*sizes(logit), bill(logit))
+        logit = golden_section(cost, low, high)
+        return (*sizes(logit), cost(logit))
 
     # The vocabulary whose term alone is the whole reducible loss.
     least = np.log(A2 / (loss + E)) / alpha2

@@ -1,10 +1,10 @@
-"""How far from the cheapest plan an answer is, found without the solver that is timed.
+"""The error of a plan, against a search that shares nothing with the solver that is timed.
 
-At given levers the cheapest plan is looked for by golden section along ln(D / N), with the size
-that reaches the loss by bisection: slow, but it needs nothing of a law except that its loss
-falls. Chosen levers are judged by the bills of such plans: a parabola through the bills at the
-levers and just beside them has its lowest place at the best, and nothing on a coarse
-grid over the ranges may be cheaper.
+At given levers the cheapest plan comes from golden section along ln(D / N), with the size that
+reaches the loss by bisection: slow, but it needs nothing of a law except that its loss falls.
+Chosen levers are judged by the costs of such plans: a parabola through the costs at the levers and
+just beside them has its minimum at the best, and nothing on a coarse grid over the ranges may be
+cheaper.
 """
 
 import itertools
@@ -15,19 +15,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from benchmarks.harness import Disagreement, require_agreement
 from benchmarks.laws_problem import Case, cases
-from benchmarks.problem import Disagreement, require_agreement
 from jaxscale.laws import protocol
 
 CHECKED = 200  # scenarios whose true answer is computed
-RATIOS, SIZES = (-10.0, 25.0), (0.0, 80.0)  # of ln(D / N) and ln N, where plans are looked for
+RATIOS, SIZES = (-10.0, 25.0), (0.0, 80.0)  # of the search, in ln(D / N) and ln N
 SHRINKS = 0.5 * (5**0.5 - 1)
-# To 2e-8 of ln(D / N): nearer, rounding moves the lowest bill about. Halved to the last bit.
+# To 2e-8 of ln(D / N): nearer, rounding moves the lowest cost about. Halved to the last bit.
 STEPS, HALVINGS = 45, 53
 BESIDE = 1e-3  # of a lever, relative
-PLACES = 7  # of the coarse grid, along each lever
-# A bill has no slope at its minimum, so a search that compares bills finds sizes only to a root of
-# an epsilon, and one that stops at a bill within 1e-10, to a root of that. In float32 it is our own
+POINTS = 7  # of the coarse grid, along each lever
+# A cost has no slope at its minimum, so a search that compares costs finds sizes only to a root of
+# an epsilon, and one that stops at a cost within 1e-10, to a root of that. In float32 it is our own
 # rounding that counts.
 SIZE_TOLERANCE = {"float64": 2e-6, "float32": 1e-4}
 LOOSE_SIZES = 2e-5
@@ -65,11 +65,11 @@ def cheapest(law: Any, levers: dict, loss: Any, demand: Any) -> Cheapest:
         low, high = (jnp.full_like(ratio, end) for end in SIZES)
         return lax.fori_loop(0, HALVINGS, halve, (low, high))[1]
 
-    def bill(ratio):
+    def cost_at(ratio):
         size = log_params(ratio)
         return cost(law, levers, jnp.exp(size), jnp.exp(size + ratio), demand)
 
-    ratio = _golden_section(bill, *(jnp.full_like(loss, end) for end in RATIOS))
+    ratio = _golden_section(cost_at, *(jnp.full_like(loss, end) for end in RATIOS))
     size = log_params(ratio)
     params, tokens = jnp.exp(size), jnp.exp(size + ratio)
     return Cheapest(params, tokens, cost(law, levers, params, tokens, demand))
@@ -139,19 +139,19 @@ def _levers_about(asked: Case, fixed: dict, answer: Answer) -> dict[str, np.ndar
     rows = [here]
     for name in asked.chosen:
         rows += [here | {name: here[name] * (1 + step)} for step in (-BESIDE, BESIDE)]
-    for place in itertools.product(*(_places(asked, name) for name in asked.chosen)):
-        rows.append({n: x * lanes for n, x in zip(asked.chosen, place, strict=True)})
+    for point in itertools.product(*(_points(asked, name) for name in asked.chosen)):
+        rows.append({n: x * lanes for n, x in zip(asked.chosen, point, strict=True)})
     return {name: np.stack([row[name] for row in rows]) for name in asked.chosen}
 
 
-def _places(asked, name):
+def _points(asked, name):
     low, high = asked.law.levers[name]
     spaced = np.geomspace if low > 0 and high > 100 * low else np.linspace
-    return spaced(low, high, PLACES)
+    return spaced(low, high, POINTS)
 
 
 def _off_best(name, asked, costs, tolerance):
-    """How far each lever is from the lowest place of a parabola, relative to its value."""
+    """How far each lever is from the minimum of a parabola, relative to its value."""
     worst = 0.0
     for at in range(len(asked.chosen)):
         middle, less, more = costs[0], costs[1 + 2 * at], costs[2 + 2 * at]

@@ -3,12 +3,11 @@
 import importlib.metadata
 import os
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 
 import jax
-
-from benchmarks import floor
 
 PACKAGES = (
     "jax", "jaxlib", "optax", "numpy", "scipy", "optimistix", "xarray", "dask", "zarr",
@@ -24,17 +23,32 @@ def versions() -> dict[str, str | None]:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
-    return found | {"gcc": floor.compiler_version()}
+    return found | {"gcc": compiler()}
+
+
+def compiler() -> str | None:
+    """What gcc calls itself; None without it."""
+    if shutil.which("gcc") is None:
+        return None
+    said = subprocess.run(["gcc", "--version"], check=True, capture_output=True, text=True).stdout
+    return said.splitlines()[0]
+
+
+def cores() -> int:
+    """How many this process may use, and so how many threads XLA starts."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def machine() -> dict:
     """Processor, cores, memory and the device that JAX runs on."""
     device = jax.devices()[0]
     return {
-        "name": f"{device.platform}-{floor.cores()}-cores",
+        "name": f"{device.platform}-{cores()}-cores",
         "system": f"{platform.system()} {platform.release()}",
         "cpu": _cpu_model(),
-        "cores": floor.cores(),
+        "cores": cores(),
         "memory_gib": round(memory_bytes("MemTotal") / 2**30, 1),
         "platform": device.platform,
         "device": device.device_kind,

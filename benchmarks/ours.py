@@ -1,4 +1,4 @@
-"""What jaxscale is timed as: arrays in and out, scenarios made and summed in place, sweeps."""
+"""Our side of `solve` and `sweep`: arrays in and out, scenarios from their index, sweeps."""
 
 import os
 from functools import partial

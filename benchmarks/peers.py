@@ -1,15 +1,18 @@
-"""What a user would otherwise write: Sardana et al. 2024, eq. 12, in each tool's own terms.
+"""Peers of `solve` and `sweep`: what a user would otherwise write.
 
-All solve for log D, where the equation is nearly a straight line: in D itself each takes
-two to ten times as long. All start where there is no demand, or closer, with constants
-taken out of the loop, and stop at a step of 1e-8 or less, the error of which is its square.
+Sardana et al. 2024, eq. 12, in each tool's own terms. All solve for log D, where the equation is
+nearly a straight line: in D itself each takes two to ten times as long. All start where there is
+no demand, or closer, with constants taken out of the loop, and stop at a step of 1e-8 or less,
+the error of which is its square.
 """
 
 import math
+import os
+from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.problem import LAW
+from benchmarks.problem import COLUMNS, LAW, grid_axes
 
 E, A, B, ALPHA, BETA = LAW
 TRAINING = B * (1 + BETA / ALPHA)
@@ -132,3 +135,56 @@ def optimistix_solver():
         return (A / (loss - E - B * jnp.exp(-BETA * x))) ** (1 / ALPHA), jnp.exp(x)
 
     return jax.jit(jax.vmap(plan))
+
+
+# --- Sweeps ----------------------------------------------------------------------------------
+
+# In scenarios. Of 2^12 to 2^21 these were the fastest on two cores: NumPy is best while a chunk's
+# temporaries stay in the second-level cache, dask needs chunks that pay for its scheduler. (A
+# loop over such small chunks inside each of dask's would be up to a fifth faster.)
+NUMPY_CHUNK = 2**13
+DASK_CHUNK = 2**18
+WRITE_CHUNK = 2**18
+
+
+def numpy_sums(rows: int) -> tuple[float, float]:
+    """Sums of N and of D by a loop over chunks, in one thread."""
+    loss, demand = grid_axes(rows)
+    params_sum = tokens_sum = 0.0
+    for here in _slices(rows, NUMPY_CHUNK // COLUMNS):
+        params, tokens = numpy_whole(loss[here, None], demand)
+        params_sum += params.sum()
+        tokens_sum += tokens.sum()
+    return params_sum, tokens_sum
+
+
+def dask_sums(rows: int) -> tuple[float, float]:
+    """Sums of N and of D by `xarray.apply_ufunc` over dask arrays, in dask's threads."""
+    import xarray
+    from dask.base import compute
+
+    loss, demand = grid_axes(rows)
+    params, tokens = xarray.apply_ufunc(
+        numpy_whole,
+        xarray.DataArray(loss, dims="loss").chunk(loss=DASK_CHUNK // COLUMNS),
+        xarray.DataArray(demand, dims="demand").chunk(),
+        dask="parallelized",
+        output_core_dims=[[], []],
+        output_dtypes=[loss.dtype, loss.dtype],
+    )
+    # Together, so that each chunk is solved once.
+    return tuple(x.item() for x in compute(params.sum(), tokens.sum(), scheduler="threads"))
+
+
+def write(arrays: tuple[np.ndarray, ...], path: str | os.PathLike) -> None:
+    """All bytes of the arrays in one file, one after another, and on the disk at the end."""
+    with open(path, "wb") as file:
+        for array in arrays:
+            for here in _slices(array.size, WRITE_CHUNK):
+                array[here].tofile(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _slices(length: int, step: int) -> Iterator[slice]:
+    return (slice(start, start + step) for start in range(0, length, step))

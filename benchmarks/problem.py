@@ -36,10 +36,6 @@ TOLERANCE = {"float64": 1e-9, "float32": 2e-5}
 SEED = 0
 
 
-class Disagreement(ArithmeticError):
-    """A row gave an answer further from the truth than its precision allows."""
-
-
 class Grid(NamedTuple):
     """Scenario `i` has loss `i // COLUMNS` and demand `i % COLUMNS`, evenly spaced."""
 
@@ -103,24 +99,3 @@ def true_plans(loss: np.ndarray, demand: np.ndarray) -> tuple[np.ndarray, np.nda
         low, high = np.where(excess > 0, middle, low), np.where(excess > 0, high, middle)
     tokens = np.exp((low + high) / 2)
     return (A / (reducible - B * tokens**-beta)) ** (1 / alpha), tokens
-
-
-def disagreement(found: tuple, expected: tuple) -> float:
-    """Largest relative difference of two answers, over the scenarios that `found` solved."""
-    worst = 0.0
-    for one, other in zip(found, expected, strict=True):
-        one, other = (np.asarray(x, np.longdouble) for x in (one, other))
-        off = np.abs(one / other - 1)
-        solved = np.isfinite(off)
-        if not solved.any():
-            return math.inf
-        worst = max(worst, float(off[solved].max()))
-    return worst
-
-
-def require_agreement(name: str, found: tuple, expected: tuple, tolerance: float) -> float:
-    """The disagreement of the row called `name`; Disagreement where it is too large."""
-    off = disagreement(found, expected)
-    if not off <= tolerance:
-        raise Disagreement(f"{name}: off by {off:.1e}, relative; {tolerance:.0e} is allowed")
-    return off

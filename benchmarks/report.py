@@ -1,67 +1,66 @@
-"""Tables of what was measured: by rich where it is installed, else in plain text."""
+"""Results as JSON and as tables: by rich where it is installed, else in plain text."""
+
+import argparse
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
 
 MILLION = 1e6
+RESULTS = Path(__file__).parent / "results"
 PIPED_WIDTH = 150  # characters, where no terminal says how wide it is
-COLUMNS = "row", "M/s", "time", "speed to ours", "off truth", "off ours", "peak MiB", "note"
-COMPILE_COLUMNS = "row", "lower", "compile", "first call"
 AIM_COLUMNS = "aim", "measured", ""
 
+Cell = Callable[[dict], str]  # of a record
 
-def show(result: dict) -> None:
+
+class Table(NamedTuple):
+    """A title, and lines of cells under their headings."""
+
+    title: str
+    columns: tuple[str, ...]
+    lines: list[tuple[str, ...]]
+
+
+def of_records(title: str, cells: dict[str, Cell], records: Iterable[dict]) -> Table:
+    """A line for each record, a cell for each heading."""
+    lines = [tuple(cell(record) for cell in cells.values()) for record in records]
+    return Table(title, tuple(cells), lines)
+
+
+def add_output(parser: argparse.ArgumentParser, name: str) -> None:
+    """The option of where a result goes."""
+    parser.add_argument(
+        "--output", type=Path, metavar="PATH",
+        help=f"where the JSON goes (default: benchmarks/results/{name}-<machine>.json)",
+    )  # fmt: skip
+
+
+def save_and_show(
+    result: dict, name: str, output: Path | None, show: Callable[[dict], None]
+) -> int:
+    """Write the JSON, print the tables, and say where the JSON is; the exit code 0."""
+    output = output or RESULTS / f"{name}-{result['machine']['name']}.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(result, indent=1) + "\n")
+    show(result)
+    print(f"\nresults: {output}")
+    return 0
+
+
+def show(result: dict, caption: str, tables: Iterable[Table]) -> None:
     """Print everything that a person wants to see of `result`."""
     machine = result["machine"]
     print(f"\n{machine['cpu']}, {machine['cores']} cores; JAX on {machine['device']}")
-    print(f"{result['scenarios']:,} scenarios, medians of interleaved rounds")
-    rows = result["rows"]
-    table("Cheapest plan for a loss", COLUMNS, [_row(record) for record in rows])
+    print(caption)
+    for each in tables:
+        table(*each)
     for name, reason in result["omitted"].items():
         print(f"  {name}: {reason}")
-    compiled = [record for record in rows if record["compile_seconds"]]
-    table("Compiling", COMPILE_COLUMNS, [_compile_row(record) for record in compiled])
-    _batch_table(result["batches"])
     table("Aims", AIM_COLUMNS, [aim_row(aim) for aim in result["aims"]])
 
 
-def _row(record):
-    agreement, memory = record["agreement"], record.get("memory_mib")
-    return (
-        record["name"],
-        f"{record['scenarios_per_second'] / MILLION:.4g}",
-        duration(record["seconds"]["median"]),
-        f"{record['ratio']:.3g}",
-        f"{agreement['truth']:.0e}" if "truth" in agreement else "",
-        f"{agreement['jaxscale']:.0e}",
-        f"{memory['peak']:.0f} (+{memory['peak'] - memory['ready']:.0f})" if memory else "",
-        record["note"],
-    )
-
-
-def _compile_row(record):
-    times = record["compile_seconds"]
-    return record["name"], *(duration(times[key]) for key in ("lower", "compile", "first_call"))
-
-
-def _batch_table(batches):
-    each = {
-        name: {entry["scenarios"]: entry["median"] / entry["scenarios"] * 1e9 for entry in batch}
-        for name, batch in batches.items()
-    }
-    sizes = sorted(set().union(*each.values()))
-    lines = [
-        (f"{size:,}", *(f"{times[size]:.3g}" if size in times else "" for times in each.values()))
-        for size in sizes
-    ]
-    table("Nanoseconds a scenario, by batch size", ("scenarios", *each), lines)
-
-
-def aim_row(aim: dict) -> tuple[str, str, str]:
-    """An aim in words, what was measured, and whether it is met."""
-    bound = f"{aim['at_least']:,g}" if "at_least" in aim else f"at most {aim['at_most']:g}"
-    text = f"{aim['row']}: {bound} x {aim['against']}"
-    if aim["value"] is None:
-        return text, "", "not measured"
-    verdict = "met" if aim["met"] else "not met"
-    return f"stretch, {text}" if aim["stretch"] else text, f"{aim['value']:,.3g}", verdict
+# --- Cells -----------------------------------------------------------------------------------
 
 
 def duration(seconds: float) -> str:
@@ -70,6 +69,61 @@ def duration(seconds: float) -> str:
         if seconds >= unit:
             return f"{seconds / unit:.3g} {name}"
     return f"{seconds / 1e-6:.3g} us"
+
+
+def text(key: str) -> Cell:
+    """A field as it is; empty where a record lacks it."""
+    return lambda record: str(record.get(key, ""))
+
+
+def number(key: str, form: str = ".3g", unit: float = 1.0) -> Cell:
+    """A field in units; empty where a record lacks it."""
+    return lambda record: format(record[key] / unit, form) if key in record else ""
+
+
+def time(key: str) -> Cell:
+    """A field in seconds."""
+    return lambda record: duration(record[key])
+
+
+def off(key: str) -> Cell:
+    """A field of the agreement, as an error."""
+    return lambda record: f"{record['agreement'][key]:.0e}" if key in record["agreement"] else ""
+
+
+def median(record: dict) -> str:
+    """The median of the times."""
+    return duration(record["seconds"]["median"])
+
+
+def aim_row(aim: dict) -> tuple[str, str, str]:
+    """An aim in words, what was measured, and whether it is met."""
+    bound = f"{aim['at_least']:,g}" if "at_least" in aim else f"at most {aim['at_most']:g}"
+    words = f"{aim['row']}: {bound} x {aim['against']}"
+    if aim["value"] is None:
+        return words, "", "not measured"
+    verdict = "met" if aim["met"] else "not met"
+    return f"stretch, {words}" if aim["stretch"] else words, f"{aim['value']:,.3g}", verdict
+
+
+COMPILING: dict[str, Cell] = {
+    "row": text("name"),
+    **{
+        heading: lambda record, part=part: duration(record["compile_seconds"].get(part, 0))
+        for heading, part in (
+            ("lower", "lower"), ("compile", "compile"), ("first call", "first_call"),
+        )
+    },
+}  # fmt: skip
+
+
+def compiling(result: dict) -> Table:
+    """Compiling, of the rows that do."""
+    compiled = [record for record in result["rows"] if record["compile_seconds"]]
+    return of_records("Compiling", COMPILING, compiled)
+
+
+# --- Printing --------------------------------------------------------------------------------
 
 
 def table(title: str, columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:

@@ -1,14 +1,18 @@
 """`python -m benchmarks solve`: the cheapest plan for a loss, by jaxscale and by its peers.
 
-The aims are in `aims.py`: half the speed of the same algorithm in vectorised C, checks and
-statuses and all, and several times what a user would write in Python. They are no results:
-what was measured, and whether each aim is met, is the last thing printed.
+The aims: half the speed of the same algorithm in vectorised C, checks and statuses and all, and
+several times the speed of what a user would write in Python.
 """
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
 
 import jax
 import numpy as np
 
-from benchmarks import aims, floor, machine, memory, ours, rows, timing
+from benchmarks import floor, fresh, harness, machine, ours, peers, report
+from benchmarks.harness import Aim, Row, Suite, need, progress, require_agreement
 from benchmarks.problem import (
     CHECKED,
     COLUMNS,
@@ -18,144 +22,190 @@ from benchmarks.problem import (
     TOLERANCE,
     Grid,
     random_scenarios,
-    require_agreement,
     true_plans,
 )
-from benchmarks.timing import progress
 
 SCENARIOS = 2**22
 QUICK_SCENARIOS, QUICK_ROUNDS = 2**14, 2
-BATCHED = rows.OURS, rows.FLOOR, rows.OURS_REDUCED, rows.FLOOR_REDUCED
+LOOP_SAMPLE = 2000  # scenarios of the Python loop, which needs a minute for a million
 BATCHES = [2**10, 2**13, 2**16, 2**19, 2**22, 2**25, 2**27]
 MOST_ARRAY_SCENARIOS = 2**25
 # Of whole arrays: two in, two out, and what XLA keeps between its loops.
 BYTES_PER_SCENARIO = 20 * 8
-QUICK_MEMORY = (rows.OURS,)  # a process of its own takes seconds
+
+OURS, OURS32 = "jaxscale float64", "jaxscale float32"
+OURS_BLOCKS, OURS32_BLOCKS = "jaxscale float64, in blocks", "jaxscale float32, in blocks"
+OURS_REDUCED, OURS32_REDUCED = "jaxscale float64, reduced", "jaxscale float32, reduced"
+OURS_PLAN = "jaxscale float64, whole plan"
+LOOP, ARRAY, FIND_ROOT = "scipy newton, loop", "scipy newton, array", "scipy find_root, array"
+NUMPY, NUMPY_WHOLE = "NumPy by hand, in blocks", "NumPy by hand, whole arrays"
+OPTIMISTIX = "optimistix, vmapped"
+FLOOR, FLOOR32 = "C floor float64", "C floor float32"
+FLOOR_REDUCED, FLOOR32_REDUCED = "C floor float64, reduced", "C floor float32, reduced"
+BATCHED = OURS, FLOOR, OURS_REDUCED, FLOOR_REDUCED
+CHUNKS = "chunks of {chunk:,}"
+QUICK_MEMORY = (OURS,)  # a process of its own takes seconds
+
+AIMS = [
+    Aim(OURS_BLOCKS, 10_000, (LOOP,)),
+    Aim(OURS_BLOCKS, 15, (ARRAY, FIND_ROOT)),
+    Aim(OURS_BLOCKS, 5, (NUMPY, NUMPY_WHOLE)),
+    Aim(OURS_BLOCKS, 3, (OPTIMISTIX,)),
+    Aim(OURS_BLOCKS, 0.5, (FLOOR,)),
+    Aim(OURS_REDUCED, 1, (FLOOR_REDUCED,)),
+    Aim(OURS32_BLOCKS, 2, (OURS_BLOCKS,)),
+    Aim(OURS_BLOCKS, 8, (NUMPY, NUMPY_WHOLE), stretch=True),
+    Aim(OURS_BLOCKS, 0.8, (FLOOR,), stretch=True),
+]
+
+
+# --- Rows ------------------------------------------------------------------------------------
+
+
+def given(
+    name: str, count: int, *, solve: Callable | None = None, built: Callable | None = None,
+    dtype: str = "float64", note: str = "", package: str = "numpy", on_device: bool = False,
+    sample: int | None = None,
+) -> Row:  # fmt: skip
+    """A row that takes arrays, or the first `sample` of them, and gives N and D.
+
+    `built` makes its function where that needs the package.
+    """
+    need(package)
+    scenarios = tuple(x[:sample] for x in random_scenarios(count, dtype))
+    call = partial(solve or built(), *(jax.device_put(scenarios) if on_device else scenarios))
+    return _row(
+        name, call, partial(_check_arrays, name, count, dtype), dtype, note, len(scenarios[0])
+    )
+
+
+def reduced(
+    name: str, count: int, *, solve: Callable, dtype: str = "float64", note: str = CHUNKS
+) -> Row:
+    """A row that makes the scenarios of a grid, and gives the sums of N and of D."""
+    check = partial(_check_sums, name, count, dtype)
+    return _row(name, partial(solve, count // COLUMNS), check, dtype, note, count)
+
+
+def _row(name, call, check, dtype, note, count):
+    note = note.format(count=count, chunk=min(count, ours.CHUNK))
+    summed = "reduced" in name
+    facts = {"dtype": dtype, "reduced": summed, "scenarios": count, "note": note}
+    return Row(name, call, check, count, facts, against=OURS_REDUCED if summed else OURS)
+
+
+def floor_row(name: str, count: int, *, dtype: str = "float64") -> Row:
+    built = floor.load(dtype)
+    note = f"{built.threads} threads"
+    if "reduced" in name:
+        row = reduced(name, count, solve=built.reduced, dtype=dtype, note=note)
+    else:
+        row = given(name, count, solve=built.materialised, dtype=dtype, note=note)
+    row.facts.update(vector_calls=built.vector_calls, flags=built.flags, threads=built.threads)
+    return row
+
+
+def _every_field(loss, demand):
+    plan = jax.block_until_ready(ours.plans(loss, demand))
+    return plan.params, plan.tokens
+
+
+arrays = partial(given, on_device=True)
+in_blocks = partial(
+    arrays, solve=ours.params_and_tokens_in_blocks, note="lax.map, blocks of {chunk:,}"
+)
+ONE_THREAD, FLOAT32 = "one thread", "float32"
+BUILDERS: dict[str, Callable[[str, int], Row]] = {
+    OURS: partial(arrays, solve=ours.params_and_tokens),
+    OURS32: partial(arrays, solve=ours.params_and_tokens, dtype=FLOAT32),
+    OURS_BLOCKS: in_blocks,
+    OURS32_BLOCKS: partial(in_blocks, dtype=FLOAT32),
+    OURS_PLAN: partial(arrays, solve=_every_field, note="7 fields"),
+    LOOP: partial(
+        given, solve=peers.scipy_loop, package="scipy", sample=LOOP_SAMPLE,
+        note="a sample of {count:,}",
+    ),
+    ARRAY: partial(given, solve=peers.scipy_array, package="scipy"),
+    FIND_ROOT: partial(given, solve=peers.scipy_find_root, package="scipy"),
+    NUMPY_WHOLE: partial(given, solve=peers.numpy_whole, note=ONE_THREAD),
+    NUMPY: partial(
+        given, solve=peers.numpy_blocks, note=f"{ONE_THREAD}, blocks of {peers.NUMPY_BLOCK:,}"
+    ),
+    OPTIMISTIX: partial(arrays, built=peers.optimistix_solver, package="optimistix"),
+    FLOOR: floor_row,
+    FLOOR32: partial(floor_row, dtype=FLOAT32),
+    OURS_REDUCED: partial(reduced, solve=partial(ours.grid_sums, dtype="float64")),
+    OURS32_REDUCED: partial(reduced, solve=partial(ours.grid_sums, dtype=FLOAT32), dtype=FLOAT32),
+    FLOOR_REDUCED: floor_row,
+    FLOOR32_REDUCED: partial(floor_row, dtype=FLOAT32),
+}  # fmt: skip
+
+
+def build(name: str, count: int) -> Row:
+    """The row of that name for `count` scenarios, inputs in place; may raise Unavailable."""
+    return BUILDERS[name](name, count)
+
+
+# --- Agreement -------------------------------------------------------------------------------
+
+
+def _check_arrays(name: str, count: int, dtype: str, answer: Any) -> dict:
+    """How far N and D are from the truth, and from ours."""
+    pair, tolerance = tuple(np.asarray(x) for x in answer), TOLERANCE[dtype]
+    first = tuple(x[:CHECKED] for x in random_scenarios(count, dtype))
+    ours_here = tuple(x[: len(pair[0])] for x in _our_arrays(count, dtype))
+    agreement = {
+        "tolerance": tolerance,
+        "truth": require_agreement(
+            name, tuple(x[:CHECKED] for x in pair), true_plans(*first), tolerance
+        ),
+        "jaxscale": require_agreement(name, pair, ours_here, tolerance),
+        "solved": float(np.mean(np.isfinite(pair).all(axis=0))),
+    }
+    return {"agreement": agreement}
+
+
+@lru_cache(maxsize=2)
+def _our_arrays(count: int, dtype: str) -> tuple[np.ndarray, ...]:
+    answer = ours.params_and_tokens(*random_scenarios(count, dtype))
+    return tuple(np.asarray(x) for x in answer)
+
+
+def _check_sums(name: str, count: int, dtype: str, sums: Any) -> dict:
+    here = ours.params_and_tokens(*Grid(count // COLUMNS).arrays(dtype))
+    expected = tuple(np.sum(np.asarray(x), dtype=np.float64) for x in here)
+    off = require_agreement(name, sums, expected, TOLERANCE[dtype])
+    return {"agreement": {"tolerance": TOLERANCE[dtype], "jaxscale": off}}
+
+
+# --- The result ------------------------------------------------------------------------------
 
 
 def run(scenarios: int, quick: bool) -> dict:
     """Everything measured, as one JSON object; Disagreement where an answer is wrong."""
     scenarios = min(scenarios, QUICK_SCENARIOS) if quick else scenarios
     count = ours.whole_rows(scenarios) * COLUMNS
-    built, omitted = _build(count)
-    compiled = {row.name: timing.compile_seconds(*row.compiled) for row in built if row.compiled}
-    agreement = _check(built)
-    times = timing.interleaved(
-        {row.name: row.call for row in built}, QUICK_ROUNDS if quick else timing.ROUNDS
-    )
-    records = {row.name: _record(row, times[row.name], agreement, compiled) for row in built}
-    _add_ratios(records)
-    del built
+    rows = {name: partial(build, count=count) for name in BUILDERS}
+    found = harness.measured(Suite(rows, AIMS, QUICK_ROUNDS if quick else harness.ROUNDS))
+    records = {record["name"]: record for record in found["rows"]}
     sizes = [size for size in BATCHES if size <= count] if quick else BATCHES
     batches = {name: _batches(name, sizes) for name in BATCHED if name in records}
     for name in QUICK_MEMORY if quick else records:
         progress(f"memory: {name}")
-        records[name]["memory_mib"] = memory.peak(name, count)
-    return _header(count, quick) | {
-        "rows": list(records.values()),
-        "omitted": omitted,
-        "batches": batches,
-        "aims": aims.measured(aims.SOLVE, records),
-    }
-
-
-def _header(count, quick):
-    return {
-        "benchmark": "solve",
-        "quick": quick,
+        records[name]["memory_mib"] = fresh.measured("row", name, count)
+    facts = {
         "scenarios": count,
         "problem": {"law": LAW._asdict(), "loss": LOSSES, "input_tokens": DEMANDS},
         "tolerance": TOLERANCE,
         "chunk": ours.CHUNK,
-        "versions": machine.versions(),
-        "machine": machine.machine(),
-        "commit": machine.commit(),
     }
-
-
-def _build(count):
-    built, omitted = [], {}
-    for name in rows.BUILDERS:
-        try:
-            built.append(rows.build(name, count))
-        except floor.Unavailable as reason:
-            omitted[name] = str(reason)
-    return built, omitted
-
-
-def _check(built):
-    """How far each row is off; all rows are thereby run once before any is timed."""
-    known = {}  # answers of jaxscale to the scenarios that the others of one dtype solve
-    agreement = {}
-    for row in built:
-        progress(f"checking: {row.name}")
-        answer = tuple(np.asarray(x) for x in row.call())
-        check = _check_sums if row.reduced else _check_arrays
-        agreement[row.name] = check(row, answer, known)
-    return agreement
-
-
-def _check_arrays(row, answer, known):
-    tolerance = TOLERANCE[row.dtype]
-    checked = min(CHECKED, row.scenarios)
-    inputs = (x[:checked] for x in _scenarios(row, known))
-    first = tuple(x[:checked] for x in answer)
-    truth = require_agreement(row.name, first, true_plans(*inputs), tolerance)
-    ours_here = tuple(x[: row.scenarios] for x in known.setdefault(row.dtype, answer))
-    solved = float(np.mean(np.isfinite(answer[0]) & np.isfinite(answer[1])))
-    return {
-        "tolerance": tolerance,
-        "truth": truth,
-        "jaxscale": require_agreement(row.name, answer, ours_here, tolerance),
-        "solved": solved,
-    }
-
-
-def _scenarios(row, known):
-    # The loop has only the first of them, but they were drawn for the full count.
-    count = len(known[row.dtype][0]) if row.dtype in known else row.scenarios
-    return random_scenarios(count, row.dtype)
-
-
-def _check_sums(row, sums, known):
-    del known
-    loss, demand = Grid(row.scenarios // COLUMNS).arrays(row.dtype)
-    arrays = ours.params_and_tokens(loss, demand)
-    expected = tuple(np.sum(np.asarray(x), dtype=np.float64) for x in arrays)
-    tolerance = TOLERANCE[row.dtype]
-    return {
-        "tolerance": tolerance,
-        "jaxscale": require_agreement(row.name, sums, expected, tolerance),
-    }
-
-
-def _record(row, times, agreement, compiled):
-    seconds = timing.summary(times)
-    return {
-        "name": row.name,
-        "dtype": row.dtype,
-        "reduced": row.reduced,
-        "scenarios": row.scenarios,
-        "note": row.note,
-        "seconds": seconds,
-        "scenarios_per_second": row.scenarios / seconds["median"],
-        "agreement": agreement[row.name],
-        "compile_seconds": compiled.get(row.name),
-        **row.details,
-    }
-
-
-def _add_ratios(records):
-    """How many times as fast as jaxscale in float64, whole arrays or reduced, each row is."""
-    for record in records.values():
-        ours_here = records[rows.OURS_REDUCED if record["reduced"] else rows.OURS]
-        record["ratio"] = record["scenarios_per_second"] / ours_here["scenarios_per_second"]
+    return harness.header("solve", quick, **facts) | found | {"batches": batches}
 
 
 def _batches(name, sizes):
     progress(f"batch sizes: {name}")
     return [
-        {"scenarios": size} | timing.summary(timing.repeated(rows.build(name, size).call))
+        {"scenarios": size} | harness.summary(harness.repeated(build(name, size).call))
         for size in sizes
         if "reduced" in name or size <= _most_array_scenarios()
     ]
@@ -165,3 +215,43 @@ def _most_array_scenarios():
     device_stats = jax.devices()[0].memory_stats() or {}
     free = device_stats.get("bytes_limit", machine.memory_bytes("MemAvailable"))
     return min(MOST_ARRAY_SCENARIOS, free // 2 // BYTES_PER_SCENARIO)
+
+
+def _peak(record):
+    memory = record.get("memory_mib")
+    return f"{memory['peak']:.0f} (+{memory['peak'] - memory['ready']:.0f})" if memory else ""
+
+
+CELLS: dict[str, report.Cell] = {
+    "row": report.text("name"),
+    "M/s": report.number("scenarios_per_second", ".4g", report.MILLION),
+    "time": report.median,
+    "speed to ours": report.number("ratio"),
+    "off truth": report.off("truth"),
+    "off ours": report.off("jaxscale"),
+    "peak MiB": _peak,
+    "note": report.text("note"),
+}
+
+
+def show(result: dict) -> None:
+    """Print everything that a person wants to see of `result`."""
+    caption = f"{result['scenarios']:,} scenarios, medians of interleaved rounds"
+    tables = [
+        report.of_records("Cheapest plan for a loss", CELLS, result["rows"]),
+        report.compiling(result),
+        _batch_table(result["batches"]),
+    ]
+    report.show(result, caption, tables)
+
+
+def _batch_table(batches):
+    each = {
+        name: {entry["scenarios"]: entry["median"] / entry["scenarios"] * 1e9 for entry in batch}
+        for name, batch in batches.items()
+    }
+    lines = [
+        (f"{size:,}", *(f"{times[size]:.3g}" if size in times else "" for times in each.values()))
+        for size in sorted(set().union(*each.values()))
+    ]
+    return report.Table("Nanoseconds a scenario, by batch size", ("scenarios", *each), lines)

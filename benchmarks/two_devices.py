@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from benchmarks.floor import Unavailable
+from benchmarks.harness import Unavailable
 
 SETTING = "JAX_NUM_CPU_DEVICES"
 

@@ -3,9 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
-# The one place: pyproject.toml reads it here, and code asks no metadata, which is missing where
-# the package is on the path without being installed.
-__version__ = "0.1.0"
+from jaxscale._version import __version__ as __version__
 
 if TYPE_CHECKING:  # for type checkers and editors, what `__getattr__` below loads
     from jaxscale import allocations as allocations

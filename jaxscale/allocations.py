@@ -64,7 +64,7 @@ class Allocation:
         return exp_of(_log_ratio, exponents, **scales, unit=self.unit, flops=flops)
 
     def equations(self) -> tuple[str, str]:
-        """Both formulas as text, of concrete scalars.
+        """Both formulas as text; the fields are concrete scalars.
 
         Examples:
             >>> print(*js.allocations.published("llama3").equations(), sep="; ")
@@ -77,12 +77,20 @@ class Allocation:
         )
 
 
-def _log_size(exponents, log_scale, log_unit, log_flops):
+def _log_size(
+    exponents: dict[str, Array], log_scale: Array, log_unit: Array, log_flops: Array
+) -> Array:
     (exponent,) = exponents.values()
     return log_scale + exponent * (log_flops - log_unit)
 
 
-def _log_ratio(exponents, log_params_scale, log_tokens_scale, log_unit, log_flops):
+def _log_ratio(
+    exponents: dict[str, Array],
+    log_params_scale: Array,
+    log_tokens_scale: Array,
+    log_unit: Array,
+    log_flops: Array,
+) -> Array:
     log_params = log_params_scale + exponents["params"] * (log_flops - log_unit)
     log_tokens = log_tokens_scale + exponents["tokens"] * (log_flops - log_unit)
     return log_tokens - log_params
@@ -129,11 +137,12 @@ def _check(**numbers: Real) -> None:
 
 
 def from_law(law: Any) -> Allocation:
-    """The sizes of the lowest loss at C = 6 N D, of a law whose best sizes are powers of compute.
+    """The compute-optimal allocation of a law at C = 6 N D, where it is a pair of powers.
 
-    Those are the Chinchilla law (Hoffmann et al. 2022, eq. 4) and Kaplan's. Fields may be arrays,
-    and derivatives pass. NaN where a coefficient is bad. TypeError for another law, whose best
-    sizes `js.compute_optimal` finds.
+    It is for the Chinchilla law (Hoffmann et al. 2022, eq. 4) and for Kaplan's eq. 1.5, though that
+    paper splits budgets otherwise: see the entry kaplan2020. Fields may be arrays, and derivatives
+    pass. NaN where a coefficient is bad. TypeError for another law, whose sizes
+    `js.compute_optimal` finds.
 
     Examples:
         >>> allocation = js.allocations.from_law(js.laws.published("hoffmann2022"))
@@ -149,7 +158,7 @@ def from_law(law: Any) -> Allocation:
 
 
 @jax.jit
-def _from_law(law):
+def _from_law(law: Any) -> Allocation:
     (law,) = arrays.align(law)
     answer = is_valid(law)
     allocation = _closed_form(made_safe(law, answer), jnp)

@@ -1,4 +1,4 @@
-"""Demand and prices: what a model is asked to do, and what one model FLOP costs.
+"""Demand and costs: the tokens that a model serves, and the price of one model FLOP.
 
 FLOPs are counted as 6 N per training token and 2 N per token read or written (Kaplan et
 al. 2020, Section 2.1), so dollars enter the mathematics only as a price per model FLOP.
@@ -150,7 +150,7 @@ class Costs:
         return (read + written) / (self.train * unit)
 
     def is_valid(self) -> Array:
-        """Whether training costs something, nothing costs less than zero, and all is finite."""
+        """Whether training has a price above 0, no price is below 0, and all are finite."""
         return is_positive(self.train) & is_nonnegative(self.prefill) & is_nonnegative(self.decode)
 
     def made_safe(self) -> Self:

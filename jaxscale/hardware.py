@@ -1,4 +1,4 @@
-"""Accelerators: what each computes, holds and moves per second, and what it was rented for.
+"""Accelerators: peak FLOP/s, memory, bandwidth and rental prices.
 
 Every peak is dense, without structured sparsity, and per device as it is sold (a package of
 two dies is one device). A precision that a device lacks, or whose rate no source confirms,
@@ -75,7 +75,7 @@ class Accelerator:
         if precision in self.peak_flops:
             return self.peak_flops[precision]
         # JAX sorts the keys of a dict that passes through it; say them in our own order.
-        offered = [known for known in PRECISIONS if known in self.peak_flops]
+        offered = [each for each in PRECISIONS if each in self.peak_flops]
         # A precision that exists but is not offered has no near miss: another is another.
         near = "" if precision in PRECISIONS else hint(precision, offered, _key)
         has = ", ".join(offered)
@@ -95,9 +95,9 @@ def _listed(
 ) -> Accelerator:
     """The accelerator that a file of published facts describes."""
     rented = tuple(Quote(**quote) for quote in quotes)
-    given = {"peak_flops": peak_flops, "memory_bytes": memory_bytes, "note": note}
-    given |= {"memory_bandwidth": memory_bandwidth, "vendor": vendor, "quotes": rented}
-    checked = {field: _checked(field, value) for field, value in given.items()}
+    values = {"peak_flops": peak_flops, "memory_bytes": memory_bytes, "note": note}
+    values |= {"memory_bandwidth": memory_bandwidth, "vendor": vendor, "quotes": rented}
+    checked = {field: _checked(field, value) for field, value in values.items()}
     return Accelerator(price=_only_price(rented), name=name, source=source, **checked)
 
 
@@ -122,17 +122,17 @@ def accelerator(name: str, /, **overrides: Any) -> Accelerator:
         >>> device.name, device.price
         ('A100-80GB', 1.5)
     """
-    found = _find(name).accelerator
-    changes = {given: _checked(given, value) for given, value in overrides.items()}
+    device = _find(name).accelerator
+    changes = {field: _checked(field, value) for field, value in overrides.items()}
     # Merged even when empty: each accelerator owns its dict, so none can spoil the catalogue.
-    changes["peak_flops"] = {**found.peak_flops, **changes.get("peak_flops", {})}
+    changes["peak_flops"] = {**device.peak_flops, **changes.get("peak_flops", {})}
     if "quotes" in changes:
         changes.setdefault("price", _only_price(changes["quotes"]))
-    return dataclasses.replace(found, **changes)
+    return dataclasses.replace(device, **changes)
 
 
 def catalog() -> tuple[Accelerator, ...]:
-    """Every accelerator that is known, by vendor and then by generation.
+    """All accelerators, by vendor and then by generation.
 
     Examples:
         >>> [device.name for device in js.hardware.catalog()][:3]
@@ -142,10 +142,9 @@ def catalog() -> tuple[Accelerator, ...]:
 
 
 def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
-    """Accelerators by name, alike but for their numbers: an axis of a grid takes one or another.
+    """Accelerators by name, as the entries of a grid axis: of one structure, unlike in numbers.
 
-    Each keeps the precisions that all of them have, and says of its name only that it is one
-    of these.
+    Each keeps the precisions that all of them have, and its name lists all of them.
 
     Raises:
         ValueError: a name is unknown or repeats, no precision is common to all, or some have
@@ -158,27 +157,27 @@ def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
         >>> print(list(devices))
         ['A100-80GB', 'H100-SXM']
     """
-    found = [accelerator(each) if isinstance(each, str) else each for each in accelerators]
-    names = [each.name for each in found]
-    if not found or len(set(names)) < len(names):
+    devices = [accelerator(each) if isinstance(each, str) else each for each in accelerators]
+    names = [each.name for each in devices]
+    if not devices or len(set(names)) < len(names):
         raise ValueError(f"accelerators must be one or more, each once; got {', '.join(names)}")
-    common = [each for each in PRECISIONS if all(each in one.peak_flops for one in found)]
+    common = [each for each in PRECISIONS if all(each in one.peak_flops for one in devices)]
     if not common:
         raise ValueError(f"no precision is common to {', '.join(names)}")
-    unpriced = [each.name for each in found if each.price is None]
-    if 0 < len(unpriced) < len(found):
+    unpriced = [each.name for each in devices if each.price is None]
+    if 0 < len(unpriced) < len(devices):
         raise ValueError(f"choose a price for {', '.join(unpriced)}: the others have one")
     return {
         each.name: dataclasses.replace(
             each,
             peak_flops={precision: each.peak_flops[precision] for precision in common},
             name=" or ".join(names),
-            vendor=" or ".join(sorted({each.vendor for each in found})),
+            vendor=" or ".join(sorted({each.vendor for each in devices})),
             quotes=(),
             source="",
             note="",
         )
-        for each in found
+        for each in devices
     }
 
 

@@ -138,7 +138,7 @@ def evaluate(
 def plan_arguments(
     law: Law, demand: Demand | None, costs: Costs | None, bounds: "Bounds | None" = None
 ) -> dict[str, Any]:
-    """The arguments that all plans share, defaults in place; TypeError for a wrong type."""
+    """The arguments that all plans share, defaults filled in; TypeError for a wrong type."""
     check_law(law)
     demand = Demand() if demand is None else demand
     costs = Costs.flops() if costs is None else costs
@@ -188,7 +188,7 @@ def lever_values(
     return {name: given[name] for name in known if name in given}
 
 
-class Place(NamedTuple):
+class Sizes(NamedTuple):
     """A model size and training length, with their logarithms to full accuracy."""
 
     params: Array
@@ -198,28 +198,32 @@ class Place(NamedTuple):
     status: Array
     ok: Array  # whether the status comes with numbers
 
+    def require(self, good: Array, status: Status) -> "Sizes":
+        """The same, with `status` where it was ok and is not good."""
+        failed = jnp.where(self.ok & ~good, jnp.int8(status), self.status)
+        return self._replace(status=failed, ok=self.ok & good)
 
-def with_finite_loss(law: Law, place: Place, levers: Mapping[str, Array] | None = None) -> Place:
-    """The place, OUT_OF_RANGE where its loss overflows, as that of an absurdly small plan may."""
-    logs = place.log_params, place.log_tokens
+
+def with_finite_loss(law: Law, sizes: Sizes, levers: Mapping[str, Array] | None = None) -> Sizes:
+    """The sizes, OUT_OF_RANGE where their loss overflows, as it may for absurdly small ones."""
+    logs = sizes.log_params, sizes.log_tokens
     finite = is_finite(protocol.loss_from_logs(law, *logs, **(levers or {})))
-    status = jnp.where(place.ok & ~finite, jnp.int8(Status.OUT_OF_RANGE), place.status)
-    return place._replace(status=status, ok=place.ok & finite)
+    return sizes.require(finite, Status.OUT_OF_RANGE)
 
 
 def priced(
     law: Law,
-    place: Place,
+    sizes: Sizes,
     demand: Demand,
     costs: Costs,
     levers: Mapping[str, Array] | None = None,
 ) -> Plan:
-    """The plan at `place` with its loss and costs; NaN where its status is not ok.
+    """The plan of these sizes with its loss and costs; NaN where its status is not ok.
 
     All arguments are aligned and safe, and the status has the full shape. A lane whose
     costs overflow becomes OUT_OF_RANGE.
     """
-    params, tokens, log_params, log_tokens, status, ok = place
+    params, tokens, log_params, log_tokens, status, ok = sizes
     in_range = has_normal_exp(log_params) & has_normal_exp(log_tokens)
     if not protocol.has_own_flops(law):
         in_range &= _has_normal_costs(log_params, log_tokens, demand, costs)
@@ -296,5 +300,5 @@ def _evaluate(params, tokens, levers, law, demand, costs):
     demand, costs = demand.made_safe(), costs.made_safe()
     log_params, log_tokens = (jnp.log(where_safe(is_positive(x), x)) for x in (params, tokens))
     status = first_status((~valid, Status.INVALID_INPUT))
-    place = Place(params, tokens, log_params, log_tokens, status, valid)
-    return priced(law, with_finite_loss(law, place, levers), demand, costs, levers)
+    sizes = Sizes(params, tokens, log_params, log_tokens, status, valid)
+    return priced(law, with_finite_loss(law, sizes, levers), demand, costs, levers)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import reference
-from benchmarks import floor, imports, ours, problem, report, sweep, sweep_peers, sweep_report
+from benchmarks import floor, harness, imports, ours, peers, problem, solve, sweep
+from benchmarks.harness import Disagreement, require_agreement
 from benchmarks.two_devices import TwoDevices
 from processes import HUNG
 
@@ -48,7 +49,7 @@ def built_floor(request):
         pytest.skip("gcc is not installed")
     try:
         return floor.load(request.param)
-    except floor.Unavailable as reason:
+    except harness.Unavailable as reason:
         pytest.skip(str(reason))
 
 
@@ -61,10 +62,8 @@ def test_result_says_what_was_measured_and_on_what(quick):
 
 
 def test_every_row_was_measured_or_says_why_not(quick):
-    from benchmarks.rows import BUILDERS
-
     names = [row["name"] for row in quick["rows"]]
-    assert sorted([*names, *quick["omitted"]]) == sorted(BUILDERS)
+    assert sorted([*names, *quick["omitted"]]) == sorted(solve.BUILDERS)
     assert all(quick["omitted"].values())
     assert {"scipy newton, loop", "scipy newton, array"} <= set(names)
 
@@ -85,7 +84,7 @@ def test_every_aim_is_judged_by_its_own_value(quick):
 
 def test_report_without_rich_is_plain_text(quick, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    report.show(quick)
+    solve.show(quick)
     printed = capsys.readouterr().out
     assert "scipy newton, loop" in printed
     assert printed.isascii()
@@ -108,24 +107,24 @@ def test_true_plans_match_the_reference_at_50_digits():
 @pytest.mark.parametrize("wrong", [1 + 1e-8, np.nan], ids=["a little off", "not solved"])
 def test_a_wrong_answer_is_noticed(wrong):
     truth = problem.true_plans(*problem.random_scenarios(5, "float64"))
-    assert problem.require_agreement("right", truth, truth, 1e-9) == 0
+    assert require_agreement("right", truth, truth, 1e-9) == 0
     params, tokens = truth
-    with pytest.raises(problem.Disagreement, match=r"off by"):
-        problem.require_agreement("wrong", (params, tokens * wrong), truth, 1e-9)
+    with pytest.raises(Disagreement, match=r"off by"):
+        require_agreement("wrong", (params, tokens * wrong), truth, 1e-9)
 
 
 def test_one_wrong_scenario_among_many_is_noticed():
     params, tokens = problem.true_plans(*problem.random_scenarios(50, "float64"))
     spoilt = np.where(np.arange(50) == 17, 1.001 * params, params)
-    with pytest.raises(problem.Disagreement):
-        problem.require_agreement("one wrong", (spoilt, tokens), (params, tokens), 1e-9)
+    with pytest.raises(Disagreement):
+        require_agreement("one wrong", (spoilt, tokens), (params, tokens), 1e-9)
 
 
 def test_floor_agrees_with_the_truth(built_floor):
     scenarios = problem.random_scenarios(1500, built_floor.dtype)  # not a whole block
     found, truth = built_floor.materialised(*scenarios), problem.true_plans(*scenarios)
     tolerance = problem.TOLERANCE[built_floor.dtype]
-    problem.require_agreement("floor", found, truth, tolerance)
+    require_agreement("floor", found, truth, tolerance)
 
 
 def test_floor_sums_the_grid_that_it_decodes(built_floor):
@@ -137,7 +136,7 @@ def test_floor_sums_the_grid_that_it_decodes(built_floor):
 
 def test_a_loop_that_was_not_vectorised_is_no_floor(monkeypatch):
     monkeypatch.setattr(floor, "_output", lambda *command: " U exp\n U _ZGVeN8v_log\n")
-    with pytest.raises(floor.Unavailable, match="no floor"):
+    with pytest.raises(harness.Unavailable, match="no floor"):
         floor._vector_calls(Path("floor.so"))
 
 
@@ -155,13 +154,13 @@ def test_a_sweep_comes_to_the_true_sums(true_sums):
 @pytest.mark.parametrize("package", ["numpy", "dask"])
 def test_a_peer_of_the_sweep_comes_to_the_true_sums(package, true_sums):
     pytest.importorskip(package)
-    sums = {"numpy": sweep_peers.numpy_sums, "dask": sweep_peers.dask_sums}[package](GRID_ROWS)
+    sums = {"numpy": peers.numpy_sums, "dask": peers.dask_sums}[package](GRID_ROWS)
     np.testing.assert_allclose(sums, true_sums, rtol=1e-11)
 
 
 def test_plain_writes_are_the_bytes_of_the_arrays(tmp_path):
-    arrays = np.arange(sweep_peers.WRITE_CHUNK + 5.0), np.linspace(0, 1, 7)
-    sweep_peers.write(tmp_path / "plain", *arrays)
+    arrays = np.arange(peers.WRITE_CHUNK + 5.0), np.linspace(0, 1, 7)
+    peers.write(arrays, tmp_path / "plain")
     np.testing.assert_array_equal(np.fromfile(tmp_path / "plain"), np.concatenate(arrays))
 
 
@@ -193,9 +192,9 @@ def test_memory_may_grow_by_as_much_as_the_aim_says():
 def test_saved_sweep_is_whole_and_reports_in_plain_text(saved, monkeypatch, capsys):
     result = json.loads(saved.read_text())
     names = [row["name"] for row in result["rows"]]
-    assert sorted([*names, *result["omitted"]]) == sorted(sweep.sweep_rows.BUILDERS)
+    assert sorted([*names, *result["omitted"]]) == sorted(sweep.BUILDERS)
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    sweep_report.show(result)
+    sweep.show(result)
     printed = capsys.readouterr().out
     assert all(name in printed for name in names)
 

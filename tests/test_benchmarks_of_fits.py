@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from benchmarks import fit, fit_coverage, fit_peers, fit_problem, fit_report, fit_rows
+from benchmarks import fit, fit_coverage, fit_peers, fit_problem
 from benchmarks.fit_peers import Ended
-from benchmarks.problem import Disagreement
+from benchmarks.harness import Disagreement
 from processes import HUNG
 
 ROOT = Path(__file__).parent.parent
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 SAVED = sorted((ROOT / "benchmarks" / "results").glob("fit-cpu-*.json"))
 assert SAVED
 DELTA = fit_problem.DELTA
-PLACE = np.array([6.1, 7.5, 0.6, 0.34, 0.36])
+POINT = np.array([6.1, 7.5, 0.6, 0.34, 0.36])
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_a_quick_run_says_what_was_measured(tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads(output.read_text())
     names = [row["name"] for row in result["rows"]]
-    assert sorted([*names, *result["omitted"]]) == sorted(fit_rows.BUILDERS)
+    assert sorted([*names, *result["omitted"]]) == sorted(fit.BUILDERS)
     for row in result["rows"]:
         agreement = row["agreement"]
         assert 0 <= agreement["reached"] <= agreement["followed"]
@@ -72,16 +72,16 @@ def test_a_quick_run_says_what_was_measured(tmp_path):
 @pytest.mark.parametrize("kind", [fit_peers.Residuals, fit_peers.Roots])
 def test_a_jacobian_is_that_of_its_residuals(kind, logs):
     known, step = kind(logs), 1e-6
-    found = known.jacobian(PLACE)
+    found = known.jacobian(POINT)
     for at, direction in enumerate(step * np.eye(5)):
-        slope = (known(PLACE + direction) - known(PLACE - direction)) / (2 * step)
-        # Where a residual crosses Huber's bound between the two places, its root bends.
+        slope = (known(POINT + direction) - known(POINT - direction)) / (2 * step)
+        # Where a residual crosses Huber's bound between the two points, its root bends.
         np.testing.assert_allclose(found[:, at], slope, rtol=1e-4, atol=1e-6)
 
 
 def test_roots_are_squared_to_the_objective(logs):
-    roots = fit_peers.Roots(logs)(PLACE)
-    assert np.sum(roots**2) / 2 == pytest.approx(objective(logs, PLACE), rel=1e-12)
+    roots = fit_peers.Roots(logs)(POINT)
+    assert np.sum(roots**2) / 2 == pytest.approx(objective(logs, POINT), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["least_squares", "minpack", "lbfgsb_tight"])
@@ -105,7 +105,7 @@ def test_jax_peers_reach_our_minimum(name, logs, fitted):
 def test_a_sample_has_every_value_of_hoffmanns_grid():
     starts = fit_problem.hoffmann_starts()
     assert starts.shape == (4500, 5)
-    for stride in (fit_rows.STRIDE, fit_rows.STRIDE_OF_SLOW):
+    for stride in (fit.STRIDE, fit.STRIDE_OF_SLOW):
         for column in starts.T:
             np.testing.assert_array_equal(np.unique(column[::stride]), np.unique(column))
 
@@ -120,13 +120,12 @@ def test_resamples_are_those_of_numpys_global_seed():
 
 
 def test_a_peer_below_our_minimum_is_noticed():
-    row = fit_rows.Row("peer", fit_rows.STARTS, 4, np.arange(4), call=dict)
-    minima = {fit_rows.STARTS: np.ones(4)}
+    minima = np.ones(4)
     ended = Ended(np.array([1 + 1e-10, 1.5, np.nan, 1]), np.array([True, True, False, True]))
-    found = fit._checked(row, ended, minima)
+    found = fit.checked("peer", minima, ended)["agreement"]
     assert (found["reached"], found["followed"], found["success"]) == (2, 4, 0.75)
     with pytest.raises(Disagreement, match="below our minimum"):
-        fit._checked(row, ended._replace(objective=np.full(4, 1 - 1e-8)), minima)
+        fit.checked("peer", minima, ended._replace(objective=np.full(4, 1 - 1e-8)))
 
 
 def test_noise_of_the_coverage_study_needs_no_centring(fitted):
@@ -142,8 +141,8 @@ def test_noise_of_the_coverage_study_needs_no_centring(fitted):
 def test_saved_results_are_whole_and_report_in_plain_text(saved, monkeypatch, capsys):
     result = json.loads(saved.read_text())
     names = [row["name"] for row in result["rows"]]
-    assert sorted([*names, *result["omitted"]]) == sorted(fit_rows.BUILDERS)
+    assert sorted([*names, *result["omitted"]]) == sorted(fit.BUILDERS)
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    fit_report.show(result)
+    fit.show(result)
     printed = capsys.readouterr().out
     assert all(name in printed for name in names)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from benchmarks import laws, laws_peers, laws_problem, laws_report, laws_rows, laws_truth, problem
+from benchmarks import laws, laws_peers, laws_problem, laws_truth, problem
+from benchmarks.harness import Disagreement, require_agreement
 from benchmarks.laws_problem import CHINCHILLA, MUENNIGHOFF, ONLY_LOSS, OVER_VOCABULARY
 from benchmarks.laws_truth import Answer
-from benchmarks.problem import Disagreement
 from processes import HUNG
 
 ROOT = Path(__file__).parent.parent
@@ -54,8 +54,8 @@ def judged(case, answer):
 
 def test_every_row_was_measured_or_says_why_not(quick):
     names = [row["name"] for row in quick["rows"]]
-    assert sorted([*names, *quick["omitted"]]) == sorted(laws_rows.BUILDERS)
-    assert set(names) == laws_rows.QUICK
+    assert sorted([*names, *quick["omitted"]]) == sorted(laws.BUILDERS)
+    assert set(names) == set(laws.BUILDERS) - laws.NOT_QUICK
     assert all(quick["omitted"].values())
     assert quick["versions"]["scipy"]
     assert quick["machine"]["cores"] >= 1
@@ -78,7 +78,7 @@ def test_every_aim_is_judged_by_its_own_value(quick):
 
 def test_report_without_rich_is_plain_text(quick, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    laws_report.show(quick)
+    laws.show(quick)
     printed = capsys.readouterr().out
     assert all(row["name"] in printed for row in quick["rows"])
     assert printed.isascii()
@@ -88,8 +88,8 @@ def test_the_search_finds_the_plans_of_the_printed_equation():
     loss, demand = inputs(CHINCHILLA)
     found = laws_truth.cheapest(js.laws.Chinchilla(*problem.LAW), {}, loss, demand)
     truth = problem.true_plans(loss, demand)
-    # As near as comparing bills can come: a root of an epsilon.
-    problem.require_agreement("search", found[:2], truth, 2e-6)
+    # As near as comparing costs can come: a root of an epsilon.
+    require_agreement("search", found[:2], truth, 2e-6)
 
 
 @pytest.mark.parametrize("own", [laws_problem.OnlyLoss, laws_problem.LossFromLogs])
@@ -107,7 +107,7 @@ def test_scipy_and_golden_section_agree(name):
     scalars, golden = (getattr(laws_peers, f"{name}_{kind}") for kind in ("scalars", "golden"))
     given = inputs(case[name])
     one, other = laws_peers.slsqp(scalars(), *given), laws_peers.in_blocks(golden, *given)
-    # What SLSQP leaves when it stops at a bill within 1e-10.
+    # What SLSQP leaves when it stops at a cost within 1e-10.
     for found, expected in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         np.testing.assert_allclose(found, expected, rtol=laws_truth.LOOSE_SIZES)
 
@@ -146,7 +146,11 @@ def test_a_cheaper_plan_elsewhere_is_noticed():
 
 
 def test_too_few_solved_scenarios_are_noticed():
-    row = laws_rows.build(CHINCHILLA, COUNT, True)
-    params = np.where(np.arange(COUNT) < 2, np.nan, 1.0)
+    setting = laws.Setting(COUNT, quick=True, known={})
+    loss, demand = inputs(CHINCHILLA)
+    plan = laws_truth.cheapest(js.laws.Chinchilla(*problem.LAW), {}, loss, demand)
+    params = np.where(np.arange(COUNT) < 2, np.nan, plan.params)
+    tolerance = laws_truth.SIZE_TOLERANCE["float64"]
+    answer = Answer(params, plan.tokens, {})
     with pytest.raises(Disagreement, match=r"87\.5% of the scenarios"):
-        laws._require_solved(row, Answer(params, params, {}))
+        laws.checked(CHINCHILLA, CHINCHILLA, "float64", setting, tolerance, answer)

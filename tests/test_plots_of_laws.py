@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from jaxscale import plots
 from jaxscale.cli import law_pictures
 from jaxscale.cli.figures import figures
 from jaxscale.cli.mistakes import Mistake
-from jaxscale.plots import BestPlans, LawPanel, Optima, OptimalPath, Outcomes
+from jaxscale.plots import LawPanel, OptimalPath
 
 PARAMS, TOKENS = np.geomspace(1e8, 1e12, 41), np.geomspace(1e9, 1e13, 51)
 FLOPS = np.geomspace(1e19, 1e24, 60)
@@ -103,16 +104,25 @@ def test_a_flat_law_and_one_without_a_number_are_drawn_and_none_is_refused():
 
 # --- Data that run out -----------------------------------------------------------------------
 
+
+class Best(NamedTuple):
+    """The fields of a plan that are drawn."""
+
+    params: Any
+    tokens: Any
+    loss: Any
+
+
 UNIQUE, BUDGETS = np.geomspace(1e9, 1e13, 200), np.array([1e21, 1e23])
 COSTLY = np.array([2e10, 3e11])  # unique tokens at which the loss is 1 % higher
 
 
 def limited():
-    free = BestPlans(np.array([3e9, 3e10]), np.array([6e10, 6e11]), np.array([2.4, 2.1]))
+    free = Best(np.array([3e9, 3e10]), np.array([6e10, 6e11]), np.array([2.4, 2.1]))
     rise = 1 + 0.01 * (COSTLY[:, None] / UNIQUE) ** 2
     tokens = np.maximum(free.tokens[:, None], 3 * (free.tokens[:, None] / UNIQUE) ** 0.1)
     params = np.broadcast_to(free.params[:, None], tokens.shape)
-    return BestPlans(params, tokens, free.loss[:, None] * rise), free
+    return Best(params, tokens, free.loss[:, None] * rise), free
 
 
 def drawn_limited(best, free):
@@ -134,6 +144,15 @@ def test_marks_stand_where_repetition_begins_and_where_it_costs():
     labels = [text.get_text() for text in losses.texts]
     assert labels == ["1e21", "1e23"]
     assert png(figure)
+
+
+def test_lines_end_at_the_most_epochs():
+    best, free = limited()
+    figure = plots.data_constrained(UNIQUE, BUDGETS, best, free, max_epochs=4.0)
+    for panel in shown(figure):
+        lines = [line for line in panel.lines if np.size(line.get_xdata()) == UNIQUE.size]
+        for line, tokens in zip(lines, best.tokens, strict=True):
+            np.testing.assert_array_equal(np.isfinite(line.get_ydata()), tokens <= 4 * UNIQUE)
 
 
 def test_lines_of_equal_epochs_cross_the_panel_of_tokens():
@@ -160,10 +179,9 @@ def test_plans_that_are_missing_or_never_limited_are_drawn():
 
 def test_the_best_of_each_budget_is_marked_and_lines_are_solid_where_fitted():
     ratio = np.geomspace(1, 1000, 50)
-    of = Outcomes(loss(1e9, ratio * 1e9)[None], 0.2 + 0.1 / ratio[None])
-    figure = plots.overtraining(
-        ratio, ([1e21], of), ([1e9], of), Optima([4.0], [2.5], [0.3]), fitted=(20, 320)
-    )
+    of, best = loss(1e9, ratio * 1e9)[None], js.Runs(np.array([1e9]), np.array([4e9]), [2.5])
+    options = {"error": lambda loss: loss / 10 + 0.05, "fitted": (20, 320)}
+    figure = plots.overtraining(ratio, ([1e21], of), ([1e9], of), best, **options)
     left, right = shown(figure)
     (best,) = [line for line in right.lines if line.get_marker() == "o" and line.get_xdata().size]
     np.testing.assert_allclose(best.get_xydata(), [[4.0, 30.0]])  # in percent
@@ -172,9 +190,7 @@ def test_the_best_of_each_budget_is_marked_and_lines_are_solid_where_fitted():
     assert [text.get_text() for text in left.texts] == ["1e21", "1B"]
     assert png(figure)
     with pytest.raises(ValueError, match=r"loss of by_size must have shape \(2, 50\)"):
-        plots.overtraining(
-            ratio, ([1e21], of), ([1e9, 1e10], of), Optima([4], [2], [0.3]), fitted=(20, 320)
-        )
+        plots.overtraining(ratio, ([1e21], of), ([1e9, 1e10], of), best, **options)
 
 
 # --- From published laws ---------------------------------------------------------------------
@@ -233,7 +249,9 @@ def test_paths_follow_hoffmann_equation_4_and_are_inside_where_shaded(handed):
 
 
 def test_plans_of_short_data_are_the_best_of_muennighoff_equations_5_and_6(handed):
-    (unique, flops, best, free), _ = handed["data_constrained"]
+    (unique, flops, plan, free), options = handed["data_constrained"]
+    seen = np.asarray(plan.tokens) <= options["max_epochs"] * unique
+    best = Best(*(np.where(seen, x, np.nan) for x in (plan.params, plan.tokens, plan.loss)))
     E, A, B = np.exp([0.6254804, 6.255414, 7.3049974])  # as in the paper's repository
     a, R_D, R_N = 0.3526596, 15.387756, 5.309743
     G = (A / B) ** (1 / (2 * a))
@@ -263,23 +281,24 @@ def test_plans_of_short_data_are_the_best_of_muennighoff_equations_5_and_6(hande
 
 
 def test_the_best_ratio_and_error_are_those_of_gadre_s_form(handed):
-    (ratio, (flops, by_budget), _, optima), options = handed["overtraining"]
+    (ratio, (flops, by_budget), _, best), options = handed["overtraining"]
     # L = E + (a M^eta + b M^-eta) C^-eta has its minimum over M at (b / a)^(1 / (2 eta)).
     E, a, b, eta = 1.5082606, 141.27726, 189.51553, 0.12123612
-    np.testing.assert_allclose(optima.tokens_per_param, (b / a) ** (1 / (2 * eta)), rtol=1e-4)
+    np.testing.assert_allclose(best.tokens_per_param, (b / a) ** (1 / (2 * eta)), rtol=1e-4)
     expected = E + (a * ratio**eta + b * ratio**-eta) * flops[:, None] ** -eta
-    np.testing.assert_allclose(by_budget.loss, expected, rtol=1e-5)
+    np.testing.assert_allclose(by_budget, expected, rtol=1e-5)
     error = 0.8497 - 2.0789 * np.exp(-0.7561 * expected)
-    np.testing.assert_allclose(by_budget.error, error, rtol=1e-4)
+    np.testing.assert_allclose(options["error"](by_budget), error, rtol=1e-4)
     assert options["fitted"] == (20, 320)
 
 
 def test_the_chain_ends_at_the_sizes_that_porian_prints(handed):
     (flops, steps), options = handed["allocation_chain"]
     assert flops[-1] == pytest.approx(5.88e23)
-    ends = [float(step.params[-1]) for step in steps]
+    ends = [float(step.allocation.params(flops[-1])) for step in steps.values()]
     np.testing.assert_allclose(ends, [3e12, 787e9, 292e9, 183e9, 77e9], rtol=0.011)
-    assert options["known"] == {"Kaplan et al. 2020": 0.73, "Hoffmann et al. 2022": 0.5}
+    exponents = {name: entry.exponents[0] for name, entry in options["others"].items()}
+    assert exponents == {"Kaplan et al. 2020": 0.73, "Hoffmann et al. 2022": 0.5}
 
 
 def test_flops_by_size_are_those_of_the_shapes(handed):

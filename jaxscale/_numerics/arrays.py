@@ -1,7 +1,7 @@
-"""What every public function does at entry: one dtype, shapes that broadcast, aligned ranks.
+"""Entry checks of every public function: one dtype, shapes that broadcast, aligned ranks.
 
-Structure is checked here, once, and raises. Values are never looked at: a bad value is a
-scenario's status, not an exception.
+Wrong structure raises here, once. Values are not checked: a bad value is a scenario's status, not
+an exception.
 """
 
 import math
@@ -23,7 +23,7 @@ CONTAINERS = ("law", "demand", "costs", "bounds", "levers")
 NUMBER = "a real number or an array of float32, float64 or integers"
 
 
-def enter(**arguments: Any) -> tuple:
+def enter(**arguments: Any) -> tuple[Any, ...]:
     """Give every leaf of `arguments` one float dtype; check that all shapes broadcast.
 
     Python numbers, weakly typed values and integers take the dtype of the float arrays
@@ -44,7 +44,7 @@ def enter(**arguments: Any) -> tuple:
     )
 
 
-def align(*trees: Any) -> tuple:
+def align(*trees: Any) -> tuple[Any, ...]:
     """Pad the shapes of all array leaves with leading ones to one rank; scalars stay scalars.
 
     Rank is then never promoted, yet a leaf keeps its own size until it meets another:
@@ -60,13 +60,12 @@ def align(*trees: Any) -> tuple:
 
 
 def is_concrete(value: Any) -> bool:
-    """Whether `value` holds numbers that can be looked at now (it is not being traced)."""
+    """Whether `value` holds numbers now, and is not being traced."""
     return not isinstance(value, core.Tracer)
 
 
 def _flatten(name: str, tree: Any) -> tuple[list[tuple[str, Any]], Any]:
-    # What stands where a number should is a leaf to be judged, whatever it is; a law may be made
-    # of others.
+    # Whatever is given for a number is a leaf to be checked; a law may be made of other laws.
     def is_leaf(x):
         is_law = is_dataclass(x) and callable(getattr(x, "loss", None))
         return name not in CONTAINERS or (x is not tree and not is_law)

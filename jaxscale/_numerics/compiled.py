@@ -1,8 +1,8 @@
-"""`jax.jit` for functions that are handed laws, or else what there are several classes of.
+"""`jax.jit` for functions whose arguments may be of several classes, such as laws.
 
-JAX 0.10 takes structures of two registered dataclasses for equal where they hold as many numbers,
-and tells them apart by their hashes alone, of which its cache compares seven bits: once in a
-while it runs the program that was compiled for another class. So the whole hash goes in too.
+JAX 0.10 takes two registered dataclasses with as many numbers for one structure, and distinguishes
+them by hashes of which its cache compares seven bits: now and then it runs the program of another
+class. So the whole hash is an argument too.
 """
 
 from collections.abc import Callable

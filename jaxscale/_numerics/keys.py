@@ -1,4 +1,4 @@
-"""Keys of random numbers: a JAX key, or a whole number that stands for `jax.random.key` of it."""
+"""Random keys: a JAX key, or a whole number that stands for `jax.random.key` of it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The name that a user probably meant, and the error for one that is not known."""
+"""Spelling: the known name nearest to a word, and the error for an unknown one."""
 
 import difflib
 from collections.abc import Callable, Iterable
@@ -11,9 +11,9 @@ def nearest(
     key: Callable[[str], str] = str.lower,
     cutoff: float = 0.5,
 ) -> str | None:
-    """The name spelled most like the word, compared by `key`; None where none is alike.
+    """The name most similar to the word, compared by `key`; None where none is similar.
 
-    `cutoff` is the least share of letters in common, 0 for any name.
+    `cutoff` is the smallest share of letters in common, 0 for any name.
     """
     spelled = {key(name): name for name in names}
     near = difflib.get_close_matches(key(str(word)), spelled, n=1, cutoff=cutoff)

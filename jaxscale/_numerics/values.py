@@ -1,4 +1,4 @@
-"""Tests of values inside traced code, and what takes the place of a value that fails one.
+"""Checks of values inside traced code, and stand-ins for those that fail.
 
 A bad lane is computed like any other and its result masked at the end. That is enough for
 values but not for derivatives, where zero times infinity is NaN: under differentiation a
@@ -50,11 +50,17 @@ def has_normal_exp(x: Array) -> Array:
     return (x > low * inside) & (x < high * inside)
 
 
+def exp_where(good: Real, x: Array) -> Array:
+    """exp(x) where it is good and a normal number; elsewhere NaN with zero derivatives."""
+    good = good & has_normal_exp(x)
+    return jnp.where(good, jnp.exp(where_safe(good, x)), jnp.nan)
+
+
 @custom_vmap
 def any_of(mask: Array) -> Array:
-    """Whether any holds, of the lanes of a `vmap` too: a `cond` on it stays one under `vmap`.
+    """Whether any element holds, across the lanes of a `vmap` too.
 
-    Only for what leaves the other lanes as they are.
+    A `cond` on it stays one under `vmap`, so its branch must leave the other lanes as they are.
     """
     return jnp.any(mask)
 

@@ -10,6 +10,10 @@ from jaxscale.architectures.architecture import report as report
 from jaxscale.architectures.architecture import training_bytes as training_bytes
 from jaxscale.architectures.architecture import weight_bytes as weight_bytes
 from jaxscale.architectures.counts import COUNTS as COUNTS
+from jaxscale.architectures.exact_flops import ExactFlops as ExactFlops
+from jaxscale.architectures.exact_flops import flops_over_rule as flops_over_rule
+from jaxscale.architectures.exact_flops import params_of as params_of
+from jaxscale.architectures.exact_flops import with_exact_flops as with_exact_flops
 from jaxscale.architectures.family import CHINCHILLA as CHINCHILLA
 from jaxscale.architectures.family import LLAMA as LLAMA
 from jaxscale.architectures.family import Family as Family
@@ -17,7 +21,3 @@ from jaxscale.architectures.files import catalog as catalog
 from jaxscale.architectures.files import entry as entry
 from jaxscale.architectures.files import published as published
 from jaxscale.architectures.files import read as read
-from jaxscale.architectures.pricing import ExactFlops as ExactFlops
-from jaxscale.architectures.pricing import flops_over_rule as flops_over_rule
-from jaxscale.architectures.pricing import params_of as params_of
-from jaxscale.architectures.pricing import with_exact_flops as with_exact_flops

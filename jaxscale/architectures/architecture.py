@@ -120,7 +120,7 @@ class Architecture:
         return good
 
     def summary(self) -> str:
-        """The shape in words, of concrete scalars.
+        """The shape in words; the fields are concrete scalars.
 
         Examples:
             >>> print(js.architectures.published("llama-3-8b").summary())
@@ -261,9 +261,10 @@ def training_bytes(architecture: Architecture) -> Array:
 
 
 def report(architecture: Architecture) -> dict[str, Any]:
-    """Params, FLOPs per token by each of `COUNTS`, and bytes of a shape of scalars, as floats.
+    """Params, FLOPs per token by each of `COUNTS`, and bytes of a shape, as Python floats.
 
-    Bytes are those of weights and cached keys and values in bf16, and of `training_bytes`.
+    The fields are concrete scalars. Bytes are those of weights and of cached keys and values in
+    bf16, and `training_bytes`.
 
     Examples:
         >>> report = js.architectures.report(js.architectures.published("llama-3-8b"))

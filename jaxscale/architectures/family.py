@@ -1,4 +1,4 @@
-"""Families: shapes that grow in one way, so that a number of parameters is a shape."""
+"""Families of shapes: one shape for each number of parameters."""
 
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
@@ -21,8 +21,8 @@ class Family:
     """Shapes of `layers = scale * width^power`, with all else in proportion to the width.
 
     Heads add up to the width, and positions are not learned. Numbers broadcast; they are
-    positive, but for `power`, which is above -1. Of a size far outside the models that a family was
-    drawn through, the shape is a formula's and nobody's model: look at its `layers`.
+    positive, but for `power`, which is above -1. Far from the sizes of the models behind a family,
+    its shape is that of a formula and of no model: look at its `layers`.
 
     Examples:
         >>> print(f"{js.architectures.LLAMA.architecture(7e9).width:.0f}")
@@ -42,14 +42,14 @@ class Family:
     tied: bool = field(kw_only=True, metadata=STATIC)
 
     def architecture(self, params: ArrayLike) -> Architecture:
-        """The shape that has exactly `params` parameters in all, so its numbers are not whole.
+        """The shape with exactly `params` parameters in all, so its numbers are not whole.
 
         Within 1e-14 of them in float64 and 1e-5 in float32. Broadcasts, and can be differentiated
         any number of times. Where a number is bad, so is the shape: NaN with zero derivatives.
         """
         names = [each.name for each in fields(self) if each.metadata != STATIC]
-        given = {name: getattr(self, name) for name in names}
-        *numbers, params = arrays.enter(**given, params=params)
+        fields_of_numbers = {name: getattr(self, name) for name in names}
+        *numbers, params = arrays.enter(**fields_of_numbers, params=params)
         return _architecture(replace(self, **dict(zip(names, numbers, strict=True))), params)
 
     def is_valid(self) -> Array:
@@ -67,8 +67,8 @@ def _architecture(family, params):
     family, params = arrays.align(family, params)
     good = family.is_valid() & is_positive(params)
     family, params = jax.tree.map(lambda x: where_safe(good, x), (family, params))
-    found = architecture_of_log(family, jnp.log(params))
-    return jax.tree.map(lambda x: jnp.where(good, x, jnp.nan), found)
+    shape = architecture_of_log(family, jnp.log(params))
+    return jax.tree.map(lambda x: jnp.where(good, x, jnp.nan), shape)
 
 
 def architecture_of_log(family: Family, log_params: Array) -> Architecture:
@@ -137,7 +137,7 @@ LLAMA = Family(
 
 # --- Where a sum of rising powers has a given value -----------------------------------------
 
-# From the start below no more than the logarithm of the number of terms has to fall.
+# From the start below, u has at most the logarithm of the number of terms to fall.
 STEPS = 8
 
 

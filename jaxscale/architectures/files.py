@@ -1,4 +1,6 @@
-"""Architectures in files: TOML or JSON by our names, or a `config.json` of Hugging Face.
+"""Published architectures by name, and others from files.
+
+A file is TOML or JSON with these names, or a `config.json` of Hugging Face:
 
 layers = 32
 width = 4096
@@ -49,7 +51,7 @@ MODEL_TYPES = {
     "qwen2": (True, False),
     "gemma": (True, True),
 }
-# Fields of layers that are of another build: shared experts, or compressed keys and values.
+# Fields of layers of another kind: shared experts, or compressed keys and values.
 OTHER_BUILDS = ("num_experts", "n_routed_experts", "moe_intermediate_size", "kv_lora_rank")
 
 
@@ -96,12 +98,12 @@ def from_fields(**fields: Any) -> Architecture:
 def _table(file: str) -> Mapping[str, Any]:
     load = tomllib.loads if file.lower().endswith(".toml") else json.loads
     try:
-        found = load(Path(os.path.expanduser(file)).read_text("utf-8"))
+        table = load(Path(os.path.expanduser(file)).read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"neither TOML nor JSON as its name says: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"must hold fields by name; got {type(found).__name__}")
-    return found
+    if not isinstance(table, dict):
+        raise ValueError(f"must hold fields by name; got {type(table).__name__}")
+    return table
 
 
 def _by_our_names(given: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
@@ -111,24 +113,24 @@ def _by_our_names(given: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     for name in OTHER_BUILDS:
         if name in given:
             raise ValueError(f"{name} is of a build that an Architecture cannot describe")
-    found: dict[str, tuple[str, Any]] = {}
+    named: dict[str, tuple[str, Any]] = {}
     for name, value in given.items():
         field = OTHER_NAMES.get(name, name)
         if field not in ours:
             if is_config:
                 continue
             raise unknown("field", name, ours)
-        if field in found:
-            raise ValueError(f"{found[field][0]} and {name} are one field: give it once")
-        found[field] = name, value
+        if field in named:
+            raise ValueError(f"{named[field][0]} and {name} are one field: give it once")
+        named[field] = name, value
     kind = MODEL_TYPES.get(str(given.get("model_type"))) if is_config else None
     for field, value in zip(("gated", "tied"), kind or (), strict=False):
-        found.setdefault(field, (field, value))
-    return found
+        named.setdefault(field, (field, value))
+    return named
 
 
 def _add_defaults(named: dict[str, tuple[str, Any]]) -> None:
-    """What a file may leave out, where the rest says what it is."""
+    """Add the fields that a file may leave out, where the others imply them."""
     if "heads" in named:
         named.setdefault("kv_heads", ("kv_heads", named["heads"][1]))
     numbers = [named.get(name, ("", None))[1] for name in ("width", "heads")]
@@ -177,7 +179,7 @@ FORMS = {"Architecture": from_fields}
 
 
 def catalog() -> tuple[Entry, ...]:
-    """Every published architecture that is known, by model.
+    """All published architectures, by model.
 
     Examples:
         >>> [entry.name for entry in js.architectures.catalog()][:3]

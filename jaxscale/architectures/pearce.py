@@ -55,7 +55,7 @@ def optimal_flops(law: Chinchilla, non_embedding_params: ArrayLike) -> Array:
         >>> print(f"{js.architectures.pearce.optimal_flops(law, 1e8):.3g}")
         3.25e+18
     """
-    if not isinstance(law, Chinchilla):
+    if not hasattr(law, "log_frontier_scale"):
         raise TypeError(f"law must be a Chinchilla law; got {law!r} ({type(law).__name__})")
     return exp_of(_log_optimal_flops, law, non_embedding_params=non_embedding_params)
 

@@ -9,7 +9,7 @@ from jaxscale.cli.allocations import CHINCHILLA
 from jaxscale.cli.pictures import save
 
 CHAIN_BUDGETS = np.geomspace(1e16, CHINCHILLA, 160)
-KNOWN_EXPONENTS = {
+PAPERS = {
     "Kaplan et al. 2020": "kaplan2020",
     "Hoffmann et al. 2022": "hoffmann2022_approach1",
 }
@@ -20,30 +20,15 @@ COUNTS = ("operations", "kaplan", "hoffmann", "palm", "kipply")
 
 def draw_allocation_chain(path: Path) -> None:
     """Write a picture of how Kaplan's allocation becomes Chinchilla's (Porian et al. 2024)."""
-    named = [(step.label, allocations.entry(step.name)) for step in allocations.PORIAN_CHAIN]
-    steps = []
-    for label, entry in named:
-        assert entry.allocation is not None  # the chain has scales and intervals
-        assert entry.params_interval is not None
-        params = np.asarray(entry.allocation.params(CHAIN_BUDGETS))
-        interval = entry.params_interval.low, entry.params_interval.high
-        steps.append(plots.ChainStep(label, params, entry.exponents[0], interval))
-    fitted = named[0][1].flops_range
-    assert fitted is not None
-    save(
-        plots.allocation_chain(
-            CHAIN_BUDGETS,
-            steps,
-            fitted=fitted,
-            known={
-                paper: allocations.entry(name).exponents[0]
-                for paper, name in KNOWN_EXPONENTS.items()
-            },
-            title="From Kaplan's allocation to Chinchilla's, one correction at a time",
-            subtitle="Porian et al. 2024, RefinedWeb; the last budget is Chinchilla's",
-        ),
-        path,
+    chain = {step.label: allocations.entry(step.name) for step in allocations.PORIAN_CHAIN}
+    figure = plots.allocation_chain(
+        CHAIN_BUDGETS,
+        chain,
+        others={paper: allocations.entry(name) for paper, name in PAPERS.items()},
+        title="From Kaplan's allocation to Chinchilla's, one correction at a time",
+        subtitle="Porian et al. 2024, RefinedWeb; the last budget is Chinchilla's",
     )
+    save(figure, path)
 
 
 def draw_flops_by_size(path: Path) -> None:

@@ -27,6 +27,7 @@ from jaxscale.laws._catalog import FAMILIES
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import levers_of
 from jaxscale.plots.fits import MOST_PANELS, varied
+from jaxscale.solve.frontier import sizes_at
 
 RESAMPLES, MOST_RESAMPLES = 4000, 1_000_000
 BESIDE = {"Chinchilla": ("hoffmann2022_unrounded", "besiroglu2024")}
@@ -471,8 +472,7 @@ def optima_of(made: Any, boot: Any) -> list[fit_report.Optimum]:
     if not made.claims.has_sizes or levers_of(made.law):
         return []
     runs, flops = made.runs, np.array(budgets_of(made.runs.flops))
-    plans = js.compute_optimal(made.law, flops=flops)
-    sizes = {name: np.asarray(getattr(plans, name)) for name in fit_report.SIZES}
+    sizes = sizes_at(made.law, flops)
     ends = {} if boot is None else js.size_intervals(boot.law, flops)
     if made.claims.unidentified:  # E alone, on which no size rests
         sizes["loss"] = np.full_like(sizes["loss"], np.nan)

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-import jaxscale as js
 from jaxscale.cli import tables
 from jaxscale.cli.quantities import count, scientific
 from jaxscale.fitting.report import LEVEL, errors_from, largest_of, ranges_of, spread_of
 from jaxscale.laws.fitted import fits_logarithm
 from jaxscale.laws.protocol import levers_of
+from jaxscale.solve.frontier import sizes_at
 
 DIGITS = 4
 NOTHING = 1e-6  # a coefficient this small is an E at its bound
@@ -42,7 +42,7 @@ class Optimum(NamedTuple):
 
 def exponent_of(law: Any) -> Any:
     """The power of the budget that compute-optimal params grow with, about 1e22 FLOPs."""
-    params = np.asarray(js.compute_optimal(law, flops=DECADE).params)
+    params = sizes_at(law, DECADE)["params"]
     power = np.log(params[..., 1] / params[..., 0]) / np.log(DECADE[1] / DECADE[0])
     return float(power) if power.ndim == 0 else power
 

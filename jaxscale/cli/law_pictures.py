@@ -11,7 +11,6 @@ from jaxscale import plots
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.pictures import save
-from jaxscale.laws import _downstream
 from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.protocol import TRAIN_FLOPS, levers_of
 
@@ -58,14 +57,13 @@ def draw_data_constrained(path: Path) -> None:
     law: Any = js.laws.published(REPEATED)
     plan = js.minimize_loss(law, REPEATED_BUDGETS[:, None], levers={"unique_tokens": UNIQUE})
     free = js.minimize_loss(law.base(), REPEATED_BUDGETS)
-    sizes = (np.asarray(x) for x in (plan.params, plan.tokens, plan.loss))
-    seen = np.asarray(plan.tokens) <= MOST_EPOCHS * UNIQUE
     save(
         plots.data_constrained(
             UNIQUE,
             REPEATED_BUDGETS,
-            plots.BestPlans(*(np.where(seen, x, np.nan) for x in sizes)),
-            plots.BestPlans(*map(np.asarray, (free.params, free.tokens, free.loss))),
+            plan,
+            free,
+            max_epochs=MOST_EPOCHS,
             title="The best plan of a budget when tokens must be read again",
             subtitle=f"law {REPEATED}; lines end at {MOST_EPOCHS:g} epochs; the law knows waste, "
             "and no harm from repetition",
@@ -76,27 +74,21 @@ def draw_data_constrained(path: Path) -> None:
 
 def draw_overtraining(path: Path) -> None:
     """Write a picture of loss and error on tasks by tokens per param (Gadre et al. 2024)."""
-    entry, errors = js.laws.entry(OVERTRAINED), _downstream.downstream(OVERTRAINED)
+    entry = js.laws.entry(OVERTRAINED)
     assert entry.tokens_per_param_range is not None  # the source gives it
     best = js.minimize_loss(entry.law, OVERTRAINED_BUDGETS)
     flops = TRAIN_FLOPS * OVERTRAINED_SIZES[:, None] ** 2 * RATIOS
-    losses = [
-        _downstream.loss_at_ratio(entry.law, each, RATIOS)
-        for each in (OVERTRAINED_BUDGETS[:, None], flops)
-    ]
     by_budget, by_size = (
-        plots.Outcomes(np.asarray(loss), np.asarray(errors.error(loss))) for loss in losses
+        js.laws.loss_at_ratio(entry.law, each, RATIOS)
+        for each in (OVERTRAINED_BUDGETS[:, None], flops)
     )
     save(
         plots.overtraining(
             RATIOS,
             (OVERTRAINED_BUDGETS, by_budget),
             (OVERTRAINED_SIZES, by_size),
-            plots.Optima(
-                np.asarray(best.tokens_per_param),
-                np.asarray(best.loss),
-                np.asarray(errors.error(best.loss)),
-            ),
+            best,
+            error=js.downstream(OVERTRAINED).error,
             fitted=entry.tokens_per_param_range,
             title="What over-training costs at a budget, and gains at a size",
             subtitle=f"law {OVERTRAINED}: loss on C4, mean top-1 error of 17 tasks; "

@@ -1,15 +1,13 @@
 """`jaxscale recipe`: how to train a plan, and what a larger batch saves and costs."""
 
-from typing import Annotated, Any, NamedTuple
+import math
+from typing import Annotated, Any
 
-import jax
-import numpy as np
 import typer
 
 import jaxscale as js
 from jaxscale import recipes
 from jaxscale.cli import options, tables
-from jaxscale.cli.allocations import facts_of
 from jaxscale.cli.levers import without_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import read_law
@@ -42,14 +40,6 @@ Name = Annotated[
 ]
 
 
-class Size(NamedTuple):
-    """What is trained."""
-
-    params: float
-    tokens: float
-    loss: float
-
-
 def recipe(
     params: options.Params = None,
     tokens: options.Tokens = None,
@@ -74,11 +64,11 @@ def recipe(
             named.need_loss(params, tokens)
             asked = Asked(named.law, params=params, tokens=tokens)
             loss = float(solved(js.evaluate(named.law, params, tokens), asked).loss)
-        size = Size(params, tokens, loss)
+        size = js.Runs(params, tokens, loss)
         record = {
             "law": named.name if named else None,
             "law_status": named.warning if named else "",
-            **size._asdict(),
+            **{"params": params, "tokens": tokens, "loss": loss},
             "recipes": [_answer(size, entry) for entry in entries],
             "tradeoff": _tradeoff(size),
         }
@@ -88,34 +78,27 @@ def recipe(
         _show(record, entries)
 
 
-def _answer(size: Size, entry: Entry) -> dict[str, Any]:
+def _answer(size: js.Runs, entry: Entry) -> dict[str, Any]:
     """The numbers of one recipe; null where it has none. Mistake for one beyond float64."""
-    answer = jax.device_get(recipes.training_recipe(size, entry))
-    rate, batch, steps = answer.learning_rate, answer.batch_tokens, answer.steps
-    if np.isinf([rate, batch, steps]).any():
+    answer = {name: x.item() for name, x in vars(recipes.training_recipe(size, entry)).items()}
+    if math.inf in answer.values():
         sizes = f"{count(size.params)} params on {count(size.tokens)} tokens"
         raise Mistake(f"{sizes}: recipe {entry.name} leaves the range of float64")
-    numbers = {"learning_rate": rate, "batch_tokens": batch, "batch_sequences": batch / SEQUENCE}
-    notes = zip(MEANINGS, (np.isnan(rate), not answer.in_range), strict=True)
-    return {
-        "name": entry.name,
-        **{
-            key: None if np.isnan(x) else float(x)
-            for key, x in (numbers | {"steps": steps}).items()
-        },
-        "in_range": bool(answer.in_range),
-        "note": ", ".join(note for note, applies in notes if applies),
-    }
+    answer["batch_sequences"] = answer["batch_tokens"] / SEQUENCE
+    notes = zip(
+        MEANINGS, (math.isnan(answer["learning_rate"]), not answer["in_range"]), strict=True
+    )
+    note = ", ".join(note for note, applies in notes if applies)
+    numbers = {name: None if math.isnan(x) else x for name, x in answer.items()}
+    return {"name": entry.name, **numbers, "note": note}
 
 
-def _tradeoff(size: Size) -> list[dict[str, float]]:
-    found = jax.device_get(recipes.critical_tradeoff(size, np.array([*SHARES.values()])))
-    columns = {"batch_tokens": found.batch, "steps": found.steps, "tokens": found.tokens}
-    if not np.isfinite([*columns.values()]).all():
+def _tradeoff(size: js.Runs) -> list[dict[str, float]]:
+    rows = [recipes.critical_tradeoff(size, share)._asdict() for share in SHARES.values()]
+    rows = [{name: x.item() for name, x in row.items() if name != "seconds"} for row in rows]
+    if not all(math.isfinite(x) for row in rows for x in row.values()):
         raise Mistake(f"at loss {size.loss:g} the batch or its steps leave the range of float64")
-    columns |= {key: getattr(found, key) for key in ("relative_time", "relative_compute")}
-    rows = zip(*columns.values(), strict=True)
-    return [dict(zip(columns, map(float, row), strict=True)) for row in rows]
+    return rows
 
 
 def _show(record: dict[str, Any], entries: tuple[Entry, ...]) -> None:
@@ -140,7 +123,7 @@ def _show(record: dict[str, Any], entries: tuple[Entry, ...]) -> None:
         if any(note in row[-1] for row in rows):
             tables.note(f"{note}: {MEANINGS[note]}", style="dim")
     if len(entries) == 1:
-        tables.print_facts(facts_of(entries[0]))
+        tables.print_facts(entries[0].facts())
     else:
         tables.note("Papers count params differently: --recipe NAME says how.", style="dim")
     tables.note("\nTime against compute, Kaplan et al. 2020", style="bold")

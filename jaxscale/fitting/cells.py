@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from jaxscale._numerics.quantities import POWERS
+
 CONVERT = "convert it: pandas.{}.to_csv('runs.csv', index=False)"
 # What separates columns where no comma does: its name, what to do.
 SEPARATORS = {
@@ -77,7 +79,6 @@ def _other_format(header: str) -> str:
 
 # --- Numbers --------------------------------------------------------------------------------
 
-POWERS = {"": 0, "K": 3, "M": 6, "B": 9, "T": 12}
 NUMBER = re.compile(
     r"(?P<digits>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))"
     r"(?:e(?P<power>[+-]?[0-9]+)|(?P<suffix>[KMBT]))?",

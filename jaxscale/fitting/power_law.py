@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxscale._display import dataframe, html, table
+
+MOST_REFUSED = 10  # sentences that are shown
 LEAST_POINTS = 3  # two points lie on a line whatever the truth is
 
 
@@ -35,7 +38,7 @@ class Points(NamedTuple):
     loss: np.ndarray  # nats per token
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Allocation:
     """Compute-optimal `params` and `tokens`, and how far resampled runs move them.
 
@@ -75,6 +78,30 @@ class Allocation:
     def tokens_interval(self, flops: Any, level: float | None = None) -> tuple[Any, Any]:
         """Ends of the interval of compute-optimal tokens; otherwise as `params_interval`."""
         return _interval(self.resampled_tokens, self._level(level), flops)
+
+    def __repr__(self) -> str:
+        text = table(*self._rows(), title=self._title())
+        return "\n".join([text, *(f"{each}." for each in self.refused[:MOST_REFUSED])])
+
+    def _repr_html_(self) -> str:
+        return html(*self._rows(), title=self._title())
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row for each optimum that the power laws were fitted to."""
+        return dataframe(self.points._asdict())
+
+    def _title(self) -> str:
+        count = len(np.ravel(self.resampled_params.exponent))
+        return f"{self.method}: {len(self.points.flops)} optima, {count:,} resamples"
+
+    def _rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        ends = {"params": self.params_exponent_interval, "tokens": self.tokens_exponent_interval}
+        rows = [
+            (name, *(f"{x:.4g}" for x in (law.coefficient, law.exponent, *ends[name])))
+            for name, law in (("params", self.params), ("tokens", self.tokens))
+        ]
+        tails = [f"{50 * (1 + sign * self.level):g} %" for sign in (-1, 1)]
+        return ("k FLOPs^a", "k", "a", *tails), rows
 
     def _level(self, level: float | None) -> float:
         return self.level if level is None else checked_level(level)

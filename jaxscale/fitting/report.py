@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-import jaxscale
 from jaxscale import _display
+from jaxscale._version import __version__
 from jaxscale.fitting.certificate import STEEPNESS
 from jaxscale.fitting.diagnostics import Fitted, Resampled, diagnose
 from jaxscale.fitting.runs import Runs
@@ -104,7 +104,7 @@ def record_of(fit: Fitted, bootstrap: Resampled | None = None) -> dict[str, Any]
     best = fit if bootstrap is None else bootstrap
     known = np.isfinite(best.covariance).all()
     return {
-        "source": f"jaxscale {jaxscale.__version__}",
+        "source": f"jaxscale {__version__}",
         "dataset": f"{len(fit.runs):,} runs",
         "standard_errors": numbers_of(best.standard_errors),
         "intervals": {
@@ -136,7 +136,7 @@ def record_of(fit: Fitted, bootstrap: Resampled | None = None) -> dict[str, Any]
         },
         "remarks": {each.about: each.sentence for each in diagnose(fit, bootstrap)},
         "versions": {
-            "jaxscale": jaxscale.__version__,
+            "jaxscale": __version__,
             "jax": jax.__version__,
             "python": platform.python_version(),
         },

@@ -15,12 +15,12 @@ import numpy as np
 from jaxscale._display import ROWS, dataframe, html, table
 from jaxscale._numerics.arrays import is_concrete
 from jaxscale.fitting import tables
+from jaxscale.laws.protocol import TRAIN_FLOPS
 
 if TYPE_CHECKING:
     import pandas
 
-# Of training, Kaplan et al. 2020, Table 1, less attention. A float: int64 would overflow.
-FLOPS_PER_PARAM_TOKEN = 6.0
+FLOPS_PER_PARAM_TOKEN = float(TRAIN_FLOPS)  # products of int64 would overflow
 POSITIVE = ("params", "tokens", "loss")
 LISTED = 3  # rows that a message names
 

@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import (
-    has_normal_exp,
+    exp_where,
     is_finite,
     is_nonnegative,
     is_positive,
@@ -34,7 +34,7 @@ class ShapeLaw:
     """Loss by training FLOPs of one shape, Anagnostidis et al. 2023, arXiv 2311.03233.
 
     a and b are positive, c and d not negative. Fields may be arrays, with an entry for each
-    shape; they broadcast with what the methods are given. Where a number is bad, the methods
+    shape; they broadcast with the arguments of the methods. Where a number is bad, the methods
     return NaN with zero derivatives.
 
     Examples:
@@ -79,8 +79,7 @@ def _loss(law, flops):
 def _slope(law, flops):
     law, log_sum, answer = _entered(law, flops)
     log_steep = jnp.log(law.a) + jnp.log(law.b) - (law.b + 1) * log_sum
-    answer &= has_normal_exp(log_steep)
-    return jnp.where(answer, -jnp.exp(where_safe(answer, log_steep)), jnp.nan)
+    return -exp_where(answer, log_steep)
 
 
 def _entered(law, flops):
@@ -98,9 +97,8 @@ def _flops_for(law, loss):
     answer = law.is_valid() & is_positive(above)
     law, above = jax.tree.map(lambda x: where_safe(answer, x), (law, above))
     log_sum = (jnp.log(law.a) - jnp.log(above)) / law.b
-    answer &= has_normal_exp(log_sum)
-    flops = jnp.exp(where_safe(answer, log_sum)) - law.d
-    return jnp.where(answer & (flops >= 0), flops, jnp.nan)
+    flops = exp_where(answer, log_sum) - law.d
+    return jnp.where(flops >= 0, flops, jnp.nan)
 
 
 # --- Schedules ------------------------------------------------------------------------------
@@ -170,7 +168,7 @@ def _schedule(laws, start, target):
     alone = _flops_between(laws, start, target)
     total, best = flops.sum(), jnp.argmin(alone)
 
-    def known(x, otherwise=jnp.nan):
+    def masked(x, otherwise=jnp.nan):
         return jnp.where(answer, x, otherwise)
 
     size = 2 * len(laws.a) - 1
@@ -180,11 +178,11 @@ def _schedule(laws, start, target):
     return Schedule(
         shapes=jnp.where(used, shapes[first], -1),
         losses=jnp.where(used, high[first], jnp.nan),
-        flops=known(by_segment),
-        total_flops=known(total),
-        best_shape=known(best, -1),
-        best_flops=known(alone[best]),
-        saved=known(1 - total / alone[best]),
+        flops=masked(by_segment),
+        total_flops=masked(total),
+        best_shape=masked(best, -1),
+        best_flops=masked(alone[best]),
+        saved=masked(1 - total / alone[best]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Laws: loss as a function of params and tokens, one file per family, and published fits."""
+"""Scaling laws: loss as a function of params and tokens, by family, and published fits."""
 
 from jaxscale.laws import kaplan as kaplan
 from jaxscale.laws import vocabulary as vocabulary

@@ -1,8 +1,8 @@
-"""The catalogue of published fits: each with its source, its range and its known faults.
+"""Published fits by name, each with its source, its range and its known faults.
 
-A law is a few numbers; what they were fitted to decides where they mean anything. That lives
-in an entry, beside the law and never inside it, so that a law stays a pytree of plain numbers.
-Losses of different entries are not comparable: data and tokenizers differ.
+The runs that a law was fitted to decide where its numbers mean anything. An entry describes them,
+beside the law and not inside it, so that a law stays a pytree of plain numbers. Losses of different
+entries are not comparable: data and tokenizers differ.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ FAMILIES: Mapping[str, type] = {
         *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar),
     )
 }
-# What makes a law of the numbers of an entry, by name.
+# Classes and constructors by the name that a file of published facts gives as `form`.
 FORMS: Mapping[str, Callable[..., Any]] = {
     **FAMILIES,
     from_flops_form.__name__: from_flops_form,
@@ -35,7 +35,7 @@ FORMS: Mapping[str, Callable[..., Any]] = {
 
 
 def catalog() -> tuple[Entry, ...]:
-    """Every published fit that is known, by paper.
+    """All published fits, by paper.
 
     Examples:
         >>> [entry.name for entry in js.laws.catalog()][:3]

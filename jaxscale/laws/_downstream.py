@@ -1,4 +1,4 @@
-"""Over-training by compute, and error on tasks by loss: Gadre et al. 2024.
+"""Loss by compute and tokens per parameter, and error on tasks by loss: Gadre et al. 2024.
 
 Their loss of compute and tokens per parameter is the Chinchilla law with alpha = beta in
 other variables, so it has no class of its own.
@@ -77,7 +77,7 @@ class Downstream:
         2.36 nats per token for half of the answers
     """
 
-    epsilon: Real  # error of a model that knows nothing
+    epsilon: Real  # error of a guess
     k: Real
     gamma: Real  # per nat per token
 
@@ -122,11 +122,11 @@ def _check_sign(name: str, value: Real) -> None:
         raise ValueError(f"{name} must be finite and {rule}; got {value!r}")
 
 
-def _log_params(_, log_flops, log_ratio):
+def _log_params(_: None, log_flops: Array, log_ratio: Array) -> Array:
     return (log_flops - math.log(TRAIN_FLOPS) - log_ratio) / 2
 
 
-def _log_tokens(_, log_flops, log_ratio):
+def _log_tokens(_: None, log_flops: Array, log_ratio: Array) -> Array:
     return (log_flops - math.log(TRAIN_FLOPS) + log_ratio) / 2
 
 
@@ -146,5 +146,5 @@ def _loss(law, error):
     missing = law.epsilon - error
     answer = law.is_valid() & is_finite(error) & (missing > 0) & (missing < law.k)
     k, gamma = (where_safe(is_positive(x), x) for x in (law.k, law.gamma))
-    found = (jnp.log(k) - jnp.log(where_safe(answer, missing))) / gamma
-    return jnp.where(answer, found, jnp.nan)
+    loss = (jnp.log(k) - jnp.log(where_safe(answer, missing))) / gamma
+    return jnp.where(answer, loss, jnp.nan)

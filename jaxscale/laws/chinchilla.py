@@ -17,7 +17,7 @@ from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import (
     all_positive,
-    has_normal_exp,
+    exp_where,
     is_finite,
     is_nonnegative,
     is_positive,
@@ -35,8 +35,8 @@ EXPONENT = Coefficient((0.2, 0.35, 0.5), positive=False, low=LEAST_EXPONENT, hig
 class Chinchilla:
     """`L(N, D) = E + A / N^alpha + B / D^beta`, Hoffmann et al. 2022, eq. 2.
 
-    Fields are scalars or arrays that broadcast with each other and with what the methods
-    are given, so a bootstrap of a law is one law with longer fields. `E >= 0` is in nats
+    Fields are scalars or arrays that broadcast with each other and with the arguments of
+    the methods, so a bootstrap of a law is one law with longer fields. `E >= 0` is in nats
     per token; all other coefficients are positive. The constructor checks nothing, because
     JAX rebuilds the class with tracers inside. Where a coefficient or an argument is bad,
     or no answer exists, the methods return NaN with zero derivatives.
@@ -123,6 +123,10 @@ class Chinchilla:
         log_slopes = self.log_frontier_scale() * (self.alpha + self.beta)
         return (self.beta * log_tokens + log_slopes) / self.alpha
 
+    def two_powers(self) -> "Chinchilla":
+        """This law, for which solvers have a closed optimum."""
+        return self
+
     def is_valid(self) -> Array:
         """Whether every coefficient is finite and of the sign that the law needs."""
         return is_nonnegative(self.E) & all_positive(self.A, self.B, self.alpha, self.beta)
@@ -139,7 +143,7 @@ class Chinchilla:
 
 
 def log_other(excess: Array, log_scale: Array, exponent: Array) -> Array:
-    """Logarithm of the one size, given the share of reducible loss that the other leaves.
+    """Logarithm of one size, from the share of the reducible loss that the other leaves.
 
     One term of the law is the share `exp(-excess)` of the reducible loss, so the other is
     the share `1 - exp(-excess)`: `log_scale` is the logarithm of that other term's
@@ -172,5 +176,4 @@ def _other_size(law, loss, known, known_term, other_term):
     log_answer = log_other(
         where_safe(answer, excess), jnp.log(other_scale) - log_reducible, other_exponent
     )
-    answer &= has_normal_exp(log_answer)
-    return jnp.where(answer, jnp.exp(where_safe(answer, log_answer)), jnp.nan)
+    return exp_where(answer, log_answer)

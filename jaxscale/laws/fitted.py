@@ -1,12 +1,12 @@
-"""What a family of laws says of its coefficients, so that any of them can be fitted to runs.
+"""Starts and bounds of coefficients, by which any family of laws can be fitted to runs.
 
 | class variable | what it is | without it |
 | --- | --- | --- |
 | `fitted` | a dict of coefficient to `Coefficient` | each is `ANY` |
-| `fits_logarithm` | whether `ln L - ln loss` is made small, or `L - loss` | it is |
+| `fits_logarithm` | whether residuals are `ln L - ln loss`, or `L - loss` | they are |
 
-Starts surround published values, and decide how soon a search ends rather than where. A loss that
-may be negative, as one less that of a unigram model is, has no logarithm.
+Starts surround published values: they decide how fast a search converges rather than where. A loss
+that may be negative, such as one relative to a unigram model, has no logarithm.
 """
 
 import math
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 
 class Coefficient(NamedTuple):
-    """Where a fit begins with one coefficient, and between which values it may end.
+    """Starts and bounds of one coefficient in a fit.
 
     Examples:
         >>> js.laws.Coefficient(starts=(0.5, 1.0, 2.0), low=0.1)
@@ -35,9 +35,9 @@ ANY = Coefficient(starts=(0.1, 0.5, 2.0, 1e2, 1e4))
 
 
 def coefficients_of(law: type) -> Mapping[str, Coefficient]:
-    """What the family says of each field, in their order; `ANY` where it says nothing."""
-    said = getattr(law, "fitted", {})
-    return {field.name: said.get(field.name, ANY) for field in fields(law)}
+    """The `Coefficient` of each field, in their order; `ANY` where the family has none."""
+    fitted = getattr(law, "fitted", {})
+    return {field.name: fitted.get(field.name, ANY) for field in fields(law)}
 
 
 def coordinates_of(law: type) -> tuple[str, ...]:
@@ -47,9 +47,9 @@ def coordinates_of(law: type) -> tuple[str, ...]:
 
 
 def held_by(law: type) -> dict[str, float]:
-    """What the family holds, by name, because runs say nothing of it."""
-    known = coefficients_of(law).items()
-    return {name: each.starts[0] for name, each in known if each.held}
+    """Coefficients that a fit holds, by name: no loss of a run depends on them."""
+    coefficients = coefficients_of(law).items()
+    return {name: each.starts[0] for name, each in coefficients if each.held}
 
 
 def fits_logarithm(law: Any) -> bool:

@@ -1,8 +1,8 @@
-"""Where a surface takes a value along a line: the inverse of any law, and of any cost.
+"""The inverse of any law, and of any cost: the distance along a line to a given value.
 
-`tokens_for` and `params_for` of a law that has none of its own, and the plans at which a bound
-meets a constraint, are all one question: how far to go from a point, along params, along tokens
-or along both, until a monotone function of logarithms has a given value.
+`tokens_for` and `params_for` of a law without its own, and the plans at which a bound meets a
+constraint, are one problem: how far to go from a point, along params, tokens or both, until a
+monotone function of logarithms reaches a value.
 """
 
 import math
@@ -17,31 +17,32 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
-from jaxscale._numerics.values import any_of, has_normal_exp, is_finite, is_positive, where_safe
+from jaxscale._numerics.typed import custom_jvp
+from jaxscale._numerics.values import any_of, exp_where, is_finite, is_positive, where_safe
 from jaxscale.laws import protocol
 
 PARAMS, TOKENS, BOTH = (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)
-# Natural logarithms of sizes at which a search may begin, the best first: that of a known model,
-# and ever smaller ones, for laws that at such a size are at their floor to the last digit.
+# Natural logarithms of sizes at which a search may start, the best first: that of a common model,
+# and ever smaller ones, for laws that reach their floor to the last digit there.
 BEGINNINGS = tuple(9 * 2.302585 - 7.0 * step for step in range(8))
-LOG_TOKENS_PER_PARAM = 3.0  # of 20, where a search begins
+LOG_TOKENS_PER_PARAM = 3.0  # of 20, where a search starts
 STEPS, MORE_STEPS = 8, 32
 # A step this small, in roots of an epsilon, leaves an error of its square.
 CONVERGED = 1e2
-RESOLVED = 2**14  # epsilons that a loss must be above its floor to tell a slope by
-# A value that is its floor but for SAME epsilons is reached, to rounding, where that takes a
-# plausible size: repeated data does no more good after some hundred epochs. ALLOWED more are looked
-# for near it, so that rounding never makes a plan dearer than a known one.
+RESOLVED = 2**14  # epsilons above its floor from which on a loss has a slope
+# A value within SAME epsilons of its floor counts as reached where that takes a plausible size:
+# repeated data does no more good after some hundred epochs. Near it, ALLOWED more are accepted, so
+# that rounding never makes a plan cost more than a known one.
 SAME, ALLOWED = 16.0, 6.0
-NEAR_FLOOR = 2.0**14  # epsilons: nearer to the floor, a loss is met to its last digits
+NEAR_FLOOR = 2.0**14  # epsilons: nearer to the floor, a loss is matched to its last digits
 LOG_SMALLEST, LOG_LARGEST = 0.0, 24 * 2.302585
-GIVEN = 1e-9  # of the reducible loss: what a size may miss a loss by
+TOLERANCE = 1e-9  # of the reducible loss
 
 Value = Callable[[Array, Array, Any], Array]  # of log params, log tokens, and what it depends on
 
 
 def far(dtype: Any) -> float:
-    """Logarithm of the largest size that is looked at: its powers do not overflow."""
+    """Logarithm of the largest size considered, whose powers do not overflow."""
     return 0.97 * math.log(float(jnp.finfo(dtype).max))
 
 
@@ -50,7 +51,7 @@ def is_plausible(log_size: Array) -> Array:
     return (log_size > LOG_SMALLEST) & (log_size < LOG_LARGEST)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+@custom_jvp(0, 1)
 def crossing(
     value: Value,
     direction: tuple[float, float],
@@ -61,11 +62,11 @@ def crossing(
     start: Array,
     end: Array,
 ) -> Array:
-    """How far along `direction` from a point `value(...) = target`.
+    """The distance along `direction` from a point to where `value(...) = target`.
 
-    Begins at `start`. `end` is where the value is least: infinitely far up for a loss, down for a
-    cost; within NEAR_FLOOR epsilons of it, ALLOWED more are looked for. Infinite on that side where
-    the value never falls to the target, and on the other where it is below the target everywhere.
+    The search starts at `start`. `end` is where the value is smallest: far up for a loss, far down
+    for a cost; within NEAR_FLOOR epsilons of it, ALLOWED more are accepted. Infinite on that side
+    where the value never falls to the target, and on the other where it is below it everywhere.
     """
     toward = jnp.where(end >= start, 1.0, -1.0).astype(end.dtype)
 
@@ -81,16 +82,16 @@ def crossing(
     at_floor = jnp.abs(above) <= SAME * digit
     near = (above >= -SAME * digit) & (above < NEAR_FLOOR * digit)
     above = jnp.where(near, jnp.maximum(above, 0) + ALLOWED * digit, above)
-    found = _search(along, floor, above, toward * start, top)
+    distance = _search(along, floor, above, toward * start, top)
     sizes = zip((log_params, log_tokens), direction, strict=True)
-    plausible = [is_plausible(x + d * toward * found) for x, d in sizes if d]
+    plausible = [is_plausible(x + d * toward * distance) for x, d in sizes if d]
     reached = (above > 0) & (~at_floor | jnp.all(jnp.stack(plausible), axis=0))
     everywhere = along(-top) - floor < above
-    return toward * jnp.where(everywhere, -jnp.inf, jnp.where(reached, found, jnp.inf))
+    return toward * jnp.where(everywhere, -jnp.inf, jnp.where(reached, distance, jnp.inf))
 
 
 class _Bracket(NamedTuple):
-    """A point of the search, points on either side of the target, and the last step."""
+    """A point of the search, a bracket of the target, and the last step."""
 
     at: Array
     high: Array  # where the value is above the target
@@ -99,22 +100,22 @@ class _Bracket(NamedTuple):
 
 
 def _search(along, floor, above, start, top):
-    """Where the value that falls along a line is `above` its floor, from a start.
+    """Where a value that falls along a line is `above` its floor.
 
-    What it is above its floor is close to a power of the distance, so Newton's method on the
+    Its excess over the floor is close to a power of the distance, so Newton's method on the
     logarithm takes few steps from anywhere. Where it is not, as repeated data is worth
-    exponentially less, steps that leave what is known to hold the answer halve that instead.
+    exponentially less, a step that leaves the bracket bisects it instead.
     """
 
     def step(bracket):
         at, high, low, _ = bracket
         now, slope = jax.jvp(along, (at,), (jnp.ones_like(at),))
-        is_low = now - floor <= above  # not so where a law says nothing, or overflows
+        is_low = now - floor <= above  # false where a law is NaN or overflows
         high, low = jnp.where(is_low, high, at), jnp.where(is_low, at, low)
         newton = at - jnp.log((now - floor) / above) * (now - floor) / slope
         beyond = jnp.where(is_low, at - 16.0, at + 48.0)
         halfway = jnp.where((high > -top) & (low < top), (high + low) / 2, beyond)
-        # By less than what counts as converged: at the answer, rounding may point either way.
+        # With the tolerance to spare: at the answer, rounding may point either way.
         inside = (newton > high - converged) & (newton < low + converged)
         new = jnp.where(inside, newton, halfway)
         new = jnp.clip(new, -top, top)
@@ -126,8 +127,8 @@ def _search(along, floor, above, start, top):
     begin = _Bracket(start, zero - top, zero + top, jnp.full_like(start, jnp.inf))
     wanted = above > 0
 
-    # One program for both counts, because compiling it is what most callers wait for. The count
-    # is that of a whole batch, never a lane's: sums of powers never need more than the first.
+    # One program for both counts of steps, because most callers wait for its compilation. The count
+    # is that of a whole batch, not of a lane: sums of powers never need more than the first.
     def goes_on(carry):
         count, bracket = carry
         lost = any_of((bracket.step >= converged) & wanted)
@@ -143,30 +144,32 @@ def _search(along, floor, above, start, top):
 @crossing.defjvp
 def _crossing_jvp(value, direction, primals, tangents):
     log_params, log_tokens, _, inputs, _, _ = primals
-    found = crossing(value, direction, *primals)
-    known = is_finite(found)
-    distance = jnp.where(known, found, 0)
+    primal = crossing(value, direction, *primals)
+    exists = is_finite(primal)
+    distance = jnp.where(exists, primal, 0)
 
     def at(distance, log_params, log_tokens, inputs):
         here = log_params + direction[0] * distance, log_tokens + direction[1] * distance
         return value(*here, inputs)
 
-    places = distance, log_params, log_tokens, inputs
-    change = jax.jvp(partial(at, distance), places[1:], (*tangents[:2], tangents[3]))[1]
-    slope = jax.jvp(lambda x: at(x, *places[1:]), (distance,), (jnp.ones_like(distance),))[1]
-    safe = known & (slope != 0)
+    point = log_params, log_tokens, inputs
+    change = jax.jvp(partial(at, distance), point, (*tangents[:2], tangents[3]))[1]
+    slope = jax.jvp(lambda x: at(x, *point), (distance,), (jnp.ones_like(distance),))[1]
+    safe = exists & (slope != 0)
     moved = (tangents[2] - change) / jnp.where(safe, slope, 1)
-    return found, jnp.where(safe, moved, 0)
+    return primal, jnp.where(safe, moved, 0)
 
 
-def loss_value(log_params: Array, log_tokens: Array, inputs: tuple[Any, dict]) -> Array:
+def loss_value(log_params: Array, log_tokens: Array, inputs: tuple[Any, dict[str, Array]]) -> Array:
     """Loss of `inputs`, a law and its levers, as `crossing` takes it."""
     law, levers = inputs
     return protocol.loss_from_logs(law, log_params, log_tokens, **levers)
 
 
-def beginning(law: Any, levers: dict, direction: tuple[float, float], like: Array) -> Array:
-    """Where along `direction` to begin: the largest size whose loss can be told from the floor.
+def beginning(
+    law: Any, levers: dict[str, Array], direction: tuple[float, float], like: Array
+) -> Array:
+    """The start of a search along `direction`: the largest size with a loss above the floor.
 
     Depends on the law and its levers alone, so for one law it is one number.
     """
@@ -181,7 +184,7 @@ def beginning(law: Any, levers: dict, direction: tuple[float, float], like: Arra
         told = loss - floor > RESOLVED * jnp.finfo(like.dtype).eps * jnp.abs(loss)
         return jnp.where(told & is_finite(loss), here, start), None
 
-    # A loop, because compiling a law's loss eight times is what most callers would wait for.
+    # A loop, because most callers would wait for a law's loss to be compiled eight times.
     return lax.scan(larger, sizes[0] + jnp.zeros_like(floor), sizes)[0]
 
 
@@ -226,14 +229,13 @@ def _other_size(direction, law, loss, known, levers):
     at = (zero, log_known + zero) if direction == PARAMS else (log_known + zero, zero)
     start = lax.stop_gradient(beginning(law, levers, direction, zero)) + zero
     end = zero + far(zero.dtype)
-    found = crossing(loss_value, direction, *at, loss + zero, (law, levers), start, end)
-    answer &= has_normal_exp(found)
-    answer &= _gives(direction, at, found, loss, (law, levers), end)
-    return jnp.where(answer, jnp.exp(where_safe(answer, found)), jnp.nan)
+    log_size = crossing(loss_value, direction, *at, loss + zero, (law, levers), start, end)
+    answer &= _gives(direction, at, log_size, loss, (law, levers), end)
+    return exp_where(answer, log_size)
 
 
 def _gives(direction, at, distance, loss, inputs, end):
-    """Whether so far along a direction the loss is the one asked for, to rounding."""
+    """Whether the loss at a distance along a direction is the one asked for, to rounding."""
 
     def along(distance):
         log_params, log_tokens = (z + d * distance for z, d in zip(at, direction, strict=True))
@@ -245,7 +247,7 @@ def _gives(direction, at, distance, loss, inputs, end):
 
 
 def loss_tolerance(loss: Array, floor: Array, log_size: Array) -> Array:
-    """What rounding of a loss, and of sizes of such logarithms, makes of the loss."""
+    """The error of a loss that rounding explains, of the loss itself and of sizes this large."""
     eps = float(jnp.finfo(loss.dtype).eps)
-    sizes = jnp.maximum(GIVEN, 16 * eps * (1 + log_size))
+    sizes = jnp.maximum(TOLERANCE, 16 * eps * (1 + log_size))
     return 2 * SAME * eps * (1 + jnp.abs(loss)) + sizes * jnp.abs(loss - floor)

@@ -27,7 +27,7 @@ PF_DAY = 8.64e19  # FLOPs: 1e15 a second for a day (Kaplan et al. 2020, Section 
 class Kaplan:
     """Loss of a model that stops early on limited data, Kaplan et al. 2020, eq. 1.5.
 
-    Fields are positive, and broadcast with each other and with what the methods are given.
+    Fields are positive, and broadcast with each other and with the arguments of the methods.
     Where a number is bad, `loss` is NaN with zero derivatives.
 
     Examples:
@@ -83,7 +83,7 @@ class KaplanSteps:
 
     The steps are the fewest that reach the loss: those of a batch far above the critical
     one (`minimum_steps`). Not a surface over tokens, so no law to plan with. Fields are
-    positive, and broadcast with what `loss` is given.
+    positive, and broadcast with the arguments of `loss`.
 
     Examples:
         >>> print(f"{js.laws.kaplan.LOSS_OF_STEPS.loss(1e9, 1e5):.2f}")
@@ -215,10 +215,10 @@ _ENOUGH_TOKENS = _Growth(5e3, 0.74)  # Kaplan et al. 2020, eq. 4.4
 
 
 def best_batch(pf_days: ArrayLike) -> Array:
-    """Tokens in a batch where `pf_days` of minimum compute are best spent: B of Table 6.
+    """The batch, in tokens, that spends `pf_days` of minimum compute best: B of Table 6.
 
-    Far below the critical batch. A fit to models of up to 1.5e9 params; the params and tokens of
-    that table are `js.allocations.published("kaplan2020")`. NaN where `pf_days` is not positive.
+    It is far below the critical batch. A fit to models of up to 1.5e9 params; the params and tokens
+    of that table are `js.allocations.published("kaplan2020")`. NaN where `pf_days` is not positive.
 
     Examples:
         >>> print(f"{js.laws.kaplan.best_batch(1.0):.2g} tokens in a batch for one PF-day")
@@ -228,7 +228,7 @@ def best_batch(pf_days: ArrayLike) -> Array:
 
 
 def best_steps(pf_days: ArrayLike) -> Array:
-    """Fewest steps where `pf_days` of minimum compute are best spent: S_min of Table 6.
+    """The steps that spend `pf_days` of minimum compute best: S_min of Table 6.
 
     Otherwise as `best_batch`.
 

@@ -61,7 +61,7 @@ class BrokenPowerLaw:
     }
 
     def value(self, x: ArrayLike) -> Array:
-        """The law at x; NaN with zero derivatives for bad values.
+        """Value of the law at x; NaN with zero derivatives for bad numbers.
 
         Raises ValueError where `c`, `d` and `f` are not of as many breaks.
         """
@@ -127,8 +127,8 @@ jax.tree_util.register_pytree_with_keys(BrokenPowerLaw, _flatten, _unflatten)
 def _value(law, x):
     law, x = arrays.align(law, x)
     good = law.is_valid() & is_positive(x)
-    found = made_safe(law, good)._value_from_log(jnp.log(where_safe(good, x)))
-    return jnp.where(good, found, jnp.nan)
+    value = made_safe(law, good)._value_from_log(jnp.log(where_safe(good, x)))
+    return jnp.where(good, value, jnp.nan)
 
 
 @jax.tree_util.register_dataclass

@@ -12,7 +12,8 @@
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
 | `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
 | `frontier_powers(log)` | ln G, a, b: best N is `G (C / 6)^a`, D `(C / 6)^b / G` | no such form |
-| `is_valid()` | whether each lane's coefficients mean anything | all are finite |
+| `two_powers()` | the same law as a `Chinchilla`, whose optimum is closed | solved by Newton |
+| `is_valid()` | whether the coefficients of each lane are valid | all are finite |
 
 Other modules never look these up themselves: they call the functions below.
 """
@@ -28,7 +29,7 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
-from jaxscale._numerics.values import has_normal_exp, is_finite, is_positive, where_safe
+from jaxscale._numerics.values import all_positive, exp_where, is_finite, is_positive, where_safe
 from jaxscale.published.entry import INFERENCE_FLOPS as INFERENCE_FLOPS
 from jaxscale.published.entry import TRAIN_FLOPS as TRAIN_FLOPS
 
@@ -59,7 +60,7 @@ class Flops(NamedTuple):
 
 
 def levers_of(law: Any) -> Mapping[str, tuple[float, float]]:
-    """Names of what else may be chosen, with the lowest and the highest value of each."""
+    """The levers of the law by name, with the lowest and the highest value of each."""
     return getattr(law, "levers", {})
 
 
@@ -98,8 +99,13 @@ def has_power_frontier(law: Any) -> bool:
     return hasattr(law, "frontier_powers") and not has_own_flops(law)
 
 
+def two_powers(law: Any) -> Any:
+    """The law as a `Chinchilla`; None for a law that does not say that it is one."""
+    return law.two_powers() if hasattr(law, "two_powers") else None
+
+
 def is_valid(law: Any) -> Array:
-    """Whether each lane's coefficients mean anything."""
+    """Whether the coefficients of each lane are valid."""
     if hasattr(law, "is_valid"):
         return law.is_valid()
     return are_finite(law)
@@ -114,7 +120,7 @@ def are_finite(numbers: Any) -> Array:
 
 
 def made_safe(law: AnyLaw, good: Array) -> AnyLaw:
-    """The law with 1 for every coefficient of a lane that is not good, when differentiated."""
+    """The law with 1 for the coefficients of lanes that are not good, when differentiated."""
     return jax.tree.map(lambda x: where_safe(good, x), law)
 
 
@@ -126,9 +132,8 @@ def checked_loss(law: Any, params: ArrayLike, tokens: ArrayLike, **levers: Array
 
     Raises TypeError or ValueError for wrong structure, naming the argument.
     """
-    known = levers_of(law)
-    if set(levers) != set(known):
-        given, needed = (", ".join(sorted(names)) or "none" for names in (levers, known))
+    if set(levers) != set(levers_of(law)):
+        given, needed = (", ".join(sorted(x)) or "none" for x in (levers, levers_of(law)))
         raise TypeError(f"levers of {type(law).__name__} are {needed}; got {given}")
     law, params, tokens, *values = arrays.enter(law=law, params=params, tokens=tokens, **levers)
     return _loss(law, params, tokens, dict(zip(levers, values, strict=True)))
@@ -158,10 +163,6 @@ def exp_of(log_answer: Callable[..., Array], law: Any, **numbers: ArrayLike) -> 
 @partial(compiled, static=1)
 def _exp_of(log_answer, law, values):
     law, values = arrays.align(law, values)
-    answer = is_valid(law)
-    for each in values:
-        answer = answer & is_positive(each)
+    answer = is_valid(law) & all_positive(*values)
     logs = (jnp.log(where_safe(answer, each)) for each in values)
-    log_value = log_answer(made_safe(law, answer), *logs)
-    answer &= has_normal_exp(log_value)
-    return jnp.where(answer, jnp.exp(where_safe(answer, log_value)), jnp.nan)
+    return exp_where(answer, log_answer(made_safe(law, answer), *logs))

@@ -26,10 +26,10 @@ class Muennighoff:
     Of `tokens` seen, at most `unique_tokens` are new. Each repeat adds less than the one
     before, by the factor `exp(-1 / R_D)`, and all together add at most R_D times the unique
     tokens. Params beyond the best for the unique tokens fade in the same way, with R_N.
-    A law of what is wasted, not of what does harm: it never gets worse with repetition.
+    Repetition wastes compute in this law but does no harm: the loss never rises with it.
     Source: arXiv 2305.16264 and huggingface/datablations, README.md.
 
-    Fields broadcast with each other and with what the methods are given. `E >= 0` is in
+    Fields broadcast with each other and with the arguments of the methods. `E >= 0` is in
     nats per token; all other coefficients are positive. Where a number is bad, the methods
     return NaN with zero derivatives.
 
@@ -135,8 +135,8 @@ def _log_effective(log_seen, log_first, scale):
 
 def _worth(repeats, scale):
     """`scale (1 - exp(-repeats / scale))`, with derivatives that are finite everywhere."""
-    # exp(-repeats / scale) is 0 from here on. An infinite quotient would be as good for the
-    # value, but its derivative is infinity times that 0.
+    # exp(-repeats / scale) is 0 from here on. An infinite quotient would do for the value, but its
+    # derivative is infinity times that 0.
     enough = 1 - math.log(float(jnp.finfo(repeats.dtype).smallest_subnormal))
     spent = quotient(jnp.minimum(repeats, enough * scale), scale)
     # JAX differentiates expm1 as itself plus 1, which is 0 long before exp(-spent) is.
@@ -155,5 +155,5 @@ def _effective_tokens(law, tokens, unique_tokens):
     answer = law.is_valid() & is_positive(tokens) & is_positive(unique_tokens)
     tokens, unique = (where_safe(is_positive(x), x) for x in (tokens, unique_tokens))
     first = jnp.minimum(tokens, unique)
-    found = first * (1 + _worth(quotient(tokens, first) - 1, _safe(law).R_D))
-    return jnp.where(answer, found, jnp.nan)
+    effective = first * (1 + _worth(quotient(tokens, first) - 1, _safe(law).R_D))
+    return jnp.where(answer, effective, jnp.nan)

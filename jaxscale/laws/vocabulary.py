@@ -1,4 +1,4 @@
-"""Vocabulary: the law of Tao et al., and their other two ways to choose one.
+"""Vocabulary: the law of Tao et al., and their other two ways to choose a vocabulary.
 
 The parameters of the vocabulary, V rows of d numbers, are apart from all others.
 """

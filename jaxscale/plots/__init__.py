@@ -1,13 +1,13 @@
-"""Pictures of what they are handed: nothing here solves, and no global state is touched.
+"""Matplotlib figures of results as the library returns them; nothing here solves.
 
-Matplotlib is imported on the first call. Figures belong to no window and not to `pyplot`:
-save one with `figure.savefig(path)`, or return it from a notebook cell.
+Matplotlib is imported on the first call, and no global state of it is touched. Each function
+returns a figure that belongs to no window: a notebook shows it as the value of a cell, and
+`figure.savefig(path)` saves it.
 """
 
-from jaxscale.plots.allocation_chain import ChainStep as ChainStep
 from jaxscale.plots.allocation_chain import allocation_chain as allocation_chain
-from jaxscale.plots.data_constrained import BestPlans as BestPlans
-from jaxscale.plots.data_constrained import data_constrained as data_constrained
+from jaxscale.plots.budgets import data_constrained as data_constrained
+from jaxscale.plots.budgets import overtraining as overtraining
 from jaxscale.plots.fields import field_histograms as field_histograms
 from jaxscale.plots.fields import field_line as field_line
 from jaxscale.plots.fields import field_map as field_map
@@ -21,7 +21,4 @@ from jaxscale.plots.iso_loss import OptimalPath as OptimalPath
 from jaxscale.plots.iso_loss import iso_loss_map as iso_loss_map
 from jaxscale.plots.laws_compared import LawPanel as LawPanel
 from jaxscale.plots.laws_compared import laws_compared as laws_compared
-from jaxscale.plots.overtraining import Optima as Optima
-from jaxscale.plots.overtraining import Outcomes as Outcomes
-from jaxscale.plots.overtraining import overtraining as overtraining
 from jaxscale.plots.ratios import ratio_panels as ratio_panels

@@ -1,7 +1,7 @@
-"""Any field of a sweep: over two axes, along one, or as its spread.
+"""Figures of any field of a sweep: a map over two axes, a line along one, or histograms.
 
-Scales are logarithmic where positive numbers span two orders of magnitude. The map's
-colours, cividis, look the same to colour-blind readers and fall evenly in grey.
+Scales are logarithmic where positive numbers span two orders of magnitude. The colour map,
+cividis, looks the same to colour-blind readers and fades evenly in grey.
 """
 
 import math
@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxscale.plots.frame import INK, LINE, count_axis, dress, short, titled
+from jaxscale.plots.frame import (
+    DASHES,
+    FILL,
+    INK,
+    LINE,
+    LINES,
+    count_axis,
+    dress,
+    label,
+    short,
+    titled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,10 +31,6 @@ if TYPE_CHECKING:
 SPAN = 100  # from here on a scale is logarithmic
 MAP_SIZE, LINE_SIZE, SPREAD_SIZE = (6.5, 4.4), (6.0, 3.6), (3.2, 2.4)  # inches; the last, each
 BINS = 60
-FILL = "#5b8db8"
-# Okabe and Ito's colours, told apart by all readers; dashes do so in print.
-LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-DASHES = ("-", "--", "-.", ":", "-", "--", "-.")
 MOST_LINES = len(LINES)
 MOST_LEVELS = 12  # lines of a map
 
@@ -55,7 +62,7 @@ def field_map(
     dress(panel, "")
     _scale(panel, "x", across)
     _scale(panel, "y", up)
-    _label(panel, x_label, y_label)
+    label(panel, x_label, y_label)
     levels = _levels(field[np.isfinite(field)])
     if levels.size > 1:
         _draw_levels(figure, panel, across, up, field, levels)
@@ -89,10 +96,10 @@ def field_line(
     dress(panel, "")
     by_name = across.dtype.kind not in "iuf"
     colors = LINES if len(field) > 1 else (FILL,)
-    places = np.arange(across.size) if by_name else across
+    positions = np.arange(across.size) if by_name else across
     for row, color, dashes in zip(field, colors, DASHES, strict=False):
         marker, line = ("o", "") if by_name else ("", dashes)
-        panel.plot(places, row, color=color, marker=marker, linestyle=line)
+        panel.plot(positions, row, color=color, marker=marker, linestyle=line)
     if np.size(names):
         panel.legend(
             list(panel.lines),
@@ -103,14 +110,14 @@ def field_line(
         )
     panel.grid(color=LINE, alpha=0.15, linewidth=0.6)
     if by_name:
-        panel.set_xticks(places, list(map(str, across)))
+        panel.set_xticks(positions, list(map(str, across)))
         panel.margins(x=0.5 / across.size)
     else:
         _scale(panel, "x", across)
     _scale(panel, "y", field)
-    _label(panel, x_label, "")
+    label(panel, x_label)
     if not np.isfinite(field).any():
-        panel.set(xlim=(places.min(), places.max()), yticks=[])
+        panel.set(xlim=(positions.min(), positions.max()), yticks=[])
         _say_if_flat(panel, field)
     return figure
 
@@ -118,7 +125,7 @@ def field_line(
 def field_histograms(
     fields: Mapping[str, ArrayLike], *, title: str = "", subtitle: str = ""
 ) -> "Figure":
-    """How each field spreads: one panel for each, three to a row.
+    """Histograms of fields: one panel for each, three to a row.
 
     Examples:
         >>> from jaxscale import plots
@@ -148,7 +155,7 @@ def _draw_spread(panel: "Axes", name: str, values: np.ndarray) -> None:
     if _is_logarithmic(values):
         panel.hist(values, np.geomspace(low, high, bins + 1), color=FILL)
     else:
-        # One value for all has bins of its own size: its rounding leaves room for no others.
+        # A single value has bins of its own size: rounding leaves no room for narrower ones.
         around = (low, high) if high > low else (low - (abs(low) or 1), high + (abs(high) or 1))
         panel.hist(values, bins, range=around, color=FILL)
         panel.locator_params(axis="x", nbins=5)
@@ -172,7 +179,7 @@ def _draw_levels(
 
 
 def _say_if_flat(panel: "Axes", values: np.ndarray) -> None:
-    """Why a panel is empty: there is no number to draw, or nothing but one."""
+    """Say why a panel is empty: no number to draw, or only one."""
     finite = values[np.isfinite(values)]
     if finite.size and finite.min() < finite.max():
         return
@@ -181,7 +188,7 @@ def _say_if_flat(panel: "Axes", values: np.ndarray) -> None:
 
 
 def _levels(values: np.ndarray) -> np.ndarray:
-    """Round numbers from below the least value to above the greatest."""
+    """Round numbers from below the smallest value to above the largest."""
     from matplotlib.ticker import MaxNLocator
 
     if not values.size or values.min() == values.max():
@@ -217,8 +224,3 @@ def _scale(panel: "Axes", which: str, values: np.ndarray) -> None:
 
     if np.abs(values[np.isfinite(values)]).max(initial=0) >= 1000:
         axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-
-
-def _label(panel: "Axes", x_label: str, y_label: str) -> None:
-    panel.set_xlabel(x_label, fontsize=9, color=INK)
-    panel.set_ylabel(y_label, fontsize=9, color=INK)

@@ -12,8 +12,7 @@ from jaxscale.plots.fit_quality import observed_and_predicted
 from jaxscale.plots.iso_flop import BudgetCurve, iso_flop_curves
 from jaxscale.plots.iso_loss import OptimalPath, iso_loss_map
 from jaxscale.plots.optimal_sizes import optimal_size_panels
-from jaxscale.solve._size_intervals import size_intervals
-from jaxscale.solve.frontier import compute_optimal
+from jaxscale.solve.frontier import size_intervals, sizes_at
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,7 +65,7 @@ def fit_surface(fit: Any, bootstrap: Any = None, *, data: str = "") -> "Figure":
     """
     _check_sizes(fit)
     runs, flops = fit.runs, _budgets(fit, 10.0)
-    best = _sizes(fit.law, flops)
+    best = sizes_at(fit.law, flops)
     path = OptimalPath(flops, best["params"], best["tokens"])
     if bootstrap is not None:
         # More params at a budget are fewer tokens.
@@ -97,7 +96,7 @@ def fit_isoflops(fit: Any, bootstrap: Any = None, *, data: str = "") -> "Figure"
     """
     _check_sizes(fit)
     budgets = np.array(curve_budgets(fit.runs.flops))
-    best = _sizes(fit.law, budgets)
+    best = sizes_at(fit.law, budgets)
     ends = None if bootstrap is None else size_intervals(bootstrap.law, budgets)["params"]
     curves = [_curve(fit, budgets, best, ends, at) for at in range(budgets.size)]
     more = "bars: 95 % of {}"
@@ -127,10 +126,10 @@ def fit_sizes(
     _check_sizes(fit)
     flops = _budgets(fit, REACH)
     ends = None if bootstrap is None else size_intervals(bootstrap.law, flops)
-    others = {name: _sizes(law, flops) for name, law in (beside or {}).items()}
+    others = {name: sizes_at(law, flops) for name, law in (beside or {}).items()}
     return optimal_size_panels(
         flops,
-        _panels(_sizes(fit.law, flops)),
+        _panels(sizes_at(fit.law, flops)),
         bands=ends and _panels(ends),
         published={name: _panels(sizes) for name, sizes in others.items()},
         runs_flops=(float(fit.runs.flops.min()), float(fit.runs.flops.max())),
@@ -206,11 +205,6 @@ def _subtitle(fit: Any, bootstrap: Any, data: str, *more: str) -> str:
     if bootstrap is not None:
         parts += [each.format(f"{bootstrap.objective.size:,} resamples") for each in more]
     return "; ".join(filter(None, parts))
-
-
-def _sizes(law: Any, flops: np.ndarray) -> dict[str, np.ndarray]:
-    plan = compute_optimal(law, flops=flops)
-    return {name: np.asarray(getattr(plan, name)) for name in (*PANELS, "loss")}
 
 
 def _panels(sizes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What all pictures share: a titled sheet, panels with quiet frames, numbers written short."""
+"""Shared by all figures: titles, panels, axes of counts, legends, colours and short numbers."""
 
 import math
 import re
@@ -6,6 +6,8 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from jaxscale._numerics.quantities import SUFFIXES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,25 +18,33 @@ HEADING, SUBTITLE_LINE = 0.34, 0.15  # inches: down to the subtitle, and each li
 SUBTITLE_CHARACTERS = 15  # of an inch
 LEGEND_MARK = 6  # characters that the mark before a label is as wide as
 INK, LINE, FRAME = "#22262b", "#474d55", "#6a7079"
+# Okabe and Ito's colours, distinct to colour-blind readers; in print the dashes are distinct.
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+DASHES = ("-", "--", "-.", ":", "-", "--", "-.")
+FILL = "#5b8db8"
+SHADE = {"color": LINES[4], "alpha": 0.18, "linewidth": 0}  # of a fitted range
+DASHED = (0, (2.2, 1.2))  # outside it
+RING = {"marker": "o", "markersize": 6, "markerfacecolor": "white", "linestyle": "none"}
 
 
 def titled(size: tuple[float, float], title: str, subtitle: str) -> "Figure":
-    """An empty figure under a title, and under small lines that say what it holds for."""
-    from matplotlib.figure import Figure
+    """An empty figure with a title, and a small subtitle that says what it holds for."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    # What stands between two semicolons belongs on one line.
+    from jaxscale.plots._figure import ShownFigure
+
+    # Words between two semicolons stay on one line.
     together = re.sub("(?<!;) ", "\N{NO-BREAK SPACE}", subtitle)
     lines = textwrap.wrap(together, width=int(size[0] * SUBTITLE_CHARACTERS))
     heading = (HEADING + SUBTITLE_LINE * len(lines)) if lines else 0.0  # inches
     height = size[1] + (heading - HEADING if lines else 0.0)
     layout = ConstrainedLayoutEngine(wspace=0.06, rect=(0, 0, 1, 1 - heading / height))
-    figure = Figure(figsize=(size[0], height), dpi=DPI, layout=layout)
+    figure = ShownFigure(figsize=(size[0], height), dpi=DPI, layout=layout)
     if not lines:
         figure.suptitle(title, fontsize=11, color=INK, parse_math=False)
         return figure
-    # The layout makes room for one text; under a place of their own there is room for both.
-    # Two dollar signs are two prices here, and no formula.
+    # The layout makes room for one text alone; both have positions of their own.
+    # Two dollar signs are two prices here, not a formula.
     plain = {"va": "top", "parse_math": False}
     figure.suptitle(title, y=1 - 0.1 / height, fontsize=11, color=INK, **plain)
     below = 1 - HEADING / height
@@ -51,6 +61,24 @@ def dress(panel: "Axes", name: str) -> None:
         spine.set(linewidth=0.6, color=FRAME)
 
 
+def label(panel: "Axes", x: str = "", y: str = "") -> None:
+    """Name the axes of a panel."""
+    panel.set_xlabel(x, fontsize=9, color=INK)
+    panel.set_ylabel(y, fontsize=9, color=INK)
+
+
+def grid(panel: "Axes", **options: Any) -> None:
+    """Faint lines at the ticks."""
+    panel.grid(color=FRAME, alpha=0.12, linewidth=0.5, **options)
+
+
+def line_of_budget(panel: "Axes", x: Any, y: Any, inside: Any, color: Any) -> None:
+    """A line that is solid where `inside` holds and dashed elsewhere."""
+    look = {"color": color, "linewidth": 1.9, "zorder": 3}
+    panel.plot(x, y, linestyle=DASHED, **look)
+    panel.plot(x, np.where(inside, y, np.nan), **look)
+
+
 def same_length(**columns: Any) -> tuple[np.ndarray, ...]:
     """The columns as float arrays of one dimension; ValueError where lengths differ."""
     arrays = {name: np.asarray(column, float) for name, column in columns.items()}
@@ -63,7 +91,7 @@ def same_length(**columns: Any) -> tuple[np.ndarray, ...]:
 
 
 def color_bar(figure: "Figure", colors: Any, panels: Any, label: str) -> Any:
-    """A slim bar beside the panels that says what their colours mean."""
+    """A slim colour bar beside the panels."""
     bar = figure.colorbar(colors, ax=panels, aspect=35, pad=0.02)
     bar.set_label(label, fontsize=9, color=INK)
     bar.ax.tick_params(labelsize=8, colors=INK, length=3, width=0.6)
@@ -101,7 +129,7 @@ def count_axis(axis: Any, decades: float = math.inf) -> None:
 
 def short(x: float) -> str:
     """A count in few characters: 10B, 1T; 1e21 where no suffix reaches."""
-    for power, suffix in ((15, "Q"), (12, "T"), (9, "B"), (6, "M"), (3, "K")):
+    for power, suffix in sorted(SUFFIXES.items(), reverse=True):
         if 10**power <= abs(x) < 10**18:
             return f"{x / 10**power:g}{suffix}"
     return f"{x:g}".replace("e+", "e")
@@ -113,16 +141,34 @@ def scientific(x: float) -> str:
     return f"{float(mantissa):g}e{int(power)}"
 
 
+def write(
+    panel: "Axes",
+    text: str,
+    at: tuple[Any, Any],
+    offset: tuple[float, float],
+    *,
+    color: Any,
+    size: float = 8.0,
+    bold: bool = False,
+    rim: bool = False,
+    **options: Any,
+) -> None:
+    """A text beside a point of the panel, at an offset in points; `rim` draws a white one."""
+    look = {"fontsize": size, "color": color, "fontweight": "bold" if bold else "normal"}
+    over = {"path_effects": halo(), "zorder": 6} if rim else {}
+    panel.annotate(text, at, offset, textcoords="offset points", **look, **over, **options)
+
+
 def halo() -> list[Any]:
-    """What makes a text readable on lines and colours: a white rim."""
+    """Path effects that give a text a white rim, readable on lines and colours."""
     from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=2, foreground="white")]
 
 
 def budget_color(number: int, count: int) -> Any:
-    """The colour of one of `count` budgets in rising order: told apart by all readers."""
+    """The colour of one of `count` budgets in rising order, distinct to colour-blind readers."""
     from matplotlib import colormaps
 
-    # The pale end of the map would not be seen on white.
+    # The pale end of the colour map vanishes on white.
     return colormaps["viridis"](0.76 * number / max(1, count - 1))

@@ -1,7 +1,7 @@
 """One published fact, with what a reader must know before using it."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import Any, NamedTuple, Protocol
 
@@ -11,12 +11,24 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
+from jaxscale._numerics.quantities import count, scientific
 from jaxscale._numerics.values import is_positive, where_safe
 
 Range = tuple[float, float]
 FELT = 1e-8  # of the loss, for a change of one in a logarithm
 STEP = 1e-5  # of that change: rounding and curvature leave 1e-11
 NOT_STATED = "not stated"
+# Fields of an entry by the names that `facts` gives them.
+_TEXTS = {
+    **{"source": "source", "data": "dataset", "tokenizer": "tokenizer", "schedule": "schedule"},
+    **{f"{name} are": f"{name.lower()}_convention" for name in ("params", "tokens", "FLOPs")},
+}
+_RANGES: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "params": ("params_range", count),
+    "tokens": ("tokens_range", count),
+    "FLOPs": ("flops_range", scientific),
+    "tokens per param": ("tokens_per_param_range", count),
+}
 TRAIN_FLOPS = 6  # per parameter and token: forward 2, backward 4
 INFERENCE_FLOPS = 2  # per parameter and token: forward
 
@@ -121,6 +133,33 @@ class Entry:
                 if not abs(ends[0] - ends[1]) <= 2 * STEP * FELT * abs(here):
                     return False
         return True
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """The source, what it counts and the ranges of its runs in words, then faults and aliases.
+
+        Pairs of a name and a text; one lists the ranges that are not stated.
+
+        Examples:
+            >>> for name, text in js.recipes.entry("porian2024").facts()[2:6]:
+            ...     print(f"{name}: {text}")
+            params are: with the last layer, without input embeddings
+            tokens are: training tokens seen
+            params: 25.0M to 110M
+            tokens: 500M to 2.20B
+        """
+        texts = {name: getattr(self, attribute) for name, attribute in _TEXTS.items()}
+        facts = [(name, text) for name, text in texts.items() if text != NOT_STATED]
+        ranges = {name: getattr(self, attribute) for name, (attribute, _) in _RANGES.items()}
+        for name, limits in ranges.items():
+            if limits is not None:
+                facts.append((name, " to ".join(map(_RANGES[name][1], limits))))
+        unknown = [name for name, limits in ranges.items() if limits is None]
+        if unknown:
+            facts.append((NOT_STATED, f"ranges of {', '.join(unknown)}"))
+        facts += [("note", text) for text in self.errata]
+        if self.aliases:
+            facts.append(("also called", ", ".join(self.aliases)))
+        return tuple(facts)
 
     def in_range(self, plan: Sized) -> Array:
         """Whether each plan lies within all ranges that the source states; works under jit.

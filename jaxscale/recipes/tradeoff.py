@@ -14,7 +14,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
-from jaxscale._numerics.values import has_normal_exp, is_positive, where_safe
+from jaxscale._numerics.values import exp_where, is_positive, where_safe
 from jaxscale.laws.kaplan import CRITICAL_BATCH, LOSS_OF_STEPS, KaplanSteps
 from jaxscale.laws.protocol import exp_of, made_safe
 from jaxscale.recipes.recipe import Planned
@@ -23,9 +23,9 @@ from jaxscale.recipes.recipe import Planned
 class TimeAndCompute(NamedTuple):
     """Steps, tokens and time of training to one loss at each batch; fields broadcast."""
 
-    batch: Array  # tokens
+    batch_tokens: Array
     steps: Array
-    tokens: Array  # batch times steps: compute is in proportion
+    tokens: Array  # batch_tokens times steps: compute is in proportion
     seconds: Array  # NaN where no time for a step was given
     relative_time: Array  # steps over the fewest, of a batch far above the critical one
     relative_compute: Array  # tokens over the fewest, of a batch far below it
@@ -93,16 +93,16 @@ def batch_tradeoff(
 
 
 def critical_tradeoff(plan: Planned, shares: ArrayLike) -> TimeAndCompute:
-    """The trade-off at `shares` of each plan's critical batch, if its tokens suffice at that batch.
+    """Time against compute at `shares` of the critical batch, for plans that are trained at it.
 
-    For a plan whose loss comes from a law of tokens, such as Chinchilla's: its tokens reach the
-    loss at Kaplan's critical batch for that loss (eq. 1.4), and the fewest steps follow. Shares
-    broadcast with the plan; NaN with zero derivatives where a number is not positive.
+    Each plan's tokens are taken to reach its loss at Kaplan's critical batch for that loss
+    (eq. 1.4), from which the fewest steps follow. Shares broadcast with the plan; NaN with zero
+    derivatives where a number is not positive.
 
     Examples:
         >>> plan = js.evaluate(js.laws.published("sardana2024"), 7e9, 1.4e12)
         >>> tradeoff = js.recipes.critical_tradeoff(plan, shares=4.0)
-        >>> print(f"{tradeoff.batch:.3g} tokens a batch, {tradeoff.tokens:.3g} in all")
+        >>> print(f"{tradeoff.batch_tokens:.3g} tokens a batch, {tradeoff.tokens:.3g} in all")
         2.82e+07 tokens a batch, 3.5e+12 in all
     """
     tokens, loss, shares = arrays.enter(tokens=plan.tokens, loss=plan.loss, shares=shares)
@@ -135,29 +135,28 @@ def _steps_for(law, loss, params):
     missing = loss - jnp.exp(safe.alpha_N * log_ratio)
     answer &= is_positive(missing)
     log_steps = jnp.log(safe.S_c) - jnp.log(where_safe(answer, missing)) / safe.alpha_S
-    answer &= has_normal_exp(log_steps)
-    return jnp.where(answer, jnp.exp(where_safe(answer, log_steps)), jnp.nan)
+    return exp_where(answer, log_steps)
 
 
-def _log_steps(_, log_steps, log_critical, log_batch):
+def _log_steps(_: None, log_steps: Array, log_critical: Array, log_batch: Array) -> Array:
     return log_steps + jnp.logaddexp(0, log_critical - log_batch)
 
 
-def _log_tokens(_, log_steps, log_critical, log_batch):
+def _log_tokens(_: None, log_steps: Array, log_critical: Array, log_batch: Array) -> Array:
     return log_steps + jnp.logaddexp(log_critical, log_batch)
 
 
-def _log_product(_, log_x, log_y):
+def _log_product(_: None, log_x: Array, log_y: Array) -> Array:
     return log_x + log_y
 
 
-def _log_half_ratio(_, log_x, log_y):
+def _log_half_ratio(_: None, log_x: Array, log_y: Array) -> Array:
     return log_x - log_y - math.log(2)
 
 
-def _log_relative_time(_, log_critical, log_batch):
+def _log_relative_time(_: None, log_critical: Array, log_batch: Array) -> Array:
     return jnp.logaddexp(0, log_critical - log_batch)
 
 
-def _log_relative_compute(_, log_critical, log_batch):
+def _log_relative_compute(_: None, log_critical: Array, log_batch: Array) -> Array:
     return jnp.logaddexp(0, log_batch - log_critical)

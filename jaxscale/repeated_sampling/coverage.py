@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
-from jaxscale._numerics.values import has_normal_exp, is_finite, is_positive, where_safe
+from jaxscale._numerics.values import exp_where, is_finite, is_positive, where_safe
 
 # Gamma functions are shifted up by this, to where Stirling's series has an error of 1e-16.
 SHIFT = 10
@@ -35,7 +35,7 @@ CUBE = 0.3  # power of the largest number: second derivatives divide by cubes
 class PowerCoverage:
     """Coverage as an exponentiated power, Brown et al. 2024, arXiv 2407.21787, Section 3.1.
 
-    a and b are negative, and broadcast with what the methods are given. Where a number is
+    a and b are negative, and broadcast with the arguments of the methods. Where a number is
     bad, the methods return NaN with zero derivatives.
 
     Examples:
@@ -50,7 +50,7 @@ class PowerCoverage:
     equation: ClassVar[str] = "c(k) = exp(a k^b)"
 
     def coverage(self, attempts: ArrayLike) -> Array:
-        """Share of problems that one of `attempts` attempts solves."""
+        """Share of problems that at least one of `attempts` attempts solves."""
         return _power_coverage(*arrays.enter(law=self, attempts=attempts))
 
     def attempts_for(self, coverage: ArrayLike) -> Array:
@@ -107,7 +107,7 @@ class BetaCoverage:
     equation: ClassVar[str] = "c(k) = 1 - B(u, v + k) / B(u, v)"
 
     def coverage(self, attempts: ArrayLike) -> Array:
-        """Share of problems that one of `attempts` attempts solves."""
+        """Share of problems that at least one of `attempts` attempts solves."""
         return _beta_coverage(*arrays.enter(law=self, attempts=attempts))
 
     def is_valid(self) -> Array:
@@ -143,8 +143,7 @@ def _power_attempts(law, coverage):
     answer = law.is_valid() & (coverage > 0) & (coverage < 1)
     a, b, coverage = (jnp.where(answer, x, -0.5) for x in (law.a, law.b, -coverage))
     log_attempts = (jnp.log(-jnp.log(-coverage)) - jnp.log(-a)) / b
-    answer &= has_normal_exp(log_attempts)
-    return jnp.where(answer, jnp.exp(where_safe(answer, log_attempts)), jnp.nan)
+    return exp_where(answer, log_attempts)
 
 
 @jax.jit
@@ -203,8 +202,8 @@ def _failure_rate(p, attempts, concentration):
     uncertain = answer & (p < 1)
     p = jnp.where(uncertain, p, 0)
     attempts, concentration = (where_safe(answer, x) for x in (attempts, concentration))
-    found = jnp.exp(log_failure_of_mean(p, attempts, concentration))
-    return jnp.where(uncertain, found, jnp.where(answer, 0, jnp.nan))
+    failure = jnp.exp(log_failure_of_mean(p, attempts, concentration))
+    return jnp.where(uncertain, failure, jnp.where(answer, 0, jnp.nan))
 
 
 def log_failure_of_mean(p: Array, attempts: Array, concentration: Array | None) -> Array:

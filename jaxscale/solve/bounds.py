@@ -1,34 +1,39 @@
-"""A constraint curve: the plans that just meet a target, by their logarithms.
+# pyright: reportUnknownMemberType=false
+"""The optimum along a constraint curve, within bounds.
 
 Both problems minimise along such a curve, on which params fall as tokens rise: all plans of
-one loss, or all plans of one lifetime cost. The free optimum has a closed reduction to one
-equation. A bounded one is the free one clamped, because along an iso-loss curve log cost is
-convex in log tokens, and along a budget line loss has one minimum.
+one loss, or all plans of one lifetime cost. A bounded optimum is the free one clamped, because
+along an iso-loss curve log cost is convex in log tokens, and along a budget line loss has one
+minimum.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxscale._numerics.typed import epsilon
 from jaxscale._numerics.values import has_normal_exp, quotient, where_safe
-from jaxscale.plan import Bounds, Place
+from jaxscale.laws.protocol import made_safe
+from jaxscale.plan import Bounds, Sizes
 from jaxscale.status import Status, first_status, is_ok
 
-# How many epsilons, times the logarithms involved, a plan fed back as its own bounds may miss by.
+# By how many epsilons, times the logarithms involved, a plan may miss its own sizes as bounds.
 TIE = 32
 MOST_TIE = 64  # times the root of an epsilon
 
 
-class Curve(NamedTuple):
-    """What clamping needs to know of a curve. Logarithms are natural."""
+Logs = tuple[Array, Array]  # log params and log tokens, or a number of each
 
-    free: Callable[[], tuple[Array, Array]]  # log params, log tokens of the optimum without bounds
+
+class Curve(NamedTuple):
+    """The plans that just meet a target, by their natural logarithms."""
+
+    free: Callable[[], Logs]  # the optimum without bounds
     tokens_at: Callable[[Array], Array]  # log params -> log tokens; infinite off the curve
     params_at: Callable[[Array], Array]  # log tokens -> log params; infinite off the curve
-    at_ratio: Callable[[Array], tuple[Array, Array]]  # log ratio -> log params, log tokens
+    at_ratio: Callable[[Array], Logs]  # log ratio -> log params, log tokens
     use: Callable[[Array, Array], Array]  # loss or cost over the target: 1 on the curve
     rounding: Array  # absolute error of `use` near 1, in epsilons
     slack_is_low: bool  # whether the lowest corner is the one that may beat the target
@@ -36,12 +41,18 @@ class Curve(NamedTuple):
     doubt: Array | None = None  # status of `free` itself, where it may be no optimum
     # A function of two bounds. A curve whose functions are long programs runs one twice instead of
     # compiling two.
-    of_both: Callable[..., tuple[Array, Array]] = lambda at, low, high: (at(low), at(high))
+    of_both: Callable[[Callable[[Array], Array], Array, Array], tuple[Array, Array]] = (
+        lambda at, low, high: (at(low), at(high))
+    )
 
 
 def optimum(
-    curve_of: Callable[..., Curve], inputs: tuple, bounds: Bounds | None, status: Array, ok: Array
-) -> Place:
+    curve_of: Callable[..., Curve],
+    inputs: tuple[Any, ...],
+    bounds: Bounds | None,
+    status: Array,
+    ok: Array,
+) -> Sizes:
     """The best plan on the curve of `inputs` within `bounds`, for the scenarios that are ok so far.
 
     Which bound decides is found first, without derivatives; the plan is then computed as
@@ -52,7 +63,7 @@ def optimum(
         if curve.doubt is not None:
             status = jnp.where(ok, curve.doubt, status)
             ok &= is_ok(status)
-            curve = curve_of(*_made_safe(ok, inputs))
+            curve = curve_of(*made_safe(inputs, ok))
         return _exponentiate(*curve.free(), status, ok)
     curve, limits = curve_of(*lax.stop_gradient(inputs)), lax.stop_gradient(bounds)
     decided = _decide(curve, limits)
@@ -62,14 +73,14 @@ def optimum(
 
     # A bound may be there because the free optimum is absurd; so each way to a plan is
     # differentiated only where it is the one taken.
-    def curve_where(taken):
-        return curve_of(*_made_safe(taken, inputs))
+    def curve_where(taken: Array) -> Curve:
+        return curve_of(*made_safe(inputs, taken))
 
     near_minimum = _near_minimum(curve, limits)
-    return _place(curve_where, _made_safe(is_ok(status), bounds), status, near_minimum)
+    return _sizes(curve_where, made_safe(bounds, is_ok(status)), status, near_minimum)
 
 
-def _doubted(status, doubt):
+def _doubted(status: Array, doubt: Array) -> Array:
     """The status within bounds, where the free optimum may be none.
 
     A search that ran off says on which side bounds decide. One that did not arrive, or that
@@ -81,7 +92,7 @@ def _doubted(status, doubt):
     return jnp.where(inside | (lost & is_ok(status) & ~at_corner), doubt, status)
 
 
-def _near_minimum(curve, bounds):
+def _near_minimum(curve: Curve, bounds: Bounds) -> Logs:
     """Whether free params, and free tokens, are nearer to their lower bound than to the upper.
 
     The status says which of the two decides, but a comparison that XLA evaluates again may say
@@ -93,18 +104,16 @@ def _near_minimum(curve, bounds):
     return params - low < high - params, tokens - low_tokens < high_tokens - tokens
 
 
-def _made_safe(good, tree):
-    return jax.tree.map(lambda x: where_safe(good, x), tree)
-
-
-def _place(curve_where, bounds, status, near_minimum):
+def _sizes(
+    curve_where: Callable[[Array], Curve], bounds: Bounds, status: Array, near_minimum: Logs
+) -> Sizes:
     """The plan that `_decide` found to lie where `status` says."""
     at_params = (status == int(Status.AT_MIN_PARAMS)) | (status == int(Status.AT_MAX_PARAMS))
     at_tokens = (status == int(Status.AT_MIN_TOKENS)) | (status == int(Status.AT_MAX_TOKENS))
     at_corner = status == int(Status.AT_CORNER)
     at_ratio = status == int(Status.AT_MAX_RATIO)
 
-    low_corner, high_corner = _corners(_made_safe(at_corner, bounds))
+    low_corner, high_corner = _corners(made_safe(bounds, at_corner))
     along_params, along_tokens = curve_where(at_params), curve_where(at_tokens)
     corner_params, corner_tokens = low_corner if along_params.slack_is_low else high_corner
     params = jnp.where(near_minimum[0], bounds.min_params, bounds.max_params)
@@ -122,42 +131,42 @@ def _place(curve_where, bounds, status, near_minimum):
         jnp.where(at_params, along_params.tokens_at(where_safe(at_params, log_params)), log_tokens),
     )
     ratio_params, ratio_tokens = curve_where(at_ratio).at_ratio(jnp.log(ratio))
-    place = _exponentiate(
+    sizes = _exponentiate(
         jnp.where(at_ratio, ratio_params, log_params),
         jnp.where(at_ratio, ratio_tokens, log_tokens),
         status,
         is_ok(status),
     )
-    place = place._replace(
-        params=jnp.where(at_params | at_corner, params, place.params),
-        tokens=jnp.where(at_tokens | at_corner, tokens, place.tokens),
+    sizes = sizes._replace(
+        params=jnp.where(at_params | at_corner, params, sizes.params),
+        tokens=jnp.where(at_tokens | at_corner, tokens, sizes.tokens),
     )
-    return _within(lax.stop_gradient(bounds), place)
+    return _within(lax.stop_gradient(bounds), sizes)
 
 
-def _within(bounds, place):
-    """The place, on each bound that rounding put it beyond; with the derivatives that it had.
+def _within(bounds: Bounds, sizes: Sizes) -> Sizes:
+    """The sizes, on each bound that rounding put them beyond; with the derivatives that they had.
 
     Where two bounds meet the curve in one point, a size that follows from one of them may miss
     the other by far more than an epsilon: what a budget leaves for training may be all rounding.
     """
-    params = jnp.clip(lax.stop_gradient(place.params), bounds.min_params, bounds.max_params)
+    params = jnp.clip(lax.stop_gradient(sizes.params), bounds.min_params, bounds.max_params)
     most_tokens = jnp.minimum(bounds.max_tokens, bounds.max_tokens_per_param * params)
-    tokens = jnp.clip(lax.stop_gradient(place.tokens), bounds.min_tokens, most_tokens)
-    return place._replace(
-        params=_moved(place.params, params, params != place.params),
-        tokens=_moved(place.tokens, tokens, tokens != place.tokens),
-        log_params=_moved(place.log_params, jnp.log(params), params != place.params),
-        log_tokens=_moved(place.log_tokens, jnp.log(tokens), tokens != place.tokens),
+    tokens = jnp.clip(lax.stop_gradient(sizes.tokens), bounds.min_tokens, most_tokens)
+    return sizes._replace(
+        params=_moved(sizes.params, params, params != sizes.params),
+        tokens=_moved(sizes.tokens, tokens, tokens != sizes.tokens),
+        log_params=_moved(sizes.log_params, jnp.log(params), params != sizes.params),
+        log_tokens=_moved(sizes.log_tokens, jnp.log(tokens), tokens != sizes.tokens),
     )
 
 
-def _moved(x, to, moves):
+def _moved(x: Array, to: Array, moves: Array) -> Array:
     """The value `to` where it moves, with the derivatives of x."""
     return jnp.where(moves, to + (x - lax.stop_gradient(x)), x)
 
 
-def _decide(curve, bounds):
+def _decide(curve: Curve, bounds: Bounds) -> Array:
     """Status of each scenario within valid bounds. Not for differentiation."""
     (low_params, low_tokens), (high_params, high_tokens) = _corners(bounds)
     empty = (low_params > high_params) | (low_tokens > high_tokens)
@@ -170,19 +179,19 @@ def _decide(curve, bounds):
     # that round differently; so nothing is decided by less than rounding can move.
     free_params, free_tokens = curve.free()
     logs = jnp.abs(free_params) + jnp.abs(free_tokens)
-    eps = float(jnp.finfo(strict.dtype).eps)
+    eps = epsilon(strict)
     tie = TIE * eps * (1 + curve.rounding + logs)
     # For sizes it has a limit, so that a plan beyond a bound is not taken to be on it.
     near = jnp.minimum(tie, MOST_TIE * eps**0.5)
 
     # Compared by tokens per param, which rises along the whole curve: where one term of the law
     # is negligible, tokens alone (or params alone) are the same everywhere on it.
-    def at_params(params):
+    def at_params(params: Array) -> Array:
         log_params = jnp.log(params)
         ratio = curve.tokens_at(log_params) - log_params
         return jnp.where(params > 0, jnp.where(params < jnp.inf, ratio, -jnp.inf), jnp.inf)
 
-    def at_tokens(tokens):
+    def at_tokens(tokens: Array) -> Array:
         log_tokens = jnp.log(tokens)
         ratio = log_tokens - curve.params_at(log_tokens)
         return jnp.where(tokens > 0, jnp.where(tokens < jnp.inf, ratio, jnp.inf), -jnp.inf)
@@ -221,7 +230,7 @@ def _decide(curve, bounds):
     )
 
 
-def _corners(bounds):
+def _corners(bounds: Bounds) -> tuple[Logs, Logs]:
     """The lowest (params, tokens) that the bounds allow together, and the highest."""
     # An infinite factor has an infinite derivative beside it, so it is replaced beforehand.
     limited = bounds.max_tokens_per_param < jnp.inf
@@ -233,8 +242,8 @@ def _corners(bounds):
     return low, (bounds.max_params, jnp.minimum(bounds.max_tokens, allowed))
 
 
-def _exponentiate(log_params, log_tokens, status, ok):
-    """Place with each logarithm exponentiated once; `priced` judges what came of it."""
+def _exponentiate(log_params: Array, log_tokens: Array, status: Array, ok: Array) -> Sizes:
+    """Sizes from logarithms, each exponentiated once; `priced` judges the result."""
     params = jnp.exp(where_safe(has_normal_exp(log_params), log_params))
     tokens = jnp.exp(where_safe(has_normal_exp(log_tokens), log_tokens))
-    return Place(params, tokens, log_params, log_tokens, status, ok)
+    return Sizes(params, tokens, log_params, log_tokens, status, ok)

@@ -1,8 +1,10 @@
-"""Both problems for any law that is not the Chinchilla law, whose reduction is closed."""
+# pyright: reportUnknownMemberType=false
+"""Both problems for any law: Newton's method, and a check that its optimum is the only one."""
 
 import operator
-from functools import reduce
-from typing import Any
+from collections.abc import Callable
+from functools import partial, reduce
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,33 +12,67 @@ from jax import Array, lax
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
-from jaxscale._numerics.values import is_finite, is_normal, is_positive, where_safe
-from jaxscale.costs import Costs
-from jaxscale.laws.inverse import ALLOWED, NEAR_FLOOR, SAME, far, is_plausible
-from jaxscale.laws.protocol import are_finite, is_valid, made_safe
+from jaxscale._numerics.typed import epsilon, map_array
+from jaxscale._numerics.values import is_finite, is_positive
+from jaxscale.costs import Costs, Demand
+from jaxscale.laws.inverse import (
+    ALLOWED,
+    BOTH,
+    LOG_TOKENS_PER_PARAM,
+    NEAR_FLOOR,
+    PARAMS,
+    SAME,
+    TOKENS,
+    beginning,
+    far,
+    is_plausible,
+)
+from jaxscale.laws.protocol import TRAIN_FLOPS, made_safe
 from jaxscale.plan import Bounds, Plan, priced, with_finite_loss
-from jaxscale.solve.bounds import optimum
-from jaxscale.solve.checks import is_verified
-from jaxscale.solve.general_curve import Free, budget_curve, free_optimum, iso_loss_curve
-from jaxscale.solve.newton import Inputs, cost_value, floor_of
+from jaxscale.solve.bounds import Curve, optimum
+from jaxscale.solve.newton import (
+    Inputs,
+    Point,
+    cost_over_budget,
+    cost_value,
+    distance,
+    floor_of,
+    is_converged,
+    log_cost,
+    params_of_equal_cost,
+    stationary,
+    with_derivatives,
+)
+from jaxscale.solve.validate import SAME_LOSS, costs_fit, is_valid, is_verified, outcome
 from jaxscale.status import Status, first_status
 
-
-@compiled
-def cheapest(loss, levers, law, demand, costs, bounds=None) -> Plan:
-    """The cheapest plan whose loss is at most `loss`, at given levers."""
-    inputs, bounds = aligned(loss, levers, law, demand, costs, bounds)
-    return solve(True, inputs, bounds)
+# How far along a curve of equal cost losses are compared, on both sides: in ln D.
+OFFSETS = (1.0, 3.0, 8.0)
+NEAR_TARGET = 1e-3  # of the reducible loss or the cost: far above rounding, far below a miss
 
 
-@compiled
-def best(budget, levers, law, demand, costs, bounds=None) -> Plan:
-    """The plan of the lowest loss whose lifetime cost is at most `budget`, at given levers."""
-    inputs, bounds = aligned(budget, levers, law, demand, costs, bounds)
-    return solve(False, inputs, bounds)
+@partial(compiled, static=1)
+def minimize(
+    at_loss: bool,
+    target: Array,
+    levers: dict[str, Array],
+    law: Any,
+    demand: Demand,
+    costs: Costs,
+    bounds: Bounds | None = None,
+) -> Plan:
+    """The cheapest plan of a loss (`at_loss`) or the best of a budget, at given levers."""
+    return solve(at_loss, *aligned(target, levers, law, demand, costs, bounds))
 
 
-def aligned(target, levers, law, demand, costs, bounds) -> tuple[Inputs, Bounds | None]:
+def aligned(
+    target: Array,
+    levers: dict[str, Array],
+    law: Any,
+    demand: Demand,
+    costs: Costs,
+    bounds: Bounds | None,
+) -> tuple[Inputs, Bounds | None]:
     """All numbers at one rank."""
     target, law, levers, demand, costs, bounds = arrays.align(
         target, law, levers, demand, costs, bounds
@@ -46,29 +82,27 @@ def aligned(target, levers, law, demand, costs, bounds) -> tuple[Inputs, Bounds 
 
 def solve(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Plan:
     """The plan of aligned inputs: the cheapest of a loss (`at_loss`), or the best of a budget."""
-    # Searched for with the inputs as they are: made safe, a number that all lanes share would
-    # be carried through every step as an array.
     at_floor = jnp.asarray(False)
     if at_loss:
         inputs, at_floor = _off_the_floor(inputs)
-    given = lax.stop_gradient(inputs)
-    inputs, bounds, like, status, ok = _judged(at_loss, inputs, bounds)
+    # The search takes the inputs as they are: made safe, a number that all lanes share would be
+    # carried through every step as an array.
+    given, like = lax.stop_gradient(inputs), zeros_of_full_shape((inputs, bounds))
+    status, ok = _judged(at_loss, given, bounds, like)
+    inputs, bounds = made_safe((inputs, bounds), ok)
     free = free_optimum(at_loss, given, like)
     absurd = at_floor & ~(is_plausible(free.log_params) & is_plausible(free.log_tokens))
     doubt = jnp.where(absurd, jnp.int8(Status.INFEASIBLE_LOSS), free.status)
-    curve_of = iso_loss_curve if at_loss else budget_curve
 
-    def curve(inputs, log_params, log_tokens):
-        return curve_of(inputs, Free(log_params, log_tokens, doubt))
+    def curve(inputs: Inputs, log_params: Array, log_tokens: Array) -> Curve:
+        return constraint_curve(at_loss, inputs, Free(log_params, log_tokens, doubt))
 
     known = inputs, free.log_params, free.log_tokens
-    place = optimum(curve, known, bounds, status, ok)
-    kept = is_verified(at_loss, given, bounds, place)
-    status = jnp.where(place.ok & ~kept, jnp.int8(Status.NOT_CONVERGED), place.status)
-    place = place._replace(status=status, ok=place.ok & kept)
+    sizes = optimum(curve, known, bounds, status, ok)
+    sizes = sizes.require(is_verified(at_loss, given, bounds, sizes), Status.NOT_CONVERGED)
     if not at_loss:
-        place = with_finite_loss(inputs.law, place, inputs.levers)
-    return priced(inputs.law, place, inputs.demand, inputs.costs, inputs.levers)
+        sizes = with_finite_loss(inputs.law, sizes, inputs.levers)
+    return priced(inputs.law, sizes, inputs.demand, inputs.costs, inputs.levers)
 
 
 def _off_the_floor(inputs: Inputs) -> tuple[Inputs, Array]:
@@ -79,7 +113,7 @@ def _off_the_floor(inputs: Inputs) -> tuple[Inputs, Array]:
     are allowed, so that rounding never makes a plan dearer than a known one.
     """
     floor = floor_of(inputs, inputs.target)
-    digit = float(jnp.finfo(floor.dtype).eps) * jnp.abs(floor)
+    digit = epsilon(floor) * jnp.abs(floor)
     above = inputs.target - floor
     at_floor = jnp.abs(above) <= SAME * digit
     near = (above > -SAME * digit) & (above < NEAR_FLOOR * digit)
@@ -87,39 +121,164 @@ def _off_the_floor(inputs: Inputs) -> tuple[Inputs, Array]:
     return inputs._replace(target=inputs.target + jnp.where(near, shift, 0)), at_floor
 
 
-def _judged(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Any:
-    """Inputs that are safe to compute with, zeros of the full shape, and what was wrong."""
-    law, levers, target, demand, costs = inputs
-    law_is_valid = is_valid(law)
-    valid = law_is_valid & demand.is_valid() & costs.is_valid()
-    valid &= is_finite(target) if at_loss else is_positive(target)
-    valid &= are_finite(levers)
-    if bounds is not None:
-        valid &= bounds.is_valid()
-        bounds = bounds.made_safe()
-    law, demand, costs = made_safe(law, law_is_valid), demand.made_safe(), costs.made_safe()
-    train_fits = is_normal(4 / costs.train) & is_finite(8 * costs.train)
-    costs = Costs(where_safe(train_fits, costs.train), costs.prefill, costs.decode)
-    fits = train_fits & is_finite(costs.effective_demand(demand))
-    inputs = Inputs(law, levers, target, demand, costs)
-    like = zeros_of_full_shape((inputs, bounds))
+def _judged(
+    at_loss: bool, inputs: Inputs, bounds: Bounds | None, like: Array
+) -> tuple[Array, Array]:
+    """Status before solving, and whether it is ok. Not for differentiation."""
+    target = inputs.target
     # The largest model has the least loss that there is, and the smallest the least cost.
-    given = lax.stop_gradient(inputs)
     if at_loss:
-        reachable, infeasible = given.target > floor_of(given, like), Status.INFEASIBLE_LOSS
+        valid, infeasible = is_finite(target), Status.INFEASIBLE_LOSS
+        reachable = target > floor_of(inputs, like)
     else:
+        valid, infeasible = is_positive(target), Status.INFEASIBLE_BUDGET
         nothing = jnp.full_like(like, -far(like.dtype))
-        reachable = cost_value(nothing, nothing, given) < given.target
-        infeasible = Status.INFEASIBLE_BUDGET
-    status = first_status(
-        (~valid, Status.INVALID_INPUT), (~fits, Status.OUT_OF_RANGE), (~reachable, infeasible)
+        reachable = cost_value(nothing, nothing, inputs) < target
+    return outcome(
+        (~(is_valid(inputs, bounds) & valid), Status.INVALID_INPUT),
+        (~costs_fit(inputs.demand, inputs.costs), Status.OUT_OF_RANGE),
+        (~reachable, infeasible),
     )
-    ok = valid & fits & reachable
-    inputs, bounds = jax.tree.map(lambda x: where_safe(ok, x), (inputs, bounds))
-    return inputs, bounds, like, status, ok
 
 
 def zeros_of_full_shape(tree: Any) -> Array:
     """Zeros of the shape that all numbers together have; those are of one rank."""
     # Made of all of them: under `shard_map` a loop must begin with what varies as its results do.
-    return reduce(operator.add, map(jnp.zeros_like, jax.tree.leaves(tree)))
+    return reduce(operator.add, [jnp.zeros_like(x) for x in jax.tree.leaves(tree)])
+
+
+# --- The curve of the target -----------------------------------------------------------------
+
+
+class Free(NamedTuple):
+    """The optimum without bounds; where there is none, the end that the search ran towards."""
+
+    log_params: Array
+    log_tokens: Array
+    status: Array
+
+
+def constraint_curve(at_loss: bool, inputs: Inputs, free: Free) -> Curve:
+    """All plans that just meet the target, and the best of them, which is `free`."""
+    like = free.log_params
+    top = jnp.asarray(far(like.dtype), like.dtype)
+    zero = jnp.zeros_like(like)
+    floor = floor_of(inputs, like)
+    training = jnp.log(inputs.target + zero) - jnp.log(TRAIN_FLOPS * inputs.costs.train)
+
+    def in_range(log_size: Array) -> Array:
+        return jnp.clip(log_size, -top, top) + zero
+
+    def use(log_params: Array, log_tokens: Array) -> Array:
+        x, y = in_range(log_params), in_range(log_tokens)
+        if not at_loss:
+            return cost_over_budget(x, y, inputs)
+        above = inputs.loss(x, y) - floor
+        return jnp.where(jnp.isnan(above), jnp.inf, above / (inputs.target - floor))
+
+    def meet(direction: tuple[float, float], x: Array, y: Array) -> Array:
+        x, y = in_range(x), in_range(y)
+        if at_loss:
+            start = beginning(inputs.law, inputs.levers, direction, like) + zero
+        else:
+            start = jnp.clip((training - x - y) / (direction[0] + direction[1]), -top, top)
+        return distance(at_loss, inputs, direction, x, y, lax.stop_gradient(start))
+
+    def at_ratio(log_ratio: Array) -> tuple[Array, Array]:
+        log_params = meet(BOTH, zero, log_ratio)
+        return log_params, log_params + log_ratio
+
+    return Curve(
+        free=partial(with_derivatives, at_loss, inputs, free.log_params, free.log_tokens),
+        tokens_at=partial(meet, TOKENS, y=zero),
+        params_at=partial(meet, PARAMS, zero),
+        at_ratio=at_ratio,
+        use=use,
+        rounding=jnp.abs(inputs.target / (inputs.target - floor) if at_loss else training),
+        slack_is_low=at_loss,
+        infeasible=Status.INFEASIBLE_BOUNDS if at_loss else Status.INFEASIBLE_BUDGET,
+        doubt=free.status,
+        of_both=_by_one_program,
+    )
+
+
+def _by_one_program(at: Callable[[Array], Array], low: Array, high: Array) -> tuple[Array, Array]:
+    shape = jnp.broadcast_shapes(jnp.shape(low), jnp.shape(high))
+    low, high = map_array(at, jnp.stack([jnp.broadcast_to(x, shape) for x in (low, high)]))
+    return low, high
+
+
+# --- The optimum without bounds --------------------------------------------------------------
+
+
+def free_optimum(at_loss: bool, inputs: Inputs, like: Array) -> Free:
+    """The stationary point, with a status that says whether it is the optimum, and the only one.
+
+    `like` has the full shape. Not for differentiation.
+    """
+    if at_loss:
+        start = beginning(inputs.law, inputs.levers, BOTH, like)
+        x, y = start, start + LOG_TOKENS_PER_PARAM
+    else:
+        product = jnp.log(inputs.target) - jnp.log(TRAIN_FLOPS * inputs.costs.train)
+        x, y = (product - LOG_TOKENS_PER_PARAM) / 2, (product + LOG_TOKENS_PER_PARAM) / 2
+    zero = jnp.zeros_like(like)
+    point = stationary(at_loss, inputs, x + zero, y + zero)
+    seen = _look_around(at_loss, inputs, point)
+    top = far(like.dtype)
+    converged = is_converged(point) & seen.meets_target & (jnp.abs(point.log_params) < top)
+    converged &= jnp.abs(point.log_tokens) < top
+    status = first_status(
+        (~converged & seen.is_monotone, Status.NO_INTERIOR_OPTIMUM),
+        (~converged, Status.NOT_CONVERGED),
+        (~seen.is_valley, Status.SEVERAL_OPTIMA),
+    )
+    runs_off = (status == int(Status.NO_INTERIOR_OPTIMUM)) & ~seen.is_flat
+    towards = jnp.where(seen.falls_with_tokens, top, -top).astype(like.dtype)
+    return Free(
+        jnp.where(runs_off, -towards, point.log_params),
+        jnp.where(runs_off, towards, point.log_tokens),
+        status,
+    )
+
+
+class _Around(NamedTuple):
+    """The shape of the losses along a curve of equal cost."""
+
+    meets_target: Array  # at the point, as far as rounding lets one tell
+    is_valley: Array  # lowest at the point, and rising away from it
+    is_monotone: Array  # one way throughout, and above the floor
+    is_flat: Array  # the same everywhere: only the cost matters
+    falls_with_tokens: Array
+
+
+def _look_around(at_loss: bool, inputs: Inputs, point: Point) -> _Around:
+    """How loss changes along the plans that cost as much as the point.
+
+    A plan is the cheapest of its loss, or the best of its cost, exactly when none of the same
+    cost is better; such plans are at hand without solving anything.
+    """
+    x, y = (jnp.where(is_finite(z), z, 0) for z in (point.log_params, point.log_tokens))
+    middle = inputs.loss(x, y)
+    noise = SAME_LOSS * epsilon(x) * jnp.abs(middle)
+
+    def look(carry: tuple[Array, ...], offset: Array) -> tuple[tuple[Array, ...], None]:
+        before, falls, rises, climbs = carry
+        here = y + offset
+        value = inputs.loss(params_of_equal_cost(x, y, here, inputs), here)
+        # A comparison with NaN, where a law says nothing so far out, is no evidence of anything.
+        fall, rise = value < before - noise, value > before + noise
+        climbs |= jnp.where(offset > 0, fall, rise)
+        return (value, falls | fall, rises | rise, climbs), None
+
+    offsets = jnp.asarray([-each for each in reversed(OFFSETS)] + [0.0, *OFFSETS], x.dtype)
+    no = jnp.zeros_like(x, bool)
+    begin = (jnp.full_like(x, jnp.nan), no, no, no)
+    _, falls, rises, climbs = lax.scan(look, begin, offsets)[0]
+    is_spent = middle - floor_of(inputs, x) <= noise
+    if at_loss:
+        near = NEAR_TARGET * jnp.abs(inputs.target - floor_of(inputs, x)) + noise
+        meets = jnp.abs(middle - inputs.target) <= near
+    else:
+        meets = jnp.abs(log_cost(x, y, inputs) - jnp.log(inputs.target)) <= NEAR_TARGET
+    return _Around(meets, ~climbs, ~(falls & rises | is_spent), ~(falls | rises), falls)

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false
 """Newton's method for any law: the pair of equations behind both problems.
 
 The cheapest plan of a loss, and the best plan of a budget, are where a surface of equal loss
@@ -5,11 +6,10 @@ touches one of equal cost. With x = ln N, y = ln D and subscripts for derivative
 
     psi(x, y) = ln (L_x / L_y) + ln (C_y / C_x) = 0,
 
-beside the constraint, a loss or a cost that is given. In logarithms both are close to straight
-lines for everything that is made of powers, so Newton's method takes few steps, in a fixed
-number, from any start. Other laws may lose it: there psi, which changes its sign once along the
-constraint, is bracketed first. What it needs of a law is its loss; the rest is automatic
-differentiation.
+beside the constraint, a given loss or cost. In logarithms both are close to straight lines for
+everything that is made of powers, so Newton's method takes few steps, in a fixed number, from
+any start. Where it fails, for other laws, psi is bracketed first: it changes its sign once along
+the constraint. A law needs no more than a loss; the rest is automatic differentiation.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,17 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxscale._numerics.logarithm import log
+from jaxscale._numerics.typed import cond, custom_jvp, epsilon, fori_loop
 from jaxscale._numerics.values import any_of, is_finite, quotient
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import BOTH, NEAR_FLOOR, beginning, crossing, far, loss_value
-from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, flops_of, has_own_flops
+from jaxscale.laws.protocol import (
+    INFERENCE_FLOPS,
+    TRAIN_FLOPS,
+    flops_of,
+    has_own_flops,
+    loss_from_logs,
+)
 
 STEPS = 7
 # Where these do not converge: bisection of ln(D / N) from this far on either side, to a fifth of
@@ -33,17 +40,18 @@ FARTHEST, HALVINGS = 48.0, 9
 FALLING_STEP = 4.0  # in ln(D / N), where psi falls and Newton would go the wrong way
 # A step this small, in roots of an epsilon, leaves an error of its square.
 CONVERGED = 1e3
-# Of a loss in epsilons: what rounding may move a step by, up to a limit; and near the floor of a
-# loss, by how much a constraint may be missed and count as met.
+# In epsilons of a loss: by how much rounding may move a step, up to a limit; and, near the floor of
+# a loss, by how much a constraint may be missed and count as met.
 ROUNDING, MOST_ROUNDING = 8.0, 1e-4
 MET = 4.0
 COST_STEPS = 3  # of Newton's method, from one size to another of the same cost
+SERVED = INFERENCE_FLOPS / TRAIN_FLOPS  # training tokens that cost as much as one of the demand
 
 Surface = Callable[[Array, Array], Array]  # of log params and log tokens
 
 
 class Inputs(NamedTuple):
-    """All that a stationary point depends on."""
+    """All that a stationary point depends on, aligned."""
 
     law: Any
     levers: dict[str, Array]
@@ -51,9 +59,13 @@ class Inputs(NamedTuple):
     demand: Demand
     costs: Costs
 
+    def loss(self, x: Array, y: Array) -> Array:
+        """Loss at log params and log tokens."""
+        return loss_from_logs(self.law, x, y, **self.levers)
+
 
 class Point(NamedTuple):
-    """Where Newton's method ended, and how far its last step went beyond rounding."""
+    """End of Newton's method, and how far its last step went beyond rounding."""
 
     log_params: Array
     log_tokens: Array
@@ -83,25 +95,28 @@ def partials(surface: Surface, x: Array, y: Array) -> Partials:
     """A surface and its first and second derivatives, by forward differentiation."""
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
 
-    def along_x(x, y):
+    def along_x(x: Array, y: Array) -> tuple[Array, Array]:
         return jax.jvp(surface, (x, y), (one, zero))
 
-    def along_y(x, y):
+    def along_y(x: Array, y: Array) -> tuple[Array, Array]:
         return jax.jvp(surface, (x, y), (zero, one))
 
     (value, f_x), (_, f_xx) = jax.jvp(along_x, (x, y), (one, zero))
-    (_, f_y), (f_x_again, f_xy) = jax.jvp(along_y, (x, y), (one, zero))
+    (_, f_y), (_, f_xy) = jax.jvp(along_y, (x, y), (one, zero))
     (_, _), (_, f_yy) = jax.jvp(along_y, (x, y), (zero, one))
-    del f_x_again
     return Partials(value, f_x, f_y, f_xx, f_xy, f_yy)
+
+
+def _served(inputs: Inputs) -> Array:
+    """Training tokens that cost as much as the demand, where the law counts 6 N D."""
+    return inputs.costs.effective_demand(inputs.demand) * SERVED
 
 
 def cost_value(x: Array, y: Array, inputs: Inputs) -> Array:
     """The lifetime cost."""
     law, levers, _, demand, costs = inputs
     if not has_own_flops(law):
-        served = costs.effective_demand(demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
-        return jnp.exp(x + jnp.log(TRAIN_FLOPS * costs.train)) * (jnp.exp(y) + served)
+        return jnp.exp(x + jnp.log(TRAIN_FLOPS * costs.train)) * (jnp.exp(y) + _served(inputs))
     flops = flops_of(law, jnp.exp(x), jnp.exp(y), **levers)
     served = demand.input_tokens * costs.prefill * flops.prefill
     served += demand.output_tokens * costs.decode * flops.decode
@@ -115,8 +130,8 @@ def log_cost(x: Array, y: Array, inputs: Inputs) -> Array:
         # a reciprocal, because XLA turns a quotient of quotients into one of products.
         unit = lax.stop_gradient(1 / cost_value(x, y, inputs))
         return jnp.log(cost_value(x, y, inputs) * unit) - jnp.log(unit)
-    served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
-    return x + jnp.log(jnp.exp(y) + served) + jnp.log(TRAIN_FLOPS * inputs.costs.train)
+    training = jnp.log(TRAIN_FLOPS * inputs.costs.train)
+    return x + jnp.log(jnp.exp(y) + _served(inputs)) + training
 
 
 def cost_over_budget(x: Array, y: Array, inputs: Inputs) -> Array:
@@ -129,42 +144,49 @@ def cost_over_budget(x: Array, y: Array, inputs: Inputs) -> Array:
 def params_of_equal_cost(x: Array, y: Array, here: Array, inputs: Inputs) -> Array:
     """Log params at log tokens `here` that cost as much as x at y."""
     if not has_own_flops(inputs.law):
-        served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
+        served = _served(inputs)
         then, now = (log(jnp.exp(z) + served) for z in (y, here))
         return x + (then - now)
-    # Above what the smallest model costs a cost is close to a power of the size.
+    # Above the cost of the smallest model, a cost is close to a power of the size.
     floor = cost_value(jnp.full_like(x, -far(x.dtype)), here, inputs)
     cost = cost_value(x, y, inputs) - floor
 
-    def step(_, x):
-        value, slope = jax.jvp(lambda x: cost_value(x, here, inputs), (x,), (jnp.ones_like(x),))
+    def cost_at(x: Array) -> Array:
+        return cost_value(x, here, inputs)
+
+    def step(_: Array, x: Array) -> Array:
+        value, slope = jax.jvp(cost_at, (x,), (jnp.ones_like(x),))
         return x - log((value - floor) / cost) * (value - floor) / slope
 
-    return jnp.where(cost > 0, lax.fori_loop(0, COST_STEPS, step, x + y - here), jnp.nan)
+    size = fori_loop(COST_STEPS, step, x + y - here)
+    return jnp.where(cost > 0, size, jnp.nan)
 
 
 def _ratio(x: Array, y: Array, inputs: Inputs) -> Ratio:
     if has_own_flops(inputs.law):
         unit = lax.stop_gradient(1 / cost_value(x, y, inputs))
-        cost = partials(lambda x, y: cost_value(x, y, inputs) * unit, x, y)
+
+        def share(x: Array, y: Array) -> Array:
+            return cost_value(x, y, inputs) * unit
+
+        cost = partials(share, x, y)
         return Ratio(
             cost.x / cost.y,
             cost.xy / cost.y - cost.xx / cost.x,
             cost.yy / cost.y - cost.xy / cost.x,
         )
-    served = inputs.costs.effective_demand(inputs.demand) * (INFERENCE_FLOPS / TRAIN_FLOPS)
-    excess = served * jnp.exp(-y)
+    excess = _served(inputs) * jnp.exp(-y)
     return Ratio(1 + excess, jnp.zeros_like(y), excess / (1 + excess))
 
 
 def floor_of(inputs: Inputs, like: Array) -> Array:
-    """Loss of the largest size that is looked at: what no plan falls below."""
+    """Loss of the largest size in range: no plan has less."""
     top = jnp.asarray(far(like.dtype), like.dtype)
-    return lax.stop_gradient(loss_value(top, top, (inputs.law, inputs.levers)))
+    return lax.stop_gradient(inputs.loss(top, top))
 
 
 def cost_floor_of(inputs: Inputs, like: Array) -> Array:
-    """Cost of the smallest size: what is paid for parameters that are no part of the choice."""
+    """Cost of the smallest size, which is that of parameters outside the choice."""
     if not has_own_flops(inputs.law):
         return jnp.zeros((), like.dtype)
     bottom = jnp.asarray(-far(like.dtype), like.dtype)
@@ -174,114 +196,116 @@ def cost_floor_of(inputs: Inputs, like: Array) -> Array:
 def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
     """The stationary point of equal loss (`at_loss`) or of equal cost, from a start (x, y).
 
-    Not for differentiation; see `with_derivatives`. Where there is no such point, whatever is
-    returned has a large last step.
+    Not for differentiation; see `with_derivatives`. Where there is no such point, the last step is
+    large.
     """
     scale = _scale(at_loss, inputs, x)
     begin = Point(x, y, jnp.full_like(x, jnp.inf))
 
     # Sums of powers never need the second round, and a batch without stragglers does not wait for
     # it. One program for both, because compiling it is what most callers wait for.
-    def goes_on(carry):
+    def goes_on(carry: tuple[Array, Point, Array]) -> Array:
         count, _, lost = carry
         return (count == 0) | ((count == 1) & any_of(lost))
 
-    def search(carry):
-        count, found, lost = carry
+    def search(carry: tuple[Array, Point, Array]) -> tuple[Array, Point, Array]:
+        count, last, lost = carry
         is_first = count == 0
-        start = lax.cond(is_first, lambda: found, lambda: _bracketed(at_loss, inputs, lost, found))
+        start = cond(is_first, lambda: last, lambda: _bracketed(at_loss, inputs, lost, last))
         step = partial(_guarded_step, at_loss, inputs, scale, is_first)
-        point = lax.fori_loop(0, STEPS, step, start)
-        point = Point(*(jnp.where(lost, a, b) for a, b in zip(point, found, strict=True)))
+        point = fori_loop(STEPS, step, start)
+        point = Point(*(jnp.where(lost, a, b) for a, b in zip(point, last, strict=True)))
         # A target below the floor has no point.
         return count + 1, point, ~is_converged(point) & (scale.inverse > 0)
 
     return lax.while_loop(goes_on, search, (jnp.int32(0), begin, jnp.ones_like(x, bool)))[1]
 
 
-def _guarded_step(at_loss, inputs, scale, is_first, _, point):
+def _guarded_step(
+    at_loss: bool, inputs: Inputs, scale: "_Scale", is_first: Array, _: Array, point: Point
+) -> Point:
     """A step of the first round, or of the second, which begins near the point."""
-    reach = jnp.where(is_first, jnp.inf, (2 * FARTHEST) * 0.5**HALVINGS).astype(point[0].dtype)
-    moved, good = _step(at_loss, inputs, scale, point, reach)
+    dtype = point.last_step.dtype
+    reach = jnp.where(is_first, jnp.inf, (2 * FARTHEST) * 0.5**HALVINGS).astype(dtype)
+    moved, good, is_above_floor = _step(at_loss, inputs, scale, point, reach)
     # Above all range the loss falls below what can be told from its floor; below, it overflows.
-    lost = jnp.where(good.is_above_floor, 48.0, -16.0).astype(point[0].dtype)
-    back = jnp.where(is_first, lost, 0)
+    back = jnp.where(is_first, jnp.where(is_above_floor, 48.0, -16.0).astype(dtype), 0)
     return Point(
-        jnp.where(good.is_finite, moved.log_params, point.log_params + back),
-        jnp.where(good.is_finite, moved.log_tokens, point.log_tokens + back),
-        jnp.where(good.is_finite | is_first, moved.last_step, point.last_step),
+        jnp.where(good, moved.log_params, point.log_params + back),
+        jnp.where(good, moved.log_tokens, point.log_tokens + back),
+        jnp.where(good | is_first, moved.last_step, point.last_step),
     )
 
 
-def _bracketed(at_loss, inputs, lost, found):
-    """Where lost, a start within a fifth of an e-fold of the point's ln(D / N), by halving.
+def _bracketed(at_loss: bool, inputs: Inputs, lost: Array, last: Point) -> Point:
+    """A start within a fifth of an e-fold of the root in ln(D / N), by halving, where lost.
 
     Along a curve of equal loss or cost psi has one sign before an optimum and the other behind
     it, also where a law is flat to the last digit: psi is made of its derivatives' logarithms.
     """
 
-    def halve(_, carry):
+    def halve(_: Array, carry: tuple[Array, Array, Point]) -> tuple[Array, Array, Point]:
         low, high, point = carry
         middle = (low + high) / 2
-        size = _size_at(at_loss, inputs, middle, point.log_params)
+        start = point.log_params
+        size = distance(at_loss, inputs, BOTH, jnp.zeros_like(start), middle, start)
+        size = jnp.where(is_finite(size), size, start)
         point = point._replace(log_params=size, log_tokens=size + middle)
-        _, psi = equations(at_loss, size, size + middle, inputs)
+        psi = equations(at_loss, size, size + middle, inputs)[1]
         return jnp.where(psi < 0, middle, low), jnp.where(psi < 0, high, middle), point
 
     # Where nothing was lost the range is a point, so that no time is spent on the way to it.
-    known = found.log_tokens - found.log_params
-    low, high = (jnp.where(lost, limit, known) for limit in (-FARTHEST, FARTHEST))
-    begin = jnp.where(lost, beginning(inputs.law, inputs.levers, BOTH, known), found.log_params)
+    ratio = last.log_tokens - last.log_params
+    low, high = (jnp.where(lost, limit, ratio) for limit in (-FARTHEST, FARTHEST))
+    begin = jnp.where(lost, beginning(inputs.law, inputs.levers, BOTH, ratio), last.log_params)
     begin = Point(begin, begin, jnp.full_like(begin, jnp.inf))
-    return lax.fori_loop(0, HALVINGS, halve, (low, high, begin))[2]
+    return fori_loop(HALVINGS, halve, (low, high, begin))[2]
 
 
-def _size_at(at_loss, inputs, log_ratio, start):
-    """Log params at which the constraint is met, at so many tokens for each."""
+def distance(
+    at_loss: bool,
+    inputs: Inputs,
+    direction: tuple[float, float],
+    x: Array,
+    y: Array,
+    start: Array,
+) -> Array:
+    """How far along `direction` from (x, y) the target is met; infinite where it is not."""
     top = jnp.asarray(far(start.dtype), start.dtype) + jnp.zeros_like(start)
-    zero = jnp.zeros_like(start)
     if at_loss:
-        law = inputs.law, inputs.levers
-        target = inputs.target + zero
-        size = crossing(loss_value, BOTH, zero, log_ratio, target, law, start, top)
-    else:
-        one = jnp.ones_like(start)
-        size = crossing(cost_over_budget, BOTH, zero, log_ratio, one, inputs, start, -top)
-    return jnp.where(is_finite(size), size, start)
+        law, target = (inputs.law, inputs.levers), inputs.target + jnp.zeros_like(start)
+        return crossing(loss_value, direction, x, y, target, law, start, top)
+    one = jnp.ones_like(start)
+    return crossing(cost_over_budget, direction, x, y, one, inputs, start, -top)
 
 
 class _Scale(NamedTuple):
-    """What a target is measured from, its reciprocal distance from there, and what meets it."""
+    """The floor of a loss or cost, and the distance of the target from it."""
 
     floor: Array
-    inverse: Array
-    # Near the floor of a loss, what rounding leaves of the constraint may be many steps long and
-    # says nothing; the trade-off is known there as well as anywhere.
+    inverse: Array  # of the distance
+    # By how much the constraint may be missed. Near the floor of a loss, rounding alone may be many
+    # steps long; the trade-off is known there as well as anywhere.
     rounding: Array
 
 
-class _Good(NamedTuple):
-    """Whether a step was one, and if not, on which side of all range it was tried."""
-
-    is_finite: Array
-    is_above_floor: Array
-
-
-def _scale(at_loss, inputs, like):
+def _scale(at_loss: bool, inputs: Inputs, like: Array) -> _Scale:
     floor = floor_of(inputs, like) if at_loss else cost_floor_of(inputs, like)
     inverse = 1 / (inputs.target - floor)
-    digit = float(jnp.finfo(like.dtype).eps) * jnp.abs(floor)
+    digit = epsilon(like) * jnp.abs(floor)
     is_near = digit * inverse > 1 / NEAR_FLOOR
     return _Scale(floor, inverse, jnp.where(is_near, MET * digit, 0))
 
 
-def _step(at_loss, inputs, scale, point, reach):
-    """One step of Newton's method, with its size in the point that it leads to.
+def _step(
+    at_loss: bool, inputs: Inputs, scale: _Scale, point: Point, reach: Array
+) -> tuple[Point, Array, Array]:
+    """One step of Newton's method, no farther than `reach` along the constraint.
 
-    `reach` is how far it may go along the constraint.
+    With it, whether it has numbers, and whether it was tried above the floor of the target.
     """
     x, y, _ = point
-    loss = partials(lambda x, y: loss_value(x, y, (inputs.law, inputs.levers)), x, y)
+    loss = partials(inputs.loss, x, y)
     ratio = _ratio(x, y, inputs)
     # One reciprocal for three: a division ends what XLA makes one loop of.
     reciprocal = 1 / (loss.x * loss.y * ratio.inverse)
@@ -307,15 +331,17 @@ def _step(at_loss, inputs, scale, point, reach):
     good = is_finite(x_step) & is_finite(u_step) & (above > 0)
     size = jnp.maximum(jnp.abs(x_step), jnp.abs(u_step))
     if at_loss:
-        rounding = ROUNDING * float(jnp.finfo(x.dtype).eps)
+        rounding = ROUNDING * epsilon(x)
         size -= jnp.minimum(rounding * jnp.abs(loss.value * inverse), MOST_ROUNDING)
     last_step = jnp.where(good & rises, size, jnp.inf)
     moved = Point(x + x_step, y + (x_step + u_step), last_step)
-    return moved, _Good(good, ~(above <= 0))
+    return moved, good, ~(above <= 0)
 
 
-def _above(at_loss, x, y, inputs, loss, scale):
-    """What is constrained, less its floor, and its derivatives."""
+def _above(
+    at_loss: bool, x: Array, y: Array, inputs: Inputs, loss: Partials, scale: _Scale
+) -> tuple[Array, Array, Array]:
+    """The loss or cost that is constrained, less its floor, and its derivatives."""
     if at_loss:
         return loss.value - scale.floor, loss.x, loss.y
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
@@ -327,7 +353,7 @@ def _above(at_loss, x, y, inputs, loss, scale):
 
 def is_converged(point: Point) -> Array:
     """Whether the last step was so small that a further one would be rounding."""
-    limit = (CONVERGED * float(jnp.finfo(point.last_step.dtype).eps)) ** 0.5
+    limit = (CONVERGED * epsilon(point.last_step)) ** 0.5
     return point.last_step < limit
 
 
@@ -335,31 +361,36 @@ def equations(at_loss: bool, x: Array, y: Array, inputs: Inputs) -> tuple[Array,
     """The constraint and psi: both are 0 at the point."""
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
 
-    def loss_at(x, y):
-        return loss_value(x, y, (inputs.law, inputs.levers))
-
-    loss, loss_x = jax.jvp(loss_at, (x, y), (one, zero))
-    _, loss_y = jax.jvp(loss_at, (x, y), (zero, one))
+    loss, loss_x = jax.jvp(inputs.loss, (x, y), (one, zero))
+    _, loss_y = jax.jvp(inputs.loss, (x, y), (zero, one))
     psi = jnp.log(loss_x / loss_y) - jnp.log(_ratio(x, y, inputs).inverse)
     if at_loss:
         return loss - inputs.target, psi
     return log_cost(x, y, inputs) - jnp.log(inputs.target), psi
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
+@custom_jvp(0)
 def with_derivatives(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> tuple[Array, Array]:
-    """A stationary point (x, y) as it is, with implicit derivatives of any order by `inputs`."""
+    """A stationary point (x, y), unchanged, with implicit derivatives of any order by `inputs`."""
     return x, y
 
 
 @with_derivatives.defjvp
-def _with_derivatives_jvp(at_loss, primals, tangents):
+def _with_derivatives_jvp(
+    at_loss: bool, primals: tuple[Inputs, Array, Array], tangents: tuple[Inputs, Array, Array]
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     inputs, inputs_dot = primals[0], tangents[0]
     x, y = with_derivatives(at_loss, *primals)
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
-    at = partial(equations, at_loss)
-    (_, _), (g_x, psi_x) = jax.jvp(lambda x, y: at(x, y, inputs), (x, y), (one, zero))
-    (_, _), (g_y, psi_y) = jax.jvp(lambda x, y: at(x, y, inputs), (x, y), (zero, one))
-    (_, _), (g, psi) = jax.jvp(lambda inputs: at(x, y, inputs), (inputs,), (inputs_dot,))
+
+    def at_point(x: Array, y: Array) -> tuple[Array, Array]:
+        return equations(at_loss, x, y, inputs)
+
+    def at_inputs(inputs: Inputs) -> tuple[Array, Array]:
+        return equations(at_loss, x, y, inputs)
+
+    (_, _), (g_x, psi_x) = jax.jvp(at_point, (x, y), (one, zero))
+    (_, _), (g_y, psi_y) = jax.jvp(at_point, (x, y), (zero, one))
+    (_, _), (g, psi) = jax.jvp(at_inputs, (inputs,), (inputs_dot,))
     inverse = 1 / (g_x * psi_y - g_y * psi_x)
     return (x, y), ((g_y * psi - psi_y * g) * inverse, (psi_x * g - g_x * psi) * inverse)

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false
 """The one equation behind both problems: `u = softplus(k - c u)`, with `k = m + log Q`.
 
 In DESIGN's terms p t = q softplus(k - t), u is t p / q and c is q / p. Solving for u has
@@ -11,13 +12,12 @@ dtype, and all derivatives of a sum of exponentials come free with the exponenti
 """
 
 import math
-from functools import partial
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxscale._numerics.logarithm import Log, Weight, split_log, weighted_sum
+from jaxscale._numerics.typed import custom_jvp, limits
 from jaxscale._numerics.values import where_safe
 
 
@@ -30,14 +30,14 @@ def root_above(
     `shift - log D0 + log Q`, summed as one, because D0 and Q may nearly agree.
     """
     log_base = weighted_sum(*base)
-    served = jnp.finfo(Q.dtype).tiny <= Q
+    served = limits(Q).tiny <= Q
     less_base = [(Weight(-weight.head, -weight.tail), log) for weight, log in base]
     k = shift + weighted_sum((Weight(1.0, 0.0), split_log(where_safe(served, Q))), *less_base)
     k = lax.stop_gradient(jnp.where(served, k, -jnp.inf))
     return log_base, softplus_root(c, k, shift - log_base, Q)
 
 
-@partial(jax.custom_jvp, nondiff_argnames=("steps",))
+@custom_jvp(4)
 def softplus_root(c: Array, k: Array, m: Array, Q: Array, steps: int = 2) -> Array:
     """The one `u >= 0` with `u = softplus(k - c u)`, for c > -1.
 
@@ -55,7 +55,9 @@ def softplus_root(c: Array, k: Array, m: Array, Q: Array, steps: int = 2) -> Arr
 
 
 @softplus_root.defjvp
-def _softplus_root_jvp(steps, primals, tangents):
+def _softplus_root_jvp(
+    steps: int, primals: tuple[Array, ...], tangents: tuple[Array, ...]
+) -> tuple[Array, Array]:
     # With du = sigma (dm + dQ/Q - c du - u dc), where sigma / Q = exp(m - (1 + c) u) has a
     # limit at Q = 0 although 1 / Q has none.
     c, k, m, Q = primals
@@ -63,7 +65,7 @@ def _softplus_root_jvp(steps, primals, tangents):
     u = softplus_root(c, k, m, Q, steps)
     sigma = root_sigma(u)
     # It overflows only with the tokens themselves, in lanes that are masked.
-    largest = math.log(float(jnp.finfo(u.dtype).max)) - 1
+    largest = math.log(float(limits(u).max)) - 1
     slope = jnp.exp(jnp.minimum(m - (1 + c) * u, largest))
     u_dot = (sigma * (m_dot - u * c_dot) + slope * Q_dot) / (1 + c * sigma)
     return u, u_dot
@@ -75,7 +77,7 @@ def _start(c: Array, k: Array) -> Array:
     The curve that makes two steps suffice falls with c, because the root moves to where
     softplus is nearly an exponential. For very negative k the root is exp(k) itself.
     """
-    curve = 1.64 * jax.lax.rsqrt(1 + c / 8)
+    curve = 1.64 * lax.rsqrt(1 + c / 8)
     sum_of_roots = jnp.abs(k) + jnp.sqrt(k * k + (1 + c) * curve)
     u = jnp.where(k > 0, sum_of_roots * (0.5 / (1 + c)), (curve / 2) / sum_of_roots)
     return jnp.minimum(u, jnp.exp(k))

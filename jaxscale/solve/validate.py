@@ -1,88 +1,108 @@
-"""What both problems do first: judge the inputs, and put safe ones in place of bad ones."""
+# pyright: reportUnknownMemberType=false
+"""Checks of inputs before a plan is solved, and of the plan before it says OK.
 
-import operator
-from functools import reduce
-from typing import NamedTuple
+The latter ask nothing of how the answer came about, so they notice a search that went wrong.
+"""
 
-import jax
+from typing import TypeAlias
+
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
-from jaxscale._numerics.values import is_finite, is_normal, where_safe
+from jaxscale._numerics.typed import epsilon
+from jaxscale._numerics.values import is_finite, is_normal
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws.chinchilla import Chinchilla
-from jaxscale.plan import Bounds
+from jaxscale.laws import protocol
+from jaxscale.laws.inverse import loss_tolerance
+from jaxscale.plan import Bounds, Sizes
+from jaxscale.solve.newton import Inputs, cost_over_budget, floor_of, params_of_equal_cost
 from jaxscale.status import Status, first_status
 
-# The start of the root is tuned for these exponents; accuracy is promised for 0.02 to 2.
-MIN_EXPONENT, MAX_EXPONENT = 0.01, 3.0
+Case: TypeAlias = tuple[Array, Status]  # a condition, and the status where it holds
+
+# How far to either side a plan of the same cost is compared, in ln(tokens).
+OFFSETS = (0.05, 1.0, 8.0)
+# In epsilons: losses closer than this count as equal; and what logarithms of a hundred or so lose
+# of a size or a cost.
+SAME_LOSS = 64.0
+SAME_SIZE = 4096.0
 
 
-class Scenario(NamedTuple):
-    """Inputs that are safe to compute and differentiate with, and what was wrong with them."""
-
-    law: Chinchilla
-    demand: Demand
-    costs: Costs
-    bounds: Bounds | None
-    effective_demand: Array  # tokens, at the price of training
-    status: Array  # of the full shape
-    ok: Array  # whether nothing was wrong
+# --- Before solving --------------------------------------------------------------------------
 
 
-def judged(
-    law: Chinchilla,
-    demand: Demand,
-    costs: Costs,
-    bounds: Bounds | None,
-    target_is_valid: Array,
-    *target_cases: tuple[Array, Status],
-) -> Scenario:
-    """The scenario made safe, with a status where no plan exists or none can be computed.
+def is_valid(inputs: Inputs, bounds: Bounds | None) -> Array:
+    """Whether all inputs but the target are numbers of the right sign, in each lane."""
+    valid = protocol.is_valid(inputs.law) & protocol.are_finite(inputs.levers)
+    valid &= inputs.demand.is_valid() & inputs.costs.is_valid()
+    return valid if bounds is None else valid & bounds.is_valid()
 
-    `target_cases` are conditions on the loss or the budget, each with its status.
-    """
-    valid = law.is_valid() & demand.is_valid() & costs.is_valid() & target_is_valid
-    law, demand, costs = law.made_safe(), demand.made_safe(), costs.made_safe()
-    if bounds is not None:
-        valid &= bounds.is_valid()
-        bounds = bounds.made_safe()
 
-    A, A_fits = _kept(law.A, has_normal_products(law.A))
-    B, B_fits = _kept(law.B, has_normal_products(law.B))
-    train, train_fits = _kept(costs.train, is_normal(4 / costs.train) & is_finite(8 * costs.train))
-    costs = Costs(train, costs.prefill, costs.decode)
-    demand_fits = is_finite(costs.effective_demand(demand))
-    demand, costs = jax.tree.map(lambda x: where_safe(demand_fits, x), (demand, costs))
-    alpha, alpha_covered = _kept(law.alpha, _is_covered(law.alpha))
-    beta, beta_covered = _kept(law.beta, _is_covered(law.beta))
-    cases = (
-        (~valid, Status.INVALID_INPUT),
-        *target_cases,
-        (~(A_fits & B_fits & train_fits & demand_fits), Status.OUT_OF_RANGE),
-        (~(alpha_covered & beta_covered), Status.NOT_CONVERGED),
-    )
+def costs_fit(demand: Demand, costs: Costs) -> Array:
+    """Whether the cost of training, and the demand at that cost, keep within their dtype."""
+    fits = is_normal(4 / costs.train) & is_finite(8 * costs.train)
+    return fits & is_finite(costs.effective_demand(demand))
+
+
+def outcome(*cases: Case) -> tuple[Array, Array]:
+    """Status of the first condition that holds, and whether none does."""
     # Not `is_ok(status)`: XLA would carry bytes through every loop that needs one bit.
-    ok = ~reduce(operator.or_, (condition for condition, _ in cases))
-    law = Chinchilla(law.E, A, B, alpha, beta)
-    # A scenario that one input spoils is differentiated at 1 everywhere: where that input was
-    # replaced, the others need not go together.
-    law, demand, costs, bounds = jax.tree.map(
-        lambda x: where_safe(ok, x), (law, demand, costs, bounds)
-    )
-    effective_demand = costs.effective_demand(demand)
-    return Scenario(law, demand, costs, bounds, effective_demand, first_status(*cases), ok)
+    failed = cases[0][0]
+    for condition, _ in cases[1:]:
+        failed |= condition
+    return first_status(*cases), ~failed
 
 
-def has_normal_products(x: Array) -> Array:
-    """Whether the product or quotient of two such numbers neither over- nor underflows."""
-    limit = float(jnp.finfo(x.dtype).max) ** 0.45
-    return (x > 1 / limit) & (x < limit)
+# --- After solving ---------------------------------------------------------------------------
 
 
-def _is_covered(exponent):
-    return (exponent >= MIN_EXPONENT) & (exponent <= MAX_EXPONENT)
+def is_verified(at_loss: bool, inputs: Inputs, bounds: Bounds | None, sizes: Sizes) -> Array:
+    """Whether sizes meet their target within the bounds, and no neighbor is better.
+
+    `inputs` and `bounds` are aligned. Not for differentiation. Meaningless where not ok.
+    """
+    inputs, bounds, sizes = lax.stop_gradient((inputs, bounds, sizes))
+    x, y = (jnp.where(is_finite(z), z, 0) for z in (sizes.log_params, sizes.log_tokens))
+    met = _meets_target(at_loss, inputs, sizes.status, x, y)
+    if bounds is None:  # `free_optimum` has compared the neighbors
+        return met
+    inside = _are_within(bounds, x, y, SAME_SIZE * epsilon(x))
+    return met & inside & ~_has_better_neighbor(inputs, bounds, x, y)
 
 
-def _kept(x, good):
-    return where_safe(good, x), good
+def _meets_target(at_loss: bool, inputs: Inputs, status: Array, x: Array, y: Array) -> Array:
+    """Whether the target is met, neither more nor less; a corner may do better."""
+    if at_loss:
+        loss = inputs.loss(x, y)
+        over = loss - inputs.target
+        tolerance = loss_tolerance(loss, floor_of(inputs, x), jnp.maximum(abs(x), abs(y)))
+    else:
+        over = cost_over_budget(x, y, inputs) - 1
+        tolerance = SAME_SIZE * epsilon(x)
+    return (over <= tolerance) & ((over >= -tolerance) | (status == int(Status.AT_CORNER)))
+
+
+def _has_better_neighbor(inputs: Inputs, bounds: Bounds, x: Array, y: Array) -> Array:
+    """Whether a plan within the bounds, at no more cost, has a lower loss."""
+    eps = epsilon(x)
+    loss, cost = inputs.loss(x, y), cost_over_budget(x, y, inputs)
+    least = SAME_LOSS * eps * (1 + jnp.abs(loss))
+
+    def compare(better: Array, offset: Array) -> tuple[Array, None]:
+        here = y + offset
+        size = params_of_equal_cost(x, y, here, inputs)
+        lower = inputs.loss(size, here) < loss - least
+        lower &= cost_over_budget(size, here, inputs) <= cost * (1 + SAME_SIZE * eps)
+        # Well inside: a size that rounding alone keeps from leaving a bound is no plan.
+        return better | (lower & _are_within(bounds, size, here, -SAME_SIZE * eps)), None
+
+    offsets = jnp.asarray([sign * each for each in OFFSETS for sign in (-1, 1)], x.dtype)
+    return lax.scan(compare, jnp.zeros_like(x, bool), offsets)[0]
+
+
+def _are_within(bounds: Bounds, log_params: Array, log_tokens: Array, slack: float) -> Array:
+    inside = log_params >= jnp.log(bounds.min_params) - slack
+    inside &= log_params <= jnp.log(bounds.max_params) + slack
+    inside &= log_tokens >= jnp.log(bounds.min_tokens) - slack
+    inside &= log_tokens <= jnp.log(bounds.max_tokens) + slack
+    return inside & (log_tokens - log_params <= jnp.log(bounds.max_tokens_per_param) + slack)

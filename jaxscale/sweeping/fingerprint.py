@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from jaxscale import __version__
+from jaxscale._version import __version__
 
 if TYPE_CHECKING:
     from jax.extend.core import ClosedJaxpr, Jaxpr

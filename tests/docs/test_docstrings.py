@@ -30,15 +30,7 @@ RECORDS = {
         "Suspicion",
     ],
     "laws": ["Law"],
-    "plots": [
-        "BestPlans",
-        "BudgetCurve",
-        "ChainStep",
-        "LawPanel",
-        "OptimalPath",
-        "Optima",
-        "Outcomes",
-    ],
+    "plots": ["BudgetCurve", "LawPanel", "OptimalPath"],
     "published": ["Entry", "Interval"],
     "recipes": ["Recipe", "TimeAndCompute"],
     "growth": ["Schedule"],
@@ -46,7 +38,7 @@ RECORDS = {
     "sweeping": ["StoreError"],
 }
 # Their arguments are too long for an example: `jaxscale figures` draws them.
-LONG = {"jaxscale.plots.laws_compared", "jaxscale.plots.overtraining"}
+LONG = {"jaxscale.plots.laws_compared"}
 
 
 def examples_of(name, value):

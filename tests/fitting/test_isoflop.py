@@ -346,3 +346,14 @@ def test_budgets_that_are_not_six_params_tokens_must_be_given():
     assert found.refused == ("1.8e+18 FLOPs: loss over log params does not curve upwards",)
     # Their FLOPs count more than 6 N D, and the less so the larger the model.
     assert found.params.exponent + found.tokens.exponent < 1
+
+
+def test_a_result_shows_itself_and_becomes_a_data_frame():
+    found = isoflop(profiles(EVEN)[0], reach=np.inf)
+    lines = repr(found).splitlines()
+    assert lines[0] == "isoflop: 5 optima, 1,000 resamples"
+    assert lines[3].split()[2] == "0.5"
+    assert len(lines) <= 30
+    assert found._repr_html_().startswith("<table>")
+    pytest.importorskip("pandas")
+    np.testing.assert_allclose(found.to_dataframe()["params"], found.points.params)

@@ -208,7 +208,7 @@ def test_printed_once_and_used_twice():
     assert published("tao2024").alpha1 == published("tao2024").beta
 
 
-def _pair(law: kaplan.PowerLaw) -> tuple[float, float]:
+def _pair(law: kaplan.KaplanPower) -> tuple[float, float]:
     return law.exponent, law.scale
 
 

@@ -21,7 +21,7 @@ def test_steps_and_tokens_lie_on_the_hyperbola():
     more_steps, more_tokens = found.steps / LEAST - 1, found.tokens / (CRITICAL * LEAST) - 1
     # At either end one of the two is 1 + a small number.
     assert_allclose(more_steps * more_tokens, 1, rtol=1e-9 if X64 else 0.1)
-    assert_allclose(found.tokens, found.batch * found.steps, rtol=CLOSE)
+    assert_allclose(found.tokens, found.batch_tokens * found.steps, rtol=CLOSE)
 
 
 def test_critical_batch_takes_twice_the_least_of_both():
@@ -136,11 +136,11 @@ def test_tokens_of_a_plan_suffice_at_the_critical_batch():
     runs = js.Runs(1e9, np.array([2e10, 1e12]), np.array([3.0, 2.0]))
     shares = np.array([[0.25], [1.0], [4.0]])
     found = recipes.critical_tradeoff(runs, shares)
-    assert_allclose(found.batch, shares * 2.1e8 / runs.loss ** (1 / 0.21), rtol=CLOSE)
+    assert_allclose(found.batch_tokens, shares * 2.1e8 / runs.loss ** (1 / 0.21), rtol=CLOSE)
     assert_allclose(
         np.asarray(found.tokens) / runs.tokens, [[0.625] * 2, [1] * 2, [2.5] * 2], rtol=CLOSE
     )
-    assert_allclose(found.steps * found.batch, found.tokens, rtol=CLOSE)
+    assert_allclose(found.steps * found.batch_tokens, found.tokens, rtol=CLOSE)
 
 
 def test_plan_without_tokens_or_loss_has_no_critical_tradeoff():

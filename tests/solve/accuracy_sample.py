@@ -25,7 +25,7 @@ NOT_GIVEN = ("loss", "budget", "reducible")  # the target goes by the name of `g
 def _draws(rng: np.random.Generator, dtype: type, count: int) -> dict:
     if dtype is np.float64:
         return random_scenarios(rng, count)
-    # Where float32 holds plans and bills of every kind, from demand that does not matter to
+    # Where float32 holds plans and costs of every kind, from demand that does not matter to
     # demand that decides.
     narrow = {"exponents": (0.15, 1.5), "coefficients": (1e0, 1e4), "reducible": (1e-2, 1e1)}
     narrow |= {"demand": (1e6, 1e16), "prices": (1e-20, 1e-12)}

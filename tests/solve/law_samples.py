@@ -47,6 +47,22 @@ class OnlyLoss:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class OfMillions:
+    """A Chinchilla law that counts params and tokens in millions, and says which law that is."""
+
+    law: js.laws.Chinchilla
+
+    def loss(self, params, tokens):
+        return self.law.loss(params / 1e6, tokens / 1e6)
+
+    def two_powers(self):
+        law = self.law
+        A, B = law.A * 1e6**law.alpha, law.B * 1e6**law.beta
+        return js.laws.Chinchilla(law.E, A, B, law.alpha, law.beta)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class TwoValleys:
     """A Chinchilla law with a ridge across it, at one token a parameter."""
 
@@ -96,12 +112,12 @@ def random_demand(count, rng):
 
 
 def log_slopes(law, params, tokens, demand, costs, levers):
-    """Loss and bill, and their derivatives in ln N and ln D, by reverse differentiation."""
+    """Loss and cost, and their derivatives in ln N and ln D, by reverse differentiation."""
 
     def loss(x, y):
         return jnp.sum(law.loss(jnp.exp(x), jnp.exp(y), **levers))
 
-    def bill(x, y):
+    def cost(x, y):
         n, d = jnp.exp(x), jnp.exp(y)
         if hasattr(law, "flops"):
             train, prefill, decode = law.flops(n, d, **levers)
@@ -111,4 +127,4 @@ def log_slopes(law, params, tokens, demand, costs, levers):
         return jnp.sum(costs.train * train + served + demand.output_tokens * costs.decode * decode)
 
     x, y = jnp.log(params), jnp.log(tokens)
-    return jax.grad(loss, (0, 1))(x, y), jax.grad(bill, (0, 1))(x, y)
+    return jax.grad(loss, (0, 1))(x, y), jax.grad(cost, (0, 1))(x, y)

@@ -1,7 +1,7 @@
 """Known plans to beat: draw a plan, ask for a better one, and see whether the answer is.
 
 A drawn plan is a witness. The cheapest plan of its loss costs at most what it costs, and the best
-plan of its bill has at most its loss, within any bounds that it keeps. Nothing else need be known
+plan of its cost has at most its loss, within any bounds that it keeps. Nothing else need be known
 of a law, so this sees what equations of an optimum cannot.
 """
 
@@ -21,7 +21,7 @@ LEVERS = {"unique_tokens": (1e8, 1e12), "vocabulary_params": (1e6, 1e10)}
 DECADES_BEYOND = 2.0
 
 BOUND_KEPT = 1e-9 if X64 else 1e-3
-# Rounding of a loss, in epsilons of it, and what it may make of a bill at most: beyond that a
+# Rounding of a loss, in epsilons of it, and what it may make of a cost at most: beyond that a
 # cheaper plan of the same loss, to the last digit, is a better plan.
 ROUNDING, MOST_ROUNDING = 256.0, 1e-3 if X64 else 0.03
 
@@ -127,7 +127,7 @@ def judge(draws: Draws, target: str, plan: js.Plan) -> Outcome:
 
 
 def _exchanges(draws):
-    """What a little more of each size gains, in nats, and costs, as a share of the bill."""
+    """What a little more of each size gains, in nats, and costs, as a share of the cost."""
     known, step = draws.known, 1e-4 if X64 else 1e-2
     for params, tokens in ((1 + step, 1), (1, 1 + step)):
         more = js.evaluate(
@@ -150,7 +150,7 @@ def _share_of_cost_per_nat(draws):
 
 
 def _nats_per_share(draws):
-    """What a share of the bill buys; of the size that it buys most of where bounds may hold one."""
+    """What a share of the cost buys; of the size that it buys most of where bounds may hold one."""
     with np.errstate(all="ignore"):
         nats = [np.where(price > 0, gain / price, np.inf) for gain, price in _exchanges(draws)]
     return np.minimum(*nats) if draws.bounds is None else np.maximum(*nats)

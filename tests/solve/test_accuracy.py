@@ -85,7 +85,7 @@ class TestRandomScenarios:
             for size, coefficient, exponent in SIZES:
                 found, expected = getattr(plan, size), getattr(reference, size)
                 if np.isnan(found):
-                    continue  # a bill is out of range, which another test holds to
+                    continue  # a cost is out of range, which another test holds to
                 bound = promised(eps, row, reference, size, coefficient, exponent)
                 error = relative_error(found, expected)
                 compared += 1
@@ -122,7 +122,7 @@ class TestRandomScenarios:
                 misses.append(("loss", plan, row))
             for name in ("train_cost", "prefill_cost", "decode_cost"):
                 found, expected = getattr(plan, name), getattr(reference, name)
-                # Below the normal range a bill is rounded absolutely; it may also be zero.
+                # Below the normal range a cost is rounded absolutely; it may also be zero.
                 tiny = 2 * float(np.finfo(dtype).tiny)
                 if abs(float(found - expected)) > (sum(bounds) + 8 * eps) * expected + tiny:
                     misses.append((name, plan, row))

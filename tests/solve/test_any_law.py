@@ -27,6 +27,7 @@ from solve.lanes import (
 from solve.law_samples import (
     PUBLISHED,
     InLogs,
+    OfMillions,
     OnlyLoss,
     TwoValleys,
     log_slopes,
@@ -56,6 +57,15 @@ def drawn(seed):
 
 
 # --- Beside the closed reduction -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("target", "value"), [("loss", 2.1), ("budget", 1e23)])
+def test_a_law_that_is_two_powers_is_solved_as_the_chinchilla_law(target, value):
+    own = OfMillions(js.laws.Chinchilla(1.69, 3.9, 8.2, 0.336, 0.283))
+    plan = SOLVERS[target](own, value)
+    expected = SOLVERS[target](own.two_powers(), value)
+    assert jax.tree.all(jax.tree.map(lambda x, y: x == y, plan, expected))
+    assert_allclose(plan.loss, own.loss(plan.params, plan.tokens), rtol=8 * EPS)
 
 
 @needs_x64
@@ -237,7 +247,7 @@ def test_no_plan_of_a_dense_search_is_cheaper(rng, name):
     least = np.where(reached, found.total_cost, np.inf).min(axis=1)
     # Where the loss is flat its last digits, in which the two may differ, are worth more.
     assert np.all(plan.total_cost[ok] <= (least * (1 + 1e-9 + np.nan_to_num(flat)))[ok])
-    # The grid is 2 % apart, and a bill is flat at its least.
+    # The grid is 2 % apart, and a cost is flat at its least.
     told = ok & (flat < 1e-6)
     assert told.sum() > 5
     assert np.all(plan.total_cost[told] >= least[told] * (1 - 2e-4))
@@ -293,7 +303,7 @@ def test_a_bracketed_search_runs_without_jit():
 
 @jax.jit
 def total_slopes(law, losses, demand):
-    """Derivatives of the sum of all bills by each loss, and by the demand that lanes share."""
+    """Derivatives of the sum of all costs by each loss, and by the demand that lanes share."""
 
     def total(losses, demand):
         return jnp.nansum(js.minimize_cost(law, losses, js.Demand(demand)).total_cost)

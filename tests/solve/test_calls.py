@@ -304,7 +304,7 @@ def test_large_python_integers_are_exact_to_rounding():
 
 @pytest.mark.parametrize(
     ("target", "compiled"),
-    [("loss", js.solve.cost._minimize_cost), ("budget", js.solve.loss._minimize_loss)],
+    [("loss", js.solve.closed.cheapest), ("budget", js.solve.closed.best)],
 )
 def test_numbers_of_any_kind_share_one_compilation(target, compiled):
     def solve_at(value):

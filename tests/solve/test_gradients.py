@@ -88,7 +88,7 @@ def scales_of(draws, target):
         for row, plan in zip(rows(draws), plans, strict=True)
     ]
     values = np.array([list(map(float, plan)) for plan in plans])
-    values[:, 3:] = values[:, 3:].sum(axis=1, keepdims=True)  # a bill may itself be 0
+    values[:, 3:] = values[:, 3:].sum(axis=1, keepdims=True)  # a cost may itself be 0
     return values, np.array(scales)
 
 

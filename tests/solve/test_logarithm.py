@@ -97,10 +97,10 @@ def test_derivatives_of_a_difference_do_not_square_the_denominator(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_second_derivatives_fit_wherever_they_and_their_factors_do(dtype):
-    # A bill of 1e26 by the coefficient of a term: formed as bill * x / x**2, it overflows float32.
-    bill, x = dtype(5e26), dtype(7e11)
-    second = jax.jvp(jax.grad(lambda x: bill * log(x)), (x,), (x,))[1]
-    np.testing.assert_allclose(second, -bill / x, rtol=8 * np.finfo(dtype).eps)
+    # A cost of 1e26 by the coefficient of a term: formed as cost * x / x**2, it overflows float32.
+    cost, x = dtype(5e26), dtype(7e11)
+    second = jax.jvp(jax.grad(lambda x: cost * log(x)), (x,), (x,))[1]
+    np.testing.assert_allclose(second, -cost / x, rtol=8 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("dtype", ITS_DTYPE)

@@ -81,8 +81,8 @@ def check_bounds(plan, draws):
 
 def check_target(plan, draws, target):
     ok = np.asarray(plan.ok)
-    bills = plan.train_cost, plan.prefill_cost, plan.decode_cost
-    spent = sum(np.asarray(x, float)[ok] for x in bills)
+    costs = plan.train_cost, plan.prefill_cost, plan.decode_cost
+    spent = sum(np.asarray(x, float)[ok] for x in costs)
     found = np.asarray(plan.loss, float)[ok] if target == "loss" else spent
     allowed = np.asarray(draws[target], float)[ok]
     tol = tolerance(draws)[ok]
@@ -110,7 +110,7 @@ def test_solvers(seed, share, bounded, target):
 
 @settings(BATCHES, max_examples=30)
 @given(**batches, target=st.sampled_from(["loss", "budget"]))
-# Once NaN in float32: a bill times half of a power that overflows, and the square of a ratio that
+# Once NaN in float32: a cost times half of a power that overflows, and the square of a ratio that
 # underflows, each beside a derivative of 0.
 @example(seed=6622, share=0.1, target="budget")
 @example(seed=1887996994, share=0.3, target="loss")

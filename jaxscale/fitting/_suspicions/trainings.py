@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from jaxscale.fitting._suspicions.sheet import Sheet, Suspicion, numbers, sizes, words
+from jaxscale.laws.protocol import TRAIN_FLOPS
 
-FLOPS_PER_PARAM_TOKEN = 6.0
 STEPS = {"step", "steps", "iter", "iters", "iteration", "iterations", "checkpoint", "ckpt"}
 TRAININGS = {"run", "model", "name", "id", "training", "experiment"}
 REPLICATES = {"seed", "rerun", "repeat", "replicate", "trial", "run", "name", "id"}
@@ -120,7 +120,7 @@ def _to(numbers: np.ndarray) -> str:
 
 def flops(sheet: Sheet) -> Iterator[Suspicion]:
     """A column of FLOPs with which some rows agree, and others do not by one factor."""
-    product = FLOPS_PER_PARAM_TOKEN * sheet.columns["params"] * sheet.columns["tokens"]
+    product = float(TRAIN_FLOPS) * sheet.columns["params"] * sheet.columns["tokens"]
     for name, column in sheet.others.items():
         compute = numbers(column) if _is_compute(name) else None
         if compute is None or not (compute > 0).all():

@@ -22,7 +22,7 @@ from jaxscale._numerics.compiled import compiled
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.protocol import Law
 from jaxscale.plan import Bounds, Plan, lever_values, plan_arguments
-from jaxscale.repeated_sampling.required import (
+from jaxscale.repeated_sampling.loss import (
     WORST,
     Needs,
     Success,
@@ -110,8 +110,8 @@ def _cheapest(max_attempts, shared_prompt, problem):
     like = jnp.zeros(jnp.broadcast_shapes(*map(jnp.shape, leaves)), leaves[0].dtype)
 
     def cost(attempts):
-        given, attempts = arrays.align(lax.stop_gradient(problem), attempts)
-        return _cost(_plan(shared_prompt, given, attempts, bisected_loss(given.needs(attempts))))
+        fixed, attempts = arrays.align(lax.stop_gradient(problem), attempts)
+        return _cost(_plan(shared_prompt, fixed, attempts, bisected_loss(fixed.needs(attempts))))
 
     attempts = _least(cost, max_attempts, like)
     needs = problem.needs(attempts)

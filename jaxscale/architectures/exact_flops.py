@@ -110,9 +110,7 @@ def with_exact_flops(law: Any, family: Family, count: str = "operations") -> Exa
 
 
 def params_of(architecture: Architecture, law: Any) -> Array:
-    """Params of a shape as the law counts them, of those that a token runs through.
-
-    Without embeddings for a law that leaves them out, such as Kaplan's.
+    """Active params of a shape, as the law counts them: some, such as Kaplan's, omit embeddings.
 
     Examples:
         >>> shape = js.architectures.published("gpt2")

@@ -68,8 +68,8 @@ def entered(success: Success, **arguments: Any) -> tuple:
     if jax.tree_util.treedef_is_leaf(treedef):
         leaves, treedef = jax.tree.flatten(jax.tree_util.Partial(success))
     numbers = {f"success[{i}]": leaf for i, leaf in enumerate(leaves)}
-    found = arrays.enter(**numbers, **arguments)
-    return jax.tree.unflatten(treedef, found[: len(leaves)]), *found[len(leaves) :]
+    values = arrays.enter(**numbers, **arguments)
+    return jax.tree.unflatten(treedef, values[: len(leaves)]), *values[len(leaves) :]
 
 
 class Needs(NamedTuple):

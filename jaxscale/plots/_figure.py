@@ -1,0 +1,14 @@
+"""The figure that all plots return: one that shows itself in a notebook cell, without `pyplot`."""
+
+import io
+
+from matplotlib.figure import Figure
+
+
+class ShownFigure(Figure):
+    """A matplotlib figure that a notebook shows as the value of a cell."""
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        self.savefig(stream, format="png")
+        return stream.getvalue()
