@@ -67,7 +67,7 @@ class Bootstrap:
 
     @property
     def covariance(self) -> np.ndarray:
-        """Of what the covariance of the fit is of; NaN for what the runs do not identify."""
+        """Covariance over the resamples, ordered as the fit's; NaN for what is not identified."""
         order, names = self.fit.names, self.fit.problem.kernel.names
         index = [order.index(name) for name in names]
         whole = np.zeros((len(order), len(order)))
@@ -226,7 +226,7 @@ def resampled_laws(
     indices: Any = None,
     advance: Callable[[int], None] | None = None,
 ) -> Bootstrap:
-    """What `bootstrap` returns, without its warning."""
+    """The same as `bootstrap`, without its warning."""
     fit = checked_fit("bootstrap", fit)
     if (key is None) == (indices is None):
         raise ValueError("bootstrap takes exactly one of key and indices")
@@ -275,7 +275,7 @@ class _Best(NamedTuple):
     converged: Numbers
 
     def with_lower(self, problem: Problem, lanes: np.ndarray, arrival: Arrival) -> "_Best":
-        """With the arrivals of some lanes, where they are lower, or as low and converged."""
+        """The lowest points with those of some lanes, where lower, or as low and converged."""
         converged, near = is_stationary(problem, arrival), 1e-12 * np.abs(self.value[lanes])
         lower = arrival.value < self.value[lanes] - near
         level = arrival.value <= self.value[lanes] + near
@@ -324,7 +324,7 @@ def _objective(fit: Fit, best: "_Best", weights: np.ndarray) -> np.ndarray:
 
 
 def _searched_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, best: _Best) -> _Best:
-    """The best of the valleys that each of some resamples has, from starts of its own."""
+    """The lowest points of some resamples, each searched from starts of its own."""
     starts = problem.constraints.start(grid(problem, few=True))
     count = starts.shape[1]
     many = np.repeat(weights[lanes], count, axis=0)

@@ -123,7 +123,7 @@ def _tracks(runs: Runs) -> tuple[list[Track], list[str]]:
 
 
 def _fault(members: Runs) -> str:
-    """Why the runs of a group are no training curve; empty if they are."""
+    """Why the runs of a group are not a training curve; empty if they are."""
     low, high = members.params.min(), members.params.max()
     if high > low * (1 + SAME_PARAMS):
         return f"its sizes differ, {low:.6g} to {high:.6g} params"
@@ -174,7 +174,7 @@ def _overtakings(curves: Curves, present: np.ndarray) -> Optima:
 
 
 def _points(curves: Curves, present: np.ndarray) -> tuple[np.ndarray, ...]:
-    """For each overtaking: its row, log FLOPs, and the numbers of the smaller and larger size."""
+    """Row, log FLOPs, and indices of the smaller and larger size of each overtaking."""
     # The winner is the first in order that is present. Unseen curves are last, as NaN sorts.
     orders = np.argsort(curves.loss, axis=0).T
     winner = np.stack([order[present[:, order].argmax(axis=1)] for order in orders], axis=1)

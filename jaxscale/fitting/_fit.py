@@ -107,7 +107,7 @@ class Fit:
 
     @property
     def standard_errors(self) -> Any:
-        """Of each coefficient alone; of one that is positive by the delta method."""
+        """Standard errors of the coefficients, as a law; of positive ones by the delta method."""
         known = coefficients_of(self.problem.kernel.law).items()
         errors = np.sqrt(np.maximum(np.diag(self.covariance), 0))
         sizes = [getattr(self.law, name) if said.positive else 1.0 for name, said in known]
@@ -120,7 +120,7 @@ class Fit:
         return _sensitivity(self)
 
     def influence(self, fn: Callable[[Any], Any]) -> np.ndarray:
-        """What each run's weight does to `fn(law)`: the infinitesimal jackknife, one per run.
+        """Derivative of `fn(law)` by the weight of each run: the infinitesimal jackknife.
 
         `fn` takes a law and returns one number: the best size for a budget, say. To leave a run
         out changes it by about minus its influence. Weights, not losses: where |residual| is
@@ -156,7 +156,7 @@ class Fit:
         return intervals
 
     def diagnose(self, bootstrap: Any = None) -> tuple[Remark, ...]:
-        """Everything worth knowing before a plan is built on the fit, the gravest first.
+        """Advice on the fit: what to know before planning with it, the gravest first.
 
         Each remark has what it is about, a severity ("problem", "warning" or "note"), a sentence
         and its numbers. `bootstrap` is of this fit, where there is one.
@@ -215,7 +215,7 @@ class Fit:
 
 
 def checked_fit(function: str, fit: Any) -> Fit:
-    """What a function needs to be a fit; TypeError where it is none."""
+    """The argument of a function as a fit; TypeError where it is none."""
     if not isinstance(fit, Fit):
         raise TypeError(f"{function} needs a js.fitting.Fit; got {fit!r}")
     return fit

@@ -1,4 +1,4 @@
-"""A test of extrapolation: hold out the largest runs, fit the rest, and see what was predicted."""
+"""Fits to a part of the runs: the largest held out and predicted, or only short trainings."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -19,7 +19,7 @@ Size = Literal["params", "tokens", "flops"]
 
 @dataclass(frozen=True, eq=False)
 class Holdout:
-    """What a law fitted to the smaller runs said of the larger ones. Prints itself as a table."""
+    """Predictions of the larger runs by a law fitted to the smaller ones. Prints as a table."""
 
     fit: Fit
     bootstrap: Bootstrap

@@ -48,7 +48,7 @@ def csv_rows(source: str) -> tuple[list[str], list[int], list[list[str]]]:
 
 
 def row_fault(row: list[str], columns: int) -> str:
-    """What is wrong with a row that has not as many cells as the header."""
+    """What is wrong with a row that has more or fewer cells than the header."""
     if row[0].startswith("#"):
         return "is a comment: remove lines that begin with #"
     return f"has {len(row)} cells where the header has {columns}"
@@ -66,7 +66,7 @@ def _checked(file: TextIO, source: str) -> Iterator[str]:
 
 
 def _other_format(header: str) -> str:
-    """Why this line is no header of a CSV file; empty where it may be one."""
+    """Why this line is not the header of a CSV file; empty where it may be one."""
     if header.startswith(("{", "[")):
         return f"JSON, not CSV: {CONVERT.format('read_json(path, lines=True)')}"
     if header.startswith("# ") or (header.startswith("#") and "," not in header):

@@ -53,7 +53,7 @@ class FitStatus(enum.IntEnum):
 
 
 class Certificate(NamedTuple):
-    """What certifies a minimum, short of proof."""
+    """Evidence that a fit ended at a minimum."""
 
     gradient: float  # the largest component along free directions
     steepness: float  # the largest cosine between residuals and a coefficient's derivatives

@@ -152,7 +152,7 @@ def claims_of_law(
     design: Design,
     more: np.ndarray,
 ) -> Claims:
-    """The claims of a fit of any family; `names` are those that are free, `more` are open too."""
+    """The claims of a fit of any family; `more` are other coefficients not identified."""
     unknown, directions = open_at(ending, positive)
     single = np.eye(len(more))[:, more & ~unknown]
     directions = np.concatenate([directions, single], axis=1)
@@ -190,6 +190,6 @@ def claims_of(
 
 
 def without(covariance: np.ndarray, names: Sequence[str], claims: Claims) -> np.ndarray:
-    """The covariance with NaN for all that has no error to claim."""
+    """The covariance with NaN for coefficients that are not identified or at a bound."""
     silent = np.isin(names, [*claims.unidentified, *claims.at_bound])
     return np.where(silent[:, None] | silent, np.nan, covariance)

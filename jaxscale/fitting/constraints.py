@@ -24,7 +24,7 @@ Pairs = Mapping[str, tuple[float, float]]
 
 
 class Asked(NamedTuple):
-    """What a caller of `fit` says of the coefficients."""
+    """The constraints that a caller of `fit` asks for, by name."""
 
     fixed: Mapping[str, float]
     tie: Sequence[Sequence[str]]
@@ -33,7 +33,7 @@ class Asked(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is said of any coefficient."""
+        """Whether no coefficient is constrained."""
         return not any(self)
 
 
@@ -84,7 +84,7 @@ class Constraints(NamedTuple):
 
 
 def check_asked(law: type, asked: Asked) -> None:
-    """Raises ValueError for a name that is no coefficient, or of which two things are said."""
+    """Raises ValueError for an unknown coefficient, or one with constraints that conflict."""
     known = coefficients_of(law)
     names = list(known)
     tied = [name for group in asked.tie for name in _group(group)]

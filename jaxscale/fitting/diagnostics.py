@@ -73,7 +73,7 @@ class Fitted(Protocol):
 
 
 class Resampled(Protocol):
-    """What they read of a `Bootstrap`."""
+    """What advice and reports read of a `Bootstrap`."""
 
     @property
     def law(self) -> Any: ...
@@ -89,7 +89,7 @@ class Resampled(Protocol):
 
 
 class Remark(NamedTuple):
-    """One thing that a reader of a fit must know.
+    """One piece of advice on a fit.
 
     A "problem" forbids some use of the law, a "warning" may change its numbers, and a "note" says
     how far they reach.
@@ -106,7 +106,7 @@ Said = tuple[str, dict[str, float]] | None
 
 
 def diagnose(fit: Fitted, bootstrap: Resampled | None = None) -> tuple[Remark, ...]:
-    """Everything worth knowing of a `Fit` and its `Bootstrap`, the gravest first."""
+    """Remarks on a `Fit` and its `Bootstrap`, the gravest first."""
     remarks = [Remark("status", "problem", fit.status.sentence, {})] * (not fit.ok)
     if fit.claims.unidentified:
         remarks.append(Remark("not identified", "problem", fit.claims.sentence, {}))

@@ -82,14 +82,14 @@ class Names:
         )
 
     def word_at(self, offset: int) -> str:
-        """All that a bare name could be at a byte of the text."""
+        """The longest bare name at a byte of the text."""
         start = len(self.text.encode()[:offset].decode())
         bare = _BARE.match(self.text, start)
         return self.restored(bare[0]) if bare else ""
 
 
 def _named(text: str, columns: Iterable[str]) -> Names:
-    """The expression with each column an identifier; ValueError where a name is none, or two."""
+    """The expression with columns as identifiers; ValueError for unknown and unclear names."""
     columns = tuple(dict.fromkeys(columns))
     prefix = "_"
     while prefix in text:  # so that no word of the user's is taken for an identifier of ours

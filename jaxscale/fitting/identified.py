@@ -43,7 +43,7 @@ class Null(NamedTuple):
 def null_of(
     slopes: np.ndarray, weights: np.ndarray, precision: np.ndarray, basis: np.ndarray
 ) -> Null:
-    """The directions along the columns of `basis` that no run and no prior feels."""
+    """The directions along the columns of `basis` that change no residual and no prior."""
     root = np.sqrt(weights)[:, None]
     rows = np.concatenate([root * slopes, np.diag(np.sqrt(precision))]) @ basis
     size = basis.shape[1]
@@ -93,7 +93,7 @@ def null_at(problem: Problem, point: np.ndarray, slopes_at: Slopes) -> tuple[Nul
 def held_along(
     constraints: Constraints, null: Null, basis: np.ndarray, point: np.ndarray
 ) -> Constraints:
-    """The constraints with a coordinate less for each null direction."""
+    """The constraints with one coordinate held for each null direction."""
     projection, rest = np.array(constraints.projection), null.scaled
     for _ in range(null.size):
         pivot = int(np.argmax(np.linalg.norm(rest, axis=1)))

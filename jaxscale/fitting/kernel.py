@@ -150,7 +150,7 @@ def coordinates_of(kernel: Kernel, values: np.ndarray) -> np.ndarray:
 
 
 def values_of(kernel: Kernel, coordinates: Numbers, numpy: Any = jnp) -> dict[str, Any]:
-    """Coefficients by name. Traceable, or of NumPy where that is handed in."""
+    """Coefficients by name, computed by `numpy`, which is traceable by default."""
     named = zip(kernel.names, kernel.positive, coordinates, strict=True)
     return {name: numpy.exp(x) if positive else x for name, positive, x in named}
 

@@ -57,7 +57,7 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class AnyLaw:
-    """The kernel of some coefficients of any family; the others are held as columns of the runs."""
+    """The kernel of some coefficients of any family; others are held, as columns of the runs."""
 
     law: type
     names: tuple[str, ...]

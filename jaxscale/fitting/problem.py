@@ -81,7 +81,7 @@ class Problem(NamedTuple):
         return max(1, min(MOST_LANES, residuals // self.weights.size))
 
     def centred(self, coordinates: np.ndarray) -> np.ndarray:
-        """The problem's coordinates of those of the law."""
+        """The law's coordinates in those of the problem."""
         if self.turn is None:
             return coordinates
         return (2 * np.eye(len(self.turn)) - self.turn) @ coordinates  # it is a shear

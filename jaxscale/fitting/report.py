@@ -65,7 +65,7 @@ def spread_of(residuals: np.ndarray) -> float:
 
 
 def largest_of(residuals: np.ndarray) -> float:
-    """The residual that is farthest from 0, with its sign."""
+    """The residual of largest size, with its sign."""
     return float(residuals[np.argmax(np.abs(residuals))])
 
 

@@ -42,7 +42,7 @@ def multiplicities(rows: np.ndarray, units: int) -> np.ndarray:
 
 
 def checked_count(name: str, number: Any, least: int) -> int:
-    """A number of resamples or runs; ValueError for what is none."""
+    """A number of resamples or runs; ValueError for anything else."""
     if isinstance(number, bool) or not isinstance(number, int) or number < least:
         raise ValueError(f"{name} must be a whole number, at least {least}; got {number!r}")
     return number

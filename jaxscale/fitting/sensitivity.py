@@ -122,7 +122,7 @@ def _derivatives(
 
 
 def directional(derivatives: Inputs, tangents: Mapping[str, Array]) -> Array:
-    """The change of what has these derivatives along the tangents of some of the inputs."""
+    """The directional derivative along the tangents of some of the inputs."""
     changes: list[Array] = []
     for name, x in tangents.items():
         slope = jnp.asarray(getattr(derivatives, name), x.dtype)

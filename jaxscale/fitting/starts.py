@@ -13,7 +13,7 @@ from jaxscale.fitting.problem import Problem
 
 
 class Starts(NamedTuple):
-    """Coordinates with starts along the last axis, and what they are called."""
+    """Coordinates with starts along the last axis, and their name in a report."""
 
     coordinates: np.ndarray
     name: str

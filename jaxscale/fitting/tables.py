@@ -240,7 +240,7 @@ def _kept(table: Table, where: str | None) -> np.ndarray:
 def _named_columns(
     frame: Frame,
 ) -> tuple[list[str], Callable[[str], np.ndarray]]:
-    """What an expression may name, and the values behind a name."""
+    """The columns that an expression may name, and a function that gives their values."""
     names = [name for name in frame.columns if isinstance(name, str)]
 
     def values(name: str) -> np.ndarray:
@@ -271,7 +271,7 @@ def _read(cells: Any, name: str, reading: Reading) -> tuple[list[Any], dict[int,
 
 
 def _item(cell: Any) -> Any:
-    """The cell in a type of Python."""
+    """The cell as a Python value."""
     return cast(Any, cell.item()) if isinstance(cell, np.generic) else cell
 
 

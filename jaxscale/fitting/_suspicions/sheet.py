@@ -49,7 +49,7 @@ class Sheet:
 
 
 def words(name: str) -> set[str]:
-    """The words of a column's name, in small letters: `eval/ppl_c4` has eval, ppl and c4."""
+    """The words of a column's name, in lower case: `eval/ppl_c4` has eval, ppl and c4."""
     return set(re.findall(r"[a-z]+[0-9]*", name.lower()))
 
 

@@ -17,7 +17,7 @@ AGREE = np.log(1.2)
 
 
 def repeated(sheet: Sheet) -> Iterator[Suspicion]:
-    """Rows that say what an earlier one does."""
+    """Rows with the numbers of an earlier one."""
     names = ("params", "tokens", *sheet.levers, "loss")
     rows = np.stack([sheet.columns[name] for name in names], axis=1)
     _, first = np.unique(rows, axis=0, return_index=True)
@@ -36,7 +36,7 @@ def repeated(sheet: Sheet) -> Iterator[Suspicion]:
 
 
 def checkpoints(sheet: Sheet) -> Iterator[Suspicion]:
-    """Rows of trainings that go on, without the column that tells which training."""
+    """Rows that are checkpoints, where no group says of which training."""
     if "group" in sheet.columns:
         return
     steps = [numbers(x) for name, x in sheet.others.items() if words(name) & STEPS]
