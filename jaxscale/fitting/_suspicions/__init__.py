@@ -3,6 +3,7 @@
 Thresholds are judgement: no check speaks up about a published table that is as it should be.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,12 @@ def suspicions(runs: Any) -> list[Suspicion]:
         ...     print(suspicion.about, suspicion.rows)
         repeated rows (2,)
     """
-    columns = {name: np.asarray(getattr(runs, name)) for name in ("params", "tokens", "loss")}
+    columns: dict[str, np.ndarray] = {
+        name: np.asarray(getattr(runs, name)) for name in ("params", "tokens", "loss")
+    }
     columns |= {} if runs.group is None else {"group": np.asarray(runs.group)}
-    levers = {name: np.asarray(column) for name, column in (runs.levers or {}).items()}
+    given: Mapping[str, Any] = runs.levers or {}
+    levers = {name: np.asarray(column) for name, column in given.items()}
     columns |= levers
     return suspicions_of(
         Sheet(
