@@ -1,4 +1,4 @@
-"""`jaxscale fit`: from a table of finished trainings to a law, with what is known of it."""
+"""`jaxscale fit`: a law fitted to a table of finished trainings."""
 
 import importlib.util
 import inspect
@@ -20,12 +20,13 @@ from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.pictures import checked_path, save
 from jaxscale.cli.quantities import counted, positive
 from jaxscale.fitting import Suspicion, objectives
-from jaxscale.fitting.csv_rows import CONVERT
-from jaxscale.fitting.record import numbers_of, record_of
+from jaxscale.fitting.cells import CONVERT
+from jaxscale.fitting.report import numbers_of, record_of
 from jaxscale.laws import saved
 from jaxscale.laws._catalog import FAMILIES
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import levers_of
+from jaxscale.plots.fits import MOST_PANELS, varied
 from jaxscale.solve.frontier import sizes_at
 
 RESAMPLES, MOST_RESAMPLES = 4000, 1_000_000
@@ -55,7 +56,7 @@ MOST_INSIDE, BEYOND = 4, 2  # budgets that are shown within the runs, and decade
 
 
 class Source(NamedTuple):
-    """Where runs came from."""
+    """The table of the runs, and what is read of it."""
 
     path: str
     where: str | None
@@ -71,7 +72,7 @@ class Source(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What to fit and how, as the options say."""
+    """What the options ask to fit, and how."""
 
     family: type
     objective: Any
@@ -82,15 +83,17 @@ class Request(NamedTuple):
     seed: int
 
 
-class Found(NamedTuple):
-    """A fit, its resamples, and everything that its tables, pictures and files have in common."""
+class Result(NamedTuple):
+    """A fit, its resamples, and all that its tables, pictures and files share."""
 
     source: Source
     request: Request
     fit: js.fitting.Fit
     bootstrap: js.fitting.Bootstrap | None
     beside: Mapping[str, Any]  # published laws by name
-    remarks: Mapping[str, str]  # what is odd about the table, then of the fit, by what it is about
+    remarks: Mapping[
+        str, str
+    ]  # by subject: suspicions about the table first, then remarks on the fit
     odd: Sequence[str]  # those of the table
     optima: Sequence[fit_report.Optimum]
 
@@ -161,19 +164,23 @@ def fit(
     if no_pictures and pictures is not None:
         raise Mistake("give either --pictures or --no-pictures, not both")
     with steps() as begin:
-        found = search(source, request, laws, begin)
-        about = about_of(found)
-        found.fit.save(record_path, found.bootstrap, **about)
-        drawn = [] if names is None else draw(found, names, begin)
+        result = search(source, request, laws, begin)
+        about = about_of(result)
+        result.fit.save(record_path, result.bootstrap, **about)
+        drawn = [] if names is None else draw(result, names, begin)
     written = [str(each) for each in (record_path, *drawn)]
     if as_json:
-        head = {"format": saved.FORMAT, "family": family.__name__, "law": numbers_of(found.fit.law)}
-        record = head | record_of(found.fit, found.bootstrap) | about | {"written": written}
+        head = {
+            "format": saved.FORMAT,
+            "family": family.__name__,
+            "law": numbers_of(result.fit.law),
+        }
+        record = head | record_of(result.fit, result.bootstrap) | about | {"written": written}
         tables.print_json("fit", saved.plain(record))
     else:
-        fit_report.show(found, written)
-    if found.fit.claims.unidentified and not anyway:
-        raise Mistake(f"{found.fit.claims.sentence} --anyway takes the fit as it is")
+        fit_report.show(result, written)
+    if result.fit.claims.unidentified and not anyway:
+        raise Mistake(f"{result.fit.claims.sentence} --anyway takes the fit as it is")
 
 
 EXAMPLES = """\
@@ -237,7 +244,7 @@ def read_objective(name: str, delta: float | None) -> Any:
 
 
 def read_tie(texts: Sequence[str], family: type) -> list[tuple[str, ...]]:
-    """The groups of coefficients that `--tie` makes one, written alpha=beta."""
+    """The groups of coefficients that `--tie` makes equal, written alpha=beta."""
     known = {name.lower(): name for name in coefficients_of(family)}
     groups = []
     for text in texts:
@@ -295,7 +302,7 @@ def read_resamples(number: int | None) -> int:
 
 
 def read_beside(names: Sequence[str] | None, family: type) -> dict[str, Any]:
-    """The laws of the same family that stand beside the fit, coefficient by coefficient."""
+    """Laws of the same family to show beside the fit."""
     if names is None:
         same = [each.name for each in js.laws.catalog() if type(each.law) is family]
         names = BESIDE.get(family.__name__, same[:MOST_BESIDE])
@@ -343,8 +350,8 @@ def read_names(text: str | None, output: Path) -> Callable[[str], Path]:
 # --- The work --------------------------------------------------------------------------------
 
 
-def search(source: Source, request: Request, beside: Mapping[str, Any], begin: Begin) -> Found:
-    """Read, fit and resample; what the library warns of on the way becomes a remark."""
+def search(source: Source, request: Request, beside: Mapping[str, Any], begin: Begin) -> Result:
+    """Read, fit and resample; warnings of the library become remarks."""
     with noted() as notes:
         begin("reading the runs", None)
         runs = read_runs(source)
@@ -358,11 +365,11 @@ def search(source: Source, request: Request, beside: Mapping[str, Any], begin: B
                 made, resamples=request.resamples, key=request.seed, advance=advance
             )
     odd, remarks = remarks_of(notes, made, boot)
-    return Found(source, request, made, boot, beside, remarks, odd, optima_of(made, boot))
+    return Result(source, request, made, boot, beside, remarks, odd, optima_of(made, boot))
 
 
 def fitted(runs: js.Runs, request: Request) -> js.fitting.Fit:
-    """The fit; a mistake where held coefficients leave none."""
+    """The fit; Mistake where held coefficients leave none."""
     try:
         return js.fit(
             request.family,
@@ -380,7 +387,7 @@ def fitted(runs: js.Runs, request: Request) -> js.fitting.Fit:
 
 @contextmanager
 def noted() -> Iterator[list[Warning]]:
-    """Collect what is warned of inside the block."""
+    """Collect the warnings of the block."""
     notes: list[Warning] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -390,7 +397,7 @@ def noted() -> Iterator[list[Warning]]:
 
 
 def remarks_of(notes: Sequence[Warning], made: Any, boot: Any) -> tuple[list[str], dict[str, str]]:
-    """What is odd about the table, by what it is about, and everything else worth knowing."""
+    """Subjects of suspicions about the table, and all remarks by subject."""
     said: dict[str, str] = {}
     for each in notes:
         if isinstance(each, Suspicion):
@@ -405,7 +412,7 @@ def remarks_of(notes: Sequence[Warning], made: Any, boot: Any) -> tuple[list[str
 
 
 def read_runs(source: Source) -> js.Runs:
-    """The runs that have any weight; every fault of the table is a mistake that names it."""
+    """The runs of weight above 0; Mistake names every fault of the table."""
     suffix = Path(source.path).suffix.lower()
     if suffix not in READERS:
         advice = f"; {OTHERS[suffix]}" if suffix in OTHERS else ""
@@ -430,7 +437,7 @@ def read_runs(source: Source) -> js.Runs:
 
 
 def check_enough(source: Source, runs: js.Runs, request: Request) -> None:
-    """Refuse what no fit and no resampling can be made of."""
+    """Refuse runs that can be neither fitted nor resampled."""
     columns = [runs.params, runs.tokens, *(runs.levers or {}).values()]
     sizes = len(np.unique(np.stack(columns), axis=1).T)
     for name, values in {"params": runs.params, "tokens": runs.tokens}.items():
@@ -497,16 +504,16 @@ def budgets_of(flops: np.ndarray) -> list[float]:
     return [float(f"1e{power}") for power in (*inside, *range(first, first + BEYOND))]
 
 
-def about_of(found: Found) -> dict[str, Any]:
-    """What the record says besides the fit: its table, sizes, neighbours and remarks."""
-    source, made = found.source, found.fit
-    resamples = record_of(made, found.bootstrap)["resamples"]
+def about_of(result: Result) -> dict[str, Any]:
+    """The record's values besides the fit: table, sizes, published laws and remarks."""
+    source, made = result.source, result.fit
+    resamples = record_of(made, result.bootstrap)["resamples"]
     return {
         "source": f"jaxscale fit, version {js.__version__}",
-        "dataset": found.title,
+        "dataset": result.title,
         "params_convention": f"as in column {source.columns['params']} of {Path(source.path).name}",
-        "resamples": {**resamples, "seed": found.request.seed},
-        "best_params_exponent": fit_report.exponent_of(made.law) if found.optima else None,
+        "resamples": {**resamples, "seed": result.request.seed},
+        "best_params_exponent": fit_report.exponent_of(made.law) if result.optima else None,
         "runs": {
             "count": len(made.runs),
             "file": source.path,
@@ -515,16 +522,16 @@ def about_of(found: Found) -> dict[str, Any]:
             "columns": dict(source.columns),
             "units": dict(source.units),
         },
-        "optima": [each.record() for each in found.optima],
-        "published": {name: numbers_of(law) for name, law in found.beside.items()},
-        "remarks": dict(found.remarks),
+        "optima": [each.record() for each in result.optima],
+        "published": {name: numbers_of(law) for name, law in result.beside.items()},
+        "remarks": dict(result.remarks),
     }
 
 
-def draw(found: Found, path_of_kind: Callable[[str], Path], begin: Begin) -> list[Path]:
+def draw(result: Result, path_of_kind: Callable[[str], Path], begin: Begin) -> list[Path]:
     """Write every picture that the fit has; the paths written."""
     advance, written = begin("drawing", len(PICTURES)), []
-    made, boot, data = found.fit, found.bootstrap, found.title
+    made, boot, data = result.fit, result.bootstrap, result.title
     losses = not made.claims.unidentified and not levers_of(made.law)
     makers = {
         "quality": lambda: js.plots.fit_quality(made, data=data),
@@ -532,7 +539,9 @@ def draw(found: Found, path_of_kind: Callable[[str], Path], begin: Begin) -> lis
         "isoflops": lambda: js.plots.fit_isoflops(made, boot, data=data) if losses else None,
         "pairs": lambda: js.plots.coefficient_pairs(boot, data=data) if _has_pairs(boot) else None,
         "optima": lambda: (
-            js.plots.fit_sizes(made, boot, beside=found.beside, data=data) if found.optima else None
+            js.plots.fit_sizes(made, boot, beside=result.beside, data=data)
+            if result.optima
+            else None
         ),
     }
     for kind in PICTURES:
@@ -548,4 +557,4 @@ def _has_pairs(boot: js.fitting.Bootstrap | None) -> bool:
     """Whether resamples move two coefficients or more, and no more than a picture holds."""
     if boot is None or boot.fit.claims.unidentified:
         return False
-    return 2 <= len(js.plots.fits.varied(boot.fit)) <= js.plots.fits.MOST_PANELS
+    return 2 <= len(varied(boot.fit)) <= MOST_PANELS

@@ -1,4 +1,4 @@
-"""A fit on the terminal: the runs, the coefficients beside published laws, and what to think."""
+"""A fit on the terminal: runs, coefficients beside published laws, quality, sizes and advice."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,14 +9,13 @@ import numpy as np
 
 from jaxscale.cli import tables
 from jaxscale.cli.quantities import count, scientific
-from jaxscale.fitting.record import LEVEL, errors_from, ranges_of
-from jaxscale.fitting.report import largest_of, spread_of
+from jaxscale.fitting.report import LEVEL, errors_from, largest_of, ranges_of, spread_of
 from jaxscale.laws.fitted import fits_logarithm
 from jaxscale.laws.protocol import levers_of
 from jaxscale.solve.frontier import sizes_at
 
 DIGITS = 4
-NOTHING = 1e-6  # no coefficient so small differs from 0: it is an E at its bound
+NOTHING = 1e-6  # a coefficient this small is an E at its bound
 BARELY = 1.05  # a factor that is not worth a word
 WIDE = 4.0  # upper over lower end of the interval of compute-optimal params
 SIZES = ("params", "tokens", "tokens_per_param", "loss")  # at an optimum
@@ -44,31 +43,33 @@ class Optimum(NamedTuple):
 def exponent_of(law: Any) -> Any:
     """The power of the budget that compute-optimal params grow with, about 1e22 FLOPs."""
     params = sizes_at(law, DECADE)["params"]
-    found = np.log(params[..., 1] / params[..., 0]) / np.log(DECADE[1] / DECADE[0])
-    return float(found) if found.ndim == 0 else found
+    power = np.log(params[..., 1] / params[..., 0]) / np.log(DECADE[1] / DECADE[0])
+    return float(power) if power.ndim == 0 else power
 
 
-def show(found: Any, written: Sequence[str]) -> None:
+def show(result: Any, written: Sequence[str]) -> None:
     """Print everything about a fit."""
-    tables.note(found.title, style="bold")
-    tables.print_columns(("", "least", "median", "most"), _range_rows(found))
-    for about in found.odd:
-        tables.note(f"Check the table ({about}): {found.remarks[about]}.", style="bold yellow")
-    if not found.fit.ok:
-        status = found.fit.status
+    tables.note(result.title, style="bold")
+    tables.print_columns(("", "least", "median", "most"), _range_rows(result))
+    for about in result.odd:
+        tables.note(f"Check the table ({about}): {result.remarks[about]}.", style="bold yellow")
+    if not result.fit.ok:
+        status = result.fit.status
         tables.note(f"{status.name}: {status.sentence}", style="bold yellow")
-    tables.note(found.fit.claims.sentence, style="bold yellow")
-    _show_coefficients(found)
-    tables.print_facts(_quality(found))
-    _show_optima(found)
+    tables.note(result.fit.claims.sentence, style="bold yellow")
+    _show_coefficients(result)
+    tables.print_facts(_quality(result))
+    _show_optima(result)
     tables.note("Worth knowing", style="bold")
-    first = {*found.odd, "status", "not identified"}
-    tables.print_facts((about, said) for about, said in found.remarks.items() if about not in first)
+    first = {*result.odd, "status", "not identified"}
+    tables.print_facts(
+        (about, said) for about, said in result.remarks.items() if about not in first
+    )
     tables.note(f"\nWrote {', '.join(written)}." if written else "")
 
 
-def _range_rows(found: Any) -> Iterator[tuple[str, ...]]:
-    for name, values in ranges_of(found.fit.runs).items():
+def _range_rows(result: Any) -> Iterator[tuple[str, ...]]:
+    for name, values in ranges_of(result.fit.runs).items():
         numbers = [float(f(values)) for f in (np.min, np.median, np.max)]
         write = {"loss": "{:.4g}".format, "flops": scientific}.get(name, count)
         yield NAMES.get(name, name), *map(write, numbers)
@@ -77,24 +78,24 @@ def _range_rows(found: Any) -> Iterator[tuple[str, ...]]:
 # --- Coefficients ----------------------------------------------------------------------------
 
 
-def _show_coefficients(found: Any) -> None:
-    law = type(found.fit.law)
+def _show_coefficients(result: Any) -> None:
+    law = type(result.fit.law)
     equation = getattr(law, "equation", law.__name__)
     tables.note(f"{equation}, in nats per token", style="bold")
-    beside = list(found.beside.values())
-    header = ("", "fit", "95 % interval", "std. error", *found.beside)
-    intervals, errors = best(found).intervals(LEVEL), best(found).standard_errors
+    beside = list(result.beside.values())
+    header = ("", "fit", "95 % interval", "std. error", *result.beside)
+    intervals, errors = best(result).intervals(LEVEL), best(result).standard_errors
     rows = [
-        _coefficient_row(found, name, intervals[name], float(getattr(errors, name)), beside)
-        for name in found.fit.names
+        _coefficient_row(result, name, intervals[name], float(getattr(errors, name)), beside)
+        for name in result.fit.names
     ]
     if not levers_of(law):
-        rows.append(_exponent_row(found, beside))
+        rows.append(_exponent_row(result, beside))
     tables.print_columns(header, rows)
-    for name, (value, error) in found.fit.claims.combinations.items():
+    for name, (value, error) in result.fit.claims.combinations.items():
         tables.note(f"Known instead: {name} = {value:.7g}, std. error {_number(error, 2)}.")
     tables.note(
-        f"Intervals and errors from {errors_from(found.fit, found.bootstrap)}.", style="dim"
+        f"Intervals and errors from {errors_from(result.fit, result.bootstrap)}.", style="dim"
     )
     if beside:
         tables.note(
@@ -103,17 +104,17 @@ def _show_coefficients(found: Any) -> None:
         )
 
 
-def best(found: Any) -> Any:
-    """Where errors and intervals come from: the resamples where there are any, else the fit."""
-    return found.fit if found.bootstrap is None else found.bootstrap
+def best(result: Any) -> Any:
+    """The source of errors and intervals: the resamples where there are any, else the fit."""
+    return result.fit if result.bootstrap is None else result.bootstrap
 
 
 def _coefficient_row(
-    found: Any, name: str, interval: tuple[float, float], error: float, beside: Sequence[Any]
+    result: Any, name: str, interval: tuple[float, float], error: float, beside: Sequence[Any]
 ) -> tuple[str, ...]:
     low, high = interval
-    fitted = float(getattr(found.fit.law, name))
-    claims = found.fit.claims
+    fitted = float(getattr(result.fit.law, name))
+    claims = result.fit.claims
     is_open = name in claims.unidentified
     return (
         name,
@@ -124,19 +125,19 @@ def _coefficient_row(
     )
 
 
-def _exponent_row(found: Any, beside: Sequence[Any]) -> tuple[str, ...]:
+def _exponent_row(result: Any, beside: Sequence[Any]) -> tuple[str, ...]:
     """The power of the budget that the best size grows with."""
     others = tuple(_number(exponent_of(law)) for law in beside)
-    if not found.optima:
+    if not result.optima:
         return "N* ~ C^", "not known", "", "", *others
     interval = error = ""
-    if found.bootstrap is not None:
-        laws = jax.tree.map(lambda x: np.ravel(x)[:, None], found.bootstrap.law)
+    if result.bootstrap is not None:
+        laws = jax.tree.map(lambda x: np.ravel(x)[:, None], result.bootstrap.law)
         powers = exponent_of(laws)
         powers = powers[np.isfinite(powers)]
         interval = interval_text(*np.quantile(powers, [0.025, 0.975]))
         error = _number(float(np.std(powers, ddof=1)), 2)
-    return "N* ~ C^", _number(exponent_of(found.fit.law)), interval, error, *others
+    return "N* ~ C^", _number(exponent_of(result.fit.law)), interval, error, *others
 
 
 def interval_text(low: float, high: float) -> str:
@@ -156,8 +157,8 @@ def _number(x: float, digits: int = DIGITS) -> str:
 # --- Quality ---------------------------------------------------------------------------------
 
 
-def _quality(found: Any) -> Iterator[tuple[str, str]]:
-    fit = found.fit
+def _quality(result: Any) -> Iterator[tuple[str, str]]:
+    fit = result.fit
     # Of the run from the law, as a reader thinks of it: the law less the run is the residual.
     spread, half = spread_of(fit.residuals), float(np.median(np.abs(fit.residuals)))
     largest = -largest_of(fit.residuals)
@@ -184,15 +185,15 @@ def _quality(found: Any) -> Iterator[tuple[str, str]]:
         yield "", f"next local minima at {next_best}"
     seen = fit.certificate
     yield "minimum", f"gradient {seen.gradient:.0e}, condition {seen.condition:.0e}"
-    if found.bootstrap is not None:
-        yield "resamples", _resamples(found)
+    if result.bootstrap is not None:
+        yield "resamples", _resamples(result)
 
 
-def _resamples(found: Any) -> str:
-    """How many were made, and of which the numbers are doubtful."""
-    assert found.bootstrap is not None
-    size, bad = found.bootstrap.objective.size, found.bootstrap.not_ok
-    text = f"{size:,}, seed {found.request.seed}"
+def _resamples(result: Any) -> str:
+    """How many there are, and how many of them are doubtful."""
+    assert result.bootstrap is not None
+    size, bad = result.bootstrap.objective.size, result.bootstrap.not_ok
+    text = f"{size:,}, seed {result.request.seed}"
     if not bad:
         return f"{text}: all ended at a minimum inside all bounds"
     total = sum(bad.values())
@@ -203,23 +204,23 @@ def _resamples(found: Any) -> str:
 # --- Optima ----------------------------------------------------------------------------------
 
 
-def _show_optima(found: Any) -> None:
-    if levers_of(found.fit.law):
-        levers = ", ".join(levers_of(found.fit.law))
+def _show_optima(result: Any) -> None:
+    if levers_of(result.fit.law):
+        levers = ", ".join(levers_of(result.fit.law))
         tables.note(f"\nSizes depend on {levers}: ask jaxscale plan --law with --lever.")
         return
-    if not found.optima:
+    if not result.optima:
         tables.note("\nNo compute-optimal sizes: they rest on what these runs do not identify.")
         return
     tables.note("\nCompute-optimal sizes, no serving counted", style="bold")
-    interval = ("95 % interval",) if found.bootstrap is not None else ()
+    interval = ("95 % interval",) if result.bootstrap is not None else ()
     header = ("FLOPs", "params", *interval, "tokens", *interval, "per param", "loss", "beyond")
-    tables.print_columns(header, map(_optimum_row, found.optima))
-    tables.note(_width(found.optima[-1]), style="dim")
+    tables.print_columns(header, map(_optimum_row, result.optima))
+    tables.note(_width(result.optima[-1]), style="dim")
 
 
 def _width(last: Optimum) -> str:
-    """How far the interval of the size at the largest budget spans; empty without one."""
+    """A warning where the interval of params at the largest budget is wide; else empty."""
     if "params" not in last.intervals:
         return ""
     low, high = last.intervals["params"]

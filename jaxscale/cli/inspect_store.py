@@ -48,19 +48,19 @@ def show(
     if not as_json:
         say_what_was_written(written)
         return
-    found = {"store": path, **progress_record(progress), "summary": record_of(summary)}
-    tables.print_json("show", {**found, "written": written})
+    record = {"store": path, **progress_record(progress), "summary": record_of(summary)}
+    tables.print_json("show", {**record, "written": written})
 
 
 def verify(path: options.StoredPath, as_json: options.Json = False) -> None:
     """Check all that a stored sweep holds; put back what was written, compute bad chunks again."""
     folder = path_of(path)
     with one_line_errors(), tables.progress(f"reading {path}"):
-        found = sweeping.verify(folder)
+        verification = sweeping.verify(folder)
     if not as_json:
-        for sentence in found.sentences():
+        for sentence in verification.sentences():
             tables.note(sentence)
-    if not found.is_whole:
+    if not verification.is_whole:
         with one_line_errors(), blamed_on("the environment"), kept_when_stopped(folder):
             sweeping.resume(folder)
             again = sweeping.verify(folder)
@@ -71,7 +71,9 @@ def verify(path: options.StoredPath, as_json: options.Json = False) -> None:
             chunks = counted(again.checked, "chunk")
             tables.note(f"Computed again: {path} is whole, {chunks}.")
     if as_json:
-        tables.print_json("verify", {**record_of(found), "computed_again": not found.is_whole})
+        tables.print_json(
+            "verify", {**record_of(verification), "computed_again": not verification.is_whole}
+        )
 
 
 SHOW_EXAMPLES = """\

@@ -55,10 +55,10 @@ def show_statistics(statistics: Statistics) -> None:
             tables.print_columns(*result.table())
 
 
-def show_statuses(found: StatusCountsResult) -> None:
+def show_statuses(statuses: StatusCountsResult) -> None:
     """Print how many scenarios are ok, and the statuses of all."""
-    tables.note(f"{found.title}.")
-    for name, number in found.counts.items() if found.ok < found.total else ():
+    tables.note(f"{statuses.title}.")
+    for name, number in statuses.counts.items() if statuses.ok < statuses.total else ():
         status = Status.__members__.get(name)
         sentence = "" if status in (None, Status.OK) else f": {status.sentence}"
         tables.note(f"  {number:,} {name}{sentence}")

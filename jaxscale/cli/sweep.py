@@ -194,13 +194,13 @@ def finish(work: Work, executor: Executor | None, quietly: bool) -> Record:
     """Run a sweep, or the rest of it; return the record of it, and print it unless `quietly`."""
     before = stored.progress_of(work.store) if work.store else stored.Progress(0, 0, 0)
     start = time.perf_counter()
-    found = run(work, executor)
+    results = run(work, executor)
     seconds = time.perf_counter() - start
     record: Record = {"seconds": seconds, "warnings": list(work.spec.warnings)}
     if work.reducers:
-        record["statistics"] = record_of(reductions.record_of(found))
+        record["statistics"] = record_of(reductions.record_of(results))
         if not quietly:
-            reductions.show_statistics(found)
+            reductions.show_statistics(results)
     if work.store is None or work.outputs is None:
         return record
     after = stored.progress_of(work.store)

@@ -1,9 +1,8 @@
-"""Resampled fits: what a law might have been, each re-optimised as the fit itself was.
+"""The bootstrap: laws fitted to resampled runs.
 
-A resample is the same runs with other weights, so one compiled program serves all. From the
-fit's own optimum a few Newton steps reach the minimum of nearly every resample of well identified
-data. Where data identify a law weakly a resample may prefer another valley, and gets starts of
-its own.
+A resample is the same runs with other weights, so one compiled program serves all. A few Newton
+steps from the fit's own optimum reach the minimum of nearly every resample of well identified data.
+Where data identify a law weakly, a resample may prefer another valley, and gets starts of its own.
 """
 
 import math
@@ -18,21 +17,30 @@ import numpy as np
 from jax.scipy.special import ndtr, ndtri
 
 from jaxscale._display import dataframe, figure, html, table
-from jaxscale.fitting._fit import Fit
+from jaxscale.fitting._fit import Fit, checked_fit
 from jaxscale.fitting.certificate import FitStatus, bound_status, is_stationary
 from jaxscale.fitting.claims import MOST_ERROR
 from jaxscale.fitting.constraints import exponents_of
-from jaxscale.fitting.descent import Found
+from jaxscale.fitting.descent import Arrival
 from jaxscale.fitting.kernel import Numbers
 from jaxscale.fitting.objectives import LEAST_DELTA, AbsoluteError, HuberLikelihood
 from jaxscale.fitting.problem import Problem, chunks, newton, reweighted, run
-from jaxscale.fitting.resampling import BLOCK, checked_indices, drawn, key_words, multiplicities
+from jaxscale.fitting.resampling import (
+    BLOCK,
+    checked_count,
+    checked_indices,
+    drawn,
+    key_words,
+    multiplicities,
+)
 from jaxscale.fitting.starts import grid
 
 WARM_STEPS, MORE_STEPS = 12, 100
 OWN_KEPT, OWN_STEPS = 4, 200
-PART_CHUNKS = 16  # of lanes, in each part of the resamples: enough to fill what few stragglers need
-DISAGREEMENT = 0.2  # of standard errors, from which on a reader is warned
+PART_CHUNKS = (
+    16  # of lanes, in each part: enough resamples that the few slow ones fill a chunk, too
+)
+DISAGREEMENT = 0.2  # of standard errors: above this, a warning
 JUDGED_ON = 200  # resamples, or more: fewer say little of a standard error
 
 Method = Literal["percentile", "basic", "bca"]
@@ -59,7 +67,7 @@ class Bootstrap:
 
     @property
     def covariance(self) -> np.ndarray:
-        """Of what the covariance of the fit is of; NaN for what the runs do not identify."""
+        """Covariance over the resamples, ordered as the fit's; NaN for what is not identified."""
         order, names = self.fit.names, self.fit.problem.kernel.names
         index = [order.index(name) for name in names]
         whole = np.zeros((len(order), len(order)))
@@ -76,14 +84,14 @@ class Bootstrap:
         """
         return type(self.fit.law)(**{name: self._error(name) for name in self.fit.names})
 
-    @cached_property
+    @property
     def not_ok(self) -> dict[str, int]:
         """How many resamples did not end at a certified minimum inside all bounds, by status."""
-        found = [FitStatus(int(each)).name for each in self.status]
-        return {name: found.count(name) for name in sorted(set(found)) if name != "OK"}
+        names = [FitStatus(int(code)).name for code in self.status]
+        return {name: names.count(name) for name in sorted(set(names)) if name != "OK"}
 
     def is_known(self, name: str) -> bool:
-        """Whether the resamples say something of a coefficient.
+        """Whether the resamples tell the spread of a coefficient.
 
         They do not where the runs leave it open, or where none moves it from a bound.
         """
@@ -119,7 +127,8 @@ class Bootstrap:
                 draws = np.where(silent, np.nan, draws)
             if method == "bca":
                 jackknifed = _valued(fn, self.jackknife)
-                return tuple(_bca(draws, centre, jackknifed, tail) for tail in tails)  # pyright: ignore[reportReturnType]
+                low, high = (_bca(draws, centre, jackknifed, tail) for tail in tails)
+                return low, high
         low, high = np.quantile(draws, tails, axis=0)
         return (2 * centre - high, 2 * centre - low) if method == "basic" else (low, high)
 
@@ -127,13 +136,13 @@ class Bootstrap:
         self, level: float = 0.95, method: Method = "percentile"
     ) -> dict[str, tuple[float, float]]:
         """An interval for each coefficient, as `interval`."""
-        found = {
+        intervals = {
             name: self.interval(lambda law, name=name: getattr(law, name), level, method)
             for name in self.fit.names
         }
         return {
             name: (float(low), float(high)) if self.is_known(name) else (math.nan, math.nan)
-            for name, (low, high) in found.items()
+            for name, (low, high) in intervals.items()
         }
 
     def plot(self) -> Any:
@@ -217,22 +226,21 @@ def resampled_laws(
     indices: Any = None,
     advance: Callable[[int], None] | None = None,
 ) -> Bootstrap:
-    """What `bootstrap` gives back, without its warning."""
-    if not isinstance(fit, Fit):
-        raise TypeError(f"bootstrap needs a js.fitting.Fit; got {fit!r}")
+    """The same as `bootstrap`, without its warning."""
+    fit = checked_fit("bootstrap", fit)
     if (key is None) == (indices is None):
         raise ValueError("bootstrap takes exactly one of key and indices")
     names, member = _units(fit)
     if indices is None:
-        if isinstance(resamples, bool) or not isinstance(resamples, int) or resamples < 2:
-            raise ValueError(f"resamples must be a whole number, at least 2; got {resamples!r}")
-        blocks: Any = drawn(len(names), resamples, key_words(key))
+        blocks: Any = drawn(
+            len(names), checked_count("resamples", resamples, least=2), key_words(key)
+        )
     else:
         kind = "runs" if fit.runs.group is None else "groups"
         table = checked_indices(indices, len(names), kind)
         blocks = (table[part] for part in chunks(len(table), BLOCK))
     with jax.enable_x64(True):
-        parts = []
+        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for counts in _gathered(blocks, len(names), fit.problem):
             parts.append(_resampled(fit, counts[:, member]))
             if advance is not None:
@@ -242,7 +250,7 @@ def resampled_laws(
 
 
 def _units(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
-    """What is resampled, and which of them each run belongs to."""
+    """The units that are resampled, and which of them each run belongs to."""
     group = fit.runs.group
     return np.unique(np.arange(len(fit.runs)) if group is None else group, return_inverse=True)
 
@@ -260,20 +268,20 @@ def _gathered(blocks: Any, units: int, problem: Problem) -> Iterator[np.ndarray]
 
 
 class _Best(NamedTuple):
-    """The lowest point that each resample has been seen at."""
+    """The lowest point so far of each resample."""
 
     coordinates: Numbers  # of the problem, resamples last
     value: Numbers
     converged: Numbers
 
-    def with_lower(self, problem: Problem, lanes: np.ndarray, found: Found) -> "_Best":
-        """What was found in some lanes, where it is lower, or as low and converged."""
-        converged, near = is_stationary(problem, found), 1e-12 * np.abs(self.value[lanes])
-        lower = found.value < self.value[lanes] - near
-        level = found.value <= self.value[lanes] + near
+    def with_lower(self, problem: Problem, lanes: np.ndarray, arrival: Arrival) -> "_Best":
+        """The lowest points with those of some lanes, where lower, or as low and converged."""
+        converged, near = is_stationary(problem, arrival), 1e-12 * np.abs(self.value[lanes])
+        lower = arrival.value < self.value[lanes] - near
+        level = arrival.value <= self.value[lanes] + near
         better = lower | (level & converged & ~self.converged[lanes])
         changed = _Best(*map(np.array, self))
-        for old, new in zip(changed, (found.coordinates, found.value, converged), strict=True):
+        for old, new in zip(changed, (arrival.coordinates, arrival.value, converged), strict=True):
             old[..., lanes[better]] = new[..., better]
         return changed
 
@@ -282,7 +290,7 @@ def _resampled(fit: Fit, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     """Coordinates, objective and status for rows of multiplicities of the runs."""
     problem = fit.problem
     weights = np.zeros((len(counts), problem.weights.size))
-    weights[:, : problem.count] = counts * problem.weights[: problem.count]
+    weights[:, : problem.run_count] = counts * problem.weights[: problem.run_count]
     here = np.repeat(problem.centred(fit.coordinates)[:, None], len(counts), axis=1)
     best = _converged_from(problem, here, weights)
     weak = fit.certificate.is_weak
@@ -295,8 +303,8 @@ def _resampled(fit: Fit, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 
 def _converged_from(problem: Problem, starts: np.ndarray, weights: np.ndarray) -> _Best:
     """A few Newton steps for all lanes, and more for those that have not converged."""
-    found = run(problem, starts, weights, newton(problem, WARM_STEPS))
-    best = _Best(found.coordinates, found.value, is_stationary(problem, found))
+    arrival = run(problem, starts, weights, newton(problem, WARM_STEPS))
+    best = _Best(arrival.coordinates, arrival.value, is_stationary(problem, arrival))
     again = np.flatnonzero(~best.converged)
     if not again.size:
         return best
@@ -307,7 +315,7 @@ def _converged_from(problem: Problem, starts: np.ndarray, weights: np.ndarray) -
 
 
 def _objective(fit: Fit, best: "_Best", weights: np.ndarray) -> np.ndarray:
-    """What the kernel minimised, as the objective counts it."""
+    """The minimum of the kernel, in the units of the objective."""
     if isinstance(fit.loss_function, HuberLikelihood):
         return best.value + weights.sum(axis=1) * float(fit.loss_function.log_normaliser())
     if isinstance(fit.loss_function, AbsoluteError):
@@ -316,8 +324,8 @@ def _objective(fit: Fit, best: "_Best", weights: np.ndarray) -> np.ndarray:
 
 
 def _searched_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, best: _Best) -> _Best:
-    """The best of the valleys that each of some resamples has, from starts of its own."""
-    starts = problem.constraints.start(grid(problem, few=True).coordinates)
+    """The lowest points of some resamples, each searched from starts of its own."""
+    starts = problem.constraints.start(grid(problem, few=True))
     count = starts.shape[1]
     many = np.repeat(weights[lanes], count, axis=0)
     near = run(problem, np.tile(starts, lanes.size), many, reweighted(problem))
@@ -327,7 +335,9 @@ def _searched_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, bes
         problem, near.coordinates[:, kept.ravel()], many[kept.ravel()], newton(problem, OWN_STEPS)
     )
     for nth in range(OWN_KEPT):
-        best = best.with_lower(problem, lanes, Found(*(each[..., nth::OWN_KEPT] for each in ends)))
+        best = best.with_lower(
+            problem, lanes, Arrival(*(each[..., nth::OWN_KEPT] for each in ends))
+        )
     return best
 
 
@@ -338,7 +348,10 @@ def _status(fit: Fit, best: _Best) -> np.ndarray:
 
 
 def _one(law: Any) -> Any:
-    return jax.tree.map(lambda x: np.array([x], np.float64), law)
+    def one(x: float) -> np.ndarray:
+        return np.array([x], np.float64)
+
+    return jax.tree.map(one, law)
 
 
 def _valued(fn: Fn, law: Any) -> np.ndarray:
@@ -346,7 +359,7 @@ def _valued(fn: Fn, law: Any) -> np.ndarray:
 
 
 def _is_open(fit: Fit, fn: Fn, centre: np.ndarray) -> np.ndarray:
-    """Where `fn` changes as coefficients move in a way that no run feels."""
+    """Where `fn` changes along a direction that no run depends on."""
     moves = 1e-4 * fit.claims.directions / np.abs(fit.claims.directions).max(axis=0, initial=0)
     if not moves.size:
         return np.zeros(np.shape(centre), bool)
@@ -355,7 +368,7 @@ def _is_open(fit: Fit, fn: Fn, centre: np.ndarray) -> np.ndarray:
     return np.any(np.abs(up - down) > 1e-8 * np.abs(centre), axis=0)
 
 
-def _bca(draws, centre, jackknifed, tail):
+def _bca(draws: np.ndarray, centre: np.ndarray, jackknifed: np.ndarray, tail: float) -> np.ndarray:
     """The quantile whose level is moved for bias and skewness: Efron 1987, eq. 2.3 and 6.6."""
     below = np.mean(draws < centre, axis=0) + np.mean(draws == centre, axis=0) / 2
     bias = np.asarray(ndtri(np.clip(below, 1 / len(draws), 1 - 1 / len(draws))))
@@ -365,8 +378,8 @@ def _bca(draws, centre, jackknifed, tail):
     z = bias + float(ndtri(tail))
     level = np.asarray(ndtr(bias + z / (1 - skew * z)))
     flat, levels = draws.reshape(len(draws), -1), np.ravel(level)
-    found = [np.quantile(column, q) for column, q in zip(flat.T, levels, strict=True)]
-    return np.reshape(found, np.shape(centre))
+    ends = [np.quantile(column, q) for column, q in zip(flat.T, levels, strict=True)]
+    return np.reshape(ends, np.shape(centre))
 
 
 def _warn_of_disagreement(made: Bootstrap) -> None:

@@ -3,14 +3,13 @@
 Approach 1 of Hoffmann et al. 2022, section 3.1, but for the points that the line goes through.
 The best of K sizes over FLOPs is a staircase, and a line through all of it is too flat, by one
 part in K^2 where the steps are whole and by more where data end within one. Here the line goes
-through the places where a larger size takes over from a smaller one.
+through the points where a larger size takes over from a smaller one.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting.checks import checked
 from jaxscale.fitting.power_law import (
     LEAST_POINTS,
     Allocation,
@@ -20,7 +19,7 @@ from jaxscale.fitting.power_law import (
     draws,
 )
 from jaxscale.fitting.resampling import generator
-from jaxscale.fitting.runs import FLOPS_PER_PARAM_TOKEN, Runs
+from jaxscale.fitting.runs import FLOPS_PER_PARAM_TOKEN, Runs, checked
 
 VALUES = 1500  # of FLOPs, evenly in their logarithm: Hoffmann et al. 2022, section 3.1
 LEAST_CHECKPOINTS = 3
@@ -36,9 +35,9 @@ def envelope(runs: Runs, *, resamples: int = 1000, key: Any = 0, level: float = 
     The runs of one `group` are the checkpoints of one training of one size. Between them loss
     is linear in log(6 N D). The curve of the least loss at each of 1500 FLOP values wins, and
     where a larger size overtakes a smaller one the best size is the geometric mean of both.
-    A curve that only begins or ends where the winner changes overtakes nothing, and a place
+    A curve that only begins or ends where the winner changes overtakes nothing, and a point
     counts only between two sizes, a factor of 1.25 apart, that are seen to be no better.
-    Lines in logarithms through the places, one for each pair of sizes, are `params = k C^a`
+    Lines in logarithms through the points, one for each pair of sizes, are `params = k C^a`
     and `tokens = k' C^b`. Intervals come from drawing whole curves with replacement. Runs of
     weight 0 are left out; other weights do not count.
 
@@ -46,7 +45,7 @@ def envelope(runs: Runs, *, resamples: int = 1000, key: Any = 0, level: float = 
     there, and the envelope takes that for a property of its size.
 
     Raises ValueError for runs with bad numbers or without groups, and for fewer than three
-    curves, or fewer than three places whose sizes are a factor of 1.25 apart.
+    curves, or fewer than three points whose sizes are a factor of 1.25 apart.
 
     Source: Hoffmann et al. 2022, section 3.1; its Table 2 has 80% intervals.
 
@@ -74,7 +73,7 @@ def envelope(runs: Runs, *, resamples: int = 1000, key: Any = 0, level: float = 
     if apart[0] < LEAST_POINTS:
         sizes = len({track.params for track in tracks})
         raise ValueError(
-            f"an envelope needs {LEAST_POINTS} places, a factor of {np.exp(APART):.2f} apart in "
+            f"an envelope needs {LEAST_POINTS} points, a factor of {np.exp(APART):.2f} apart in "
             f"size, where a larger size overtakes the best smaller one; got {apart[0]} among "
             f"{sizes} sizes"
         )
@@ -110,7 +109,8 @@ class Curves(NamedTuple):
 
 def _tracks(runs: Runs) -> tuple[list[Track], list[str]]:
     """The good curves, and what is wrong with the others."""
-    tracks, refused = [], []
+    tracks: list[Track] = []
+    refused: list[str] = []
     for label in np.unique(runs.group):
         members = runs.select(runs.group == label)
         if fault := _fault(members):
@@ -123,7 +123,7 @@ def _tracks(runs: Runs) -> tuple[list[Track], list[str]]:
 
 
 def _fault(members: Runs) -> str:
-    """Why the runs of a group are no training curve; empty if they are."""
+    """Why the runs of a group are not a training curve; empty if they are."""
     low, high = members.params.min(), members.params.max()
     if high > low * (1 + SAME_PARAMS):
         return f"its sizes differ, {low:.6g} to {high:.6g} params"
@@ -136,7 +136,7 @@ def _fault(members: Runs) -> str:
 
 def _curves(tracks: list[Track]) -> Curves:
     ends = [track.log_flops[[0, -1]] for track in tracks]
-    log_flops = np.linspace(np.min(ends), np.max(ends), VALUES)
+    log_flops = np.linspace(float(np.min(ends)), float(np.max(ends)), VALUES)
     sizes, size_of = np.unique([track.params for track in tracks], return_inverse=True)
     return Curves(log_flops, _interpolated(tracks, log_flops), sizes, size_of)
 
@@ -152,20 +152,20 @@ def _lowest(tracks: list[Track], log_flops: np.ndarray) -> np.ndarray:
     return np.nan_to_num(_interpolated(tracks, log_flops), nan=np.inf).min(axis=0)
 
 
-# --- Places where a larger size takes over ---------------------------------------------------
+# --- Points where a larger size takes over ---------------------------------------------------
 
 
 def _overtakings(curves: Curves, present: np.ndarray) -> Optima:
     """Optima for each row of `present`, which says what curves take part: a column for a pair.
 
-    A pair of sizes that noise makes change places more than once has the mean of its places.
+    A pair of sizes that, by noise, overtake each other more than once has the mean of its points.
     """
-    row, place, smaller, larger = _places(curves, present)
+    row, point, smaller, larger = _points(curves, present)
     pairs, column = np.unique(np.stack([smaller, larger]), axis=1, return_inverse=True)
     shape = len(present), pairs.shape[1]
     cell = row * shape[1] + column.ravel()
     count = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
-    total = np.bincount(cell, place, minlength=shape[0] * shape[1]).reshape(shape)
+    total = np.bincount(cell, point, minlength=shape[0] * shape[1]).reshape(shape)
     with np.errstate(invalid="ignore"):  # 0 / 0
         log_flops = total / count
     log_params = np.broadcast_to(np.log(curves.sizes)[pairs].mean(axis=0), shape)
@@ -173,8 +173,8 @@ def _overtakings(curves: Curves, present: np.ndarray) -> Optima:
     return Optima(log_flops, log_params, log_tokens, (count > 0).astype(np.float64))
 
 
-def _places(curves: Curves, present: np.ndarray) -> tuple[np.ndarray, ...]:
-    """For each overtaking: its row, log FLOPs, and the numbers of the smaller and larger size."""
+def _points(curves: Curves, present: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Row, log FLOPs, and indices of the smaller and larger size of each overtaking."""
     # The winner is the first in order that is present. Unseen curves are last, as NaN sorts.
     orders = np.argsort(curves.loss, axis=0).T
     winner = np.stack([order[present[:, order].argmax(axis=1)] for order in orders], axis=1)
@@ -183,18 +183,20 @@ def _places(curves: Curves, present: np.ndarray) -> tuple[np.ndarray, ...]:
     behind = curves.loss[new, at] - curves.loss[old, at]
     ahead = curves.loss[old, at + 1] - curves.loss[new, at + 1]
     step = curves.log_flops[1] - curves.log_flops[0]
-    place = curves.log_flops[at] + step * behind / (behind + ahead)
+    point = curves.log_flops[at] + step * behind / (behind + ahead)
     # Resamples share most of their overtakings.
     events, event = np.unique(np.stack([at, old, new]), axis=1, return_inverse=True)
     below, above = _worse(curves, *events)
     takes_part, event = present[row], event.ravel()
     counts = (takes_part & below[event]).any(axis=1) & (takes_part & above[event]).any(axis=1)
-    counts &= np.isfinite(place)  # both are seen, before and after
+    counts &= np.isfinite(point)  # both are seen, before and after
     sizes = curves.size_of[old[counts]], curves.size_of[new[counts]]
-    return row[counts], place[counts], *sizes
+    return row[counts], point[counts], *sizes
 
 
-def _worse(curves: Curves, at, old, new) -> tuple[np.ndarray, np.ndarray]:
+def _worse(
+    curves: Curves, at: np.ndarray, old: np.ndarray, new: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Which curves show that a smaller size is worse where one overtakes, and that a larger is.
 
     A smaller curve that ended before counts if it was worse when it ended, and a larger one

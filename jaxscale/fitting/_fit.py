@@ -1,16 +1,19 @@
-"""From runs to a law of any family: all starts at once, to a certified minimum."""
+# Signatures of JAX have untyped parts, and Optax has no types:
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+"""`fit`: a law of any family fitted to runs from many starts at once, to a certified minimum."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
 from os import PathLike
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import Array
 
 from jaxscale._display import dataframe, figure
 from jaxscale._numerics.arrays import is_concrete
@@ -18,39 +21,36 @@ from jaxscale.fitting import report, sensitivity
 from jaxscale.fitting.certificate import (
     Certificate,
     FitStatus,
-    at_bounds,
+    Search,
     basis_of,
+    best_lane,
     bound_status,
     certificate_of,
+    equal_lanes,
     is_level,
     is_stationary,
     is_steep,
     judge,
     scaled_condition,
+    search_of,
 )
-from jaxscale.fitting.checks import check_objective, checked, is_traced
-from jaxscale.fitting.claims import Claims, Ending, claims_of_law, without
+from jaxscale.fitting.claims import Claims, Design, Ending, without
 from jaxscale.fitting.constraints import (
-    LEAST_E_SHARE,
     Asked,
     Constraints,
-    at_ends,
     check_asked,
     constraints_of,
 )
 from jaxscale.fitting.covariance import covariance_of
-from jaxscale.fitting.descent import Found
-from jaxscale.fitting.design import Design
+from jaxscale.fitting.descent import Arrival
 from jaxscale.fitting.diagnostics import Remark, diagnose
 from jaxscale.fitting.identified import Left, converged_by, left_of
-from jaxscale.fitting.kernels import kernel_of
-from jaxscale.fitting.objectives import Huber, Objective, final_delta, unit_of
+from jaxscale.fitting.model import kernel_of
+from jaxscale.fitting.objectives import Huber, Objective, check_objective, final_delta, unit_of
 from jaxscale.fitting.optax_path import search_with
 from jaxscale.fitting.problem import MANY_STARTS, Problem, approach, outcome, problem_of, ranked
-from jaxscale.fitting.record import draws_of, record_of
-from jaxscale.fitting.runs import Runs
-from jaxscale.fitting.search import Search, best_lane, equal_lanes, search_of
-from jaxscale.fitting.split import is_unguided, splits
+from jaxscale.fitting.report import draws_of, record_of
+from jaxscale.fitting.runs import Runs, checked
 from jaxscale.fitting.starts import starts_of
 from jaxscale.laws import saved
 from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
@@ -64,12 +64,12 @@ Intervals = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit:
-    """A law of any family fitted to runs, with what certifies it. Prints itself as a table.
+    """A law of any family fitted to runs, with its certificate. Prints itself as a table.
 
     Numbers are float64, whatever JAX's switch says. `covariance` is of the coefficients in the
     order of the law's fields, of the logarithms of those that the family says are positive: of
     Chinchilla (ln E, ln A, ln B, alpha, beta). It is 0 for what was held, and NaN for what is at a
-    bound or what the runs do not identify, which `claims` names. `standard_errors` are each
+    bound or not identified by the runs, which `claims` names. `standard_errors` are each
     coefficient's own, as a law. Nothing proves that no other start ends lower: `search` says of
     how many starts this is the best.
 
@@ -103,14 +103,14 @@ class Fit:
     @property
     def names(self) -> tuple[str, ...]:
         """The law's coefficients, in the order of its fields and of the covariance."""
-        return tuple(coefficients_of(type(self.law)))
+        return tuple(coefficients_of(self.problem.kernel.law))
 
     @property
     def standard_errors(self) -> Any:
-        """Of each coefficient alone; of one that is positive by the delta method."""
-        known = coefficients_of(type(self.law)).items()
+        """Standard errors of the coefficients, as a law; of positive ones by the delta method."""
+        known = coefficients_of(self.problem.kernel.law).items()
         errors = np.sqrt(np.maximum(np.diag(self.covariance), 0))
-        sizes = [getattr(self.law, name) if each.positive else 1.0 for name, each in known]
+        sizes = [getattr(self.law, name) if said.positive else 1.0 for name, said in known]
         named = zip(self.names, errors, sizes, strict=True)
         return type(self.law)(**{name: float(x * size) for name, x, size in named})
 
@@ -120,7 +120,7 @@ class Fit:
         return _sensitivity(self)
 
     def influence(self, fn: Callable[[Any], Any]) -> np.ndarray:
-        """What each run's weight does to `fn(law)`: the infinitesimal jackknife, one per run.
+        """Derivative of `fn(law)` by the weight of each run: the infinitesimal jackknife.
 
         `fn` takes a law and returns one number: the best size for a budget, say. To leave a run
         out changes it by about minus its influence. Weights, not losses: where |residual| is
@@ -129,8 +129,11 @@ class Fit:
         what the runs do not identify.
         """
         with jax.enable_x64(True):
-            slope = jax.grad(lambda x: fn(self.problem.law(x)))(jnp.asarray(self.coordinates))
-            slope = np.asarray(slope)
+
+            def value(coordinates: Array) -> Array:
+                return fn(self.problem.law(coordinates))
+
+            slope = np.asarray(cast(Array, jax.grad(value)(jnp.asarray(self.coordinates))))
             if np.abs(slope @ self.claims.directions).max(initial=0) > 1e-8 * np.abs(slope).max():
                 return np.full(len(self.runs), np.nan)
             return slope @ self.sensitivity.coordinates.weights
@@ -141,18 +144,19 @@ class Fit:
         `bootstrap` gives intervals that need not be symmetric.
         """
         reach = _normal_reach(level) * np.sqrt(np.maximum(np.diag(self.covariance), 0))
-        found = {}
-        for (name, said), far in zip(coefficients_of(type(self.law)).items(), reach, strict=True):
+        known = coefficients_of(self.problem.kernel.law).items()
+        intervals: dict[str, tuple[float, float]] = {}
+        for (name, said), far in zip(known, reach, strict=True):
             middle = float(getattr(self.law, name))
             if said.positive:
                 factor = float(np.exp(min(far, LARGEST_LOG)))
-                found[name] = (middle / factor, middle * factor)
+                intervals[name] = (middle / factor, middle * factor)
             else:
-                found[name] = (middle - float(far), middle + float(far))
-        return found
+                intervals[name] = (middle - float(far), middle + float(far))
+        return intervals
 
     def diagnose(self, bootstrap: Any = None) -> tuple[Remark, ...]:
-        """Everything worth knowing before a plan is built on the fit, the gravest first.
+        """Advice on the fit: what to know before planning with it, the gravest first.
 
         Each remark has what it is about, a severity ("problem", "warning" or "note"), a sentence
         and its numbers. `bootstrap` is of this fit, where there is one.
@@ -210,8 +214,15 @@ class Fit:
         return dataframe(columns, self.names)
 
 
+def checked_fit(function: str, fit: Any) -> Fit:
+    """The argument of a function as a fit; TypeError where it is none."""
+    if not isinstance(fit, Fit):
+        raise TypeError(f"{function} needs a js.fitting.Fit; got {fit!r}")
+    return fit
+
+
 def _normal_reach(level: float) -> float:
-    """How many standard errors an interval of a level reaches to each side."""
+    """Half the width of an interval, in standard errors."""
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1; got {level!r}")
     return NormalDist().inv_cdf((1 + level) / 2)
@@ -266,19 +277,23 @@ def fit(
         >>> print(f"alpha = {fit.law.alpha:.3f}, standard error {fit.standard_errors.alpha:.3f}")
         alpha = 0.352, standard error 0.009
     """
-    if not (isinstance(law, type) and is_dataclass(law) and hasattr(law, "loss")):
-        raise TypeError(
-            "law must be the class js.laws.Chinchilla, or another frozen dataclass with a loss; "
-            f"got {law!r}"
-        )
+    _check_law(law)
     objective = Huber() if objective is None else objective
     check_objective(objective)
     asked = Asked(held_by(law) | dict(fixed or {}), tie, dict(bounds or {}), dict(prior or {}))
     check_asked(law, asked)
     request = _Request(law, objective, starts, asked, optimizer)
-    if is_traced(runs, objective):
+    if not all(map(is_concrete, jax.tree.leaves((runs, objective)))):
         return _fit_traced(runs, request)
     return _fit(checked_for(law, runs), request)
+
+
+def _check_law(law: Any) -> None:
+    if not (isinstance(law, type) and is_dataclass(law) and hasattr(law, "loss")):
+        raise TypeError(
+            "law must be the class js.laws.Chinchilla, or another frozen dataclass with a loss; "
+            f"got {law!r}"
+        )
 
 
 def checked_for(law: type, runs: Runs) -> Runs:
@@ -320,12 +335,14 @@ def _fit(runs: Runs, request: _Request) -> Fit:
         best = near.coordinates[:, best]
         left, is_open = left_of(problem, begun, best, slopes_at)
         if request.optimizer is None:
-            left, found = converged_by(problem, left, best, slopes_at)
+            left, arrival = converged_by(problem, left, best, slopes_at)
         else:
-            found = search_with(request.optimizer, left, begun)
-        found = found._replace(value=np.where(np.isfinite(found.value), found.value, np.inf))
-        search = search_of(begun.shape[1], found.value, is_stationary(left, found), starts.name)
-        return _fit_at(constraints, Left(left, is_open), runs, objective, found, search)
+            arrival = search_with(request.optimizer, left, begun)
+        arrival = arrival._replace(
+            value=np.where(np.isfinite(arrival.value), arrival.value, np.inf)
+        )
+        search = search_of(begun.shape[1], arrival.value, is_stationary(left, arrival), starts.name)
+        return _fit_at(constraints, Left(left, is_open), runs, objective, arrival, search)
 
 
 def _fit_at(
@@ -333,21 +350,21 @@ def _fit_at(
     left: Left,
     runs: Runs,
     objective: Objective,
-    found: Found,
+    arrival: Arrival,
     search: Search,
 ) -> Fit:
-    """The fit at the point where the best lane arrived; `asked` is before anything was left out."""
+    """The fit at the end of the best lane; `asked` are all constraints, with nothing left out."""
     problem, kernel = left.problem, left.problem.kernel
-    lane = best_lane(found.value, is_stationary(problem, found))
-    point, hessian = found.coordinates[:, lane], found.hessian[..., lane]
+    lane = best_lane(arrival.value, is_stationary(problem, arrival))
+    point, hessian = arrival.coordinates[:, lane], arrival.hessian[..., lane]
     slopes, residuals, value = outcome(problem, objective, point)
     basis = basis_of(problem.constraints, point)
     condition = scaled_condition(hessian, basis)
-    weights = problem.weights[: problem.count]
+    weights = problem.weights[: problem.run_count]
     covariance = covariance_of(
         slopes, residuals, weights, runs.group, basis, objective, asked.prior.precision
     )
-    converged = is_stationary(problem, found)[lane] or is_level(found)[lane]
+    converged = is_stationary(problem, arrival)[lane] or is_level(arrival)[lane]
     ending = Ending(
         coordinates=point,
         slopes=slopes,
@@ -356,12 +373,12 @@ def _fit_at(
         condition=condition,
         asked=asked,
         left=problem.constraints,
-        equals=found.coordinates[:, equal_lanes(found.value)],
+        equals=arrival.coordinates[:, equal_lanes(arrival.value)],
         open=left.open,
         covariance=covariance.matrix,
     )
     design = Design(runs)
-    claims = _claims(problem, ending, design)
+    claims: Claims = kernel.claims(ending, problem.rows, problem.asked, design)
     bound = bound_status(problem._replace(constraints=asked), runs.loss, point[:, None])[0]
     coordinates = problem.uncentred(point)
     known = without(_uncentred(problem, covariance.matrix), kernel.names, claims)
@@ -373,13 +390,13 @@ def _fit_at(
             FitStatus(int(bound)),
             design.different,
             asked.free_count,
-            steep=bool(is_steep(problem, found)[lane]),
+            steep=bool(is_steep(problem, arrival)[lane]),
             converged=bool(converged),
             unidentified=bool(claims.unidentified),
         ),
         covariance=_among_all(problem, known),
         covariance_method=covariance.method,
-        certificate=certificate_of(found, lane, condition, residuals, weights, objective),
+        certificate=certificate_of(arrival, lane, condition, residuals, weights, objective),
         claims=claims._replace(directions=problem.uncentred(claims.directions)),
         search=search,
         runs=runs,
@@ -388,23 +405,6 @@ def _fit_at(
         problem=problem,
         coordinates=coordinates,
     )
-
-
-def _claims(problem: Problem, ending: Ending, design: Design) -> Claims:
-    kernel, held = problem.kernel, tuple(problem.asked.fixed)
-    if hasattr(kernel, "claims"):
-        return kernel.claims(ending, problem.rows, held, design)  # pyright: ignore[reportAttributeAccessIssue]
-    more = at_ends(kernel, ending.coordinates) | _is_gone(problem, ending)
-    if design.is_line and is_unguided(ending.asked, problem.asked):
-        more |= splits(kernel, ending.coordinates, problem.rows)  # pyright: ignore[reportArgumentType]
-    return claims_of_law(ending, kernel.names, np.array(kernel.positive), held, design, more)
-
-
-def _is_gone(problem: Problem, ending: Ending) -> np.ndarray:
-    """Which terms have vanished without a bound: of every loss they are a ten-millionth."""
-    gone = np.abs(ending.slopes).max(axis=0) < LEAST_E_SHARE
-    bound = at_bounds(ending.asked, ending.coordinates)
-    return np.array(problem.kernel.positive) & gone & ~bound
 
 
 def _uncentred(problem: Problem, matrix: np.ndarray) -> np.ndarray:
@@ -423,15 +423,19 @@ def _among_all(problem: Problem, matrix: np.ndarray) -> np.ndarray:
 # --- Derivatives -----------------------------------------------------------------------------
 
 
-def _sensitivity(found: Fit) -> sensitivity.Sensitivity:
+def _sensitivity(fit: Fit) -> sensitivity.Sensitivity:
     with jax.enable_x64(True):
-        problem = found.problem
-        rows = jax.tree.map(lambda x: x[: problem.count], problem.rows)
-        centred = problem.centred(found.coordinates)
+        problem = fit.problem
+
+        def unpadded(column: np.ndarray) -> np.ndarray:
+            return column[: problem.run_count]
+
+        rows = jax.tree.map(unpadded, problem.rows)
+        centred = problem.centred(fit.coordinates)
         inputs = sensitivity.Inputs(
-            problem.weights[: problem.count],
-            np.asarray(found.runs.loss, float),
-            float(final_delta(found.loss_function)),
+            problem.weights[: problem.run_count],
+            np.asarray(fit.runs.loss, float),
+            float(final_delta(fit.loss_function)),
         )
         basis = basis_of(problem.constraints, centred)
         moved = sensitivity.sensitivity(
@@ -440,7 +444,7 @@ def _sensitivity(found: Fit) -> sensitivity.Sensitivity:
             basis,
             rows,
             inputs,
-            found.loss_function,
+            fit.loss_function,
             problem.constraints.prior,
         )
         uncentred = sensitivity.Inputs(*map(problem.uncentred, moved.coordinates))
@@ -452,12 +456,12 @@ def _fit_traced(runs: Runs, request: _Request) -> Fit:
     if runs.weights is None:
         runs = replace(runs, weights=np.ones(np.shape(runs.loss)[0]))
     given = sensitivity.Inputs(runs.weights, runs.loss, final_delta(request.objective))
-    # What is not differentiated keeps its own precision.
+    # Inputs that are not differentiated keep their own precision.
     traced = {name: x for name, x in given._asdict().items() if not is_concrete(x)}
     dtype = jnp.result_type(*traced.values())
     made: list[Fit] = []
 
-    def fitted(traced):
+    def fitted(traced: dict[str, Array]) -> tuple[Array, Array]:
         inputs = given._replace(**traced)
         known = replace(runs, weights=inputs.weights, loss=inputs.loss)
         objective = sensitivity.with_own_delta(request.objective, inputs.delta)
@@ -467,7 +471,9 @@ def _fit_traced(runs: Runs, request: _Request) -> Fit:
     solve = jax.custom_jvp(fitted)
 
     @solve.defjvp
-    def _(primals, tangents):
+    def _(
+        primals: tuple[dict[str, Array]], tangents: tuple[dict[str, Array]]
+    ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         values = fitted(*primals)
         moved = made[0].sensitivity
         changes = (

@@ -5,11 +5,10 @@ at once, a row of weights each: a run that is drawn twice weighs twice, one left
 """
 
 import itertools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from jaxscale.fitting.checks import checked
 from jaxscale.fitting.power_law import (
     LEAST_POINTS,
     Allocation,
@@ -19,7 +18,7 @@ from jaxscale.fitting.power_law import (
     draws,
 )
 from jaxscale.fitting.resampling import generator
-from jaxscale.fitting.runs import Runs
+from jaxscale.fitting.runs import Runs, checked
 
 LEAST_SIZES = 3  # of a parabola
 # Sizes closer than one percent are one size: a curve through such a pair would follow noise.
@@ -194,13 +193,15 @@ def _valley(runs: Runs, weights: np.ndarray, members: np.ndarray, reach: float) 
     )
 
 
-def _parabolas(x, values, weights, solvable) -> np.ndarray:
+def _parabolas(
+    x: np.ndarray, values: np.ndarray, weights: np.ndarray, solvable: np.ndarray
+) -> np.ndarray:
     """Coefficients of 1, x and x^2 that fit each column of values, shape (3, rows, columns)."""
     powers = x ** np.arange(3)[:, None]
     normal = np.einsum("rn,in,jn->rij", weights, powers, powers)
     normal[~solvable] = np.eye(3)
     right = np.einsum("rn,in,nk->rik", weights, powers, values)
-    return np.moveaxis(np.linalg.solve(normal, right), 1, 0)
+    return np.moveaxis(cast(np.ndarray, np.linalg.solve(normal, right)), 1, 0)
 
 
 def _refused(values: np.ndarray, valleys: list[Valley]) -> list[str]:

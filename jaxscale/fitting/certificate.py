@@ -1,6 +1,6 @@
-"""What is known of the place that a fit ended at, and what a reader should do about it.
+"""Status and certificate of a fit, and the summary of its multi-start search.
 
-Nothing here proves a global minimum: that is why a fit says of how many starts it is the best.
+Nothing here proves a global minimum, so a fit also says of how many starts it is the best.
 """
 
 import enum
@@ -10,22 +10,22 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxscale.fitting.constraints import Constraints, at_ends, exponents_of, least_of_e
-from jaxscale.fitting.descent import Found
+from jaxscale.fitting.descent import Arrival
 from jaxscale.fitting.objectives import LEAST_SCALE, Objective, final_delta
 from jaxscale.fitting.problem import Problem
 
 # Rounding leaves a steepness of 1e-14, and 1e-11 where the bound is almost 0.
 STEEPNESS = 1e-8
 DECREMENT = 1e-12  # of the objective
-# Beyond this the Hessian has no direction left that rounding did not touch.
+# Beyond this, rounding spoils the flattest direction of the Hessian.
 MOST_CONDITION = 1e12
 WEAK_CONDITION = 1e5  # 1e3 is well identified, 1e6 weak
 ROUNDING = 1e-14  # of a residual
-# A step is refused whose gain the objective's rounding hides, so that gradients may stay at a
+# Steps whose gain is below the objective's rounding are refused, so that gradients may stay at a
 # hundred times their own rounding.
 REFUSED = 100
-# Of an objective that is right to 10 digits: what is left to gain moves no coefficient by a
-# thousandth of its standard error, and an optimiser that is not ours stops there.
+# An objective that is right to 10 digits: the gain left moves no coefficient by a thousandth of its
+# standard error, and other optimisers stop there.
 LEVEL_DECREMENT, LEVEL_STEEPNESS = 1e-10, 1e-4
 
 
@@ -53,7 +53,7 @@ class FitStatus(enum.IntEnum):
 
 
 class Certificate(NamedTuple):
-    """What certifies a minimum, short of proof."""
+    """Evidence that a fit ended at a minimum."""
 
     gradient: float  # the largest component along free directions
     steepness: float  # the largest cosine between residuals and a coefficient's derivatives
@@ -64,24 +64,24 @@ class Certificate(NamedTuple):
 
     @property
     def is_weak(self) -> bool:
-        """Whether resamples may prefer other places: they get starts of their own."""
+        """Whether resamples may prefer another valley, so that they get starts of their own."""
         return not self.condition <= WEAK_CONDITION
 
 
 def certificate_of(
-    found: Found,
+    arrival: Arrival,
     lane: int,
     condition: float,
     residuals: np.ndarray,
     weights: np.ndarray,
     objective: Objective,
 ) -> Certificate:
-    """The certificate of where one lane arrived."""
-    value, decrement = found.value[lane], found.decrement[lane]
+    """The certificate of the point where one lane arrived."""
+    value, decrement = arrival.value[lane], arrival.decrement[lane]
     share = float(decrement / max(abs(value), 1e-300)) if np.isfinite(value) else np.inf
     return Certificate(
-        gradient=float(np.abs(found.gradient[:, lane]).max()),
-        steepness=float(found.steepness[lane]),
+        gradient=float(np.abs(arrival.gradient[:, lane]).max()),
+        steepness=float(arrival.steepness[lane]),
         decrement=share,
         condition=condition,
         quadratic_runs=_quadratic_runs(residuals, weights, objective),
@@ -89,7 +89,8 @@ def certificate_of(
     )
 
 
-def _quadratic_runs(residuals, weights, objective):
+def _quadratic_runs(residuals: np.ndarray, weights: np.ndarray, objective: Objective) -> int:
+    """How many runs have a residual within Huber's bound."""
     delta = float(final_delta(objective))
     scale = getattr(objective, "scale", None)
     size = float(scale(residuals, weights)) if scale else 1.0
@@ -116,23 +117,23 @@ def scaled_condition(hessian: np.ndarray, basis: np.ndarray) -> float:
     return float(values[-1] / values[0]) if values[0] > 0 else np.inf
 
 
-def is_stationary(problem: Problem, found: Found) -> np.ndarray:
+def is_stationary(problem: Problem, arrival: Arrival) -> np.ndarray:
     """Whether each lane is at a minimum as far as rounding can tell."""
-    steepness, decrement = _rounding(problem, found.value)
-    flat = found.steepness <= STEEPNESS + steepness
-    return flat & (found.decrement <= np.maximum(DECREMENT * np.abs(found.value), decrement))
+    steepness, decrement = _rounding(problem, arrival.value)
+    flat = arrival.steepness <= STEEPNESS + steepness
+    return flat & (arrival.decrement <= np.maximum(DECREMENT * np.abs(arrival.value), decrement))
 
 
-def is_steep(problem: Problem, found: Found) -> np.ndarray:
+def is_steep(problem: Problem, arrival: Arrival) -> np.ndarray:
     """Whether each lane has a slope to go down yet, whatever the Hessian says."""
-    steepness, _ = _rounding(problem, found.value)
-    return ~(found.steepness <= np.maximum(LEVEL_STEEPNESS, STEEPNESS + steepness))
+    steepness, _ = _rounding(problem, arrival.value)
+    return ~(arrival.steepness <= np.maximum(LEVEL_STEEPNESS, STEEPNESS + steepness))
 
 
-def is_level(found: Found) -> np.ndarray:
+def is_level(arrival: Arrival) -> np.ndarray:
     """Whether what a Newton step would still gain is below the objective's tenth digit."""
-    gain = found.decrement <= LEVEL_DECREMENT * np.abs(found.value)
-    return gain & (found.steepness <= LEVEL_STEEPNESS)
+    gain = arrival.decrement <= LEVEL_DECREMENT * np.abs(arrival.value)
+    return gain & (arrival.steepness <= LEVEL_STEEPNESS)
 
 
 def _rounding(problem: Problem, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -142,7 +143,7 @@ def _rounding(problem: Problem, value: np.ndarray) -> tuple[np.ndarray, np.ndarr
         # At its best scale a likelihood is the sum of weights times ln scale, and about a half.
         scale = np.exp(np.minimum(value / total - 0.75, 0))
         typical = scale / min(problem.delta, 1.0)
-        # The scale of exact runs is where it may not fall further, far above their residuals.
+        # The scale of exact runs stops at its least value, far above their residuals.
         typical = np.where(scale <= LEAST_SCALE, ROUNDING, typical)
         return REFUSED * ROUNDING / typical, total * ROUNDING / typical
     # A sum of w psi is at most the root of 2 sum w times the objective.
@@ -179,9 +180,9 @@ def judge(
 ) -> FitStatus:
     """The status of a fit of `free` coefficients; `runs` are those of different sizes.
 
-    `steep` says whether there is a slope left, `converged` whether the place is also a minimum, and
-    `unidentified` whether the runs leave any coefficient open. Only a slope that is level tells a
-    valley: its Hessian need not be definite, so it need not be converged.
+    `steep` says whether there is a slope left, `converged` whether the point is also a minimum, and
+    `unidentified` whether the runs leave any coefficient open. On the floor of a flat valley there
+    is no slope, but the Hessian need not be definite, so such a fit need not be converged.
     """
     cases = (
         (runs <= free, FitStatus.TOO_FEW_RUNS),
@@ -191,3 +192,43 @@ def judge(
         (not converged, FitStatus.NOT_STATIONARY),
     )
     return next((status for holds, status in cases if holds), FitStatus.OK)
+
+
+# --- The search -----------------------------------------------------------------------------
+
+SAME_OBJECTIVE = 1e-9  # relative: the same minimum
+SAME_ROUNDING = 1e-24  # absolute: runs that the law explains exactly
+MINIMA_SHOWN = 3
+
+
+class Search(NamedTuple):
+    """Summary of a multi-start search."""
+
+    starts: int
+    kept: int  # that were followed to the end
+    reached: int  # of those, how many ended at the reported minimum
+    next_best: tuple[float, ...]  # objectives of the next local minima, the best first
+    starts_name: str
+
+
+def equal_lanes(values: np.ndarray) -> np.ndarray:
+    """The lanes that ended at the least of the values, that one first."""
+    order = np.argsort(values)
+    best = values[order[0]]
+    return order[values[order] <= best + max(SAME_OBJECTIVE * abs(best), SAME_ROUNDING)]
+
+
+def search_of(starts: int, values: np.ndarray, converged: np.ndarray, name: str) -> Search:
+    """The search whose kept lanes ended at `values`; only a converged one is a minimum."""
+    best = values.min()
+    near = max(SAME_OBJECTIVE * abs(best), SAME_ROUNDING)
+    others = np.sort(values[converged & (values > best + near)])
+    distinct = others[np.diff(others, prepend=-np.inf) > near]
+    reached = int((values <= best + near).sum())
+    return Search(starts, values.size, reached, tuple(distinct[:MINIMA_SHOWN].tolist()), name)
+
+
+def best_lane(values: np.ndarray, converged: np.ndarray) -> int:
+    """The lane of the least value; of those at the same minimum, one that has converged there."""
+    lanes = equal_lanes(values)
+    return int(next((lane for lane in lanes if converged[lane]), lanes[0]))

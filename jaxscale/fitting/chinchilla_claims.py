@@ -1,8 +1,8 @@
-"""What a fit of Chinchilla may claim: which term the runs leave open, and what they tell instead.
+"""Claims of a Chinchilla fit: which terms are not identified, and which combinations are.
 
-Its terms have names and roles, so more can be said than of any law: that an exponent of almost 0
-makes a second constant, that at one ratio of tokens to params the two powers may change places,
-and that the constant of runs of one size, E + A / N^alpha, is known although its parts are not.
+More is known of the terms of this law than of others: an exponent of almost 0 makes a second
+constant, at one ratio of tokens to params the two powers may swap, and runs of one size identify
+the constant E + A / N^alpha although not its parts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting.claims import Claims, Ending, claims_of, open_at
+from jaxscale.fitting.claims import Claims, Design, Ending, claims_of, open_at
 from jaxscale.fitting.constraints import LEAST_E_SHARE, Constraints
-from jaxscale.fitting.design import Design
 from jaxscale.laws.chinchilla import LEAST_EXPONENT, MOST_EXPONENT
 
 # Of the kernel, in the order of the law's fields.
 LN_E, LN_A, LN_B, ALPHA, BETA = COORDINATES = range(5)
 NAMES = ("E", "A", "B", "alpha", "beta")
-ALONG = 1e-5  # of its size: what a combination that is known changes by along a null direction
+ALONG = 1e-5  # relative: the most that an identified combination changes along a null direction
 PAIR = [LN_A, LN_B, ALPHA, BETA]
 
 
@@ -28,7 +27,7 @@ class Term(NamedTuple):
     scale: int
     exponent: int
     constant: str  # with E, as it is written
-    flat: str  # what the runs say where it explains nothing
+    flat: str  # the reason where it explains nothing
 
 
 SIZE = Term(LN_A, ALPHA, "E + A/N^alpha", "larger models are not better in these runs")
@@ -43,17 +42,17 @@ def claims_of_chinchilla(
     reason = ""
     for term in (SIZE, DATA):
         if ending.open[term.exponent] or not _is_flat(ending, term):
-            continue  # of an exponent that no run feels, it means nothing where it went
+            continue  # no run depends on the exponent, so that its value means nothing
         more = _flat_directions(ending, term)
         directions = np.concatenate([directions, more], axis=1)
         unknown |= (more != 0).any(axis=1)
         reason = reason or term.flat
-    if design.is_line and _may_change_places(ending.asked):
+    if design.is_line and _may_swap(ending.asked):
         if not unknown[PAIR].all():
             directions = np.concatenate([directions, np.eye(5)[:, PAIR]], axis=1)
         unknown[PAIR] = True
     free = np.diag(ending.asked.projection) > 0
-    for term in (SIZE, DATA):  # a scale is that at params or tokens of 1, far from the runs
+    for term in (SIZE, DATA):  # scales are terms at 1 param or 1 token, far from the runs
         unknown[term.scale] |= unknown[term.exponent] and free[term.scale]
     combinations = _known_instead(ending, middle, unknown, directions, design)
     return claims_of(ending, NAMES, held, design, unknown, reason, combinations, directions)
@@ -70,7 +69,7 @@ def _is_flat(ending: Ending, term: Term) -> bool:
 
 
 def _flat_directions(ending: Ending, term: Term) -> np.ndarray:
-    """Along which the runs feel nothing: the exponent, and what the scale may trade with E."""
+    """Directions without effect on the runs: the exponent, and the scale traded with E."""
     exponent = np.eye(5)[:, term.exponent]
     free = np.diag(ending.asked.projection) > 0
     steep = ending.coordinates[term.exponent] >= MOST_EXPONENT
@@ -78,14 +77,14 @@ def _flat_directions(ending: Ending, term: Term) -> np.ndarray:
     if free[term.scale]:
         trade[term.scale] = 1
     if free[term.scale] and free[LN_E] and not steep:
-        # A power of almost 0 is one more constant. At least rounding of it, so that E is named.
+        # A power of almost 0 is one more constant. The trade is not quite 0, so that E is named.
         share, rest = (np.abs(ending.slopes[:, each]).mean() for each in (term.scale, LN_E))
         trade[LN_E] = -max(float(share / max(rest, 1e-300)), 1e-300)
     return np.stack([exponent, trade], axis=1)
 
 
-def _may_change_places(asked: Constraints) -> bool:
-    """Whether nothing that was asked tells one term from the other."""
+def _may_swap(asked: Constraints) -> bool:
+    """Whether no constraint tells one term from the other."""
     free = np.diag(asked.projection)[PAIR] == 1
     bounds = np.isfinite(asked.low[PAIR[:2]]) | np.isfinite(asked.high[PAIR[:2]])
     alike = asked.low[ALPHA] == asked.low[BETA] and asked.high[ALPHA] == asked.high[BETA]
@@ -99,7 +98,7 @@ def _known_instead(
     directions: np.ndarray,
     design: Design,
 ) -> Mapping[str, tuple[float, float]]:
-    """Value and standard error of what the runs tell although its parts are unknown."""
+    """Value and standard error of combinations that are identified although their parts are not."""
     rest, at_size, at_data = np.exp(ending.coordinates[[LN_E, LN_A, LN_B]])
     alpha, beta = ending.coordinates[[ALPHA, BETA]]
     size, data = at_size * np.exp(-alpha * middle[0]), at_data * np.exp(-beta * middle[1])
@@ -118,7 +117,7 @@ def _known_instead(
         both = size + data
         along = np.array([0, 0, 0, size, data]) / both
         said["exponent along the one ratio"] = (size * alpha + data * beta) / both, along
-    known = {}
+    known: dict[str, tuple[float, float]] = {}
     for name, (value, slope) in said.items():
         change = np.abs(slope @ directions).max(initial=0)
         if change <= ALONG * np.abs(slope).max():

@@ -1,3 +1,5 @@
+# Signatures of JAX have untyped parts:
+# pyright: reportUnknownMemberType=false
 """Value, gradient and Hessian of an objective on the Chinchilla law, for many lanes at once.
 
 Coordinates are (ln E, ln A, ln B, alpha, beta). With s_E, s_A and s_B the shares of the three
@@ -6,9 +8,10 @@ x = ln N and y = ln D, and its second derivatives are products of the same: ever
 of a few arrays over 1, x, y, x^2, x y and y^2.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple, TypeAlias, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,14 +25,21 @@ from jaxscale.fitting.chinchilla_claims import (
     LN_B,
     claims_of_chinchilla,
 )
-from jaxscale.fitting.chinchilla_starts import EXPONENTS, hoffmann_starts, linear_starts
-from jaxscale.fitting.claims import Claims, Ending
-from jaxscale.fitting.design import Design
+from jaxscale.fitting.claims import Claims, Design, Ending
+from jaxscale.fitting.constraints import Asked, Constraints
 from jaxscale.fitting.kernel import Columns, Numbers, Point, Prior, with_prior
 from jaxscale.fitting.objectives import best_scale
 from jaxscale.laws.chinchilla import Chinchilla
 
-FEW_EXPONENTS = 6
+# Of each exponent: published ones lie well inside, and near 0 a term is a constant like E.
+LEAST_EXPONENT, MOST_EXPONENT, EXPONENTS, FEW_EXPONENTS = 0.06, 1.5, 16, 6
+LEAST_SHARE = 1e-3  # of the loss that each term begins with
+
+# Which of three terms are present, the fullest first.
+SUBSETS = np.array([s for s in itertools.product([1.0, 0.0], repeat=3) if any(s)])
+
+
+Moments: TypeAlias = list[Array]  # of an array over one, x, y, x^2, x y and y^2: a value a lane
 
 
 class Rows(NamedTuple):
@@ -39,6 +49,69 @@ class Rows(NamedTuple):
     log_tokens: Numbers
     target: Numbers  # log loss
     features: Numbers  # runs, 6: one, x, y, x^2, x y, y^2
+
+
+# --- Starts: coordinates along the first axis -------------------------------------------------
+
+
+def hoffmann_starts() -> np.ndarray:
+    """The 4,500 starts of Hoffmann et al. 2022, D.2."""
+    scales, rest, exponents = (
+        np.arange(0, 26, 5.0),
+        np.arange(-1, 1.25, 0.5),
+        np.arange(0, 2.25, 0.5),
+    )
+    grid = itertools.product(rest, scales, scales, exponents, exponents)
+    return np.array(list(grid)).T
+
+
+def linear_starts(
+    log_params: np.ndarray,
+    log_tokens: np.ndarray,
+    log_loss: np.ndarray,
+    weights: np.ndarray,
+    exponents: int = EXPONENTS,
+) -> np.ndarray:
+    """For each pair of exponents the E, A and B that fit best, by non-negative least squares.
+
+    For given exponents the law is linear in the three; relative errors are squared, which is
+    near enough to residuals of logarithms.
+    """
+    each = np.geomspace(LEAST_EXPONENT, MOST_EXPONENT, exponents)
+    alpha, beta = (x.ravel() for x in np.meshgrid(each, each))
+    loss = np.exp(log_loss)
+    terms = np.stack(
+        [
+            np.ones((alpha.size, loss.size)),
+            np.exp(-alpha[:, None] * log_params),
+            np.exp(-beta[:, None] * log_tokens),
+        ],
+        axis=1,
+    )
+    scale = terms.max(axis=2)  # uncentred sizes make terms of 1e-12
+    relative = terms / scale[:, :, None] / loss
+    gram = np.einsum("sin,sjn,n->sij", relative, relative, weights)
+    values = np.maximum(_nonnegative(gram, relative @ weights), LEAST_SHARE * loss.min())
+    logs = np.log(values / scale)
+    return np.stack([*logs.T, alpha, beta])
+
+
+def _nonnegative(gram: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Least squares with each unknown 0 or more: of all subsets of three, the best allowed."""
+    ridge = 1e-12 * np.trace(gram, axis1=1, axis2=2)[:, None, None] * np.eye(3)
+    best, least = np.zeros_like(target), np.full(len(target), np.inf)
+    for subset in SUBSETS:
+        chosen = (gram + ridge) * subset[:, None] * subset + np.diag(1 - subset)
+        right = (target * subset)[..., None]
+        values = cast(np.ndarray, np.linalg.solve(chosen, right))[..., 0]
+        squares = cast(np.ndarray, np.einsum("si,sij,sj->s", values, gram, values))
+        error = squares - 2 * (values * target).sum(axis=1)
+        better = (values >= 0).all(axis=1) & (error < least)
+        best, least = np.where(better[:, None], values, best), np.where(better, error, least)
+    return best
+
+
+# --- The kernel -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -51,9 +124,16 @@ class ChinchillaKernel:
     logarithm: bool = True
     ends: tuple[float, float] = (0.0, np.inf)
 
-    named_starts: ClassVar = {"hoffmann2022": hoffmann_starts}
+    has_cheap_value: bool = False
+    grid_name: str = "grid of exponents"
 
-    def centred(self, columns: Columns, constraints: Any) -> tuple[Columns, np.ndarray | None]:
+    @property
+    def named_starts(self) -> Mapping[str, Callable[[], np.ndarray]]:
+        return {"hoffmann2022": hoffmann_starts}
+
+    def centred(
+        self, columns: Columns, constraints: Constraints
+    ) -> tuple[Columns, np.ndarray | None]:
         """Log sizes less their means, unless something is said of A or B alone."""
         if constraints.is_said_of([LN_A, LN_B]):
             return columns, None
@@ -72,10 +152,10 @@ class ChinchillaKernel:
     def grid(self, rows: Rows, weights: np.ndarray, *, few: bool) -> np.ndarray:
         return linear_starts(*rows[:3], weights, FEW_EXPONENTS if few else EXPONENTS)
 
-    def claims(self, ending: Ending, rows: Rows, held: Sequence[str], design: Design) -> Claims:
+    def claims(self, ending: Ending, rows: Rows, asked: Asked, design: Design) -> Claims:
         count = len(ending.weights)
-        middle = [float(each[:count].mean()) for each in rows[:2]]
-        return claims_of_chinchilla(ending, middle, held, design)
+        middle = [float(column[:count].mean()) for column in (rows.log_params, rows.log_tokens)]
+        return claims_of_chinchilla(ending, middle, tuple(asked.fixed), design)
 
     def residuals(self, coordinates: Array, rows: Rows) -> Array:
         return shares(coordinates[:, None], rows)[3][0]
@@ -110,10 +190,10 @@ class ChinchillaKernel:
         bend = jnp.where(small, weights, 0)
         curvature = jnp.where(newton, bend - force, reweighted)
 
-        # Products with vectors: a product with all six columns computes the ones that nobody reads,
-        # and a sum that is none is computed again in every loop that wants it.
-        def moments(array):
-            return [array @ each for each in rows.features.T]
+        # Products with single columns: one with all six computes entries that nobody reads, and XLA
+        # would repeat a plain sum in every loop that reads it.
+        def moments(array: Array) -> list[Array]:
+            return [array @ column for column in rows.features.T]
 
         forces = [moments(force * share) for share in (size, data, rest)]
         gradient = _first(*forces)
@@ -145,6 +225,18 @@ class ChinchillaKernel:
         point = Point(value, gradient, hessian, diagonal, energy)
         return with_prior(point, coordinates, prior)
 
+    def value(
+        self,
+        coordinates: Array,
+        rows: Rows,
+        weights: Array,
+        delta: Array,
+        prior: Prior,
+        scaled: Array | None = None,
+    ) -> Array:
+        newton = jnp.bool_(False)
+        return self(coordinates, rows, weights, delta, newton, prior, scaled).value
+
 
 def rows_of(log_params: np.ndarray, log_tokens: np.ndarray, log_loss: np.ndarray) -> Rows:
     """The runs with their products of sizes."""
@@ -155,7 +247,7 @@ def rows_of(log_params: np.ndarray, log_tokens: np.ndarray, log_loss: np.ndarray
 
 def shares(coordinates: Array, rows: Rows) -> tuple[Array, Array, Array, Array]:
     """Shares of the three terms in the loss, and residuals: lanes, runs."""
-    ln_e, ln_a, ln_b, alpha, beta = (each[:, None] for each in coordinates)
+    ln_e, ln_a, ln_b, alpha, beta = (row[:, None] for row in coordinates)
     size = jnp.exp(ln_a - alpha * rows.log_params[None])
     data = jnp.exp(ln_b - beta * rows.log_tokens[None])
     rest = jnp.exp(ln_e)
@@ -164,12 +256,19 @@ def shares(coordinates: Array, rows: Rows) -> tuple[Array, Array, Array, Array]:
     return size * inverse, data * inverse, rest * inverse, jnp.log(total) - rows.target[None]
 
 
-def _first(size, data, rest):
+def _first(size: Moments, data: Moments, rest: Moments) -> Array:
     """Sums over runs of a force times first derivatives."""
     return jnp.stack([rest[0], size[0], data[0], -size[1], -data[2]])
 
 
-def _second(size2, size_data, size_rest, data2, data_rest, rest2):
+def _second(
+    size2: Moments,
+    size_data: Moments,
+    size_rest: Moments,
+    data2: Moments,
+    data_rest: Moments,
+    rest2: Moments,
+) -> Array:
     """Sums over runs of a weight times products of two first derivatives."""
     upper = [
         [rest2[0], size_rest[0], data_rest[0], -size_rest[1], -data_rest[2]],
@@ -183,7 +282,7 @@ def _second(size2, size_data, size_rest, data2, data_rest, rest2):
     )
 
 
-def _curved(size, data, rest):
+def _curved(size: Moments, data: Moments, rest: Moments) -> Array:
     """Sums over runs of a force times second derivatives of a term with its own share alone."""
     zero = jnp.zeros_like(size[0])
     rows = [

@@ -1,4 +1,4 @@
-"""What a fit may claim of each coefficient, and what it may not."""
+"""Which coefficients a fit identifies, and why not the others."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -7,20 +7,79 @@ import numpy as np
 
 from jaxscale.fitting.certificate import MOST_CONDITION, at_bounds, basis_of
 from jaxscale.fitting.constraints import Constraints
-from jaxscale.fitting.design import Design, reason_of
 from jaxscale.fitting.identified import equal_minima, flat_in, moves, null_of
+from jaxscale.fitting.runs import Runs
 from jaxscale.published.entry import tells_sizes
 
-# An error of a hundred times the coefficient says nothing of it, and its exponential less.
+# A coefficient whose standard error is a hundred times its value is unknown.
 MOST_ERROR = 100.0
 TRADE_OFF = "coefficients trade off against each other, and the runs fit any of them alike"
+# In logarithms: sizes that agree to nine digits are the same.
+SAME = 1e-8
+FEWEST = 3  # sizes that tell a constant, a scale and an exponent
+
+
+class Design:
+    """How many different sizes the runs have, and whether these lie on one line.
+
+    `levers` are those of one value, and `different` counts runs of different sizes and levers.
+    """
+
+    def __init__(self, runs: Runs) -> None:
+        self.log_params = np.log(np.asarray(runs.params, float))
+        self.log_tokens = np.log(np.asarray(runs.tokens, float))
+        self.params = distinct(self.log_params)
+        self.tokens = distinct(self.log_tokens)
+        self.ratios = distinct(self.log_tokens - self.log_params)
+        levers = {name: np.asarray(x, float) for name, x in (runs.levers or {}).items()}
+        self.levers = {name: float(x[0]) for name, x in levers.items() if np.ptp(x) == 0}
+        columns = np.stack([runs.params, runs.tokens, *levers.values()])
+        self.different = len(np.unique(columns, axis=1).T)
+
+    @property
+    def is_line(self) -> bool:
+        """Whether ln tokens is a straight line in ln params, over several sizes of each."""
+        if min(self.params, self.tokens) < 2:
+            return False
+        x, y = (z - z.mean() for z in (self.log_params, self.log_tokens))
+        across = y - x * (x @ y) / (x @ x)
+        return bool(np.abs(across).max() < SAME)
+
+
+def distinct(logs: np.ndarray) -> int:
+    """How many different values there are."""
+    return 1 + int((np.diff(np.sort(logs)) > SAME).sum())
+
+
+def reason_of(design: Design, free: int) -> str:
+    """Why the runs leave some of `free` coefficients open; empty where sizes do not say."""
+    said: list[str] = []
+    for name, count in (("params", design.params), ("tokens", design.tokens)):
+        if count == 1:
+            said.append(f"all runs have the same {name}")
+        elif count < FEWEST:
+            said.append(f"the runs have {count} different {name}")
+    if not said and design.is_line and design.ratios == 1:
+        ratio = float(np.exp(np.median(design.log_tokens - design.log_params)))
+        said.append(f"all runs have {ratio:.4g} tokens per param")
+    elif not said and design.is_line:
+        said.append("ln tokens is a straight line in ln params over the runs")
+    if not said and design.different <= free:
+        runs = "1 run" if design.different == 1 else f"{design.different} different runs"
+        said.append(f"{runs} cannot tell {free} coefficients")
+    said += [f"{name} is {value:g} in all runs" for name, value in design.levers.items()]
+    return " and ".join(said)
+
+
+# --- What is claimed --------------------------------------------------------------------------
 
 
 class Claims(NamedTuple):
     """What is known of a fit's coefficients besides their values.
 
-    Those that are unidentified have a value that explains the runs as well as others would, and
-    no error. `directions`, in columns, are changes of the fitted coordinates that no run feels.
+    A coefficient that is unidentified has a value that explains the runs no better than others
+    would, and no standard error. `directions`, in columns, are changes of the fitted coordinates
+    that change no residual.
     """
 
     held: tuple[str, ...]  # as was asked
@@ -33,7 +92,7 @@ class Claims(NamedTuple):
     def error_text(
         self, name: str, error: float, write: Callable[[float], str] = "{:.3g}".format
     ) -> str:
-        """A standard error as a table has it, its number as `write` gives it."""
+        """A standard error for a table, its number written by `write`."""
         if name in self.held:
             return "held"
         if name in self.unidentified:
@@ -49,14 +108,14 @@ class Claims(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """What the runs do not tell, and why; empty where they tell all."""
+        """Which coefficients the runs do not identify, and why; empty where they identify all."""
         if not self.unidentified:
             return ""
         return f"These runs do not identify {', '.join(self.unidentified)}: {self.reason}."
 
 
 class Ending(NamedTuple):
-    """Where a fit ended, as far as claims need it."""
+    """The end of a fit, as far as claims need it."""
 
     coordinates: np.ndarray
     slopes: np.ndarray  # of residuals: runs, coordinates
@@ -93,7 +152,7 @@ def claims_of_law(
     design: Design,
     more: np.ndarray,
 ) -> Claims:
-    """The claims of a fit of any family; `names` are those that are free, `more` are open too."""
+    """The claims of a fit of any family; `more` are other coefficients not identified."""
     unknown, directions = open_at(ending, positive)
     single = np.eye(len(more))[:, more & ~unknown]
     directions = np.concatenate([directions, single], axis=1)
@@ -115,7 +174,7 @@ def claims_of(
     `reason` is why, where the sizes of the runs do not say it.
     """
     free = ending.asked.free_count
-    if len(ending.weights) <= free:  # no run is left to tell an error by
+    if len(ending.weights) <= free:  # no run is left to estimate an error from
         unknown = unknown | (np.diag(ending.asked.projection) > 0)
         combinations, directions = {}, np.eye(len(unknown))[:, unknown]
     reason = reason_of(design, free) or reason or TRADE_OFF
@@ -131,6 +190,6 @@ def claims_of(
 
 
 def without(covariance: np.ndarray, names: Sequence[str], claims: Claims) -> np.ndarray:
-    """The covariance with NaN for all that has no error to claim."""
+    """The covariance with NaN for coefficients that are not identified or at a bound."""
     silent = np.isin(names, [*claims.unidentified, *claims.at_bound])
     return np.where(silent[:, None] | silent, np.nan, covariance)

@@ -1,4 +1,4 @@
-"""Values of columns: how cells become arrays, and how arrays compare.
+"""Values of columns: cells as arrays, comparisons of arrays, and functions of them.
 
 A missing cell equals nothing and is neither above nor below anything.
 """
@@ -7,14 +7,16 @@ import ast
 import datetime
 import math
 import operator
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-Value = Any  # a number, a string, a truth, a list of such, or an array of one value a row
+# A number, a string, a truth, a list of such, or an array of one value a row.
+Value: TypeAlias = Any
 
-COMPARISONS = {
+COMPARISONS: dict[type[ast.cmpop], Callable[..., Any]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
@@ -60,7 +62,8 @@ def _kind(cell: Any) -> str:
 
 
 def _numbers(cells: list[Any]) -> np.ndarray:
-    whole = all(isinstance(cell, int | np.integer) and abs(int(cell)) < 2**63 for cell in cells)
+    kinds: Any = (int, np.integer)
+    whole = all(isinstance(cell, kinds) and abs(int(cell)) < 2**63 for cell in cells)
     if whole:  # exact above 2**53, as labels of runs may be
         return np.array(cells, np.int64)
     return np.array([math.nan if cell is None else float(cell) for cell in cells])
@@ -93,10 +96,10 @@ def compared(op: ast.cmpop, left: Value, right: Value) -> np.ndarray:
     if isinstance(left, list):
         raise ValueError(f"a list stands to the right of in; got {left!r} to the left")
     if isinstance(right, list) and isinstance(op, ast.In | ast.NotIn | ast.Eq | ast.NotEq):
-        found = np.zeros(np.shape(left), bool)
-        for each in right:
-            found = found | compared(ast.Eq(), left, each)
-        return found if isinstance(op, ast.In | ast.Eq) else ~found
+        is_in = np.zeros(np.shape(left), bool)
+        for each in cast(list[Any], right):
+            is_in = is_in | compared(ast.Eq(), left, each)
+        return is_in if isinstance(op, ast.In | ast.Eq) else ~is_in
     if type(op) not in COMPARISONS:
         raise ValueError("after in comes a list, as in [1, 2] or ['a', 'b']")
     compare = COMPARISONS[type(op)]
@@ -112,7 +115,7 @@ def compared(op: ast.cmpop, left: Value, right: Value) -> np.ndarray:
 
 def _alike(left: Value, right: Value) -> tuple[np.ndarray, np.ndarray]:
     """Both as arrays that can be compared; ValueError where one is of words, the other of none."""
-    arrays = []
+    arrays: list[np.ndarray] = []
     for value, other in ((left, right), (right, left)):
         if isinstance(value, str) and np.asarray(other).dtype.kind == "M":
             try:
@@ -134,6 +137,82 @@ def _holds_words(array: np.ndarray) -> bool:
 def shown(value: Value) -> str:
     """A value in a message: itself, or the first that a column has."""
     if np.ndim(value) == 0 or isinstance(value, list):
-        return repr(value)
+        return f"{value!r}"
     first = next((each for each in np.asarray(value).tolist() if each is not None), None)
     return f"a column of {'words' if isinstance(first, str) else 'values'} such as {first!r}"
+
+
+# --- Functions that an expression may call --------------------------------------------------
+
+
+def _is_missing(x: Value) -> np.ndarray:
+    x = np.asarray(x)
+    if x.dtype == object:
+        return np.array([each is None for each in x.ravel()], bool).reshape(x.shape)
+    return np.isnan(x) if x.dtype.kind == "f" else np.isnat(x) if x.dtype.kind == "M" else x != x
+
+
+def _is_present(x: Value) -> np.ndarray:
+    return ~_is_missing(x)
+
+
+def _of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *values: function(*map(number_of, values))
+
+
+def _of_words(test: Callable[[str, str], bool]) -> Callable[[Value, Value], np.ndarray]:
+    def tested(column: Value, part: Value) -> np.ndarray:
+        if not isinstance(part, str):
+            raise ValueError(f"a string is looked for, in quotes; got {shown(part)}")
+        words = np.asarray(column, object)
+        if not all(each is None or isinstance(each, str) for each in words.ravel()):
+            raise ValueError("strings are looked for in columns of words alone")
+        truths = [word is not None and test(word, part) for word in words.ravel()]
+        return np.array(truths, bool).reshape(words.shape)
+
+    return tested
+
+
+def _extreme(over_rows: Callable[..., Any], by_row: Callable[..., Any]) -> Callable[..., Any]:
+    def extreme(first: Value, *others: Value) -> Any:
+        numbers = [number_of(each) for each in (first, *others)]
+        if not others:
+            return over_rows(numbers[0])
+        for each in numbers[1:]:
+            numbers[0] = by_row(numbers[0], each)
+        return numbers[0]
+
+    return extreme
+
+
+def _between(x: Value, low: Value, high: Value) -> np.ndarray:
+    return compared(ast.LtE(), low, x) & compared(ast.LtE(), x, high)
+
+
+# Each with the least and the most arguments that it takes.
+FUNCTIONS: dict[str, tuple[Callable[..., Any], int, float]] = {
+    "abs": (_of_numbers(np.abs), 1, 1),
+    "log": (_of_numbers(np.log), 1, 1),
+    "log2": (_of_numbers(np.log2), 1, 1),
+    "log10": (_of_numbers(np.log10), 1, 1),
+    "exp": (_of_numbers(np.exp), 1, 1),
+    "sqrt": (_of_numbers(np.sqrt), 1, 1),
+    "floor": (_of_numbers(np.floor), 1, 1),
+    "ceil": (_of_numbers(np.ceil), 1, 1),
+    "round": (_of_numbers(np.round), 1, 1),
+    "min": (_extreme(np.nanmin, np.fmin), 1, math.inf),
+    "max": (_extreme(np.nanmax, np.fmax), 1, math.inf),
+    "mean": (_of_numbers(np.nanmean), 1, 1),
+    "median": (_of_numbers(np.nanmedian), 1, 1),
+    "quantile": (_of_numbers(np.nanquantile), 2, 2),
+    "isnan": (_is_missing, 1, 1),
+    "isna": (_is_missing, 1, 1),
+    "isnull": (_is_missing, 1, 1),
+    "notna": (_is_present, 1, 1),
+    "notnull": (_is_present, 1, 1),
+    "isin": (partial(compared, ast.In()), 2, 2),
+    "between": (_between, 3, 3),
+    "contains": (_of_words(lambda word, part: part in word), 2, 2),
+    "startswith": (_of_words(str.startswith), 2, 2),
+    "endswith": (_of_words(str.endswith), 2, 2),
+}

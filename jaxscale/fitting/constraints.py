@@ -1,7 +1,9 @@
-"""What is known of coefficients beforehand: held, tied, bounded, or likely to be near a value.
+# Signatures of JAX have untyped parts:
+# pyright: reportUnknownMemberType=false
+"""Constraints on coefficients: held, tied, bounded, or with a prior.
 
-All of it is arrays, so that one compiled program serves every combination. Coordinates that
-are held or tied are a projection: a step is taken only along the directions that it leaves.
+All are arrays, so that one compiled program serves every combination. Holding and tying coordinates
+is a projection: steps are taken only along the directions that it leaves.
 """
 
 import math
@@ -16,18 +18,23 @@ from jaxscale._numerics.names import hint
 from jaxscale.fitting.kernel import Kernel, Numbers, Prior
 from jaxscale.laws.fitted import Coefficient, coefficients_of
 
-# A part of the loss that is a ten-millionth of it is 0 as far as data can tell.
+# A term that is a ten-millionth of the loss is 0 as far as data can tell.
 LEAST_E_SHARE = 1e-7
 Pairs = Mapping[str, tuple[float, float]]
 
 
 class Asked(NamedTuple):
-    """What a caller of `fit` says of the coefficients."""
+    """The constraints that a caller of `fit` asks for, by name."""
 
     fixed: Mapping[str, float]
     tie: Sequence[Sequence[str]]
     bounds: Pairs
     prior: Pairs
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no coefficient is constrained."""
+        return not any(self)
 
 
 class Constraints(NamedTuple):
@@ -77,7 +84,7 @@ class Constraints(NamedTuple):
 
 
 def check_asked(law: type, asked: Asked) -> None:
-    """Raises ValueError for a name that is no coefficient, or of which two things are said."""
+    """Raises ValueError for an unknown coefficient, or one with constraints that conflict."""
     known = coefficients_of(law)
     names = list(known)
     tied = [name for group in asked.tie for name in _group(group)]
@@ -162,7 +169,7 @@ def constraints_of(kernel: Kernel, unit: float, asked: Asked, loss: np.ndarray) 
 def least_of_e(kernel: Kernel, loss: np.ndarray) -> float | None:
     """The logarithm of an E that is 0 as far as data can tell.
 
-    None where a law has no E that is free and positive, or losses of any sign.
+    None where a law has no E that is free and positive, or where losses may be negative.
     """
     if not kernel.logarithm or "E" not in kernel.names:
         return None
@@ -179,7 +186,7 @@ def exponents_of(kernel: Kernel) -> np.ndarray:
 
 
 def at_ends(kernel: Kernel, coordinates: np.ndarray) -> np.ndarray:
-    """Which coordinates went as far as they may without having been told to stop: their shape."""
+    """Which positive coefficients ended at an end of the kernel's range, without a bound there."""
     low, high = map(_log, kernel.ends)
     positive = np.array(kernel.positive).reshape((-1,) + (1,) * (np.ndim(coordinates) - 1))
     return positive & ((coordinates <= low) | (coordinates >= high))

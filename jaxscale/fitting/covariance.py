@@ -1,4 +1,4 @@
-"""Covariance of fitted coefficients, when few residuals lie where Huber's function is curved.
+"""Covariance of fitted coefficients, where few residuals lie inside Huber's bound.
 
 A sandwich `B^-1 M B^-1`: M is the variance of the gradient, B its expected slope. The observed
 share of small residuals is a poor guess of the density on which B rests: on Besiroglu's 240
@@ -31,6 +31,8 @@ LEVEL = 0.05  # of the interval that Hall and Sheather's bandwidth is tuned for
 
 
 class Covariance(NamedTuple):
+    """A sandwich and its parts."""
+
     matrix: np.ndarray  # of the coordinates
     method: str  # what the bread was made of
     inverse_bread: np.ndarray  # that of the expected Hessian, along free directions
@@ -50,7 +52,7 @@ def covariance_of(
     Coefficients move along the columns of `basis`. Runs of one group are taken to err together.
     """
     unknown = np.full((slopes.shape[1],) * 2, np.nan)
-    if not np.isfinite(residuals).all():  # what was held explains nothing at all
+    if not np.isfinite(residuals).all():  # the held coefficients leave no finite loss
         return Covariance(unknown, UNKNOWN, unknown)
     force, bend, method = _force_and_bend(residuals, weights, objective)
     scores = (weights * force)[:, None] * slopes
@@ -72,7 +74,9 @@ def _summed(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return total
 
 
-def _force_and_bend(residuals, weights, objective):
+def _force_and_bend(
+    residuals: np.ndarray, weights: np.ndarray, objective: Objective
+) -> tuple[np.ndarray, np.ndarray, str]:
     """Slope of the objective in each residual, the expected slope of that, and the method."""
     if isinstance(objective, SquaredError):
         return residuals, np.ones_like(residuals), OBSERVED
@@ -103,5 +107,5 @@ def _bandwidth(residuals: np.ndarray) -> float:
     low, high = np.quantile(residuals, [0.25, 0.75])
     spread = min(float(np.std(residuals)), float(high - low) / 1.34)
     half = spread * 2 * float(ndtri(0.5 + min(share, 0.49)))
-    # Theirs is half the width of a window; the normal curve of the same spread is narrower.
+    # Theirs is half the width of a window, whose spread is that over the root of 3.
     return max(half / math.sqrt(3), 1e-12)

@@ -1,17 +1,20 @@
+# Signatures of JAX have untyped parts:
+# pyright: reportUnknownMemberType=false
 """Damped Newton steps from many starts at once, with one evaluation a step.
 
 Iteratively reweighted least squares come first, while Huber's bound falls to the one asked for:
-they reach the valley from afar. Exact Newton steps then settle on its floor. Newton from
-the start strands in other places, and least squares alone never arrive.
+they reach the valley from afar. Exact Newton steps then converge on its floor. Newton steps alone
+strand far from it, and least squares alone never arrive.
 
 Where the final bound is almost 0 the objective has kinks, and Newton steps strand among them from
-afar: lanes settle at a rougher bound first, and follow the minimum down as that falls.
+afar: lanes converge at a rougher bound first, and follow the minimum down as that falls.
 
 All lanes take the same steps, and go on to the next bound together once each has converged.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -50,9 +53,9 @@ class Schedule(NamedTuple):
     scaled: Numbers  # whether the objective is a likelihood, and delta in units of its scale
     left: Numbers  # steps to the next bound, which are skipped once all lanes have converged
 
-    def parted(self, place: int) -> tuple["Schedule", "Schedule"]:
-        """The steps before a place, and those from it on."""
-        return Schedule(*(x[:place] for x in self)), Schedule(*(x[place:] for x in self))
+    def parted(self, step: int) -> tuple["Schedule", "Schedule"]:
+        """The steps before one, and those from it on."""
+        return Schedule(*(x[:step] for x in self)), Schedule(*(x[step:] for x in self))
 
 
 class State(NamedTuple):
@@ -77,21 +80,22 @@ def newton(delta: float, scaled: bool = False, steps: int = NEWTON_STEPS) -> Sch
     way = LEAST_ROUGH * 10.0 ** -np.arange(0, max(0, np.log10(LEAST_ROUGH / end)))
     way = way[way > end * (1 + 1e-9)]
     counts = (max(steps, APPROACH_STEPS), *[APPROACH_STEPS] * way.size)[: way.size]
-    approach = [_phase(*each, newton=True) for each in zip(way, counts, strict=True)]
+    approach = [_phase(*part, newton=True) for part in zip(way, counts, strict=True)]
     return _join(*approach, _phase(delta, steps, newton=True, scaled=scaled))
 
 
-def _phase(delta, steps, newton=False, scaled=False):
-    delta, newton, scaled = (np.full(steps, x) for x in (delta, newton, scaled))
+def _phase(delta: float, steps: int, newton: bool = False, scaled: bool = False) -> Schedule:
+    """Steps with one bound."""
     step = np.arange(steps)
-    return Schedule(delta, newton, step == 0, scaled, (steps - step).astype(np.int32))
+    bound, exact, free_scale = (np.full(steps, x) for x in (delta, newton, scaled))
+    return Schedule(bound, exact, step == 0, free_scale, (steps - step).astype(np.int32))
 
 
-def _join(*phases):
+def _join(*phases: Schedule) -> Schedule:
     return Schedule(*(np.concatenate(parts) for parts in zip(*phases, strict=True)))
 
 
-class Found(NamedTuple):
+class Arrival(NamedTuple):
     """Where lanes arrived; lanes are the last axis."""
 
     coordinates: Numbers
@@ -112,20 +116,20 @@ def descend(
     constraints: Constraints,
     likelihood: bool,
     kernel: Kernel,
-) -> Found:
+) -> Arrival:
     """Follow the first `steps` of a schedule from each of `coordinates`; lanes are the last axis.
 
-    `weights` has one row for each lane. Where the kernel has a `value`, Newton steps are tried with
-    several dampings. Lanes are independent; float64 throughout.
+    `weights` has one row for each lane. Where the objective alone is cheap, Newton steps are tried
+    with several dampings. Lanes are independent; float64 throughout.
     """
     size, lanes = coordinates.shape
 
-    def more(carry):
+    def more(carry: tuple[Array, State]) -> Array:
         return carry[0] < steps
 
-    def advance(carry):
+    def advance(carry: tuple[Array, State]) -> tuple[Array, State]:
         step, state = carry
-        now = jax.tree.map(lambda x: x[step], schedule)
+        now = Schedule(*(x[step] for x in schedule))
         state = _step(state, now, rows, weights, constraints, likelihood, kernel)
         return step + jnp.where(jnp.all(state.converged), now.left, 1), state
 
@@ -138,7 +142,7 @@ def descend(
     return _certified(state, constraints)
 
 
-def _certified(state, constraints):
+def _certified(state: State, constraints: Constraints) -> Arrival:
     """Where each lane arrived, and by how much it may have missed a minimum."""
     coordinates, point = state.coordinates, state.point
     free = constraints.free(coordinates, point.gradient)
@@ -149,77 +153,97 @@ def _certified(state, constraints):
     matrix = constraints.reduced(point.hessian, free, jnp.zeros_like(point.diagonal))
     definite, step = cholesky_solve(matrix, gradient)
     decrement = jnp.where(definite, jnp.sum(gradient * step, axis=0), jnp.inf)
-    return Found(coordinates, point.value, gradient, point.hessian, steepness, decrement)
+    return Arrival(coordinates, point.value, gradient, point.hessian, steepness, decrement)
 
 
 class _Trial(NamedTuple):
     """A step from each lane with some damping."""
 
-    place: Numbers  # coordinates, lanes
+    coordinates: Numbers  # coordinates, lanes
     damping: Numbers  # lanes
     moves: Numbers  # whether the damped Hessian is positive definite, so that there is a step
     converged: Numbers
 
 
-def _step(state, now, rows, weights, constraints, likelihood, kernel):
-    coordinates, point, _, _ = state
+def _step(
+    state: State,
+    now: Schedule,
+    rows: Any,
+    weights: Array,
+    constraints: Constraints,
+    likelihood: bool,
+    kernel: Kernel,
+) -> State:
+    """The state after one step of the schedule."""
+    coordinates, point = state.coordinates, state.point
     free = constraints.free(coordinates, point.gradient)
     scaled = now.scaled if likelihood else None
     towards = partial(_towards, state, free, now.fresh, constraints)
     trial = towards(state.damping)
-    if hasattr(kernel, "value"):
-        value = partial(kernel.value, rows, weights, now.delta, constraints.prior, scaled)
-        tried = partial(_tried, towards, value, state.damping)
-        trial = lax.cond(now.newton & ~now.fresh, tried, lambda: trial)
-    place, damping, moves, converged = trial
-    found = kernel(place, rows, weights, now.delta, now.newton, constraints.prior, scaled)
+    if kernel.has_cheap_value:
+
+        def value(coordinates: Array) -> Array:
+            return kernel.value(coordinates, rows, weights, now.delta, constraints.prior, scaled)
+
+        tried, untried = partial(_tried, towards, value, state.damping), trial
+        trial = cast(_Trial, lax.cond(now.newton & ~now.fresh, tried, lambda: untried))
+    ahead, damping, moves, converged = trial
+    new = kernel(ahead, rows, weights, now.delta, now.newton, constraints.prior, scaled)
 
     # At rounding level the value no longer tells, but the gradient does.
-    level = found.value <= point.value + ROUNDING * jnp.abs(point.value)
-    flatter = _steepest(found.gradient, free) <= _steepest(point.gradient, free)
-    better = (found.value < point.value) | (level & flatter)
+    level = new.value <= point.value + ROUNDING * jnp.abs(point.value)
+    flatter = _steepest(new.gradient, free) <= _steepest(point.gradient, free)
+    better = (new.value < point.value) | (level & flatter)
     taken = now.fresh | (moves & better)
     changed = jnp.where(taken, jnp.maximum(damping * 0.3, LEAST_DAMPING), damping * 3)
     damping = jnp.where(now.fresh, damping, jnp.minimum(changed, MOST_DAMPING))
 
-    def chosen(new, old):
+    def chosen(new: Array, old: Array) -> Array:
         return jnp.where(taken, new, old)
 
-    return State(chosen(place, coordinates), jax.tree.map(chosen, found, point), damping, converged)
+    point = jax.tree.map(chosen, new, point)
+    return State(chosen(ahead, coordinates), point, damping, converged)
 
 
-def _towards(state, free, fresh, constraints, damping):
-    coordinates, point, _, _ = state
+def _towards(
+    state: State, free: Array, fresh: Array, constraints: Constraints, damping: Array
+) -> _Trial:
+    """The step from each lane with a damping."""
+    coordinates, point = state.coordinates, state.point
     gradient = jnp.einsum("ijs,js->is", free, point.gradient)
     damped = constraints.reduced(point.hessian, free, damping[None] * point.diagonal)
     definite, step = cholesky_solve(damped, gradient)
     promised = jnp.sum(gradient * step, axis=0)
     moves = definite & ~fresh
-    place = constraints.clip(coordinates - jnp.where(moves, step, 0))
+    ahead = constraints.clip(coordinates - jnp.where(moves, step, 0))
     small = CONVERGED_SHARE * jnp.abs(point.value) + CONVERGED
-    return _Trial(place, damping, moves, moves & (promised <= small))
+    return _Trial(ahead, damping, moves, moves & (promised <= small))
 
 
-def _tried(towards, value, damping):
+def _tried(
+    towards: Callable[[Array], _Trial], value: Callable[[Array], Array], damping: Array
+) -> _Trial:
     """The trial of the least value in each lane; of equals, to rounding, the least damped."""
     dampings = jnp.clip(jnp.outer(np.array(TRIALS), damping), LEAST_DAMPING, MOST_DAMPING)
     trials = jax.vmap(towards)(dampings)
-    values = jax.vmap(value)(trials.place)
+    values = jax.vmap(value)(trials.coordinates)
     values = jnp.where(trials.moves & ~jnp.isnan(values), values, jnp.inf)
     least = jnp.min(values, axis=0, keepdims=True)
     best = jnp.argmax(values <= least + ROUNDING * jnp.abs(least), axis=0)
     best = jnp.where(jnp.isfinite(least[0]), best, len(TRIALS) - 1)
-    trial = jax.tree.map(lambda x: x[best, ..., jnp.arange(best.size)].T, trials)
+    lanes = jnp.arange(best.size)
+    trial = _Trial(*(x[best, ..., lanes].T for x in trials))
     # A great damping promises little wherever it is.
     return trial._replace(converged=trials.converged[0])
 
 
-def _steepest(gradient, free):
+def _steepest(gradient: Array, free: Array) -> Array:
     return jnp.max(jnp.abs(jnp.einsum("ijs,js->is", free, gradient)), axis=0)
 
 
-def _library_solve(matrix, vector):
-    lower = jnp.linalg.cholesky(jnp.moveaxis(matrix, -1, 0), symmetrize_input=False)
+def _library_solve(matrix: Array, vector: Array) -> tuple[Array, Array]:
+    matrix = jnp.moveaxis(matrix, -1, 0)
+    lower = cast(Array, jnp.linalg.cholesky(matrix, symmetrize_input=False))
     definite = jnp.all(jnp.isfinite(lower), axis=(1, 2))
     lower = jnp.where(definite[:, None, None], lower, jnp.eye(len(vector))[None])
     solution = jax.scipy.linalg.cho_solve((lower, True), vector.T[..., None])
@@ -236,7 +260,8 @@ def cholesky_solve(matrix: Array, vector: Array) -> tuple[Array, Array]:
     size = range(len(vector))
     if len(size) != SOLVED_BY_HAND:
         return _library_solve(matrix, vector)
-    lower, definite = {}, jnp.ones_like(vector[0], bool)
+    lower: dict[tuple[int, int], Array] = {}
+    definite = jnp.ones_like(vector[0], bool)
     for j in size:
         pivot = matrix[j, j] - sum((lower[j, k] ** 2 for k in range(j)), jnp.zeros_like(vector[0]))
         definite &= pivot > 0
@@ -246,7 +271,8 @@ def cholesky_solve(matrix: Array, vector: Array) -> tuple[Array, Array]:
             for k in range(j):
                 rest = rest - lower[i, k] * lower[j, k]
             lower[i, j] = rest / lower[j, j]
-    halfway, solution = {}, {}
+    halfway: dict[int, Array] = {}
+    solution: dict[int, Array] = {}
     for i in size:
         rest = vector[i]
         for k in range(i):

@@ -1,16 +1,21 @@
-"""The advice that a colleague would give before anyone builds a plan on a fit.
+"""Advice that a colleague would give before anyone builds a plan on a fit.
 
-Every check looks at one thing and returns one sentence or none; thresholds are judgement, and
-stand here with their reasons. `_suspicions` knows what is odd about the table of runs itself.
+Every check looks at one thing and returns one sentence or none. Thresholds are judgement, with
+their reasons below. `_suspicions` checks the table of runs itself.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from jaxscale._numerics.quantities import count, scientific
 from jaxscale.fitting._suspicions import suspicions
+from jaxscale.fitting.certificate import Certificate, FitStatus, Search
+from jaxscale.fitting.claims import Claims
+from jaxscale.fitting.objectives import Objective
+from jaxscale.fitting.problem import Problem
+from jaxscale.fitting.runs import Runs
 from jaxscale.laws.fitted import fits_logarithm
 
 LONG = 100  # tokens per param: where Sardana et al. 2024, Section 5, see the fits part
@@ -28,10 +33,63 @@ ROBUST = 1.4826  # standard deviation of a normal over its median absolute devia
 FEW_RESAMPLES = 1000
 
 Severity = Literal["note", "warning", "problem"]
+Pair = tuple[float, float]
+
+
+class Fitted(Protocol):
+    """What advice and reports read of a `Fit`, which they cannot import."""
+
+    @property
+    def law(self) -> Any: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def objective(self) -> float: ...
+    @property
+    def residuals(self) -> np.ndarray: ...
+    @property
+    def status(self) -> FitStatus: ...
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def covariance(self) -> np.ndarray: ...
+    @property
+    def covariance_method(self) -> str: ...
+    @property
+    def standard_errors(self) -> Any: ...
+    @property
+    def certificate(self) -> Certificate: ...
+    @property
+    def claims(self) -> Claims: ...
+    @property
+    def search(self) -> Search: ...
+    @property
+    def runs(self) -> Runs: ...
+    @property
+    def loss_function(self) -> Objective: ...
+    @property
+    def problem(self) -> Problem: ...
+    def intervals(self, level: float) -> dict[str, Pair]: ...
+
+
+class Resampled(Protocol):
+    """What advice and reports read of a `Bootstrap`."""
+
+    @property
+    def law(self) -> Any: ...
+    @property
+    def objective(self) -> np.ndarray: ...
+    @property
+    def covariance(self) -> np.ndarray: ...
+    @property
+    def standard_errors(self) -> Any: ...
+    @property
+    def not_ok(self) -> dict[str, int]: ...
+    def intervals(self, level: float) -> dict[str, Pair]: ...
 
 
 class Remark(NamedTuple):
-    """One thing that a reader of a fit must know.
+    """One piece of advice on a fit.
 
     A "problem" forbids some use of the law, a "warning" may change its numbers, and a "note" says
     how far they reach.
@@ -47,22 +105,24 @@ class Remark(NamedTuple):
 Said = tuple[str, dict[str, float]] | None
 
 
-def diagnose(fit: Any, bootstrap: Any = None) -> tuple[Remark, ...]:
-    """Everything worth knowing of a `Fit` and its `Bootstrap`, the gravest first."""
-    found = [Remark("status", "problem", fit.status.sentence, {})] * (not fit.ok)
+def diagnose(fit: Fitted, bootstrap: Resampled | None = None) -> tuple[Remark, ...]:
+    """Remarks on a `Fit` and its `Bootstrap`, the gravest first."""
+    remarks = [Remark("status", "problem", fit.status.sentence, {})] * (not fit.ok)
     if fit.claims.unidentified:
-        found.append(Remark("not identified", "problem", fit.claims.sentence, {}))
+        remarks.append(Remark("not identified", "problem", fit.claims.sentence, {}))
     odd = suspicions(fit.runs)
-    found += [Remark(each.about, "warning", f"{each.sentence}.", {}) for each in odd]
+    remarks += [Remark(each.about, "warning", f"{each.sentence}.", {}) for each in odd]
     for about, (severity, check) in CHECKS.items():
         said = None if any(each.about == about for each in odd) else check(fit, bootstrap)
         if said is not None:
             sentence, numbers = said
-            found.append(Remark(about, severity, f"{sentence[:1].upper()}{sentence[1:]}.", numbers))
-    return tuple(found)
+            remarks.append(
+                Remark(about, severity, f"{sentence[:1].upper()}{sentence[1:]}.", numbers)
+            )
+    return tuple(remarks)
 
 
-def _number_of_runs(fit: Any, _: Any) -> Said:
+def _number_of_runs(fit: Fitted, _: Resampled | None) -> Said:
     runs, free = len(fit.runs), fit.problem.constraints.free_count
     if runs >= FEW_RUNS_EACH * free:
         return None
@@ -73,7 +133,7 @@ def _number_of_runs(fit: Any, _: Any) -> Said:
     return said, {"runs": runs, "coefficients": free}
 
 
-def _one_ratio(fit: Any, _: Any) -> Said:
+def _one_ratio(fit: Fitted, _: Resampled | None) -> Said:
     ratio = fit.runs.tokens_per_param
     if ratio.max() < ONE_RATIO * ratio.min():
         said = (
@@ -94,7 +154,7 @@ def _one_ratio(fit: Any, _: Any) -> Said:
     return None
 
 
-def _narrow(fit: Any, _: Any) -> Said:
+def _narrow(fit: Fitted, _: Resampled | None) -> Said:
     for name in ("params", "tokens"):
         values = getattr(fit.runs, name)
         factor = float(values.max() / values.min())
@@ -107,7 +167,7 @@ def _narrow(fit: Any, _: Any) -> Said:
     return None
 
 
-def _long_training(fit: Any, _: Any) -> Said:
+def _long_training(fit: Fitted, _: Resampled | None) -> Said:
     ratio = fit.runs.tokens_per_param
     beyond = int((ratio > LONG).sum())
     if beyond >= max(FEW_LONG, FEW_LONG_SHARE * ratio.size):
@@ -122,17 +182,17 @@ def _long_training(fit: Any, _: Any) -> Said:
     return said, {"runs": beyond}
 
 
-def _checkpoints(fit: Any, _: Any) -> Said:
+def _checkpoints(fit: Fitted, _: Resampled | None) -> Said:
     """Neighbours in training length at one size whose errors are alike."""
     runs, residuals = fit.runs, fit.residuals - fit.residuals.mean()
     if runs.group is not None:
         return None
     order = np.lexsort((runs.tokens, runs.params))
-    same = np.diff(runs.params[order]) == 0
+    same: np.ndarray = runs.params[order][1:] == runs.params[order][:-1]
     pairs = (residuals[order][:-1] * residuals[order][1:])[same]
     if not pairs.size or not residuals.any():
         return None
-    alike = float(pairs.mean() / np.mean(residuals**2))
+    alike = float(pairs.mean()) / float(np.square(residuals).mean())
     # Of so many independent pairs, chance gives less than this in 39 of 40 cases.
     if alike < max(ALIKE, 2 / np.sqrt(pairs.size)):
         return None
@@ -145,7 +205,7 @@ def _checkpoints(fit: Any, _: Any) -> Said:
     return said, {"correlation": alike, "pairs": pairs.size}
 
 
-def _groups(fit: Any, bootstrap: Any) -> Said:
+def _groups(fit: Fitted, bootstrap: Resampled | None) -> Said:
     if fit.runs.group is None or bootstrap is None:
         return None
     groups = len(np.unique(fit.runs.group))
@@ -155,7 +215,7 @@ def _groups(fit: Any, bootstrap: Any) -> Said:
     return said, {"groups": groups}
 
 
-def _outliers(fit: Any, _: Any) -> Said:
+def _outliers(fit: Fitted, _: Resampled | None) -> Said:
     residuals = fit.residuals
     spread = ROBUST * float(np.median(np.abs(residuals - np.median(residuals))))
     far = np.flatnonzero(np.abs(residuals) > FAR * spread)
@@ -182,7 +242,7 @@ def _outliers(fit: Any, _: Any) -> Said:
     return said, {"runs": far.size, "row": float(worst), "residual": float(residuals[worst])}
 
 
-def _resamples(_: Any, bootstrap: Any) -> Said:
+def _resamples(_: Fitted, bootstrap: Resampled | None) -> Said:
     if bootstrap is None:
         said = "without resamples sizes have no intervals, and those of coefficients are symmetric"
         return said, {"resamples": 0}
@@ -193,18 +253,18 @@ def _resamples(_: Any, bootstrap: Any) -> Said:
     return said, {"resamples": size}
 
 
-def _identification(fit: Any, _: Any) -> Said:
-    found = fit.certificate
-    if not found.is_weak:
+def _identification(fit: Fitted, _: Resampled | None) -> Said:
+    certificate = fit.certificate
+    if not certificate.is_weak:
         return None
     said = (
-        f"the coefficients trade off against each other (condition {found.condition:.0e}): "
+        f"the coefficients trade off against each other (condition {certificate.condition:.0e}): "
         "compare losses and sizes between fits, not single coefficients"
     )
-    return said, {"condition": found.condition}
+    return said, {"condition": certificate.condition}
 
 
-def _other_minima(fit: Any, _: Any) -> Said:
+def _other_minima(fit: Fitted, _: Resampled | None) -> Said:
     near = [each for each in fit.search.next_best if each < 1.01 * fit.objective]
     if not near or fit.objective <= 0:
         return None
@@ -213,7 +273,7 @@ def _other_minima(fit: Any, _: Any) -> Said:
     return said, {"objective": near[0]}
 
 
-def _extrapolation(fit: Any, _: Any) -> Said:
+def _extrapolation(fit: Fitted, _: Resampled | None) -> Said:
     largest = float(fit.runs.flops.max())
     said = (
         f"beyond {scientific(largest)} FLOPs, the largest run, every plan is extrapolated, and no "
@@ -226,7 +286,7 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-Check = Callable[[Any, Any], Said]
+Check = Callable[[Fitted, Resampled | None], Said]
 CHECKS: Mapping[str, tuple[Severity, Check]] = {
     "number of runs": ("warning", _number_of_runs),
     "one ratio": ("warning", _one_ratio),

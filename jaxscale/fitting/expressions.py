@@ -8,17 +8,29 @@ refused.
 
 import ast
 import math
+import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from jaxscale.fitting import column_names
-from jaxscale.fitting.column_functions import FUNCTIONS
-from jaxscale.fitting.column_names import Names
-from jaxscale.fitting.column_values import COMPARISONS, Value, compared, number_of, truth_of
+from jaxscale._numerics.names import hint
+from jaxscale.fitting.column_values import (
+    COMPARISONS,
+    FUNCTIONS,
+    Value,
+    compared,
+    number_of,
+    truth_of,
+)
 
 LONGEST = 10_000  # characters; the parser is recursive
+OPERATORS = {"and", "or", "not", "in", "True", "False"}
+_NUMBER = r"(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_BARE = re.compile(r"[\w./:-]+")
 
 
 def evaluate(text: str, columns: Sequence[str], column: Callable[[str], np.ndarray]) -> Value:
@@ -29,7 +41,7 @@ def evaluate(text: str, columns: Sequence[str], column: Callable[[str], np.ndarr
     """
     if len(text) > LONGEST:
         raise ValueError(f"an expression has at most {LONGEST:,} characters; got {len(text):,}")
-    names = column_names.read(text, columns)
+    names = _named(text, columns)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # a mean of no numbers, a needless backslash
@@ -40,7 +52,117 @@ def evaluate(text: str, columns: Sequence[str], column: Callable[[str], np.ndarr
         raise ValueError("an expression must not be nested as deeply") from None
 
 
-ARITHMETIC = {
+# --- Names of columns -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Names:
+    """The columns that an expression may name, and the text in which they are identifiers."""
+
+    columns: Sequence[str]
+    text: str
+    by_identifier: Mapping[str, str]
+
+    def restored(self, text: str) -> str:
+        """Text of the parser's with the columns as a user writes them."""
+        return re.sub(
+            r"\w+",
+            lambda word: (
+                written(self.by_identifier[word[0]]) if word[0] in self.by_identifier else word[0]
+            ),
+            text,
+        )
+
+    def unknown(self, word: str) -> ValueError:
+        """The error for a word that is no column, with the nearest that is."""
+        near = hint(word, self.columns, written=written)
+        return ValueError(
+            f"no column {word!r}{near}; the columns are "
+            f"{', '.join(map(written, self.columns))} (`in back quotes`, a name may hold anything)"
+        )
+
+    def word_at(self, offset: int) -> str:
+        """The longest bare name at a byte of the text."""
+        start = len(self.text.encode()[:offset].decode())
+        bare = _BARE.match(self.text, start)
+        return self.restored(bare[0]) if bare else ""
+
+
+def _named(text: str, columns: Iterable[str]) -> Names:
+    """The expression with columns as identifiers; ValueError for unknown and unclear names."""
+    columns = tuple(dict.fromkeys(columns))
+    prefix = "_"
+    while prefix in text:  # so that no word of the user's is taken for an identifier of ours
+        prefix += "_"
+    identifiers = {name: f"{prefix}{number}" for number, name in enumerate(columns)}
+    names = Names(columns, text, {each: name for name, each in identifiers.items()})
+    parts: list[str] = []
+    end = 0
+    for token in _tokens(columns).finditer(text):
+        parts += [" ".join(text[end : token.start()].split("\n")), _parsed(token, names)]
+        end = token.end()
+    return Names(columns, "".join([*parts, text[end:]]).strip(), names.by_identifier)
+
+
+def written(name: str) -> str:
+    """A column as an expression has it: bare, or in back quotes."""
+    bare = _BARE.fullmatch(name) and name not in OPERATORS and not _is_number(name)
+    return name if bare else "`" + name.replace("`", "``") + "`"
+
+
+def _tokens(columns: Sequence[str]) -> re.Pattern[str]:
+    """Strings, quoted names, names that only look like arithmetic, numbers and words."""
+    odd = [name for name in columns if written(name) == name and not name.isidentifier()]
+    longest_first = "|".join(re.escape(name) for name in sorted(odd, key=len, reverse=True))
+    return re.compile(
+        rf"(?P<string>{_STRING})|`(?P<quoted>(?:[^`]|``)+)`"
+        rf"|(?P<odd>{longest_first or '(?!)'})(?![\w])"
+        rf"|(?P<number>{_NUMBER}(?!\w))|(?P<word>\w+)|(?P<joined>[&|])|(?P<refused>[`#@$?;\\])"
+    )
+
+
+def _parsed(token: re.Match[str], names: Names) -> str:
+    """What the parser reads instead of a token."""
+    identifiers = {name: each for each, name in names.by_identifier.items()}
+    kind, text = token.lastgroup, token[0]
+    if kind == "joined":  # as pandas has it: below comparisons, where Python has & above them
+        return " and " if text == "&" else " or "
+    if kind == "refused":
+        raise ValueError(f"{text!r} has no meaning here")
+    if kind == "quoted":
+        name = token["quoted"].replace("``", "`")
+        if name not in identifiers:
+            raise names.unknown(name)
+        return f" {identifiers[name]} "
+    if kind == "odd":
+        _refuse_arithmetic(text, identifiers)
+        return f" {identifiers[text]} "
+    after, before = token.string[token.end() :].lstrip(), token.string[: token.start()].rstrip()
+    is_name = kind == "word" and text not in OPERATORS and not before.endswith(".")
+    if is_name and text in identifiers and not after.startswith("("):
+        return identifiers[text]
+    return text
+
+
+def _refuse_arithmetic(name: str, columns: Iterable[str]) -> None:
+    """Refuse a bare name whose parts are columns or numbers: it could be meant either way."""
+    parts = re.split("[/-]", name)
+    known = set(columns)
+    if len(parts) > 1 and all(not each or each in known or _is_number(each) for each in parts):
+        spaced = re.sub("([/-])", r" \1 ", name).strip()
+        raise ValueError(
+            f"{name!r} is a column, and arithmetic of others: write `{name}` for the column, "
+            f"or {spaced!r} with spaces"
+        )
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(_NUMBER, text) is not None
+
+
+# --- Evaluation ------------------------------------------------------------------------------
+
+ARITHMETIC: dict[type[ast.operator], Callable[..., Any]] = {
     ast.Add: np.add,
     ast.Sub: np.subtract,
     ast.Mult: np.multiply,

@@ -1,9 +1,9 @@
-"""Directions in which the runs say nothing of a law, and a search that leaves them alone.
+"""Null directions, along which no run changes its residual, and a search that leaves them out.
 
-A residual's derivatives, a row for each run, are scaled to columns of one length, so that units do
-not count. What their singular values call null, no data of these sizes can tell: coefficients
-that move along such a direction have no error, only a value that explains the runs as any other
-does. A search holds one coordinate for each such direction, so that what is left has one minimum.
+They come from the singular values of the derivatives of residuals, a row for each run, with columns
+scaled to one length so that units do not count. Coefficients that move along a null direction
+have no error, only a value that explains the runs as well as others do. The search holds one
+coordinate for each null direction, so that what is left has one minimum.
 """
 
 import math
@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting.certificate import MOST_CONDITION, basis_of
+from jaxscale.fitting.certificate import MOST_CONDITION, SAME_OBJECTIVE, basis_of
 from jaxscale.fitting.constraints import LEAST_E_SHARE, Constraints
-from jaxscale.fitting.descent import Found
+from jaxscale.fitting.descent import Arrival
 from jaxscale.fitting.problem import Problem, converged, ranked
-from jaxscale.fitting.search import SAME_OBJECTIVE
 
 # The Hessian is the square of what is decomposed here. Derivatives are right to 1e-14, so that
 # null values come out as 1e-14 and are 8 digits below this.
@@ -25,9 +24,9 @@ RANK = MOST_CONDITION**-0.5
 PART = 1e-6
 # Of eigenvectors of the Hessian itself, whose least values keep four digits.
 PART_OF_HESSIAN = 1e-3
-PLACES = 8  # starts, and ends of the approach, at which a direction has to be null
+POINTS = 8  # starts, and ends of the approach, at which a direction must be null
 
-Slopes = Callable[[Problem, np.ndarray], np.ndarray]  # of residuals by coefficients, at a place
+Slopes = Callable[[Problem, np.ndarray], np.ndarray]  # of residuals by coefficients, at a point
 
 
 class Null(NamedTuple):
@@ -37,14 +36,14 @@ class Null(NamedTuple):
     directions: np.ndarray  # coefficients, directions; the largest component is 1
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         return self.scaled.shape[1]
 
 
 def null_of(
     slopes: np.ndarray, weights: np.ndarray, precision: np.ndarray, basis: np.ndarray
 ) -> Null:
-    """The directions along the columns of `basis` that no run and no prior feels."""
+    """The directions along the columns of `basis` that change no residual and no prior."""
     root = np.sqrt(weights)[:, None]
     rows = np.concatenate([root * slopes, np.diag(np.sqrt(precision))]) @ basis
     size = basis.shape[1]
@@ -83,89 +82,91 @@ def flat_in(hessian: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return np.any(np.abs(basis @ flat) > PART_OF_HESSIAN, axis=1)
 
 
-def null_at(problem: Problem, place: np.ndarray, slopes_at: Slopes) -> tuple[Null, np.ndarray]:
-    """The null directions at a place among those that are free there, and the basis of these."""
-    basis = basis_of(problem.constraints, place)
-    weights = problem.weights[: problem.count]
+def null_at(problem: Problem, point: np.ndarray, slopes_at: Slopes) -> tuple[Null, np.ndarray]:
+    """The null directions at a point among those that are free there, and the basis of these."""
+    basis = basis_of(problem.constraints, point)
+    weights = problem.weights[: problem.run_count]
     precision = problem.constraints.prior.precision
-    return null_of(slopes_at(problem, place), weights, precision, basis), basis
+    return null_of(slopes_at(problem, point), weights, precision, basis), basis
 
 
 def held_along(
-    constraints: Constraints, null: Null, basis: np.ndarray, place: np.ndarray
+    constraints: Constraints, null: Null, basis: np.ndarray, point: np.ndarray
 ) -> Constraints:
-    """The constraints with a coordinate less for each null direction."""
+    """The constraints with one coordinate held for each null direction."""
     projection, rest = np.array(constraints.projection), null.scaled
-    for _ in range(null.count):
+    for _ in range(null.size):
         pivot = int(np.argmax(np.linalg.norm(rest, axis=1)))
         along = rest[pivot] / np.linalg.norm(rest[pivot])
         rest = rest - np.outer(rest @ along, along)
         projection -= np.outer(basis[:, pivot], basis[:, pivot])
-    return constraints._replace(projection=projection, offset=np.array(place))
+    return constraints._replace(projection=projection, offset=np.array(point))
 
 
 class Left(NamedTuple):
-    """A problem without what is null wherever one looks, and which coefficients that moves."""
+    """A problem without its null directions, and which coefficients these move."""
 
     problem: Problem
     open: np.ndarray
 
 
 def left_of(problem: Problem, starts: np.ndarray, near: np.ndarray, slopes_at: Slopes) -> Left:
-    """What is left to search of a problem.
+    """The problem that is left to search.
 
-    `starts` are where a search began and `near` where it has come to, the best first. A term
-    that has vanished at one place may be wanted at another, and is left alone.
+    `starts` are where the search began and `near` where it is now, the best first. A direction that
+    is null at one point need not be null at another: only what is null at all of them is held.
     """
-    some = np.linspace(0, starts.shape[1] - 1, min(PLACES, starts.shape[1])).astype(int)
+    some = np.linspace(0, starts.shape[1] - 1, min(POINTS, starts.shape[1]), dtype=np.int64)
     seen: list[tuple[Null, np.ndarray, np.ndarray]] = []
-    for place in [*near.T[:PLACES], *starts[:, some].T]:
-        null, basis = null_at(problem, place, slopes_at)
-        if not null.count:  # as of most runs at the first place: no need to see the others
+    for point in [*near.T[:POINTS], *starts[:, some].T]:
+        null, basis = null_at(problem, point, slopes_at)
+        if not null.size:  # as of most runs at the first point: no need to see the others
             return Left(problem, moves(null, basis))
-        seen.append((null, basis, place))
-    null, basis, place = min(seen, key=lambda each: each[0].count)
-    held = held_along(problem.constraints, null, basis, place)
+        seen.append((null, basis, point))
+    null, basis, point = min(seen, key=lambda entry: entry[0].size)
+    held = held_along(problem.constraints, null, basis, point)
     return Left(problem._replace(constraints=held), moves(null, basis))
 
 
 def converged_by(
     problem: Problem, left: Problem, near: np.ndarray, slopes_at: Slopes
-) -> tuple[Problem, Found]:
+) -> tuple[Problem, Arrival]:
     """From coefficients in the valley to its floor, and what of the problem has one.
 
-    What is null everywhere is free at first as well as held: held, a coefficient may stand where
-    the others cannot reach the minimum, and free, it may wander.
+    What is null everywhere is tried both held and free: a held coefficient may keep the others from
+    the minimum, and a free one may wander.
     """
-    found = converged(problem, near)
+    arrival = converged(problem, near)
     if left is not problem:
         other = converged(left, near)
-        pairs = zip(found, other, strict=True)
-        found = Found(*(np.concatenate(pair, axis=-1) for pair in pairs))
-    order = ranked(found)[: near.shape[1]]
-    found = Found(*(each[..., order] for each in found))
-    return _converged_anew(problem, found, slopes_at)
+        pairs = zip(arrival, other, strict=True)
+        arrival = Arrival(*(np.concatenate(pair, axis=-1) for pair in pairs))
+    order = ranked(arrival)[: near.shape[1]]
+    arrival = Arrival(*(each[..., order] for each in arrival))
+    return _converged_anew(problem, arrival, slopes_at)
 
 
-def _converged_anew(problem: Problem, found: Found, slopes_at: Slopes) -> tuple[Problem, Found]:
-    """From where a search ended, once more without what turns out to be null there."""
-    order = ranked(found)
-    place = found.coordinates[:, order[0]]
-    null, basis = null_at(problem, place, slopes_at)
-    if not null.count:
-        return problem, found
-    further = problem._replace(constraints=held_along(problem.constraints, null, basis, place))
-    again = converged(further, found.coordinates[:, order])
-    ends = [float(each.value[ranked(each)[0]]) for each in (found, again)]
+def _converged_anew(
+    problem: Problem, arrival: Arrival, slopes_at: Slopes
+) -> tuple[Problem, Arrival]:
+    """The search once more from its end, without what turns out to be null there."""
+    order = ranked(arrival)
+    point = arrival.coordinates[:, order[0]]
+    null, basis = null_at(problem, point, slopes_at)
+    if not null.size:
+        return problem, arrival
+    further = problem._replace(constraints=held_along(problem.constraints, null, basis, point))
+    again = converged(further, arrival.coordinates[:, order])
+    ends = [float(each.value[ranked(each)[0]]) for each in (arrival, again)]
     lower = ends[1] <= ends[0] + SAME_OBJECTIVE * abs(ends[0])
-    return further, again if lower else found
+    return further, again if lower else arrival
 
 
 def equal_minima(coefficients: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """Which coefficients differ among places of one objective, the first of them reported.
+    """Which coefficients differ among points of equal objective, of which the first is reported.
 
-    At one ratio of tokens to params, for one, the terms of size and data may change places.
+    At one ratio of tokens to params, for example, the terms of size and data may swap.
     """
     apart = np.abs(coefficients - coefficients[:, :1]).max(axis=1)
-    # Where a minimum ends is known to far less than its error, and exact runs have none.
+    # A minimum is located to far less than its standard error, which exact runs do not have.
     return apart > np.maximum(0.1 * np.nan_to_num(errors), 1e-3)

@@ -1,16 +1,17 @@
 """What a fit needs of a family of laws: coordinates, residuals and an objective with derivatives.
 
-Two modules answer: `model` for any law, by automatic differentiation, and `chinchilla_kernel`
-for the Chinchilla law, by hand. `kernels` chooses between them; nothing else asks which it is.
+There are two kernels: `model` differentiates any law automatically, and `chinchilla_kernel` has the
+derivatives of the Chinchilla law by hand. `model.kernel_of` chooses; nothing else asks which it is.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-# Of JAX inside a program and of NumPy outside: a type checker has no name for what is both.
+# Arrays of JAX inside a compiled program and of NumPy outside, which share no type.
 Numbers: TypeAlias = Any
 
 
@@ -43,15 +44,8 @@ class Columns(NamedTuple):
 class Kernel(Protocol):
     """One family as a fit sees it. Hashable: programs are compiled for each.
 
-    A coordinate is the logarithm of a coefficient that is `positive`, and any other as it is. Of
-    the rows, `target` is a field in any kernel. A kernel may offer more, and is asked for it:
-
-    | member | what it is | without it |
-    | --- | --- | --- |
-    | `value(rows, weights, delta, prior, scaled, coordinates)` | the objective alone | the point |
-    | `grid(rows, weights, few=)` | coordinates to start from | a grid of the family's starts |
-    | `named_starts` | functions by name that give others | none |
-    | `claims(ending, rows, held, design)` | what a fit may claim | `claims_of_law` |
+    A coordinate is the logarithm of a coefficient that is `positive`, and any other coefficient as
+    it is. `target` is a field of the rows of every kernel.
     """
 
     @property
@@ -59,7 +53,7 @@ class Kernel(Protocol):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the coordinates, in the order of the law's fields."""
+        """Names of the coordinates, in the order of the law's fields."""
         ...
 
     @property
@@ -72,7 +66,30 @@ class Kernel(Protocol):
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Between which values a positive coefficient may move where nothing else bounds it."""
+        """Least and largest value of a positive coefficient that nothing else bounds."""
+        ...
+
+    @property
+    def has_cheap_value(self) -> bool:
+        """Whether the objective alone costs a fraction of a point, so that steps may be tried."""
+        ...
+
+    @property
+    def named_starts(self) -> Mapping[str, Callable[[], np.ndarray]]:
+        """Starts that a user asks for by name, besides the grid."""
+        ...
+
+    @property
+    def grid_name(self) -> str:
+        """The grid's name in a report."""
+        ...
+
+    def grid(self, rows: Any, weights: np.ndarray, *, few: bool) -> np.ndarray:
+        """Coordinates to start from; `few` of them where many resamples each get their own."""
+        ...
+
+    def claims(self, ending: Any, rows: Any, asked: Any, design: Any) -> Any:
+        """The `Claims` of a fit: its `Ending`, what was `Asked` and the `Design` of the runs."""
         ...
 
     def centred(self, columns: Columns, constraints: Any) -> tuple[Columns, np.ndarray | None]:
@@ -83,11 +100,11 @@ class Kernel(Protocol):
         ...
 
     def rows(self, columns: Columns, held: dict[str, float]) -> Any:
-        """What the other methods read of the runs, beside coefficients that are held."""
+        """The runs, and coefficients that are held, as the other methods read them."""
         ...
 
     def residuals(self, coordinates: Array, rows: Any) -> Array:
-        """Of every run in one lane."""
+        """Residuals of all runs in one lane."""
         ...
 
     def slopes(self, coordinates: Array, rows: Any) -> tuple[Array, Array]:
@@ -112,6 +129,18 @@ class Kernel(Protocol):
         """
         ...
 
+    def value(
+        self,
+        coordinates: Array,
+        rows: Any,
+        weights: Array,
+        delta: Array,
+        prior: Prior,
+        scaled: Array | None = None,
+    ) -> Array:
+        """The objective alone, in each lane; arguments as of a call."""
+        ...
+
 
 def coordinates_of(kernel: Kernel, values: np.ndarray) -> np.ndarray:
     """Coordinates of coefficients along the first axis; NaN where a logarithm does not exist."""
@@ -121,7 +150,7 @@ def coordinates_of(kernel: Kernel, values: np.ndarray) -> np.ndarray:
 
 
 def values_of(kernel: Kernel, coordinates: Numbers, numpy: Any = jnp) -> dict[str, Any]:
-    """Coefficients by name. Traceable, or of NumPy where that is handed in."""
+    """Coefficients by name, computed by `numpy`, which is traceable by default."""
     named = zip(kernel.names, kernel.positive, coordinates, strict=True)
     return {name: numpy.exp(x) if positive else x for name, positive, x in named}
 

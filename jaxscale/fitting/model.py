@@ -1,26 +1,48 @@
-"""Value, gradient and Hessian of an objective on any law, by automatic differentiation.
+# Signatures of JAX have untyped parts:
+# pyright: reportUnknownMemberType=false
+"""The kernel of any law: value, gradient and Hessian of an objective, differentiated automatically.
 
 The mathematics is that of one run and one lane; `vmap` makes the rest. Coefficients that are
 held are columns like the sizes of the runs: they cost no derivative, and may be 0.
 """
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxscale.fitting.kernel import Columns, Numbers, Point, Prior, values_of, with_prior
+from jaxscale.fitting.certificate import at_bounds
+from jaxscale.fitting.chinchilla_kernel import ChinchillaKernel
+from jaxscale.fitting.claims import Claims, Design, Ending, claims_of_law
+from jaxscale.fitting.constraints import LEAST_E_SHARE, Asked, Constraints, at_ends
+from jaxscale.fitting.kernel import (
+    Columns,
+    Kernel,
+    Numbers,
+    Point,
+    Prior,
+    coordinates_of,
+    values_of,
+    with_prior,
+)
 from jaxscale.fitting.objectives import best_scale
+from jaxscale.laws.chinchilla import Chinchilla
+from jaxscale.laws.fitted import coefficients_of, fits_logarithm
 from jaxscale.laws.protocol import loss_from_logs
 
-# Of a coefficient that is positive. A term that the runs do not want falls for ever, and no family
-# needs a number beyond these.
+# Of a positive coefficient. A term that the runs do not need falls without end, and no family needs
+# a number beyond these.
 LEAST, MOST = 1e-30, 1e30
-LEAST_DIAGONAL = 1e-8  # of the largest, in a measure of steps
+LEAST_DIAGONAL = 1e-8  # of the largest, in the measure of a step
+MOST_STARTS, FEW_STARTS = 512, 36  # of a grid: enough for all families here, a millisecond each
+SHARED_RUNS = 16  # enough to see that the share of params in a slope changes
+SAME_SHARE = 1e-9  # change of that share, for a step of one in a coordinate
 
 
 class Rows(NamedTuple):
@@ -35,7 +57,7 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class AnyLaw:
-    """The kernel of some coefficients of any family; the others are held as columns of the runs."""
+    """The kernel of some coefficients of any family; others are held, as columns of the runs."""
 
     law: type
     names: tuple[str, ...]
@@ -43,7 +65,10 @@ class AnyLaw:
     logarithm: bool
     ends: tuple[float, float] = (LEAST, MOST)
 
-    def centred(self, columns: Columns, constraints: Any) -> tuple[Columns, None]:
+    has_cheap_value: bool = True
+    grid_name: str = "grid of starts"
+
+    def centred(self, columns: Columns, constraints: Constraints) -> tuple[Columns, None]:
         del constraints
         return columns, None
 
@@ -51,8 +76,62 @@ class AnyLaw:
         constant = np.ones_like(columns.target)
         return Rows(*columns, {name: value * constant for name, value in held.items()})
 
+    @property
+    def named_starts(self) -> Mapping[str, Callable[[], np.ndarray]]:
+        return {}
+
+    def grid(self, rows: Rows, weights: np.ndarray, *, few: bool) -> np.ndarray:
+        """The product of each coefficient's own starts; of too many, some at random.
+
+        The same ones each time.
+        """
+        del rows, weights
+        known = coefficients_of(self.law)
+        starts = [np.asarray(known[name].starts, float) for name in self.names]
+        sizes, most = [len(values) for values in starts], FEW_STARTS if few else MOST_STARTS
+        chosen = np.arange(math.prod(sizes))
+        if chosen.size > most:
+            chosen = np.random.default_rng(0).choice(chosen.size, most, replace=False)
+        index = np.unravel_index(chosen, sizes)
+        return coordinates_of(self, np.stack([x[i] for x, i in zip(starts, index, strict=True)]))
+
+    def claims(self, ending: Ending, rows: Rows, asked: Asked, design: Design) -> Claims:
+        positive = np.array(self.positive)
+        # A term that has vanished without a bound is a ten-millionth of every loss.
+        vanished = np.abs(ending.slopes).max(axis=0) < LEAST_E_SHARE
+        vanished &= positive & ~at_bounds(ending.asked, ending.coordinates)
+        more = at_ends(self, ending.coordinates) | vanished
+        if design.is_line and asked.is_empty:
+            more |= self._shared(ending.coordinates, rows)
+        return claims_of_law(ending, self.names, positive, tuple(asked.fixed), design, more)
+
+    def _shared(self, coordinates: np.ndarray, rows: Rows) -> np.ndarray:
+        """Which coefficients decide how the slope of the loss is shared by params and tokens.
+
+        Runs along one ratio of tokens to params, or along any one line through their logarithms,
+        do not identify these: of two powers, for one, either may be that of params.
+        """
+
+        def first(column: Numbers) -> Array:
+            return jnp.asarray(column[:SHARED_RUNS])
+
+        def share(coordinates: Array, row: Rows) -> Array:
+            law = self.law(**values_of(self, coordinates), **row.held)
+
+            def loss(logs: Array) -> Array:
+                return loss_from_logs(law, logs[0], logs[1], **row.levers)
+
+            logs = jnp.stack([row.log_params, row.log_tokens])
+            slope = cast(Array, jax.grad(loss)(logs))
+            total = jnp.sum(jnp.abs(slope))
+            return jnp.where(total > 0, slope[0] / jnp.where(total > 0, total, 1), 0)
+
+        slopes = jax.vmap(cast(Callable[..., Array], jax.jacfwd(share)), in_axes=(None, 0))
+        change = slopes(jnp.asarray(coordinates), jax.tree.map(first, rows))
+        return np.asarray(jnp.max(jnp.abs(change), axis=0) > SAME_SHARE)
+
     def residual(self, coordinates: Array, row: Rows) -> Array:
-        """Of one run in one lane."""
+        """The residual of one run in one lane."""
         law = self.law(**values_of(self, coordinates), **row.held)
         loss = loss_from_logs(law, row.log_params, row.log_tokens, **row.levers)
         return (jnp.log(loss) if self.logarithm else loss) - row.target
@@ -63,11 +142,11 @@ class AnyLaw:
     def slopes(self, coordinates: Array, rows: Rows) -> tuple[Array, Array]:
         """Derivatives of residuals, of shape (runs, coefficients), and the residuals."""
 
-        def twice(x):
+        def twice(x: Array) -> tuple[Array, Array]:
             residuals = self.residuals(x, rows)
             return residuals, residuals
 
-        return jax.jacfwd(twice, has_aux=True)(coordinates)
+        return cast(tuple[Array, Array], jax.jacfwd(twice, has_aux=True)(coordinates))
 
     def __call__(
         self,
@@ -85,16 +164,16 @@ class AnyLaw:
 
     def value(
         self,
+        coordinates: Array,
         rows: Rows,
         weights: Array,
         delta: Array,
         prior: Prior,
-        scaled: Array | None,
-        coordinates: Array,
+        scaled: Array | None = None,
     ) -> Array:
         """The objective alone, for a fraction of the time; arguments as of a call."""
 
-        def lane(x, weights):
+        def lane(x: Array, weights: Array) -> Array:
             residuals = self.residuals(x, rows)
             scale, clipped = _clipped(residuals, weights, delta, scaled)
             return _value(residuals, clipped, weights, scale, scaled)
@@ -103,7 +182,16 @@ class AnyLaw:
         off = coordinates - prior.mean[:, None]
         return values + jnp.sum(prior.precision[:, None] * off * off, axis=0) / 2
 
-    def _point(self, rows, delta, newton, scaled, coordinates, weights):
+    def _point(
+        self,
+        rows: Rows,
+        delta: Array,
+        newton: Array,
+        scaled: Array | None,
+        coordinates: Array,
+        weights: Array,
+    ) -> Point:
+        """The objective in one lane."""
         slopes, residuals = self.slopes(coordinates, rows)
         scale, clipped = _clipped(residuals, weights, delta, scaled)
         force = weights * clipped
@@ -111,11 +199,11 @@ class AnyLaw:
         reweighted = force / jnp.where(residuals == 0, 1, residuals)
         squares = _moment(reweighted, slopes)
 
-        def exact():
+        def exact() -> Array:
             return _moment(bend, slopes) + self._curved(coordinates, rows, force)
 
         value = _value(residuals, clipped, weights, scale, scaled)
-        hessian = lax.cond(newton, exact, lambda: squares)
+        hessian = cast(Array, lax.cond(newton, exact, lambda: squares))
         energy = jnp.sum(force * residuals)
         # Where a coefficient does nothing yet, as where no token is seen twice, steps in it are
         # measured by the others: 0 would leave the matrix singular however damped.
@@ -129,27 +217,32 @@ class AnyLaw:
         square = energy + jnp.sum(bend * residuals**2)
         moved = jnp.where(scaled, moved / jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
         point = point._replace(hessian=hessian - jnp.outer(moved, moved))
-        return Point(value, *(each * scale**-2 for each in point[1:]))
+        return Point(value, *(part * scale**-2 for part in point[1:]))
 
-    def _curved(self, coordinates, rows, force):
+    def _curved(self, coordinates: Array, rows: Rows, force: Array) -> Array:
         """Sum over runs of a force times second derivatives of residuals."""
         size = len(self.names)
         upper = np.triu_indices(size)
         directions = jnp.eye(size)
 
-        def slope(x, direction):
-            return jax.jvp(lambda y: self.residuals(y, rows), (x,), (direction,))[1]
+        def residuals(x: Array) -> Array:
+            return self.residuals(x, rows)
 
-        def along(one, other):
-            return force @ jax.jvp(lambda x: slope(x, one), (coordinates,), (other,))[1]
+        def along(one: Array, other: Array) -> Array:
+            def slope(x: Array) -> Array:
+                return jax.jvp(residuals, (x,), (one,))[1]
+
+            return force @ jax.jvp(slope, (coordinates,), (other,))[1]
 
         # Of pairs, forwards twice: a tenth of the time of a Hessian backwards, half to compile.
-        found = jax.vmap(along)(directions[upper[0]], directions[upper[1]])
-        half = jnp.zeros((size, size)).at[upper].set(found)
+        entries = jax.vmap(along)(directions[upper[0]], directions[upper[1]])
+        half = jnp.zeros((size, size)).at[upper].set(entries)
         return half + half.T - jnp.diag(jnp.diag(half))
 
 
-def _clipped(residuals, weights, delta, scaled):
+def _clipped(
+    residuals: Array, weights: Array, delta: Array, scaled: Array | None
+) -> tuple[Array, Array]:
     """The scale of residuals, which is 1 but in a likelihood, and residuals within the bound."""
     scale = jnp.ones_like(delta)
     if scaled is not None:
@@ -158,12 +251,33 @@ def _clipped(residuals, weights, delta, scaled):
     return scale, jnp.clip(residuals, -bound, bound)
 
 
-def _value(residuals, clipped, weights, scale, scaled):
+def _value(
+    residuals: Array, clipped: Array, weights: Array, scale: Array, scaled: Array | None
+) -> Array:
     value = jnp.sum(weights * clipped * (residuals - clipped / 2))
     if scaled is None:
         return value
     return value * scale**-2 + jnp.where(scaled, jnp.sum(weights) * jnp.log(scale), 0)
 
 
-def _moment(weight, slopes):
+def _moment(weight: Array, slopes: Array) -> Array:
     return slopes.T @ (weight[:, None] * slopes)
+
+
+# --- The kernel of a family ------------------------------------------------------------------
+
+BY_HAND: Mapping[type, Kernel] = {Chinchilla: ChinchillaKernel()}
+
+
+def kernel_of(law: type, fixed: Mapping[str, float]) -> Kernel:
+    """The kernel that fits a family with some coefficients held.
+
+    A kernel written by hand needs the logarithm of every positive coefficient, so that a term
+    that is held at 0 takes the kernel of any law.
+    """
+    if law in BY_HAND and all(value > 0 for value in fixed.values()):
+        return BY_HAND[law]
+    known = coefficients_of(law)
+    names = tuple(name for name in known if name not in fixed)
+    positive = tuple(known[name].positive for name in names)
+    return AnyLaw(law, names, positive, fits_logarithm(law))

@@ -1,4 +1,6 @@
-"""What a fit minimises: a sum over runs of a function of the residual `ln L(N, D) - ln loss`.
+# Signatures of JAX have untyped parts:
+# pyright: reportUnknownMemberType=false
+"""Objectives of fits: sums over runs of a function of the residual `ln L(N, D) - ln loss`.
 
 One kernel serves all. A squared error is Huber's function with a bound that no residual
 reaches, an absolute error its limit as the bound falls, and in the likelihood with a free
@@ -7,20 +9,23 @@ scale the bound moves with that scale.
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.scipy.special import ndtr
 
+from jaxscale._numerics.arrays import is_concrete
+
 DELTA = 1e-3  # Hoffmann et al. 2022, D.2
-NO_DELTA = 1e9  # no logarithm of a loss is as far off
-# Absolute errors are counted to this, which is far below what a printed loss resolves.
+NO_DELTA = 1e9  # beyond any residual of logarithms
+# Absolute errors below this count as squares: a printed loss resolves far less.
 LEAST_DELTA = 1e-10
 # The scale of a likelihood whose every residual is 0 would be 0, and its logarithm infinite.
 LEAST_SCALE = 1e-13
-SCALE_STEPS = 8  # each settles which residuals are small; two or three do
+SCALE_STEPS = 8  # each decides anew which residuals are small; two or three are enough
 
 
 @jax.tree_util.register_dataclass
@@ -121,6 +126,16 @@ class HuberLikelihood:
 Objective: TypeAlias = Huber | SquaredError | AbsoluteError | HuberLikelihood
 
 
+def check_objective(objective: Any) -> None:
+    """Raises TypeError for what is no objective, ValueError for a delta that is not positive."""
+    if not isinstance(objective, get_args(Objective)):
+        kinds = ", ".join(kind.__name__ for kind in get_args(Objective))
+        raise TypeError(f"objective must be a js.fitting {kinds}; got {objective!r}")
+    delta = getattr(objective, "delta", 1.0)
+    if is_concrete(delta) and not (np.ndim(delta) == 0 and 0 < float(delta) < np.inf):
+        raise ValueError(f"objective.delta must be finite and above 0; got {delta!r}")
+
+
 def huber(residuals: Array, delta: Any) -> Array:
     """Huber's function of each residual."""
     clipped = jnp.clip(residuals, -delta, delta)
@@ -141,7 +156,7 @@ def unit_of(objective: Objective) -> float:
     return 1.0 if isinstance(objective, HuberLikelihood) else DELTA
 
 
-def best_scale(residuals: Array, weights: Array, delta: Any) -> Array:
+def best_scale(residuals: Any, weights: Any, delta: Any) -> Array:
     """The scale s at which the likelihood of the residuals is largest, along the last axis.
 
     It solves `sum w min(z^2, delta |z|) = sum w` for z = r / s: a quadratic once it is known which

@@ -1,7 +1,10 @@
-"""Any optax optimiser in place of our Newton steps, for people who want that path."""
+# Signatures of JAX have untyped parts, and Optax has no types:
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+"""A search by any Optax optimiser instead of Newton steps."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +14,8 @@ from jax import Array, lax
 
 from jaxscale.fitting import descent
 from jaxscale.fitting.constraints import Constraints
-from jaxscale.fitting.descent import Found
-from jaxscale.fitting.kernel import Kernel
+from jaxscale.fitting.descent import Arrival
+from jaxscale.fitting.kernel import Kernel, Point
 from jaxscale.fitting.problem import Problem, approach, ranked, run
 
 KEPT = 4  # starts that the optimiser gets
@@ -21,21 +24,21 @@ STEPS = 3000
 
 def search_with(
     optimizer: optax.GradientTransformation, problem: Problem, starts: np.ndarray
-) -> Found:
+) -> Arrival:
     """Reweighted least squares from all starts, then `optimizer` from the best few of them.
 
     It takes 3,000 steps in coordinates in which the valley is round, on the objective over its
-    value at the start. Where it ends is certified as it is.
+    value at the start. The end is certified as it stands.
     """
     near = approach(problem, starts)
     best = ranked(near)[:KEPT]
     arguments = problem.rows, problem.weights, problem.constraints, problem.delta
-    begun = near.coordinates[:, best].T
-    # Optimisers mix widths of whole numbers, which a caller's strict promotion would refuse.
+    begun: np.ndarray = near.coordinates[:, best].T
+    # Optimisers mix widths of integers, which a caller's strict promotion would refuse.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        ended = np.asarray(
-            _minimised(optimizer, problem.kernel, begun, *arguments, problem.likelihood)
-        ).T
+        minimised = cast(Callable[..., Array], _minimised)
+        ends = minimised(optimizer, problem.kernel, begun, *arguments, problem.likelihood)
+        ended = np.asarray(ends).T
     last = descent.newton(problem.delta, problem.likelihood, steps=1)
     weights = np.broadcast_to(problem.weights, (best.size, problem.weights.size))
     return run(problem, ended, weights, type(last)(*(x[-1:] for x in last)))
@@ -57,42 +60,42 @@ def _minimised(
 
     scaled = jnp.bool_(True) if likelihood else None
 
-    def point(coordinates):
+    def point(coordinates: Array) -> Point:
         squares = jnp.bool_(False), constraints.prior, scaled
         return kernel(coordinates[:, None], rows, weights[None], delta, *squares)
 
-    def objective(coordinates):
-        if not hasattr(kernel, "value"):
-            return point(coordinates).value[0]
+    def objective(coordinates: Array) -> Array:
         settings = rows, weights[None], delta, constraints.prior, scaled
-        return kernel.value(*settings, coordinates[:, None])[0]  # pyright: ignore[reportAttributeAccessIssue]
+        return kernel.value(coordinates[:, None], *settings)[0]
 
-    def minimise(start):
+    def minimise(start: Array) -> Array:
         here = point(start)
         unit = jnp.abs(here.value[0])
         # Least squares at the start: a step of one there changes the objective by half of it.
         matrix = constraints.reduced(
             here.hessian, constraints.projection[:, :, None], 1e-9 * here.diagonal
         )[..., 0]
-        to_coordinates = constraints.projection @ jnp.linalg.inv(jnp.linalg.cholesky(matrix)).T
+        root = cast(Array, jnp.linalg.cholesky(matrix))
+        whitening = cast(Array, jnp.linalg.inv(root))
+        to_coordinates = constraints.projection @ whitening.T
 
-        def at(round_):
-            moved = start + jnp.sqrt(unit) * (to_coordinates @ round_)
+        def at(round_: Array) -> Array:
+            moved: Array = start + jnp.sqrt(unit) * (to_coordinates @ round_)
             return constraints.clip(moved[:, None])[:, 0]
 
-        def value(round_):
+        def value(round_: Array) -> Array:
             return objective(at(round_)) / unit
 
-        def step(carry, _):
+        def step(carry: tuple[Array, Any], _: None) -> tuple[tuple[Array, Any], None]:
             round_, state = carry
             now, slope = jax.value_and_grad(value)(round_)
             change, state = optimizer.update(
                 slope, state, round_, value=now, grad=slope, value_fn=value
             )
-            return (optax.apply_updates(round_, change), state), None
+            return (cast(Array, optax.apply_updates(round_, change)), state), None
 
         round_ = jnp.zeros_like(start)
         (round_, _), _ = lax.scan(step, (round_, optimizer.init(round_)), None, length=STEPS)
         return at(round_)
 
-    return lax.map(minimise, starts)
+    return cast(Array, lax.map(minimise, starts))

@@ -1,14 +1,14 @@
-"""A fit made ready for the device: padded rows, and lanes that go through in chunks.
+"""A fit as the device runs it: padded rows, and lanes in chunks.
 
 Rows are padded with weightless ones to one of a few lengths, and lanes to one number, so that
 one compiled program serves fits, bootstraps and subsets of nearly one size.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from jax import Array
 from jaxscale._numerics.compiled import compiled
 from jaxscale.fitting import descent
 from jaxscale.fitting.constraints import Asked, Constraints
-from jaxscale.fitting.descent import Found, Schedule, descend
+from jaxscale.fitting.descent import Arrival, Schedule, descend
 from jaxscale.fitting.kernel import Columns, Kernel, values_of
 from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta
 from jaxscale.fitting.runs import Runs
@@ -37,14 +37,14 @@ class Data(NamedTuple):
 
     rows: Any  # padded
     weights: np.ndarray  # padded, with 0
-    count: int  # of true rows
+    run_count: int  # without the padding
 
 
 class Problem(NamedTuple):
     """Everything that a descent needs.
 
-    It is in coordinates of its own, which `turn` takes to those of the law; None where they are
-    the same.
+    It has coordinates of its own, which `turn` maps to those of the law; None where they are the
+    same.
     """
 
     kernel: Kernel
@@ -65,12 +65,12 @@ class Problem(NamedTuple):
         return self.data.weights
 
     @property
-    def count(self) -> int:
-        return self.data.count
+    def run_count(self) -> int:
+        return self.data.run_count
 
     @property
     def thin(self) -> "Problem":
-        """The problem of a few thousand runs, which show the way; itself where it has no more."""
+        """The problem of a few thousand of the runs; itself where there are no more."""
         return self if self.few is self.data else self._replace(data=self.few)
 
     @property
@@ -81,7 +81,7 @@ class Problem(NamedTuple):
         return max(1, min(MOST_LANES, residuals // self.weights.size))
 
     def centred(self, coordinates: np.ndarray) -> np.ndarray:
-        """The problem's coordinates of those of the law."""
+        """The law's coordinates in those of the problem."""
         if self.turn is None:
             return coordinates
         return (2 * np.eye(len(self.turn)) - self.turn) @ coordinates  # it is a shear
@@ -93,7 +93,7 @@ class Problem(NamedTuple):
     def law(self, coordinates: Any, numpy: Any = jnp) -> Any:
         """The law at its own coordinates, along the first axis. Traceable."""
         values = values_of(self.kernel, coordinates, numpy)
-        for first, *others in self.asked.tie:  # to the last digit, which rounding parts
+        for first, *others in self.asked.tie:  # exactly, which rounding would not leave them
             values |= dict.fromkeys(others, values[first])
         one = numpy.ones_like(next(iter(values.values())))
         values |= {name: value * one for name, value in self.asked.fixed.items()}
@@ -102,7 +102,7 @@ class Problem(NamedTuple):
 
     def laws(self, coordinates: np.ndarray) -> Any:
         """The same as read-only float64 arrays."""
-        with np.errstate(over="ignore"):  # where what was held leaves no minimum
+        with np.errstate(over="ignore"):  # where the held coefficients leave no minimum
             law = self.law(np.asarray(coordinates, np.float64), np)
         return jax.tree.map(_frozen, law)
 
@@ -122,7 +122,11 @@ def problem_of(
     columns, turn = kernel.centred(columns, constraints)
     more = padded_length(len(runs)) - len(runs)
     # More of the last run, without weight: zeros might have no loss, and 0 times NaN is NaN.
-    padded = jax.tree.map(lambda x: np.concatenate([x, np.repeat(x[-1:], more)]), columns)
+
+    def pad(column: np.ndarray) -> np.ndarray:
+        return np.concatenate([column, np.repeat(column[-1:], more)])
+
+    padded = jax.tree.map(pad, columns)
     weights = np.concatenate([runs.weights, np.zeros(more)])
     data = Data(kernel.rows(padded, dict(asked.fixed)), weights, len(runs))
     likelihood = isinstance(objective, HuberLikelihood)
@@ -131,16 +135,19 @@ def problem_of(
 
 
 def _thinned(data: Data) -> Data:
-    if data.count <= ENOUGH_RUNS:
+    if data.run_count <= ENOUGH_RUNS:
         return data
-    # At random, since a table may be sorted in any way; but the same ones each time.
-    some = np.random.default_rng(0).choice(data.count, ENOUGH_RUNS, replace=False)
-    rows = jax.tree.map(lambda each: each[some], data.rows)
-    return Data(rows, data.weights[some], ENOUGH_RUNS)
+    # At random, since a table may be sorted; the same ones each time.
+    some = np.random.default_rng(0).choice(data.run_count, ENOUGH_RUNS, replace=False)
+
+    def take(column: np.ndarray) -> np.ndarray:
+        return column[some]
+
+    return Data(jax.tree.map(take, data.rows), data.weights[some], ENOUGH_RUNS)
 
 
 class Outcome(NamedTuple):
-    """What the law at some coordinates makes of the runs, without the padding."""
+    """Residuals and objective of the law at some coordinates, without the padding."""
 
     slopes: np.ndarray  # of residuals: runs, coordinates
     residuals: np.ndarray
@@ -152,7 +159,7 @@ def outcome(problem: Problem, objective: Objective, coordinates: np.ndarray) -> 
     slopes, residuals, value = _outcome(
         problem.kernel, objective, coordinates, problem.rows, problem.weights
     )
-    slopes, residuals = (np.asarray(x)[: problem.count] for x in (slopes, residuals))
+    slopes, residuals = (np.asarray(x)[: problem.run_count] for x in (slopes, residuals))
     return Outcome(slopes, residuals, float(value))
 
 
@@ -191,19 +198,22 @@ def chunks(total: int, lanes: int) -> Iterator[slice]:
         yield slice(first, min(first + lanes, total))
 
 
-def converged(problem: Problem, near: np.ndarray) -> Found:
-    """From coordinates in the valley to its floor; of many runs, all count for the best few."""
+def converged(problem: Problem, near: np.ndarray) -> Arrival:
+    """From coordinates in the valley to its floor.
+
+    Of very many runs a few thousand first, then all of them for the best few lanes.
+    """
     thin = problem.thin
-    found = _converged(thin, near)
+    arrival = _converged(thin, near)
     if thin is problem:
-        return found
-    return _converged(problem, found.coordinates[:, ranked(found)[:KEPT_OF_MANY_RUNS]])
+        return arrival
+    return _converged(problem, arrival.coordinates[:, ranked(arrival)[:KEPT_OF_MANY_RUNS]])
 
 
-def approach(problem: Problem, starts: np.ndarray) -> Found:
-    """From each of centred `starts` to the valley; of many runs, some thousands show the way.
+def approach(problem: Problem, starts: np.ndarray) -> Arrival:
+    """From each of centred `starts` to the valley, on a few thousand of very many runs.
 
-    Of very many starts only the better ones are followed once all runs count as squares.
+    Of very many starts only the better ones are followed after the steps of plain squares.
     """
     thin, schedule = problem.thin, reweighted(problem)
     if starts.shape[1] > MANY_STARTS:
@@ -213,7 +223,7 @@ def approach(problem: Problem, starts: np.ndarray) -> Found:
     return run(thin, starts, _repeated(thin, starts), schedule)
 
 
-def _converged(problem: Problem, starts: np.ndarray) -> Found:
+def _converged(problem: Problem, starts: np.ndarray) -> Arrival:
     return run(problem, starts, _repeated(problem, starts), newton(problem))
 
 
@@ -221,9 +231,9 @@ def _repeated(problem: Problem, starts: np.ndarray) -> np.ndarray:
     return np.broadcast_to(problem.weights, (starts.shape[1], problem.weights.size))
 
 
-def ranked(found: Found) -> np.ndarray:
+def ranked(arrival: Arrival) -> np.ndarray:
     """Lanes from the lowest value to the highest; those without one last."""
-    return np.argsort(np.where(np.isfinite(found.value), found.value, np.inf))
+    return np.argsort(np.where(np.isfinite(arrival.value), arrival.value, np.inf))
 
 
 def reweighted(problem: Problem) -> Schedule:
@@ -232,42 +242,37 @@ def reweighted(problem: Problem) -> Schedule:
 
 def newton(problem: Problem, steps: int | None = None) -> Schedule:
     if steps is None:
-        tries = hasattr(problem.kernel, "value")
-        steps = descent.TRIED_STEPS if tries else descent.NEWTON_STEPS
+        cheap = problem.kernel.has_cheap_value
+        steps = descent.TRIED_STEPS if cheap else descent.NEWTON_STEPS
     return descent.newton(problem.delta, problem.likelihood, steps)
 
 
-def run(problem: Problem, starts: np.ndarray, weights: np.ndarray, schedule: Schedule) -> Found:
+def run(problem: Problem, starts: np.ndarray, weights: np.ndarray, schedule: Schedule) -> Arrival:
     """Follow a schedule from centred starts, lanes last, with a row of weights for each."""
-    # All schedules have one length on the device: how much of it counts is a number.
+    # Schedules are padded to one length, and the number of steps is data: one program serves all.
     steps = np.int32(len(schedule.delta))
     padded = Schedule(*(np.resize(x, _schedule_length(len(x))) for x in schedule))
 
-    def follow(chunk: slice) -> Found:
-        here = np.resize(np.arange(chunk.start, chunk.stop), problem.lanes)
-        with jax.enable_x64(True):  # a switch of each thread's own
-            found = descend(
-                starts[:, here],
-                problem.rows,
-                weights[here],
-                padded,
-                steps,
-                problem.constraints,
-                problem.likelihood,
-                problem.kernel,
+    def follow(chunk: slice) -> Arrival:
+        lanes = np.arange(int(chunk.start), int(chunk.stop))
+        here: np.ndarray = np.resize(lanes, problem.lanes)
+        with jax.enable_x64(True):  # the switch is per thread
+            arguments = problem.constraints, problem.likelihood, problem.kernel
+            arrival = cast(Callable[..., Arrival], descend)(
+                starts[:, here], problem.rows, weights[here], padded, steps, *arguments
             )
             count = chunk.stop - chunk.start
-            return jax.tree.map(lambda x: np.asarray(x)[..., :count], found)
+            return Arrival(*(np.asarray(x)[..., :count] for x in arrival))
 
     first, *others = chunks(starts.shape[1], problem.lanes)
-    parts = [follow(first)]  # alone, so that it compiles once
+    parts = [follow(first)]  # alone, so that only one thread compiles
     with ThreadPoolExecutor(_threads()) as pool:
         parts += pool.map(follow, others)
-    return Found(*(np.concatenate(each, axis=-1) for each in zip(*parts, strict=True)))
+    return Arrival(*(np.concatenate(each, axis=-1) for each in zip(*parts, strict=True)))
 
 
 def _threads() -> int:
-    """How many chunks to have in flight: XLA leaves arrays of this size to one core each."""
+    """How many chunks to run at once: XLA uses one core for arrays of this size."""
     if jax.default_backend() != "cpu":
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 from jax.scipy.special import ndtri
 
-from jaxscale.fitting._fit import Fit
+from jaxscale.fitting._fit import Fit, checked_fit
 from jaxscale.fitting.certificate import is_stationary
 from jaxscale.fitting.constraints import Constraints
-from jaxscale.fitting.descent import Found
+from jaxscale.fitting.descent import Arrival
 from jaxscale.fitting.objectives import HuberLikelihood
 from jaxscale.fitting.problem import newton, objectives, problem_of, reweighted, run
 
@@ -46,12 +46,13 @@ class Profile:
         inside = np.append(self.values, centre), np.append(signed, 0.0)
         order = np.argsort(inside[0])
         values, signed = inside[0][order], np.maximum.accumulate(inside[1][order])
-        return tuple(
+        low, high = (
             float(np.interp(edge, signed, values))
             if signed[0] <= edge <= signed[-1]
             else math.copysign(math.inf, edge)
             for edge in (-reach, reach)
-        )  # pyright: ignore[reportReturnType]
+        )
+        return low, high
 
 
 def profile_likelihood(fit: Fit, name: str, values: Any = None) -> Profile:
@@ -68,8 +69,7 @@ def profile_likelihood(fit: Fit, name: str, values: Any = None) -> Profile:
         >>> print(f"{low:.2f} to {high:.2f}")
         0.34 to 0.40
     """
-    if not isinstance(fit, Fit):
-        raise TypeError(f"profile_likelihood needs a js.fitting.Fit; got {fit!r}")
+    fit = checked_fit("profile_likelihood", fit)
     kernel = fit.problem.kernel
     if name not in fit.names:
         raise ValueError(f"name must be one of {', '.join(fit.names)}; got {name!r}")
@@ -113,20 +113,22 @@ def _profile(fit: Fit, name: str, at: int, grid: np.ndarray) -> Profile:
     near = run(problem, starts, weights, reweighted(problem))
     ends = [run(problem, x, weights, newton(problem)) for x in (starts, near.coordinates)]
     lower = ends[1].value < ends[0].value
-    found = Found(*(np.where(lower, second, first) for first, second in zip(*ends, strict=True)))
+    arrival = Arrival(
+        *(np.where(lower, second, first) for first, second in zip(*ends, strict=True))
+    )
     return Profile(
         name,
         grid,
-        objectives(problem, fit.loss_function, found.coordinates),
-        problem.laws(problem.uncentred(found.coordinates)),
-        is_stationary(problem, found),
+        objectives(problem, fit.loss_function, arrival.coordinates),
+        problem.laws(problem.uncentred(arrival.coordinates)),
+        is_stationary(problem, arrival),
         _unit(fit, at),
         fit,
     )
 
 
 def _holding(constraints: Constraints, at: int) -> Constraints:
-    """The same constraints with one coordinate held, wherever a lane starts with it."""
+    """The same constraints with one coordinate held at its value in each lane's start."""
     projection, low, high = (np.array(x) for x in constraints[0:1] + constraints[2:4])
     projection[at], projection[:, at] = 0, 0
     low[at], high[at] = -np.inf, np.inf
@@ -134,7 +136,7 @@ def _holding(constraints: Constraints, at: int) -> Constraints:
 
 
 def _guesses(fit: Fit, at: int, held: np.ndarray) -> np.ndarray:
-    """Where the others go, as far as the curvature at the fit can tell."""
+    """Starts for the other coefficients, by the curvature at the fit."""
     along = fit.inverse_curvature[:, at] / fit.inverse_curvature[at, at]
     moved = fit.coordinates[:, None] + np.outer(along, held - fit.coordinates[at])
     moved[at] = held

@@ -1,13 +1,16 @@
-"""Derivatives of fitted coefficients by what they were fitted to, at the optimum.
+# Signatures of JAX have untyped parts:
+# pyright: reportUnknownMemberType=false
+"""Derivatives of fitted coefficients by the runs' weights and losses and by delta.
 
-The gradient of the objective is 0 there, whatever the runs are: so coefficients move by minus
-the inverse Hessian times what the runs do to that gradient. No iteration is unrolled.
+By the implicit function theorem: the gradient of the objective is 0 at the optimum whatever the
+runs are, so coefficients move by minus the inverse Hessian times the change of that gradient. No
+iteration is unrolled.
 """
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial, reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -27,11 +30,14 @@ from jaxscale.fitting.objectives import (
 
 
 class Inputs(NamedTuple):
-    """What coefficients depend on."""
+    """What fitted coefficients depend on."""
 
     weights: Any  # runs
     loss: Any  # runs, nats per token
     delta: Any  # Huber's bound
+
+
+Slopes: TypeAlias = Callable[[Array, Inputs], tuple[Array, Inputs]]
 
 
 class Sensitivity(NamedTuple):
@@ -45,7 +51,7 @@ class Sensitivity(NamedTuple):
 
 
 def with_delta(objective: Objective, delta: Any) -> Objective:
-    """The objective as a smooth function that knows `delta`."""
+    """The objective as a smooth function of `delta`."""
     if isinstance(objective, AbsoluteError):
         return Huber(LEAST_DELTA)
     return with_own_delta(objective, delta)
@@ -76,42 +82,48 @@ def sensitivity(
         grown[:size, :-1], grown[size, -1] = basis, 1
         basis = grown
     inputs = Inputs(*(jnp.asarray(x) for x in inputs))
-    found = _derivatives(kernel, unknown, inputs, rows, objective, prior)
-    hessian, mixed, by_input = found
+    hessian, mixed, by_input = _derivatives(kernel, unknown, inputs, rows, objective, prior)
     if isinstance(objective, AbsoluteError):
         # The smooth stand-in is delta times the absolute error.
-        by_input = jax.tree.map(lambda x: x / LEAST_DELTA, by_input)
+        by_input = Inputs(*(x / LEAST_DELTA for x in by_input))
     inverse = basis @ np.linalg.solve(basis.T @ np.asarray(hessian) @ basis, basis.T)
-    moved = Inputs(*(-(inverse @ np.asarray(each))[:size] for each in mixed))
+    moved = Inputs(*(-(inverse @ np.asarray(x))[:size] for x in mixed))
     return Sensitivity(moved, Inputs(*map(np.asarray, by_input)))
 
 
 @partial(compiled, static=1)
-def _derivatives(kernel, unknown, inputs, rows, objective, prior):
+def _derivatives(
+    kernel: Kernel,
+    unknown: Array,
+    inputs: Inputs,
+    rows: Any,
+    objective: Objective,
+    prior: Prior,
+) -> tuple[Array, Inputs, Inputs]:
     """Hessian by the coordinates, mixed second derivatives, and first ones by the inputs."""
     size = prior.mean.size
 
-    def value(unknown, inputs):
+    def value(unknown: Array, inputs: Inputs) -> Array:
         coordinates = unknown[:size]
-        # The loss enters as the target of the rows; what they hold of it is left out.
+        # The loss is differentiated: it replaces the target of the rows.
         target = jnp.log(inputs.loss) if kernel.logarithm else inputs.loss
         residuals = kernel.residuals(coordinates, rows._replace(target=target))
         smooth = with_delta(objective, inputs.delta)
-        if unknown.size > size:
-            total = smooth.value_at(residuals, inputs.weights, unknown[size])  # pyright: ignore[reportAttributeAccessIssue]
+        if isinstance(smooth, HuberLikelihood):  # its scale is the last of the unknowns
+            total = smooth.value_at(residuals, inputs.weights, unknown[size])
         else:
             total = smooth.value(residuals, inputs.weights)
         off = coordinates - prior.mean
         return total + jnp.sum(prior.precision * off * off) / 2
 
-    slopes = jax.grad(value, argnums=(0, 1))
-    hessian, mixed = jax.jacfwd(slopes)(unknown, inputs)
-    return hessian, jax.tree.map(jnp.transpose, mixed), slopes(unknown, inputs)[1]
+    slopes = cast(Slopes, jax.grad(value, argnums=(0, 1)))
+    hessian, mixed = cast(Slopes, jax.jacfwd(slopes))(unknown, inputs)
+    return hessian, Inputs(*map(jnp.transpose, mixed)), slopes(unknown, inputs)[1]
 
 
 def directional(derivatives: Inputs, tangents: Mapping[str, Array]) -> Array:
-    """The change of what has these derivatives along the tangents of some of the inputs."""
-    changes = []
+    """The directional derivative along the tangents of some of the inputs."""
+    changes: list[Array] = []
     for name, x in tangents.items():
         slope = jnp.asarray(getattr(derivatives, name), x.dtype)
         changes.append(slope @ x if x.ndim else slope * x)

@@ -1,7 +1,9 @@
-"""Tables of runs: columns chosen, units applied, and each bad row named by its line.
+# pandas has no types:
+# pyright: reportMissingTypeStubs=false
+"""Reading runs from tables: columns, units and rows chosen, and each bad row named by its line.
 
-The cells of a CSV file are read as text, and as numbers only when needed, so that a message
-shows a value as it stands in the file. pandas serves `where` and frames, and is imported late.
+The cells of a CSV file are read as text, and as numbers only when needed, so that messages show
+values as they are in the file. pandas is imported late.
 """
 
 import csv
@@ -11,21 +13,18 @@ import os
 import warnings
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
 from jaxscale._numerics.names import hint
 from jaxscale.fitting import expressions
 from jaxscale.fitting._suspicions import suspicions_of
-from jaxscale.fitting._suspicions.sheet import Sheet, words
+from jaxscale.fitting._suspicions.sheet import Sheet, best_of_each, words
+from jaxscale.fitting.cells import csv_rows, number, row_fault
 from jaxscale.fitting.column_values import values_of
-from jaxscale.fitting.csv_rows import csv_rows, row_fault
-from jaxscale.fitting.sizes import best_of_each
-from jaxscale.fitting.table_numbers import number
 
-if TYPE_CHECKING:
-    import pandas
+Frame: TypeAlias = Any  # a pandas.DataFrame
 
 RUN = ("params", "tokens", "loss")
 LISTED = 5  # rows that a message names
@@ -82,13 +81,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells, and where a person finds each row of them."""
+    """Cells, and the number of each row for messages."""
 
     source: str  # what messages call it
-    place: str  # "line" or "row"
-    places: np.ndarray  # of each row
-    cells: "pandas.DataFrame"  # as written
-    typed: Callable[[], "pandas.DataFrame"]  # as `where` sees them
+    row_label: str  # "line" or "row"
+    row_numbers: np.ndarray  # lines of the file, or rows from 1
+    cells: Frame  # as written
+    typed: Callable[[], Frame]  # as `where` sees them
 
 
 def from_csv(path: str | os.PathLike[str], **how: Any) -> dict[str, Any]:
@@ -112,9 +111,7 @@ def from_parquet(path: str | os.PathLike[str], **how: Any) -> dict[str, Any]:
     return _columns(reading, _frame_table(source, frame))
 
 
-def from_dataframe(
-    frame: "pandas.DataFrame", *, columns: dict[str, Any], **how: Any
-) -> dict[str, Any]:
+def from_dataframe(frame: Frame, *, columns: dict[str, Any], **how: Any) -> dict[str, Any]:
     """The columns of `Runs` from a data frame; rows are counted from 1.
 
     `columns` holds the column behind each name of `Runs`, `how` the other fields of `Reading`.
@@ -136,23 +133,23 @@ def _pandas() -> Any:
 # --- Rows ------------------------------------------------------------------------------------
 
 
-def _frame_table(source: str, frame: "pandas.DataFrame") -> Table:
+def _frame_table(source: str, frame: Frame) -> Table:
     return Table(source, "row", np.arange(1, len(frame) + 1), frame, lambda: frame)
 
 
 def _csv_table(source: str) -> Table:
     pandas = _pandas()
-    header, places, rows = csv_rows(source)
+    header, lines, rows = csv_rows(source)
     faults = {
-        place: row_fault(row, len(header))
-        for place, row in zip(places, rows, strict=True)
+        line: row_fault(row, len(header))
+        for line, row in zip(lines, rows, strict=True)
         if len(row) != len(header)
     }
     _refuse(source, "line", faults, len(rows))
     cells = [[None if cell in MISSING else cell for cell in row] for row in rows]
 
-    def typed() -> "pandas.DataFrame":
-        # As pandas reads the file, but these very rows of it.
+    def typed() -> Frame:
+        # As pandas reads the file, but the same rows as above.
         text = io.StringIO()
         csv.writer(text).writerows([header, *cells])
         text.seek(0)
@@ -161,7 +158,7 @@ def _csv_table(source: str) -> Table:
         return frame
 
     frame = pandas.DataFrame(cells, columns=header, dtype=object)
-    return Table(source, "line", np.array(places, np.int64), frame, typed)
+    return Table(source, "line", np.array(lines, np.int64), frame, typed)
 
 
 # --- Columns ---------------------------------------------------------------------------------
@@ -176,34 +173,35 @@ def _columns(reading: Reading, table: Table) -> dict[str, Any]:
     for name, column in columns.items():
         _check_column(table, name, column)
     kept = _kept(table, reading.where)
-    places, cells = table.places[kept], table.cells[kept]
-    found, faults = {}, {}
+    row_numbers, cells = table.row_numbers[kept], table.cells[kept]
+    read: dict[str, np.ndarray] = {}
+    faults: dict[int, str] = {}
     for name, column in columns.items():
         values, wrong = _read(cells[column], name, reading)
-        found[name] = _labels(values) if name == "group" else np.array(values, np.float64)
+        read[name] = _labels(values) if name == "group" else np.array(values, np.float64)
         for row, fault in wrong.items():
-            faults.setdefault(places[row], f"{column} {fault}")
-    _refuse(table.source, table.place, faults, len(places))
+            faults.setdefault(row_numbers[row], f"{column} {fault}")
+    _refuse(table.source, table.row_label, faults, len(row_numbers))
     others = table.typed()[kept].drop(columns=list({*columns.values()}), errors="ignore")
     if reading.best_of_each:
-        sizes = [found[name] for name in ("params", "tokens", *reading.levers)]
-        rows = best_of_each(found["loss"], sizes)
-        found = {name: column[rows] for name, column in found.items()}
-        places, others = places[rows], others.iloc[rows]
+        sizes = [read[name] for name in ("params", "tokens", *reading.levers)]
+        rows = best_of_each(read["loss"], sizes)
+        read = {name: column[rows] for name, column in read.items()}
+        row_numbers, others = row_numbers[rows], others.iloc[rows]
     sheet = Sheet(
-        columns=found,
+        columns=read,
         names={name: str(column) for name, column in columns.items()},
         units={name: reading.unit(name) for name in RUN},
         others={str(name): np.asarray(column) for name, column in others.items()},
-        places=places,
-        place=table.place,
+        row_numbers=row_numbers,
+        row_label=table.row_label,
         source=table.source,
         levers=reading.levers,
     )
     for suspicion in suspicions_of(sheet):
         warnings.warn(suspicion, stacklevel=4)
-    levers = {name: found.pop(name) for name in reading.levers}
-    return found | ({"levers": levers} if levers else {})
+    levers = {name: read.pop(name) for name in reading.levers}
+    return read | ({"levers": levers} if levers else {})
 
 
 def _check_column(table: Table, name: str, column: Any) -> None:
@@ -221,17 +219,17 @@ def _check_column(table: Table, name: str, column: Any) -> None:
 
 def _kept(table: Table, where: str | None) -> np.ndarray:
     """A mask of the rows for which `where` holds, one at least."""
-    count = len(table.places)
+    count = len(table.row_numbers)
     if not count:
         raise ValueError(f"{table.source}: no rows")
     if where is None:
         return np.ones(count, bool)
     frame = table.typed()
     try:
-        found = expressions.evaluate(where, *_named_columns(frame))
+        value = expressions.evaluate(where, *_named_columns(frame))
     except ValueError as error:
         raise ValueError(f"{table.source}: where={where!r} fails: {_line(error)}") from None
-    kept = expressions.truth_of(found)
+    kept = expressions.truth_of(value)
     if kept is None or kept.shape != (count,):
         raise ValueError(f"where={where!r} must be true or false of each row, as 'loss < 4' is")
     if not kept.any():
@@ -240,9 +238,9 @@ def _kept(table: Table, where: str | None) -> np.ndarray:
 
 
 def _named_columns(
-    frame: "pandas.DataFrame",
+    frame: Frame,
 ) -> tuple[list[str], Callable[[str], np.ndarray]]:
-    """What an expression may name, and the values behind a name."""
+    """The columns that an expression may name, and a function that gives their values."""
     names = [name for name in frame.columns if isinstance(name, str)]
 
     def values(name: str) -> np.ndarray:
@@ -257,19 +255,24 @@ def _named_columns(
 # --- Cells, and what is said of them ---------------------------------------------------------
 
 
-def _read(cells: Any, name: str, reading: Reading) -> tuple[list, dict[int, str]]:
-    """What the cells hold, and what is wrong with those that are no good, by their number."""
-    values, faults = [], {}
+def _read(cells: Any, name: str, reading: Reading) -> tuple[list[Any], dict[int, str]]:
+    """The values of the cells, and the faults of bad ones by their row."""
+    values: list[Any] = []
+    faults: dict[int, str] = {}
     for row, (cell, missing) in enumerate(zip(cells, cells.isna(), strict=True)):
         try:
             if missing:
                 raise ValueError("is missing")
-            cell = cell.item() if isinstance(cell, np.generic) else cell
-            values.append(cell if name == "group" else _value(cell, name, reading))
+            values.append(_item(cell) if name == "group" else _value(_item(cell), name, reading))
         except ValueError as fault:
             values.append(math.nan)
             faults[row] = str(fault)
     return values, faults
+
+
+def _item(cell: Any) -> Any:
+    """The cell as a Python value."""
+    return cast(Any, cell.item()) if isinstance(cell, np.generic) else cell
 
 
 def _value(cell: Any, name: str, reading: Reading) -> float:
@@ -288,16 +291,16 @@ def _is_perplexity(column: Hashable) -> bool:
     return bool(said & {"perplexity", "ppl"}) and not said & {"log", "ln"}
 
 
-def _labels(values: list) -> np.ndarray:
+def _labels(values: list[Any]) -> np.ndarray:
     if all(isinstance(value, int) and abs(value) < 2**63 for value in values):
         return np.array(values, np.int64)
     return np.array([str(value) for value in values])
 
 
-def _refuse(source: str, place: str, faults: dict[int, str], count: int) -> None:
-    """Raise where there are faults; their keys are the places of their rows."""
+def _refuse(source: str, row_label: str, faults: dict[int, str], count: int) -> None:
+    """Raise where there are faults; their keys are numbers of rows."""
     if faults:
-        listed = [f"{place} {each}: {faults[each]}" for each in sorted(faults)]
+        listed = [f"{row_label} {each}: {faults[each]}" for each in sorted(faults)]
         raise ValueError(f"{source}: bad rows: {len(faults)} of {count} ({_listed(listed, '; ')})")
 
 

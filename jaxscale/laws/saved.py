@@ -1,7 +1,7 @@
-"""Fits in files: what `Fit.save` and `jaxscale fit` write, read as an entry of the catalogue.
+"""Saved fits: the files of `Fit.save` and `jaxscale fit`, written, and read as catalogue entries.
 
-A file is JSON, with its format as the first value, and a law wherever one is named. Only what an
-entry holds is read; the rest, the draws of a bootstrap among it, is for whoever wants it:
+A file is JSON, with its format as the first value, and serves as a law wherever one is named. An
+entry holds a part of the file; read the rest, such as the draws of a bootstrap, yourself:
 
     draws = json.load(open("fit.json"))["draws"]
     law = js.laws.Chinchilla(**{name: np.array(column) for name, column in draws.items()})
@@ -23,19 +23,23 @@ from jaxscale.laws.fitted import coefficients_of
 from jaxscale.published.entry import NOT_STATED, Entry, Range
 
 FORMAT = "jaxscale fit 2"
-# Of Chinchilla alone, whose matrices were of (ln A, ln B, ln E, alpha, beta).
+# Of Chinchilla alone, with matrices in the order (ln A, ln B, ln E, alpha, beta).
 FIRST_FORMAT, FIRST_ORDER = "jaxscale fit 1", (2, 0, 1, 3, 4)
 SUFFIX = ".json"
 LARGEST = sys.float_info.max
 OK = "OK"
-OPEN = ("FLAT_VALLEY", "EXPONENT_AT_BOUND", "TOO_FEW_RUNS")  # statuses of fits with open ends
+OPEN = (
+    "FLAT_VALLEY",
+    "EXPONENT_AT_BOUND",
+    "TOO_FEW_RUNS",
+)  # statuses of fits with coefficients that are not identified
 SIZES = ("params", "tokens", "tokens_per_param")
 
 
 def write(path: str | Path, law: Any, record: Mapping[str, Any]) -> None:
     """Write a law and a record about it, a line for each value; null for what is not finite.
 
-    The file takes the place of another one when it is whole.
+    An earlier file is replaced only when the new one is complete.
     """
     path = Path(os.path.expanduser(path))
     first = {"format": FORMAT, "family": type(law).__name__, "law": numbers_of(law)}
@@ -68,12 +72,12 @@ def plain(value: Any) -> Any:
 
 
 def is_file_name(name: Any) -> bool:
-    """Whether a name is that of a file, which no law of the catalogue has."""
+    """Whether a name is that of a file and not of a law in the catalogue."""
     return str(name).lower().endswith(SUFFIX)
 
 
 def is_fit(path: Path) -> bool:
-    """Whether a file begins as one of these does."""
+    """Whether a file begins as a saved fit does."""
     try:
         with path.open("rb") as file:
             return f'"{FORMAT.rpartition(" ")[0]} '.encode() in file.read(100)
@@ -84,7 +88,7 @@ def is_fit(path: Path) -> bool:
 def read(name: str, families: Mapping[str, type]) -> Entry:
     """The fit in a file, called by the name of the file.
 
-    `families` are the classes that it may be of. Raises ValueError where it holds no fit.
+    `families` are the classes of law that it may hold. Raises ValueError where it holds no fit.
     """
     return _entry(name, _record(name), families)
 
@@ -153,7 +157,7 @@ def _law(name: str, family: type, given: Mapping[str, Any]) -> Any:
 
 
 def _errors(name: str, family: type, given: Mapping[str, Any]) -> Any:
-    """Standard errors; NaN for null, which is written for what is not known."""
+    """Standard errors, with NaN for null: not known."""
     known = coefficients_of(family)
     unknown = {each for each in known if each in given and given[each] is None}
     return family(
@@ -167,13 +171,13 @@ def _errors(name: str, family: type, given: Mapping[str, Any]) -> Any:
 
 
 def _open(name: str, family: type, record: Mapping[str, Any]) -> dict[str, Any]:
-    """The status of a fit, and what its runs do not identify, as fields of an entry."""
+    """The fields of an entry that hold the status, and what the runs do not identify."""
     status = _table(name, record, "status") if record.get("status") else {}
     kind = str(status.get("name", OK))
     said = "" if kind == OK else f"{kind}: {status.get('sentence', '')}"
     given, all_names = record.get("unidentified"), tuple(coefficients_of(family))
     if not given:
-        # Files that were written before this was known name the status alone.
+        # Older files have the status alone.
         names = all_names if kind in OPEN and "unidentified" not in record else ()
         return {"warning": said, "unidentified": tuple(names)}
     known = _table(name, record, "unidentified")

@@ -128,12 +128,12 @@ def verify(path: StorePath) -> Verification:
         >>> js.sweeping.verify("double.zarr")
         1 chunk read, all of them whole.
     """
-    found = store.mend(path)
+    repairs = store.mend(path)
     statistics = processes.remove_damaged(path)
-    if found.lost:
+    if repairs.lost:
         raise StoreError(
-            f"{os.fspath(path)}: {', '.join(found.lost)} damaged, and so is what was kept to put "
-            f"it back; {_last_resort(path, found.lost)}"
+            f"{os.fspath(path)}: {', '.join(repairs.lost)} damaged, and so is what was kept to put "
+            f"it back; {_last_resort(path, repairs.lost)}"
         )
     verdict = store.verify(path)
     if verdict.bad:
@@ -141,9 +141,9 @@ def verify(path: StorePath) -> Verification:
     return Verification(
         os.fspath(path),
         *verdict,
-        mended=found.mended,
+        mended=repairs.mended,
         statistics=tuple(statistics),
-        records=found.records,
+        records=repairs.records,
         has_copies=copies.exist(path),
     )
 
@@ -171,12 +171,12 @@ def resume(
         >>> dict(js.sweeping.resume("plans.zarr").sizes)
         {'loss': 2}
     """
-    given = specification_of(path)
+    specification = specification_of(path)
     _, plan = store.read(path)
     return sweep(
-        given.scenario,
-        given.space,
-        fields=given.labels,
+        specification.scenario,
+        specification.space,
+        fields=specification.labels,
         store=path,
         dtype=plan["dtype"],
         chunk=math.prod(plan["chunk"]),

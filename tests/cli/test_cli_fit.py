@@ -201,6 +201,88 @@ def test_without_resamples_intervals_come_from_the_covariance(fit):
     assert "resamples" in record["remarks"]
 
 
+# --- Other families --------------------------------------------------------------------------
+
+BLEND = """
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+
+import jaxscale as js
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Blend:
+    A: Any
+    power: Any
+
+    fitted: ClassVar = {"power": js.laws.Coefficient((0.1,), positive=False)}
+
+    def loss(self, params, tokens):
+        return self.A * (params * tokens) ** -self.power
+"""
+
+
+def test_a_simulated_table_is_fitted_by_another_family(command, tmp_path):
+    command("simulate", "kaplan.csv", "--runs", "60", "--law", "kaplan2020", "--seed", "1")
+    options = ("--law", "kaplan", "--objective", "squared")
+    table = command("fit", "kaplan.csv", *options, "--bootstrap", "0", "--no-pictures").out
+    assert "alpha_N" in table
+    assert "Compute-optimal sizes" in table
+    record = json.loads((tmp_path / "fit.json").read_text())
+    assert record["family"] == "Kaplan"
+    truth = js.laws.published("kaplan2020")
+    for name in ("alpha_N", "alpha_D"):
+        low, high = record["intervals"][name]
+        assert low - 0.005 < getattr(truth, name) < high + 0.005
+    objective = js.fitting.SquaredError()
+    found = js.fit(js.laws.Kaplan, js.Runs.from_csv("kaplan.csv"), objective=objective)
+    assert record["law"]["N_c"] == pytest.approx(float(found.law.N_c), rel=1e-6)
+    assert next(iter(record["published"])) == "kaplan2020"
+    demand = ("--inference-tokens", "1T")
+    assert command("plan", "--law", "fit.json", "--loss", "2.5", *demand).code == 0
+
+
+def test_a_class_in_a_file_is_fitted_and_its_fit_is_for_python_alone(command, fit, tmp_path):
+    (tmp_path / "own.py").write_text(BLEND)
+    runs = simulated()
+    loss = 40 * (runs.params * runs.tokens) ** -0.06
+    write_table("blend.csv", {**columns_of(runs), "loss": loss.tolist()})
+    record = fit("blend.csv", "--law", "own.py:Blend")
+    assert record["family"] == "Blend"
+    assert record["law"] == pytest.approx({"A": 40, "power": 0.06}, rel=1e-6)
+    refused = command("plan", "--law", "fit.json", "--loss", "3", "--inference-tokens", "1T")
+    assert refused.code == 2
+    said = " ".join(refused.err.split())
+    assert "a fit of 'Blend'" in said
+    assert "if it is a class of your own, read it by js.laws.load with family=" in said
+    missing = command("fit", "blend.csv", "--law", "own.py:Bland", *QUICK)
+    assert (missing.code, missing.out) == (2, "")
+    assert "own.py has no frozen dataclass 'Bland' with a loss" in missing.err
+
+
+def test_a_lever_is_a_column_of_its_name(command, fit):
+    law = js.laws.Muennighoff(1.87, 521.0, 1488.0, 0.353, 0.353, 15.4, 5.3)
+    runs = simulated()
+    unique = runs.tokens / np.random.default_rng(0).uniform(1, 30, len(runs))
+    loss = np.asarray(law.loss(runs.params, runs.tokens, unique_tokens=unique))
+    columns = {**columns_of(runs), "loss": loss.tolist(), "unique_tokens": unique.tolist()}
+    write_table("repeats.csv", columns)
+    held = ("--fix", "E=1.87", "--fix", "R_N=5.3")  # fewer coefficients compile sooner
+    options = ("--law", "Muennighoff", "--tie", "alpha=beta", *held)
+    record = fit("repeats.csv", *options, quick=("--bootstrap", "0", "--no-pictures"))
+    assert record["law"]["alpha"] == record["law"]["beta"]
+    # The losses have single precision.
+    assert record["law"]["alpha"] == pytest.approx(0.353, rel=1e-3)
+    assert record["ranges"]["unique_tokens"] == pytest.approx([unique.min(), unique.max()])
+    assert record["optima"] == []
+    without = command("fit", "runs.csv", *options, *QUICK)
+    assert without.code == 2
+    assert "no column 'unique_tokens' for unique_tokens" in " ".join(without.err.split())
+
+
 # --- The fit as a law ------------------------------------------------------------------------
 
 

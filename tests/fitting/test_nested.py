@@ -10,7 +10,7 @@ import pytest
 
 import jaxscale as js
 from fitting.runs_at_hand import TRUTH
-from jaxscale.fitting.search import best_lane
+from jaxscale.fitting.certificate import best_lane
 
 ABSOLUTE = js.fitting.AbsoluteError()
 

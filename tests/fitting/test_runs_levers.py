@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import jaxscale as js
-from jaxscale.fitting.checks import checked
+from jaxscale.fitting.runs import checked
 
 TEXT = """params,tokens,loss,unique_tokens,sparsity
 1e9,2e10,2.5,1B,0

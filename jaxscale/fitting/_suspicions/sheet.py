@@ -1,7 +1,7 @@
-"""A table of runs as checks see it, and what a check says of it."""
+"""A table of runs as checks read it, and the suspicions that they return."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,10 +10,10 @@ LISTED = 5  # stretches of rows that a sentence names
 
 
 class Suspicion(UserWarning):
-    """What was probably not meant so, as a record and as a warning.
+    """A likely mistake in a table of runs, as a record and as a warning.
 
-    `about` is the subject in a word or two, `sentence` says what is odd and what to do, `rows` are
-    the numbers of the rows that it is about: lines of a file, or rows of a frame from 1.
+    `about` is the subject in a word or two, `sentence` says what is odd and what to do, and `rows`
+    are the numbers of the rows concerned: lines of a file, or rows of a frame counted from 1.
     """
 
     def __init__(self, about: str, sentence: str, rows: tuple[int, ...], source: str = ""):
@@ -23,33 +23,33 @@ class Suspicion(UserWarning):
 
 @dataclass(frozen=True)
 class Sheet:
-    """Columns that were read, in counts and nats, beside those that were not."""
+    """The columns that were read, in counts and nats, and the others of the table."""
 
     columns: Mapping[str, np.ndarray]  # params, tokens, loss; weights, group, levers where given
     names: Mapping[str, str]  # in the table, by the same keys
     units: Mapping[str, float]  # what one unit of params and tokens counts
     others: Mapping[str, np.ndarray]
-    places: np.ndarray  # of each row
-    place: str = "row"  # or "line"
+    row_numbers: np.ndarray  # lines of a file, or rows from 1
+    row_label: str = "row"  # or "line"
     source: str = ""
     levers: tuple[str, ...] = field(default=())
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.row_numbers)
 
     @property
     def tokens_per_param(self) -> np.ndarray:
         return self.columns["tokens"] / self.columns["params"]
 
     def suspicion(self, about: str, sentence: str, mask: np.ndarray) -> Suspicion:
-        """The sentence, with the rows of the mask put where it says `{rows}`."""
-        rows = tuple(self.places[mask].tolist())
-        listed = f"{self.place} {stretches(np.flatnonzero(mask), self.places)}"
+        """A suspicion whose sentence lists the rows of the mask where it says `{rows}`."""
+        rows = tuple(self.row_numbers[mask].tolist())
+        listed = f"{self.row_label} {stretches(np.flatnonzero(mask), self.row_numbers)}"
         return Suspicion(about, sentence.replace("{rows}", listed), rows, self.source)
 
 
 def words(name: str) -> set[str]:
-    """The words of a column's name, in small letters: `eval/ppl_c4` has eval, ppl and c4."""
+    """The words of a column's name, in lower case: `eval/ppl_c4` has eval, ppl and c4."""
     return set(re.findall(r"[a-z]+[0-9]*", name.lower()))
 
 
@@ -62,8 +62,8 @@ def numbers(column: np.ndarray) -> np.ndarray | None:
     return found if np.isfinite(found).all() else None
 
 
-def stretches(rows: Iterable[int], places: np.ndarray) -> str:
-    """`2 to 13, 15 and 3 more`: places of rows, neighbours in one stretch."""
+def stretches(rows: Iterable[int], row_numbers: np.ndarray) -> str:
+    """`2 to 13, 15 and 3 more`: numbers of rows, neighbours as one stretch."""
     runs: list[list[int]] = []
     for row in rows:
         if runs and row == runs[-1][1] + 1:
@@ -71,8 +71,27 @@ def stretches(rows: Iterable[int], places: np.ndarray) -> str:
         else:
             runs.append([row, row])
     listed = [
-        f"{places[low]}" if low == high else f"{places[low]} to {places[high]}"
+        f"{row_numbers[low]}" if low == high else f"{row_numbers[low]} to {row_numbers[high]}"
         for low, high in runs[:LISTED]
     ]
     rest = sum(high - low + 1 for low, high in runs[LISTED:])
     return ", ".join(listed) + (f" and {rest} more" if rest else "")
+
+
+# --- Runs of one size -----------------------------------------------------------------------
+
+DIGITS = 3  # that sizes share: a last batch makes token counts differ by less
+
+
+def sizes(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """A number for each row, the same for rows that agree in three digits of all columns."""
+    rounded = [[float(f"{x:.{DIGITS - 1}e}") for x in column] for column in columns]
+    return np.unique(np.array(rounded).T, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def best_of_each(loss: np.ndarray, columns: Sequence[np.ndarray]) -> np.ndarray:
+    """The rows, in their order, of the least loss of each size; of equal ones the first."""
+    order = np.lexsort((loss, sizes(columns)))
+    size = sizes(columns)[order]
+    first = np.append(True, size[1:] != size[:-1])
+    return np.sort(order[first])

@@ -1,11 +1,10 @@
-"""Rows that are not one finished training each, or contradict another column of theirs."""
+"""Checks for rows that are not one finished training each, or contradict another column."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from jaxscale.fitting._suspicions.sheet import Sheet, Suspicion, numbers, words
-from jaxscale.fitting.sizes import sizes
+from jaxscale.fitting._suspicions.sheet import Sheet, Suspicion, numbers, sizes, words
 from jaxscale.laws.protocol import TRAIN_FLOPS
 
 STEPS = {"step", "steps", "iter", "iters", "iteration", "iterations", "checkpoint", "ckpt"}
@@ -18,7 +17,7 @@ AGREE = np.log(1.2)
 
 
 def repeated(sheet: Sheet) -> Iterator[Suspicion]:
-    """Rows that say what an earlier one does."""
+    """Rows with the numbers of an earlier one."""
     names = ("params", "tokens", *sheet.levers, "loss")
     rows = np.stack([sheet.columns[name] for name in names], axis=1)
     _, first = np.unique(rows, axis=0, return_index=True)
@@ -37,7 +36,7 @@ def repeated(sheet: Sheet) -> Iterator[Suspicion]:
 
 
 def checkpoints(sheet: Sheet) -> Iterator[Suspicion]:
-    """Rows of trainings that go on, without the column that tells which training."""
+    """Rows that are checkpoints, where no group says of which training."""
     if "group" in sheet.columns:
         return
     steps = [numbers(x) for name, x in sheet.others.items() if words(name) & STEPS]
@@ -107,7 +106,7 @@ def _is_setting(name: str, column: np.ndarray, size: np.ndarray) -> bool:
     _, value = np.unique(column.astype(str), return_inverse=True)
     pairs = np.unique(np.stack([size, value]), axis=1)
     varied = len(pairs.T) - len(np.unique(size))
-    # What comes out of a training is another number each time.
+    # The results of trainings, unlike their settings, rarely repeat.
     return varied > 0 and 2 * (value.max() + 1) <= len(value)
 
 

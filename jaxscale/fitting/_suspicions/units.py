@@ -1,4 +1,4 @@
-"""Columns that count in another unit than was said: whole ones, and some rows of one."""
+"""Checks for columns in another unit than stated, in all rows or in some."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxscale.fitting._suspicions.sheet import Sheet, Suspicion
 
-# Nobody trains language models whose median is below, or counts in single units above.
+# Medians below or above these are counts of something else, or in another unit.
 SMALL = {"params": 1e4, "tokens": 1e6}
 LARGE = {"params": 1e14, "tokens": 1e17}
 # Medians of tokens per param. Sardana et al. 2024 went to 10,000 with single runs, Hoffmann et
@@ -14,7 +14,7 @@ LARGE = {"params": 1e14, "tokens": 1e17}
 SHORTEST, LONGEST = 0.1, 3000.0
 IMPOSSIBLE = 0.01  # tokens per param of single runs, apart from all others
 USUAL = 20.0
-# Single runs below these, by a factor that no ladder of sizes leaves open.
+# Rows below these, by a factor that no series of sizes leaves open, are in another unit.
 APART = {"params": 1e6, "tokens": 1e8}
 GAP = 30.0
 RATIO_GAP = 100.0  # the same in tokens per param, of trainings short and long

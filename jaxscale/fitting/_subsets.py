@@ -1,10 +1,11 @@
-"""A test of extrapolation: hold out the largest runs, fit the rest, and see what was predicted."""
+"""Fits to a part of the runs: the largest held out and predicted, or only short trainings."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
+from jax import Array
 
 from jaxscale.fitting._bootstrap import Bootstrap, resampled_laws
 from jaxscale.fitting._fit import Fit, checked_for, fit
@@ -18,7 +19,7 @@ Size = Literal["params", "tokens", "flops"]
 
 @dataclass(frozen=True, eq=False)
 class Holdout:
-    """What a law fitted to the smaller runs said of the larger ones. Prints itself as a table."""
+    """Predictions of the larger runs by a law fitted to the smaller ones. Prints as a table."""
 
     fit: Fit
     bootstrap: Bootstrap
@@ -42,15 +43,16 @@ class Holdout:
     @property
     def error(self) -> float:
         """Root mean square of the errors: 0.01 is one percent of the loss."""
-        return float(np.sqrt(np.mean(self.errors**2)))
+        return float(np.sqrt(np.mean(np.square(self.errors))))
 
     @property
     def coverage(self) -> float:
         """Share of the held runs inside their intervals; `level` of them should be."""
-        return float(np.mean((self.held.loss >= self.low) & (self.held.loss <= self.high)))
+        inside: np.ndarray = (self.held.loss >= self.low) & (self.held.loss <= self.high)
+        return float(inside.mean())
 
     def __str__(self) -> str:
-        within = float(np.sqrt(np.mean(self.fit.residuals**2)))
+        within = float(np.sqrt(np.mean(np.square(self.fit.residuals))))
         write = "{:8.3%}" if fits_logarithm(self.fit.law) else "{:8.3g} nats"
         signed = write.replace(":", ":+")
         return "\n".join(
@@ -113,12 +115,12 @@ def holdout(
         )
     order = np.argsort(getattr(known, by), kind="stable")
     smaller, held = known.select(order[:-count]), known.select(order[-count:])
-    found = fit(law, smaller, **options)
-    resampled = resampled_laws(found, resamples, key)
+    fitted = fit(law, smaller, **options)
+    resampled = resampled_laws(fitted, resamples, key)
     low, high = _predicted(resampled, held, key, level)
     with jax.enable_x64(True):
-        predicted = np.asarray(found.law.loss(held.params, held.tokens, **(held.levers or {})))
-    return Holdout(found, resampled, held, by, predicted, low, high, level)
+        predicted = np.asarray(fitted.law.loss(held.params, held.tokens, **(held.levers or {})))
+    return Holdout(fitted, resampled, held, by, predicted, low, high, level)
 
 
 def _predicted(
@@ -127,11 +129,56 @@ def _predicted(
     """Ends of the predictive interval of each held run."""
     levers = held.levers or {}
     with jax.enable_x64(True):
-        each = jax.vmap(lambda law: law.loss(held.params, held.tokens, **levers))
-        drawn = np.asarray(each(resampled.law))
+
+        def loss(law: Any) -> Array:
+            return law.loss(held.params, held.tokens, **levers)
+
+        drawn = np.asarray(jax.vmap(loss)(resampled.law))
     words = key_words(key)
     noise = np.random.Generator(np.random.Philox(key=words, counter=[1, 0, 0, 0]))
     missed = noise.choice(resampled.fit.residuals, size=drawn.shape)
     predicted = drawn * np.exp(-missed) if fits_logarithm(resampled.fit.law) else drawn - missed
     low, high = np.quantile(predicted, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
+
+
+# --- Cut-offs on tokens per parameter -------------------------------------------------------
+
+CUTOFFS = (100.0, 250.0, 500.0, np.inf)  # Sardana et al. 2024, Table 1
+
+
+class Subset(NamedTuple):
+    """The fit to the runs with at most so many tokens for each parameter."""
+
+    most_tokens_per_param: float
+    runs: int
+    fit: Fit
+
+
+def fit_by_ratio(
+    runs: Runs, cutoffs: tuple[float, ...] = CUTOFFS, *, law: type = Chinchilla, **options: Any
+) -> tuple[Subset, ...]:
+    """A fit for each cut-off on tokens per parameter, side by side.
+
+    `law` and `options` go to `fit`.
+
+    Raises ValueError for a cut-off that no run keeps.
+
+    Source: Sardana et al. 2024, Section 5, Table 1 and Figure 5.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> (subset,) = js.fitting.fit_by_ratio(runs, cutoffs=(500.0,))
+        >>> print(f"{subset.runs} runs, beta = {subset.fit.law.beta:.2f}")
+        240 runs, beta = 0.37
+    """
+    known = checked_for(law, runs)
+    subsets: list[Subset] = []
+    for cutoff in cutoffs:
+        # A ratio of two rounded counts may miss the cut-off that it was meant to be.
+        kept = known.select(known.tokens_per_param <= cutoff * (1 + 1e-9))
+        if not len(kept):
+            least = known.tokens_per_param.min()
+            raise ValueError(f"no run has at most {cutoff:g} tokens per param; least: {least:g}")
+        subsets.append(Subset(float(cutoff), len(kept), fit(law, kept, **options)))
+    return tuple(subsets)
