@@ -196,7 +196,7 @@ BUILDERS: dict[str, Callable[[str, Setting], Row]] = {
 def checked(
     name: str, minima: np.ndarray, answer: js.fitting.Fit | js.fitting.Bootstrap | Ended
 ) -> dict:
-    """How many starts or resamples reached the minimum, and how near the lowest came to it.
+    """Number of starts or resamples that reached the minimum, and the lowest distance from it.
 
     Disagreement where ours misses it, or where a peer goes below: then it is no minimum.
     """

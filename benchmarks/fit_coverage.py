@@ -1,4 +1,4 @@
-"""How often bootstrap intervals hold the truth: `python -m benchmarks.fit_coverage`.
+"""Coverage of bootstrap intervals: `python -m benchmarks.fit_coverage`.
 
 Runs are simulated at the sizes of the 240, from the law fitted to them, with noise drawn with
 replacement from that fit's residuals. These need no centring: because A, B and E together

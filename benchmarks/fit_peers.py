@@ -1,4 +1,4 @@
-"""What a user would fit with today: SciPy, a start after the other, and solvers of JAX, batched.
+"""Peers of `fit`: SciPy, one start after the other, and batched solvers of JAX.
 
 All minimise the sum of Huber's function of `ln L(N, D) - ln loss` over (ln A, ln B, ln E, alpha,
 beta), the three terms added as logarithms, as published. A solver takes runs and gives a

@@ -1,4 +1,4 @@
-"""What every row fits: 240 runs, from 4,500 starts, and 4,000 times with runs drawn anew.
+"""The problem of `fit`: 240 runs, from 4,500 starts, and 4,000 resamples of the runs.
 
 The runs are those of Hoffmann et al. 2022, Figure 4, as Besiroglu et al. 2024 read them off,
 less their five outliers. They are read from the folder that JAXSCALE_DATA names, else

@@ -203,7 +203,7 @@ def seconds(call: Callable) -> float:
 
 
 def first_call(call: Callable) -> tuple[Any, dict[str, float]]:
-    """What a call returns, with the time it took and the parts of that in which JAX compiled."""
+    """The answer of a call, its seconds, and the parts of them in which JAX compiled."""
     before, answers = _compiling().copy(), []
     taken = seconds(lambda: answers.append(call()) or answers)
     parts = {part: _compiling()[part] - before[part] for part in ("lower", "compile")}

@@ -1,4 +1,4 @@
-"""What imports cost beyond JAX and optax: `python -m benchmarks.imports`.
+"""The cost of imports beyond JAX and optax: `python -m benchmarks.imports`.
 
 The aim: `import jaxscale` and the solvers in at most 0.15 s of processor time. Least of some new
 processes, with bytecode: other work on the machine only ever adds, and to compile takes longer

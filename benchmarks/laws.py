@@ -58,7 +58,7 @@ CLOSED = {"float64": CHINCHILLA, "float32": in_float32(CHINCHILLA)}
 
 
 class Setting(NamedTuple):
-    """What rows are built for."""
+    """The inputs of all rows."""
 
     count: int  # scenarios of ours
     quick: bool
@@ -139,7 +139,7 @@ NOT_QUICK = {*cases(), *map(in_float32, cases())} - {CHINCHILLA, ONLY_LOSS, in_f
 def checked(
     name: str, case: str, dtype: str, setting: Setting, tolerance: float, answer: Answer | js.Plan
 ) -> dict:
-    """How far plans are from the cheapest and from ours, and the share of scenarios with one.
+    """Errors of plans against the cheapest and against ours, and the share of scenarios with one.
 
     Disagreement where they are too far, or too few have a plan.
     """

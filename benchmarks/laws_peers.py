@@ -1,4 +1,4 @@
-"""What a user would otherwise write for a law without a closed solution.
+"""Peers of `laws`: what a user would otherwise write for a law without a closed solution.
 
 A loop over SciPy's SLSQP, in logarithms of sizes and of the cost, where the problem is nearly a
 straight one. And golden section in NumPy, over all scenarios at once: along a curve of equal

@@ -100,7 +100,7 @@ def _golden_section(value, low, high):
 def agreement(
     name: str, case: str, answer: Answer, loss: np.ndarray, demand: np.ndarray, sizes: float
 ) -> dict[str, float]:
-    """How far the answers to the first scenarios are off; Disagreement where one is too far.
+    """Errors of the answers to the first scenarios; Disagreement where one is too large.
 
     `sizes` is what params and tokens may be off by, relative. All inputs count as the numbers that
     they are in their dtype.
@@ -151,7 +151,7 @@ def _points(asked, name):
 
 
 def _off_best(name, asked, costs, tolerance):
-    """How far each lever is from the minimum of a parabola, relative to its value."""
+    """Largest distance of a lever from the minimum of a parabola, relative to its value."""
     worst = 0.0
     for at in range(len(asked.chosen)):
         middle, less, more = costs[0], costs[1 + 2 * at], costs[2 + 2 * at]

@@ -1,4 +1,4 @@
-"""What the numbers were measured on and with."""
+"""Versions, machine and commit that a result was measured with."""
 
 import importlib.metadata
 import os
@@ -27,7 +27,7 @@ def versions() -> dict[str, str | None]:
 
 
 def compiler() -> str | None:
-    """What gcc calls itself; None without it."""
+    """Name and version of gcc; None without it."""
     if shutil.which("gcc") is None:
         return None
     said = subprocess.run(["gcc", "--version"], check=True, capture_output=True, text=True).stdout
@@ -35,7 +35,7 @@ def compiler() -> str | None:
 
 
 def cores() -> int:
-    """How many this process may use, and so how many threads XLA starts."""
+    """Number of cores that this process may use, which is the number of threads of XLA."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

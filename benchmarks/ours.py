@@ -68,7 +68,7 @@ def _decoded(first_row, chunk_rows: int, grid: Grid, dtype: str):
 
 
 def scenario(loss, demand):
-    """What is swept: N and D of the cheapest plan."""
+    """The scenario that is swept: N and D of the cheapest plan."""
     plan = plans(loss, demand)
     return {"params": plan.params, "tokens": plan.tokens}
 

@@ -150,7 +150,7 @@ def build(name: str, count: int) -> Row:
 
 
 def _check_arrays(name: str, count: int, dtype: str, answer: Any) -> dict:
-    """How far N and D are from the truth, and from ours."""
+    """Errors of N and D against the truth, and against ours."""
     pair, tolerance = tuple(np.asarray(x) for x in answer), TOLERANCE[dtype]
     first = tuple(x[:CHECKED] for x in random_scenarios(count, dtype))
     ours_here = tuple(x[: len(pair[0])] for x in _our_arrays(count, dtype))

@@ -185,7 +185,7 @@ def _check_store(name: str, dtype: str, setting: Setting, path: str) -> dict:
 
 @lru_cache
 def _agreement(dtype: str, rows: int) -> dict[str, float]:
-    """How far off the truth the solver is in a sample of the grid."""
+    """Error of the solver against the truth, in a sample of the grid."""
     loss, demand = _axes(rows, dtype)
     draw = np.random.default_rng(SEED)
     inputs = tuple(axis[draw.integers(0, axis.size, CHECKED)] for axis in (loss, demand))

@@ -28,7 +28,7 @@ class TwoDevices:
         self._pool.shutdown()
 
     def run(self, function: Callable, *arguments: Any) -> Any:
-        """What `function` gives there."""
+        """Result of `function` there."""
         if not self._started:
             self._start()
         return self._pool.submit(function, *arguments).result()

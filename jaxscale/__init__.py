@@ -16,6 +16,10 @@ if TYPE_CHECKING:  # for type checkers and editors, what `__getattr__` below loa
     from jaxscale import published as published
     from jaxscale import recipes as recipes
     from jaxscale import repeated_sampling as repeated_sampling
+    from jaxscale._compare import LawComparison as LawComparison
+    from jaxscale._compare import LawRow as LawRow
+    from jaxscale._compare import compare_laws as compare_laws
+    from jaxscale._explain import explain as explain
     from jaxscale.architectures import Architecture as Architecture
     from jaxscale.costs import Costs as Costs
     from jaxscale.costs import Demand as Demand
@@ -64,6 +68,8 @@ _MODULES = {
     *("plots", "published", "recipes", "repeated_sampling", "solve", "status", "sweeping"),
 }
 _NAMES = {
+    "_compare": ("LawComparison", "LawRow", "compare_laws"),
+    "_explain": ("explain",),
     "architectures": ("Architecture",),
     "costs": ("Costs", "Demand"),
     "fitting": ("Runs", "bootstrap", "fit", "holdout", "profile_likelihood"),

@@ -6,9 +6,15 @@ of them looks alike, and none prints more than 30 lines.
 
 import html as markup
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import jax
+import numpy as np
+from jax import core
+
+from jaxscale._numerics.quantities import count
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -17,6 +23,7 @@ ROWS = 25  # of a table; with a title, a header, a rule and a last line that is 
 WIDTH = 60  # characters of a cell
 
 Row = Sequence[str]
+Item = TypeVar("Item")
 
 
 def table(header: Row, rows: Iterable[Row], *, title: str = "", total: int | None = None) -> str:
@@ -78,6 +85,14 @@ def figure(name: str, *results: Any) -> Any:
     return getattr(importlib.import_module("jaxscale.plots"), name)(*results)
 
 
+def are_concrete(tree: Any) -> bool:
+    """Whether all leaves are numbers of one shape: none is traced, or a placeholder of JAX."""
+    kinds = (float, int, np.ndarray, np.generic, jax.Array)
+    leaves = jax.tree.leaves(tree, is_leaf=lambda x: x is None)
+    concrete = all(isinstance(x, kinds) and not isinstance(x, core.Tracer) for x in leaves)
+    return concrete and len({np.shape(x) for x in leaves}) == 1
+
+
 def _shown(rows: Iterable[Row], total: int | None) -> tuple[Sequence[Row], int]:
     """The rows to show, cells cut to a width, and how many more there are."""
     rows = iter(rows)
@@ -93,3 +108,59 @@ def _short(cell: str) -> str:
 def _is_numeric(cells: Iterable[str]) -> bool:
     """Whether every cell that is not empty begins as a number does."""
     return all(cell.lstrip("-+$")[:1].isdigit() or cell in ("", "nan", "inf") for cell in cells)
+
+
+class Catalog(tuple[Item, ...], Generic[Item]):
+    """A tuple of published things that shows itself as a table.
+
+    `columns` gives a value of each column for an item: text, a number, a (low, high) or None.
+
+    Examples:
+        >>> catalog = js.hardware.catalog()
+        >>> len(catalog), catalog[0].name
+        (31, 'V100')
+        >>> list(catalog.to_dataframe().columns)[:3]
+        ['accelerator', 'vendor', 'bf16_flops']
+    """
+
+    columns: Mapping[str, Callable[[Item], Any]]
+
+    def __new__(
+        cls, items: Iterable[Item], columns: Mapping[str, Callable[[Item], Any]]
+    ) -> "Catalog[Item]":
+        """The items with their columns; tuples need both when they are made."""
+        self = super().__new__(cls, items)
+        self.columns = columns
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied as a plain tuple."""
+        return tuple, (tuple(self),)
+
+    def __repr__(self) -> str:
+        return table(self._header, self._cells())
+
+    def _repr_html_(self) -> str:
+        return html(self._header, self._cells())
+
+    def to_dataframe(self) -> "DataFrame":
+        """A row for each item; a range is a pair, and None where nothing is known."""
+        return dataframe({name: [of(item) for item in self] for name, of in self.columns.items()})
+
+    @property
+    def _header(self) -> Row:
+        return [name.replace("_", " ") for name in self.columns]
+
+    def _cells(self) -> Iterable[Row]:
+        return ([text(of(item)) for of in self.columns.values()] for item in self)
+
+
+def text(value: Any) -> str:
+    """A value in a cell: `41.6B`, `70M to 16B`, a name; empty for None."""
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return f"{count(value[0])} to {count(value[1])}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return value if isinstance(value, str) else count(float(value))

@@ -19,7 +19,7 @@ from jaxscale import laws
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale.laws.protocol import TRAIN_FLOPS, exp_of, has_power_frontier, is_valid, made_safe
-from jaxscale.published import Entry, find, shipped
+from jaxscale.published import Catalog, Entry, find, shipped
 
 
 @jax.tree_util.register_dataclass
@@ -179,6 +179,8 @@ def _closed_form(law: Any, functions: Any) -> Allocation:
 
 # --- Published ------------------------------------------------------------------------------
 
+CHINCHILLA_FLOPS = 5.88e23  # 6 N D of 70e9 params on 1.4e12 tokens, Hoffmann et al. 2022
+
 
 class Step(NamedTuple):
     """One step of a chain of corrections."""
@@ -211,7 +213,7 @@ FORMS: Mapping[str, Callable[..., Allocation]] = {
 }
 
 
-def catalog() -> tuple[Entry, ...]:
+def catalog() -> Catalog[Entry]:
     """All published allocations, by paper.
 
     Examples:

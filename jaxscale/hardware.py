@@ -8,7 +8,7 @@ dated quotes; only a device with exactly one quote has a price by default.
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from jax import core
 from jax.typing import ArrayLike
 
+from jaxscale._display import Catalog
 from jaxscale._numerics.names import hint, unknown
 from jaxscale.published import Entry, shipped
 from jaxscale.published.lookup import by_name
@@ -131,14 +132,27 @@ def accelerator(name: str, /, **overrides: Any) -> Accelerator:
     return dataclasses.replace(device, **changes)
 
 
-def catalog() -> tuple[Accelerator, ...]:
+_COLUMNS: Mapping[str, Callable[[Accelerator], Any]] = {
+    "accelerator": lambda device: device.name,
+    "vendor": lambda device: device.vendor,
+    "bf16_flops": lambda device: device.peak_flops.get("bf16"),
+    "fp8_flops": lambda device: device.peak_flops.get("fp8"),
+    "int8_ops": lambda device: device.peak_flops.get("int8"),
+    "memory_bytes": lambda device: device.memory_bytes,
+    "bytes_per_second": lambda device: device.memory_bandwidth,
+    "price": lambda device: device.price,
+}
+
+
+def catalog() -> Catalog[Accelerator]:
     """All accelerators, by vendor and then by generation.
 
     Examples:
         >>> [device.name for device in js.hardware.catalog()][:3]
         ['V100', 'V100-PCIe', 'A100-40GB']
     """
-    return tuple(accelerator(entry.name) for entry in shipped("accelerators"))
+    found = (accelerator(entry.name) for entry in shipped("accelerators"))
+    return Catalog(found, _COLUMNS)
 
 
 def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:

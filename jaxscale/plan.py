@@ -1,9 +1,9 @@
 """Plans: a model size and a training length with their loss, their costs and a status."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,19 +11,28 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.logarithm import exponent
+from jaxscale._numerics.quantities import count
 from jaxscale._numerics.values import has_normal_exp, is_finite, is_positive, where_safe
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws import protocol
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Law
 from jaxscale.status import Status, first_status, is_ok
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+_NUMBERS = ("params", "tokens", "tokens_per_param", "loss", "train_cost", "prefill_cost")
+_NUMBERS += ("decode_cost", "total_cost")
+
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """One plan for each scenario. Every field has the full shape of all scenarios.
 
@@ -45,6 +54,72 @@ class Plan:
     decode_cost: Array  # of all tokens written
     status: Array  # int8, a member of Status
     levers: dict[str, Array] = field(default_factory=dict)  # what else the law lets one choose
+
+    def __repr__(self) -> str:
+        if not _display.are_concrete(self):
+            return f"Plan({', '.join(f'{name}={x!r}' for name, x in vars(self).items())})"
+        if self._shape:
+            return _display.table(self._header, self._rows(), title=self._title, total=self._size)
+        (row,) = self._rows()
+        cells = zip(self._header[1:], row[1:], strict=True)
+        return f"Plan({', '.join(f'{name}={cell}' for name, cell in cells)})"
+
+    def _repr_html_(self) -> str | None:
+        if not _display.are_concrete(self):
+            return None
+        return _display.html(self._header, self._rows(), title=self._title, total=self._size)
+
+    def to_dataframe(self) -> "DataFrame":
+        """A row for each scenario, in C order, by its index along each axis.
+
+        Examples:
+            >>> law = js.laws.published("sardana2024")
+            >>> frame = js.minimize_cost(law, np.array([2.0, 2.1])).to_dataframe()
+            >>> frame["status"].tolist()
+            ['OK', 'OK']
+        """
+        columns = {name: np.ravel(x) for name, x in self._numbers().items()}
+        columns["status"] = np.array([Status(x).name for x in np.ravel(self.status).tolist()])
+        index = np.indices(self._shape).reshape(len(self._shape), -1)
+        axes = {f"axis_{i}": row for i, row in enumerate(index)} if len(self._shape) > 1 else {}
+        return _display.dataframe({**axes, **columns})
+
+    def _numbers(self) -> dict[str, Any]:
+        return {
+            **self.levers,
+            **{name: getattr(self, name) for name in _NUMBERS},
+        }
+
+    def _rows(self) -> Iterator[list[str]]:
+        """Cells of the first scenarios, after their index."""
+        for flat in range(min(self._size, _display.ROWS)):
+            index = np.unravel_index(flat, self._shape)
+            numbers = (float(np.asarray(x)[index]) for x in self._numbers().values())
+            written = (
+                f"{x:.4f}" if i == self._at_loss else count(x) for i, x in enumerate(numbers)
+            )
+            status = Status(int(np.asarray(self.status)[index])).name
+            yield [", ".join(map(str, index)), *written, status]
+
+    @property
+    def _header(self) -> list[str]:
+        return ["", *self._numbers(), "status"]
+
+    @property
+    def _at_loss(self) -> int:
+        return list(self._numbers()).index("loss")
+
+    @property
+    def _title(self) -> str:
+        return f"Plan of shape {self._shape}" if self._shape else "Plan"
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return np.shape(self.status)
+
+    @property
+    def _size(self) -> int:
+        return math.prod(self._shape)
 
     @property
     def inference_cost(self) -> Array:

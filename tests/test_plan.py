@@ -1,5 +1,6 @@
 """Plans: what `evaluate` prices, and what a plan says of itself."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -72,3 +73,42 @@ def test_statuses_fit_in_a_byte_and_keep_their_numbers():
         "AT_LEVER_END",
     ]
     assert [int(status) for status in js.Status] == list(range(16))
+
+
+def test_a_plan_shows_itself_in_few_lines():
+    law = js.laws.published("sardana2024")
+    one = js.minimize_cost(law, 2.0)
+    assert repr(one).startswith("Plan(params=19.5B, tokens=933B, ")
+    assert repr(one).endswith("status=OK)")
+    many = js.minimize_cost(law, np.linspace(1.5, 2.2, 100).reshape(50, 2))
+    lines = repr(many).splitlines()
+    assert len(lines) <= 30
+    assert lines[0] == "Plan of shape (50, 2)"
+    assert "INFEASIBLE_LOSS" in lines[3]
+    assert lines[-1] == "... and 75 more"
+    assert many._repr_html_().count("<tr>") == 1 + 25 + 1
+
+
+def test_a_plan_shows_itself_inside_a_transformation():
+    shown = []
+
+    @jax.jit
+    def scenario(loss):
+        plan = js.minimize_cost(js.laws.published("sardana2024"), loss)
+        shown.append(repr(plan))
+        assert plan._repr_html_() is None
+        return plan
+
+    plan = scenario(2.0)
+    assert "Tracer" in shown[0]
+    assert repr(jax.tree.map(lambda x: None, plan)).startswith("Plan(params=None")
+
+
+def test_a_dataframe_of_plans_has_a_row_for_each_scenario():
+    pytest.importorskip("pandas")
+    law = js.laws.published("sardana2024")
+    plan = js.minimize_cost(law, np.array([[2.0, 2.1, 1.0]]))
+    frame = plan.to_dataframe()
+    assert frame["axis_1"].tolist() == [0, 1, 2]
+    assert frame["status"].tolist() == ["OK", "OK", "INFEASIBLE_LOSS"]
+    np.testing.assert_array_equal(frame["params"], np.ravel(plan.params))

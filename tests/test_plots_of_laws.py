@@ -11,10 +11,9 @@ pytest.importorskip("matplotlib")
 
 import jaxscale as js
 from jaxscale import plots
-from jaxscale.cli import law_pictures
 from jaxscale.cli.figures import figures
 from jaxscale.cli.mistakes import Mistake
-from jaxscale.plots import LawPanel, OptimalPath
+from jaxscale.plots import LawPanel, OptimalPath, papers
 
 PARAMS, TOKENS = np.geomspace(1e8, 1e12, 41), np.geomspace(1e9, 1e13, 51)
 FLOPS = np.geomspace(1e19, 1e24, 60)
@@ -211,13 +210,13 @@ def handed(tmp_path_factory):
     folder, found = tmp_path_factory.mktemp("pictures"), {}
     with pytest.MonkeyPatch.context() as patch:
         for name in DRAWN:
-            draw = getattr(plots, name)
+            draw = getattr(papers, name)
 
             def keeping(*arguments, _name=name, _draw=draw, **options):
                 found[_name] = arguments, options
                 return _draw(*arguments, **options)
 
-            patch.setattr(plots, name, keeping)
+            patch.setattr(papers, name, keeping)
         folder = folder / "made" / "by the command"
         figures(str(folder))
     return {**found, "files": sorted(folder.iterdir())}
@@ -312,10 +311,10 @@ def test_flops_by_size_are_those_of_the_shapes(handed):
 
 
 def test_what_cannot_be_drawn_is_said(tmp_path):
-    with pytest.raises(Mistake, match="also depends on unique_tokens"):
-        law_pictures.draw_comparison(["muennighoff2023_repeated"], tmp_path / "a.png")
-    with pytest.raises(Mistake, match="unknown law"):
-        law_pictures.draw_comparison(["sardana"], tmp_path / "a.png")
+    with pytest.raises(ValueError, match="also depends on unique_tokens"):
+        plots.published_laws(["muennighoff2023_repeated"])
+    with pytest.raises(ValueError, match="unknown law"):
+        plots.published_laws(["sardana"])
     (tmp_path / "file").write_text("")
     with pytest.raises(Mistake, match=r"FOLDER: cannot make '.*file': File exists"):
         figures(str(tmp_path / "file"))

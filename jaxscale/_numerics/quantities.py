@@ -38,3 +38,15 @@ def percent(x: float) -> str:
     value = 100 * x
     decimals = sum(abs(value) < limit for limit in (9.95, 0.995))
     return f"{round(value, decimals) + 0.0:.{decimals}f} %"  # the sum turns -0.0 into 0.0
+
+
+def number(x: float, digits: int = 4) -> str:
+    """A few digits of any number: `0.1234`, `41.60B`, `-` for NaN."""
+    if math.isnan(x):
+        return "-"
+    return f"{x:.{digits}g}" if x == 0 or 1e-3 <= abs(x) < 1e4 else count(x, digits)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 chunk`, `12,000 chunks`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"

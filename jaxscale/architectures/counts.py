@@ -8,7 +8,7 @@ dtype and rank; it checks and converts nothing.
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 from jax import Array
@@ -16,18 +16,16 @@ from jax import Array
 from jaxscale._numerics.names import unknown
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS
 
-if TYPE_CHECKING:
-    from jaxscale.architectures.architecture import Architecture
-
-Formula = Callable[["Architecture"], Array]
+Shape: TypeAlias = Any  # an `Architecture`, whose module imports this one
+Formula = Callable[[Shape], Array]
 
 
-def attention_width(a: "Architecture") -> Array:
+def attention_width(a: Shape) -> Array:
     """Width of all query heads together, d_attn of Kaplan et al. 2020, Table 1."""
     return a.heads * a.head_size
 
 
-def matrices_per_layer(a: "Architecture", experts: Array) -> Array:
+def matrices_per_layer(a: Shape, experts: Array) -> Array:
     """Of attention, of `experts` feed-forward parts, and of the router among all experts.
 
     Queries and output `2 w h q`, keys and values `2 w k q` of k heads (Ainslie et al. 2023), and
@@ -40,43 +38,43 @@ def matrices_per_layer(a: "Architecture", experts: Array) -> Array:
     return attention + router + experts * feed_forward
 
 
-def non_embedding(a: "Architecture") -> Array:
+def non_embedding(a: Shape) -> Array:
     """All matrices of all layers."""
     return a.layers * matrices_per_layer(a, a.experts)
 
 
-def active_non_embedding(a: "Architecture") -> Array:
+def active_non_embedding(a: Shape) -> Array:
     """The matrices of all layers that one token is multiplied by."""
     return a.layers * matrices_per_layer(a, a.active_experts)
 
 
-def vocabulary_matrix(a: "Architecture") -> Array:
+def vocabulary_matrix(a: Shape) -> Array:
     """The table of word embeddings, or the matrix that gives logits."""
     return a.vocabulary * a.width
 
 
-def positions(a: "Architecture") -> Array:
+def positions(a: Shape) -> Array:
     """The table of learned positions."""
     return a.context * a.width if a.learned_positions else jnp.zeros_like(a.width)
 
 
-def outside_matrices(a: "Architecture") -> Array:
+def outside_matrices(a: Shape) -> Array:
     """All that is no matrix of a layer: embeddings, head, positions, weights of norms."""
     norms = (2 * a.layers + 1) * a.width
     return (1 if a.tied else 2) * vocabulary_matrix(a) + positions(a) + norms
 
 
-def total(a: "Architecture") -> Array:
+def total(a: Shape) -> Array:
     """All parameters."""
     return non_embedding(a) + outside_matrices(a)
 
 
-def active(a: "Architecture") -> Array:
+def active(a: Shape) -> Array:
     """All parameters but those of the experts that a token does not run through."""
     return active_non_embedding(a) + outside_matrices(a)
 
 
-def chinchilla(a: "Architecture") -> Array:
+def chinchilla(a: Shape) -> Array:
     """Those of the same shape with relative positions and biases: see `chinchilla_params`."""
     attention = 5 * a.width * attention_width(a) + a.width
     feed_forward = 2 * a.width * a.ff_width + a.ff_width + a.width
@@ -87,25 +85,25 @@ def chinchilla(a: "Architecture") -> Array:
 # --- FLOPs ----------------------------------------------------------------------------------
 
 
-def _matrices(a: "Architecture") -> Array:
+def _matrices(a: Shape) -> Array:
     """Products with the matrices of all layers."""
     return 2 * active_non_embedding(a)
 
 
-def _scores(a: "Architecture") -> Array:
+def _scores(a: Shape) -> Array:
     """Products of queries with all keys, and of scores with all values: no causal mask."""
     return 4 * a.layers * a.context * attention_width(a)
 
 
-def _softmax(a: "Architecture") -> Array:
+def _softmax(a: Shape) -> Array:
     return 3 * a.layers * a.heads * a.context
 
 
-def _logits(a: "Architecture") -> Array:
+def _logits(a: Shape) -> Array:
     return 2 * vocabulary_matrix(a)
 
 
-def _hoffmann_layers(a: "Architecture") -> Array:
+def _hoffmann_layers(a: Shape) -> Array:
     return _matrices(a) + _scores(a) + _softmax(a)
 
 

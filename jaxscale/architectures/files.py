@@ -24,7 +24,7 @@ from typing import Any
 
 from jaxscale._numerics.names import unknown
 from jaxscale.architectures.architecture import NUMBERS, Architecture
-from jaxscale.published import Entry, find, shipped
+from jaxscale.published import Catalog, Entry, find, shipped
 
 FLAGS = ("gated", "tied", "learned_positions")
 LARGEST = sys.float_info.max
@@ -178,7 +178,7 @@ def _is_positive(value: Any) -> bool:
 FORMS = {"Architecture": from_fields}
 
 
-def catalog() -> tuple[Entry, ...]:
+def catalog() -> Catalog[Entry]:
     """All published architectures, by model.
 
     Examples:

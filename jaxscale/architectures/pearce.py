@@ -5,14 +5,14 @@ of the parameters of small models.
 """
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale.architectures.family import Power, log_root
-from jaxscale.laws import Chinchilla
-from jaxscale.laws.protocol import TRAIN_FLOPS, exp_of
+from jaxscale.laws.protocol import TRAIN_FLOPS, exp_of, two_powers
 
 # Of N_total = N + GAMMA N^(1/3): a fit to the 50 shapes of Hoffmann et al. 2022, Table A9, and
 # so for a vocabulary of 32000 (Pearce and Song 2024, and their released code).
@@ -43,7 +43,7 @@ def non_embedding_params(total_params: ArrayLike) -> Array:
     return exp_of(_log_non_embedding, None, total_params=total_params)
 
 
-def optimal_flops(law: Chinchilla, non_embedding_params: ArrayLike) -> Array:
+def optimal_flops(law: Any, non_embedding_params: ArrayLike) -> Array:
     """Training FLOPs, 6 N D, for which N parameters without embeddings are best.
 
     With T = N + g N^(1/3) of `total_params` in the law, C is `6 N (N + (g / 3) N^(1/3))^(-1/beta)
@@ -55,9 +55,9 @@ def optimal_flops(law: Chinchilla, non_embedding_params: ArrayLike) -> Array:
         >>> print(f"{js.architectures.pearce.optimal_flops(law, 1e8):.3g}")
         3.25e+18
     """
-    if not hasattr(law, "log_frontier_scale"):
+    if two_powers(law) is None:
         raise TypeError(f"law must be a Chinchilla law; got {law!r} ({type(law).__name__})")
-    return exp_of(_log_optimal_flops, law, non_embedding_params=non_embedding_params)
+    return exp_of(_log_optimal_flops, two_powers(law), non_embedding_params=non_embedding_params)
 
 
 def _log_total(law, log_params):

@@ -1,7 +1,7 @@
 """`jaxscale allocations`: how published fits split a budget between params and tokens."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 from jaxscale import allocations as catalogue
@@ -10,8 +10,8 @@ from jaxscale.cli.catalogues import Name
 from jaxscale.cli.mistakes import blamed_on
 from jaxscale.cli.quantities import count, scientific
 from jaxscale.published import Entry, Interval
+from jaxscale.published.entry import Range
 
-CHINCHILLA = 5.88e23  # FLOPs: 6 N D of 70e9 params on 1.4e12 tokens, Hoffmann et al. 2022
 SIZES = ("params", "tokens", "tokens_per_param")
 EXAMPLES = """\
 jaxscale allocations
@@ -32,7 +32,7 @@ def allocations(name: Name = None, flops: Budget = None, as_json: options.Json =
 
     A name gives one of them in full, with its source and faults.
     """
-    budget = CHINCHILLA if flops is None else flops
+    budget = catalogue.CHINCHILLA_FLOPS if flops is None else flops
     with blamed_on("NAME"):
         entries = catalogue.catalog() if name is None else (catalogue.entry(name),)
     records = [_record(entry, budget) for entry in entries]
@@ -109,4 +109,28 @@ def _facts(entry: Entry, record: dict[str, Any], budget: float) -> Iterator[tupl
                 f"at {scientific(budget)} FLOPs",
                 f"{count(record[size])} {size.replace('_', ' ')}",
             )
-    yield from entry.facts()
+    yield from facts_of(entry)
+
+
+def facts_of(entry: Entry) -> Iterator[tuple[str, str]]:
+    """What the source of an allocation or a recipe counts, its ranges, faults and other names."""
+    yield "source", entry.source
+    yield "params are", entry.params_convention
+    if entry.law is None:
+        yield "FLOPs are", entry.flops_convention
+        yield "fitted to", _range(entry.flops_range, scientific, " FLOPs")
+    else:
+        yield "tokens are", entry.tokens_convention
+        yield "schedule", entry.schedule
+        yield "params", _range(entry.params_range, count)
+        yield "tokens", _range(entry.tokens_range, count)
+        yield "FLOPs", _range(entry.flops_range, scientific)
+        yield "tokens per param", _range(entry.tokens_per_param_range, count)
+    for text in entry.errata:
+        yield "note", text
+    if entry.aliases:
+        yield "also called", ", ".join(entry.aliases)
+
+
+def _range(limits: Range | None, written: Callable[[float], str], unit: str = "") -> str:
+    return " to ".join(map(written, limits)) + unit if limits else "not stated"

@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from jaxscale import __version__
+from jaxscale._version import __version__
 from jaxscale.cli import (
     allocations,
     catalogues,
@@ -27,7 +27,7 @@ from jaxscale.cli.mistakes import Mistake, Stopped, UsageError, one_line
 from jaxscale.cli.signals import INTERRUPTED
 
 app = typer.Typer(
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="How large a language model should be, and how long to train it, once serving is counted.",

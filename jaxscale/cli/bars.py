@@ -12,7 +12,7 @@ Begin = Callable[[str, int | None], Advance]
 
 @contextmanager
 def steps() -> Iterator[Begin]:
-    """`begin(text, total)` starts the next step and returns what to call with work done.
+    """`begin(text, total)` starts the next step and returns a function to call with work done.
 
     The step before counts as finished. A total of None is not known: its bar only moves.
     """

@@ -1,59 +1,113 @@
-"""`jaxscale laws` and `jaxscale hardware`: what is known, and where it comes from."""
+"""`jaxscale laws` and `jaxscale hardware`: published laws and accelerators with their sources."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
 
 import jaxscale as js
-from jaxscale.cli import tables
+from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import blamed_on
 from jaxscale.cli.named_law import COEFFICIENTS
-from jaxscale.cli.quantities import count
 from jaxscale.hardware import PRECISIONS, Accelerator
-from jaxscale.laws import Chinchilla
-from jaxscale.laws.fitted import coordinates_of
 from jaxscale.laws.protocol import levers_of
 from jaxscale.published import Entry
+from jaxscale.published.facts import coefficients, facts_of
 
-Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="One of them, in full.")]
+DEFAULT_FAMILY = "Chinchilla"
+RANGES = ("params_range", "tokens_range", "tokens_per_param_range")
+TEXTS = ("source", "dataset", "tokenizer", "params_convention")
+LAWS_EXAMPLES = """\
+jaxscale laws
+jaxscale laws besiroglu2024
+jaxscale laws kumar2024
+"""
+HARDWARE_EXAMPLES = """\
+jaxscale hardware
+jaxscale hardware A100-80GB
+"""
 
 
-def laws(name: Name = None) -> None:
+def _named(names: Any = None) -> Any:
+    return typer.Argument(metavar="[NAME]", help="One of them, in full.", autocompletion=names)
+
+
+Name = Annotated[str | None, _named()]
+LawName = Annotated[str | None, _named(options.complete_laws)]
+DeviceName = Annotated[str | None, _named(options.complete_accelerators)]
+
+
+def laws(name: LawName = None, as_json: options.Json = False) -> None:
     """The published laws; one of them in full, with its source, errors and faults."""
-    if name is None:
-        _show_all(js.laws.catalog())
-        return
     with blamed_on("NAME"):
-        entry = js.laws.entry(name)
-    tables.note(entry.name, style="bold")
-    tables.print_facts(_facts_of_law(entry))
+        entries = js.laws.catalog() if name is None else (js.laws.entry(name),)
+    if as_json:
+        tables.print_json("laws", {"laws": list(map(record_of_entry, entries))})
+    elif name is None:
+        _show_all(entries)
+    else:
+        tables.note(entries[0].name, style="bold")
+        tables.print_facts(facts_of(entries[0]))
 
 
-def hardware(name: Name = None) -> None:
+def hardware(name: DeviceName = None, as_json: options.Json = False) -> None:
     """The accelerators; one of them in full, with every price quote and source."""
-    if name is None:
+    with blamed_on("NAME"):
+        devices = js.hardware.catalog() if name is None else (js.accelerator(name),)
+    if as_json:
+        tables.print_json("hardware", {"accelerators": list(map(record_of_device, devices))})
+    elif name is None:
         header = ("accelerator", "bf16", "fp8", "int8", "GB", "TB/s", "$ an hour")
-        tables.print_columns(header, map(_row_of_device, js.hardware.catalog()))
+        tables.print_columns(header, map(_row_of_device, devices))
         tables.note(
             "Dense peaks in TFLOP/s. Several quotes are a range: choose one with --train-price "
             "or --serve-price.",
             style="dim",
         )
-        return
-    with blamed_on("NAME"):
-        device = js.accelerator(name)
-    tables.note(f"{device.vendor} {device.name}", style="bold")
-    tables.print_facts(_facts_of_device(device))
+    else:
+        tables.note(f"{devices[0].vendor} {devices[0].name}", style="bold")
+        tables.print_facts(_facts_of_device(devices[0]))
+
+
+def record_of_entry(entry: Entry) -> dict[str, Any]:
+    """A law for machines: null where the source says nothing."""
+    errors = entry.standard_errors
+    return {
+        "name": entry.name,
+        "aliases": list(entry.aliases),
+        "form": type(entry.law).__name__,
+        "equation": entry.law.equation,
+        "coefficients": coefficients(entry.law),
+        "levers": {name: list(limits) for name, limits in levers_of(entry.law).items()},
+        **{name: getattr(entry, name) for name in (*TEXTS, *RANGES)},
+        "standard_errors": None if errors is None else tables.finite(coefficients(errors)),
+        "covariance": entry.covariance,
+        "errata": list(entry.errata),
+        "law_status": entry.warning,
+    }
+
+
+def record_of_device(device: Accelerator) -> dict[str, Any]:
+    """An accelerator for machines; a price of null must be chosen."""
+    return {
+        "name": device.name,
+        "vendor": device.vendor,
+        "peak_flops": {name: float(x) for name, x in _peaks(device).items()},
+        "memory_bytes": float(device.memory_bytes),  # pyright: ignore[reportArgumentType]
+        "memory_bandwidth": float(device.memory_bandwidth),  # pyright: ignore[reportArgumentType]
+        "price": device.price,
+        "quotes": [vars(quote) for quote in device.quotes],
+        "source": device.source,
+        "note": device.note,
+    }
 
 
 def _show_all(entries: Sequence[Entry]) -> None:
-    """Print the Chinchilla laws by their coefficients, and the others by their equations."""
-    alike = [each for each in entries if isinstance(each.law, Chinchilla)]
-    rows = [(each.name, *_coefficients(each.law).values()) for each in alike]
+    """Print the laws of the default family by their coefficients, and the others by equations."""
+    alike = [each for each in entries if type(each.law).__name__ == DEFAULT_FAMILY]
+    rows = [(each.name, *(f"{x:.4g}" for x in coefficients(each.law).values())) for each in alike]
     tables.print_columns(("law", *COEFFICIENTS), rows)
-    tables.note(f"{Chinchilla.equation}, in nats per token", style="dim")
+    tables.note(f"{alike[0].law.equation}, in nats per token", style="dim")
     rows = [
         (each.name, _surface(each.law.equation), ", ".join(levers_of(each.law)))
         for each in entries
@@ -68,79 +122,28 @@ def _show_all(entries: Sequence[Entry]) -> None:
 def _surface(equation: str) -> str:
     """The loss of an equation, without the terms that it goes on to define."""
     depth = 0
-    for place, char in enumerate(equation):
+    for position, char in enumerate(equation):
         depth += (char == "(") - (char == ")")
         if char == "," and depth == 0:
-            return equation[:place]
+            return equation[:position]
     return equation
 
 
-LAWS_EXAMPLES = """\
-jaxscale laws
-jaxscale laws besiroglu2024
-jaxscale laws kumar2024
-"""
-HARDWARE_EXAMPLES = """\
-jaxscale hardware
-jaxscale hardware A100-80GB
-"""
-
-
-def _coefficients(law: Any, digits: int = 4) -> dict[str, str]:
-    names = [field.name for field in fields(law)]
-    return {name: f"{float(getattr(law, name)):.{digits}g}" for name in names}
-
-
-def _facts_of_law(entry: Entry) -> Iterable[tuple[str, str]]:
-    if entry.warning:
-        yield "status", entry.warning
-    yield "equation", entry.law.equation
-    yield from _coefficients(entry.law, 10).items()
-    for lever, limits in levers_of(entry.law).items():
-        yield "lever", f"{lever}, {_range(limits)}"
-    yield "source", entry.source
-    yield "data", entry.dataset
-    yield "tokenizer", entry.tokenizer
-    yield "params are", entry.params_convention
-    yield "params", _range(entry.params_range)
-    yield "tokens", _range(entry.tokens_range)
-    yield "tokens per param", _range(entry.tokens_per_param_range)
-    if entry.standard_errors is not None:
-        errors = _coefficients(entry.standard_errors).items()
-        errors = ((name, "not known" if error == "nan" else error) for name, error in errors)
-        yield "standard errors", ", ".join(f"{name} {error}" for name, error in errors)
-    if entry.covariance is not None:
-        yield "covariance", _matrix(coordinates_of(type(entry.law)), entry.covariance)
-    for text in entry.errata:
-        yield "note", text
-    if entry.aliases:
-        yield "also called", ", ".join(entry.aliases)
-
-
-def _range(limits: tuple[float, float] | None) -> str:
-    return f"{count(limits[0])} to {count(limits[1])}" if limits else "not stated"
-
-
-def _matrix(names: Sequence[str], rows: Sequence[Sequence[float]]) -> str:
-    lines = [" " * 6 + "".join(f"{name:>10}" for name in names)]
-    for name, row in zip(names, rows, strict=True):
-        lines.append(f"{name:<6}" + "".join(f"{value:>10.3g}" for value in row))
-    return "\n".join(lines)
-
-
 def _row_of_device(device: Accelerator) -> Sequence[str]:
-    peaks = [_tera(device, precision, 4) for precision in ("bf16", "fp8", "int8")]
-    memory, bandwidth = (
-        f"{_giga(device.memory_bytes):.0f}",
-        f"{_giga(device.memory_bandwidth) / 1e3:.2f}",
-    )
+    peaks = [_tera(_peaks(device).get(name), 4) for name in ("bf16", "fp8", "int8")]
+    memory, bandwidth = _giga(device.memory_bytes), _giga(device.memory_bandwidth) / 1e3
     prices = sorted({quote.dollars_per_hour for quote in device.quotes})
-    extremes = dict.fromkeys([*prices[:1], *prices[-1:]])
-    return device.name, *peaks, memory, bandwidth, " to ".join(f"{price:.2f}" for price in extremes)
+    ends = dict.fromkeys([*prices[:1], *prices[-1:]])
+    price = " to ".join(f"{price:.2f}" for price in ends)
+    return device.name, *peaks, f"{memory:.0f}", f"{bandwidth:.2f}", price
 
 
-def _tera(device: Accelerator, precision: str, digits: int = 6) -> str:
-    peak = device.peak_flops.get(precision)
+def _peaks(device: Accelerator) -> dict[str, Any]:
+    """Peaks in the order of PRECISIONS."""
+    return {name: device.peak_flops[name] for name in PRECISIONS if name in device.peak_flops}
+
+
+def _tera(peak: Any, digits: int = 6) -> str:
     return "" if peak is None else f"{_giga(peak) / 1e3:.{digits}g}"
 
 
@@ -149,8 +152,8 @@ def _giga(value: Any) -> float:
 
 
 def _facts_of_device(device: Accelerator) -> Iterable[tuple[str, str]]:
-    peaks = [(each, _tera(device, each)) for each in PRECISIONS if each in device.peak_flops]
-    yield "peak", ", ".join(f"{precision} {tera}" for precision, tera in peaks) + " TFLOP/s, dense"
+    peaks = ", ".join(f"{name} {_tera(peak)}" for name, peak in _peaks(device).items())
+    yield "peak", f"{peaks} TFLOP/s, dense"
     yield "memory", f"{_giga(device.memory_bytes):.4g} GB"
     yield "bandwidth", f"{_giga(device.memory_bandwidth) / 1e3:.4g} TB/s"
     yield "default price", "none" if device.price is None else f"${device.price:.2f} an hour"

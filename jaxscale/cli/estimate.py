@@ -4,14 +4,14 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jaxscale as js
+from jaxscale._explain import Asked
 from jaxscale.cli import options, tables
 from jaxscale.cli.levers import levers_for, read_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.optimal import params_of_flops, train_flops
-from jaxscale.cli.pricing import Prices, Use, read_prices
+from jaxscale.cli.pricing import Prices, read_prices
 from jaxscale.cli.quantities import count, dollars, scientific
-from jaxscale.cli.reasons import Asked
 from jaxscale.cli.shape import Shape, read_shape, record_of_shape, show_shape
 from jaxscale.cli.solving import (
     compute_optimal_sizes,
@@ -94,7 +94,7 @@ def estimate(
     over_rule = 1.0 if shape is None else shape.flops_over_rule(named)
     levers = levers_for(named, read_levers(lever))
     if levers.chosen:
-        raise Mistake(f"--lever: {levers.chosen}=best is for jaxscale plan; give it a value")
+        raise Mistake(f"--lever: {levers.chosen[0]}=best is for jaxscale plan; give it a value")
     sizes = {"params": params, "tokens": tokens, "flops": flops}
     given = {name: value for name, value in sizes.items() if value is not None}
     if len(given) != (1 if compute_optimal else 2):
@@ -102,8 +102,7 @@ def estimate(
         other = "" if compute_optimal else ", or one with --compute-optimal"
         also = " (--architecture stands for --params)" if shape else ""
         raise Mistake(f"give {wanted} of --params, --tokens and --flops{other}{also}")
-    train = Use("train", train_on, train_precision, train_price, {"train": train_mfu})
-    prices = read_prices(train)
+    prices = read_prices(locals(), roles=("train",))
     # Of one shape FLOPs are in proportion to tokens, as those of the law are.
     costs = replace(prices.costs, train=prices.costs.train * over_rule)
     if "flops" in given:

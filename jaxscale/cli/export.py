@@ -1,24 +1,15 @@
-"""A stored sweep as a table for other programs: one row a scenario, written chunk by chunk."""
+"""Files that commands write: checked before any work is done, and whole or not there."""
 
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from jaxscale.cli.mistakes import Mistake, check_file, path_of
-from jaxscale.cli.vocabulary import STATUS
-from jaxscale.status import Status
-from jaxscale.sweeping.chunks import cut
+from jaxscale.sweeping import export
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-    from xarray import Dataset
-
-ROWS = 2**18  # held at once
 NEEDS = {"--csv": "pandas", "--parquet": "pyarrow"}
+WRITERS = {"--csv": export.write_csv, "--parquet": export.write_parquet}
 
 
 def checked_table(option: str, text: str | None) -> Path | None:
@@ -32,47 +23,17 @@ def checked_table(option: str, text: str | None) -> Path | None:
     return path
 
 
-def write_csv(data: "Dataset", path: Path) -> None:
-    """Write a header and one line for each scenario."""
-    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        for number, rows in enumerate(_tables(data)):
-            rows.to_csv(file, index=False, header=number == 0)
-
-
-def write_parquet(data: "Dataset", path: Path) -> None:
-    """Write one row for each scenario, in row groups."""
-    import pyarrow
-    import pyarrow.parquet
-
-    tables = (pyarrow.Table.from_pandas(rows, preserve_index=False) for rows in _tables(data))
-    first = next(tables)
-    with replacing(path) as partial, pyarrow.parquet.ParquetWriter(partial, first.schema) as file:
-        file.write_table(first)
-        for table in tables:
-            file.write_table(table)
-
-
-def _tables(data: "Dataset") -> "Iterator[DataFrame]":
-    """Coordinates and fields of contiguous scenarios, statuses by name."""
-    names = {int(status): status.name for status in Status}
-    chunks = cut(tuple(data.sizes.values()), ROWS)
-    for number in range(chunks.count):
-        places: Any = dict(zip(data.sizes, chunks.slices(number), strict=True))
-        rows = data.isel(places).to_dataframe(dim_order=list(data.sizes)).reset_index()
-        if STATUS in rows:
-            codes = rows[STATUS].to_numpy(np.int64)
-            rows[STATUS] = [names.get(code, str(code)) for code in codes.tolist()]
-        yield rows
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of a disk into mistakes."""
+    try:
+        yield
+    except OSError as error:
+        raise Mistake(f"cannot write {str(path)!r}: {error.strerror or error}") from None
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place when it is whole."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    """A file beside `path` that replaces it when it is whole."""
+    with disk_errors(path), export.replacing(path) as partial:
         yield partial
-        partial.replace(path)
-    except OSError as error:
-        raise Mistake(f"cannot write {str(path)!r}: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)

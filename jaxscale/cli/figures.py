@@ -4,25 +4,23 @@ from typing import Annotated
 
 import typer
 
-from jaxscale.cli import tables
-from jaxscale.cli.arithmetic_pictures import draw_allocation_chain, draw_flops_by_size
-from jaxscale.cli.law_pictures import draw_comparison, draw_data_constrained, draw_overtraining
+from jaxscale import plots
+from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import Mistake, path_of
-from jaxscale.cli.pictures import checked_path
+from jaxscale.cli.pictures import checked_path, save
 
-COMPARED = ("sardana2024", "besiroglu2024", "kaplan2020")
 PICTURES = {
-    "laws.png": lambda path: draw_comparison(COMPARED, path),
-    "repeated.png": draw_data_constrained,
-    "overtraining.png": draw_overtraining,
-    "allocations.png": draw_allocation_chain,
-    "flops.png": draw_flops_by_size,
+    "laws.png": plots.published_laws,
+    "repeated.png": plots.published_repeats,
+    "overtraining.png": plots.published_overtraining,
+    "allocations.png": plots.published_allocations,
+    "flops.png": plots.published_flops,
 }
 
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Where the pictures go.")]
 
 
-def figures(folder: Folder = ".") -> None:
+def figures(folder: Folder = ".", as_json: options.Json = False) -> None:
     """Draw what papers say: five pictures, written to a folder, which is made if need be.
 
     laws.png compares where laws spend compute; repeated.png shows the best plans when data are
@@ -30,15 +28,18 @@ def figures(folder: Folder = ".") -> None:
     allocations.png leads from Kaplan's allocation to Chinchilla's; flops.png sets counts of FLOPs
     against 6 N.
     """
-    place = path_of(folder)
+    target = path_of(folder)
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
     except OSError as error:  # a file has that name, or one may not write there
         raise Mistake(f"FOLDER: cannot make {folder!r}: {error.strerror or error}") from None
-    paths = {name: checked_path("FOLDER", str(place / name)) for name in PICTURES}
+    paths = {name: checked_path("FOLDER", str(target / name)) for name in PICTURES}
     for name, draw in PICTURES.items():
-        draw(paths[name])
-        tables.note(str(paths[name]))
+        save(draw(), paths[name])
+        if not as_json:
+            tables.note(str(paths[name]))
+    if as_json:
+        tables.print_json("figures", {"paths": [str(path) for path in paths.values()]})
 
 
 EXAMPLES = """\

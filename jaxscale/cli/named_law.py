@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jaxscale as js
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.quantities import count, nonnegative, positive
+from jaxscale.cli.quantities import nonnegative, positive
 from jaxscale.laws import Chinchilla
 from jaxscale.published import Entry
 
@@ -48,16 +48,7 @@ class NamedLaw(NamedTuple):
 
     def range_note(self, plan: js.Plan) -> str:
         """A line where the plan leaves the range that the law was fitted in; else empty."""
-        if self.entry is None or self.entry.in_range(plan):
-            return ""
-        if self.entry.params_range is None or self.entry.tokens_range is None:
-            return f"The range of the runs behind {self.name} is not known."
-        limits = [
-            _limits(self.entry.params_range, "params"),
-            _limits(self.entry.tokens_range, "tokens"),
-            _limits(self.entry.tokens_per_param_range, "tokens per param"),
-        ]
-        return f"Extrapolated: the runs behind {self.name} had {', '.join(filter(None, limits))}."
+        return "" if self.entry is None else self.entry.range_note(plan)
 
 
 def read_law(text: str) -> NamedLaw:
@@ -84,7 +75,3 @@ def _from_coefficients(text: str) -> Chinchilla:
     if missing:
         raise Mistake(f"--law: {', '.join(missing)} missing; write {EXAMPLE}")
     return Chinchilla(**found)
-
-
-def _limits(limits: tuple[float, float] | None, what: str) -> str:
-    return f"{count(limits[0])} to {count(limits[1])} {what}" if limits else ""

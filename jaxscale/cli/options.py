@@ -1,10 +1,13 @@
 """The options of the commands: how each is written, read and explained."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
 
+import jaxscale as js
+from jaxscale._schema import QUANTITIES, option_of
 from jaxscale.cli.mistakes import reading
 from jaxscale.cli.pricing import PHASES
 from jaxscale.cli.quantities import (
@@ -15,6 +18,7 @@ from jaxscale.cli.quantities import (
     share,
     tokens_of_training,
 )
+from jaxscale.costs import DEFAULT_MFU
 
 DEFAULT_LAW = "sardana2024"
 
@@ -42,22 +46,43 @@ def _count(name: str, description: str, panel: str | None = None) -> Any:
     return number_option(name, "N", description, panel, read)
 
 
-def _demand(name: str, description: str) -> Any:
-    return number_option(name, "N", description, DEMAND, nonnegative)
+def _of_schema(name: str, panel: str, read: Callable[[str], float] = nonnegative) -> Any:
+    """The option of a number of the schema, described by its long name."""
+    long_name = QUANTITIES[name].long_name
+    return number_option(option_of(name), "N", f"{long_name.capitalize()}.", panel, read)
 
 
-def _mfu(phase: str, default: str) -> Any:
-    description = f"Useful share of the peak in {PHASES[phase]}. [dim]\\[default: {default}][/dim]"
-    return number_option(f"--{phase}-mfu", "SHARE", description, DOLLARS, share)
+def _bound(name: str) -> Any:
+    read = tokens_of_training if name == "max_tokens" else positive
+    return _of_schema(name, BOUNDS, params_of_model if name == "max_params" else read)
+
+
+def _mfu(phase: str) -> Any:
+    default = f"[dim]\\[default: {100 * DEFAULT_MFU[phase]:g}%][/dim]"
+    description = f"Useful share of the peak in {PHASES[phase]}. {default}"
+    return number_option(option_of(f"{phase}_mfu"), "SHARE", description, DOLLARS, share)
 
 
 def _price(role: str) -> Any:
     description = "Dollars per device-hour; needed where the accelerator has no default price."
-    return number_option(f"--{role}-price", "DOLLARS", description, DOLLARS, dollars_per_hour)
+    name = option_of(f"{role}_price")
+    return number_option(name, "DOLLARS", description, DOLLARS, dollars_per_hour)
 
 
-def _name(name: str, description: str) -> Any:
-    return typer.Option(name, metavar="NAME", help=description, rich_help_panel=DOLLARS)
+def complete_laws() -> list[str]:
+    """Names for shells to complete."""
+    return [entry.name for entry in js.laws.catalog()]
+
+
+def complete_accelerators() -> list[str]:
+    """Names for shells to complete."""
+    return [device.name for device in js.hardware.catalog()]
+
+
+def _name(name: str, description: str, names: Callable[[], list[str]] | None = None) -> Any:
+    return typer.Option(
+        name, metavar="NAME", help=description, rich_help_panel=DOLLARS, autocompletion=names
+    )
 
 
 _BF16 = "[dim]\\[default: bf16][/dim]"
@@ -67,6 +92,7 @@ Law = Annotated[
     typer.Option(
         "--law",
         metavar="LAW",
+        autocompletion=complete_laws,
         help="A name from [bold]jaxscale laws[/bold], the file of [bold]jaxscale fit[/bold], or "
         "E=..,A=..,B=..,alpha=..,beta=..",
     ),
@@ -104,34 +130,74 @@ LikeTokens = Annotated[
     float | None, _count("--like-tokens", "Tokens that this model was trained on.", QUALITY)
 ]
 
-InferenceTokens = Annotated[
-    float | None, _demand("--inference-tokens", "Tokens in all, every one priced as prefill.")
-]
-InputTokens = Annotated[float | None, _demand("--input-tokens", "Tokens read in all.")]
-OutputTokens = Annotated[float | None, _demand("--output-tokens", "Tokens written in all.")]
-Requests = Annotated[float | None, _demand("--requests", "Requests in all.")]
-InputPerRequest = Annotated[
-    float | None, _demand("--input-per-request", "Tokens read in each request.")
-]
-OutputPerRequest = Annotated[
-    float | None, _demand("--output-per-request", "Tokens written in each request.")
-]
+InferenceTokens = Annotated[float | None, _of_schema("inference_tokens", DEMAND)]
+InputTokens = Annotated[float | None, _of_schema("input_tokens", DEMAND)]
+OutputTokens = Annotated[float | None, _of_schema("output_tokens", DEMAND)]
+Requests = Annotated[float | None, _of_schema("requests", DEMAND)]
+InputPerRequest = Annotated[float | None, _of_schema("input_per_request", DEMAND)]
+OutputPerRequest = Annotated[float | None, _of_schema("output_per_request", DEMAND)]
 
-TrainOn = Annotated[str | None, _name("--train-on", "Accelerator that trains.")]
-ServeOn = Annotated[str | None, _name("--serve-on", "Accelerator that serves.")]
+TrainOn = Annotated[
+    str | None, _name("--train-on", "Accelerator that trains.", complete_accelerators)
+]
+ServeOn = Annotated[
+    str | None, _name("--serve-on", "Accelerator that serves.", complete_accelerators)
+]
 TrainPrecision = Annotated[str | None, _name("--train-precision", f"Whose peak counts. {_BF16}")]
 ServePrecision = Annotated[str | None, _name("--serve-precision", f"Whose peak counts. {_BF16}")]
-TrainMfu = Annotated[float | None, _mfu("train", "50%")]
-PrefillMfu = Annotated[float | None, _mfu("prefill", "50%")]
-DecodeMfu = Annotated[float | None, _mfu("decode", "1%")]
+TrainMfu = Annotated[float | None, _mfu("train")]
+PrefillMfu = Annotated[float | None, _mfu("prefill")]
+DecodeMfu = Annotated[float | None, _mfu("decode")]
 TrainPrice = Annotated[float | None, _price("train")]
 ServePrice = Annotated[float | None, _price("serve")]
 
-MaxParams = Annotated[float | None, _count("--max-params", "Largest model allowed.", BOUNDS)]
-MaxTokens = Annotated[float | None, _count("--max-tokens", "Most training tokens.", BOUNDS)]
-MaxTokensPerParam = Annotated[
-    float | None, _count("--max-tokens-per-param", "Most training tokens per param.", BOUNDS)
-]
+MaxParams = Annotated[float | None, _bound("max_params")]
+MaxTokens = Annotated[float | None, _bound("max_tokens")]
+MaxTokensPerParam = Annotated[float | None, _bound("max_tokens_per_param")]
+
+# What `plan` and `compare` ask alike, by the names of their arguments.
+QUESTION: Mapping[str, Any] = {
+    "loss": Loss,
+    "like_params": LikeParams,
+    "like_tokens": LikeTokens,
+    "inference_tokens": InferenceTokens,
+    "input_tokens": InputTokens,
+    "output_tokens": OutputTokens,
+    "requests": Requests,
+    "input_per_request": InputPerRequest,
+    "output_per_request": OutputPerRequest,
+    "train_on": TrainOn,
+    "serve_on": ServeOn,
+    "train_precision": TrainPrecision,
+    "serve_precision": ServePrecision,
+    "train_mfu": TrainMfu,
+    "prefill_mfu": PrefillMfu,
+    "decode_mfu": DecodeMfu,
+    "train_price": TrainPrice,
+    "serve_price": ServePrice,
+    "max_params": MaxParams,
+    "max_tokens": MaxTokens,
+    "max_tokens_per_param": MaxTokensPerParam,
+}
+
+
+def asked(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options of QUESTION, whose values come as its first argument."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+        for name, option in QUESTION.items()
+    ]
+
+    def run(**values: Any) -> None:
+        command({name: values.pop(name) for name in QUESTION}, **values)
+
+    run.__doc__ = command.__doc__
+    run.__name__ = command.__name__
+    parameters = [*shared, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own)]
+    vars(run)["__signature__"] = inspect.Signature(parameters)
+    return run
+
 
 Params = Annotated[float | None, _count("--params", "Params of the model.")]
 Tokens = Annotated[float | None, _count("--tokens", "Training tokens.")]

@@ -5,32 +5,34 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jaxscale as js
+from jaxscale._explain import Asked, sentence_of
+from jaxscale._schema import read_bounds
 from jaxscale.cli import options, tables
-from jaxscale.cli.levers import Levers, cheapest, levers_for, of_model, read_levers
+from jaxscale.cli.levers import Levers, levers_for, read_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, read_law
-from jaxscale.cli.pricing import Prices, Use, read_prices
+from jaxscale.cli.pricing import Prices, given_of, read_demand, read_prices
 from jaxscale.cli.quantities import count, percent
-from jaxscale.cli.reasons import Asked, sentence_of
 from jaxscale.cli.solving import (
     compute_optimal_sizes,
     levers_of_plan,
     loss_text,
-    numbers_of,
     one_scenario,
     record_of_plan,
     solved,
     status_of,
 )
-from jaxscale.cli.vocabulary import BOUNDS
-from jaxscale.laws import Tao
+from jaxscale.laws.protocol import loss_scale
+from jaxscale.solve.levers import SIZES
 
-ANOTHER_SCALE = "its loss is normalised by that of unigrams: use --like-params instead of --loss"
-DEMANDS = (
-    ("inference_tokens",),
-    ("input_tokens", "output_tokens"),
-    ("requests", "input_per_request", "output_per_request"),
-)
+EXAMPLES = """\
+jaxscale plan --like-params 70B --inference-tokens 10T
+jaxscale plan --loss 1.9 --input-tokens 2T --output-tokens 6T --max-params 34B
+jaxscale plan --like-params 30B --requests 1.5B --input-per-request 70 \\
+    --output-per-request 215 --train-on A100-80GB --train-price 1.50 \\
+    --serve-on A100-40GB --serve-precision int8
+jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
+"""
 
 
 class Quality(NamedTuple):
@@ -39,13 +41,6 @@ class Quality(NamedTuple):
     loss: float | None  # nats per token
     like_params: float | None
     like_tokens: float | None
-
-
-class Model(NamedTuple):
-    """A model to match."""
-
-    params: float
-    tokens: float
 
 
 class Question(NamedTuple):
@@ -80,34 +75,14 @@ class Comparison(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """What the status of the optimum means, with its numbers."""
         _, demand, prices, bounds = self.question
         asked = Asked(self.law.law, self.target, demand, prices.costs, bounds)
         return sentence_of(status_of(self.optimum), asked)
 
 
+@options.asked
 def plan(
-    loss: options.Loss = None,
-    like_params: options.LikeParams = None,
-    like_tokens: options.LikeTokens = None,
-    inference_tokens: options.InferenceTokens = None,
-    input_tokens: options.InputTokens = None,
-    output_tokens: options.OutputTokens = None,
-    requests: options.Requests = None,
-    input_per_request: options.InputPerRequest = None,
-    output_per_request: options.OutputPerRequest = None,
-    train_on: options.TrainOn = None,
-    serve_on: options.ServeOn = None,
-    train_precision: options.TrainPrecision = None,
-    serve_precision: options.ServePrecision = None,
-    train_mfu: options.TrainMfu = None,
-    prefill_mfu: options.PrefillMfu = None,
-    decode_mfu: options.DecodeMfu = None,
-    train_price: options.TrainPrice = None,
-    serve_price: options.ServePrice = None,
-    max_params: options.MaxParams = None,
-    max_tokens: options.MaxTokens = None,
-    max_tokens_per_param: options.MaxTokensPerParam = None,
+    question: Mapping[str, Any],
     law: options.Law = options.DEFAULT_LAW,
     lever: options.LeverOrBest = None,
     as_json: options.Json = False,
@@ -118,145 +93,88 @@ def plan(
     a lever is chosen, a model to match is dense, in 16 bits and with layers in one piece.
     Numbers are written 7B, 1.5T, 2e12 or 1,000,000, and shares 0.5 or 50%.
     """
-    question = read_question(locals())
+    asked = read_question(question)
     named = read_law(law)
     # Of the loss of a model, and those of its plans, E is a part alike.
-    named.need_sizes() if question.quality.loss is None else named.need_all()
+    named.need_sizes() if asked.quality.loss is None else named.need_all()
     levers = levers_for(named, read_levers(lever))
     with one_scenario():
-        target = read_target(named.law, question.quality, levers)
-        found = compare(named, levers, target, question)
-    tables.print_json("plan", as_record(found)) if as_json else show(found)
-
-
-EXAMPLES = """\
-jaxscale plan --like-params 70B --inference-tokens 10T
-jaxscale plan --loss 1.9 --input-tokens 2T --output-tokens 6T --max-params 34B
-jaxscale plan --like-params 30B --requests 1.5B --input-per-request 70 \\
-    --output-per-request 215 --train-on A100-80GB --train-price 1.50 \\
-    --serve-on A100-40GB --serve-precision int8
-jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
-"""
+        target = read_target(named.law, asked.quality, levers)
+        comparison = compare(named, levers, target, asked)
+    tables.print_json("plan", as_record(comparison)) if as_json else show(comparison)
 
 
 def read_question(given: Mapping[str, Any]) -> Question:
     """What the options ask for, by the names of the arguments of `plan`."""
-    demand = read_demand(
-        *({f"--{name.replace('_', '-')}": given[name] for name in way} for way in DEMANDS)
-    )
-    serving = {phase: given[f"{phase}_mfu"] for phase in ("prefill", "decode")}
-    prices = read_prices(
-        _use(given, "train", {"train": given["train_mfu"]}), _use(given, "serve", serving)
-    )
-    bounds = read_bounds(**{name: given[name] for name in BOUNDS})
     quality = Quality(*(given[name] for name in Quality._fields))
-    return Question(quality, demand, prices, bounds)
+    bounds = read_bounds(given_of(given))
+    return Question(quality, read_demand(given), read_prices(given), bounds)
 
 
-def _use(given: Mapping[str, Any], role: str, mfu: dict[str, float | None]) -> Use:
-    name, precision, price = (given[f"{role}_{what}"] for what in ("on", "precision", "price"))
-    return Use(role, name, precision, price, mfu)
-
-
-def read_demand(*ways: dict[str, float | None]) -> js.Demand:
-    """The demand from the one way in which it was given, whole."""
-    used = [way for way in ways if any(value is not None for value in way.values())]
-    if len(used) != 1:
-        problem = "given in more than one way" if used else "missing"
-        choices = "; or ".join(" with ".join(way) for way in ways)
-        raise Mistake(f"the demand is {problem}: use {choices}")
-    missing = [name for name, value in used[0].items() if value is None]
-    if missing:
-        raise Mistake(f"give {' and '.join(missing)} too, or 0 where there is none")
-    numbers = [value for value in used[0].values() if value is not None]
-    if len(numbers) < 3:
-        return js.Demand(*numbers)
-    requests, read, written = numbers
-    return js.Demand.from_requests(requests, input_tokens=read, output_tokens=written)
+def check_quality(quality: Quality) -> None:
+    """Refuse two qualities, none, or a part of a model."""
+    loss, params, tokens = quality
+    if loss is not None and (params is not None or tokens is not None):
+        raise Mistake("give either --loss or the model to match, not both")
+    if loss is None and params is None:
+        alone = "; --like-tokens alone is no model" if tokens is not None else ""
+        raise Mistake(f"give --loss, or --like-params for the model to match{alone}")
 
 
 def read_target(law: Any, quality: Quality, levers: Levers) -> float:
     """The loss to reach, given as such or by a model that has it."""
-    model = read_model(law, quality, levers)
-    if model is None:
-        assert quality.loss is not None
-        return quality.loss
-    values = of_model(levers, model.params)
-    asked = Asked(law, params=model.params, tokens=model.tokens, levers=values)
-    return float(solved(js.evaluate(law, *model, levers=values), asked).loss)
-
-
-def read_model(law: Any, quality: Quality, levers: Levers) -> Model | None:
-    """The model to match; None where a loss is given.
-
-    The model has the levers that are given, and of one that is chosen the plain value.
-    """
+    check_quality(quality)
     loss, params, tokens = quality
-    if loss is not None and (params is not None or tokens is not None):
-        raise Mistake("give either --loss or the model to match, not both")
-    if loss is not None and isinstance(law, Tao):
-        raise Mistake(ANOTHER_SCALE)
-    if loss is not None:
-        return None
-    if params is None:
-        alone = "; --like-tokens alone is no model" if tokens is not None else ""
-        raise Mistake(f"give --loss, or --like-params for the model to match{alone}")
+    if loss is not None and loss_scale(law):
+        raise Mistake(f"its loss is {loss_scale(law)}: use --like-params instead of --loss")
+    if loss is not None or params is None:
+        return loss or 0.0
     with blamed_on("--like-params"):
-        values = of_model(levers, params)
-        if tokens is not None:
-            return Model(params, tokens)
-        return Model(*compute_optimal_sizes("--like-params", law, values, params=params))
-
-
-def read_bounds(**bounds: float | None) -> js.Bounds | None:
-    """The bounds that were given; None for none, because solving without is faster."""
-    given = {name: value for name, value in bounds.items() if value is not None}
-    return js.Bounds(**given) if given else None
+        values = levers.of_model(params)
+    if tokens is None:
+        params, tokens = compute_optimal_sizes("--like-params", law, values, params=params)
+    asked = Asked(law, params=params, tokens=tokens, levers=values)
+    return float(solved(js.evaluate(law, params, tokens, levers=values), asked).loss)
 
 
 def compare(named: NamedLaw, levers: Levers, target: float, question: Question) -> Comparison:
     """Solve for both plans and price both with the demand; bounds hold the first alone."""
     law, (_, demand, prices, bounds) = named.law, question
-    optimum = cheapest(levers, law, target, demand, prices.costs, bounds)
-    size = cheapest(levers, law, target)
-    chinchilla = js.evaluate(
-        law, size.params, size.tokens, demand, prices.costs, levers=size.levers
-    )
-    asked = Asked(
-        law, target, demand, prices.costs, params=float(size.params), tokens=float(size.tokens)
-    )
+    choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
+    optimum = js.minimize_cost(law, target, demand, prices.costs, bounds, **choice)
+    asked = Asked(law, target, demand, prices.costs, bounds, levers=levers.values)
+    optimum = solved(optimum, asked)
+    size = solved(js.minimize_cost(law, target, **choice), Asked(law, target, levers=levers.values))
+    sizes = float(size.params), float(size.tokens)
+    chinchilla = js.evaluate(law, *sizes, demand, prices.costs, levers=size.levers)
+    asked = asked._replace(bounds=None, params=sizes[0], tokens=sizes[1])
     plans = map(named.as_known, (optimum, solved(chinchilla, asked)))
     return Comparison(named, target, question, *plans)
 
 
-def show(found: Comparison) -> None:
+def show(comparison: Comparison) -> None:
     """Print both plans as a table, with what a reader must know about them."""
-    question = found.question
-    tables.note(found.law.warning, style="bold yellow")
-    loss = f"Loss {found.target:.5g}" if found.knows_loss else "The loss of the model"
-    title = f"{loss}, {question.demand_in_words()}, law {found.law.name}"
+    question = comparison.question
+    tables.note(comparison.law.warning, style="bold yellow")
+    loss = f"Loss {comparison.target:.5g}" if comparison.knows_loss else "The loss of the model"
+    title = f"{loss}, {question.demand_in_words()}, law {comparison.law.name}"
     tables.note(title, style="bold")
     for line in question.prices.describe():
         tables.note(line, style="dim")
     rows = [
-        (
-            label,
-            write(optimum),
-            write(chinchilla),
-            count(optimum / chinchilla) if optimum > 0 else "",
-        )
-        for label, write, optimum, chinchilla in _rows(found)
+        (name, write(x), write(y), count(x / y) if x > 0 else "")
+        for name, write, x, y in _rows(comparison)
     ]
-    rows.append(("saving", percent(found.saving), "", ""))
+    rows.append(("saving", percent(comparison.saving), "", ""))
     tables.print_columns(("", "optimum", "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
-    if status_of(found.optimum) is not js.Status.OK:
-        tables.note(found.sentence)
-    tables.note(found.law.range_note(found.optimum), style="dim")
+    if status_of(comparison.optimum) is not js.Status.OK:
+        tables.note(comparison.sentence)
+    tables.note(comparison.law.range_note(comparison.optimum), style="dim")
 
 
-def _rows(found: Comparison) -> list[tuple[str, Any, float, float]]:
-    money = found.question.prices.format
-    writers = {
+def _rows(comparison: Comparison) -> list[tuple[str, Any, float, float]]:
+    money = comparison.question.prices.format
+    rows = {
         "params": ("params", count),
         "tokens": ("tokens", count),
         "tokens per param": ("tokens_per_param", count),
@@ -266,28 +184,30 @@ def _rows(found: Comparison) -> list[tuple[str, Any, float, float]]:
         "decode": ("decode_cost", money),
         "total": ("total_cost", money),
     }
-    optimum, chinchilla = numbers_of(found.optimum), numbers_of(found.chinchilla)
-    rows = [
-        (label, write, optimum[name], chinchilla[name]) for label, (name, write) in writers.items()
+    optimum, chinchilla = comparison.optimum, comparison.chinchilla
+    chosen, plain = levers_of_plan(optimum), levers_of_plan(chinchilla)
+    return [
+        *((name.replace("_", " "), count, chosen[name], plain[name]) for name in chosen),
+        *(
+            (label, write, float(getattr(optimum, name)), float(getattr(chinchilla, name)))
+            for label, (name, write) in rows.items()
+        ),
     ]
-    chosen, plain = levers_of_plan(found.optimum), levers_of_plan(found.chinchilla)
-    return [*((name.replace("_", " "), count, chosen[name], plain[name]) for name in chosen), *rows]
 
 
-def as_record(found: Comparison) -> dict[str, Any]:
+def as_record(comparison: Comparison) -> dict[str, Any]:
     """The comparison for machines: numbers and strings alone."""
-    status = status_of(found.optimum)
     return {
-        "law": {"name": found.law.name, **tables.plain(found.law.law)},
-        "target_loss": found.target if found.knows_loss else None,
-        **record_of(found.question),
-        "optimum": record_of_plan(found.optimum),
-        "chinchilla": record_of_plan(found.chinchilla),
-        "saving": found.saving,
-        "status": status.name,
-        "status_sentence": found.sentence,
-        "law_status": found.law.warning,
-        "note": found.law.range_note(found.optimum),
+        "law": {"name": comparison.law.name, **tables.plain(comparison.law.law)},
+        "target_loss": comparison.target if comparison.knows_loss else None,
+        **record_of(comparison.question),
+        "optimum": record_of_plan(comparison.optimum),
+        "chinchilla": record_of_plan(comparison.chinchilla),
+        "saving": comparison.saving,
+        "status": status_of(comparison.optimum).name,
+        "status_sentence": comparison.sentence,
+        "law_status": comparison.law.warning,
+        "note": comparison.law.range_note(comparison.optimum),
     }
 
 

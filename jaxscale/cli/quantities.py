@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from jaxscale._numerics.quantities import POWERS
 from jaxscale._numerics.quantities import count as count
+from jaxscale._numerics.quantities import counted as counted
 from jaxscale._numerics.quantities import dollars as dollars
 from jaxscale._numerics.quantities import percent as percent
 from jaxscale._numerics.quantities import scientific as scientific
@@ -110,8 +111,3 @@ def data_size(x: float) -> str:
     number = count(x)
     suffix = number[-1] if number[-1] in units else ""
     return f"{number.removesuffix(suffix)} {units[suffix]}"
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 chunk`, `12,000 chunks`."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"

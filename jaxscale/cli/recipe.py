@@ -7,12 +7,13 @@ import typer
 
 import jaxscale as js
 from jaxscale import recipes
+from jaxscale._explain import Asked
 from jaxscale.cli import options, tables
+from jaxscale.cli.allocations import facts_of
 from jaxscale.cli.levers import without_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import read_law
 from jaxscale.cli.quantities import count, scientific
-from jaxscale.cli.reasons import Asked
 from jaxscale.cli.solving import one_scenario, solved
 from jaxscale.published import Entry
 
@@ -123,7 +124,7 @@ def _show(record: dict[str, Any], entries: tuple[Entry, ...]) -> None:
         if any(note in row[-1] for row in rows):
             tables.note(f"{note}: {MEANINGS[note]}", style="dim")
     if len(entries) == 1:
-        tables.print_facts(entries[0].facts())
+        tables.print_facts(facts_of(entries[0]))
     else:
         tables.note("Papers count params differently: --recipe NAME says how.", style="dim")
     tables.note("\nTime against compute, Kaplan et al. 2020", style="bold")

@@ -1,14 +1,14 @@
 """Statistics as `--reduce` writes them, `KIND:FIELD[:NUMBERS]`, and how they are printed."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxscale.cli import tables
 from jaxscale.cli.mistakes import Mistake, nearest
-from jaxscale.cli.quantities import count, counted, percent
 from jaxscale.status import Status
 from jaxscale.sweeping import reducers
+from jaxscale.sweeping.reducers.counts import StatusCountsResult
+from jaxscale.sweeping.reducers.results import Statistics
 
 EXAMPLE = "moments:total_cost, quantiles:params:0.05,0.5,0.95 or lowest:total_cost:5"
 
@@ -44,95 +44,32 @@ def _read(text: str, fields: Sequence[str]) -> Any:
         raise Mistake(f"--reduce: {text!r}: {name} takes {kind.numbers}: {error}") from None
 
 
-def show_statistics(statistics: Mapping[Any, Any]) -> None:
-    """Print the result of each reducer, what became of the scenarios first."""
-    for reducer, result in statistics.items():
-        if isinstance(reducer, reducers.StatusCounts):
-            show_statuses(result.total, result.counts, result.ok)
-    for reducer, result in statistics.items():
-        if type(reducer) in _TABLES:
-            tables.note(f"{_title(reducer)}, {counted(result.count, 'scenario')}", style="bold")
-            _TABLES[type(reducer)](result)
+def show_statistics(statistics: Statistics) -> None:
+    """Print the result of each reducer, the outcomes of all scenarios first."""
+    for reducer, title in statistics.titles().items():
+        result = statistics[reducer]
+        if isinstance(result, StatusCountsResult):
+            show_statuses(result)
+        else:
+            tables.note(title, style="bold")
+            tables.print_columns(*result.table())
 
 
-def show_statuses(total: int, counts: Mapping[str, int], ok: int) -> None:
-    """Print how many scenarios have numbers, and what is wrong with the others."""
-    if ok == total:
-        tables.note(f"{counted(total, 'scenario')}, all of them ok.")
-        return
-    tables.note(f"{counted(total, 'scenario')}, {f'{ok:,}' if ok else 'none'} of them ok.")
-    for name, number in counts.items():
+def show_statuses(statuses: StatusCountsResult) -> None:
+    """Print how many scenarios are ok, and the statuses of all."""
+    tables.note(f"{statuses.title}.")
+    for name, number in statuses.counts.items() if statuses.ok < statuses.total else ():
         status = Status.__members__.get(name)
         sentence = "" if status in (None, Status.OK) else f": {status.sentence}"
         tables.note(f"  {number:,} {name}{sentence}")
 
 
-def _title(reducer: Any) -> str:
-    if isinstance(reducer, reducers.TopK):
-        return f"The {'lowest' if reducer.lowest else 'highest'} {reducer.field}"
-    words = {"MainEffects": "Main effects on"}
-    return f"{words.get(type(reducer).__name__, f'{type(reducer).__name__} of')} {reducer.field}"
-
-
-def _show_moments(result: Any) -> None:
-    header = ("", "mean", "std", "min", "max")
-    numbers = (result.mean, result.std, result.min, result.max)
-    tables.print_columns(header, [("", *map(_written, numbers))])
-
-
-def _show_quantiles(result: Any) -> None:
-    rows = [
-        (f"{100 * level:g} %", _written(value))
-        for level, value in zip(result.levels, result.values, strict=True)
+def record_of(statistics: Statistics) -> list[dict[str, Any]]:
+    """Each statistic for machines, with its kind and its field."""
+    return [
+        {"statistic": type(reducer).__name__, **vars(reducer), **vars(result)}
+        for reducer, result in statistics.items()
     ]
-    tables.print_columns(("share of scenarios", "at or below"), rows)
-
-
-def _show_histogram(result: Any) -> None:
-    names = [
-        f"{_written(low)} to {_written(high)}"
-        for low, high in zip(result.edges, result.edges[1:], strict=False)
-    ]
-    counts = [int(each) for each in result.counts]
-    rows = [("below", result.below), *zip(names, counts, strict=True), ("above", result.above)]
-    written = [(name, f"{n:,}", percent(n / max(1, result.count))) for name, n in rows if n]
-    tables.print_columns(("between", "scenarios", "share"), written)
-
-
-def _show_extremes(result: Any) -> None:
-    ends = {"min": (result.min, result.min_at), "max": (result.max, result.max_at)}
-    _show_places([(name, value, at) for name, (value, at) in ends.items()])
-
-
-def _show_best(result: Any) -> None:
-    found = zip(result.values, result.at, strict=True)
-    _show_places([(str(rank), value, at) for rank, (value, at) in enumerate(found, start=1)])
-
-
-def _show_places(rows: Sequence[tuple[str, float, Mapping[str, Any]]]) -> None:
-    """Print values, each with the coordinates of its scenario."""
-    names = list(rows[0][2]) if rows else []
-    written = [
-        (name, _written(value), *(_written(at[each]) for each in at)) for name, value, at in rows
-    ]
-    tables.print_columns(("", "value", *names), written)
-
-
-def _show_effects(result: Any) -> None:
-    rows = [
-        (name, f"{result.indices[name]:.3f}", _written(means[0]), _written(means[-1]))
-        for name, means in result.effects.items()
-    ]
-    header = ("axis", "share of variance", "mean at its start", "at its end")
-    tables.print_columns(header, rows)
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if math.isnan(value):
-        return "-"
-    return count(value, 4) if not 1e-3 < abs(value) < 1e4 else f"{value:.4g}"
 
 
 def _best(lowest: bool) -> Callable[[str, tuple[float, ...]], Any]:
@@ -159,12 +96,4 @@ KINDS: Mapping[str, Kind] = {
     "lowest": Kind(_best(True), "how many"),
     "highest": Kind(_best(False), "how many"),
     "effects": Kind(lambda field, _: reducers.MainEffects(field)),
-}
-_TABLES: Mapping[type, Callable[[Any], None]] = {
-    reducers.Moments: _show_moments,
-    reducers.Quantiles: _show_quantiles,
-    reducers.Histogram: _show_histogram,
-    reducers.Extremes: _show_extremes,
-    reducers.TopK: _show_best,
-    reducers.MainEffects: _show_effects,
 }

@@ -1,4 +1,4 @@
-"""Plans whose numbers are on the host, and what it takes to ask for one."""
+"""Plans whose numbers are on the host, and how they are written."""
 
 import math
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from typing import Any
 import jax
 
 import jaxscale as js
+from jaxscale._explain import Asked, sentence_of
 from jaxscale.cli.mistakes import Mistake
-from jaxscale.cli.reasons import Asked, sentence_of
 
 NUMBERS = (
     "params",
@@ -32,20 +32,12 @@ def one_scenario() -> AbstractContextManager[None]:
     return jax.disable_jit()
 
 
-class NoPlan(Mistake):
-    """No plan for what was asked: the status, and its sentence with numbers as the text."""
-
-    def __init__(self, status: js.Status, asked: Asked) -> None:
-        super().__init__(sentence_of(status, asked))
-        self.status = status
-
-
 def solved(plan: js.Plan, asked: Asked) -> js.Plan:
-    """The plan on the host; NoPlan where there is none."""
+    """The plan on the host; a mistake with the sentence of its status where there is none."""
     plan = jax.device_get(plan)
     status = status_of(plan)
     if not status.ok:
-        raise NoPlan(status, asked)
+        raise Mistake(sentence_of(status, asked))
     return plan
 
 
@@ -68,19 +60,13 @@ def status_of(plan: js.Plan) -> js.Status:
     return js.Status(int(plan.status))
 
 
-def numbers_of(plan: js.Plan) -> dict[str, float]:
-    """The numbers of one plan by name."""
-    return {name: float(getattr(plan, name)) for name in NUMBERS}
-
-
 def loss_text(loss: float) -> str:
-    """A loss as a table has it."""
     return "not known" if math.isnan(loss) else f"{loss:.4f}"
 
 
 def record_of_plan(plan: js.Plan) -> dict[str, float | None]:
     """Numbers and levers of one plan for machines; null for a loss that is not known."""
-    numbers = {**numbers_of(plan), **levers_of_plan(plan)}
+    numbers = {name: float(getattr(plan, name)) for name in NUMBERS} | levers_of_plan(plan)
     return {name: None if math.isnan(x) else x for name, x in numbers.items()}
 
 

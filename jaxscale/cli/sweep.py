@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,39 +10,44 @@ from shlex import quote
 from typing import Any, NamedTuple
 
 import jaxscale as js
-from jaxscale.cli import options, stored, tables
-from jaxscale.cli.dry_run import estimate, show_estimate
-from jaxscale.cli.export import checked_table, write_csv, write_parquet
+from jaxscale import plots, sweeping
+from jaxscale._labelled import LOSS, demand_axis, has_ratios
+from jaxscale.cli import options, reductions, tables
+from jaxscale.cli.export import WRITERS, checked_table, disk_errors
 from jaxscale.cli.mistakes import Mistake, Stopped, blamed_on, path_of
-from jaxscale.cli.named_law import read_law
-from jaxscale.cli.pictures import checked_path, draw, draw_in_flops
+from jaxscale.cli.pictures import checked_path, save
 from jaxscale.cli.quantities import count, counted
-from jaxscale.cli.reductions import read_reductions, show_statistics
-from jaxscale.cli.scenarios import SPECIFICATION, labels_of, scenario_of, space_of
-from jaxscale.cli.spec import Spec, default_text, read_spec
-from jaxscale.cli.summary import show_summary
-from jaxscale.cli.vocabulary import LAW
-from jaxscale.sweeping.store.store import StoreError, read
+from jaxscale.cli.summary import record_of, show_summary
+from jaxscale.sweeping import stored
+from jaxscale.sweeping.spec import Specification
 
 STORE = "sweep.zarr"
 WORTH_A_RATE = 100_000  # scenarios; with fewer, compiling takes most of the time
+Record = dict[str, Any]  # what is printed as JSON
+
+
+class Outputs(NamedTuple):
+    """Files that are made of a finished store."""
+
+    picture: Path
+    tables: dict[str, Path]  # by option
 
 
 class Work(NamedTuple):
     """A sweep as the options ask for it."""
 
-    spec: Spec
+    spec: Specification
     store: Path | None  # None for statistics alone
+    outputs: Outputs | None  # None without a store
     reducers: list[Any]
-    process: tuple[int, int] | None
+    process: tuple[int, int] | None = None
 
-
-class Outputs(NamedTuple):
-    """What is made of a finished store."""
-
-    picture: Path
-    csv: Path | None = None
-    parquet: Path | None = None
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Those of `js.sweep`."""
+        keeps = self.store or not self.reducers
+        fields = self.spec.labels if keeps else None
+        return {"fields": fields, "reduce": self.reducers or None, "store": self.store}
 
 
 def sweep(
@@ -55,6 +60,7 @@ def sweep(
     dry_run: options.DryRun = False,
     scheduler: options.Scheduler = None,
     process: options.Process = None,
+    as_json: options.Json = False,
 ) -> None:
     """Plan every scenario of a specification: a grid of losses, demands, prices, laws, devices.
 
@@ -67,26 +73,40 @@ def sweep(
         if text == "":
             raise Mistake(f"{option}: the path is empty")
     spec = load(specification)
-    reducers = read_reductions(reduce or [], spec.fields)
+    reducers = reductions.read_reductions(reduce or [], spec.fields)
     path = read_store(store or STORE) if store or not reducers else None
-    work = Work(spec, path, reducers, read_process(process))
-    say_warnings(spec)
-    outputs = read_outputs(work, picture, csv, parquet)
+    rank = read_process(process)
+    if not as_json:
+        say_warnings(spec)
+    outputs = read_outputs(path, {"--picture": picture, "--csv": csv, "--parquet": parquet})
+    work = Work(spec, path, outputs, reducers, rank)
     if dry_run:
         with one_line_errors():
-            show_estimate(estimate(work.spec, work.store, work.reducers))
+            estimate = sweeping.estimate(spec.scenario, spec.space, **work.arguments)
+        if as_json:
+            tables.print_json("sweep", {"estimate": record_of(estimate)})
+        else:
+            tables.print_facts((name, fact) for name, fact in estimate.table()[1])
+            tables.note("Nothing was kept.", style="dim")
         return
     with kept_when_stopped(path), workers(scheduler) as executor:
-        finish(work, outputs, executor)
+        record = finish(work, executor, as_json)
+    if as_json:
+        tables.print_json("sweep", record)
 
 
-def resume(path: options.StoredPath) -> None:
+def resume(path: options.StoredPath, as_json: options.Json = False) -> None:
     """Go on with a stored sweep that was stopped, from what is done."""
-    work = stored_work(path_of(path))
-    say_warnings(work.spec)
-    outputs = Outputs(checked_path("PATH", picture_beside(path_of(path))))
-    with kept_when_stopped(work.store):
-        finish(work, outputs, None)
+    store = path_of(path)
+    with one_line_errors(), blamed_on(path):
+        spec = stored.specification_of(store)
+    if not as_json:
+        say_warnings(spec)
+    work = Work(spec, store, read_outputs(store, {}, "PATH"), [])
+    with kept_when_stopped(store):
+        record = finish(work, None, as_json)
+    if as_json:
+        tables.print_json("resume", record)
 
 
 SWEEP_EXAMPLES = """\
@@ -99,24 +119,31 @@ jaxscale sweep spec.toml --store grid.zarr --process 0/8
 RESUME_EXAMPLES = "jaxscale resume sweep.zarr\n"
 
 
-def load(specification: str | None) -> Spec:
-    """The specification in a file, or the default one."""
-    if specification is None:
-        return read_spec("the default specification", default_text())
-    path = path_of(specification)
+# --- Options -------------------------------------------------------------------------------------
+
+
+def load(specification: str | None) -> Specification:
+    """The specification in a file, or the default one; a mistake for any fault in it."""
+    path = None if specification is None else path_of(specification)
     try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise Mistake(f"cannot read the specification {specification!r}: {reason}") from None
-    return read_spec(str(path), text)
+        spec = sweeping.spec.read(path)
+    except OSError as error:
+        reason = error.strerror
+    except UnicodeDecodeError:
+        reason = "it is not text"
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+    else:
+        with blamed_on("the axes"):  # too many combinations
+            _ = spec.space
+        return spec
+    raise Mistake(f"cannot read the specification {specification!r}: {reason}")
 
 
-def say_warnings(spec: Spec) -> None:
+def say_warnings(spec: Specification) -> None:
     """Say first which of the laws are fits that are no certified minimum."""
-    names = [name for name in spec.names(LAW) if isinstance(name, str)]
-    for named in map(read_law, names):
-        tables.note(named.warning, style="bold yellow")
+    for warning in spec.warnings:
+        tables.note(warning, style="bold yellow")
 
 
 def read_store(text: str) -> Path:
@@ -143,113 +170,136 @@ def read_process(text: str | None) -> tuple[int, int] | None:
 
 
 def read_outputs(
-    work: Work, picture: str | None, csv: str | None, parquet: str | None
+    store: Path | None, texts: dict[str, str | None], blamed: str = "--picture"
 ) -> Outputs | None:
     """Where pictures and tables go, checked; None where only statistics are asked for."""
-    if work.store is None:
-        given = {"--csv": csv, "--parquet": parquet, "--picture": picture}
-        for option in (option for option, text in given.items() if text is not None):
+    if store is None:
+        for option in (option for option, text in texts.items() if text is not None):
             raise Mistake(f"{option} needs the results kept: give --store beside --reduce")
         return None
-    return Outputs(
-        checked_path("--picture", picture or picture_beside(work.store)),
-        checked_table("--csv", csv),
-        checked_table("--parquet", parquet),
-    )
+    picture = checked_path(blamed, texts.get("--picture") or picture_beside(store))
+    paths = {option: checked_table(option, texts.get(option)) for option in WRITERS}
+    return Outputs(picture, {option: path for option, path in paths.items() if path})
 
 
 def picture_beside(store: Path) -> str:
+    """The path of the picture that belongs to a store."""
     return str(store.with_name(f"{store.name.removesuffix('.zarr')}.png"))
 
 
-def stored_work(path: Path) -> Work:
-    """What a store was begun with; a mistake where that was no specification."""
-    with one_line_errors():
-        attributes, _ = read(path)
-    text = attributes.get(SPECIFICATION)
-    if not isinstance(text, str):
-        raise Mistake(
-            f"{str(path)!r} was not begun by this command: make the same call of jaxscale.sweep "
-            "again, and it goes on from what is done"
-        )
-    return Work(read_spec(f"the specification in {path}", text), path, [], None)
+# --- The work ------------------------------------------------------------------------------------
 
 
-def finish(work: Work, outputs: Outputs | None, executor: Executor | None) -> None:
-    """Run a sweep, or what is left of it, and show what it gave."""
-    before = stored.progress_of(work.store)
+def finish(work: Work, executor: Executor | None, quietly: bool) -> Record:
+    """Run a sweep, or the rest of it; return the record of it, and print it unless `quietly`."""
+    before = stored.progress_of(work.store) if work.store else stored.Progress(0, 0, 0)
     start = time.perf_counter()
-    found = run(work, executor)
+    results = run(work, executor)
     seconds = time.perf_counter() - start
+    record: Record = {"seconds": seconds, "warnings": list(work.spec.warnings)}
     if work.reducers:
-        show_statistics(found)
-    if work.store is None or outputs is None:
-        return
+        record["statistics"] = record_of(reductions.record_of(results))
+        if not quietly:
+            reductions.show_statistics(results)
+    if work.store is None or work.outputs is None:
+        return record
     after = stored.progress_of(work.store)
+    record |= {"store": str(work.store), "chunks_before": before.done, **progress_record(after)}
+    if not quietly:
+        tables.note(said_of(work.store, before, after, seconds), style="bold")
     if after.done < after.total:
-        tables.note(
-            f"This process has done its share; {work.store} holds {after.done:,} of "
-            f"{after.total:,} chunks until the others have done theirs."
-        )
-        return
-    say_what_was_done(work.store, before, after, seconds)
-    data = stored.opened(work.store)
-    with stored.said_of_damage(work.store):
-        if not work.reducers:
-            show_summary(data)
-        write(work.spec, data, outputs, new=before.done < after.done)
+        return record
+    with one_line_errors():
+        data = stored.open_store(work.store)
+        with stored.explained_damage(work.store):
+            if not work.reducers:
+                summary = sweeping.summarize(data)
+                record["summary"] = record_of(summary)
+                if not quietly:
+                    show_summary(summary)
+            record["written"] = write(work, data, new=before.done < after.done)
+    if not quietly:
+        say_what_was_written(record["written"])
+    return record
 
 
 def run(work: Work, executor: Executor | None) -> Any:
     """The data set or the statistics of a sweep, every error of the user's in one line."""
     with one_line_errors(), blamed_on("--process" if work.process else "the environment"):
         return js.sweep(
-            scenario_of(work.spec),
-            space_of(work.spec),
-            fields=labels_of(work.spec) if work.store or not work.reducers else None,
-            reduce=work.reducers or None,
-            store=work.store,
+            work.spec.scenario,
+            work.spec.space,
             executor=executor,
             process=work.process,
+            **work.arguments,
         )
 
 
-def say_what_was_done(
-    store: Path, before: stored.Progress, after: stored.Progress, seconds: float
-) -> None:
+def progress_record(progress: stored.Progress) -> Record:
+    """How far a stored sweep is, for machines."""
+    return {
+        "scenarios": progress.scenarios,
+        "chunks": progress.total,
+        "chunks_done": progress.done,
+    }
+
+
+def said_of(store: Path, before: stored.Progress, after: stored.Progress, seconds: float) -> str:
+    """The work of this process, in one line."""
+    if after.done < after.total:
+        return (
+            f"This process has done its share; {store} holds {after.done:,} of "
+            f"{after.total:,} chunks until the others have done theirs."
+        )
     if before.done == after.done:
-        tables.note(f"{store} was finished already: nothing was computed again.", style="bold")
-        return
+        return f"{store} was finished already: nothing was computed again."
     new = after.scenarios * (after.done - before.done) / after.total
     kept = f"; {counted(before.done, 'chunk')} kept" if before.done else ""
     rate = f", {count(new / seconds)} a second" if new >= WORTH_A_RATE else ""
-    tables.note(
-        f"{counted(after.scenarios, 'scenario')} in {store}: "
-        f"{seconds:.2f} s with compiling{rate}{kept}",
-        style="bold",
-    )
+    scenarios = counted(after.scenarios, "scenario")
+    return f"{scenarios} in {store}: {seconds:.2f} s with compiling{rate}{kept}"
 
 
-def write(spec: Spec, data: Any, outputs: Outputs, new: bool) -> None:
-    """Draw the pictures and write the tables that are asked for.
+def write(work: Work, data: Any, new: bool) -> list[str]:
+    """Draw the pictures and write the tables that are asked for; the paths written.
 
     The picture in FLOPs has to be computed: one that is there serves again, unless `new`.
     """
-    beside = outputs.picture.with_stem(f"{outputs.picture.stem}-flops")
+    assert work.outputs is not None
+    path = work.outputs.picture
+    beside = path.with_stem(f"{path.stem}-flops")
     with tables.progress("drawing"):
-        written = draw(data, outputs.picture)
+        written = draw(data, path)
         if new or not beside.exists():
-            written += draw_in_flops(spec, data, beside)
-    for path, writer in ((outputs.csv, write_csv), (outputs.parquet, write_parquet)):
-        if path is not None:
-            with tables.progress(f"writing {path}"):
-                writer(data, path)
-            written.append(path)
-    say_what_was_written(written)
+            written += draw_in_flops(work.spec, data, beside)
+    for option, table in work.outputs.tables.items():
+        with tables.progress(f"writing {table}"), disk_errors(table):
+            WRITERS[option](data, table)
+        written.append(str(table))
+    return written
 
 
-def say_what_was_written(paths: Sequence[Path]) -> None:
-    tables.note(f"Wrote {', '.join(map(str, paths))}." if paths else "")
+def draw(data: Any, path: Path) -> list[str]:
+    """Write the picture of a data set, if it has one; the paths written."""
+    figure = plots.sweep_figure(data)
+    if figure is None:
+        return []
+    save(figure, path)
+    return [str(path)]
+
+
+def draw_in_flops(spec: Specification, data: Any, path: Path) -> list[str]:
+    """Of ratios in dollars, write the picture with every FLOP costing one; the paths written."""
+    demand = demand_axis(data)
+    if not (spec.in_dollars and demand and LOSS in data.dims and has_ratios(data)):
+        return []
+    bare = spec.in_flops().at_middle(keep=(LOSS, demand))
+    return draw(js.sweep(bare.scenario, bare.space, fields=bare.labels, progress=False), path)
+
+
+def say_what_was_written(paths: list[str]) -> None:
+    """Name the files that were written."""
+    tables.note(f"Wrote {', '.join(paths)}." if paths else "")
 
 
 @contextmanager
@@ -272,7 +322,7 @@ def workers(scheduler: str | None) -> Iterator[Executor | None]:
 
 @contextmanager
 def kept_when_stopped(store: Path | None) -> Iterator[None]:
-    """Say after Ctrl-C, or another signal that ends a process, what is left of the work."""
+    """Say after Ctrl-C, or another signal that ends a process, how to go on."""
     try:
         yield
     except KeyboardInterrupt:
@@ -284,8 +334,8 @@ def kept_when_stopped(store: Path | None) -> Iterator[None]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what the disk refuses into a mistake."""
+    """Turn the errors of stores into mistakes."""
     try:
         yield
-    except StoreError as error:
+    except sweeping.StoreError as error:
         raise Mistake(str(error)) from None

@@ -1,8 +1,9 @@
 """What the commands print: tables, notes and JSON. Nothing here computes."""
 
 import json
+import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from jaxscale import __version__
+from jaxscale._version import __version__
 from jaxscale.cli.visible import Text
 
 WIDEST = 10_000  # characters: more than any table has
@@ -139,6 +140,11 @@ def print_json(command: str, record: dict[str, Any]) -> None:
     """Print what a command found as one object, which begins with the command and our version."""
     head = {"command": command, "version": __version__}
     print(json.dumps(head | record, indent=2, allow_nan=False), flush=True)
+
+
+def finite(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    """Numbers by name, null for those that are not known."""
+    return {name: x if math.isfinite(x) else None for name, x in numbers.items()}
 
 
 def plain(numbers: Any) -> dict[str, float]:

@@ -18,7 +18,7 @@ from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Fran
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
 from jaxscale.laws.vocabulary import Tao
-from jaxscale.published import Entry, find, shipped
+from jaxscale.published import Catalog, Entry, find, shipped
 
 FAMILIES: Mapping[str, type] = {
     each.__name__: each
@@ -34,7 +34,7 @@ FORMS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-def catalog() -> tuple[Entry, ...]:
+def catalog() -> Catalog[Entry]:
     """All published fits, by paper.
 
     Examples:

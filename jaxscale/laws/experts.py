@@ -53,6 +53,7 @@ class Clark:
     E_start: Real  # the transformed count of a single expert: not 1
     E_max: Real  # the transformed count of infinitely many
 
+    depends_on_tokens: ClassVar[bool] = False
     equation: ClassVar[str] = (
         "log10 L = a log10 N + b log10 Ê + c log10 N log10 Ê + d, "
         "1 / Ê = 1 / (E - 1 + 1 / (1 / E_start - 1 / E_max)) + 1 / E_max"

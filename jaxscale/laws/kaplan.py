@@ -42,6 +42,10 @@ class Kaplan:
     alpha_D: Real
 
     counts_embeddings: ClassVar[bool] = False
+    caution: ClassVar[str] = (
+        "embeddings not counted, and its path is that of eq. 1.5, not the allocation that its "
+        "authors give"
+    )
     equation: ClassVar[str] = "L(N, D) = ((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D"
 
     fitted: ClassVar[Mapping[str, Coefficient]] = {

@@ -8,10 +8,13 @@
 | `loss_from_logs(log_params, log_tokens, **levers)` | the same at logarithms | `loss` |
 | `levers` | a dict of name to (low, high): what else may be chosen | none |
 | `counts_embeddings` | whether `params` includes embeddings | it does |
+| `caution` | what to know before comparing it with other laws | nothing |
 | `flops(params, tokens, **levers)` | a `Flops` | 6 N D, 2 N and 2 N |
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
 | `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
 | `frontier_powers(log)` | ln G, a, b: best N is `G (C / 6)^a`, D `(C / 6)^b / G` | no such form |
+| `loss_scale` | another scale than nats per token, in words | nats per token |
+| `depends_on_tokens` | whether more tokens lower the loss | they do |
 | `two_powers()` | the same law as a `Chinchilla`, whose optimum is closed | solved by Newton |
 | `is_valid()` | whether the coefficients of each lane are valid | all are finite |
 
@@ -87,6 +90,21 @@ def has_own_flops(law: Any) -> bool:
 def counts_embeddings(law: Any) -> bool:
     """Whether the params of the law include embeddings."""
     return getattr(law, "counts_embeddings", True)
+
+
+def caution_of(law: Any) -> str:
+    """What to know before comparing the law with others; empty for most."""
+    return getattr(law, "caution", "")
+
+
+def loss_scale(law: Any) -> str:
+    """The scale of the loss in words, where it is not nats per token; else empty."""
+    return getattr(law, "loss_scale", "")
+
+
+def depends_on_tokens(law: Any) -> bool:
+    """Whether the loss depends on tokens, so that a best length of training exists."""
+    return getattr(law, "depends_on_tokens", True)
 
 
 def has_frontier(law: Any) -> bool:

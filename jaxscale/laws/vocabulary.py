@@ -50,6 +50,7 @@ class Tao:
     beta: Real
 
     counts_embeddings: ClassVar[bool] = False
+    loss_scale: ClassVar[str] = "normalised by that of unigrams"
     equation: ClassVar[str] = (
         "L_u(N_nv, N_v, D) = -E + A1 / (N_nv / 1e6)^alpha1 + A2 / (N_v / 1e6)^alpha2 "
         "+ B / (D / 1e9)^beta"

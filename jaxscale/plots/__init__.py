@@ -1,4 +1,4 @@
-"""Matplotlib figures of results as the library returns them; nothing here solves.
+"""Matplotlib figures of results as the library returns them, and of published laws.
 
 Matplotlib is imported on the first call, and no global state of it is touched. Each function
 returns a figure that belongs to no window: a notebook shows it as the value of a cell, and
@@ -21,4 +21,10 @@ from jaxscale.plots.iso_loss import OptimalPath as OptimalPath
 from jaxscale.plots.iso_loss import iso_loss_map as iso_loss_map
 from jaxscale.plots.laws_compared import LawPanel as LawPanel
 from jaxscale.plots.laws_compared import laws_compared as laws_compared
+from jaxscale.plots.papers import published_allocations as published_allocations
+from jaxscale.plots.papers import published_flops as published_flops
+from jaxscale.plots.papers import published_laws as published_laws
+from jaxscale.plots.papers import published_overtraining as published_overtraining
+from jaxscale.plots.papers import published_repeats as published_repeats
 from jaxscale.plots.ratios import ratio_panels as ratio_panels
+from jaxscale.plots.sweep_results import sweep_figure as sweep_figure

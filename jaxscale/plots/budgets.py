@@ -61,7 +61,7 @@ def data_constrained(
     Examples:
         >>> from jaxscale import plots
         >>> law = js.laws.published("muennighoff2023_repeated")
-        >>> unique, flops = np.geomspace(1e9, 1e12, 8), np.array([1e21, 1e22])
+        >>> unique, flops = np.geomspace(1e9, 1e13, 320), np.geomspace(1e20, 1e24, 5)
         >>> best = js.minimize_loss(law, flops[:, None], levers={"unique_tokens": unique})
         >>> unlimited = js.minimize_loss(law.base(), flops)
         >>> figure = plots.data_constrained(unique, flops, best, unlimited)

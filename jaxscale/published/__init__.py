@@ -22,6 +22,7 @@ describe the entry, and all others are the form's numbers. `source` is the only 
 entry needs. Paper, table and year belong in it.
 """
 
+from jaxscale._display import Catalog as Catalog
 from jaxscale.published.entry import Entry as Entry
 from jaxscale.published.entry import Interval as Interval
 from jaxscale.published.load import read as read

@@ -1,34 +1,27 @@
 """One published fact, with what a reader must know before using it."""
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass, field, fields
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxscale import _display
 from jaxscale._numerics import arrays
-from jaxscale._numerics.quantities import count, scientific
 from jaxscale._numerics.values import is_positive, where_safe
+from jaxscale.published.facts import facts_of, range_text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Range = tuple[float, float]
 FELT = 1e-8  # of the loss, for a change of one in a logarithm
 STEP = 1e-5  # of that change: rounding and curvature leave 1e-11
 NOT_STATED = "not stated"
-# Fields of an entry by the names that `facts` gives them.
-_TEXTS = {
-    **{"source": "source", "data": "dataset", "tokenizer": "tokenizer", "schedule": "schedule"},
-    **{f"{name} are": f"{name.lower()}_convention" for name in ("params", "tokens", "FLOPs")},
-}
-_RANGES: Mapping[str, tuple[str, Callable[[float], str]]] = {
-    "params": ("params_range", count),
-    "tokens": ("tokens_range", count),
-    "FLOPs": ("flops_range", scientific),
-    "tokens per param": ("tokens_per_param_range", count),
-}
 TRAIN_FLOPS = 6  # per parameter and token: forward 2, backward 4
 INFERENCE_FLOPS = 2  # per parameter and token: forward
 
@@ -102,6 +95,51 @@ class Entry:
     unidentified: tuple[str, ...] = ()
     directions: tuple[tuple[float, ...], ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Entry({self.name!r}, {self.content!r}, source={self.source!r})"
+
+    def _repr_html_(self) -> str:
+        return _display.html(("", ""), facts_of(self), title=self.name)
+
+    def to_dataframe(self) -> "DataFrame":
+        """What is known of the entry, a row for each fact."""
+        names, texts = zip(*facts_of(self), strict=True)
+        return _display.dataframe({"fact": names, "value": texts})
+
+    @property
+    def content(self) -> Any:
+        """The law, allocation, accelerator or architecture; None where no number is published."""
+        contents = self.law, self.allocation, self.accelerator, self.architecture
+        return next((each for each in contents if each is not None), None)
+
+    @property
+    def has_range(self) -> bool:
+        """Whether the source says of which sizes, or of which FLOPs, the runs were."""
+        return self.flops_range is not None or None not in (self.params_range, self.tokens_range)
+
+    def range_note(self, plan: Sized) -> str:
+        """A sentence where a plan leaves the ranges of the runs; empty where it does not.
+
+        Examples:
+            >>> entry = js.laws.entry("sardana2024")
+            >>> entry.range_note(js.evaluate(entry.law, 1e12, 1e13)).partition(":")[0]
+            'Extrapolated'
+        """
+        if self.in_range(plan):
+            return ""
+        if self.params_range is None or self.tokens_range is None:
+            return f"The range of the runs behind {self.name} is not known."
+        limits = [
+            f"{range_text(limits)} {size}"
+            for limits, size in (
+                (self.params_range, "params"),
+                (self.tokens_range, "tokens"),
+                (self.tokens_per_param_range, "tokens per param"),
+            )
+            if limits is not None
+        ]
+        return f"Extrapolated: the runs behind {self.name} had {', '.join(limits)}."
+
     @property
     def tells_sizes(self) -> bool:
         """Whether the runs tell compute-optimal sizes, and the plan that matches a model."""
@@ -134,33 +172,6 @@ class Entry:
                     return False
         return True
 
-    def facts(self) -> tuple[tuple[str, str], ...]:
-        """The source, what it counts and the ranges of its runs in words, then faults and aliases.
-
-        Pairs of a name and a text; one lists the ranges that are not stated.
-
-        Examples:
-            >>> for name, text in js.recipes.entry("porian2024").facts()[2:6]:
-            ...     print(f"{name}: {text}")
-            params are: with the last layer, without input embeddings
-            tokens are: training tokens seen
-            params: 25.0M to 110M
-            tokens: 500M to 2.20B
-        """
-        texts = {name: getattr(self, attribute) for name, attribute in _TEXTS.items()}
-        facts = [(name, text) for name, text in texts.items() if text != NOT_STATED]
-        ranges = {name: getattr(self, attribute) for name, (attribute, _) in _RANGES.items()}
-        for name, limits in ranges.items():
-            if limits is not None:
-                facts.append((name, " to ".join(map(_RANGES[name][1], limits))))
-        unknown = [name for name, limits in ranges.items() if limits is None]
-        if unknown:
-            facts.append((NOT_STATED, f"ranges of {', '.join(unknown)}"))
-        facts += [("note", text) for text in self.errata]
-        if self.aliases:
-            facts.append(("also called", ", ".join(self.aliases)))
-        return tuple(facts)
-
     def in_range(self, plan: Sized) -> Array:
         """Whether each plan lies within all ranges that the source states; works under jit.
 
@@ -169,8 +180,7 @@ class Entry:
         then known to be inside.
         """
         params, tokens = arrays.align(*arrays.enter(params=plan.params, tokens=plan.tokens))
-        known = self.flops_range is not None or None not in (self.params_range, self.tokens_range)
-        inside = is_positive(params) & is_positive(tokens) & known
+        inside = is_positive(params) & is_positive(tokens) & self.has_range
         for size, limits in (
             (params, self.params_range),
             (tokens, self.tokens_range),

@@ -11,9 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from jaxscale._display import Catalog
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.names import hint, unknown
 from jaxscale.published.entry import Entry, Interval
+from jaxscale.published.facts import COLUMNS
 
 # Of each kind, the field of an entry that holds it, and the module whose `FORMS` make it of
 # numbers. Modules go by name, because they import this one.
@@ -28,7 +30,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
 
 
 @cache
-def shipped(kind: str) -> tuple[Entry, ...]:
+def shipped(kind: str) -> Catalog[Entry]:
     """All entries of a kind that come with jaxscale: `"laws"`, `"tasks"` and so on.
 
     Examples:
@@ -38,7 +40,7 @@ def shipped(kind: str) -> tuple[Entry, ...]:
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
     file = importlib.resources.files("jaxscale.published") / f"{kind}.toml"
-    return _entries(file.name, file.read_text("utf-8"))
+    return Catalog(_entries(file.name, file.read_text("utf-8")), COLUMNS[kind])
 
 
 def read(path: str | Path) -> tuple[Entry, ...]:

@@ -16,7 +16,7 @@ from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.values import is_positive, quotient, where_safe
 from jaxscale.laws.kaplan import CriticalBatch
 from jaxscale.laws.protocol import TRAIN_FLOPS, are_finite, exp_of, made_safe
-from jaxscale.published import Entry, find, shipped
+from jaxscale.published import Catalog, Entry, find, shipped
 from jaxscale.published.entry import Sized
 
 
@@ -140,7 +140,7 @@ FORMS: Mapping[str, Callable[..., RecipeLaw]] = {
 }
 
 
-def catalog() -> tuple[Entry, ...]:
+def catalog() -> Catalog[Entry]:
     """All published recipes.
 
     Examples:

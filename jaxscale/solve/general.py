@@ -253,7 +253,7 @@ class _Around(NamedTuple):
 
 
 def _look_around(at_loss: bool, inputs: Inputs, point: Point) -> _Around:
-    """How loss changes along the plans that cost as much as the point.
+    """Losses along the plans that cost as much as the point.
 
     A plan is the cheapest of its loss, or the best of its cost, exactly when none of the same
     cost is better; such plans are at hand without solving anything.

@@ -1,16 +1,23 @@
-"""More levers than params and tokens: the best plan at each choice, and the best choice.
+"""An outer minimization over the levers of a law, by interpolation of the objective's slopes.
 
-The plan of given levers is solved as ever, so bounds and statuses hold; what is added is one
-function of the levers alone, the cost or the loss of that plan. It is looked at on a grid over
-the ranges; from its lowest place ever smaller moves go downhill, which asks nothing of its
-shape; and the last digits are Newton's, with the first two derivatives of the plan itself.
+For given levers the plan is solved as ever, so bounds and statuses hold. Its cost or loss is a
+function of the levers alone, and by the envelope theorem the slopes of that function need the
+first derivatives of loss and cost at the plan, but not those of the plan. At Chebyshev points
+over the ranges of the levers, polynomials interpolate the slopes, and Newton's method finds
+their common zero nearest to the best point; a smaller box around that zero is next, until what
+the polynomials leave out is rounding.
 """
+
+# JAX leaves what `jvp`, `lax.map` and `tree.map` return without a type.
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,30 +25,38 @@ import numpy as np
 from jax import Array, lax
 
 from jaxscale._numerics.compiled import compiled
-from jaxscale._numerics.values import where_safe
-from jaxscale.laws.protocol import levers_of
+from jaxscale._numerics.typed import custom_jvp, epsilon, fori_loop
+from jaxscale._numerics.values import any_of, where_safe
+from jaxscale.costs import Costs, Demand
+from jaxscale.laws.protocol import levers_of, loss_from_logs
 from jaxscale.plan import Bounds, Plan
 from jaxscale.solve.general import aligned, solve, zeros_of_full_shape
-from jaxscale.solve.newton import Inputs, floor_of
+from jaxscale.solve.newton import Inputs, floor_of, log_cost
 from jaxscale.status import Status, is_ok
 
 SIZES = ("params", "tokens")
-# Places along each lever, by how many levers there are.
-PLACES = {1: 9, 2: 5, 3: 4}
-HALVINGS = 5  # of the cells of the grid, before Newton's method
-STEPS = 6
-# A range whose ends are further apart than this is looked at in logarithms.
+# Points along each lever in a box, by how many levers there are.
+POINTS = {1: 7, 2: 5, 3: 4}
+BOXES = 12  # at the most; smooth objectives need two or three
+# Width of a box over that of the last; and where a scenario has no plan at some points, so that
+# nothing can be interpolated.
+SMALLER, NEARER = 0.125, 0.4
+NEWTON_STEPS = 6  # on the interpolating polynomials, which cost next to nothing
+# A range whose ends are further apart than this factor is searched in logarithms.
 WIDE = 30.0
 # Two values of the objective are one when they are so many epsilons apart.
 SAME = 64.0
 MAGNIFIED = 8.0
-CONVERGED = 100.0  # epsilons, whose root is a step that leaves an error of its square
+CONVERGED = 100.0  # epsilons, whose root is an error of a lever that costs its square
+FEW = 8
+TOGETHER = 256  # scenarios that are solved at all points at once; more take too much memory
 
-Place = tuple[Array, ...]  # of each chosen lever, from 0 to 1 along its range
+Result = TypeVar("Result")
+Position = tuple[Array, ...]  # of each chosen lever, from 0 to 1 along its range
 
 
 class _Problem(NamedTuple):
-    """What is static of a joint problem."""
+    """The static part of a joint problem."""
 
     at_loss: bool
     ranges: tuple[tuple[str, float, float], ...]
@@ -56,9 +71,9 @@ def chosen_levers(over: Sequence[str]) -> tuple[str, ...]:
     if isinstance(over, str) or not set(SIZES) <= set(names):
         raise ValueError(f"over must hold 'params' and 'tokens', and names of levers; got {over!r}")
     levers = tuple(dict.fromkeys(name for name in names if name not in SIZES))
-    if len(levers) > max(PLACES):
+    if len(levers) > max(POINTS):
         raise ValueError(
-            f"over may hold {max(PLACES)} levers besides params and tokens; got {over!r}"
+            f"over may hold {max(POINTS)} levers besides params and tokens; got {over!r}"
         )
     return levers
 
@@ -79,33 +94,57 @@ def joint(
     return _joint(_Problem(at_loss, ranges), target, levers, law, demand, costs, bounds)
 
 
-@partial(compiled, static=1)
-def _joint(problem, target, levers, law, demand, costs, bounds):
+def _solved_jointly(
+    problem: _Problem,
+    target: Array,
+    levers: dict[str, Array],
+    law: Any,
+    demand: Demand,
+    costs: Costs,
+    bounds: Bounds | None,
+) -> Plan:
     inputs, bounds = aligned(target, levers, law, demand, costs, bounds)
     like = zeros_of_full_shape((inputs, bounds))
     fixed = lax.stop_gradient((inputs, bounds))
-    seen = _lowest_place(problem, *fixed, like)
-    place, converged = _refined(problem, *fixed, seen)
-    moved = _with_derivatives(problem, inputs, bounds, place)
-    plan = solve(problem.at_loss, _with_levers(problem, inputs, moved), bounds)
-    at_end = _any([(z <= 0) | (z >= 1) for z in place])
+    box = _searched(problem, *fixed, like)
+    moved = _with_derivatives(problem, inputs, bounds, box.center)
+    plan = _final_plan(problem, inputs, bounds, moved, like)
+    at_end = _any([(z <= 0) | (z >= 1) for z in box.center])
     status = plan.status
     status = jnp.where(at_end & (status == int(Status.OK)), int(Status.AT_LEVER_END), status)
-    status = jnp.where(is_ok(status) & ~converged, int(Status.NOT_CONVERGED), status)
-    status = jnp.where(is_ok(status) & seen.several, int(Status.SEVERAL_OPTIMA), status)
+    status = jnp.where(is_ok(status) & ~box.is_done, int(Status.NOT_CONVERGED), status)
+    status = jnp.where(is_ok(status) & box.several, int(Status.SEVERAL_OPTIMA), status)
     return _masked(plan, status.astype(jnp.int8))
 
 
-def _masked(plan, status):
+_joint = compiled(_solved_jointly, static=1)
+
+
+def _final_plan(
+    problem: _Problem, inputs: Inputs, bounds: Bounds | None, position: Position, like: Array
+) -> Plan:
+    """The best plan of a position; of few scenarios in the shapes of the search.
+
+    Where operations run one by one, each is compiled for every shape that it meets.
+    """
+    look = partial(_best_plan, problem)
+    if like.size > FEW:
+        return look(inputs, bounds, position)
+    points = POINTS[len(position)] ** len(position)
+    copies = tuple(jnp.broadcast_to(z, (points, *z.shape)) for z in position)
+    return jax.tree.map(lambda x: x[0], _at_points(look, inputs, bounds, copies))
+
+
+def _masked(plan: Plan, status: Array) -> Plan:
     ok = is_ok(status)
     numbers = {name: value for name, value in vars(plan).items() if name != "status"}
     return Plan(**jax.tree.map(lambda x: jnp.where(ok, x, jnp.nan), numbers), status=status)
 
 
-def _with_levers(problem: _Problem, inputs: Inputs, place: Place) -> Inputs:
-    """The inputs with the levers that a place along the ranges stands for."""
+def _with_levers(problem: _Problem, inputs: Inputs, position: Position) -> Inputs:
+    """The inputs with the levers that a position along the ranges stands for."""
     values = dict(inputs.levers)
-    for (name, low, high), z in zip(problem.ranges, place, strict=True):
+    for (name, low, high), z in zip(problem.ranges, position, strict=True):
         if low > 0 and high > WIDE * low:
             value = low * jnp.exp(z * math.log(high / low))
         else:
@@ -114,140 +153,273 @@ def _with_levers(problem: _Problem, inputs: Inputs, place: Place) -> Inputs:
     return inputs._replace(levers=values)
 
 
-def _objective(problem: _Problem, inputs: Inputs, bounds: Bounds | None, place: Place) -> Array:
-    """What the plan of a place costs, as a logarithm, or its loss; NaN where there is none."""
-    plan = solve(problem.at_loss, _with_levers(problem, inputs, place), bounds)
+# --- The objective and its slopes -----------------------------------------------------------
+
+
+def _objective(problem: _Problem, plan: Plan) -> Array:
+    """What a plan costs, as a logarithm, or its loss; NaN where there is none."""
     if not problem.at_loss:
         return plan.loss
-    ok = plan.ok
-    cost = where_safe(ok, plan.total_cost)
+    cost = where_safe(plan.ok, plan.total_cost)
     # In units of itself: the second derivative of a logarithm squares a cost, beyond float32.
     unit = lax.stop_gradient(1 / cost)
-    return jnp.where(ok, jnp.log(cost * unit) - jnp.log(unit), jnp.nan)
+    return jnp.where(plan.ok, jnp.log(cost * unit) - jnp.log(unit), jnp.nan)
 
 
-class _Looked(NamedTuple):
-    """The lowest place so far, and what the way there looked like."""
-
-    least: Array
-    place: Place
-    before: Array
-    rising: Array
-    several: Array  # whether there was another valley
+def _best_plan(
+    problem: _Problem, inputs: Inputs, bounds: Bounds | None, position: Position
+) -> Plan:
+    return solve(problem.at_loss, _with_levers(problem, inputs, position), bounds)
 
 
-def _tries(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places to look at, one after the other, and whether each is one or a move from the lowest."""
-    along = np.linspace(0, 1, PLACES[count])
-    grid = np.array(list(itertools.product(along, repeat=count)))
-    moves = np.array([each for each in itertools.product((-1, 0, 1), repeat=count) if any(each)])
-    cells = 0.5 ** np.arange(1, HALVINGS + 1) / (PLACES[count] - 1)
-    smaller = (cells[:, None, None] * moves).reshape(-1, count)
-    return np.concatenate([grid, smaller]), np.arange(len(grid) + len(smaller)) < len(grid)
+def _slopes_by_envelope(
+    problem: _Problem, inputs: Inputs, position: Position, plan: Plan
+) -> list[Array]:
+    """Slopes of the objective along the levers at the best plan of a position.
 
+    They are those of the Lagrangian: what a lever changes by itself, and what it costs to move
+    the plan back onto its constraint, in the direction that the bounds in force leave open.
+    """
+    here = jnp.log(where_safe(plan.ok, plan.params)), jnp.log(where_safe(plan.ok, plan.tokens))
 
-def _lowest_place(problem, inputs, bounds, like) -> _Looked:
-    """The lowest place of a grid, and of ever smaller moves from there."""
-    count = len(problem.ranges)
-    tries, absolute = _tries(count)
-    noise = SAME * float(jnp.finfo(like.dtype).eps) * _rounding(problem, inputs, like)
+    def surfaces(x: Array, y: Array, *position: Array) -> tuple[Array, Array]:
+        asked = _with_levers(problem, inputs, position)
+        loss, cost = loss_from_logs(asked.law, x, y, **asked.levers), log_cost(x, y, asked)
+        return (cost, loss) if problem.at_loss else (loss, cost)
 
-    def look(seen, way):
-        move, is_place = way
-        here = tuple(
-            jnp.clip(jnp.where(is_place, z, old + z), 0, 1)
-            for z, old in zip(move, seen.place, strict=True)
+    def along(*direction: Array) -> tuple[Array, Array]:
+        return jax.jvp(surfaces, (*here, *position), direction)[1]
+
+    status, one = plan.status, jnp.ones_like(here[0])
+    zeros = [jnp.zeros_like(one) for _ in position]
+    at_params = (status == int(Status.AT_MIN_PARAMS)) | (status == int(Status.AT_MAX_PARAMS))
+    at_tokens = (status == int(Status.AT_MIN_TOKENS)) | (status == int(Status.AT_MAX_TOKENS))
+    moved, missed = along(jnp.where(at_params, 0, one), jnp.where(at_tokens, 0, one), *zeros)
+    price = jnp.where(status == int(Status.AT_CORNER), 0, moved / missed)
+    slopes = []
+    for i in range(len(position)):
+        gained, missed = along(
+            0 * one, 0 * one, *(one if i == j else z for j, z in enumerate(zeros))
         )
-        value = _objective(problem, inputs, bounds, here)
-        value = jnp.where(jnp.isnan(value), jnp.inf, value)
-        better = value < seen.least
-        place = tuple(jnp.where(better, z, old) for z, old in zip(here, seen.place, strict=True))
-        falls, rises = value < seen.before - noise, value > seen.before + noise
-        # Over two levers or more the order of the grid is no path, and says nothing of valleys.
-        counts = is_place & (count == 1)
-        several = seen.several | (counts & seen.rising & falls)
-        rising = (seen.rising | rises) & ~falls
-        return _Looked(jnp.where(better, value, seen.least), place, value, rising, several), None
-
-    nothing, no = jnp.full_like(like, jnp.inf), jnp.zeros_like(like, bool)
-    middle = tuple(jnp.full_like(like, 0.5) for _ in range(count))
-    ways = jnp.asarray(tries, like.dtype), jnp.asarray(absolute)
-    return lax.scan(look, _Looked(nothing, middle, nothing, no, no), ways)[0]
+        slopes.append(jnp.where(plan.ok, gained - price * missed, jnp.nan))
+    return slopes
 
 
-def _rounding(problem, inputs, like):
+def _at_points(
+    look: Callable[[Inputs, Bounds | None, Position], Result],
+    inputs: Inputs,
+    bounds: Bounds | None,
+    points: Position,
+) -> Result:
+    """`look(inputs, bounds, position)` at points along the first axis of all positions."""
+    if np.prod(jnp.shape(points[0])[1:]) > TOGETHER:
+        return lax.map(lambda position: look(inputs, bounds, position), points)
+    # Scalars go with any shape.
+    inputs, bounds = jax.tree.map(lambda x: x[None] if jnp.ndim(x) else x, (inputs, bounds))
+    return look(inputs, bounds, points)
+
+
+# --- The search -----------------------------------------------------------------------------
+
+
+class _Box(NamedTuple):
+    """Where the optimum is looked for, and what is known of it."""
+
+    center: Position
+    half: Array  # of its width, along every lever
+    is_done: Array  # whether the center is the optimum
+    several: Array  # whether the first box has more than one valley
+
+
+def _searched(problem: _Problem, inputs: Inputs, bounds: Bounds | None, like: Array) -> _Box:
+    """The box whose center is the optimum to the last digits; the first one is the whole range."""
+    noise = SAME * epsilon(like) * _rounding(problem, inputs, like)
+
+    def goes_on(carry: tuple[Array, _Box]) -> Array:
+        number, box = carry
+        return (number < BOXES) & any_of(~box.is_done)
+
+    def search(carry: tuple[Array, _Box]) -> tuple[Array, _Box]:
+        number, box = carry
+        smaller = _smaller_box(problem, inputs, bounds, box, noise)
+        smaller = smaller._replace(several=jnp.where(number == 0, smaller.several, box.several))
+        # A scenario that is done stays as it is, whatever others it is computed with.
+        return number + 1, jax.tree.map(partial(jnp.where, box.is_done), box, smaller)
+
+    middle, no = 0.5 + like, jnp.zeros_like(like, bool)
+    first = _Box(tuple(middle for _ in problem.ranges), middle, no, no)
+    return lax.while_loop(goes_on, search, (jnp.int32(0), first))[1]
+
+
+def _rounding(problem: _Problem, inputs: Inputs, like: Array) -> Array:
     """What rounding of the loss makes of a cost, over the rounding of the cost itself."""
     if not problem.at_loss:
         return 1.0 + jnp.zeros_like(like)
-    return MAGNIFIED * (
-        1 + jnp.abs(inputs.target / (inputs.target - _least_loss(problem, inputs, like)))
-    )
+    floor = floor_of(_with_levers(problem, inputs, tuple(0.5 + like for _ in problem.ranges)), like)
+    return MAGNIFIED * (1 + jnp.abs(inputs.target / (inputs.target - floor)))
 
 
-def _least_loss(problem, inputs, like):
-    return floor_of(_with_levers(problem, inputs, tuple(0.5 + like for _ in problem.ranges)), like)
+def _smaller_box(
+    problem: _Problem, inputs: Inputs, bounds: Bounds | None, box: _Box, noise: Array
+) -> _Box:
+    """The box around the zero of the slopes, as interpolated on a box."""
+    count, dtype = len(box.center), box.half.dtype
+    n = POINTS[count]
+    low = [jnp.maximum(z - box.half, 0) for z in box.center]
+    high = [jnp.minimum(z + box.half, 1) for z in box.center]
+    along = -np.cos(np.pi * np.arange(n) / (n - 1))
+    grid = np.array(list(itertools.product(along, repeat=count)), dtype).T
+    nodes = [jnp.asarray(t).reshape(-1, *(1,) * box.half.ndim) for t in grid]
+    points = tuple(_between(a[None], b[None], t) for a, b, t in zip(low, high, nodes, strict=True))
 
+    def look(
+        inputs: Inputs, bounds: Bounds | None, position: Position
+    ) -> tuple[Array, list[Array]]:
+        plan = _best_plan(problem, inputs, bounds, position)
+        return _objective(problem, plan), _slopes_by_envelope(problem, inputs, position, plan)
 
-def _refined(problem, inputs, bounds, seen) -> tuple[Place, Array]:
-    """The lowest place to the last digit, and whether steps have converged."""
-    cell = 1 / (PLACES[len(seen.place)] - 1)
-    dtype = seen.place[0].dtype
-    low = tuple(jnp.maximum(z - cell, 0) for z in seen.place)
-    high = tuple(jnp.minimum(z + cell, 1) for z in seen.place)
-
-    def step(_, carry):
-        place, _ = carry
-        slopes, bends = _slopes(problem, inputs, bounds, place)
-        held = [
-            ((z <= a) & (slope > 0)) | ((z >= b) & (slope < 0))
-            for z, a, b, slope in zip(place, low, high, slopes, strict=True)
-        ]
-        move = _newton(slopes, bends, held, cell * 0.5**HALVINGS)
-        new = tuple(
-            jnp.where(jnp.isnan(dz), z, jnp.clip(z + dz, a, b))
-            for z, dz, a, b in zip(place, move, low, high, strict=True)
-        )
-        last = jnp.max(jnp.stack([jnp.abs(a - b) for a, b in zip(new, place, strict=True)]), axis=0)
-        return new, last
-
-    last = jnp.full_like(seen.least, jnp.inf)
-    place, last = lax.fori_loop(0, STEPS, step, (seen.place, last))
-    return place, last < (CONVERGED * float(jnp.finfo(dtype).eps)) ** 0.5
-
-
-def _slopes(problem, inputs, bounds, place):
-    """First and second derivatives of the objective along the levers."""
-    count = len(place)
-    one, zero = jnp.ones_like(place[0]), jnp.zeros_like(place[0])
-    units = [tuple(one if i == j else zero for j in range(count)) for i in range(count)]
-
-    def slope(i, *place):
-        return jax.jvp(lambda *z: _objective(problem, inputs, bounds, z), place, units[i])[1]
-
-    slopes, bends = [], []
-    for i in range(count):
-        row = [jax.jvp(partial(slope, i), place, units[j]) for j in range(count)]
-        slopes.append(row[0][0])
-        bends.append([bend for _, bend in row])
-    return slopes, bends
-
-
-def _newton(slopes, bends, held, short):
-    """Newton's step of the free levers; downhill where the objective bends the wrong way."""
-    count = len(slopes)
-    free = [jnp.where(each, 0.0, 1.0).astype(slopes[0].dtype) for each in held]
-    matrix = [
-        [bends[i][j] * free[i] * free[j] + (1 - free[i] if i == j else 0) for j in range(count)]
-        for i in range(count)
+    values, slopes = _at_points(look, inputs, bounds, points)
+    values = jnp.where(jnp.isnan(values), jnp.inf, values)
+    has_plan = jnp.any(values < jnp.inf, axis=0)
+    best = jnp.argmin(values, axis=0)
+    best_node = _taken(tuple(t + jnp.zeros_like(values) for t in nodes), best)
+    polynomials = [
+        _coefficients(slope * ((b - a) / 2)[None], n, count)
+        for slope, a, b in zip(slopes, low, high, strict=True)
     ]
+    zero = _zero(polynomials, best_node, gap=2 * math.sin(math.pi / (2 * (n - 1))))
+    interpolated = (_between(a, b, t) for a, b, t in zip(low, high, zero.position, strict=True))
+    center = tuple(
+        jnp.where(has_plan, jnp.where(zero.is_known, z, node), old)
+        for z, node, old in zip(interpolated, _taken(points, best), box.center, strict=True)
+    )
+    tolerance = (CONVERGED * epsilon(box.half)) ** 0.5
+    # An edge is where a lever is best only if it is an end of its range.
+    errors = [
+        jnp.where(held & ~(((t <= -1) & (a <= 0)) | ((t >= 1) & (b >= 1))), jnp.inf, error)
+        for held, error, t, a, b in zip(zero.held, zero.errors, best_node, low, high, strict=True)
+    ]
+    error = jnp.max(jnp.stack(errors), axis=0)
+    inside = zero.is_known & (error < jnp.inf)
+    is_done = ~has_plan | (inside & (error * box.half < tolerance))
+    # Beyond the box the optimum is followed; else the next box is as wide as the error demands.
+    beyond = zero.is_known & ~inside & _any([jnp.abs(t) >= 1 for t in zero.position])
+    smaller = jnp.where(inside, jnp.clip(4 * error, SMALLER, NEARER), NEARER)
+    half = box.half * jnp.where(beyond, 1, smaller).astype(dtype)
+    several = jnp.zeros_like(is_done)
+    if count == 1:  # over two levers or more the order of the points is no path
+        falls = values[1:] < values[:-1] - noise[None]
+        rises = values[1:] > values[:-1] + noise[None]
+        several |= jnp.any((lax.cummax(rises.astype(jnp.int8))[:-1] > 0) & falls[1:], axis=0)
+    return _Box(center, half, is_done, several)
+
+
+def _taken(points: Position, index: Array) -> Position:
+    return tuple(jnp.take_along_axis(z, index[None], axis=0)[0] for z in points)
+
+
+def _between(low: Array, high: Array, t: Array) -> Array:
+    """The position at t from -1 to 1; the ends exactly."""
+    inside = low + (high - low) * ((1 + t) / 2)
+    return jnp.where(t <= -1, low, jnp.where(t >= 1, high, inside))
+
+
+# --- Interpolation --------------------------------------------------------------------------
+
+
+class _Zero(NamedTuple):
+    """A common zero of polynomials, or what is nearest to it in the part that is looked at."""
+
+    position: Position
+    held: list[Array]  # whether the zero lies beyond an edge of that part, along each lever
+    errors: list[Array]  # from what the polynomials leave out
+    is_known: Array
+
+
+def _coefficients(values: Array, n: int, count: int) -> Array:
+    """Chebyshev coefficients, along the first axes, of values at the points of a box."""
+    j = np.arange(n)
+    ends = np.where((j == 0) | (j == n - 1), 0.5, 1.0)
+    matrix = np.cos(np.pi * np.outer(j, n - 1 - j) / (n - 1)) * ends * ends[:, None] * 2 / (n - 1)
+    matrix = jnp.asarray(matrix, values.dtype)
+    values = values.reshape(*(n,) * count, *values.shape[1:])
+    for axis in range(count):
+        values = jnp.moveaxis(jnp.tensordot(matrix, values, axes=(1, axis)), 0, axis)
+    return values
+
+
+def _polynomial(coefficients: Array, position: Position) -> Array:
+    for t in position:
+        n = coefficients.shape[0]
+        basis = [jnp.ones_like(t), t]
+        for _ in range(n - 2):
+            basis.append(2 * t * basis[-1] - basis[-2])
+        lead = (1,) * (coefficients.ndim - 1 - t.ndim)
+        terms = [c * b.reshape(lead + t.shape) for c, b in zip(coefficients, basis, strict=True)]
+        coefficients = reduce(operator.add, terms)
+    return coefficients
+
+
+def _zero(polynomials: list[Array], start: Position, gap: float) -> _Zero:
+    """The common zero of polynomials within `gap` of `start`, and in [-1, 1]."""
+    count = len(start)
+    one, zero = jnp.ones_like(start[0]), jnp.zeros_like(start[0])
+    units = [tuple(one if i == j else zero for j in range(count)) for i in range(count)]
+    edges = [(jnp.maximum(t - gap, -1), jnp.minimum(t + gap, 1)) for t in start]
+
+    def slopes_of(*position: Array) -> list[Array]:
+        return [_polynomial(each, position) for each in polynomials]
+
+    def look(position: Position) -> tuple[list[Array], list[list[Array]], list[Array]]:
+        ways = [jax.jvp(slopes_of, position, unit) for unit in units]
+        slopes, columns = ways[0][0], [column for _, column in ways]
+        held = [
+            ((t <= low) & (slope > 0)) | ((t >= high) & (slope < 0))
+            for t, slope, (low, high) in zip(position, slopes, edges, strict=True)
+        ]
+        bends = [[columns[j][i] for j in range(count)] for i in range(count)]
+        return slopes, bends, held
+
+    def step(_: Array, position: Position) -> Position:
+        moves = _newton(*look(position), gap / 2)
+        return tuple(
+            jnp.clip(t + move, *edge) for t, move, edge in zip(position, moves, edges, strict=True)
+        )
+
+    position = fori_loop(NEWTON_STEPS, step, start)
+    _, bends, held = look(position)
+    errors = []
+    for i, each in enumerate(polynomials):
+        # The last coefficients along every lever: those that are left out are smaller.
+        tails = [jnp.abs(jnp.take(each, -1, axis)) for axis in range(count)]
+        tail = sum(tail.sum(tuple(range(count - 1))) for tail in tails)
+        error = tail / jnp.abs(bends[i][i])
+        errors.append(jnp.where(held[i], 0, jnp.where(jnp.isnan(error), jnp.inf, error)))
+    return _Zero(position, held, errors, ~_any([jnp.isnan(t) for t in position]))
+
+
+def _newton(
+    slopes: list[Array], bends: list[list[Array]], held: list[Array], short: float
+) -> list[Array]:
+    """Newton's step of the free levers; downhill where the objective bends the wrong way."""
+    free = [jnp.where(each, 0.0, 1.0).astype(slopes[0].dtype) for each in held]
     vector = [-slope * f for slope, f in zip(slopes, free, strict=True)]
-    solution, convex = solved(matrix, vector)
+    solution, convex = solved(_freed(bends, free), vector)
     downhill = [short * jnp.sign(v) for v in vector]
     return [jnp.where(convex, s, d) for s, d in zip(solution, downhill, strict=True)]
 
 
+def _freed(bends: list[list[Array]], free: list[Array]) -> list[list[Array]]:
+    """A matrix of second derivatives with those of held levers replaced by the identity's."""
+    count = len(free)
+    return [
+        [bends[i][j] * free[i] * free[j] + (1 - free[i] if i == j else 0) for j in range(count)]
+        for i in range(count)
+    ]
+
+
 def solved(matrix: list[list[Array]], vector: list[Array]) -> tuple[list[Array], Array]:
-    """Solution of a small symmetric system in each lane, and whether it is positive definite."""
+    """Solution of a small system in each lane, and whether its pivots are positive."""
     count = len(vector)
     rows = [[*matrix[i], vector[i]] for i in range(count)]
     definite = jnp.ones_like(vector[0], bool)
@@ -262,35 +434,49 @@ def solved(matrix: list[list[Array]], vector: list[Array]) -> tuple[list[Array],
     return [row[-1] for row in rows], definite
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _with_derivatives(problem: _Problem, inputs, bounds, place: Place) -> Place:
-    """A lowest place as it is, with its implicit derivatives by `inputs` and `bounds`."""
-    return place
+# --- Derivatives ----------------------------------------------------------------------------
+
+
+@custom_jvp(0)
+def _with_derivatives(
+    problem: _Problem, inputs: Inputs, bounds: Bounds | None, position: Position
+) -> Position:
+    """An optimal position as it is, with its implicit derivatives by `inputs` and `bounds`."""
+    return position
 
 
 @_with_derivatives.defjvp
-def _with_derivatives_jvp(problem, primals, tangents):
-    inputs, bounds, _ = primals
-    place = _with_derivatives(problem, *primals)
-    slopes, bends = _slopes(problem, inputs, bounds, place)
-    count = len(place)
-    one, zero = jnp.ones_like(place[0]), jnp.zeros_like(place[0])
+def _with_derivatives_jvp(
+    problem: _Problem, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> tuple[Position, Position]:
+    inputs, bounds, position = primals
+    position = _with_derivatives(problem, inputs, bounds, position)
+    count = len(position)
+    one, zero = jnp.ones_like(position[0]), jnp.zeros_like(position[0])
+    units = [tuple(one if i == j else zero for j in range(count)) for i in range(count)]
 
-    def slope(i, inputs, bounds):
-        unit = tuple(one if i == j else zero for j in range(count))
-        return jax.jvp(lambda *z: _objective(problem, inputs, bounds, z), place, unit)[1]
+    def slope(i: int, inputs: Inputs, bounds: Bounds | None, position: Position) -> Array:
+        def objective(*position: Array) -> Array:
+            return _objective(problem, _best_plan(problem, inputs, bounds, position))
 
-    changes = [jax.jvp(partial(slope, i), (inputs, bounds), tangents[:2])[1] for i in range(count)]
-    inside = [(z > 0) & (z < 1) for z in place]
-    free = [jnp.where(each, 1.0, 0.0).astype(place[0].dtype) for each in inside]
-    matrix = [
-        [bends[i][j] * free[i] * free[j] + (1 - free[i] if i == j else 0) for j in range(count)]
-        for i in range(count)
-    ]
-    del slopes
-    moved, definite = solved(matrix, [-c * f for c, f in zip(changes, free, strict=True)])
-    return place, tuple(jnp.where(definite, m, 0) for m in moved)
+        return jax.jvp(objective, position, units[i])[1]
+
+    bends: list[list[Array]] = []
+    changes: list[Array] = []
+    for i in range(count):
+        at_position = partial(slope, i, inputs, bounds)
+        bends.append([jax.jvp(at_position, (position,), (unit,))[1] for unit in units])
+        by_inputs = partial(slope, i, position=position)
+        changes.append(jax.jvp(by_inputs, (inputs, bounds), tangents[:2])[1])
+    inside = [(z > 0) & (z < 1) for z in position]
+    free = [jnp.where(each, 1.0, 0.0).astype(position[0].dtype) for each in inside]
+    vector = [-c * f for c, f in zip(changes, free, strict=True)]
+    moved, definite = solved(_freed(bends, free), vector)
+    return position, tuple(jnp.where(definite, m, 0) for m in moved)
 
 
-def _any(conditions):
+def _any(conditions: Sequence[Array]) -> Array:
     return jnp.any(jnp.stack(conditions), axis=0)
+
+
+# pyright: standard

@@ -51,7 +51,7 @@ Surface = Callable[[Array, Array], Array]  # of log params and log tokens
 
 
 class Inputs(NamedTuple):
-    """All that a stationary point depends on, aligned."""
+    """The inputs of a stationary point, aligned."""
 
     law: Any
     levers: dict[str, Array]
@@ -270,7 +270,7 @@ def distance(
     y: Array,
     start: Array,
 ) -> Array:
-    """How far along `direction` from (x, y) the target is met; infinite where it is not."""
+    """Distance along `direction` from (x, y) to the target; infinite where it is never met."""
     top = jnp.asarray(far(start.dtype), start.dtype) + jnp.zeros_like(start)
     if at_loss:
         law, target = (inputs.law, inputs.levers), inputs.target + jnp.zeros_like(start)

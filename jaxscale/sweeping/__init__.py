@@ -1,5 +1,8 @@
-"""Scenarios by the million: spaces that are never made in full, run in chunks on every device."""
+"""Sweeps of millions of scenarios: spaces never held in full, run in chunks on every device."""
 
+from jaxscale.sweeping import spec as spec
+from jaxscale.sweeping._estimate import Estimate as Estimate
+from jaxscale.sweeping._estimate import estimate as estimate
 from jaxscale.sweeping._sweep import sweep as sweep
 from jaxscale.sweeping.axes import geomspace as geomspace
 from jaxscale.sweeping.axes import linspace as linspace
@@ -10,6 +13,8 @@ from jaxscale.sweeping.distributions import normal as normal
 from jaxscale.sweeping.distributions import rows as rows
 from jaxscale.sweeping.distributions import triangular as triangular
 from jaxscale.sweeping.distributions import uniform as uniform
+from jaxscale.sweeping.export import write_csv as write_csv
+from jaxscale.sweeping.export import write_parquet as write_parquet
 from jaxscale.sweeping.reducers import Extremes as Extremes
 from jaxscale.sweeping.reducers import Histogram as Histogram
 from jaxscale.sweeping.reducers import MainEffects as MainEffects
@@ -17,7 +22,16 @@ from jaxscale.sweeping.reducers import Moments as Moments
 from jaxscale.sweeping.reducers import Quantiles as Quantiles
 from jaxscale.sweeping.reducers import StatusCounts as StatusCounts
 from jaxscale.sweeping.reducers import TopK as TopK
+from jaxscale.sweeping.reducers.results import Statistics as Statistics
 from jaxscale.sweeping.spaces import Grid as Grid
 from jaxscale.sweeping.spaces import Sample as Sample
 from jaxscale.sweeping.spaces import Sobol as Sobol
 from jaxscale.sweeping.store.store import StoreError as StoreError
+from jaxscale.sweeping.stored import Progress as Progress
+from jaxscale.sweeping.stored import Verification as Verification
+from jaxscale.sweeping.stored import open_store as open_store
+from jaxscale.sweeping.stored import progress_of as progress_of
+from jaxscale.sweeping.stored import resume as resume
+from jaxscale.sweeping.stored import verify as verify
+from jaxscale.sweeping.summary import Summary as Summary
+from jaxscale.sweeping.summary import summarize as summarize

@@ -17,9 +17,9 @@ from jaxscale.sweeping.engine import (
 from jaxscale.sweeping.job import Job, prepare
 from jaxscale.sweeping.progress import shown
 from jaxscale.sweeping.reducers.protocol import Reducer
+from jaxscale.sweeping.reducers.results import Statistics
 from jaxscale.sweeping.spaces import Scenario, Space
 from jaxscale.sweeping.store import store as stores
-from jaxscale.sweeping.store.shares import combined
 
 
 def sweep(
@@ -46,23 +46,23 @@ def sweep(
     - with `reduce`, a dict of statistics by reducer, `js.StatusCounts()` always among them.
 
     Args:
-        scenario: ordinary code; what its `attributes` hold, if it has any, labels the results.
+        scenario: ordinary code; its `attributes`, if it has any, label the results.
         space: a `js.Grid`, `js.Sample` or `js.Sobol`.
         fields: names of the results to keep, or a dict of names to `units` and `long_name`.
         reduce: reducers such as `js.Moments("total_cost")`.
-        store: path of a Zarr store, made where there is none.
-        dtype: "float32" or "float64", whatever JAX's x64 switch; by default what that says.
-        chunk: scenarios in a chunk, at most; by default what suits the device.
+        store: path of a Zarr store, created where there is none.
+        dtype: "float32" or "float64"; by default as JAX's x64 switch says.
+        chunk: the most scenarios in a chunk; by default a number that suits the device.
         progress: whether to show a bar; by default on a terminal.
         executor: any `concurrent.futures.Executor`, whose workers take the chunks.
-        process: (rank, count) of this process among those that share a store; by default what
-            SLURM, Kubernetes or JAX say in the environment. The last one to finish is given
-            the statistics of all.
+        process: (rank, count) of this process among those that share a store; by default as
+            SLURM, Kubernetes or JAX set the environment. The last one to finish returns the
+            statistics of all.
 
     Raises:
         TypeError, ValueError: an argument has the wrong structure; before anything is computed.
         MemoryError: results would not fit in memory; before anything is computed.
-        jaxscale.sweeping.StoreError: the store cannot be written, or is of another call.
+        jaxscale.sweeping.StoreError: the store cannot be written, or belongs to another call.
 
     Examples:
         >>> law = js.laws.published("sardana2024")
@@ -95,27 +95,23 @@ def sweep(
 
 def _stored(job: Job, numbers, reducing: bool, progress, executor, share) -> Any:
     written = begin(job)
-    # A statistic is of all scenarios, so what is written already is computed again for it.
+    # A statistic covers all scenarios, so chunks that are written already are computed again.
     left = numbers if reducing else [each for each in numbers if each not in written]
     totals = _run(job, left, None, written, progress, executor)
     stores.tidy(job.store)
     if not reducing:
         return results.opened(job)
-    return _statistics(job, combined(job, totals, share))
+    return _statistics(job, processes.combined(job, totals, share))
 
 
 def begin(job: Job) -> frozenset[int]:
-    """Make the store or find it fit to go on with; the chunks that are written already."""
-    coordinates = [
-        stores.Coordinate(each.name, (each.name,), each.values, each.attributes)
-        for each in job.space.coordinates()
-    ]
+    """Create the store, or check that it is this sweep's; the chunks that are written already."""
     stores.create(
         job.store,
         job.chunks,
         job.space.axes_names,
         stored_fields(job),
-        coordinates,
+        job.space.coordinates(),
         job.attributes(),
         job.parts,
     )
@@ -134,10 +130,8 @@ def _run(job: Job, numbers, sink, written, progress, executor):
             return work(job, numbers, sink, written, advance)
 
 
-def _statistics(job: Job, totals) -> dict[Reducer, Any]:
+def _statistics(job: Job, totals) -> Statistics:
     totals = empty_totals(job) if totals is None else totals
     locate = job.space.locator(job.dtype)
-    return {
-        reducer: reducer.result(total, locate)
-        for reducer, total in zip(job.reducers, totals, strict=True)
-    }
+    pairs = zip(job.reducers, totals, strict=True)
+    return Statistics((reducer, reducer.result(total, locate)) for reducer, total in pairs)

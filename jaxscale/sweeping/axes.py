@@ -1,7 +1,7 @@
-"""The axes of a grid: values that a scenario takes one after another, checked when built.
+"""Axes of a grid, checked when built.
 
-An axis is held in full, so that what a scenario is given and what labels its result are the
-same numbers; only the product of axes is never made.
+An axis is held in full, so that a scenario's arguments and the labels of its results are the
+same numbers. Only the product of the axes is never held.
 """
 
 import hashlib
@@ -9,17 +9,19 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from jaxscale._numerics.quantities import number
+
 MAX_SIZE = 2**24  # 128 MiB of float64, and every index exact in float32
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Axis:
-    """Values along one axis: a pytree of arrays with one leading axis, and what names them."""
+    """Values along one axis, as a pytree of arrays with one leading axis, and their labels."""
 
     values: Any  # a 1-D array of numbers, or a pytree whose leaves share a leading axis
     labels: tuple[str, ...] | None  # of a catalogue; None where the values are numbers
@@ -31,8 +33,20 @@ class Axis:
 
     @property
     def coordinate(self) -> np.ndarray:
-        """What labels a result along this axis: numbers, or the labels of a catalogue."""
+        """Labels of the results along this axis: its numbers, or the names of its entries."""
         return self.values if self.labels is None else np.array(self.labels)
+
+    @property
+    def summary(self) -> tuple[str, str, str, str]:
+        """Size, first value, last value and units, as text."""
+        ends = [
+            each if isinstance(each, str) else number(each) for each in self.coordinate[[0, -1]]
+        ]
+        return f"{self.size:,}", ends[0], ends[1], self.attributes.get("units", "")
+
+    def __repr__(self) -> str:
+        size, first, last, units = self.summary
+        return f"Axis({size} values, {first} to {last}{units and f', in {units}'})"
 
     def check(self, name: str, dtype: str) -> None:
         """Raise ValueError for values that `dtype` does not hold or does not tell apart."""
@@ -53,6 +67,14 @@ class Axis:
             "labels": list(self.labels or ()),
             **self.attributes,
         }
+
+
+class Coordinate(NamedTuple):
+    """Values that label an axis of the results."""
+
+    name: str
+    values: np.ndarray  # numbers, or strings for a catalogue
+    attributes: Mapping[str, Any]
 
 
 def linspace(
@@ -90,7 +112,7 @@ def geomspace(
 
 
 def as_axis(name: str, given: Any) -> Axis:
-    """The axis called `name` that a user's values mean: numbers, or a dict of labelled entries.
+    """The axis called `name` of a user's values: numbers, or a dict of labelled entries.
 
     Raises TypeError or ValueError naming the axis for anything but distinct finite numbers
     in one dimension, or entries of one structure.
@@ -118,6 +140,15 @@ def as_axis(name: str, given: Any) -> Axis:
     return Axis(values, None, {})
 
 
+def finite_number(name: str, given: Any) -> float:
+    """A finite number as a float; TypeError or ValueError that names it otherwise."""
+    if not isinstance(given, Real) or isinstance(given, bool):
+        raise TypeError(f"{name} must be a number; got {given!r}")
+    if not math.isfinite(given):
+        raise ValueError(f"{name} must be finite; got {given!r}")
+    return float(given) + 0.0  # -0.0 becomes 0.0, so that both have one description
+
+
 def digest(tree: Any) -> str:
     """SHA-256 of the arrays of a pytree, their dtypes and shapes, and its structure."""
     leaves, treedef = jax.tree.flatten(tree)
@@ -129,10 +160,7 @@ def digest(tree: Any) -> str:
 
 def _check_ends(start: float, stop: float, num: int) -> None:
     for name, end in (("start", start), ("stop", stop)):
-        if not isinstance(end, Real) or isinstance(end, bool):
-            raise TypeError(f"{name} must be a number; got {end!r}")
-        if not math.isfinite(end):
-            raise ValueError(f"{name} must be finite; got {end!r}")
+        finite_number(name, end)
     if not isinstance(num, Integral) or isinstance(num, bool):
         raise TypeError(f"num must be a whole number; got {num!r}")
     if not 1 <= num <= MAX_SIZE:

@@ -1,9 +1,9 @@
-"""How a space is cut into chunks: each a contiguous range of scenarios, all of one shape.
+"""Chunks of a space: contiguous ranges of scenarios, all of one shape.
 
 Scenarios are numbered in C order over the axes of a space. A chunk takes whole axes from
 the right while they fit, equal parts of the next axis, and one value of each axis further
-left. So chunk after chunk is the numbering itself, each is one chunk of a labelled array,
-and what varies along one axis only is computed once for each of its values.
+left. So chunks follow the numbering, each is one chunk of a labelled array, and what varies
+along one axis only is computed once for each of its values.
 """
 
 import math
@@ -16,7 +16,7 @@ class Chunks(NamedTuple):
     """A space of `sizes` scenarios along its axes, cut into chunks of `shape`.
 
     The last chunk along the split axis may reach beyond the space: what lies there is
-    computed, masked and never kept.
+    computed, masked and not kept.
     """
 
     sizes: tuple[int, ...]
@@ -40,8 +40,8 @@ class Chunks(NamedTuple):
 
     def starts(self, numbers: np.ndarray) -> np.ndarray:
         """Index of the first scenario of each chunk along each axis: int64, (chunks, axes)."""
-        places = np.stack(np.unravel_index(np.asarray(numbers, np.int64), self.grid), axis=-1)
-        return places * np.array(self.shape, np.int64)
+        indices = np.stack(np.unravel_index(np.asarray(numbers, np.int64), self.grid), axis=-1)
+        return indices * np.array(self.shape, np.int64)
 
     def slices(self, number: int) -> tuple[slice, ...]:
         """Where a chunk lies in an array of the whole space."""

@@ -1,13 +1,12 @@
 """Distributions that the arguments of a scenario are drawn from, checked when built.
 
-A draw is the quantile of a place u in the open interval (0, 1), so the same distributions
+A draw is the quantile of a point u in the open interval (0, 1), so the same distributions
 serve random and Sobol' points.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -17,15 +16,15 @@ from jax import Array
 from jax.scipy.special import ndtri
 
 from jaxscale._numerics.arrays import is_concrete
-from jaxscale.sweeping.axes import as_axis, digest
+from jaxscale.sweeping.axes import as_axis, digest, finite_number
 
-# A float32 place takes 2^23 values, so each of so many rows has its share to one part in eight.
+# A float32 point takes 2^23 values, so each of so many rows has its share to one part in eight.
 MAX_ROWS = 2**20
 
 
 @runtime_checkable
 class Distribution(Protocol):
-    """What an argument of a sampled scenario is drawn from."""
+    """The distribution of one argument of a sampled scenario."""
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -54,7 +53,7 @@ def uniform(low: float, high: float) -> Distribution:
         >>> js.Sample(1000, jax.random.key(0), loss=js.uniform(1.9, 2.3)).size
         1000
     """
-    low, high = _number("low", low), _number("high", high)
+    low, high = finite_number("low", low), finite_number("high", high)
     _check_ascending(low, high)
     return Continuous(_uniform, {"low": low, "high": high})
 
@@ -68,7 +67,7 @@ def loguniform(low: float, high: float) -> Distribution:
         >>> js.Sample(1000, jax.random.key(0), requests=js.loguniform(1e6, 1e12)).size
         1000
     """
-    low, high = _positive("low", low), _number("high", high)
+    low, high = _positive("low", low), finite_number("high", high)
     _check_ascending(low, high)
     return Continuous(_loguniform, {"low": low, "high": high})
 
@@ -85,7 +84,7 @@ def normal(mean: float, std: float) -> Distribution:
         >>> js.Sample(1000, jax.random.key(0), loss=js.normal(2.0, 0.1)).size
         1000
     """
-    return Continuous(_normal, {"mean": _number("mean", mean), "std": _positive("std", std)})
+    return Continuous(_normal, {"mean": finite_number("mean", mean), "std": _positive("std", std)})
 
 
 def lognormal(median: float, sigma: float) -> Distribution:
@@ -114,7 +113,11 @@ def triangular(low: float, mode: float, high: float) -> Distribution:
         >>> js.Sample(1000, jax.random.key(0), decode_mfu=js.triangular(0.005, 0.01, 0.05)).size
         1000
     """
-    low, mode, high = _number("low", low), _number("mode", mode), _number("high", high)
+    low, mode, high = (
+        finite_number("low", low),
+        finite_number("mode", mode),
+        finite_number("high", high),
+    )
     _check_ascending(low, high)
     if not low <= mode <= high:
         raise ValueError(f"mode must be {low!r} to {high!r}, as low and high are; got {mode!r}")
@@ -166,16 +169,20 @@ def rows(tree: Any) -> Distribution:
     return Rows(stacked, None, None)
 
 
-# --- What the functions above build ----------------------------------------------------------
+# --- Classes -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Continuous:
-    """A distribution of one real number: its quantile function and the parameters of it."""
+    """A distribution of one real number, by its quantile function and its parameters."""
 
     inverse: Callable[..., Array]  # of u, and of the parameters by name
     parameters: Mapping[str, float]
     labels = None
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{name}={value:g}" for name, value in self.parameters.items())
+        return f"{self.inverse.__name__.strip('_')}({numbers})"
 
     def quantile(self, u: Array) -> Array:
         return self.inverse(u, **self.parameters)
@@ -188,13 +195,17 @@ class Continuous:
         return {"distribution": self.inverse.__name__.strip("_"), **parameters}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rows:
     """One of several rows, which may have labels and weights."""
 
     values: Any  # a pytree of arrays, all of one leading axis
     labels: tuple[str, ...] | None
-    edges: np.ndarray | None  # places where one row ends and the next begins; None: evenly
+    edges: np.ndarray | None  # points where one row ends and the next begins; None: evenly
+
+    def __repr__(self) -> str:
+        weighted = "" if self.edges is None else ", weighted"
+        return f"one of {self.size:,} rows{weighted}"
 
     @property
     def size(self) -> int:
@@ -265,16 +276,8 @@ def _triangular(u: Array, low: float, mode: float, high: float) -> Array:
 # --- Checks ----------------------------------------------------------------------------------
 
 
-def _number(name: str, given: Any) -> float:
-    if not isinstance(given, Real) or isinstance(given, bool):
-        raise TypeError(f"{name} must be a number; got {given!r}")
-    if not math.isfinite(given):
-        raise ValueError(f"{name} must be finite; got {given!r}")
-    return float(given) + 0.0  # -0.0 draws what 0.0 draws, and is described alike
-
-
 def _positive(name: str, given: Any) -> float:
-    number = _number(name, given)
+    number = finite_number(name, given)
     if number <= 0:
         raise ValueError(f"{name} must be above 0; got {given!r}")
     return number

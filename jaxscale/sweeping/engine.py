@@ -1,8 +1,8 @@
-"""The loop of a sweep: launch groups of chunks, hand what they gave to a sink, merge totals.
+"""The loop of a sweep: launch groups of chunks, pass their results to a sink, merge their totals.
 
 The devices compute the next groups while the host writes the last ones. The loop runs in
-this process, or piece by piece in the workers of an executor; chunks need nothing of each
-other, so one done twice is harmless.
+this process, or task by task in the workers of an executor; chunks are independent, so
+computing one twice is harmless.
 """
 
 import itertools
@@ -19,8 +19,8 @@ from jaxscale.sweeping.reducers.protocol import Total
 from jaxscale.sweeping.store.layout import Field
 from jaxscale.sweeping.store.writer import Writer
 
-TASK = 2**22  # scenarios, at least, in what an executor is given at once
-WRITES = 8  # groups that are on their way to the disk at once: one alone waits for it the longest
+TASK = 2**22  # the fewest scenarios in a task of an executor
+WRITES = 8  # groups between two flushes: after each one, most time would go to waiting for the disk
 IN_FLIGHT = 256  # tasks that an executor holds
 
 Fields = dict[str, np.ndarray]
@@ -28,12 +28,12 @@ Advance = Callable[[int, list[Total]], None]  # scenarios done, totals of these
 
 
 class Sink(Protocol):
-    """Where the fields of chunks go."""
+    """A destination for the fields of chunks."""
 
     def write(self, number: int, results: Fields) -> None: ...
 
     def flush(self) -> None:
-        """Return when what was written is safe."""
+        """Return when all chunks that were written are safe."""
         ...
 
 
@@ -106,7 +106,7 @@ def work(
 
 
 def empty_totals(job: Job) -> list[Total]:
-    """Totals of no chunk, as a process has that was left none."""
+    """Totals of no chunk, for a process that had none left to compute."""
     starts = np.empty((0, len(job.chunks.shape)), np.int64)
     with job.in_dtype():
         dtypes = {name: np.dtype(dtype) for name, dtype in job.dtypes.items()}
@@ -118,7 +118,7 @@ def empty_totals(job: Job) -> list[Total]:
 
 
 def merged(job: Job, one: list[Total] | None, other: list[Total] | None) -> list[Total] | None:
-    """Totals of both, for each reducer; either may be of nothing."""
+    """Totals of both, for each reducer; either may be None."""
     if one is None or other is None:
         return other if one is None else one
     return [
@@ -164,7 +164,7 @@ def work_in(
 
 
 def _task(job: Job, numbers: Sequence[int], written: Collection[int], sends: bool) -> tuple:
-    """What one worker does with one task: totals, and the chunks where it is to send them."""
+    """One task in a worker: its totals, and its chunks if they are to be sent back."""
     if not job.fields:
         return work(job, numbers, None), []
     if sends:
@@ -175,8 +175,8 @@ def _task(job: Job, numbers: Sequence[int], written: Collection[int], sends: boo
 
 
 def _outcomes(job: Job, numbers: Sequence[int]) -> Iterator[Done]:
-    """What group after group of chunks gave, the next ones under way meanwhile."""
-    # The scope is left at every yield, for it would change the switch of the caller.
+    """The outcome of each group of chunks, while the next groups are running."""
+    # The scope is left before every yield: it would change the switch of the caller.
     with job.in_dtype():
         program = job.program()
     launched = None
@@ -191,7 +191,7 @@ def _outcomes(job: Job, numbers: Sequence[int]) -> Iterator[Done]:
 
 
 def _batches(items: Any, size: int) -> Iterator[Any]:
-    """Runs of `size` items of a sequence, or of an iterator, the last one of what is left."""
+    """Runs of `size` items of a sequence or an iterator; the last one may be shorter."""
     if hasattr(items, "__getitem__"):
         yield from (items[start : start + size] for start in range(0, len(items), size))
         return

@@ -1,8 +1,8 @@
-"""What decides the numbers of a sweep, as text that is the same in every process.
+"""A fingerprint of everything that decides the numbers of a sweep, the same in every process.
 
-A scenario function is known by its jaxpr: an edited line, another law or another number in
-a closure changes it, and renaming a variable does not. JAX's own printout of a jaxpr leaves
-constants out and lets addresses in, so a walk of our own is hashed.
+A scenario function is identified by its jaxpr: an edited line, another law or another number in
+a closure changes it, and renaming a variable does not. JAX's own text of a jaxpr leaves out
+constants and includes memory addresses, so the text that is hashed is our own.
 """
 
 import enum
@@ -22,7 +22,7 @@ from jaxscale._version import __version__
 if TYPE_CHECKING:
     from jax.extend.core import ClosedJaxpr, Jaxpr
 
-# Memory addresses and places in source files: of no consequence, and never twice the same.
+# Memory addresses and lines of source files, which differ from run to run and decide nothing.
 _ACCIDENTAL = re.compile(r" at 0x[0-9a-fA-F]+|0x[0-9a-fA-F]{6,}|[\w./\\<>-]+\.pyc?:\d+(?::\d+)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHORT = 60  # characters of a value in a message
@@ -38,13 +38,13 @@ def jaxpr_digest(jaxpr: "ClosedJaxpr") -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes the numbers."""
+    """Versions of the packages that compute the numbers."""
     installed = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy")}
     return {"jaxscale": __version__, **installed}
 
 
 def platform() -> str:
-    """What the numbers are computed on, such as `gpu: NVIDIA H200`."""
+    """The kind of device that computes the numbers, such as `gpu: NVIDIA H200`."""
     return f"{jax.default_backend()}: {jax.devices()[0].device_kind}"
 
 

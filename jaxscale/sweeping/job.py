@@ -1,7 +1,7 @@
-"""A sweep as it is asked for, checked in full before anything is computed.
+"""A requested sweep, checked in full before anything is computed.
 
-A job holds all that decides the results, so its digest names them: two jobs of one digest
-give the same numbers, and a store that was begun by one may be finished by the other.
+A job holds all that decides the results, so its digest identifies them: two jobs with one digest
+give the same numbers, and one may finish a store that the other began.
 """
 
 import inspect
@@ -16,31 +16,42 @@ import jax
 import numpy as np
 
 from jaxscale._numerics.names import hint
+from jaxscale.status import Status
 from jaxscale.sweeping import fingerprint
 from jaxscale.sweeping.chunks import Chunks, cut
 from jaxscale.sweeping.program import Program, build
 from jaxscale.sweeping.reducers import StatusCounts
 from jaxscale.sweeping.reducers.protocol import Group, Reducer
 from jaxscale.sweeping.spaces import Draws, Grid, Scenario, Space
-from jaxscale.sweeping.units import attributes_of
 
 FLOATS = ("float32", "float64")
 MAX_GROUP = 2**30  # scenarios whose counts fit 32 bits with room to spare
 
+# Long name and units of the words that scenario functions usually return.
+LABELS: Mapping[str, tuple[str, str]] = {
+    "params": ("model parameters", "1"),
+    "tokens": ("training tokens", "tokens"),
+    "loss": ("pre-training loss", "nats/token"),
+    "tokens_per_param": ("training tokens per parameter", "tokens"),
+    "requests": ("requests over the model's life", "1"),
+    "input_tokens": ("tokens read over the model's life", "tokens"),
+    "output_tokens": ("tokens written over the model's life", "tokens"),
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What to compute, cut into groups of chunks; picklable where the scenario function is."""
+    """A sweep cut into groups of chunks; picklable if the scenario function is."""
 
     scenario: Scenario
     space: Space
-    dtypes: Mapping[str, str]  # of all that the scenario function gives, by name
+    dtypes: Mapping[str, str]  # of every result of the scenario function, by name
     fields: Mapping[str, Mapping[str, str]]  # kept: attributes by name; empty when reducing
     reducers: tuple[Reducer, ...]
     group: Group
     dtype: str
     store: str  # path, or nothing
-    parts: Mapping[str, Any]  # what the digest is of, in a form that JSON holds
+    parts: Mapping[str, Any]  # everything that the digest covers, as JSON holds it
 
     @property
     def chunks(self) -> Chunks:
@@ -60,7 +71,7 @@ class Job:
         return self.size * sum(np.dtype(self.dtypes[name]).itemsize for name in self.fields)
 
     def attributes(self) -> dict[str, Any]:
-        """What labels the results as a whole."""
+        """Attributes of the results as a whole."""
         own = getattr(self.scenario, "attributes", {})
         return {"jaxscale_version": self.parts["versions"]["jaxscale"], **own}
 
@@ -95,13 +106,13 @@ def prepare(
     scenario: Scenario,
     space: Space,
     *,
-    fields: Iterable[str] | Mapping[str, Mapping[str, str]] | None,
-    reduce: Sequence[Reducer] | None,
-    store: str | os.PathLike | None,
-    dtype: Any,
-    chunk: int | None,
+    fields: Iterable[str] | Mapping[str, Mapping[str, str]] | None = None,
+    reduce: Sequence[Reducer] | None = None,
+    store: str | os.PathLike | None = None,
+    dtype: Any = None,
+    chunk: int | None = None,
 ) -> Job:
-    """The job that a call of `sweep` asks for; TypeError or ValueError for what it cannot mean."""
+    """The job of a call of `sweep`; TypeError or ValueError for arguments that make no sense."""
     if not isinstance(space, Grid | Draws):
         raise TypeError(f"space must be js.Grid, js.Sample or js.Sobol; got {space!r}")
     path = "" if store is None else _path(store)
@@ -177,7 +188,7 @@ def _check_signature(scenario: Scenario, space: Space) -> None:
 
 
 def _traced(scenario: Scenario, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The jaxpr of the function of one scenario, and the shapes of what it gives, by name."""
+    """The jaxpr of the function of one scenario, and the shapes of its results by name."""
 
     def by_name(arguments):
         results = scenario(**arguments)
@@ -195,7 +206,7 @@ def _traced(scenario: Scenario, arguments: Mapping[str, Any]) -> tuple[Any, Any]
 
 
 def _dtypes(shapes: Mapping[str, Any], space: Space, dtype: str) -> dict[str, str]:
-    """Dtype of every field by name: those of the scenario function and what a sample draws."""
+    """Dtype of every field by name: results of the scenario function, and draws of a sample."""
     found = {}
     for name, shape in shapes.items():
         if not isinstance(shape, jax.ShapeDtypeStruct):
@@ -239,7 +250,26 @@ def _kept(fields, dtypes: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
     for name, labels in own.items():
         if not isinstance(labels, Mapping) or not all(isinstance(x, str) for x in labels.values()):
             raise TypeError(f"fields[{name!r}] must be a dict of strings; got {labels!r}")
-    return {name: {**attributes_of(name), **own.get(name, {})} for name in asked}
+    return {name: {**_attributes_of(name), **own.get(name, {})} for name in asked}
+
+
+def _attributes_of(name: str) -> dict[str, Any]:
+    """`long_name` of a field and, where the name decides them, its `units` and legend."""
+    if name == "status":
+        return {"long_name": "outcome of the scenario", **_legend()}
+    if name not in LABELS:
+        return {"long_name": name.replace("_", " ")}
+    long_name, units = LABELS[name]
+    return {"long_name": long_name, "units": units}
+
+
+def _legend() -> dict[str, Any]:
+    """The meaning of each status, in the attributes of the CF conventions for flags."""
+    return {
+        "flag_values": [int(status) for status in Status],
+        "flag_meanings": " ".join(status.name for status in Status),
+        "flag_sentences": "\n".join(f"{status.name}: {status.sentence}" for status in Status),
+    }
 
 
 def _require_field(argument: str, name: Any, dtypes: Mapping[str, str]) -> None:
@@ -252,7 +282,7 @@ def _require_field(argument: str, name: Any, dtypes: Mapping[str, str]) -> None:
 
 
 def _group(space: Space, chunk: int | None, *, reducing: bool, storing: bool) -> Group:
-    """Chunks of a size that suits the device, and how many of them go in one group."""
+    """Chunks of a size that suits the device, and the number of them in a group."""
     on_cpu = jax.default_backend() == "cpu"
     if chunk is None:
         # A processor is fastest while the temporaries of a chunk stay in its cache; an

@@ -1,17 +1,30 @@
-"""Which share of a sweep is this process's, as a batch system says.
+"""Processes that share a store: which chunks each one takes, and how their totals are merged.
 
-No process waits for another: each takes every count-th chunk. Nothing of `jax.distributed`
-is needed, which would end all processes with the first that dies.
+No process waits for another: each takes every count-th chunk, and leaves its totals beside the
+journal; the last one to finish merges them all. Nothing of `jax.distributed` is needed, which would
+end all processes with the first that dies.
 """
 
+import hashlib
+import io
 import os
 from collections.abc import Mapping
 from numbers import Integral
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from jaxscale.sweeping.engine import merged
+from jaxscale.sweeping.job import Job
+from jaxscale.sweeping.reducers.protocol import Total
+from jaxscale.sweeping.store import disk
+from jaxscale.sweeping.store.disk import StoreError
+from jaxscale.sweeping.store.layout import journal_folder
 
 ALONE = 0, 1
 
-# Rank and count, as each system says them; the first that says both is believed.
+# Variables of rank and count by system; the first system that sets both is used.
 SYSTEMS = (
     ("JAX_PROCESS_ID", "JAX_NUM_PROCESSES"),
     ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"),
@@ -22,10 +35,11 @@ SYSTEMS = (
 )
 FIRST = {"SLURM_ARRAY_TASK_ID": "SLURM_ARRAY_TASK_MIN"}
 STEP = {"SLURM_ARRAY_TASK_ID": "SLURM_ARRAY_TASK_STEP"}
+SUFFIX = ".totals"  # a line with the checksum of the rest, which is NumPy's .npz
 
 
 def share(process: Any, environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """Rank and count of this process: as given, else as a batch system says, else (0, 1).
+    """Rank and count of this process: as given, else from the environment, else (0, 1).
 
     Raises TypeError or ValueError naming `process`, or the variable that makes no sense.
     """
@@ -71,3 +85,73 @@ def _number(environment: Mapping[str, str], name: str, default: int | None = Non
         return int(text or "")
     except ValueError:
         raise ValueError(f"{name} must be a whole number; it is {text!r}") from None
+
+
+# --- Totals of all processes ---------------------------------------------------------------------
+
+
+def combined(job: Job, totals: list[Total] | None, share: tuple[int, int]) -> list[Total] | None:
+    """Totals of all processes where every other one has left its own, else those of this one."""
+    rank, count = share
+    if count == 1:
+        return totals
+    folder = journal_folder(job.store) / f"statistics-{_digest(job)}-of-{count}"
+    _save(folder / f"{rank}{SUFFIX}", totals or [])
+    found = [_load(folder / f"{each}{SUFFIX}") for each in range(count)]
+    if any(each is None for each in found):
+        return totals
+    together = None
+    for each in found:  # in one order, whoever was last
+        together = merged(job, together, each or None)
+    return together
+
+
+def remove_damaged(store: str | os.PathLike) -> list[str]:
+    """Remove totals that are damaged, which a process that is started again writes anew."""
+    found = [path for path in journal_folder(store).rglob(f"*{SUFFIX}") if _body(path) is None]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return [path.relative_to(store).as_posix() for path in found]
+
+
+def _digest(job: Job) -> str:
+    return hashlib.sha256(f"{job.digest} {job.reducers}".encode()).hexdigest()[:16]
+
+
+def _save(path: Path, totals: list[Total]) -> None:
+    arrays = {
+        f"{index}.{name}": array
+        for index, total in enumerate(totals)
+        for name, array in total.items()
+    }
+    content = io.BytesIO()
+    np.savez(content, count=len(totals), **arrays)
+    body = content.getvalue()
+    disk.replace(path, _seal(body) + body)
+
+
+def _load(path: Path) -> list[Total] | None:
+    """Totals that a process left; None where it has left none yet."""
+    if not path.exists():
+        return None
+    body = _body(path)
+    if body is None:
+        raise StoreError(f"{path} is damaged: start process {path.stem} again, which writes it")
+    with np.load(io.BytesIO(body)) as arrays:
+        totals: list[Total] = [{} for _ in range(int(arrays["count"]))]
+        for key in arrays.files:
+            index, _, name = key.partition(".")
+            if name:
+                totals[int(index)][name] = arrays[key]
+    return totals
+
+
+def _body(path: Path) -> bytes | None:
+    """The content of a file of totals; None where it is damaged."""
+    content = path.read_bytes()
+    body = content[len(_seal(b"")) :]
+    return body if content == _seal(body) + body else None
+
+
+def _seal(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest().encode() + b"\n"

@@ -2,8 +2,8 @@
 
 The scenario function is mapped over a chunk, its results are reduced and, where they are
 kept, returned. Each device takes groups of chunks of its own, one chunk after another, and
-devices never talk to each other. There is one program, because there is one shape: what a
-last chunk or group lacks is computed as well, and masked.
+devices never talk to each other. All chunks and groups have one shape, so there is one program: a
+short one at the end is padded, and the padding masked.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,17 +15,17 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from jaxscale._labelled import STATUS
 from jaxscale.status import is_ok
 from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.reducers.protocol import Chunk, Group, Reducer, Total
 from jaxscale.sweeping.spaces import Scenario, Space
 
 DEVICES = "devices"
-STATUS = "status"
 
 
 class Done(NamedTuple):
-    """What one group of chunks gave, on the host."""
+    """Results of one group of chunks, on the host."""
 
     numbers: np.ndarray  # of the chunks
     fields: list[dict[str, np.ndarray]]  # for each chunk, cropped to the space; empty if not kept
@@ -33,7 +33,7 @@ class Done(NamedTuple):
 
 
 class Program(NamedTuple):
-    """A compiled step with all it needs but the numbers of the chunks."""
+    """A compiled step, with everything that it needs but the numbers of the chunks."""
 
     step: Callable[..., Any]
     tables: Any
@@ -56,7 +56,7 @@ class Program(NamedTuple):
         return outputs, list(groups)
 
     def fetch(self, launched: tuple[Any, list[np.ndarray]]) -> list[Done]:
-        """Wait for groups and bring what they gave to the host."""
+        """Wait for groups and bring their results to the host."""
         outputs, groups = launched
         fields, states = jax.device_get(outputs)
         return [self._done(at, numbers, fields, states) for at, numbers in enumerate(groups)]
@@ -71,8 +71,11 @@ class Program(NamedTuple):
     def _done(self, at, numbers, fields, states):
         chunks = self.group.chunks
         kept = [
-            {name: array[at, place][chunks.inside(int(number))] for name, array in fields.items()}
-            for place, number in enumerate(numbers)
+            {
+                name: array[at, position][chunks.inside(int(number))]
+                for name, array in fields.items()
+            }
+            for position, number in enumerate(numbers)
             if fields
         ]
         starts = chunks.starts(numbers)
@@ -98,17 +101,17 @@ def build(
     each, all_of_them = PartitionSpec(DEVICES), PartitionSpec()
 
     def on_device(tables, words, extents):
-        # A device is given a leading axis of one, which goes here and comes back at the end.
+        # Each device has a leading axis of one, which is dropped here and restored at the end.
         given = tables, words[0], extents[0]
         return jax.tree.map(lambda leaf: leaf[None], reduced_group(*given))
 
     def reduced_group(tables, words, extents):
         def body(states, chunk_inputs):
-            place, start, extent = chunk_inputs
+            position, start, extent = chunk_inputs
             fields = _fields(scenario, space, group.chunks, dtypes, tables, start)
             inside = _inside(group.chunks, extent)
-            chunk = Chunk(fields, inside, inside & _ok(fields), start.astype(jnp.int32), place)
-            # A group may have fewer chunks than it has places. The branch also keeps XLA from
+            chunk = Chunk(fields, inside, inside & _ok(fields), start.astype(jnp.int32), position)
+            # A group may have fewer chunks than it has positions. The branch also keeps XLA from
             # computing a field again in each loop that reads it.
             states = lax.cond(extent[0] > 0, reduced, lambda states, chunk: states, states, chunk)
             return states, {name: fields[name] for name in kept}
@@ -120,8 +123,8 @@ def build(
             ]
 
         states = [reducer.start(group, dtypes) for reducer in reducers]
-        places = lax.iota(jnp.int32, group.count)
-        states, fields = lax.scan(body, states, (places, words, extents))
+        positions = lax.iota(jnp.int32, group.count)
+        states, fields = lax.scan(body, states, (positions, words, extents))
         return fields, states
 
     step = jax.jit(

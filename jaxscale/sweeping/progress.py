@@ -14,7 +14,7 @@ from jaxscale.sweeping.reducers.protocol import Total
 def shown(
     job: Job, scenarios: int, wanted: bool | None
 ) -> Iterator[Callable[[int, list[Total]], None] | None]:
-    """What to call with scenarios done and their totals; None where nothing is to be shown.
+    """A function to call with scenarios done and their totals; None if nothing is to be shown.
 
     Shown on a terminal, or wherever it is `wanted`; without rich nothing is.
     """

@@ -1,24 +1,58 @@
-"""Results as a person wants them: a labelled data set, or plain arrays without xarray."""
+"""Results in memory or in a store, as a labelled data set or, without xarray, as plain arrays."""
 
 import importlib.util
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jaxscale import _display
 from jaxscale.sweeping.job import Job
+from jaxscale.sweeping.reducers.results import Table
 from jaxscale.sweeping.store import store
 from jaxscale.sweeping.store.layout import field_names, quiet_labels
 
 HEADROOM = 0.8  # share of the free memory that results may take
 
 
+class PlainResults(dict[str, np.ndarray]):
+    """Coordinates and fields by name, where xarray is missing: a dict that shows itself."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], fields: Sequence[str]) -> None:
+        super().__init__(arrays)
+        self.fields = fields
+
+    def table(self) -> Table:
+        """The shape and dtype of each array."""
+        rows = [
+            (name, " x ".join(map(str, array.shape)), array.dtype.name)
+            for name, array in self.items()
+        ]
+        return ("array", "shape", "dtype"), rows
+
+    def to_dataframe(self) -> Any:
+        """One row a scenario: coordinates, then fields; ImportError without pandas."""
+        axes = [array for name, array in self.items() if name not in self.fields]
+        coordinates = np.meshgrid(*axes, indexing="ij") if axes else []
+        named = dict(zip(self, coordinates, strict=False))
+        fields = {name: self[name] for name in self.fields}
+        columns = {name: np.ravel(array) for name, array in {**named, **fields}.items()}
+        return _display.dataframe(columns)
+
+    def __repr__(self) -> str:
+        return _display.table(*self.table())
+
+    def _repr_html_(self) -> str:
+        return _display.html(*self.table())
+
+
 def labelled(job: Job, arrays: dict[str, np.ndarray]) -> Any:
     """An `xarray.Dataset` of the arrays; without xarray, a dict of them and the coordinates."""
     coordinates = job.space.coordinates()
     if importlib.util.find_spec("xarray") is None:
-        return {each.name: each.values for each in coordinates} | arrays
+        return PlainResults({each.name: each.values for each in coordinates} | arrays, list(arrays))
     import xarray
 
     dimensions = job.space.axes_names
@@ -59,7 +93,7 @@ def require_memory(job: Job) -> None:
 
 
 def free_memory() -> int:
-    """Bytes that this process may still take, as far as the system says."""
+    """Bytes of memory that are still free to this process, as far as the system says."""
     free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for line in _lines("/proc/meminfo"):
         if line.startswith("MemAvailable:"):

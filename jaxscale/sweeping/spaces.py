@@ -1,93 +1,41 @@
-"""Sets of scenarios that are never made in full: a grid of axes, a sample of distributions.
+"""Sets of scenarios that are never held in full: a grid of axes, a sample of distributions.
 
-A space numbers its scenarios, and makes any chunk of them on the device from the number of
-the first. What goes to the device is the axes, or a few words of a key.
+A space numbers its scenarios and makes any chunk of them on the device, from the number of its
+first scenario. Only the axes, or a few words of a key, are sent to the device.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxscale.sweeping import sobol
-from jaxscale.sweeping.axes import Axis, as_axis
+from jaxscale import _display
+from jaxscale._numerics.quantities import counted
+from jaxscale.sweeping.axes import Axis, Coordinate, as_axis
 from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.distributions import Distribution
-from jaxscale.sweeping.positions import bits, key_words, uniforms
+from jaxscale.sweeping.points import (
+    MAX_DIMENSIONS,
+    MAX_SCENARIOS,
+    RANDOM,
+    SOBOL,
+    Points,
+    key_words,
+)
 from jaxscale.sweeping.reducers.protocol import Locate
 
-MAX_SCENARIOS = 10**18  # numbers of scenarios are exact in 64 bits
 SCENARIO = "scenario"  # the one axis of a sample
 
 Scenario = Callable[..., Any]  # named values of one scenario to a dict of scalars
 
 
-class Coordinate(NamedTuple):
-    """Values that label an axis of the results."""
-
-    name: str
-    values: np.ndarray  # numbers, or strings for a catalogue
-    attributes: Mapping[str, str]
-
-
-class Space(Protocol):
-    """What a sweep asks of a set of scenarios."""
-
-    @property
-    def axes_names(self) -> tuple[str, ...]: ...
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Arguments of the scenario function."""
-        ...
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Scenarios along each axis of the results."""
-        ...
-
-    def coordinates(self) -> list[Coordinate]: ...
-
-    def describe(self) -> dict[str, Any]:
-        """Everything that decides the scenarios, in a form that JSON holds exactly."""
-        ...
-
-    def columns(self, dtype: str) -> dict[str, str]:
-        """Dtypes of what a chunk gives beside the scenario's results: the arguments drawn."""
-        ...
-
-    def tables(self, chunks: Chunks, dtype: Any) -> Any:
-        """What the device needs for any chunk: a pytree of arrays."""
-        ...
-
-    def starts(self, chunks: Chunks, numbers: np.ndarray) -> np.ndarray:
-        """Where chunks begin, in words of 32 bits: (chunks, words)."""
-        ...
-
-    def check(self, dtype: str) -> None:
-        """Refuse values that a dtype does not hold, or does not tell apart."""
-        ...
-
-    def arguments(self, dtype: Any) -> dict[str, Any]:
-        """Shapes and dtypes of the arguments of one scenario."""
-        ...
-
-    def evaluate(self, scenario: Scenario, tables: Any, start: Array, chunks: Chunks) -> Any:
-        """What `scenario` gives for a chunk, each result of the chunk's shape. Traced."""
-        ...
-
-    def locator(self, dtype: str) -> Locate:
-        """What gives the arguments of a scenario, or their labels, by its number."""
-        ...
-
-
-@dataclass(frozen=True, init=False, eq=False)
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class Grid:
     """Every combination of the values of some axes; the last axis varies fastest.
 
@@ -98,9 +46,12 @@ class Grid:
     Raises TypeError or ValueError naming the axis.
 
     Examples:
-        >>> space = js.Grid(loss=js.linspace(1.9, 2.3, 3), served=[1e11, 1e12])
-        >>> space.size
-        6
+        >>> js.Grid(loss=js.linspace(1.9, 2.3, 3), served=[1e11, 1e12])
+        Grid of 6 scenarios
+        axis    values    from      to  unit
+        ------------------------------------
+        loss         3     1.9     2.3
+        served       2  100.0B  1.000T
     """
 
     axes: Mapping[str, Axis]
@@ -113,33 +64,51 @@ class Grid:
         )
         _check_size(self.size)
 
+    def _table(self) -> dict[str, Any]:
+        rows = [(name, *axis.summary) for name, axis in self.axes.items()]
+        title = f"Grid of {counted(self.size, 'scenario')}"
+        return {"header": ("axis", "values", "from", "to", "unit"), "rows": rows, "title": title}
+
+    def __repr__(self) -> str:
+        return _display.table(**self._table())
+
+    def _repr_html_(self) -> str:
+        return _display.html(**self._table())
+
     @property
     def axes_names(self) -> tuple[str, ...]:
+        """Axes of the results."""
         return tuple(self.axes)
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Arguments of the scenario function."""
         return tuple(self.axes)
 
     @property
     def sizes(self) -> tuple[int, ...]:
+        """Scenarios along each axis of the results."""
         return tuple(axis.size for axis in self.axes.values())
 
     @property
     def size(self) -> int:
-        """How many scenarios there are."""
+        """Number of scenarios."""
         return math.prod(self.sizes)
 
     def coordinates(self) -> list[Coordinate]:
+        """Values that label the axes of the results."""
         return [
             Coordinate(name, axis.coordinate, axis.attributes) for name, axis in self.axes.items()
         ]
 
     def describe(self) -> dict[str, Any]:
+        """Everything that decides the scenarios, in a form that JSON holds exactly."""
         axes = {name: axis.describe() for name, axis in self.axes.items()}
         return {"order": list(self.axes), "axes": axes}
 
     def tables(self, chunks: Chunks, dtype: Any) -> Any:
+        """A pytree of the arrays that the device needs for any chunk."""
+
         def padded(leaf, length):
             # A slice that would reach beyond an axis would be moved back, not cut off.
             missing = -len(leaf) % length
@@ -151,17 +120,21 @@ class Grid:
         ]
 
     def columns(self, dtype: str) -> dict[str, str]:
+        """Dtypes of the arguments that are drawn, which are kept like results."""
         del dtype  # the arguments of a grid are coordinates
         return {}
 
     def starts(self, chunks: Chunks, numbers: np.ndarray) -> np.ndarray:
+        """The first scenario of each chunk, in words of 32 bits: (chunks, words)."""
         return chunks.starts(numbers).astype(np.int32)
 
     def check(self, dtype: str) -> None:
+        """Refuse values that a dtype does not hold, or does not tell apart."""
         for name, axis in self.axes.items():
             axis.check(name, dtype)
 
     def arguments(self, dtype: Any) -> dict[str, Any]:
+        """Shapes and dtypes of the arguments of one scenario."""
         # Whole numbers too: 32 bits of an integer would overflow without a word.
         scalar = jax.ShapeDtypeStruct((), dtype)
         return {
@@ -169,6 +142,7 @@ class Grid:
         }
 
     def evaluate(self, scenario: Scenario, tables: Any, start: Array, chunks: Chunks) -> Any:
+        """Results of `scenario` for a chunk, each of the chunk's shape. Traced."""
         values = [
             jax.tree.map(
                 lambda leaf, at=start[axis], length=length: lax.dynamic_slice_in_dim(
@@ -190,7 +164,8 @@ class Grid:
         return mapped(*values)
 
     def locator(self, dtype: str) -> Locate:
-        del dtype  # coordinates are what the axes were given as
+        """A function from a scenario's number to its arguments, or their labels."""
+        del dtype  # coordinates keep the values of the axes as given
         coordinates = {name: axis.coordinate for name, axis in self.axes.items()}
 
         def locate(number: int) -> dict[str, Any]:
@@ -203,23 +178,26 @@ class Grid:
         return locate
 
 
-class Points(NamedTuple):
-    """How scenarios are given their places in (0, 1), one for each argument."""
-
-    name: str
-    max_size: int
-    tables: Callable[[Mapping[str, tuple[int, int]]], Any]  # words of a key by name -> arrays
-    place: Callable[[Any, Array, Array, Any], Array]  # of one argument: table, number, dtype
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Draws:
-    """Scenarios drawn from distributions; made by `Sample` and `Sobol`."""
+    """Scenarios drawn from distributions, with the methods of `Grid`."""
 
     size: int
     distributions: Mapping[str, Distribution]
     words: Mapping[str, tuple[int, int]]  # of the key, by name
     points: Points
+
+    def _table(self) -> dict[str, Any]:
+        rows = [(name, repr(each)) for name, each in self.distributions.items()]
+        kind = {"random": "Sample", "sobol": "Sobol' sample"}[self.points.name]
+        title = f"{kind} of {counted(self.size, 'scenario')}"
+        return {"header": ("argument", "distribution"), "rows": rows, "title": title}
+
+    def __repr__(self) -> str:
+        return _display.table(**self._table())
+
+    def _repr_html_(self) -> str:
+        return _display.html(**self._table())
 
     @property
     def axes_names(self) -> tuple[str, ...]:
@@ -248,12 +226,12 @@ class Draws:
         }
 
     def check(self, dtype: str) -> None:
-        del dtype  # what is drawn out of range becomes the scenario's status
+        del dtype  # a draw that is out of range shows in the scenario's status
 
     def arguments(self, dtype: Any) -> dict[str, Any]:
-        place = jax.ShapeDtypeStruct((), dtype)
+        point = jax.ShapeDtypeStruct((), dtype)
         return {
-            name: jax.eval_shape(each.quantile, place) for name, each in self.distributions.items()
+            name: jax.eval_shape(each.quantile, point) for name, each in self.distributions.items()
         }
 
     def tables(self, chunks: Chunks, dtype: Any) -> Any:
@@ -262,8 +240,8 @@ class Draws:
         return self.points.tables(self.words), jnp.zeros(0, dtype)
 
     def columns(self, dtype: str) -> dict[str, str]:
-        place = jax.ShapeDtypeStruct((), np.dtype(dtype))
-        return {name: jax.eval_shape(each.column, place).dtype.name for name, each in self._named()}
+        point = jax.ShapeDtypeStruct((), np.dtype(dtype))
+        return {name: jax.eval_shape(each.column, point).dtype.name for name, each in self._named()}
 
     def starts(self, chunks: Chunks, numbers: np.ndarray) -> np.ndarray:
         first = chunks.starts(numbers)
@@ -276,9 +254,9 @@ class Draws:
         high = start[0] + (low < offset).astype(jnp.uint32)  # where the low word wrapped
 
         def lane(high, low):
-            places = self._places(tables, high, low)
-            drawn = {name: each.quantile(places[name]) for name, each in self._named()}
-            return {**scenario(**drawn), **self._columns(places)}
+            points = self._points_of(tables, high, low)
+            drawn = {name: each.quantile(points[name]) for name, each in self._named()}
+            return {**scenario(**drawn), **self._columns(points)}
 
         return jax.vmap(lane)(high, low)
 
@@ -286,7 +264,7 @@ class Draws:
         with jax.enable_x64(dtype == "float64"):
             tables = self.tables(Chunks(self.sizes, (1,)), np.dtype(dtype))
         # Draws of another precision would not be those that the scenario was given.
-        drawn = jax.jit(lambda high, low: self._columns(self._places(tables, high, low)))
+        drawn = jax.jit(lambda high, low: self._columns(self._points_of(tables, high, low)))
 
         def locate(number: int) -> dict[str, Any]:
             with jax.enable_x64(dtype == "float64"):
@@ -300,17 +278,20 @@ class Draws:
 
         return locate
 
-    def _places(self, tables, high, low):
+    def _points_of(self, tables, high, low):
         by_name, empty = tables
         return {
-            name: self.points.place(by_name[name], high, low, empty.dtype) for name in self.names
+            name: self.points.point(by_name[name], high, low, empty.dtype) for name in self.names
         }
 
-    def _columns(self, places):
-        return {name: each.column(places[name]) for name, each in self._named()}
+    def _columns(self, points):
+        return {name: each.column(points[name]) for name, each in self._named()}
 
     def _named(self):
         return self.distributions.items()
+
+
+Space = Grid | Draws
 
 
 def Sample(size: int, key: Any, /, **distributions: Distribution) -> Draws:
@@ -328,7 +309,7 @@ def Sample(size: int, key: Any, /, **distributions: Distribution) -> Draws:
         >>> dict(data.sizes)
         {'scenario': 1000}
     """
-    return _draws(size, key, distributions, _RANDOM)
+    return _draws(size, key, distributions, RANDOM)
 
 
 def Sobol(size: int, key: Any, /, **distributions: Distribution) -> Draws:
@@ -346,9 +327,9 @@ def Sobol(size: int, key: Any, /, **distributions: Distribution) -> Draws:
         >>> print(f"{stats[mean].mean:.3f}")
         0.250
     """
-    if len(distributions) > sobol.MAX_DIMENSIONS:
-        raise ValueError(f"at most {sobol.MAX_DIMENSIONS} arguments; got {len(distributions)}")
-    return _draws(size, key, distributions, _SOBOL)
+    if len(distributions) > MAX_DIMENSIONS:
+        raise ValueError(f"at most {MAX_DIMENSIONS} arguments; got {len(distributions)}")
+    return _draws(size, key, distributions, SOBOL)
 
 
 def _draws(size, key, distributions, points):
@@ -369,29 +350,3 @@ def _check_size(size: Any, largest: int = MAX_SCENARIOS) -> None:
         raise TypeError(f"size must be a whole number of scenarios; got {size!r}")
     if not 1 <= int(size) <= largest:
         raise ValueError(f"a space has 1 to {largest:,} scenarios; got {size:,}")
-
-
-def _random_tables(words):
-    return {name: jnp.array(pair, jnp.uint32) for name, pair in words.items()}
-
-
-def _random_place(table, high, low, dtype):
-    return uniforms(bits((table[0], table[1]), high, low), dtype)
-
-
-def _sobol_tables(words):
-    made = {name: sobol.directions(at, pair) for at, (name, pair) in enumerate(words.items())}
-    return {
-        name: (jnp.array(directions), jnp.array(shift, jnp.uint32))
-        for name, (directions, shift) in made.items()
-    }
-
-
-def _sobol_place(table, high, low, dtype):
-    del high  # always 0
-    directions, shift = table
-    return sobol.point(low, directions, shift, dtype)
-
-
-_RANDOM = Points("random", MAX_SCENARIOS, _random_tables, _random_place)
-_SOBOL = Points("sobol", 2**32, _sobol_tables, _sobol_place)

@@ -8,8 +8,8 @@ import pytest
 import jaxscale as js
 from cli.tables_of_runs import columns_of, simulated, write_table
 from jaxscale.cli import fit as fit_command
-from jaxscale.cli import scenarios, spec
 from jaxscale.cli.fit import read_objective
+from jaxscale.sweeping import spec
 
 pytest.importorskip("typer")
 pytest.importorskip("pandas")
@@ -309,11 +309,11 @@ def test_the_file_is_a_law_in_a_specification(fit):
     law = js.laws.Chinchilla(**fit("runs.csv")["law"])
     axes = "[axes]\nloss_nats_per_token = [2.2, 2.3]\n"
     demand = "[fixed]\ninference_tokens = 1e12\n"
-    one = spec.read_spec("a.toml", f"{axes}{demand}law = 'fit.json'")
-    assert scenarios.scenario_of(one).fixed["law"] == law
-    assert "law fit.json" in scenarios.scenario_of(one).attributes["conditions"]
-    two = spec.read_spec("a.toml", f"{axes}law = ['sardana2024', 'fit.json']\n{demand}")
-    axis = scenarios.space_of(two).axes["law"]
+    one = spec.read(f"{axes}{demand}law = 'fit.json'", name="a.toml")
+    assert one.scenario.fixed["law"] == law
+    assert "law fit.json" in one.scenario.attributes["conditions"]
+    two = spec.read(f"{axes}law = ['sardana2024', 'fit.json']\n{demand}", name="a.toml")
+    axis = two.space.axes["law"]
     assert axis.labels == ("sardana2024", "fit.json")
     assert float(axis.values.beta[1]) == pytest.approx(law.beta, rel=1e-6)
 

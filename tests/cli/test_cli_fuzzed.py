@@ -50,7 +50,7 @@ def random_line(rng: random.Random) -> list[str]:
 def test_random_command_lines_end_in_a_line(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("jaxscale.cli.sweep.default_text", lambda: "")  # not a million scenarios
+    monkeypatch.setattr("jaxscale.sweeping.spec.DEFAULT", "__init__.py")  # not a million scenarios
     monkeypatch.setattr("jaxscale.cli.figures.PICTURES", {})
     print("seed", SEED)
     rng = random.Random(SEED)

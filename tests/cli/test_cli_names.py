@@ -56,7 +56,7 @@ def test_a_store_of_attributes_of_other_types_is_shown(command, store):
     assert (code, err) == (0, "")
     code, out, err = command("resume", str(store(specification=[5])))
     assert (code, out) == (2, "")
-    assert "was not begun by this command" in err
+    assert "was not begun from a specification" in err
 
 
 @pytest.fixture

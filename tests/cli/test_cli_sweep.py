@@ -21,13 +21,13 @@ pytest.importorskip("xarray")
 
 import xarray
 
-from jaxscale.cli import export
 from jaxscale.cli import sweep as sweep_command
 from jaxscale.cli.quantities import count
 from jaxscale.cli.reductions import show_statistics
 from jaxscale.sweeping import reducers
 from jaxscale.sweeping.chunks import cut
-from jaxscale.sweeping.reducers import effects, extremes, histogram, quantiles, statuses, top
+from jaxscale.sweeping.reducers import counts, effects, extremes, quantiles
+from jaxscale.sweeping.reducers.results import Statistics
 
 SPEC = """fields = ["total_cost", "params", "tokens_ratio", "cost_ratio", "params_ratio"]
 [fixed]
@@ -246,20 +246,20 @@ def test_statistics_are_those_of_the_stored_fields(swept, command):
 
 def test_every_statistic_has_a_table(capsys):
     found = {
-        reducers.StatusCounts(): statuses.StatusCountsResult(9, 8, 1, {"OK": 8, "other": 1}),
+        reducers.StatusCounts(): counts.StatusCountsResult(9, 8, 1, {"OK": 8, "other": 1}),
         reducers.Quantiles("a", (0.5,)): quantiles.QuantilesResult(
             8, 1, np.array([0.5]), np.array([2e9])
         ),
-        reducers.Histogram("b", (0, 1, 2)): histogram.HistogramResult(
+        reducers.Histogram("b", (0, 1, 2)): counts.HistogramResult(
             8, 1, 2, 0, np.array([0.0, 1, 2]), np.array([6, 0])
         ),
         reducers.Extremes("c"): extremes.ExtremesResult(8, 1, -3.5, {"x": 1}, 7, {"x": "two"}),
-        reducers.TopK("d", 2): top.TopKResult(0, 9, np.empty(0), ()),
+        reducers.TopK("d", 2): extremes.TopKResult(0, 9, np.empty(0), ()),
         reducers.MainEffects("e"): effects.MainEffectsResult(
             8, 1, 2.0, 1.0, {"x": np.array([1.0, 3.0])}, {"x": np.array([4, 4])}, {"x": 0.25}
         ),
     }
-    show_statistics(found)
+    show_statistics(Statistics(found))
     out = words(capsys.readouterr().out)
     for row in (
         "9 scenarios, 8 of them ok. 8 OK 1 other",
@@ -297,6 +297,35 @@ def test_a_dry_run_says_what_it_would_take_and_leaves_nothing(folder, command):
     assert [path.name for path in folder.iterdir()] == ["spec.toml"]
 
 
+def test_every_command_prints_one_object_as_json(swept, command):
+    data = opened()
+    code, out, err = command("show", "a.zarr", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert (found["command"], found["store"]) == ("show", "a.zarr")
+    assert (found["scenarios"], found["chunks"], found["chunks_done"]) == (SCENARIOS, 1, 1)
+    assert found["written"] == ["a.png"]
+    (cost,) = (each for each in found["summary"]["fields"] if each["name"] == "cost_ratio")
+    assert cost["quantiles"][1] == pytest.approx(np.nanmedian(data["cost_ratio"].values))
+    bad = int((data["status"] == int(js.Status.INFEASIBLE_LOSS)).sum())
+    assert found["summary"]["statuses"]["counts"]["INFEASIBLE_LOSS"] == bad
+
+    found = json.loads(command("verify", "a.zarr", "--json").out)
+    assert (found["checked"], found["bad"], found["computed_again"]) == (1, [], False)
+    found = json.loads(command("resume", "a.zarr", "--json").out)
+    assert (found["command"], found["chunks_before"], found["chunks_done"]) == ("resume", 1, 1)
+    typed = ("--reduce", "moments:cost_ratio", "--reduce", "lowest:params:1", "--json")
+    found = json.loads(command("sweep", "spec.toml", *typed).out)
+    moments, lowest, statuses = found["statistics"]
+    values = data["cost_ratio"].values[np.isfinite(data["cost_ratio"].values)]
+    assert (moments["statistic"], moments["field"]) == ("Moments", "cost_ratio")
+    assert moments["mean"] == pytest.approx(values.mean())
+    assert lowest["values"] == [pytest.approx(np.nanmin(data["params"].values))]
+    assert statuses["not_ok"] == bad
+    found = json.loads(command("sweep", "spec.toml", "--dry-run", "--json").out)
+    assert found["estimate"]["scenarios"] == SCENARIOS
+
+
 def test_any_stored_sweep_is_shown_and_one_made_in_python_is_not_resumed(folder, command):
     def scenario(x, y):
         return {"z": x * y}
@@ -308,7 +337,7 @@ def test_any_stored_sweep_is_shown_and_one_made_in_python_is_not_resumed(folder,
     assert (folder / "mine.png").exists()
     code, _, err = command("resume", "mine.zarr")
     assert code == 2
-    assert "make the same call of jaxscale.sweep again" in err
+    assert "was not begun from a specification: make the same call of jaxscale.sweep again" in err
 
 
 def test_what_has_no_axis_of_numbers_is_shown_too(folder, command):
@@ -327,7 +356,7 @@ def test_what_has_no_axis_of_numbers_is_shown_too(folder, command):
 def test_a_table_in_parquet_has_a_row_for_each_scenario(swept):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
-    export.write_parquet(opened(), swept[0] / "a.parquet")
+    js.sweeping.write_parquet(opened(), swept[0] / "a.parquet")
     table = pandas.read_parquet("a.parquet")
     assert len(table) == SCENARIOS
     row = table[(table.law == "sardana2024") & (table.inference_tokens == 1e13)].iloc[-1]

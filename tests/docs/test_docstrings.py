@@ -35,7 +35,8 @@ RECORDS = {
     "recipes": ["Recipe", "TimeAndCompute"],
     "growth": ["Schedule"],
     "solve": ["Overhead"],
-    "sweeping": ["StoreError"],
+    "sweeping": ["Estimate", "StoreError", "Summary", "Verification"],
+    "sweeping.spec": ["PlanScenario"],
 }
 # Their arguments are too long for an example: `jaxscale figures` draws them.
 LONG = {"jaxscale.plots.laws_compared"}

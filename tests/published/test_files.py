@@ -165,15 +165,3 @@ def test_every_field_of_an_entry_is_read_or_made():
     of_fits = {"warning", "unidentified", "directions"}
     names = {field.name for field in dataclasses.fields(published.Entry)}
     assert names - made - of_fits == set(_READERS)
-
-
-def test_facts_say_what_a_source_states_and_which_ranges_it_does_not(tmp_path):
-    more = 'aliases = ["ours"]\nerrata = ["One fault."]\ntokens_range = [1e9, 1e11]\n'
-    (entry,) = published.read(written(tmp_path, OURS + more))
-    assert entry.facts() == (
-        ("source", "our runs of 2026"),
-        ("tokens", "1.00B to 100B"),
-        ("not stated", "ranges of params, FLOPs, tokens per param"),
-        ("note", "One fault."),
-        ("also called", "ours"),
-    )

@@ -71,8 +71,8 @@ def reduced(reducer, fields, **how):
 )
 def _run(reducer, group, padded, starts, extents):
     def body(state, at):
-        place, start, extent = at
-        chunk = _chunk(padded, group.chunks.shape, start, extent, place)
+        position, start, extent = at
+        chunk = _chunk(padded, group.chunks.shape, start, extent, position)
         return reducer.update(state, chunk, group), None
 
     dtypes = {name: array.dtype for name, array in padded.items()}
@@ -80,7 +80,7 @@ def _run(reducer, group, padded, starts, extents):
     return lax.scan(body, reducer.start(group, dtypes), (places, starts, extents))[0]
 
 
-def _chunk(padded, shape, start, extent, place):
+def _chunk(padded, shape, start, extent, position):
     fields = {name: lax.dynamic_slice(array, start, shape) for name, array in padded.items()}
     inside = jnp.ones(shape, bool)
     for axis in range(len(shape)):
@@ -89,7 +89,7 @@ def _chunk(padded, shape, start, extent, place):
         ok = is_ok(fields["status"])
     else:
         ok = jnp.stack([jnp.isfinite(field) for field in fields.values()]).all(axis=0)
-    return Chunk(fields, inside, inside & ok, start, place)
+    return Chunk(fields, inside, inside & ok, start, position)
 
 
 def _padded(array, chunks):

@@ -3,9 +3,10 @@
 import numpy as np
 
 from jaxscale.sweeping import fingerprint
+from jaxscale.sweeping.axes import Coordinate
 from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.store import store
-from jaxscale.sweeping.store.store import Coordinate, Field
+from jaxscale.sweeping.store.store import Field
 from jaxscale.sweeping.store.writer import Writer
 
 CHUNKS = Chunks(sizes=(2, 5, 3), shape=(1, 2, 3))  # the last chunk along the middle axis is short
@@ -17,9 +18,9 @@ FIELDS = (
     Field("fits", np.dtype("bool"), {}),
 )
 COORDINATES = (
-    Coordinate("catalogue", ("catalogue",), np.array(["A100", "H100-é"]), {"long_name": "device"}),
-    Coordinate("loss", ("loss",), np.linspace(1.8, 2.2, 5), {"units": "nats/token"}),
-    Coordinate("requests", ("requests",), np.array([1, 10**6, 10**15]), {}),
+    Coordinate("catalogue", np.array(["A100", "H100-é"]), {"long_name": "device"}),
+    Coordinate("loss", np.linspace(1.8, 2.2, 5), {"units": "nats/token"}),
+    Coordinate("requests", np.array([1, 10**6, 10**15]), {}),
 )
 PLAN = {"space": {"loss": {"size": 5}}, "dtype": "float64", "versions": {"jaxscale": "0.1.0"}}
 DIGEST = fingerprint.digest(PLAN)

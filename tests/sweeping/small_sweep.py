@@ -88,7 +88,7 @@ def main():
         options["process"] = tuple(map(int, given.process.split("/")))
     found = run(given.store, **options)
     if given.reduce:
-        print(*(found[each] for each in (*REDUCERS, js.StatusCounts())), sep="\n")
+        print(*(vars(found[each]) for each in (*REDUCERS, js.StatusCounts())), sep="\n")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from jaxscale.sweeping.processes import combined, remove_damaged
 from jaxscale.sweeping.store import copies, store
 from jaxscale.sweeping.store.layout import journal_folder
-from jaxscale.sweeping.store.shares import combined, remove_damaged
 from jaxscale.sweeping.store.store import StoreError
 from sweeping.small_store import CHUNKS, DIGEST, bytes_of, make, whole, write
 

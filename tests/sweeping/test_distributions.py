@@ -67,11 +67,11 @@ def test_quantiles_are_exact_to_rounding(name, dtype):
     found = np.asarray(jax.jit(distribution.quantile)(u))
     assert found.dtype == dtype
     with mp.workdps(40):
-        expected = [quantile(mpf(float(place))) for place in u]
+        expected = [quantile(mpf(float(point))) for point in u]
         errors = [abs(mpf(float(x)) - y) for x, y in zip(found, expected, strict=True)]
     eps = float(np.finfo(dtype).eps)
-    for place, error, exact in zip(u, errors, expected, strict=True):
-        assert error <= eps * (absolute + relative * abs(exact)), (place, float(exact))
+    for point, error, exact in zip(u, errors, expected, strict=True):
+        assert error <= eps * (absolute + relative * abs(exact)), (point, float(exact))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -111,7 +111,7 @@ def test_the_outermost_places_draw_the_outermost_values(weights):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_whole_numbers_stay_whole_and_floats_follow_the_place(dtype):
+def test_whole_numbers_stay_whole_and_floats_follow_the_point(dtype):
     u = jnp.asarray([0.2], dtype)
     assert choice([1, 2]).quantile(u).dtype == u.dtype
     assert choice(np.array([1, 2], np.float32)).quantile(u).dtype == dtype

@@ -10,11 +10,10 @@ import pytest
 
 from jaxscale.sweeping.program import Program
 from jaxscale.sweeping.store import store
-from jaxscale.sweeping.store.folder import Folder
 from jaxscale.sweeping.store.journal import Journal
 from jaxscale.sweeping.store.layout import journal_folder
 from jaxscale.sweeping.store.store import StoreError
-from jaxscale.sweeping.store.writer import Writer
+from jaxscale.sweeping.store.writer import Folder, Writer
 from sweeping.small_store import CHUNKS, DIGEST, FIELDS, PLAN, bytes_of, make, part, whole, write
 from sweeping.small_sweep import run
 

@@ -14,6 +14,8 @@ from jaxscale.sweeping.reducers import (
     StatusCounts,
     TopK,
 )
+from jaxscale.sweeping.reducers.counts import StatusCountsResult
+from jaxscale.sweeping.reducers.results import LINES, Statistics
 from sweeping.reduce_harness import (
     SIZES,
     locate,
@@ -39,7 +41,7 @@ EACH = pytest.mark.parametrize("reducer", EVERY, ids=lambda each: type(each).__n
 
 def assert_same(one, other, rtol=1e-13):
     """Exactly the same, but for the rounding of means."""
-    for name, value in one._asdict().items():
+    for name, value in vars(one).items():
         again = getattr(other, name)
         if isinstance(value, dict) and any(isinstance(each, np.ndarray) for each in value.values()):
             for axis, array in value.items():
@@ -80,12 +82,11 @@ def test_nothing_that_counts_is_not_an_error(reducer):
     nothing, failed = np.full(SIZES, np.nan, np.float32), np.full(SIZES, 7, np.int8)
     found = reduced(reducer, {"x": nothing, "status": failed})
     if isinstance(reducer, StatusCounts):
-        assert found == (nothing.size, 0, nothing.size, {"INFEASIBLE_LOSS": nothing.size})
+        counts = {"INFEASIBLE_LOSS": nothing.size}
+        assert found == StatusCountsResult(nothing.size, 0, nothing.size, counts)
         return
     assert (found.count, found.skipped) == (0, nothing.size)
-    rest = {
-        name: value for name, value in found._asdict().items() if name not in ("edges", "levels")
-    }
+    rest = {name: value for name, value in vars(found).items() if name not in ("edges", "levels")}
     for name in ("mean", "std", "min", "max", "variance"):
         assert np.isnan(rest.get(name, np.nan))
     if isinstance(reducer, Quantiles):
@@ -97,6 +98,40 @@ def test_nothing_that_counts_is_not_an_error(reducer):
         assert rest["min_at"] == rest["max_at"] == {}
     if isinstance(reducer, TopK):
         assert rest["at"] == ()
+
+
+@EACH
+def test_a_result_shows_itself_in_a_short_table_and_in_full_as_a_dataframe(rng, reducer):
+    pytest.importorskip("pandas")
+    fields, good = with_bad_lanes(rng, lognormal(rng, np.float32))
+    found = reduced(reducer, fields)
+    assert len(repr(found).splitlines()) < LINES
+    assert repr(found).startswith(found.title)
+    assert found._repr_html_().startswith(f"<table><caption>{found.title}</caption>")
+    frame = found.to_dataframe()
+    if isinstance(reducer, Moments):
+        assert frame["mean"].item() == found.mean == pytest.approx(good.mean(), rel=1e-6)
+        assert f"of {good.size} scenarios, {found.skipped} skipped" in repr(found)
+    if isinstance(reducer, TopK):
+        assert frame["value"].tolist() == found.values.tolist()
+        assert frame["scenario"].tolist() == [at["scenario"] for at in found.at]
+    if isinstance(reducer, (StatusCounts, Histogram)):
+        assert frame["count"].sum() == (found.total if reducer == StatusCounts() else good.size)
+
+
+def test_statistics_are_a_dict_that_shows_itself(rng):
+    pytest.importorskip("pandas")
+    fields, good = with_bad_lanes(rng, lognormal(rng, np.float32))
+    found = Statistics((each, reduced(each, fields)) for each in EVERY)
+    lines = repr(found).splitlines()
+    assert lines[0] == found[StatusCounts()].title
+    assert len(lines) == LINES
+    assert lines[-1].endswith("more lines")
+    assert found._repr_html_().count("<table>") == len(EVERY)
+    frame = found.to_dataframe()
+    mean = frame[(frame.statistic == "Moments") & (frame.quantity == "mean")]["value"].item()
+    assert mean == pytest.approx(good.mean(), rel=1e-6)
+    assert repr(Statistics({"mine": 3})) == "'mine': 3"
 
 
 # --- Statuses --------------------------------------------------------------------------------
@@ -116,7 +151,7 @@ def test_statuses_are_counted_by_name(rng):
 
 def test_without_a_status_what_is_not_finite_is_not_ok():
     fields = {"x": np.array([1, np.nan, 2], np.float32), "y": np.array([1, 2, np.inf], np.float32)}
-    assert reduced(StatusCounts(), fields) == (3, 1, 2, {})
+    assert reduced(StatusCounts(), fields) == StatusCountsResult(3, 1, 2, {})
 
 
 # --- Fields of other dtypes, and mistakes ----------------------------------------------------

@@ -47,7 +47,8 @@ def test_moments_span_sixty_decades_of_float32(rng):
 def test_a_constant_field_has_no_deviation(value):
     values = np.full(500, value, np.float32)
     found = reduced(Moments("x"), {"x": values})
-    assert found[2:] == (float(values[0]), 0.0, float(values[0]), float(values[0]))
+    moments = (found.mean, found.std, found.min, found.max)
+    assert moments == (float(values[0]), 0.0, float(values[0]), float(values[0]))
 
 
 def test_small_deviations_from_a_large_mean_are_kept(rng):
@@ -66,10 +67,10 @@ def test_mean_of_a_hundred_million_float32_is_right_to_rounding():
     def run():
         inside = jnp.ones(length, bool)
 
-        def body(state, place):
-            number = place * length + lax.iota(jnp.int32, length)
+        def body(state, position):
+            number = position * length + lax.iota(jnp.int32, length)
             values = jnp.float32(0.1) + (number % 7).astype(jnp.float32) / 1024
-            chunk = Chunk({"x": values}, inside, inside, place[None] * length, place)
+            chunk = Chunk({"x": values}, inside, inside, position[None] * length, position)
             return reducer.update(state, chunk, group), None
 
         start = reducer.start(group, {"x": np.dtype(np.float32)})

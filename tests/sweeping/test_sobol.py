@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxscale.sweeping import sobol
+from jaxscale.sweeping import points as sobol
 from solve.lanes import DTYPE, DTYPES
 
 KEYS = [(1, 2), (2**32 - 1, 0), (0x9E3779B9, 0x7F4A7C15)]
@@ -25,7 +25,7 @@ PUBLISHED = [
     [0.6875, 0.8125, 0.4375],
 ]
 
-make_points = functools.partial(jax.jit, static_argnames="dtype")(sobol.point)
+make_points = functools.partial(jax.jit, static_argnames="dtype")(sobol.sobol_point)
 
 
 def points(numbers, key, dimensions, dtype):

@@ -162,3 +162,24 @@ def test_accelerators_are_an_axis_once_they_are_alike():
 def test_axes_are_refused_when_built(build, error, message):
     with pytest.raises(error, match=message):
         build()
+
+
+def test_spaces_show_themselves_in_a_few_lines():
+    law = js.laws.published("sardana2024")
+    losses = js.linspace(1.8, 2.6, 200, units="nats/token")
+    grid = js.Grid(loss=losses, requests=js.geomspace(1e6, 1e12, 100), law={"own": law})
+    assert repr(losses) == "Axis(200 values, 1.8 to 2.6, in nats/token)"
+    title, _, _, *rows = repr(grid).splitlines()
+    assert title == "Grid of 20,000 scenarios"
+    assert [row.split() for row in rows] == [
+        ["loss", "200", "1.8", "2.6", "nats/token"],
+        ["requests", "100", "1.000M", "1.000T"],
+        ["law", "1", "own", "own"],
+    ]
+    assert grid._repr_html_().startswith(f"<table><caption>{title}</caption>")
+    sample = js.Sobol(64, 0, loss=js.normal(2.0, 0.1), price=js.choice(np.arange(1.0, 999.0)))
+    assert repr(sample).splitlines()[0] == "Sobol' sample of 64 scenarios"
+    assert repr(sample).splitlines()[3:] == [
+        "loss      normal(mean=2, std=0.1)",
+        "price     one of 998 rows",
+    ]

@@ -1,4 +1,4 @@
-"""What each axis of a grid does to a field: its mean along the axis, and its share of variance.
+"""Main effects: the mean of a field along each axis of a grid, and the axis's share of variance.
 
 The sums of a chunk along each of its axes are added into one accumulator for each value of
 the axis: two floats, so that nothing is lost (Dekker 1971), and an exponent, so that nothing
@@ -8,30 +8,61 @@ overflows. Memory grows with the sum of the sizes of the axes, never with their 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxscale.sweeping.reducers.arguments import check_field
-from jaxscale.sweeping.reducers.lanes import dtype_of, lanes
-from jaxscale.sweeping.reducers.moments import LEAST, Moments, Summary
-from jaxscale.sweeping.reducers.protocol import Chunk, Group, Locate, Total
-from jaxscale.sweeping.reducers.sums import pairwise_sum, power_of_two, scaled, two_sum
+from jaxscale.sweeping.reducers.moments import (
+    LEAST,
+    Moments,
+    Summary,
+    pairwise_sum,
+    power_of_two,
+    scaled,
+    two_sum,
+)
+from jaxscale.sweeping.reducers.protocol import (
+    Chunk,
+    FieldReducer,
+    Group,
+    Locate,
+    Total,
+    dtype_of,
+    lanes,
+)
+from jaxscale.sweeping.reducers.results import OfField, Table, written
 
 
-class MainEffectsResult(NamedTuple):
-    """What each axis does; NaN where no scenario counts."""
+@dataclass(frozen=True, repr=False)
+class MainEffectsResult(OfField):
+    """The effect of each axis; NaN where no scenario counts."""
 
-    count: int
-    skipped: int  # scenarios that are not ok, or where the field is not finite
     mean: float
     variance: float
     effects: dict[str, np.ndarray]  # mean of the field at each value of an axis
     counts: dict[str, np.ndarray]  # scenarios in that mean
     indices: dict[str, float]  # first-order Sobol' index: variance of these means over variance
+
+    def table(self) -> Table:
+        rows = [
+            (name, f"{self.indices[name]:.3f}", written(means[0]), written(means[-1]))
+            for name, means in self.effects.items()
+        ]
+        return ("axis", "share of variance", "mean at its start", "at its end"), rows
+
+    def columns(self) -> dict[str, Any]:
+        axes = [
+            (name, index) for name, means in self.effects.items() for index in range(len(means))
+        ]
+        return {
+            "axis": [name for name, _ in axes],
+            "index": [index for _, index in axes],
+            "mean": [self.effects[name][index] for name, index in axes],
+            "count": [self.counts[name][index] for name, index in axes],
+        }
 
 
 class Along(NamedTuple):
@@ -53,7 +84,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MainEffects:
+class MainEffects(FieldReducer):
     """Mean of a field along each axis, the rest averaged out, and first-order Sobol' indices.
 
     An index is the variance of these means, weighted by their counts, over the variance of
@@ -67,15 +98,8 @@ class MainEffects:
         {'x': 0.2, 'y': 0.8}
     """
 
-    field: str
     needs_grid: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_field(self.field)
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        return (self.field,)
+    words: ClassVar[str] = "Main effects on"
 
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> State:
         chunks, dtype = group.chunks, dtype_of(self.field, dtypes)
@@ -161,7 +185,7 @@ def _added(along: Along, start: Array, terms: Array, count: Array, exponent: Arr
     former = former.astype(jnp.int32)
     shared = jnp.maximum(former, jnp.where(count > 0, exponent, LEAST))
     rescale = power_of_two(former - shared, terms.dtype)
-    # The exponent is above what is shared only where there are no terms.
+    # The exponent exceeds the shared one only where there are no terms.
     terms = terms * power_of_two(jnp.minimum(exponent - shared, 0), terms.dtype)
     high, lost = two_sum(high * rescale, terms)
     sums = jnp.stack([high, low * rescale + lost, shared.astype(terms.dtype)])

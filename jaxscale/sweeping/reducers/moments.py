@@ -1,35 +1,47 @@
-"""Mean and standard deviation, smallest and largest: every chunk on its own, merged by the host.
+"""Mean, standard deviation, minimum and maximum of each chunk, merged on the host.
 
-A chunk's mean is taken twice, the second time of what the first left over, so it has more
+A chunk's mean is taken twice, the second time of the deviations from the first, so it has more
 digits than its dtype holds. The host merges chunks in float64 (Chan, Golub, LeVeque 1983).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxscale.sweeping.reducers.arguments import check_field
-from jaxscale.sweeping.reducers.lanes import dtype_of, lanes, real
-from jaxscale.sweeping.reducers.protocol import Chunk, Group, Locate, Total
-from jaxscale.sweeping.reducers.sums import pairwise_sum, scaled
+from jaxscale.sweeping.reducers.protocol import (
+    Chunk,
+    FieldReducer,
+    Group,
+    Locate,
+    Total,
+    dtype_of,
+    lanes,
+    real,
+)
+from jaxscale.sweeping.reducers.results import OfField, Table, table_of
 
-LEAST = -(2**20)  # exponent of what is still empty: below that of any number
+LEAST = -(2**20)  # exponent of an empty sum: below that of any number
 
 
-class MomentsResult(NamedTuple):
+@dataclass(frozen=True, repr=False)
+class MomentsResult(OfField):
     """Moments of a field; NaN where no scenario counts."""
 
-    count: int
-    skipped: int  # scenarios that are not ok, or where the field is not finite
     mean: float
     std: float  # of the whole population, as `numpy.std`
     min: float
     max: float
+
+    def table(self) -> Table:
+        return table_of({name: [getattr(self, name)] for name in ("mean", "std", "min", "max")})
+
+    def columns(self) -> dict[str, Any]:
+        return {name: [number] for name, number in vars(self).items()}
 
 
 class Summary(NamedTuple):
@@ -46,7 +58,7 @@ class Summary(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Moments:
+class Moments(FieldReducer):
     """Count, mean, standard deviation, minimum and maximum of a field.
 
     The mean is right to 1e-6 of the mean magnitude, for any number of float32 scenarios.
@@ -59,16 +71,6 @@ class Moments:
         (11, 100.0)
     """
 
-    field: str
-    needs_grid: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_field(self.field)
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        return (self.field,)
-
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Summary:
         whole = jnp.zeros(group.count, jnp.int32)
         real = jnp.zeros(group.count, dtype_of(self.field, dtypes))
@@ -77,7 +79,7 @@ class Moments:
     def update(self, state: Summary, chunk: Chunk, group: Group) -> Summary:
         del group
         found = summary(chunk, self.field)
-        return jax.tree.map(lambda kept, new: kept.at[chunk.place].set(new), state, found)
+        return jax.tree.map(lambda kept, new: kept.at[chunk.position].set(new), state, found)
 
     def total(self, state: Summary, starts: np.ndarray, group: Group) -> Total:
         del group
@@ -107,7 +109,7 @@ class Moments:
 
 
 def summary(chunk: Chunk, field: str) -> Summary:
-    """What a chunk says of its moments."""
+    """Moments of one chunk."""
     found = lanes(chunk, field)
     # Where every lane counts, which is the rule, masks would be most of the cost.
     whole = found.count == found.good.size
@@ -117,7 +119,7 @@ def summary(chunk: Chunk, field: str) -> Summary:
 
 
 def _of_all(values: Array, good: Array, count: Array) -> tuple[Array, ...]:
-    """Exponent, mean, what is left of it, squares, minimum and maximum of all lanes."""
+    """Exponent, mean, sum of deviations and of their squares, minimum and maximum of all lanes."""
     del good, count
     smallest, largest = values.min(), values.max()
     values, exponent = scaled(values, jnp.maximum(-smallest, largest))
@@ -164,3 +166,55 @@ def _merged(parts: dict[str, np.ndarray]) -> Total:
         "max": parts["max"].max(initial=-np.inf),
     }
     return {name: np.asarray(value) for name, value in total.items()}
+
+
+# --- Sums that neither lose digits nor overflow --------------------------------------------------
+
+# Values are divided by a power of two near the largest of them, which is exact, so that squares of
+# them and sums stay in range. Halves are added to halves, so that an error grows with the logarithm
+# of their number (Higham 1993, "The accuracy of floating point summation").
+
+
+class Scaled(NamedTuple):
+    """`values * 2 ** exponent`, where the largest of the values is about 1."""
+
+    values: Array
+    exponent: Array  # int32, ()
+
+
+def scaled(x: Array, magnitude: Array) -> Scaled:
+    """Values divided by a power of two near `magnitude`, that of the largest; all finite."""
+    exponent = jnp.frexp(magnitude)[1]
+    # Beyond this the power itself, or its inverse, would not be a normal number. The largest
+    # value is then between 1/8 and 8, which serves as well.
+    limit = jnp.finfo(x.dtype).maxexp - 3
+    exponent = exponent.astype(jnp.int32).clip(-limit, limit)
+    return Scaled(x * power_of_two(-exponent, x.dtype), exponent)
+
+
+def power_of_two(exponent: Array, dtype) -> Array:
+    """Exactly; 0 where it would be below the normal range, which no exponent may exceed."""
+    limits = jnp.finfo(dtype)
+    word = jnp.int64 if limits.bits == 64 else jnp.int32
+    bits = (exponent.astype(word) + (limits.maxexp - 1)) << limits.nmant
+    power = lax.bitcast_convert_type(bits, dtype)
+    return jnp.where(exponent < limits.minexp, jnp.zeros_like(power), power)
+
+
+def pairwise_sum(x: Array, axis: int) -> Array:
+    """Sum along an axis, halves upon halves."""
+    while (length := x.shape[axis]) > 1:
+        half = length // 2
+        low = lax.slice_in_dim(x, 0, half, axis=axis)
+        high = lax.slice_in_dim(x, half, 2 * half, axis=axis)
+        odd = lax.slice_in_dim(x, 2 * half, length, axis=axis)
+        x = low + high
+        x = x if length % 2 == 0 else jnp.concatenate([x, odd], axis)
+    return x.squeeze(axis)
+
+
+def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """The rounded sum and its exact rounding error (Knuth 1969, section 4.2.2)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)

@@ -1,30 +1,49 @@
-"""Quantiles from counts of values that are nearly equal: the sketch of Masson et al. 2019.
+"""Quantiles from counts of nearly equal values: DDSketch, Masson et al. 2019.
 
-DDSketch counts values in buckets whose ends have a fixed ratio. Here a bucket is what shares
+DDSketch counts values in buckets whose ends have a fixed ratio. Here the values of a bucket share
 sign, exponent and leading bits of the mantissa, so that its number is the bit pattern
 shifted, with no logarithm, and any two sketches merge by adding counts.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxscale.sweeping.reducers.arguments import as_floats, check_field, check_real
-from jaxscale.sweeping.reducers.lanes import dtype_of, lanes, tallied
-from jaxscale.sweeping.reducers.protocol import Chunk, Group, Locate, Total
+from jaxscale.sweeping.reducers.protocol import (
+    Chunk,
+    FieldReducer,
+    Group,
+    Locate,
+    Total,
+    as_floats,
+    check_real,
+    dtype_of,
+    lanes,
+    tallied,
+)
+from jaxscale.sweeping.reducers.results import OfField, Table, written
 
 
-class QuantilesResult(NamedTuple):
+@dataclass(frozen=True, repr=False)
+class QuantilesResult(OfField):
     """Quantiles of a field; NaN where no scenario counts."""
 
-    count: int
-    skipped: int  # scenarios that are not ok, or where the field is not finite
     levels: np.ndarray
     values: np.ndarray
+
+    def table(self) -> Table:
+        rows = [
+            (f"{100 * level:g} %", written(value))
+            for level, value in zip(self.levels, self.values, strict=True)
+        ]
+        return ("share of scenarios", "at or below"), rows
+
+    def columns(self) -> dict[str, Any]:
+        return {"level": self.levels, "value": self.values}
 
 
 class Sketch(NamedTuple):
@@ -35,7 +54,7 @@ class Sketch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Quantiles:
+class Quantiles(FieldReducer):
     """Values below which given shares of the scenarios lie.
 
     At level q it is the value of rank `floor(q (n - 1))` among n, counted from 0, to within
@@ -50,13 +69,11 @@ class Quantiles:
         25
     """
 
-    field: str
     levels: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
     relative_error: float = 0.01
-    needs_grid: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_field(self.field)
+        super().__post_init__()
         levels = as_floats("levels", self.levels)
         if not levels:
             raise ValueError("levels must hold at least one number from 0 to 1; it is empty")
@@ -64,10 +81,6 @@ class Quantiles:
             check_real("levels", level, 0.0, 1.0)
         check_real("relative_error", self.relative_error, 0.001, 0.5)
         object.__setattr__(self, "levels", levels)
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        return (self.field,)
 
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Sketch:
         del group
@@ -136,7 +149,7 @@ def _representatives(buckets: np.ndarray, leading_bits: int, dtype) -> np.ndarra
 
 def _gathered(values: np.ndarray, counts: np.ndarray, skipped: np.int64) -> Total:
     """A total with the counts of equal values added, in the order of the values."""
-    distinct, places = np.unique(values, return_inverse=True)
+    distinct, inverse = np.unique(values, return_inverse=True)
     together = np.zeros(distinct.size, np.int64)
-    np.add.at(together, places, counts)
+    np.add.at(together, inverse, counts)
     return {"values": distinct, "counts": together, "skipped": np.asarray(skipped)}

@@ -1,9 +1,9 @@
-"""A second copy of what a store holds beside its chunks: metadata, coordinates, the plan.
+"""A second copy of everything in a store but its chunks: metadata, coordinates, the plan.
 
 These files are written once, when the store is made, and a changed byte in them would change
 what every chunk means. So each has two lines in a file beside the journal: one with its
 content and, further down, one with the checksum of that alone. Every line begins with a
-checksum of its own. Whichever of the three a disk damages, the others put it back.
+checksum of its own. Whichever of the three a disk damages, the other two restore.
 """
 
 import base64
@@ -18,7 +18,7 @@ from jaxscale.sweeping.store import disk
 from jaxscale.sweeping.store.layout import journal_folder
 
 NAME = "copies"
-LIMIT = 2**26  # bytes copied; what is left then, of coordinates of many millions, has checksums
+LIMIT = 2**26  # bytes copied; coordinates of many millions beyond that have checksums only
 
 
 class Copy(NamedTuple):
@@ -71,10 +71,10 @@ def mend(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
     text = _content(path_in(path))
     copies = _copies(text or b"")
     mended, lost = [], []
-    for place, copy in enumerate(copies):
+    for index, copy in enumerate(copies):
         content = _whole_content(path, copy)
         if content is not None:
-            copies[place] = copy._replace(content=content if copy.copied else None)
+            copies[index] = copy._replace(content=content if copy.copied else None)
         elif copy.content is not None:
             disk.replace(Path(path) / copy.name, copy.content)
             mended.append(copy.name)
@@ -125,7 +125,7 @@ def _own_name(path: str | os.PathLike) -> str:
 
 
 def _whole_content(path: str | os.PathLike, copy: Copy) -> bytes | None:
-    """What a file holds, where that is what was written."""
+    """The content of a file; None where it is not as it was written."""
     content = _content(Path(path) / copy.name)
     return content if content is not None and _sha256(content) == copy.sha256 else None
 

@@ -1,13 +1,14 @@
-"""Files that are on disk in full, and one clear error for what a disk refuses."""
+"""Files that are on disk in full, locks of dead writers, and one error for a disk that refuses."""
 
 import contextlib
 import errno
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+LOCK = ".__lock"
 KEPT = ". Chunks marked done are kept; the same call goes on from there."
 REMEDIES = {
     errno.ENOSPC: "make room",
@@ -26,7 +27,7 @@ class StoreError(OSError):
 
 @contextlib.contextmanager
 def one_error(action: str, path: str | os.PathLike, advice: str = "") -> Iterator[None]:
-    """Turn what the libraries raise for a bad disk into a StoreError."""
+    """Turn the errors that libraries raise for a bad disk into a StoreError."""
     try:
         yield
     except (OSError, ValueError) as problem:  # tensorstore raises ValueError for all
@@ -63,3 +64,29 @@ def sync_folder(folder: str | os.PathLike) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_locks(folders: Iterable[Path]) -> None:
+    """Remove the locks of dead writers from these folders; what cannot be removed stays.
+
+    tensorstore writes a chunk to a file whose name ends in `.__lock`, which it holds a lock on
+    until it has renamed it. A lock that is free is that of a process that is dead.
+    """
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            for name in os.listdir(folder):
+                if name.endswith(LOCK):
+                    with contextlib.suppress(OSError, ImportError):
+                        _remove_lock(folder / name)
+
+
+def _remove_lock(path: Path) -> None:
+    """Remove a file unless a writer holds it: BlockingIOError or PermissionError then."""
+    import fcntl  # there is none on Windows: an ImportError, and the file stays
+
+    with path.open("r+b") as file:
+        # Against the locks of open files that tensorstore takes, of this process's threads too.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A file that was renamed since it was opened is a chunk, and the path another writer's.
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            path.unlink()

@@ -1,4 +1,4 @@
-"""Which chunks of a sweep are done: records that a kill at any moment leaves right.
+"""The journal of finished chunks, whose records stay right when a process is killed at any time.
 
 Each process appends to a file of its own, one checksummed line for each chunk, so no writer
 waits for another and a torn line harms only itself. A file belongs to a generation, the

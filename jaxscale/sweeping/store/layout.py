@@ -1,7 +1,7 @@
-"""What a store looks like on disk, and how an empty one is made.
+"""The layout of a store on disk, and how an empty one is made.
 
 One Zarr v3 group: an array for each field in the chunks of the sweep, an array for each
-coordinate, and the journal in a place where Zarr does not look.
+coordinate, and the journal where Zarr does not look.
 """
 
 import json
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxscale.sweeping.axes import Coordinate
 from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.store.disk import sync_folder
 
@@ -38,15 +39,6 @@ class Field(NamedTuple):
     name: str
     dtype: np.dtype
     attributes: Mapping[str, Any]  # units, long_name
-
-
-class Coordinate(NamedTuple):
-    """What labels a result along one axis or several: numbers or strings."""
-
-    name: str
-    dims: tuple[str, ...]
-    values: np.ndarray
-    attributes: Mapping[str, Any]
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -82,7 +74,7 @@ def journal_folder(path: str | os.PathLike) -> Path:
 
 
 def array_at(path: str | os.PathLike, name: str) -> dict[str, Any]:
-    """What tensorstore opens an array of a store by."""
+    """The specification by which tensorstore opens an array of a store."""
     kvstore = {"driver": "file", "path": os.path.join(path, name)}
     return {"driver": "zarr3", "kvstore": kvstore}
 
@@ -95,12 +87,12 @@ def chunk_shape(chunks: Chunks) -> tuple[int, ...]:
 def chunk_names(chunks: Chunks, numbers: Iterable[int]) -> list[str]:
     """File of each chunk in the folder of any field."""
     starts = chunks.starts(np.fromiter(numbers, np.int64))
-    places = (starts // np.array(chunks.shape)).tolist()
-    return [SEPARATOR.join(["c", *map(str, place)]) for place in places]
+    indices = (starts // np.array(chunks.shape)).tolist()
+    return [SEPARATOR.join(["c", *map(str, index)]) for index in indices]
 
 
 def fill_value(dtype: np.dtype) -> float | int | bool:
-    """What stands where nothing is computed; a bool has no value to spare for that."""
+    """The value of scenarios that are not computed yet; a bool has none to spare for that."""
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         return int(limits.min if dtype.kind == "i" else limits.max)
@@ -129,7 +121,7 @@ def make(
                 shape=values.shape,
                 dtype=values.dtype,
                 compressors=codecs,
-                dimension_names=each.dims,
+                dimension_names=(each.name,),
                 attributes=dict(each.attributes),
             )[...] = values
     for field in fields:
@@ -152,7 +144,7 @@ def make(
 
 
 def _labelled(field: Field) -> dict[str, Any]:
-    """Attributes of a field; for integers also what stands where nothing is computed."""
+    """Attributes of a field; for integers also the value of scenarios that are not computed."""
     if field.dtype.kind not in "iu":
         return dict(field.attributes)
     # Not called _FillValue: xarray would make floats of all integers.

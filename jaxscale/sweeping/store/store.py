@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxscale.sweeping import fingerprint
+from jaxscale.sweeping.axes import Coordinate
 from jaxscale.sweeping.chunks import Chunks
-from jaxscale.sweeping.store import copies, journal, leftovers
-from jaxscale.sweeping.store.disk import StoreError, one_error, sync_folder
+from jaxscale.sweeping.store import copies, journal
+from jaxscale.sweeping.store.disk import StoreError, one_error, remove_locks, sync_folder
 from jaxscale.sweeping.store.layout import (
     DIGEST,
     FIELDS,
     PLAN,
-    Coordinate,
     Field,
     array_at,
     check_names,
@@ -41,7 +41,7 @@ READS_AT_ONCE = 8  # chunks, which take up to 32 MiB each
 
 
 class Verdict(NamedTuple):
-    """What `verify` found."""
+    """Outcome of `verify`."""
 
     checked: int  # chunks that are marked done
     bad: tuple[int, ...]  # of these, chunks that do not read back whole
@@ -49,7 +49,7 @@ class Verdict(NamedTuple):
 
 
 class Mended(NamedTuple):
-    """What `mend` did."""
+    """Outcome of `mend`."""
 
     mended: tuple[str, ...]  # files that were put back, byte for byte
     lost: tuple[str, ...]  # files that are damaged for good: their copies are as well
@@ -65,7 +65,7 @@ def create(
     attributes: Mapping[str, Any],
     plan: Mapping[str, Any],
 ) -> None:
-    """Make an empty store at `path`, in one step; one of the same plan that is there is kept.
+    """Make an empty store at `path` in one step, unless one of the same plan is there.
 
     `plan` is all that decides the numbers, in a form that JSON holds. Raises StoreError for
     anything else that is there already, which is left as it is, and for a disk that refuses.
@@ -89,7 +89,7 @@ def create(
 
 @contextlib.contextmanager
 def _made(path: Path, *content: Any) -> Iterator[Callable[[], Path]]:
-    """Makes an empty store beside `path` for who asks for it, and leaves none there."""
+    """A function that makes an empty store beside `path`, of which nothing is left."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
 
     def empty() -> Path:
@@ -116,7 +116,7 @@ def open_existing(path: str | os.PathLike, plan: Mapping[str, Any]) -> None:
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Attributes and plan of a store; StoreError for what is not one."""
+    """Attributes and plan of a store; StoreError for anything else."""
     attributes = _attributes(path)
     kept = {name: each for name, each in attributes.items() if name not in (PLAN, DIGEST, FIELDS)}
     return kept, json.loads(attributes[PLAN])
@@ -190,7 +190,7 @@ def mend(path: str | os.PathLike) -> Mended:
 
 def tidy(path: str | os.PathLike) -> None:
     """Remove locks that killed writers left behind, and none that a writer holds."""
-    leftovers.remove(Path(path) / field for field in _attributes(path)[FIELDS])
+    remove_locks(Path(path) / field for field in _attributes(path)[FIELDS])
 
 
 def verify(

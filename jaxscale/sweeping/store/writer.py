@@ -1,4 +1,9 @@
-"""Writes chunks to a store in the background, and marks those done that are safe on disk."""
+"""Writes chunks to a store in the background, and marks those done that are safe on disk.
+
+tensorstore writes by path. Where a store is renamed under it, chunks go to a new folder of the old
+name, or to another store. So the store's folder is held open, with its journal, and each chunk is
+looked for in there before it is marked done.
+"""
 
 import json
 import os
@@ -9,8 +14,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from jaxscale.sweeping.chunks import Chunks
-from jaxscale.sweeping.store.disk import KEPT, one_error
-from jaxscale.sweeping.store.folder import Folder, Stamp
+from jaxscale.sweeping.store.disk import KEPT, StoreError, one_error
 from jaxscale.sweeping.store.journal import Journal
 from jaxscale.sweeping.store.layout import (
     JOURNAL,
@@ -23,6 +27,60 @@ from jaxscale.sweeping.store.layout import (
 from jaxscale.sweeping.store.store import require
 
 
+class Stamp(NamedTuple):
+    """Identity of a file, which differs from that of the file that it replaces."""
+
+    inode: int
+    changed: int  # nanoseconds
+    modified: int
+
+
+class Folder:
+    """The folder of a store and those of its fields, open until `close`."""
+
+    def __init__(self, path: str | os.PathLike, fields: Sequence[str]):
+        self._path = path
+        self.descriptor = os.open(path, os.O_RDONLY)
+        self._fields: dict[str, int] = {}
+        try:
+            for name in fields:
+                self._fields[name] = os.open(name, os.O_RDONLY, dir_fd=self.descriptor)
+        except OSError:
+            self.close()
+            raise
+
+    def check(self) -> None:
+        """StoreError where the path has come to mean another folder, or none."""
+        try:
+            same = os.path.samestat(os.stat(self._path), os.fstat(self.descriptor))
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise self.moved()
+
+    def moved(self) -> StoreError:
+        return StoreError(
+            f"cannot write to {os.fspath(self._path)}: it was moved or deleted meanwhile; "
+            "move it back. Chunks marked done are kept, and the same call goes on from there."
+        )
+
+    def stamp(self, field: str, chunk: str) -> Stamp | None:
+        """Which file a chunk is in; None for no file."""
+        try:
+            status = os.stat(chunk, dir_fd=self._fields[field])
+        except FileNotFoundError:
+            return None
+        return Stamp(status.st_ino, status.st_ctime_ns, status.st_mtime_ns)
+
+    def close(self) -> None:
+        for descriptor in self._fields.values():
+            os.close(descriptor)
+        self._fields = {}
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
 class Write(NamedTuple):
     """A chunk on its way to the disk."""
 
@@ -33,7 +91,7 @@ class Write(NamedTuple):
 
 
 class Writer:
-    """Writes chunks in the background; what `flush` has returned from is safe on disk.
+    """Writes chunks in the background; chunks are safe on disk when `flush` returns.
 
     Raises StoreError for a disk that refuses, and for a store that is moved meanwhile; chunks
     that were marked done are kept. Leaving its `with` by an exception gives up the chunks that
@@ -61,7 +119,7 @@ class Writer:
     def write(self, number: int, results: Mapping[str, np.ndarray]) -> None:
         """Start to write a chunk: its part of each field, not to be changed from now on."""
         starts = self._chunks.starts(np.array([number]))[0].tolist()
-        place = tuple(map(slice, starts, np.add(starts, self._chunks.shape).tolist()))
+        region = tuple(map(slice, starts, np.add(starts, self._chunks.shape).tolist()))
         (chunk,) = chunk_names(self._chunks, [number])
         with one_error("write to", self._path, KEPT):
             self._folder.check()
@@ -71,7 +129,7 @@ class Writer:
                     chunk,
                     self._folder.stamp(name, chunk),
                     # It refers to its source, which need not be held or copied here.
-                    array[place].write(
+                    array[region].write(
                         self._whole(number, results[name]),
                         can_reference_source_data_indefinitely=True,
                     ),

@@ -1,14 +1,16 @@
 """Specifications: what is understood, and how each mistake is pointed at."""
 
 import pickle
+import re
+import textwrap
 
 import jax
 import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.cli import scenarios, spec
-from jaxscale.cli.mistakes import Mistake
+from jaxscale.laws import saved
+from jaxscale.sweeping import spec
 
 LOSS = "loss_nats_per_token = [1.9, 2.0, 2.1]"
 DEMAND = "inference_tokens = 1e12"
@@ -21,11 +23,11 @@ def written(axes=LOSS, fixed=DEMAND, top=""):
 
 
 def read(axes=LOSS, fixed=DEMAND, top=""):
-    return spec.read_spec("a.toml", written(axes, fixed, top))
+    return spec.read(written(axes, fixed, top), name="a.toml")
 
 
 def one(specification, **varied):
-    return {name: float(x) for name, x in scenarios.scenario_of(specification)(**varied).items()}
+    return {name: float(x) for name, x in specification.scenario(**varied).items()}
 
 
 def expected(law, loss, demand, costs=None, bounds=None):
@@ -50,7 +52,7 @@ def test_ranges_and_lists_become_axes_with_units_in_the_order_written():
 loss_nats_per_token = {from = 2.2, to = 1.8, count = 5}
 decode_mfu = [0.01, 0.05]"""
     fixed = f"input_tokens_per_request = 70\noutput_tokens_per_request = 215\n{DEVICES}"
-    space = scenarios.space_of(read(axes, fixed))
+    space = read(axes, fixed).space
     assert space.names == ("requests", "loss", "decode_mfu")
     requests, loss, mfu = space.coordinates()
     np.testing.assert_allclose(requests.values, [1e6, 1e7, 1e8])
@@ -60,10 +62,10 @@ decode_mfu = [0.01, 0.05]"""
 
 
 def test_the_default_is_a_million_scenarios_around_the_setting_of_sardana_et_al():
-    found = spec.read_spec("default", spec.default_text())
-    assert scenarios.space_of(found).size == 1_000_000
+    found = spec.read()
+    assert found.space.size == 1_000_000
     assert found.axes["decode_mfu"][2] == pytest.approx(0.01)
-    assert found.axes["serve_price_dollars_per_hour"][2] == pytest.approx(1.10)
+    assert found.axes["serve_price"][2] == pytest.approx(1.10)
 
 
 def test_flops_where_no_accelerator_is_named():
@@ -71,7 +73,7 @@ def test_flops_where_no_accelerator_is_named():
     law = js.laws.published("sardana2024")
     reference = expected(law, 2.0, js.Demand(2e12, 6e12))
     assert_agrees(one(found, loss=2.0), reference)
-    assert scenarios.labels_of(found)["total_cost"]["units"] == "FLOPs"
+    assert found.labels["total_cost"]["units"] == "FLOPs"
 
 
 def test_dollars_where_accelerators_are_named():
@@ -93,7 +95,7 @@ max_params = 15e9"""
     law = js.laws.published("sardana2024")
     reference = expected(law, 1.9583, demand, costs, js.Bounds(max_params=15e9))
     assert_agrees(one(found, loss=1.9583), reference)
-    assert scenarios.labels_of(found)["total_cost"]["units"] == "dollars"
+    assert found.labels["total_cost"]["units"] == "dollars"
 
 
 def test_accelerators_and_laws_may_be_axes():
@@ -102,7 +104,7 @@ law = ["sardana2024", "besiroglu2024"]
 serve_on = ["A100-40GB", "H100-SXM"]"""
     fixed = f'{DEMAND}\ntrain_on = "A100-40GB"\nserve_price_dollars_per_hour = 2'
     found = read(axes, fixed)
-    space = scenarios.space_of(found)
+    space = found.space
     assert space.sizes == (3, 2, 2)
     law, device = space.axes["law"], space.axes["serve_on"]
     assert (law.labels, device.labels) == (found.axes["law"], found.axes["serve_on"])
@@ -128,17 +130,71 @@ def test_a_law_may_be_given_by_its_coefficients():
     assert_agrees(one(found, loss=2.1), expected(own, 2.1, js.Demand(1e12)))
 
 
+def test_a_law_of_any_family_may_be_given_by_its_coefficients():
+    law = "law = {family = 'Kaplan', N_c = 8.8e13, D_c = 5.4e13, alpha_N = 0.076, alpha_D = 0.095}"
+    found = read(fixed=f"{law}\n{DEMAND}")
+    own = js.laws.Kaplan(N_c=8.8e13, D_c=5.4e13, alpha_N=0.076, alpha_D=0.095)
+    assert_agrees(one(found, loss=2.5), expected(own, 2.5, js.Demand(1e12)))
+    assert found.scenario.attributes["conditions"].startswith("Kaplan law N_c 8.8e+13, D_c 5.4e+13")
+
+
+def test_levers_of_a_law_are_fixed_values_or_axes():
+    law, demand = js.laws.published("kumar2024"), js.Demand(1e12)
+
+    def solved(bits):
+        best = js.minimize_cost(law, 3.0, demand, levers={"bits": bits})
+        size = js.minimize_cost(law, 3.0, levers={"bits": bits})
+        plain = js.evaluate(law, size.params, size.tokens, demand, levers={"bits": bits})
+        return {
+            "params": float(best.params),
+            "cost_ratio": float(best.total_cost / plain.total_cost),
+        }
+
+    loss = "loss_nats_per_token = [3.0]"
+    fixed = read(loss, f"{DEMAND}\nlaw = 'kumar2024'\nlevers.bits = 8")
+    assert_agrees(one(fixed, loss=3.0), solved(8.0))
+    assert "law kumar2024; bits 8; " in fixed.scenario.attributes["conditions"]
+    axis = read(f"{loss}\nlevers.bits = [4, 8, 16]", f"{DEMAND}\nlaw = 'kumar2024'")
+    assert axis.space.names == ("loss", "bits")
+    for bits in (4.0, 16.0):
+        assert_agrees(one(axis, loss=3.0, bits=bits), solved(bits))
+
+
+def test_the_example_of_the_module_is_a_specification():
+    (example,) = re.findall(r"\n\n((?: {4}.*\n|\n)+)", spec.__doc__)
+    found = spec.read(textwrap.dedent(example))
+    assert found.space.sizes == (101, 101, 2)
+    assert found.fields == ("params", "total_cost", "status")
+
+
+def test_a_law_in_a_file_has_its_levers_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    law = js.laws.published("kumar2024")
+    saved.write("mine.json", law, {"ranges": {}})
+    found = read("loss_nats_per_token = [3.0]", f"{DEMAND}\nlaw = 'mine.json'\nlevers.bits = 8")
+    best = js.minimize_cost(law, 3.0, js.Demand(1e12), levers={"bits": 8.0})
+    assert one(found, loss=3.0)["params"] == pytest.approx(float(best.params), rel=1e-5)
+
+
+def test_the_default_of_read_and_what_it_shows():
+    assert repr(spec.read()).startswith(
+        "Specification of 1,000,000 scenarios: loss (200), requests (200), decode_mfu (5), "
+    )
+    with pytest.raises(FileNotFoundError):
+        spec.read("no such file.toml")
+
+
 def test_fields_are_those_asked_for_and_the_status():
     found = read(top='fields = ["params", "plan_loss"]')
     assert found.fields == ("params", "plan_loss", "status")
     assert list(one(found, loss=2.0)) == list(found.fields)
-    assert list(scenarios.labels_of(found)) == list(found.fields)
+    assert list(found.labels) == list(found.fields)
 
 
 def test_costs_in_flops_need_nothing_of_the_dollars():
-    whole = spec.read_spec("default", spec.default_text())
-    bare = scenarios.in_flops(whole)
-    assert list(bare.axes) == ["loss_nats_per_token", "requests"]
+    whole = spec.read()
+    bare = whole.in_flops()
+    assert list(bare.axes) == ["loss", "requests"]
     demand = js.Demand.from_requests(1e9, input_tokens=70, output_tokens=215)
     reference = expected(js.laws.published("sardana2024"), 2.0, demand)
     assert_agrees(one(bare, loss=2.0, requests=1e9), reference)
@@ -146,13 +202,13 @@ def test_costs_in_flops_need_nothing_of_the_dollars():
 
 def test_the_scenario_function_can_be_sent_to_another_process():
     found = read()
-    sent = pickle.loads(pickle.dumps(scenarios.scenario_of(found)))
+    sent = pickle.loads(pickle.dumps(found.scenario))
     assert {name: float(x) for name, x in sent(loss=2.0).items()} == one(found, loss=2.0)
 
 
 def test_conditions_are_stated_in_words():
-    default = spec.read_spec("default", spec.default_text())
-    assert scenarios.scenario_of(default).attributes["conditions"] == (
+    default = spec.read()
+    assert default.scenario.attributes["conditions"] == (
         "law sardana2024; each request reads 70 tokens and writes 215 tokens; "
         "trained on A100-80GB (bf16, $1.50 an hour, 50 % MFU); "
         "served on A100-40GB (int8, 50 % prefill MFU)"
@@ -241,7 +297,40 @@ MISTAKES = [
     ),
     (
         dict(fixed=f"{DEMAND}\nlaw = 'kumar2024'"),
-        "line 6: law: kumar2024 needs bits, which no sweep gives: use js.sweep",
+        "line 6: law: kumar2024 needs levers.bits, 3 to 16, under [axes] or [fixed]",
+    ),
+    (
+        dict(fixed=f"{DEMAND}\nlaw = 'kumar2024'\nlevers.bits = 2"),
+        "line 7: bits: must be 3 to 16 and finite; got 2",
+    ),
+    (
+        dict(fixed=f"{DEMAND}\nlaw = 'kumar2024'\nlevers.bit = 8"),
+        "line 7: bit: is no lever of kumar2024 (did you mean bits?); its levers: bits",
+    ),
+    (dict(fixed=f"{DEMAND}\nlevers.bits = 8"), "is no lever of sardana2024; its levers: none"),
+    (dict(fixed=f"{DEMAND}\nlevers = 8"), "line 6: levers: must be a table; write levers.NAME"),
+    (
+        dict(axes=f"{LOSS}\nlevers.bits = 8", fixed=f"{DEMAND}\nlaw = 'kumar2024'"),
+        "line 4: bits: an axis is a list or {from",
+    ),
+    (
+        dict(
+            axes=f"{LOSS}\nlevers.bits = [4, 8]",
+            fixed=f"{DEMAND}\nlaw = 'kumar2024'\nlevers.bits = 8",
+        ),
+        "line 8: bits: is an axis too; give it once",
+    ),
+    (
+        dict(fixed=f"{DEMAND}\nlaw = {{family = 'Kaplen'}}"),
+        "line 6: family: unknown family 'Kaplen' (did you mean Kaplan?); known: Chinchilla, Kap",
+    ),
+    (
+        dict(fixed=f"{DEMAND}\nlaw = {{family = 'Kaplan', E = 1}}"),
+        "line 6: E: is no coefficient of a Kaplan law; they are N_c, D_c, alpha_N, alpha_D",
+    ),
+    (
+        dict(fixed=f"{DEMAND}\nlaw = {{family = 'Kaplan', N_c = 1e13}}"),
+        "line 6: law: D_c, alpha_N, alpha_D missing",
     ),
     (dict(axes=f"{LOSS}\nlaw = [3]"), "line 4: law: must be the name of a law; got 3"),
     (dict(axes=""), "a.toml: give at least one axis under [axes]"),
@@ -285,7 +374,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("parts", "answer"), MISTAKES, ids=[answer for _, answer in MISTAKES])
 def test_a_mistake_names_line_key_and_what_was_meant(parts, answer):
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(ValueError) as caught:
         read(**parts)
     message = str(caught.value)
     assert message.startswith("a.toml")
@@ -294,15 +383,15 @@ def test_a_mistake_names_line_key_and_what_was_meant(parts, answer):
 
 def test_a_section_that_is_none_is_told_how_to_be_one():
     with pytest.raises(
-        Mistake, match="line 1: axes: must be a section; write \\[axes\\] on a line"
+        ValueError, match="line 1: axes: must be a section; write \\[axes\\] on a line"
     ):
-        spec.read_spec("a.toml", "axes = 3")
+        spec.read("axes = 3\n", name="a.toml")
 
 
 def test_lines_are_found_for_dotted_keys_and_tables_of_their_own():
     table = '[axes.loss_nats_per_token]\nfrom = 1.8\nto = "x"\ncount = 3'
     text = f"fixed.inference_tokens = 1e12\n\n{table}"
-    with pytest.raises(Mistake, match="line 5: to: must be a number"):
-        spec.read_spec("a.toml", text)
-    with pytest.raises(Mistake, match="line 1: inference_tokens: must be 0 or more"):
-        spec.read_spec("a.toml", text.replace("1e12", "-1").replace('"x"', "2"))
+    with pytest.raises(ValueError, match="line 5: to: must be a number"):
+        spec.read(text, name="a.toml")
+    with pytest.raises(ValueError, match="line 1: inference_tokens: must be 0 or more"):
+        spec.read(text.replace("1e12", "-1").replace('"x"', "2"), name="a.toml")

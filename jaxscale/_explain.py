@@ -1,36 +1,79 @@
-"""The sentences of statuses with the numbers that they are about."""
+"""Statuses explained: why a scenario has no plan, or which bound decides, with its numbers."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-import jaxscale as js
-from jaxscale.cli.quantities import count
-from jaxscale.cli.vocabulary import BOUNDS
+from jaxscale._numerics.quantities import count
+from jaxscale._schema import BOUNDS
+from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import far
-from jaxscale.laws.protocol import levers_of, loss_from_logs
+from jaxscale.laws.protocol import Law, levers_of, loss_from_logs
+from jaxscale.plan import Bounds, Plan
+from jaxscale.status import Status
 
 SOLVED_EXPONENTS = (0.01, 3.0)  # that `Status.NOT_CONVERGED` speaks of
 
 
 class Asked(NamedTuple):
-    """What one plan was asked for: some of these, in the order of `js.minimize_cost`."""
+    """The scenario of one plan: some of these, in the order of `minimize_cost`."""
 
     law: Any
     loss: float | None = None  # nats per token
-    demand: js.Demand | None = None
-    costs: js.Costs | None = None
-    bounds: js.Bounds | None = None
+    demand: Demand | None = None
+    costs: Costs | None = None
+    bounds: Bounds | None = None
     budget: float | None = None
     params: float | None = None
     tokens: float | None = None
-    levers: Mapping[str, float] | None = None
+    levers: Mapping[str, Any] | None = None
 
 
-def sentence_of(status: js.Status, asked: Asked) -> str:
-    """The sentence of a status, with the numbers of what was asked for."""
+def explain(
+    plan: Plan | Status,
+    law: Law,
+    *,
+    loss: float | None = None,
+    budget: float | None = None,
+    params: float | None = None,
+    tokens: float | None = None,
+    demand: Demand | None = None,
+    costs: Costs | None = None,
+    bounds: Bounds | None = None,
+    levers: Mapping[str, ArrayLike] | None = None,
+) -> str:
+    """Why a plan is as it is: the sentence of its status, with the numbers of the scenario.
+
+    Pass what the plan was solved for: `loss`, `budget`, or sizes. A number that is left out is
+    left out of the sentence.
+
+    Raises ValueError for plans of several scenarios.
+
+    Examples:
+        >>> law = laws.published("sardana2024")
+        >>> plan = minimize_cost(law, 1.5)
+        >>> print(explain(plan, law, loss=1.5))
+        The loss 1.5 is not above the law's E, 1.69, so no model reaches it; raise it.
+        >>> bounds = Bounds(max_params=1e9)
+        >>> plan = minimize_cost(law, 2.3, bounds=bounds)
+        >>> print(explain(plan, law, loss=2.3, bounds=bounds))
+        The bound max_params, 1.00B, decides; raise it for a cheaper or better plan.
+    """
+    status = plan.status if isinstance(plan, Plan) else plan
+    if jnp.ndim(status):
+        raise ValueError(
+            "plan must be of one scenario; take one of several by "
+            "jax.tree.map(lambda x: x[0], plan)"
+        )
+    asked = Asked(law, loss, demand, costs, bounds, budget, params, tokens, levers)
+    return sentence_of(Status(int(status)), asked)
+
+
+def sentence_of(status: Status, asked: Asked) -> str:
+    """The sentence of a status, with the numbers of the scenario."""
     write = _SENTENCES.get(status)
     return (write(asked) if write else "") or status.sentence
 
@@ -106,10 +149,10 @@ def _of_solver(asked: Asked) -> str:
     return f"No plan passes the solver's checks at {target}; add bounds." if target else ""
 
 
-def _at(bound: str):
+def _at(bound: str) -> Callable[[Asked], str]:
     def sentence(asked: Asked) -> str:
         limit = _limits(asked).get(bound)
-        status = getattr(js.Status, f"AT_{bound.upper()}".replace("TOKENS_PER_PARAM", "RATIO"))
+        status = getattr(Status, f"AT_{bound.upper()}".replace("TOKENS_PER_PARAM", "RATIO"))
         named = f"The bound {bound}"
         return status.sentence.replace(named, f"{named}, {count(limit)},") if limit else ""
 
@@ -118,27 +161,27 @@ def _at(bound: str):
 
 def _of_corner(asked: Asked) -> str:
     limits = _limits(asked)
-    return f"{js.Status.AT_CORNER.sentence[:-1]} ({_in_words(limits)})." if limits else ""
+    return f"{Status.AT_CORNER.sentence[:-1]} ({_in_words(limits)})." if limits else ""
 
 
 _SENTENCES = {
-    js.Status.INFEASIBLE_LOSS: _of_loss,
-    js.Status.INFEASIBLE_BUDGET: _of_budget,
-    js.Status.INFEASIBLE_BOUNDS: _of_bounds,
-    js.Status.INVALID_INPUT: _of_input,
-    js.Status.OUT_OF_RANGE: _of_range,
-    js.Status.NO_INTERIOR_OPTIMUM: _of_optimum,
-    js.Status.SEVERAL_OPTIMA: _of_optima,
-    js.Status.NOT_CONVERGED: _of_solver,
-    js.Status.AT_MAX_PARAMS: _at("max_params"),
-    js.Status.AT_MAX_TOKENS: _at("max_tokens"),
-    js.Status.AT_MAX_RATIO: _at("max_tokens_per_param"),
-    js.Status.AT_CORNER: _of_corner,
+    Status.INFEASIBLE_LOSS: _of_loss,
+    Status.INFEASIBLE_BUDGET: _of_budget,
+    Status.INFEASIBLE_BOUNDS: _of_bounds,
+    Status.INVALID_INPUT: _of_input,
+    Status.OUT_OF_RANGE: _of_range,
+    Status.NO_INTERIOR_OPTIMUM: _of_optimum,
+    Status.SEVERAL_OPTIMA: _of_optima,
+    Status.NOT_CONVERGED: _of_solver,
+    Status.AT_MAX_PARAMS: _at("max_params"),
+    Status.AT_MAX_TOKENS: _at("max_tokens"),
+    Status.AT_MAX_RATIO: _at("max_tokens_per_param"),
+    Status.AT_CORNER: _of_corner,
 }
 
 
 def _limits(asked: Asked) -> dict[str, float]:
-    """The upper bounds that were given, by name."""
+    """The finite upper bounds, by name."""
     given = {name: float(getattr(asked.bounds, name, math.inf)) for name in BOUNDS}
     return {name: limit for name, limit in given.items() if limit < math.inf}
 
@@ -151,14 +194,14 @@ def _in_words(limits: Mapping[str, float]) -> str:
 
 
 def _target(asked: Asked) -> str:
-    """What the plan was to reach or keep to, in words; empty for a plan of given sizes."""
+    """The loss or the budget in words; empty for a plan of given sizes."""
     if asked.loss is not None:
         return f"the loss {asked.loss:.5g}"
     return "" if asked.budget is None else f"the budget {count(asked.budget)}"
 
 
 def _numbers(asked: Asked) -> dict[str, float]:
-    """The numbers that were given, by name."""
+    """All numbers of the scenario, by name."""
     demand = {} if asked.demand is None else vars(asked.demand)
     prices = {} if asked.costs is None else vars(asked.costs)
     given = {name: getattr(asked, name) for name in ("loss", "budget", "params", "tokens")}

@@ -1,4 +1,4 @@
-"""Random places against published vectors and exact arithmetic."""
+"""Random points against published vectors and exact arithmetic."""
 
 import hashlib
 from fractions import Fraction
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxscale.sweeping.positions import bits, key_words, uniforms
+from jaxscale.sweeping.points import bits, key_words, uniforms
 from solve.lanes import DTYPES, SEED
 
 # Salmon et al. 2011, Random123's kat_vectors for threefry2x32 of 20 rounds: counter, key, result.
@@ -18,8 +18,8 @@ VECTORS = [
     ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
 ]
 
-# A place from each number, lane by lane, as a sweep does.
-places = jax.jit(
+# A point from each number, lane by lane, as a sweep does.
+points = jax.jit(
     jax.vmap(lambda key, high, low: uniforms(bits((key[0], key[1]), high, low), jnp.float32)),
 )
 
@@ -34,8 +34,8 @@ def test_a_scenario_has_the_same_bits_in_any_chunk():
     numbers = np.arange(6)
     low, high = numbers.astype(np.uint32), (numbers // 4).astype(np.uint32)
     key = np.tile(np.array([3, 5], np.uint32), (6, 1))
-    whole = np.asarray(places(key, high, low))
-    parts = [places(key[part], high[part], low[part]) for part in np.split(numbers, 2)]
+    whole = np.asarray(points(key, high, low))
+    parts = [points(key[part], high[part], low[part]) for part in np.split(numbers, 2)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     assert np.unique(whole).size == 6
 
@@ -48,16 +48,16 @@ def test_a_place_is_the_middle_of_the_cell_of_its_leading_bits(dtype):
     found = uniforms((jnp.asarray(words[0]), jnp.asarray(words[1])), dtype)
     assert found.dtype == dtype
     cells = 23 if dtype == np.float32 else 52
-    for high, low, place in zip(*words.tolist(), np.asarray(found).tolist(), strict=True):
+    for high, low, point in zip(*words.tolist(), np.asarray(found).tolist(), strict=True):
         cell = (high << 32 | low) >> (64 - cells)
-        assert Fraction(place) == (cell + Fraction(1, 2)) / 2**cells
-        assert 0 < place < 1
+        assert Fraction(point) == (cell + Fraction(1, 2)) / 2**cells
+        assert 0 < point < 1
 
 
 def test_places_of_one_key_are_uniform():
     n = 4096
     key = np.tile(np.array(key_words(jax.random.key(0), "price"), np.uint32), (n, 1))
-    found = np.sort(places(key, np.zeros(n, np.uint32), np.arange(n, dtype=np.uint32)))
+    found = np.sort(points(key, np.zeros(n, np.uint32), np.arange(n, dtype=np.uint32)))
     # Kolmogorov's distance: above 1.95 / sqrt(n) for one key in 1000.
     assert abs(found - (np.arange(n) + 0.5) / n).max() < 1.95 / np.sqrt(n)
 
@@ -66,7 +66,7 @@ def test_places_of_two_names_are_independent():
     n = 4096
     low = np.arange(n, dtype=np.uint32)
     one, other = (
-        np.asarray(places(np.tile(np.array(words, np.uint32), (n, 1)), 0 * low, low))
+        np.asarray(points(np.tile(np.array(words, np.uint32), (n, 1)), 0 * low, low))
         for words in (key_words(jax.random.key(0), name) for name in ("price", "demand"))
     )
     assert abs(np.corrcoef(one, other)[0, 1]) < 4 / np.sqrt(n)

@@ -7,8 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from jaxscale.status import Status
 from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.reducers import Extremes, MainEffects, TopK
-from jaxscale.sweeping.reducers.lanes import numbers
-from jaxscale.sweeping.reducers.protocol import Group
+from jaxscale.sweeping.reducers.protocol import Group, numbers
 from solve.lanes import DTYPES
 from sweeping.reduce_harness import (
     SIZES,

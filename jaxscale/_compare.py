@@ -1,0 +1,438 @@
+"""The cheapest plan by each of several laws, side by side.
+
+Losses of different laws are not comparable: data and tokenizers differ, and so does what counts
+as a param. To ask every law the same question, match a model by its size instead of by a loss.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxscale import _display
+from jaxscale import laws as families
+from jaxscale._explain import Asked, sentence_of
+from jaxscale._numerics.names import hint
+from jaxscale._numerics.quantities import count, scientific
+from jaxscale.costs import Costs, Demand
+from jaxscale.laws.protocol import Law, depends_on_tokens, levers_of, loss_scale
+from jaxscale.laws.vocabulary import vocabulary_params_for
+from jaxscale.plan import Bounds, Plan, evaluate
+from jaxscale.published import Entry
+from jaxscale.solve import compute_optimal, minimize_cost
+from jaxscale.solve.levers import POINTS, SIZES
+from jaxscale.status import Status
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+BEST = "best"
+# Levers of which more is not simply better: their best value says something.
+CHOSEN = ("sparsity", "granularity", "bits", "vocabulary_params")
+# Of a dense model in 16 bits, with layers in one piece, on tokens that are all new.
+PLAIN = {"sparsity": 0.0, "experts": 1.0, "granularity": 1.0, "bits": 16.0, "unique_tokens": 1e30}
+LANES = POINTS[1]  # laws of one family that are solved for together: the shape of a lever's search
+COSTS = ("train_cost", "prefill_cost", "decode_cost", "total_cost")
+
+
+class Spelling(NamedTuple):
+    """How a reason names what it asks for."""
+
+    lever: str = "levers={{{name!r}: ...}}"
+    loss: str = "loss"
+    model: str = "params"
+
+
+PYTHON = Spelling()
+
+
+@dataclass(frozen=True)
+class LawRow:
+    """One law's answer: a plan, or the reason why there is none.
+
+    Examples:
+        >>> row = js.compare_laws(["sardana2024"], loss=2.0).rows[0]
+        >>> row.name, row.in_range, row.reason
+        ('sardana2024', True, '')
+    """
+
+    name: str
+    law: Any
+    entry: Entry | None = None  # None for a law that no entry describes
+    target: float | None = None  # loss to reach, nats per token
+    plan: Plan | None = None
+    chosen: tuple[str, ...] = ()  # levers that were chosen with the plan
+    reason: str = ""  # why there is no plan
+    status: Status | None = None  # of the plan, or of the scenario without one
+    in_range: bool | None = None  # inside the runs behind the law; None: their range is not known
+
+    @property
+    def note(self) -> str:
+        """Why there is no plan, or how it lies to the runs behind the law; empty if inside."""
+        if self.plan is None or self.entry is None:
+            return self.reason
+        return self.entry.range_note(self.plan)
+
+
+@dataclass(frozen=True)
+class LawComparison:
+    """The answers of several laws to one question, a row each.
+
+    Examples:
+        >>> js.compare_laws(["sardana2024", "besiroglu2024"], loss=2.0)
+        Loss 2: the cheapest plan by 2 laws
+        law            params  tokens  tokens per param  total cost  note
+        -------------------------------------------------------------------------
+        sardana2024     6.76B    323B              47.8     1.31e22
+        besiroglu2024   8.38B    165B              19.7     8.28e21
+    """
+
+    rows: tuple[LawRow, ...]
+    question: str  # in words
+
+    def __repr__(self) -> str:
+        return _display.table(self._header, self._cells(), title=self._title)
+
+    def _repr_html_(self) -> str:
+        return _display.html(self._header, self._cells(), title=self._title)
+
+    def to_dataframe(self) -> "DataFrame":
+        """A row for each law; NaN where a law has no plan.
+
+        Examples:
+            >>> frame = js.compare_laws(["sardana2024"], loss=2.0).to_dataframe()
+            >>> print(frame.loc[0, ["law", "status", "in_range"]].tolist())
+            ['sardana2024', 'OK', True]
+        """
+        names = ("params", "tokens", "tokens_per_param", "loss", *COSTS)
+        levers = dict.fromkeys(name for row in self.rows if row.plan for name in row.plan.levers)
+        return _display.dataframe(
+            {
+                "law": [row.name for row in self.rows],
+                "target_loss": [row.target for row in self.rows],
+                **{name: [_number(row.plan, name) for row in self.rows] for name in names},
+                **{name: [_lever(row.plan, name) for row in self.rows] for name in levers},
+                "status": [row.status.name if row.status is not None else "" for row in self.rows],
+                "in_range": [row.in_range for row in self.rows],
+                "reason": [row.reason for row in self.rows],
+            }
+        )
+
+    @property
+    def _title(self) -> str:
+        return f"{self.question}: the cheapest plan by {len(self.rows)} laws"
+
+    @property
+    def _header(self) -> tuple[str, ...]:
+        return ("law", "params", "tokens", "tokens per param", "total cost", "note")
+
+    def _cells(self) -> Iterator[tuple[str, ...]]:
+        for row in self.rows:
+            if row.plan is None:
+                yield row.name, "", "", "", "", row.reason
+                continue
+            sizes = (count(_number(row.plan, name)) for name in self._header[1:3])
+            ratio = count(_number(row.plan, "tokens_per_param"))
+            cost = scientific(_number(row.plan, "total_cost"))
+            yield row.name, *sizes, ratio, cost, ", ".join(remarks(row))
+
+
+def remarks(row: LawRow) -> Iterator[str]:
+    """What is special about a plan, in few words."""
+    assert row.plan is not None
+    for name, value in row.plan.levers.items():
+        how = f" ({BEST})" if name in row.chosen else ""
+        if row.status is Status.AT_LEVER_END and how:
+            how = f" ({BEST}, end of its range)"
+        yield f"{name.replace('_', ' ')} {count(float(value))}{how}"
+    if row.status is not None and row.status not in (Status.OK, Status.AT_LEVER_END):
+        yield row.status.name.lower().replace("_", " ")
+    if row.in_range is not True:
+        yield "range unknown" if row.in_range is None else "extrapolated"
+
+
+def compare_laws(
+    laws: Iterable[str | Entry] | Mapping[str, Any] | None = None,
+    *,
+    loss: float | None = None,
+    params: float | None = None,
+    tokens: float | None = None,
+    demand: Demand | None = None,
+    costs: Costs | None = None,
+    bounds: Bounds | None = None,
+    levers: Mapping[str, float | str] | None = None,
+) -> LawComparison:
+    """The cheapest plan for a quality by each of several laws.
+
+    The quality is a loss, or that of a model: by each law the model has the loss of that law.
+    Sparsity, granularity, bits and vocabulary are chosen with the plan where `levers` has no
+    value for them; a model to match is then dense, in 16 bits and with layers in one piece.
+
+    Works on the host in float64, operation by operation, as one scenario of many laws is fastest.
+
+    Args:
+        laws: names of published laws or files, or entries; or laws and fits by names of your own.
+            The whole catalogue by default.
+        loss: the loss to reach, in nats per token.
+        params: size of the model to match, instead of a loss.
+        tokens: what this model was trained on; compute-optimal by default.
+        demand: tokens to read and to write over the model's life; none by default.
+        costs: the price of a FLOP in each phase; 1 by default, so that costs are in FLOPs.
+        bounds: limits on params and tokens; none by default.
+        levers: values by name, or "best" for a lever to choose.
+
+    Raises:
+        ValueError: neither a loss nor a model is given, or both; a law or a lever is unknown.
+
+    Examples:
+        >>> comparison = js.compare_laws(["sardana2024", "kaplan2020"], params=7e9)
+        >>> [f"{row.plan.tokens:.3g}" for row in comparison.rows]
+        ['3.31e+11', '1.75e+10']
+    """
+    named = read_laws(laws)
+    given = dict(levers or {})
+    check_levers(named, given)
+    if (loss is None) == (params is None):
+        raise ValueError("give either loss, or params of a model to match")
+    if tokens is not None and params is None:
+        raise ValueError("tokens belong to a model to match: give params too")
+    question = Question(loss, params, tokens, demand, costs, bounds)
+    return compare(named, given, question)
+
+
+class Question(NamedTuple):
+    """The question that every law is asked."""
+
+    loss: float | None
+    params: float | None
+    tokens: float | None
+    demand: Demand | None
+    costs: Costs | None
+    bounds: Bounds | None
+
+    def __str__(self) -> str:
+        if self.loss is not None:
+            return f"Loss {self.loss:.5g}"
+        training = f"on {count(self.tokens)} tokens" if self.tokens else "compute-optimal"
+        return f"The loss of {count(self.params or 0)} params {training}"
+
+
+class Named(NamedTuple):
+    """A law with its name, and its entry if it has one."""
+
+    name: str
+    law: Any
+    entry: Entry | None
+
+
+def read_laws(laws: Any) -> list[Named]:
+    """Laws by name, from what `compare_laws` takes."""
+    if isinstance(laws, Mapping):
+        return [_named(name, value) for name, value in laws.items()]
+    asked = families.catalog() if laws is None else laws
+    entries = [families.entry(x) if isinstance(x, str) else x for x in asked]
+    return [_named(each.name, each) for each in entries]
+
+
+def _named(name: str, value: Any) -> Named:
+    if isinstance(value, Entry):
+        return Named(name, value.law, value)
+    return Named(name, getattr(value, "law", value), None)  # of a fit
+
+
+def check_levers(laws: Sequence[Named], given: Mapping[str, Any]) -> None:
+    """Raises ValueError for a lever that no law has, or a word that is not "best"."""
+    known = sorted({name for each in laws for name in levers_of(each.law)})
+    for name, value in given.items():
+        if name not in known:
+            raise ValueError(f"no law has {name!r}{hint(name, known)}")
+        if isinstance(value, str) and value != BEST:
+            raise ValueError(f"lever {name} must be a number or {BEST!r}; got {value!r}")
+
+
+def plain_levers(names: Iterable[str], params: float) -> dict[str, float]:
+    """Levers of an ordinary model of so many params, which it has where none are given.
+
+    Raises ValueError for a lever whose ordinary value is not known.
+    """
+    values = {}
+    for name in names:
+        if name not in PLAIN and name != "vocabulary_params":
+            raise ValueError(f"lever {name!r} needs a value for a model to match")
+        values[name] = PLAIN.get(name) if name in PLAIN else float(vocabulary_params_for(params))
+    return values
+
+
+class NoPlan(Exception):
+    """A law has no plan: why, and the status where a solver said so."""
+
+    def __init__(self, reason: str, status: Status | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class _Case(NamedTuple):
+    """What one law is asked: at which levers, over which, and to match which model, if any."""
+
+    named: Named
+    values: dict[str, float]
+    chosen: tuple[str, ...]
+    model: tuple[float, float] | None  # params and tokens
+
+
+def compare(
+    laws: Sequence[Named],
+    given: Mapping[str, Any],
+    question: Question,
+    spelling: Spelling = PYTHON,
+) -> LawComparison:
+    """The answers in the order of the laws; laws of one class are solved for together."""
+    rows: dict[str, LawRow] = {}
+    families: dict[Any, list[_Case]] = defaultdict(list)
+    # A whole program for each law would take a second or two to compile.
+    with jax.enable_x64(True), jax.disable_jit():
+        for named in laws:
+            try:
+                case = _case(named, given, question, spelling)
+                if case.chosen:
+                    rows[named.name] = _searched(case, question)
+                else:
+                    structure = jax.tree.structure(named.law)
+                    families[type(named.law), structure, *case.values.items()].append(case)
+            except NoPlan as none:
+                rows[named.name] = LawRow(*named, reason=str(none), status=none.status)
+        for family in families.values():
+            for start in range(0, len(family), LANES):
+                together = _solved_together(family[start : start + LANES], question)
+                rows |= {row.name: row for row in together}
+    return LawComparison(tuple(rows[named.name] for named in laws), str(question))
+
+
+def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: Spelling) -> _Case:
+    """What one law is asked; NoPlan where it cannot be."""
+    law = named.law
+    if not depends_on_tokens(law):
+        raise NoPlan(
+            "its loss does not depend on tokens, so no training length is better than another"
+        )
+    if question.loss is not None and loss_scale(law):
+        raise NoPlan(
+            f"its loss is {loss_scale(law)}: use {spelling.model} instead of {spelling.loss}"
+        )
+    known = levers_of(law)
+    values = {name: given.get(name, BEST if name in CHOSEN else None) for name in known}
+    missing = [name for name, value in values.items() if value is None]
+    if missing:
+        needed = "; ".join(
+            f"{spelling.lever.format(name=name)}, {count(known[name][0])} to "
+            f"{count(known[name][1])}"
+            for name in missing
+        )
+        raise NoPlan(f"needs {needed}")
+    chosen = tuple(name for name, value in values.items() if value == BEST)
+    numbers = {name: float(value) for name, value in values.items() if name not in chosen}
+    for name, value in numbers.items():
+        low, high = known[name]
+        if not low <= value <= high:
+            limits = f"{count(low)} to {count(high)}"
+            raise NoPlan(f"{name} {value:g} is outside its range, {limits}")
+    return _Case(named, numbers, chosen, _model(named, numbers, chosen, question))
+
+
+def _model(named, values, chosen, question: Question) -> tuple[float, float] | None:
+    """Params and tokens of the model to match."""
+    if question.params is None:
+        return None
+    if question.tokens is not None:
+        return question.params, question.tokens
+    levers = {**values, **plain_levers(chosen, question.params)}
+    # Compiled: its loop of many small steps takes longer one by one.
+    with jax.disable_jit(False):
+        plan = compute_optimal(named.law, params=question.params, levers=levers)
+    plan = solved(plan, Asked(named.law, params=question.params, levers=levers))
+    return float(plan.params), float(plan.tokens)
+
+
+def solved(plan: Plan, asked: Asked) -> Plan:
+    """The plan on the host; NoPlan where there is none."""
+    plan = jax.device_get(plan)
+    status = Status(int(plan.status))
+    if not status.ok:
+        raise NoPlan(sentence_of(status, asked), status)
+    return plan
+
+
+def cheapest(
+    law: Law, question: Question, target: float, values: Mapping[str, Any], chosen: Sequence[str]
+) -> Plan:
+    """The cheapest plan of one law, over its chosen levers too; NoPlan where there is none."""
+    demand, costs, bounds = question.demand, question.costs, question.bounds
+    over = (*SIZES, *chosen)
+    plan = minimize_cost(law, target, demand, costs, bounds, levers=values, over=over)
+    return solved(plan, Asked(law, target, demand, costs, bounds, levers=values))
+
+
+def loss_of_model(
+    law: Law, model: tuple[float, float], values: Mapping[str, ArrayLike], chosen: Sequence[str]
+) -> float:
+    """The loss of the model to match, which has plain values of chosen levers."""
+    levers = {**values, **plain_levers(chosen, model[0])}
+    plan = evaluate(law, *model, levers=levers)
+    return float(solved(plan, Asked(law, params=model[0], tokens=model[1], levers=levers)).loss)
+
+
+def _searched(case: _Case, question: Question) -> LawRow:
+    """The cheapest plan by one law, over levers too."""
+    named, values, chosen, model = case
+    target = question.loss
+    if target is None:
+        assert model is not None
+        target = loss_of_model(named.law, model, values, chosen)
+    plan = cheapest(named.law, question, target, values, chosen)
+    return _row(case, target, plan)
+
+
+def _row(case: _Case, target: float, plan: Plan) -> LawRow:
+    in_range = None
+    named = case.named
+    if named.entry is not None and named.entry.has_range:
+        in_range = bool(named.entry.in_range(plan))
+    status = Status(int(plan.status))
+    return LawRow(*named, target, plan, case.chosen, status=status, in_range=in_range)
+
+
+def _solved_together(family: Sequence[_Case], question: Question) -> Iterator[LawRow]:
+    """The cheapest plan by each law of one class, at the same levers."""
+    lanes = np.arange(LANES) % len(family)
+    law = jax.tree.map(lambda *x: np.array(x, float)[lanes], *(case.named.law for case in family))
+    values = family[0].values
+    demand, costs, bounds = question.demand, question.costs, question.bounds
+    targets, matched = np.full(LANES, np.nan if question.loss is None else question.loss), None
+    if question.params is not None:
+        params, tokens = np.array([case.model for case in family])[lanes].T
+        matched = jax.device_get(evaluate(law, params, tokens, levers=values))
+        targets = matched.loss
+    plans = jax.device_get(minimize_cost(law, targets, demand, costs, bounds, levers=values))
+    for lane, case in enumerate(family):
+        model, plan = (jax.tree.map(lambda x, lane=lane: x[lane], x) for x in (matched, plans))
+        target = float(targets[lane])
+        asked = Asked(case.named.law, target, demand, costs, bounds, levers=values)
+        try:
+            if case.model is not None:
+                params, tokens = case.model
+                solved(model, Asked(case.named.law, params=params, tokens=tokens, levers=values))
+            yield _row(case, target, solved(plan, asked))
+        except NoPlan as none:
+            yield LawRow(*case.named, reason=str(none), status=none.status)
+
+
+def _number(plan: Plan | None, name: str) -> float:
+    return float("nan") if plan is None else float(getattr(plan, name))
+
+
+def _lever(plan: Plan | None, name: str) -> float:
+    return float("nan") if plan is None or name not in plan.levers else float(plan.levers[name])

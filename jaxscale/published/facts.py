@@ -1,0 +1,95 @@
+"""Entries in words: the facts of one, and the columns of a table of several."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from jaxscale._numerics.quantities import count
+
+
+def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
+    """What is known of an `Entry`, as pairs of a name and a text; a name may repeat."""
+    if entry.warning:
+        yield "status", entry.warning
+    if hasattr(entry.law, "equation"):
+        yield "equation", entry.law.equation
+    for name, value in coefficients(entry.content).items():
+        yield name, f"{value:.10g}"
+    for lever, limits in getattr(entry.law, "levers", {}).items():
+        yield "lever", f"{lever}, {range_text(limits)}"
+    facts = entry.facts()
+    notes = [i for i, (name, _) in enumerate(facts) if name in ("note", "also called")]
+    first_note = notes[0] if notes else len(facts)
+    yield from facts[:first_note]
+    if entry.standard_errors is not None:
+        errors = coefficients(entry.standard_errors).items()
+        written = ((name, "not known" if x != x else f"{x:.10g}") for name, x in errors)
+        yield "standard errors", ", ".join(f"{name} {error}" for name, error in written)
+    if entry.covariance is not None:
+        yield "covariance", _matrix(_coordinates(entry.law), entry.covariance)
+    yield from facts[first_note:]
+    for text in entry.remarks:
+        yield "remark", text
+
+
+def coefficients(content: Any) -> dict[str, float]:
+    """The numbers of a law, allocation, recipe or architecture by name."""
+    if not is_dataclass(content):
+        return {}
+    values = {each.name: getattr(content, each.name) for each in fields(content)}
+    return {name: float(x) for name, x in values.items() if isinstance(x, int | float)}
+
+
+def _coordinates(law: Any) -> list[str]:
+    """What a covariance is of: logarithms of positive coefficients, as `laws.fitted` says."""
+    fitted = getattr(type(law), "fitted", {})
+    is_positive = {name: name not in fitted or fitted[name].positive for name in coefficients(law)}
+    return [f"ln {name}" if positive else name for name, positive in is_positive.items()]
+
+
+def _matrix(names: Sequence[str], rows: Sequence[Sequence[float]]) -> str:
+    lines = [" " * 6 + "".join(f"{name:>10}" for name in names)]
+    for name, row in zip(names, rows, strict=True):
+        lines.append(f"{name:<6}" + "".join(f"{value:>10.3g}" for value in row))
+    return "\n".join(lines)
+
+
+def range_text(limits: Sequence[float]) -> str:
+    """`70.0M to 16.0B`."""
+    return f"{count(limits[0])} to {count(limits[1])}"
+
+
+def _form(entry: Any) -> str | None:
+    return None if entry.content is None else type(entry.content).__name__
+
+
+_NAMED: Mapping[str, Callable[[Any], Any]] = {"name": lambda entry: entry.name}
+_SOURCE: Mapping[str, Callable[[Any], Any]] = {"source": lambda entry: entry.source}
+_FITTED: Mapping[str, Callable[[Any], Any]] = {
+    **_NAMED,
+    "form": _form,
+    "params": lambda entry: entry.params_range,
+    "tokens": lambda entry: entry.tokens_range,
+    **_SOURCE,
+}
+COLUMNS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
+    "laws": _FITTED,
+    "recipes": _FITTED,
+    "tasks": {**_NAMED, "form": _form, **_SOURCE},
+    "allocations": {
+        **_NAMED,
+        "params_exponent": lambda entry: entry.exponents[0],
+        "tokens_exponent": lambda entry: entry.exponents[1],
+        "flops": lambda entry: entry.flops_range,
+        **_SOURCE,
+    },
+    "accelerators": {**_NAMED, **_SOURCE},
+    "architectures": {
+        **_NAMED,
+        "layers": lambda entry: entry.architecture.layers,
+        "width": lambda entry: entry.architecture.width,
+        "heads": lambda entry: entry.architecture.heads,
+        "vocabulary": lambda entry: entry.architecture.vocabulary,
+        **_SOURCE,
+    },
+}

@@ -1,0 +1,213 @@
+"""Counts: of scenarios between given edges, and of scenarios by status."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxscale._labelled import STATUS
+from jaxscale._numerics.quantities import counted, percent
+from jaxscale.status import Status
+from jaxscale.sweeping.reducers.protocol import (
+    Chunk,
+    FieldReducer,
+    Group,
+    Locate,
+    Total,
+    added,
+    as_floats,
+    how_many,
+    lanes,
+    on_host,
+    tallied,
+)
+from jaxscale.sweeping.reducers.results import OfField, Shown, Table, written
+
+# Of each code, which are 0, 1, 2 and so on; the last one of those that are no Status.
+NAMES = (*(member.name for member in Status), "other")
+
+
+@dataclass(frozen=True, repr=False)
+class StatusCountsResult(Shown):
+    """Scenarios by outcome."""
+
+    total: int
+    ok: int
+    not_ok: int
+    counts: dict[str, int]  # by name of Status, or "other"; none that is 0
+
+    @property
+    def title(self) -> str:
+        ok = "all" if self.ok == self.total else f"{self.ok:,}" if self.ok else "none"
+        return f"{counted(self.total, 'scenario')}, {ok} of them ok"
+
+    def table(self) -> Table:
+        rows = [(name, f"{number:,}") for name, number in self.counts.items()]
+        return ("", ""), [] if self.ok == self.total else rows
+
+    def columns(self) -> dict[str, Any]:
+        return {"status": list(self.counts), "count": list(self.counts.values())}
+
+
+class Tallies(NamedTuple):
+    """Counts of one group of chunks."""
+
+    total: Array
+    ok: Array
+    counts: Array  # of each member of Status, and of other codes
+
+
+@dataclass(frozen=True)
+class StatusCounts:
+    """How many scenarios are ok, and how many have each status.
+
+    Without a field called "status" a scenario is ok when its fields are finite, and none is
+    counted by name.
+
+    Examples:
+        >>> moments = js.Moments("root")
+        >>> space = js.Grid(x=[-1.0, 0.0, 1.0])
+        >>> stats = js.sweep(lambda x: {"root": x**0.5}, space, reduce=[moments])
+        >>> stats[js.StatusCounts()]
+        3 scenarios, 2 of them ok
+    """
+
+    needs_grid: ClassVar[bool] = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return ()
+
+    def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Tallies:
+        del group
+        kinds = len(NAMES) if STATUS in dtypes else 0
+        return Tallies(jnp.int32(0), jnp.int32(0), jnp.zeros(kinds, jnp.int32))
+
+    def update(self, state: Tallies, chunk: Chunk, group: Group) -> Tallies:
+        del group
+        total, ok = state.total + how_many(chunk.inside), state.ok + how_many(chunk.ok)
+        if STATUS not in chunk.fields:
+            return state._replace(total=total, ok=ok)
+        status, other = chunk.fields[STATUS].astype(jnp.int32), len(Status)
+        kinds = jnp.where((status >= 0) & (status < other), status, other)
+        return Tallies(total, ok, tallied(state.counts, kinds, chunk.inside))
+
+    def total(self, state: Tallies, starts: np.ndarray, group: Group) -> Total:
+        del starts, group
+        return on_host(**state._asdict())
+
+    def merge(self, one: Total, other: Total) -> Total:
+        return added(one, other)
+
+    def result(self, total: Total, locate: Locate) -> StatusCountsResult:
+        del locate
+        every, ok = int(total["total"]), int(total["ok"])
+        # There are no counts without a status.
+        by_name = zip(NAMES, total["counts"].tolist(), strict=False)
+        return StatusCountsResult(
+            every, ok, every - ok, {name: number for name, number in by_name if number}
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class HistogramResult(OfField):
+    """Scenarios between edges; each bin holds its lower edge, the last one both."""
+
+    below: int
+    above: int
+    edges: np.ndarray
+    counts: np.ndarray  # one less than edges
+
+    def table(self) -> Table:
+        names = [f"{written(low)} to {written(high)}" for low, high in pairwise(self.edges)]
+        bins = zip(("below", *names, "above"), self._counts(), strict=True)
+        rows = [(name, f"{n:,}", percent(n / max(1, self.count))) for name, n in bins if n]
+        return ("between", "scenarios", "share"), rows
+
+    def columns(self) -> dict[str, Any]:
+        ends = [-np.inf, *self.edges.tolist(), np.inf]
+        return {"low": ends[:-1], "high": ends[1:], "count": self._counts()}
+
+    def _counts(self) -> list[int]:
+        return [self.below, *self.counts.tolist(), self.above]
+
+
+class Counts(NamedTuple):
+    """Counts of one group of chunks: below, in each bin, above."""
+
+    counts: Array
+    skipped: Array
+
+
+@dataclass(frozen=True)
+class Histogram(FieldReducer):
+    """Scenarios between each two of the increasing `edges` of a field.
+
+    Examples:
+        >>> counts = js.Histogram("square", edges=(0.0, 10.0, 50.0, 101.0))
+        >>> space = js.Grid(x=js.linspace(0, 10, 11))
+        >>> stats = js.sweep(lambda x: {"square": x * x}, space, reduce=[counts])
+        >>> stats[counts].counts
+        array([4, 4, 3])
+    """
+
+    edges: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        edges = as_floats("edges", self.edges)
+        if len(edges) < 2:
+            raise ValueError(f"edges must be at least 2 numbers; got {len(edges)}")
+        for low, high in pairwise(edges):
+            if low >= high:
+                raise ValueError(f"edges must increase; got {high!r} after {low!r}")
+        object.__setattr__(self, "edges", edges)
+
+    def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Counts:
+        del group, dtypes
+        return Counts(jnp.zeros(len(self.edges) + 1, jnp.int32), jnp.int32(0))
+
+    def update(self, state: Counts, chunk: Chunk, group: Group) -> Counts:
+        del group
+        found = lanes(chunk, self.field)
+        starts, last = _splits(self.edges, found.values.dtype)
+        passed = jnp.searchsorted(starts, found.values, side="right", method="scan_unrolled")
+        bins = passed.astype(jnp.int32) + (found.values > last).astype(jnp.int32)
+        counts = tallied(state.counts, bins, found.good)
+        return Counts(counts, state.skipped + found.skipped)
+
+    def total(self, state: Counts, starts: np.ndarray, group: Group) -> Total:
+        del starts, group
+        return on_host(**state._asdict())
+
+    def merge(self, one: Total, other: Total) -> Total:
+        return added(one, other)
+
+    def result(self, total: Total, locate: Locate) -> HistogramResult:
+        del locate
+        below, *counts, above = total["counts"].tolist()
+        return HistogramResult(
+            int(total["counts"].sum()),
+            int(total["skipped"]),
+            below,
+            above,
+            np.array(self.edges),
+            np.array(counts, np.int64),
+        )
+
+
+def _splits(edges: tuple[float, ...], dtype: np.dtype) -> tuple[Array, Array]:
+    """The smallest number of a dtype in each bin, and the largest in the last one."""
+    exact = np.array(edges)
+    with np.errstate(over="ignore", under="ignore"):
+        near = exact.astype(dtype)
+        up = np.where(near < exact, np.nextafter(near, np.inf, dtype=dtype), near)
+        last = near[-1] if near[-1] <= exact[-1] else np.nextafter(near[-1], -np.inf, dtype=dtype)
+    # The device takes a subnormal number for 0, on either side of a comparison.
+    tiny = np.finfo(dtype).tiny
+    up = np.where((up > 0) & (up < tiny), tiny, up)
+    return jnp.asarray(up[:-1], dtype), jnp.asarray(last, dtype)
