@@ -3,16 +3,14 @@
 Thresholds are judgement: no check speaks up about a published table that is as it should be.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from jaxscale.fitting._suspicions.sheet import Sheet, Suspicion
 from jaxscale.fitting._suspicions.trainings import checkpoints, flops, repeated, settings
 from jaxscale.fitting._suspicions.units import losses, units
-
-if TYPE_CHECKING:
-    from jaxscale.fitting.runs import Runs
 
 CHECKS = (units, losses, checkpoints, settings, flops, repeated)
 FEWEST = 5  # rows whose medians and gaps say anything
@@ -24,7 +22,7 @@ def suspicions_of(sheet: Sheet) -> list[Suspicion]:
     return [suspicion for check in checks for suspicion in check(sheet)]
 
 
-def suspicions(runs: "Runs") -> list[Suspicion]:
+def suspicions(runs: Any) -> list[Suspicion]:
     """Likely mistakes in runs, rows counted from 1.
 
     Columns that `Runs` does not hold, such as steps or a learning rate, tell more: `Runs.from_csv`
@@ -36,9 +34,12 @@ def suspicions(runs: "Runs") -> list[Suspicion]:
         ...     print(suspicion.about, suspicion.rows)
         repeated rows (2,)
     """
-    columns = {name: np.asarray(getattr(runs, name)) for name in ("params", "tokens", "loss")}
+    columns: dict[str, np.ndarray] = {
+        name: np.asarray(getattr(runs, name)) for name in ("params", "tokens", "loss")
+    }
     columns |= {} if runs.group is None else {"group": np.asarray(runs.group)}
-    levers = {name: np.asarray(column) for name, column in (runs.levers or {}).items()}
+    given: Mapping[str, Any] = runs.levers or {}
+    levers = {name: np.asarray(column) for name, column in given.items()}
     columns |= levers
     return suspicions_of(
         Sheet(
