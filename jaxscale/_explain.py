@@ -19,7 +19,7 @@ SOLVED_EXPONENTS = (0.01, 3.0)  # that `Status.NOT_CONVERGED` speaks of
 
 
 class Asked(NamedTuple):
-    """The scenario of one plan: some of these, in the order of `minimize_cost`."""
+    """The scenario of one plan: some of these, in the order of `js.minimize_cost`."""
 
     law: Any
     loss: float | None = None  # nats per token
@@ -53,13 +53,13 @@ def explain(
     Raises ValueError for plans of several scenarios.
 
     Examples:
-        >>> law = laws.published("sardana2024")
-        >>> plan = minimize_cost(law, 1.5)
-        >>> print(explain(plan, law, loss=1.5))
+        >>> law = js.laws.published("sardana2024")
+        >>> plan = js.minimize_cost(law, 1.5)
+        >>> print(js.explain(plan, law, loss=1.5))
         The loss 1.5 is not above the law's E, 1.69, so no model reaches it; raise it.
-        >>> bounds = Bounds(max_params=1e9)
-        >>> plan = minimize_cost(law, 2.3, bounds=bounds)
-        >>> print(explain(plan, law, loss=2.3, bounds=bounds))
+        >>> bounds = js.Bounds(max_params=1e9)
+        >>> plan = js.minimize_cost(law, 2.3, bounds=bounds)
+        >>> print(js.explain(plan, law, loss=2.3, bounds=bounds))
         The bound max_params, 1.00B, decides; raise it for a cheaper or better plan.
     """
     status = plan.status if isinstance(plan, Plan) else plan

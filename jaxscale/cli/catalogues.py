@@ -12,7 +12,7 @@ from jaxscale.cli.named_law import COEFFICIENTS
 from jaxscale.hardware import PRECISIONS, Accelerator
 from jaxscale.laws.protocol import levers_of
 from jaxscale.published import Entry
-from jaxscale.published.facts import coefficients, facts_of
+from jaxscale.published.facts import coefficients
 
 DEFAULT_FAMILY = "Chinchilla"
 RANGES = ("params_range", "tokens_range", "tokens_per_param_range")
@@ -47,7 +47,7 @@ def laws(name: LawName = None, as_json: options.Json = False) -> None:
         _show_all(entries)
     else:
         tables.note(entries[0].name, style="bold")
-        tables.print_facts(facts_of(entries[0]))
+        tables.print_facts(entries[0].facts())
 
 
 def hardware(name: DeviceName = None, as_json: options.Json = False) -> None:

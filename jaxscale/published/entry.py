@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.values import is_positive, where_safe
-from jaxscale.published.facts import facts_of, range_text
+from jaxscale.published.facts import NOT_STATED, facts_of, range_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Range = tuple[float, float]
 FELT = 1e-8  # of the loss, for a change of one in a logarithm
 STEP = 1e-5  # of that change: rounding and curvature leave 1e-11
-NOT_STATED = "not stated"
 TRAIN_FLOPS = 6  # per parameter and token: forward 2, backward 4
 INFERENCE_FLOPS = 2  # per parameter and token: forward
 
@@ -99,12 +98,24 @@ class Entry:
         return f"Entry({self.name!r}, {self.content!r}, source={self.source!r})"
 
     def _repr_html_(self) -> str:
-        return _display.html(("", ""), facts_of(self), title=self.name)
+        return _display.html(("", ""), self.facts(), title=self.name)
 
     def to_dataframe(self) -> "DataFrame":
         """What is known of the entry, a row for each fact."""
-        names, texts = zip(*facts_of(self), strict=True)
+        names, texts = zip(*self.facts(), strict=True)
         return _display.dataframe({"fact": names, "value": texts})
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What is known of the entry, as pairs of a name and a text; a name may repeat.
+
+        Examples:
+            >>> for name, text in js.laws.entry("muennighoff2023").facts()[:3]:
+            ...     print(f"{name}: {text}")
+            equation: L(N, D) = E + A / N^alpha + B / D^beta
+            E: 1.869143678
+            A: 520.8249517
+        """
+        return tuple(facts_of(self))
 
     @property
     def content(self) -> Any:

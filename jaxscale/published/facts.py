@@ -6,30 +6,51 @@ from typing import Any
 
 from jaxscale._numerics.quantities import count
 
+NOT_STATED = "not stated"
+_TEXTS = {
+    "data": "dataset",
+    "tokenizer": "tokenizer",
+    "schedule": "schedule",
+    "params are": "params_convention",
+    "tokens are": "tokens_convention",
+    "FLOPs are": "flops_convention",
+}
+_RANGES = ("params", "tokens", "tokens_per_param", "flops")
+# Of a law it is said where these are not stated.
+_OF_LAWS = {"dataset", "tokenizer", "params_convention", "params", "tokens", "tokens_per_param"}
+
 
 def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
     """What is known of an `Entry`, as pairs of a name and a text; a name may repeat."""
+    needed = _OF_LAWS if entry.law is not None else set[str]()
     if entry.warning:
         yield "status", entry.warning
-    if hasattr(entry.law, "equation"):
-        yield "equation", entry.law.equation
+    equation = getattr(entry.law, "equation", "")
+    if equation:
+        yield "equation", equation
     for name, value in coefficients(entry.content).items():
         yield name, f"{value:.10g}"
     for lever, limits in getattr(entry.law, "levers", {}).items():
         yield "lever", f"{lever}, {range_text(limits)}"
-    facts = entry.facts()
-    notes = [i for i, (name, _) in enumerate(facts) if name in ("note", "also called")]
-    first_note = notes[0] if notes else len(facts)
-    yield from facts[:first_note]
+    yield "source", entry.source
+    for name, field in _TEXTS.items():
+        if field in needed or getattr(entry, field) != NOT_STATED:
+            yield name, getattr(entry, field)
+    for size in _RANGES:
+        limits = getattr(entry, f"{size}_range")
+        if size in needed or limits is not None:
+            name = "FLOPs" if size == "flops" else size.replace("_", " ")
+            yield name, range_text(limits) if limits else NOT_STATED
     if entry.standard_errors is not None:
         errors = coefficients(entry.standard_errors).items()
         written = ((name, "not known" if x != x else f"{x:.10g}") for name, x in errors)
         yield "standard errors", ", ".join(f"{name} {error}" for name, error in written)
     if entry.covariance is not None:
         yield "covariance", _matrix(_coordinates(entry.law), entry.covariance)
-    yield from facts[first_note:]
-    for text in entry.remarks:
-        yield "remark", text
+    for text in (*entry.errata, *entry.remarks):
+        yield "note", text
+    if entry.aliases:
+        yield "also called", ", ".join(entry.aliases)
 
 
 def coefficients(content: Any) -> dict[str, float]:
