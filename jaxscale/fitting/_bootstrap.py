@@ -37,9 +37,7 @@ from jaxscale.fitting.starts import grid
 
 WARM_STEPS, MORE_STEPS = 12, 100
 OWN_KEPT, OWN_STEPS = 4, 200
-PART_CHUNKS = (
-    16  # of lanes, in each part: enough resamples that the few slow ones fill a chunk, too
-)
+PART_CHUNKS = 16  # of lanes, in each part: enough that its few slow resamples fill a chunk, too
 DISAGREEMENT = 0.2  # of standard errors: above this, a warning
 JUDGED_ON = 200  # resamples, or more: fewer say little of a standard error
 

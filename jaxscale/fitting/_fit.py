@@ -1,4 +1,4 @@
-# Signatures of JAX have untyped parts, and Optax has no types:
+# Optax has no types:
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 """`fit`: a law of any family fitted to runs from many starts at once, to a certified minimum."""
 

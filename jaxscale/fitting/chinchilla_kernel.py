@@ -1,4 +1,3 @@
-# Signatures of JAX have untyped parts:
 # pyright: reportUnknownMemberType=false
 """Value, gradient and Hessian of an objective on the Chinchilla law, for many lanes at once.
 

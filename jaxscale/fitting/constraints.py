@@ -1,4 +1,3 @@
-# Signatures of JAX have untyped parts:
 # pyright: reportUnknownMemberType=false
 """Constraints on coefficients: held, tied, bounded, or with a prior.
 

@@ -1,4 +1,3 @@
-# Signatures of JAX have untyped parts:
 # pyright: reportUnknownMemberType=false
 """Damped Newton steps from many starts at once, with one evaluation a step.
 
@@ -21,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jaxscale._numerics.typed import cond
 from jaxscale.fitting.constraints import Constraints
 from jaxscale.fitting.kernel import Kernel, Numbers, Point
 
@@ -186,7 +186,7 @@ def _step(
             return kernel.value(coordinates, rows, weights, now.delta, constraints.prior, scaled)
 
         tried, untried = partial(_tried, towards, value, state.damping), trial
-        trial = cast(_Trial, lax.cond(now.newton & ~now.fresh, tried, lambda: untried))
+        trial = cond(now.newton & ~now.fresh, tried, lambda: untried)
     ahead, damping, moves, converged = trial
     new = kernel(ahead, rows, weights, now.delta, now.newton, constraints.prior, scaled)
 

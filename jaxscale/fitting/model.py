@@ -1,4 +1,3 @@
-# Signatures of JAX have untyped parts:
 # pyright: reportUnknownMemberType=false
 """The kernel of any law: value, gradient and Hessian of an objective, differentiated automatically.
 
@@ -15,8 +14,9 @@ from typing import NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
+from jaxscale._numerics.typed import cond
 from jaxscale.fitting.certificate import at_bounds
 from jaxscale.fitting.chinchilla_kernel import ChinchillaKernel
 from jaxscale.fitting.claims import Claims, Design, Ending, claims_of_law
@@ -203,7 +203,7 @@ class AnyLaw:
             return _moment(bend, slopes) + self._curved(coordinates, rows, force)
 
         value = _value(residuals, clipped, weights, scale, scaled)
-        hessian = cast(Array, lax.cond(newton, exact, lambda: squares))
+        hessian = cond(newton, exact, lambda: squares)
         energy = jnp.sum(force * residuals)
         # Where a coefficient does nothing yet, as where no token is seen twice, steps in it are
         # measured by the others: 0 would leave the matrix singular however damped.

@@ -1,4 +1,3 @@
-# Signatures of JAX have untyped parts:
 # pyright: reportUnknownMemberType=false
 """Objectives of fits: sums over runs of a function of the residual `ln L(N, D) - ln loss`.
 

@@ -1,4 +1,4 @@
-# Signatures of JAX have untyped parts, and Optax has no types:
+# Optax has no types:
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 """A search by any Optax optimiser instead of Newton steps."""
 
@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jax import Array, lax
 
+from jaxscale._numerics.typed import map_array
 from jaxscale.fitting import descent
 from jaxscale.fitting.constraints import Constraints
 from jaxscale.fitting.descent import Arrival
@@ -98,4 +99,4 @@ def _minimised(
         (round_, _), _ = lax.scan(step, (round_, optimizer.init(round_)), None, length=STEPS)
         return at(round_)
 
-    return cast(Array, lax.map(minimise, starts))
+    return map_array(minimise, starts)

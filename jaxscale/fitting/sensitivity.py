@@ -1,4 +1,3 @@
-# Signatures of JAX have untyped parts:
 # pyright: reportUnknownMemberType=false
 """Derivatives of fitted coefficients by the runs' weights and losses and by delta.
 

@@ -189,7 +189,7 @@ def test_a_bootstrapped_law_goes_into_a_solver_as_it_is():
         ({"key": "zero"}, "key must be one JAX key, such as .*, or a whole number"),
         ({"key": 0, "resamples": 1}, "resamples must be a whole number, at least 2; got 1"),
         ({"indices": np.zeros((2, 3))}, "indices must be whole numbers, one row a resample"),
-        ({"indices": np.full((2, 3), 100)}, "places among 100 runs, from 0 on; got 100"),
+        ({"indices": np.full((2, 3), 100)}, "numbers of 100 runs, from 0 on; got 100"),
     ],
 )
 def test_mistakes_are_named(arguments, message):
