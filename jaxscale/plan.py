@@ -80,8 +80,9 @@ class Plan:
         """
         columns = {name: np.ravel(x) for name, x in self._numbers().items()}
         columns["status"] = np.array([Status(x).name for x in np.ravel(self.status).tolist()])
-        index = np.indices(self._shape).reshape(len(self._shape), -1)
-        axes = {f"axis_{i}": row for i, row in enumerate(index)} if len(self._shape) > 1 else {}
+        axes = {}
+        if len(self._shape) > 1:
+            axes = {f"axis_{i}": np.ravel(x) for i, x in enumerate(np.indices(self._shape))}
         return _display.dataframe({**axes, **columns})
 
     def _numbers(self) -> dict[str, Any]:

@@ -104,6 +104,14 @@ def test_a_plan_shows_itself_inside_a_transformation():
     assert repr(jax.tree.map(lambda x: None, plan)).startswith("Plan(params=None")
 
 
+def test_a_dataframe_of_one_plan_has_one_row():
+    pytest.importorskip("pandas")
+    plan = js.minimize_cost(js.laws.published("sardana2024"), 2.4)
+    frame = plan.to_dataframe()
+    assert frame["status"].tolist() == ["OK"]
+    assert frame["params"].tolist() == [float(plan.params)]
+
+
 def test_a_dataframe_of_plans_has_a_row_for_each_scenario():
     pytest.importorskip("pandas")
     law = js.laws.published("sardana2024")

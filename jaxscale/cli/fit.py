@@ -205,7 +205,7 @@ def read_family(text: str) -> type:
     known = {each.lower(): family for each, family in FAMILIES.items()}
     if text.lower() in known:
         return known[text.lower()]
-    near = nearest(text.lower(), known)
+    near = nearest(text, FAMILIES)
     published = {each.name for each in js.laws.catalog()}
     beside = "; --beside puts a published law next to the fit" if text in published else ""
     raise Mistake(f"--law: no family {text!r}{near}{beside}; known: {', '.join(FAMILIES)}")

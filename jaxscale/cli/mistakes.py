@@ -63,7 +63,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     if not word:
         return ""
     choices = list(choices)
-    begun = [choice for choice in choices if choice.startswith(word)]
+    begun = [choice for choice in choices if choice.lower().startswith(word.lower())]
     return question(begun) if begun else hint(word, choices)
 
 

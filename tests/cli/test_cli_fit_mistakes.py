@@ -67,8 +67,9 @@ def _here(tmp_path, monkeypatch):
         (("runs.csv", "--seed", "-1"), "--seed: '-1' must not be negative"),
         (
             ("runs.csv", "--law", "chinchila"),
-            "no family 'chinchila' (did you mean chinchilla?)",
+            "no family 'chinchila' (did you mean Chinchilla?)",
         ),
+        (("runs.csv", "--law", "Kaplann"), "no family 'Kaplann' (did you mean Kaplan?)"),
         (("runs.csv", "--law", "besiroglu2024"), "--beside puts a published law next to the fit"),
         (("runs.csv", "--law", "no.py:Own"), "--law: no Python file 'no.py'"),
         (("runs.csv", "--law", "Kumar"), "no column 'bits' for bits"),
