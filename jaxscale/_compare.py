@@ -16,12 +16,13 @@ from jax.typing import ArrayLike
 from jaxscale import _display
 from jaxscale import laws as families
 from jaxscale._explain import Asked, sentence_of
+from jaxscale._numerics import arrays
 from jaxscale._numerics.names import hint
-from jaxscale._numerics.quantities import count, scientific
+from jaxscale._numerics.quantities import count, counted, scientific
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.protocol import Law, depends_on_tokens, levers_of, loss_scale
 from jaxscale.laws.vocabulary import vocabulary_params_for
-from jaxscale.plan import Bounds, Plan, evaluate
+from jaxscale.plan import Bounds, Plan, check_law, evaluate
 from jaxscale.published import Entry
 from jaxscale.solve import compute_optimal, minimize_cost
 from jaxscale.solve.levers import POINTS, SIZES
@@ -124,7 +125,7 @@ class LawComparison:
 
     @property
     def _title(self) -> str:
-        return f"{self.question}: the cheapest plan by {len(self.rows)} laws"
+        return f"{self.question}: the cheapest plan by {counted(len(self.rows), 'law')}"
 
     @property
     def _header(self) -> tuple[str, ...]:
@@ -156,7 +157,7 @@ def remarks(row: LawRow) -> Iterator[str]:
 
 
 def compare_laws(
-    laws: Iterable[str | Entry] | Mapping[str, Any] | None = None,
+    laws: Iterable[Any] | Mapping[str, Any] | None = None,
     *,
     loss: float | None = None,
     params: float | None = None,
@@ -175,8 +176,9 @@ def compare_laws(
     Works on the host in float64, operation by operation, as one scenario of many laws is fastest.
 
     Args:
-        laws: names of published laws or files, or entries; or laws and fits by names of your own.
-            The whole catalogue by default.
+        laws: names of published laws or files, entries, laws and fits, or a dict of them by names
+            of your own. A law without a name is called by its class. The whole catalogue by
+            default.
         loss: the loss to reach, in nats per token.
         params: size of the model to match, instead of a loss.
         tokens: what this model was trained on; compute-optimal by default.
@@ -186,7 +188,9 @@ def compare_laws(
         levers: values by name, or "best" for a lever to choose.
 
     Raises:
-        ValueError: neither a loss nor a model is given, or both; a law or a lever is unknown.
+        ValueError: neither a loss nor a model is given, or both; a law or a lever is unknown;
+            there is no law, or an array where one number is needed.
+        TypeError: something in `laws` is no law, or `laws` is a single one.
 
     Examples:
         >>> comparison = js.compare_laws(["sardana2024", "kaplan2020"], params=7e9)
@@ -200,6 +204,10 @@ def compare_laws(
         raise ValueError("give either loss, or params of a model to match")
     if tokens is not None and params is None:
         raise ValueError("tokens belong to a model to match: give params too")
+    numbers = {name: x for name, x in given.items() if not isinstance(x, str)}
+    inputs = {"loss": loss, "params": params, "tokens": tokens}
+    inputs |= {"demand": demand, "costs": costs, "bounds": bounds, "levers": numbers}
+    check_single(**{name: x for name, x in inputs.items() if x is not None})
     question = Question(loss, params, tokens, demand, costs, bounds)
     return compare(named, given, question)
 
@@ -230,18 +238,50 @@ class Named(NamedTuple):
 
 
 def read_laws(laws: Any) -> list[Named]:
-    """Laws by name, from what `compare_laws` takes."""
+    """Laws by name, from what `compare_laws` takes; raises as it does."""
     if isinstance(laws, Mapping):
-        return [_named(name, value) for name, value in laws.items()]
-    asked = families.catalog() if laws is None else laws
-    entries = [families.entry(x) if isinstance(x, str) else x for x in asked]
-    return [_named(each.name, each) for each in entries]
+        found = [_named(value, str(name)) for name, value in laws.items()]
+    elif laws is None:
+        found = [_named(entry) for entry in families.catalog()]
+    elif isinstance(laws, str | Entry) or not isinstance(laws, Iterable):
+        raise TypeError(f"laws must be a list of laws, or a dict by name; got {laws!r}")
+    else:
+        found = _distinct(_named(value) for value in laws)
+    if not found:
+        raise ValueError("laws is empty: give one law or more, or None for the whole catalogue")
+    return found
 
 
-def _named(name: str, value: Any) -> Named:
-    if isinstance(value, Entry):
-        return Named(name, value.law, value)
-    return Named(name, getattr(value, "law", value), None)  # of a fit
+def _named(value: Any, name: str | None = None) -> Named:
+    """A law, fit, entry, or name of a published law or of a file, by a name of its own if given."""
+    entry = families.entry(value) if isinstance(value, str) else value
+    if isinstance(entry, Entry):
+        check_law(entry.law)
+        return Named(name or entry.name, entry.law, entry)
+    law = getattr(value, "law", value)  # of a fit
+    check_law(law)
+    check_single(law=law)
+    return Named(name or type(law).__name__, law, None)
+
+
+def _distinct(laws: Iterable[Named]) -> list[Named]:
+    """The laws, with a number after the name of each that has been used already."""
+    found: dict[str, Named] = {}
+    for each in laws:
+        name, number = each.name, 1
+        while name in found:
+            number += 1
+            name = f"{each.name} {number}"
+        found[name] = each._replace(name=name)
+    return list(found.values())
+
+
+def check_single(**inputs: Any) -> None:
+    """Raises TypeError for what is no number, and ValueError for an array, naming the input."""
+    arrays.enter(**inputs)
+    for name, tree in inputs.items():
+        for shape in {np.shape(x) for x in jax.tree.leaves(tree)} - {()}:
+            raise ValueError(f"{name} must be of one scenario, not an array of shape {shape}")
 
 
 def check_levers(laws: Sequence[Named], given: Mapping[str, Any]) -> None:

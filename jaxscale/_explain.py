@@ -12,7 +12,7 @@ from jaxscale._schema import BOUNDS
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import far
 from jaxscale.laws.protocol import Law, levers_of, loss_from_logs
-from jaxscale.plan import Bounds, Plan
+from jaxscale.plan import Bounds, Plan, check_law
 from jaxscale.status import Status
 
 SOLVED_EXPONENTS = (0.01, 3.0)  # that `Status.NOT_CONVERGED` speaks of
@@ -50,7 +50,8 @@ def explain(
     Pass what the plan was solved for: `loss`, `budget`, or sizes. A number that is left out is
     left out of the sentence.
 
-    Raises ValueError for plans of several scenarios.
+    Raises ValueError for plans of several scenarios and for both a loss and a budget, and
+    TypeError for what is no plan or no law.
 
     Examples:
         >>> law = js.laws.published("sardana2024")
@@ -62,7 +63,12 @@ def explain(
         >>> print(js.explain(plan, law, loss=2.3, bounds=bounds))
         The bound max_params, 1.00B, decides; raise it for a cheaper or better plan.
     """
+    check_law(law)
     status = plan.status if isinstance(plan, Plan) else plan
+    if not hasattr(status, "dtype") and not isinstance(status, int):
+        raise TypeError(f"plan must be a Plan or a Status; got {plan!r} ({type(plan).__name__})")
+    if loss is not None and budget is not None:
+        raise ValueError("give loss or budget, not both: a plan is solved for one of them")
     if jnp.ndim(status):
         raise ValueError(
             "plan must be of one scenario; take one of several by "

@@ -91,6 +91,51 @@ def test_questions_that_make_no_sense_are_refused(arguments, message):
         js.compare_laws(["kumar2024"], **arguments)
 
 
+LAW = js.laws.Chinchilla(1.7, 400.0, 410.0, 0.34, 0.28)
+
+
+def test_laws_without_a_name_are_called_by_their_class():
+    rows = js.compare_laws([LAW, "sardana2024", LAW], loss=2.5).rows
+    assert [row.name for row in rows] == ["Chinchilla", "sardana2024", "Chinchilla 2"]
+    assert rows[0].plan.params == rows[2].plan.params
+    named = js.compare_laws({"theirs": "sardana2024"}, loss=2.5)
+    assert named.rows[0].entry.name == "sardana2024"
+    assert repr(named).startswith("Loss 2.5: the cheapest plan by 1 law\n")
+
+
+@pytest.mark.parametrize(
+    ("laws", "error", "message"),
+    [
+        ("besiroglu2024", TypeError, "laws must be a list of laws, or a dict by name; got 'besir"),
+        (LAW, TypeError, "laws must be a list of laws, or a dict by name; got Chinchilla"),
+        ([], ValueError, "laws is empty"),
+        ({}, ValueError, "laws is empty"),
+        ([7], TypeError, "law must be a jaxscale law, .*; got 7"),
+        (["besiroglu"], ValueError, "unknown law 'besiroglu'"),
+        ([js.laws.Chinchilla(np.ones(3), 1.0, 1.0, 1.0, 1.0)], ValueError, "law must be of one"),
+    ],
+)
+def test_what_is_no_list_of_laws_is_refused(laws, error, message):
+    with pytest.raises(error, match=message):
+        js.compare_laws(laws, loss=2.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"loss": np.array([2.0, 2.1])}, ValueError, r"loss must be of one .* shape \(2,\)"),
+        ({"loss": "2"}, TypeError, "loss must be a real number"),
+        ({"params": [7e9]}, TypeError, "params must be a real number"),
+        ({"loss": 2.0, "demand": js.Demand(np.ones(2))}, ValueError, "demand must be of one"),
+        ({"loss": 2.0, "levers": {"bits": np.ones(2)}}, ValueError, "levers must be of one"),
+    ],
+)
+def test_a_comparison_is_of_one_scenario(arguments, error, message, monkeypatch):
+    monkeypatch.setattr("jaxscale._compare.compare", lambda *_: pytest.fail("computed"))
+    with pytest.raises(error, match=message):
+        js.compare_laws(["kumar2024"], **arguments)
+
+
 # --- Explanations ----------------------------------------------------------------------------
 
 
@@ -108,6 +153,20 @@ def test_an_explanation_is_of_one_scenario():
     law = js.laws.published("sardana2024")
     with pytest.raises(ValueError, match="plan must be of one scenario"):
         js.explain(js.minimize_cost(law, np.array([1.5, 2.0])), law)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((Status.OK, "sardana2024"), TypeError, "law must be a jaxscale law, .*'sardana2024'"),
+        (("OK", LAW), TypeError, "plan must be a Plan or a Status; got 'OK'"),
+        ((Status.OK, LAW, 2.0, 1e21), ValueError, "give loss or budget, not both"),
+    ],
+)
+def test_an_explanation_of_nothing_is_refused(arguments, error, message):
+    named = dict(zip(("plan", "law", "loss", "budget"), arguments, strict=False))
+    with pytest.raises(error, match=message):
+        js.explain(**named)
 
 
 # --- Catalogues ------------------------------------------------------------------------------
