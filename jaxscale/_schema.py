@@ -1,4 +1,4 @@
-"""The numbers that describe a scenario, and one reader each for its demand, costs and bounds.
+"""The numbers that describe a scenario, and one reader each for its law, demand, costs and bounds.
 
 The command line and the specification of a sweep read the same names. An option is the name with
 dashes, `--serve-price`; a key in a file carries the unit too, `serve_price_dollars_per_hour`. A
@@ -7,11 +7,15 @@ reader is told how names are spelled, so that its errors say what the user wrote
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from typing import Any, NamedTuple
 
+from jaxscale._numerics.names import unknown
 from jaxscale.costs import DEFAULT_MFU, DEFAULT_PRECISION, Costs, Demand
 from jaxscale.hardware import Accelerator, accelerator
+from jaxscale.laws._catalog import FAMILIES
+from jaxscale.laws.fitted import Coefficient, coefficients_of
+from jaxscale.laws.protocol import is_valid
 from jaxscale.plan import Bounds
 
 Spelling = Callable[[str], str]  # of a name, in a message
@@ -98,6 +102,39 @@ class Refused(ValueError):
     def __init__(self, problem: str, name: str = "") -> None:
         super().__init__(problem)
         self.name = name
+
+
+FAMILY, DEFAULT_FAMILY = "family", "Chinchilla"
+
+
+def read_law(given: Mapping[str, Any], read: Callable[[str, Any, Rule], float]) -> Any:
+    """The law of a `family`, Chinchilla by default, with the given coefficients.
+
+    `read` turns the value of a coefficient into a number that keeps a rule.
+    """
+    name = given.get(FAMILY, DEFAULT_FAMILY)
+    if not isinstance(name, str) or name not in FAMILIES:
+        raise Refused(str(unknown("family", name, FAMILIES)), FAMILY)
+    form = FAMILIES[name]
+    known = coefficients_of(form)
+    for each in given:
+        if each not in known and each != FAMILY:
+            listed = ", ".join(known)
+            raise Refused(f"is no coefficient of a {name} law; they are {listed}", each)
+    needed = [each.name for each in fields(form) if each.default is MISSING]
+    missing = [each for each in needed if each not in given]
+    if missing:
+        raise Refused(f"{', '.join(missing)} missing")
+    law = form(**{x: read(x, given[x], _rule_of(x, known[x])) for x in known if x in given})
+    if not is_valid(law):
+        raise Refused(f"these coefficients are no {name} law")
+    return law
+
+
+def _rule_of(name: str, coefficient: Coefficient) -> Rule:
+    if not coefficient.positive and coefficient.low < 0:
+        return FINITE
+    return NONNEGATIVE if name == "E" else POSITIVE
 
 
 def check_demand(given: Collection[str], spelled: Spelling = str) -> None:

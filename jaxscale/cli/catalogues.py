@@ -6,15 +6,14 @@ from typing import Annotated, Any
 import typer
 
 import jaxscale as js
+from jaxscale._schema import DEFAULT_FAMILY
 from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import blamed_on
-from jaxscale.cli.named_law import COEFFICIENTS
 from jaxscale.hardware import PRECISIONS, Accelerator
 from jaxscale.laws.protocol import levers_of
 from jaxscale.published import Entry
 from jaxscale.published.facts import coefficients
 
-DEFAULT_FAMILY = "Chinchilla"
 RANGES = ("params_range", "tokens_range", "tokens_per_param_range")
 TEXTS = ("source", "dataset", "tokenizer", "params_convention")
 LAWS_EXAMPLES = """\
@@ -106,7 +105,7 @@ def _show_all(entries: Sequence[Entry]) -> None:
     """Print the laws of the default family by their coefficients, and the others by equations."""
     alike = [each for each in entries if type(each.law).__name__ == DEFAULT_FAMILY]
     rows = [(each.name, *(f"{x:.4g}" for x in coefficients(each.law).values())) for each in alike]
-    tables.print_columns(("law", *COEFFICIENTS), rows)
+    tables.print_columns(("law", *coefficients(alike[0].law)), rows)
     tables.note(f"{alike[0].law.equation}, in nats per token", style="dim")
     rows = [
         (each.name, _surface(each.law.equation), ", ".join(levers_of(each.law)))

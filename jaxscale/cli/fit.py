@@ -18,7 +18,7 @@ from jaxscale.cli.bars import Begin, steps
 from jaxscale.cli.mistakes import Mistake, blamed_on, check_file, nearest, path_of
 from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.pictures import checked_path, save
-from jaxscale.cli.quantities import counted, positive
+from jaxscale.cli.quantities import counted, positive, signed
 from jaxscale.fitting import Suspicion, objectives
 from jaxscale.fitting.cells import CONVERT
 from jaxscale.fitting.report import numbers_of, record_of
@@ -273,24 +273,14 @@ def read_fixed(
             example = "E=1.69" if "E" in said else f"{next(iter(said))}=1"
             raise Mistake(f"--fix: {text!r} {problem}; write {example}, of {', '.join(said)}")
         with blamed_on(f"--fix: {name}"):
-            signed = not said[name].positive and said[name].low < 0
-            fixed[name] = _number(value) if signed else positive(value)
+            has_sign = not said[name].positive and said[name].low < 0
+            fixed[name] = (signed if has_sign else positive)(value)
     both = [name for group in tie for name in group if name in fixed]
     if both:
         raise Mistake(f"--fix can hold none of what --tie makes one; got {', '.join(both)}")
     if len(fixed) == len(said):
         raise Mistake("--fix: all coefficients are held, and nothing is left to fit")
     return fixed
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
-    if not math.isfinite(value):
-        raise ValueError(f"{text!r} must be finite")
-    return value
 
 
 def read_resamples(number: int | None) -> int:

@@ -1,15 +1,27 @@
 """A law as the command line names it, and how its fitted range is told."""
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jaxscale as js
+from jaxscale import _schema as schema
+from jaxscale._numerics.names import unknown
+from jaxscale._schema import (
+    DEFAULT_FAMILY,
+    FAMILY,
+    FINITE,
+    NONNEGATIVE,
+    POSITIVE,
+    Refused,
+    Rule,
+)
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.quantities import nonnegative, positive
-from jaxscale.laws import Chinchilla
+from jaxscale.cli.quantities import nonnegative, positive, signed
+from jaxscale.laws._catalog import FAMILIES
+from jaxscale.laws.fitted import coefficients_of
 from jaxscale.published import Entry
 
-COEFFICIENTS = ("E", "A", "B", "alpha", "beta")
 EXAMPLE = "E=1.69,A=406.4,B=410.7,alpha=.336,beta=.283"
 
 
@@ -60,18 +72,40 @@ def read_law(text: str) -> NamedLaw:
     return NamedLaw(entry.name, entry.law, entry)
 
 
-def _from_coefficients(text: str) -> Chinchilla:
-    known = {name.lower(): name for name in COEFFICIENTS}
-    found: dict[str, float] = {}
-    for part in text.split(","):
+def _from_coefficients(text: str) -> Any:
+    """The law of E=..,A=.., or of another family, as Kaplan:N_c=..,D_c=..; in any case."""
+    before, colon, listed = text.rpartition(":")
+    family = _spelled(before.strip(), FAMILIES) if colon else DEFAULT_FAMILY
+    if family not in FAMILIES:
+        raise Mistake(f"--law: {unknown('family', family, FAMILIES)}")
+    known = coefficients_of(FAMILIES[family])
+    found: dict[str, str] = {}
+    for part in listed.split(","):
         given, _, value = part.partition("=")
-        name = known.get(given.strip().lower())
-        if name is None or name in found:
-            problem = "is given twice" if name in found else "is no coefficient"
-            raise Mistake(f"--law: {given.strip()!r} {problem}; write {EXAMPLE}")
-        with blamed_on(f"--law: {name}"):
-            found[name] = (nonnegative if name == "E" else positive)(value)
-    missing = [name for name in COEFFICIENTS if name not in found]
-    if missing:
-        raise Mistake(f"--law: {', '.join(missing)} missing; write {EXAMPLE}")
-    return Chinchilla(**found)
+        name = _spelled(given.strip(), known)
+        if name in found:
+            raise Mistake(f"--law: {given.strip()!r} is given twice; write {_example(family)}")
+        found[name] = value
+    try:
+        return schema.read_law({FAMILY: family, **found}, _number)
+    except Refused as error:
+        blamed = f"{error.name!r} " if error.name in found else ""
+        raise Mistake(f"--law: {blamed}{error}; write {_example(family)}") from None
+
+
+def _spelled(word: str, names: Iterable[str]) -> str:
+    """The name that a word is in another case, if only one is; else the word."""
+    alike = [name for name in names if name.lower() == word.lower()]
+    return alike[0] if len(alike) == 1 else word
+
+
+def _example(family: str) -> str:
+    if family == DEFAULT_FAMILY:
+        return EXAMPLE
+    return f"{family}:{','.join(f'{name}=..' for name in coefficients_of(FAMILIES[family]))}"
+
+
+def _number(name: str, text: str, rule: Rule) -> float:
+    read = {FINITE: signed, NONNEGATIVE: nonnegative, POSITIVE: positive}[rule]
+    with blamed_on(f"--law: {name}"):
+        return read(text)

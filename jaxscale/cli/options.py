@@ -94,7 +94,7 @@ Law = Annotated[
         metavar="LAW",
         autocompletion=complete_laws,
         help="A name from [bold]jaxscale laws[/bold], the file of [bold]jaxscale fit[/bold], or "
-        "E=..,A=..,B=..,alpha=..,beta=..",
+        "E=..,A=..,B=..,alpha=..,beta=.., or Kaplan:N_c=..,D_c=.. of another family.",
     ),
 ]
 Lever = Annotated[

@@ -70,6 +70,17 @@ def nonnegative(text: str) -> float:
     return value
 
 
+def signed(text: str) -> float:
+    """The number that `text` writes, of either sign and without a suffix."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} must be finite")
+    return value
+
+
 def share(text: str) -> float:
     """A share of one, as `0.4` or `40%`; ValueError outside (0, 1]."""
     value = _share(text, positive)

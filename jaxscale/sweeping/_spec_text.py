@@ -3,7 +3,6 @@
 Everything is checked here, before anything is computed. Contents go by short names, without units.
 """
 
-import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,9 +14,6 @@ from jaxscale._labelled import STATUS
 from jaxscale._numerics.names import hint, nearest, question, unknown
 from jaxscale._schema import (
     DEVICES,
-    FINITE,
-    NONNEGATIVE,
-    POSITIVE,
     PRECISIONS_OF,
     QUANTITIES,
     ROLES,
@@ -26,18 +22,17 @@ from jaxscale._schema import (
     check_demand,
     in_dollars,
     key_of,
+    read_law,
     rented,
 )
 from jaxscale.hardware import PRECISIONS, accelerator
-from jaxscale.laws._catalog import FAMILIES
-from jaxscale.laws.fitted import coefficients_of
-from jaxscale.laws.protocol import is_valid, levers_of
+from jaxscale.laws.protocol import levers_of
 from jaxscale.published import Entry
 from jaxscale.sweeping._toml_lines import TomlText, parsed
 from jaxscale.sweeping.axes import as_axis, geomspace, linspace
 
-AXES, FIXED, FIELDS, LAW, LEVERS, FAMILY = "axes", "fixed", "fields", "law", "levers", "family"
-DEFAULT_LAW, DEFAULT_FAMILY = "sardana2024", "Chinchilla"
+AXES, FIXED, FIELDS, LAW, LEVERS = "axes", "fixed", "fields", "law", "levers"
+DEFAULT_LAW = "sardana2024"
 NAMED = {LAW: "law", "train_on": "accelerator that trains", "serve_on": "accelerator that serves"}
 NAMES = {key_of(name): name for name in (LAW, *QUANTITIES, *DEVICES, *PRECISIONS_OF)}  # by key
 KEYS = (*NAMES, LEVERS)
@@ -287,45 +282,10 @@ def _check_one_family(source: TomlText, path: Path, names: Iterable[str]) -> Non
 
 def _law(source: TomlText, path: Path, given: Mapping[str, Any]) -> Any:
     """The law of a table: its family, Chinchilla's by default, and its coefficients."""
-    form = _family(source, (*path, FAMILY), given.get(FAMILY, DEFAULT_FAMILY))
-    numbers = {name: number for name, number in given.items() if name != FAMILY}
-    known = coefficients_of(form)
-    for name in numbers:
-        if name not in known:
-            kind = f"a {form.__name__} law" if FAMILY in given else "a law"
-            problem = f"is no coefficient of {kind}; they are {', '.join(known)}"
-            source.refuse((*path, name), problem)
-    missing = [
-        each.name
-        for each in dataclasses.fields(form)
-        if each.default is dataclasses.MISSING and each.name not in numbers
-    ]
-    if missing:
-        source.refuse(path, f"{', '.join(missing)} missing")
-    law = form(
-        **{
-            name: _number(
-                source, (*path, name), numbers[name], _rule_of(name, known[name].positive)
-            )
-            for name in known
-            if name in numbers
-        }
-    )
-    if not is_valid(law):
-        source.refuse(path, f"these coefficients are no {form.__name__} law")
-    return law
-
-
-def _family(source: TomlText, path: Path, name: Any) -> type:
-    if not isinstance(name, str) or name not in FAMILIES:
-        source.refuse(path, str(unknown("family", name, FAMILIES)))
-    return FAMILIES[name]
-
-
-def _rule_of(coefficient: str, positive: bool) -> Rule:
-    if not positive:
-        return FINITE
-    return NONNEGATIVE if coefficient == "E" else POSITIVE
+    try:
+        return read_law(given, lambda name, x, rule: _number(source, (*path, name), x, rule))
+    except Refused as error:
+        source.refuse((*path, error.name) if error.name else path, str(error))
 
 
 def _add_levers(

@@ -78,6 +78,13 @@ MISTAKES = [
         (*PLAN, "--law", COEFFICIENTS.replace(".336", "9")),
         "from 0.01 to 3; alpha is 9.",
     ),
+    ((*PLAN, "--law", "Kaplen:N_c=1"), "--law: unknown family 'Kaplen' (did you mean Kaplan?)"),
+    ((*PLAN, "--law", "Kaplan:N_c=1,E=2"), "--law: 'E' is no coefficient of a Kaplan law; they"),
+    (
+        (*PLAN, "--law", "Kaplan:N_c=1e13,D_c=1e13"),
+        "--law: alpha_N, alpha_D missing; write Kaplan:N_c=..,D_c=..,alpha_N=..,alpha_D=..",
+    ),
+    ((*PLAN, "--law", "Kaplan:N_c=x,D_c=1,alpha_N=1,alpha_D=1"), "--law: N_c: 'x' is not a number"),
     # levers
     ((*PLAN, "--law", "kumar2024"), "--law: kumar2024 needs --lever bits=VALUE, 3.00 to 16.0"),
     ((*PLAN, "--lever", "bits=8"), "--lever: sardana2024 has no lever 'bits'; its levers: none"),

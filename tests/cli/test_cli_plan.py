@@ -200,6 +200,13 @@ def test_laws_are_chosen_by_coefficients(plan):
     assert found["note"] == ""  # nobody said in what range these were fitted
 
 
+def test_a_law_of_another_family_is_chosen_by_coefficients(plan):
+    text = "kaplan: N_c=8.8e13, D_c=5.4e13, alpha_N=0.076, ALPHA_D=0.095"
+    law = js.laws.Kaplan(N_c=8.8e13, D_c=5.4e13, alpha_N=0.076, alpha_D=0.095)
+    found = plan("--loss", "2.1", *DEMAND, "--law", text)
+    assert found["optimum"] == expected(2.1, js.Demand(1e13), law=law)
+
+
 def test_extrapolation_is_said_in_one_line(command):
     out = command("plan", *MODEL, *DEMAND).out
     (line,) = [line for line in out.splitlines() if "Extrapolated" in line]

@@ -340,7 +340,7 @@ MISTAKES = [
     (dict(fixed="inference_tokens = [1, 2]"), "must be a number; a list belongs under [axes]"),
     (dict(fixed=f"{DEMAND}\nlaw = ['sardana2024']"), "line 6: law: a list belongs under [axes]"),
     (dict(fixed=f"{DEMAND}\nlaw = {{E = 1}}"), "line 6: law: A, B, alpha, beta missing"),
-    (dict(fixed=f"{DEMAND}\nlaw = {{e = 1}}"), "line 6: e: is no coefficient of a law"),
+    (dict(fixed=f"{DEMAND}\nlaw = {{e = 1}}"), "line 6: e: is no coefficient of a Chinchilla law"),
     (
         dict(fixed=f"{DEMAND}\n{DEVICES}\ntrain_mfu = 50"),
         "above 0 and at most 1 and finite; got 50",
