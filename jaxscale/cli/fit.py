@@ -1,12 +1,9 @@
 """`jaxscale fit`: a law fitted to a table of finished trainings."""
 
-import importlib.util
-import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +13,7 @@ import jaxscale as js
 from jaxscale.cli import fit_options, fit_report, options, tables
 from jaxscale.cli.bars import Begin, steps
 from jaxscale.cli.mistakes import Mistake, blamed_on, check_file, nearest, path_of
-from jaxscale.cli.named_law import NamedLaw, read_law
+from jaxscale.cli.named_law import NamedLaw, own_family, read_law
 from jaxscale.cli.pictures import checked_path, save
 from jaxscale.cli.quantities import counted, positive, signed
 from jaxscale.fitting import Suspicion, objectives
@@ -191,6 +188,8 @@ jaxscale fit sweep.csv --best-of-each
 jaxscale fit repeats.csv --law Muennighoff --tie alpha=beta
 jaxscale fit runs.csv --fix E=1.69 --beside sardana2024 --output ours.json --pictures ours.svg
 jaxscale plan --law ours.json --like-params 7B --inference-tokens 1T
+jaxscale fit runs.csv --law own.py:Blend --output blend.json
+jaxscale plan --law blend.json:own.py:Blend --like-params 7B --inference-tokens 1T
 """
 
 
@@ -201,7 +200,7 @@ def read_family(text: str) -> type:
     """The class of law that `--law` names: one of ours, or FILE.py:CLASS."""
     file, colon, name = text.rpartition(":")
     if colon and file.endswith(".py"):
-        return _own_family(file, name)
+        return own_family(file, name)
     known = {each.lower(): family for each, family in FAMILIES.items()}
     if text.lower() in known:
         return known[text.lower()]
@@ -209,22 +208,6 @@ def read_family(text: str) -> type:
     published = {each.name for each in js.laws.catalog()}
     beside = "; --beside puts a published law next to the fit" if text in published else ""
     raise Mistake(f"--law: no family {text!r}{near}{beside}; known: {', '.join(FAMILIES)}")
-
-
-def _own_family(file: str, name: str) -> type:
-    path = path_of(file)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise Mistake(f"--law: no Python file {file!r}")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's own code raises
-        raise Mistake(f"--law: {file}: {type(error).__name__}: {error}") from None
-    family = getattr(module, name, None)
-    if not (inspect.isclass(family) and is_dataclass(family) and hasattr(family, "loss")):
-        raise Mistake(f"--law: {file} has no frozen dataclass {name!r} with a loss")
-    return family
 
 
 def chosen(option: str, word: str, choices: Any) -> str:

@@ -1,7 +1,11 @@
 """A law as the command line names it, and how its fitted range is told."""
 
+import importlib.util
+import inspect
 import math
+import sys
 from collections.abc import Iterable
+from dataclasses import is_dataclass
 from typing import Any, NamedTuple
 
 import jaxscale as js
@@ -16,12 +20,14 @@ from jaxscale._schema import (
     Refused,
     Rule,
 )
-from jaxscale.cli.mistakes import Mistake, blamed_on
+from jaxscale.cli.mistakes import Mistake, blamed_on, path_of
 from jaxscale.cli.quantities import nonnegative, positive, signed
 from jaxscale.laws._catalog import FAMILIES
 from jaxscale.laws.fitted import coefficients_of
+from jaxscale.laws.saved import SUFFIX
 from jaxscale.published import Entry
 
+PYTHON, OWN = ".py", "jaxscale_own_"  # files with a class of law, and how their modules are called
 EXAMPLE = "E=1.69,A=406.4,B=410.7,alpha=.336,beta=.283"
 
 
@@ -64,12 +70,39 @@ class NamedLaw(NamedTuple):
 
 
 def read_law(text: str) -> NamedLaw:
-    """The law that `--law` names, or the one whose coefficients it lists."""
-    if "=" in text:
+    """The law that `--law` names, or the one whose coefficients it lists.
+
+    The fit of a class of one's own is named with it, as fit.json:own.py:Blend.
+    """
+    name, suffix, own = text.strip().partition(f"{SUFFIX}:")
+    file, colon, family = own.rpartition(":")
+    if suffix and not (colon and file.endswith(PYTHON)):
+        raise Mistake(f"--law: {own!r} must be the class of {name}{SUFFIX}, as FILE.py:CLASS")
+    if "=" in text and not suffix:
         return NamedLaw("".join(text.split()), _from_coefficients(text), None)
     with blamed_on("--law"):
-        entry = js.laws.entry(text.strip())
+        entry = js.laws.entry(
+            f"{name}{SUFFIX}" if suffix else name, own_family(file, family) if suffix else None
+        )
     return NamedLaw(entry.name, entry.law, entry)
+
+
+def own_family(file: str, name: str) -> type:
+    """The class of law of that name in a Python file, which is run."""
+    path = path_of(file)
+    spec = importlib.util.spec_from_file_location(f"{OWN}{path.stem}", path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise Mistake(f"--law: no Python file {file!r}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # where a dataclass looks up annotations
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's own code raises
+        raise Mistake(f"--law: {file}: {type(error).__name__}: {error}") from None
+    family = getattr(module, name, None)
+    if not (inspect.isclass(family) and is_dataclass(family) and hasattr(family, "loss")):
+        raise Mistake(f"--law: {file} has no frozen dataclass {name!r} with a loss")
+    return family
 
 
 def _from_coefficients(text: str) -> Any:

@@ -93,8 +93,9 @@ Law = Annotated[
         "--law",
         metavar="LAW",
         autocompletion=complete_laws,
-        help="A name from [bold]jaxscale laws[/bold], the file of [bold]jaxscale fit[/bold], or "
-        "E=..,A=..,B=..,alpha=..,beta=.., or Kaplan:N_c=..,D_c=.. of another family.",
+        help="A name from [bold]jaxscale laws[/bold], the file of [bold]jaxscale fit[/bold], with "
+        ":FILE.py:CLASS if its law is a class of your own, or E=..,A=..,B=..,alpha=..,beta=.., or "
+        "Kaplan:N_c=..,D_c=.. of another family.",
     ),
 ]
 Lever = Annotated[

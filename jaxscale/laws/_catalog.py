@@ -44,11 +44,12 @@ def catalog() -> Catalog[Entry]:
     return shipped("laws")
 
 
-def entry(name: str) -> Entry:
+def entry(name: str | Path, family: type | None = None) -> Entry:
     """The published fit of that name or alias, case aside, or the one in a file `*.json`.
 
-    Such files are written by `jaxscale fit`. Raises ValueError for an unknown name, with the
-    nearest one and all names, and for a file that holds no fit.
+    Such files are written by `Fit.save` and `jaxscale fit`; `family` is the class of the law in
+    one, where that is a class of your own. Raises ValueError for an unknown name, with the nearest
+    one and all names, and for a file that holds no fit.
 
     Examples:
         >>> entry = js.laws.entry("sardana2024")
@@ -59,8 +60,13 @@ def entry(name: str) -> Entry:
         True
     """
     if saved.is_file_name(name):
-        return saved.read(name, FAMILIES)
-    return find("law", catalog(), name)
+        return _saved(name, family)
+    return find("law", catalog(), str(name))
+
+
+def _saved(path: str | Path, family: type | None) -> Entry:
+    own = {} if family is None else {family.__name__: family}
+    return saved.read(str(path), {**FAMILIES, **own})
 
 
 def published(name: str) -> Any:
@@ -79,8 +85,8 @@ def published(name: str) -> Any:
 def load(path: str | Path, family: type | None = None) -> Any:
     """The law in a file that `Fit.save` or `jaxscale fit` wrote, as Python floats.
 
-    `family` is its class, where that is one of your own. `entry(path)` of our families has also
-    what the file says of the runs. Raises ValueError for a file that holds no fit.
+    `family` is its class, where that is one of your own. `entry(path, family)` has also what the
+    file says of the runs. Raises ValueError for a file that holds no fit.
 
     Examples:
         >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
@@ -89,5 +95,4 @@ def load(path: str | Path, family: type | None = None) -> Any:
         >>> js.laws.load("ours.json") == fit.law
         True
     """
-    own = {} if family is None else {family.__name__: family}
-    return saved.read(str(path), {**FAMILIES, **own}).law
+    return _saved(path, family).law

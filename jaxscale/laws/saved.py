@@ -139,7 +139,8 @@ def _family(name: str, record: Mapping[str, Any], families: Mapping[str, type]) 
         near = hint(str(given), families)
         raise ValueError(
             f"{name}: a fit of {given!r}, which is none of {', '.join(families)}{near}; if it is a "
-            "class of your own, read it by js.laws.load with family="
+            "class of your own, read it by js.laws.load with family=, or name it "
+            f"{name}:FILE.py:CLASS in a terminal"
         )
     return families[given]
 

@@ -204,6 +204,8 @@ def test_without_resamples_intervals_come_from_the_covariance(fit):
 # --- Other families --------------------------------------------------------------------------
 
 BLEND = """
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -245,7 +247,7 @@ def test_a_simulated_table_is_fitted_by_another_family(command, tmp_path):
     assert command("plan", "--law", "fit.json", "--loss", "2.5", *demand).code == 0
 
 
-def test_a_class_in_a_file_is_fitted_and_its_fit_is_for_python_alone(command, fit, tmp_path):
+def test_a_class_in_a_file_is_fitted_and_read_again(command, fit, tmp_path):
     (tmp_path / "own.py").write_text(BLEND)
     runs = simulated()
     loss = 40 * (runs.params * runs.tokens) ** -0.06
@@ -258,6 +260,14 @@ def test_a_class_in_a_file_is_fitted_and_its_fit_is_for_python_alone(command, fi
     said = " ".join(refused.err.split())
     assert "a fit of 'Blend'" in said
     assert "if it is a class of your own, read it by js.laws.load with family=" in said
+    assert "or name it fit.json:FILE.py:CLASS in a terminal" in said
+    named = ("estimate", "--params", "7B", "--tokens", "1T")
+    found = json.loads(command(*named, "--law", "fit.json:own.py:Blend", "--json").out)
+    assert found["law"] == {"name": "fit.json", **record["law"]}
+    assert found["loss"] == pytest.approx(40 * 7e21**-0.06, rel=1e-6)
+    assert found["note"].startswith("Extrapolated")
+    other = command(*named, "--law", "fit.json:Blend")
+    assert "'Blend' must be the class of fit.json, as FILE.py:CLASS" in other.err
     missing = command("fit", "blend.csv", "--law", "own.py:Bland", *QUICK)
     assert (missing.code, missing.out) == (2, "")
     assert "own.py has no frozen dataclass 'Bland' with a loss" in missing.err
