@@ -4,9 +4,10 @@ Losses of different laws are not comparable: data and tokenizers differ, and so 
 as a param. To ask every law the same question, match a model by its size instead of by a loss.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -64,7 +65,7 @@ class LawRow:
     name: str
     law: Any
     entry: Entry | None = None  # None for a law that no entry describes
-    target: float | None = None  # loss to reach, nats per token
+    target: float | None = None  # loss to reach, nats per token; NaN where the runs do not tell it
     plan: Plan | None = None
     chosen: tuple[str, ...] = ()  # levers that were chosen with the plan
     reason: str = ""  # why there is no plan
@@ -441,6 +442,10 @@ def _row(case: _Case, target: float, plan: Plan) -> LawRow:
     named = case.named
     if named.entry is not None and named.entry.has_range:
         in_range = bool(named.entry.in_range(plan))
+    sizes = {"params": float(plan.params), "tokens": float(plan.tokens)}
+    levers = {name: float(x) for name, x in plan.levers.items()}
+    if named.entry is not None and not named.entry.tells_loss(**sizes, **levers):
+        target, plan = math.nan, replace(plan, loss=np.array(math.nan))
     status = Status(int(plan.status))
     return LawRow(*named, target, plan, case.chosen, status=status, in_range=in_range)
 

@@ -1,7 +1,8 @@
-"""`jaxscale compare`: the cheapest plan by every law of the catalogue, side by side."""
+"""`jaxscale compare`: the cheapest plan by each of several laws, side by side."""
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxscale import _compare
@@ -9,9 +10,10 @@ from jaxscale._compare import BEST, LawComparison, LawRow, Spelling, remarks
 from jaxscale.cli import options, tables
 from jaxscale.cli.levers import read_levers
 from jaxscale.cli.mistakes import Mistake
+from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.plan import Question, check_quality, read_question, record_of
-from jaxscale.cli.quantities import count
-from jaxscale.cli.solving import record_of_plan
+from jaxscale.cli.quantities import count, counted
+from jaxscale.cli.solving import loss_text, record_of_plan
 
 SPELLING = Spelling("--lever {name}=VALUE", "--loss", "--like-params")
 MEANINGS = {
@@ -21,15 +23,19 @@ MEANINGS = {
 }
 EXAMPLES = """\
 jaxscale compare --loss 2.0 --inference-tokens 2T
+jaxscale compare --loss 2.0 --inference-tokens 2T --law besiroglu2024 --law fit.json
 jaxscale compare --like-params 7B --inference-tokens 2T --lever unique_tokens=1T
 """
 
 
 @options.asked
 def compare(
-    question: Mapping[str, Any], lever: options.LeverOrBest = None, as_json: options.Json = False
+    question: Mapping[str, Any],
+    law: options.Laws = None,
+    lever: options.LeverOrBest = None,
+    as_json: options.Json = False,
 ) -> None:
-    """The cheapest plan for a quality by every published law, side by side.
+    """The cheapest plan for a quality by each of several laws, or by every published one.
 
     Asked as jaxscale plan is. A model to match has, by each law, the loss of that law. Sparsity,
     granularity, bits and vocabulary are chosen where they are not given; a model to match then
@@ -38,14 +44,17 @@ def compare(
     asked = read_question(question)
     check_quality(asked.quality)
     levers = read_levers(lever)
-    laws = _compare.read_laws(None)
+    named = [read_law(text) for text in law or ()]
+    for each in named:
+        each.need_sizes() if asked.quality.loss is None else each.need_all()
+    laws = _compare.read_laws({each.name: each.entry or each.law for each in named} or None)
     try:
         _compare.check_levers(laws, levers)
     except ValueError as error:
         raise Mistake(f"--lever: {error}") from None
     _, demand, prices, bounds = asked
     of_laws = _compare.Question(*asked.quality, demand, prices.costs, bounds)
-    with tables.progress("Asking every law"):
+    with tables.progress("Asking every law" if not named else "Asking the laws"):
         comparison = _compare.compare(laws, levers, of_laws, SPELLING)
     if not any(row.plan for row in comparison.rows):
         kinds = (row.status.sentence if row.status else row.reason for row in comparison.rows)
@@ -55,12 +64,15 @@ def compare(
         record = {**record_of(asked), "laws": list(map(_record, comparison.rows))}
         tables.print_json("compare", record)
     else:
-        show(asked, comparison)
+        show(asked, comparison, named)
 
 
-def show(question: Question, comparison: LawComparison) -> None:
+def show(question: Question, comparison: LawComparison, named: Sequence[NamedLaw]) -> None:
     """Print the plans as a table, and under it what they mean and which laws have none."""
-    title = f"{comparison.question}, {question.demand_in_words()}, by every law"
+    for each in named:
+        tables.note(each.warning, style="bold yellow")
+    by = f"by {counted(len(comparison.rows), 'law')}" if named else "by every law"
+    title = f"{comparison.question}, {question.demand_in_words()}, {by}"
     tables.note(title, style="bold")
     for line in question.prices.describe():
         tables.note(line, style="dim")
@@ -87,7 +99,7 @@ def show(question: Question, comparison: LawComparison) -> None:
 
 def _cells(question: Question, row: LawRow, with_loss: bool) -> tuple[str, ...]:
     assert row.plan is not None
-    loss = [f"{float(row.plan.loss):.4f}"] * with_loss
+    loss = [loss_text(float(row.plan.loss))] * with_loss
     sizes = (count(float(x)) for x in (row.plan.params, row.plan.tokens, row.plan.tokens_per_param))
     total = question.prices.format(float(row.plan.total_cost)).removesuffix(" FLOPs")
     return row.name, *loss, *sizes, total, ", ".join(remarks(row))
@@ -98,9 +110,10 @@ def _record(row: LawRow) -> dict[str, Any]:
     solved = row.plan is not None and row.status is not None
     return {
         "law": row.name,
-        "target_loss": row.target,
+        "target_loss": None if row.target is None or math.isnan(row.target) else row.target,
         "optimum": record_of_plan(row.plan) if row.plan else None,
         "chosen": list(row.chosen),
         "status": row.status.name if solved and row.status else None,
+        "law_status": row.entry.warning if row.entry else "",
         "note": row.note,
     }

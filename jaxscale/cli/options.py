@@ -98,6 +98,16 @@ Law = Annotated[
         "Kaplan:N_c=..,D_c=.. of another family.",
     ),
 ]
+Laws = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--law",
+        metavar="LAW",
+        autocompletion=complete_laws,
+        help="A law to ask, as in [bold]jaxscale plan[/bold]. May be repeated. "
+        "[dim]\\[default: all published][/dim]",
+    ),
+]
 Lever = Annotated[
     list[str] | None,
     typer.Option(

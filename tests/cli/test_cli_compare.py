@@ -74,6 +74,22 @@ def test_the_table_is_that_of_the_library_with_marks_explained(command, only):
     assert rows["tao2024"][1:4] == ["its", "loss", "is"]
 
 
+def test_laws_are_chosen_by_option(command):
+    own = "E=1.69,A=406.4,B=410.7,alpha=.336,beta=.283"
+    chosen = ("--law", "BESIROGLU2024", "--law", own)
+    found = json.loads(command(*QUESTION, *chosen, "--json").out)["laws"]
+    assert [each["law"] for each in found] == ["besiroglu2024", own]
+    for each, text in zip(found, chosen[1::2], strict=True):
+        plan = json.loads(command("plan", *QUESTION[1:], "--law", text, "--json").out)
+        assert each["optimum"]["total_cost"] == pytest.approx(plan["optimum"]["total_cost"])
+    assert found[1]["note"] == ""
+    out = command(*QUESTION, *chosen).out
+    assert "2.00T tokens read and 0 written, by 2 laws" in out
+    code, out, err = command(*QUESTION, "--law", "besiroglu")
+    assert (code, out) == (2, "")
+    assert "--law: unknown law 'besiroglu' (did you mean besiroglu2024?)" in err
+
+
 def test_a_model_to_match_has_the_loss_of_each_law(command, only):
     only("sardana2024", "besiroglu2024")
     model = ("--like-params", "7B", "--like-tokens", "2T", "--inference-tokens", "0")

@@ -185,7 +185,19 @@ def test_a_plan_that_matches_a_model_does_not_rest_on_e(command, without_e):
     shown = command("plan", "--law", "fit.json", *question).out
     assert "The loss of the model, " in joined(shown)
     assert "loss not known not known" in joined(shown)
-    for typed in (("plan", "--loss", "3", *question[2:]), ("simulate", "more.csv")):
+    compared = ("compare", *question, "--law", "fit.json", "--law", "sardana2024")
+    ours, theirs = json.loads(command(*compared, "--json").out)["laws"]
+    assert ours["optimum"]["total_cost"] == pytest.approx(found["optimum"]["total_cost"], rel=1e-6)
+    assert ours["target_loss"] is ours["optimum"]["loss"] is None
+    assert theirs["target_loss"] > 1.69
+    shown = command(*compared).out
+    assert shown.startswith("fit.json: ")
+    assert "fit.json not known" in joined(shown)
+    for typed in (
+        ("plan", "--loss", "3", *question[2:]),
+        ("compare", "--loss", "3", *question[2:]),
+        ("simulate", "more.csv"),
+    ):
         code, out, err = command(*typed, "--law", "fit.json")
         assert (code, out) == (2, "")
         assert "losses at other sizes are not known" in err
