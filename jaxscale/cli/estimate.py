@@ -1,15 +1,17 @@
 """`jaxscale estimate`: two of size, training length and FLOPs give the rest and the price."""
 
+import math
 from dataclasses import replace
 from typing import Any, NamedTuple
+
+import jax
 
 import jaxscale as js
 from jaxscale._explain import Asked
 from jaxscale.cli import options, tables
 from jaxscale.cli.levers import levers_for, read_levers
-from jaxscale.cli.mistakes import Mistake, blamed_on
+from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.named_law import NamedLaw, read_law
-from jaxscale.cli.optimal import params_of_flops, train_flops
 from jaxscale.cli.pricing import Prices, read_prices
 from jaxscale.cli.quantities import count, dollars, scientific
 from jaxscale.cli.shape import Shape, read_shape, record_of_shape, show_shape
@@ -21,6 +23,7 @@ from jaxscale.cli.solving import (
     record_of_plan,
     solved,
 )
+from jaxscale.laws.protocol import has_own_flops
 
 
 class Estimate(NamedTuple):
@@ -28,13 +31,11 @@ class Estimate(NamedTuple):
     prices: Prices
     plan: js.Plan  # without demand
     shape: Shape | None
-    flops_over_rule: float  # what the shape computes over what the law counts
 
     @property
     def flops(self) -> float:
-        sizes = float(self.plan.params), float(self.plan.tokens)
-        counted = train_flops(self.law.law, *sizes, levers_of_plan(self.plan))
-        return self.flops_over_rule * counted
+        """As the shape computes them, or as the law counts them without one."""
+        return float(self.plan.train_cost) / float(self.prices.costs.train)
 
     @property
     def notes_on_shape(self) -> tuple[str, ...]:
@@ -116,7 +117,7 @@ def estimate(
         plan = js.evaluate(named.law, *size, js.Demand(), costs, levers=levers.values)
         asked = Asked(named.law, None, None, costs, params=size[0], tokens=size[1])
         plan = named.as_known(solved(plan, asked))
-    found = Estimate(named, prices, plan, shape, over_rule)
+    found = Estimate(named, prices, plan, shape)
     tables.print_json("estimate", as_record(found)) if as_json else show(found)
 
 
@@ -137,10 +138,15 @@ def remaining_size(
     """Params and tokens from two of params, tokens and FLOPs."""
     if "flops" not in given:
         return given["params"], given["tokens"]
-    with blamed_on("--flops"):
-        if "params" not in given:
-            return params_of_flops(law, given["flops"], given["tokens"], levers), given["tokens"]
-        return given["params"], given["flops"] / train_flops(law, given["params"], 1.0, levers)
+    known = "params" if "params" in given else "tokens"
+    inverse = js.laws.tokens_for_flops if known == "params" else js.laws.params_for_flops
+    # Compiled, unlike in `one_scenario`: its loop of many small steps takes longer one by one.
+    with jax.disable_jit(not has_own_flops(law)):
+        other = float(inverse(law, given["flops"], given[known], **levers))
+    if math.isnan(other):
+        what = "length of training" if known == "params" else "size of model"
+        raise Mistake(f"--flops: no {what} takes that many FLOPs")
+    return (given[known], other) if known == "params" else (other, given[known])
 
 
 def show(found: Estimate) -> None:

@@ -1,8 +1,8 @@
 """The inverse of any law, and of any cost: the distance along a line to a given value.
 
-`tokens_for` and `params_for` of a law without its own, and the plans at which a bound meets a
-constraint, are one problem: how far to go from a point, along params, tokens or both, until a
-monotone function of logarithms reaches a value.
+`tokens_for` and `params_for` of a law without its own, the sizes of a training of given FLOPs, and
+the plans at which a bound meets a constraint, are one problem: how far to go from a point, along
+params, tokens or both, until a monotone function of logarithms reaches a value.
 """
 
 import math
@@ -216,6 +216,67 @@ def params_for(law: Any, loss: ArrayLike, tokens: ArrayLike, **levers: ArrayLike
     if hasattr(law, "params_for"):
         return law.params_for(loss, tokens, **levers)
     return _other_size(PARAMS, *arrays.enter(law=law, loss=loss, known=tokens, levers=levers))
+
+
+def params_for_flops(law: Any, flops: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:
+    """Parameters whose training on `tokens` tokens takes `flops` FLOPs; NaN where none do.
+
+    `flops / (6 tokens)`, or the inverse of the law's own count. All arguments broadcast. Raises
+    TypeError for levers that are not those of the law.
+
+    Examples:
+        >>> law = js.laws.published("kumar2024")  # which counts 6 N D bits / 16
+        >>> print(f"{js.laws.params_for_flops(law, 1e21, 1e11, bits=8.0):.3g}")
+        3.33e+09
+    """
+    return _size_for_flops(PARAMS, law, flops, tokens, levers)
+
+
+def tokens_for_flops(law: Any, flops: ArrayLike, params: ArrayLike, **levers: ArrayLike) -> Array:
+    """Training tokens with which `params` parameters take `flops` FLOPs; NaN where none do.
+
+    `flops / (6 params)`, or the inverse of the law's own count. All arguments broadcast. Raises
+    TypeError for levers that are not those of the law.
+
+    Examples:
+        >>> law = js.laws.published("sardana2024")
+        >>> print(f"{js.laws.tokens_for_flops(law, 1e21, 1e9):.3g}")
+        1.67e+11
+    """
+    return _size_for_flops(TOKENS, law, flops, params, levers)
+
+
+def _size_for_flops(
+    direction: tuple[float, float], law: Any, flops: ArrayLike, known: ArrayLike, levers: Any
+) -> Array:
+    protocol.check_lever_names(law, levers)
+    inputs = arrays.enter(law=law, flops=flops, known=known, levers=levers)
+    return _of_flops(direction, *inputs)
+
+
+@partial(compiled, static=1)
+def _of_flops(direction, law, flops, known, levers):
+    law, flops, known, levers = arrays.align(law, flops, known, levers)
+    answer = protocol.is_valid(law) & protocol.are_finite(levers)
+    answer &= is_positive(flops) & is_positive(known)
+    law, levers = protocol.made_safe(law, answer), protocol.made_safe(levers, answer)
+    flops, known = where_safe(answer, flops), where_safe(answer, known)
+    by_rule = flops / protocol.TRAIN_FLOPS / known
+    if not protocol.has_own_flops(law):
+        return jnp.where(answer & is_positive(by_rule), by_rule, jnp.nan)
+    log_known = jnp.log(known)
+    zero = jnp.zeros_like(flops + log_known)
+    at = (zero, log_known + zero) if direction == PARAMS else (log_known + zero, zero)
+    start = lax.stop_gradient(jnp.log(by_rule))  # not far from the answer
+    end = zero - far(zero.dtype)
+    inputs = law, levers
+    log_size = crossing(_train_flops, direction, *at, flops + zero, inputs, start + zero, end)
+    return exp_where(answer, log_size)
+
+
+def _train_flops(log_params: Array, log_tokens: Array, inputs: tuple[Any, dict[str, Array]]):
+    law, levers = inputs
+    return protocol.flops_of(law, jnp.exp(log_params), jnp.exp(log_tokens), **levers).train
 
 
 @partial(compiled, static=1)

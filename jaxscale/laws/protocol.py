@@ -21,7 +21,7 @@
 Other modules never look these up themselves: they call the functions below.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -150,11 +150,16 @@ def checked_loss(law: Any, params: ArrayLike, tokens: ArrayLike, **levers: Array
 
     Raises TypeError or ValueError for wrong structure, naming the argument.
     """
-    if set(levers) != set(levers_of(law)):
-        given, needed = (", ".join(sorted(x)) or "none" for x in (levers, levers_of(law)))
-        raise TypeError(f"levers of {type(law).__name__} are {needed}; got {given}")
+    check_lever_names(law, levers)
     law, params, tokens, *values = arrays.enter(law=law, params=params, tokens=tokens, **levers)
     return _loss(law, params, tokens, dict(zip(levers, values, strict=True)))
+
+
+def check_lever_names(law: Any, names: Collection[str]) -> None:
+    """Raises TypeError unless these are the levers of the law."""
+    if set(names) != set(levers_of(law)):
+        given, needed = (", ".join(sorted(x)) or "none" for x in (names, levers_of(law)))
+        raise TypeError(f"levers of {type(law).__name__} are {needed}; got {given}")
 
 
 @compiled

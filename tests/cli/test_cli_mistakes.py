@@ -85,6 +85,13 @@ MISTAKES = [
         "--law: alpha_N, alpha_D missing; write Kaplan:N_c=..,D_c=..,alpha_N=..,alpha_D=..",
     ),
     ((*PLAN, "--law", "Kaplan:N_c=x,D_c=1,alpha_N=1,alpha_D=1"), "--law: N_c: 'x' is not a number"),
+    (
+        (
+            *("estimate", "--flops", "1e19", "--tokens", "10B"),
+            *("--law", "tao2024", "--lever", "vocabulary_params=200M"),
+        ),
+        "--flops: no size of model takes that many FLOPs",
+    ),
     # levers
     ((*PLAN, "--law", "kumar2024"), "--law: kumar2024 needs --lever bits=VALUE, 3.00 to 16.0"),
     ((*PLAN, "--lever", "bits=8"), "--lever: sardana2024 has no lever 'bits'; its levers: none"),
