@@ -139,7 +139,7 @@ def remaining_size(
     if "flops" not in given:
         return given["params"], given["tokens"]
     known = "params" if "params" in given else "tokens"
-    inverse = js.laws.tokens_for_flops if known == "params" else js.laws.params_for_flops
+    inverse = js.laws.tokens_of_flops if known == "params" else js.laws.params_of_flops
     # Compiled, unlike in `one_scenario`: its loop of many small steps takes longer one by one.
     with jax.disable_jit(not has_own_flops(law)):
         other = float(inverse(law, given["flops"], given[known], **levers))

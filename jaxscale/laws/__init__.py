@@ -16,9 +16,9 @@ from jaxscale.laws.experts import Clark as Clark
 from jaxscale.laws.experts import Krajewski as Krajewski
 from jaxscale.laws.fitted import Coefficient as Coefficient
 from jaxscale.laws.inverse import params_for as params_for
-from jaxscale.laws.inverse import params_for_flops as params_for_flops
+from jaxscale.laws.inverse import params_of_flops as params_of_flops
 from jaxscale.laws.inverse import tokens_for as tokens_for
-from jaxscale.laws.inverse import tokens_for_flops as tokens_for_flops
+from jaxscale.laws.inverse import tokens_of_flops as tokens_of_flops
 from jaxscale.laws.kaplan import Kaplan as Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw as BrokenPowerLaw
 from jaxscale.laws.other_forms import ComputeOnly as ComputeOnly

@@ -218,7 +218,7 @@ def params_for(law: Any, loss: ArrayLike, tokens: ArrayLike, **levers: ArrayLike
     return _other_size(PARAMS, *arrays.enter(law=law, loss=loss, known=tokens, levers=levers))
 
 
-def params_for_flops(law: Any, flops: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:
+def params_of_flops(law: Any, flops: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:
     """Parameters whose training on `tokens` tokens takes `flops` FLOPs; NaN where none do.
 
     `flops / (6 tokens)`, or the inverse of the law's own count. All arguments broadcast. Raises
@@ -226,13 +226,13 @@ def params_for_flops(law: Any, flops: ArrayLike, tokens: ArrayLike, **levers: Ar
 
     Examples:
         >>> law = js.laws.published("kumar2024")  # which counts 6 N D bits / 16
-        >>> print(f"{js.laws.params_for_flops(law, 1e21, 1e11, bits=8.0):.3g}")
+        >>> print(f"{js.laws.params_of_flops(law, 1e21, 1e11, bits=8.0):.3g}")
         3.33e+09
     """
-    return _size_for_flops(PARAMS, law, flops, tokens, levers)
+    return _size_of_flops(PARAMS, law, flops, tokens, levers)
 
 
-def tokens_for_flops(law: Any, flops: ArrayLike, params: ArrayLike, **levers: ArrayLike) -> Array:
+def tokens_of_flops(law: Any, flops: ArrayLike, params: ArrayLike, **levers: ArrayLike) -> Array:
     """Training tokens with which `params` parameters take `flops` FLOPs; NaN where none do.
 
     `flops / (6 params)`, or the inverse of the law's own count. All arguments broadcast. Raises
@@ -240,13 +240,13 @@ def tokens_for_flops(law: Any, flops: ArrayLike, params: ArrayLike, **levers: Ar
 
     Examples:
         >>> law = js.laws.published("sardana2024")
-        >>> print(f"{js.laws.tokens_for_flops(law, 1e21, 1e9):.3g}")
+        >>> print(f"{js.laws.tokens_of_flops(law, 1e21, 1e9):.3g}")
         1.67e+11
     """
-    return _size_for_flops(TOKENS, law, flops, params, levers)
+    return _size_of_flops(TOKENS, law, flops, params, levers)
 
 
-def _size_for_flops(
+def _size_of_flops(
     direction: tuple[float, float], law: Any, flops: ArrayLike, known: ArrayLike, levers: Any
 ) -> Array:
     protocol.check_lever_names(law, levers)

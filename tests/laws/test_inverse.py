@@ -56,27 +56,27 @@ COUNTED = [  # a law, its levers, and FLOPs of 3e9 params on TOKENS, counted by 
 def test_a_size_takes_the_flops_that_the_law_counts(name, levers, flops):
     law = js.laws.published(name)
     rtol = 1e-13 if jax.config.jax_enable_x64 else 1e-5
-    params = js.laws.params_for_flops(law, flops, TOKENS, **levers)
+    params = js.laws.params_of_flops(law, flops, TOKENS, **levers)
     assert_allclose(params, 3e9, rtol=rtol)
-    assert_allclose(js.laws.tokens_for_flops(law, flops, 3e9, **levers), TOKENS, rtol=rtol)
+    assert_allclose(js.laws.tokens_of_flops(law, flops, 3e9, **levers), TOKENS, rtol=rtol)
 
 
 def test_sizes_for_flops_have_derivatives():
     law = js.laws.published("tao2024")
-    slope = jax.grad(lambda flops: js.laws.params_for_flops(law, flops, 1e11, **COUNTED[-1][1]))
+    slope = jax.grad(lambda flops: js.laws.params_of_flops(law, flops, 1e11, **COUNTED[-1][1]))
     assert_allclose(slope(1e21), 1 / 6e11, rtol=1e-5)
 
 
 def test_where_no_size_takes_the_flops_there_is_none():
     law = js.laws.published("tao2024")
     # The vocabulary alone takes 6 x 2e8 x 1e10 = 1.2e19.
-    assert np.isnan(js.laws.params_for_flops(law, 1.1e19, 1e10, vocabulary_params=2e8))
-    assert np.isnan(js.laws.params_for_flops(LAW, -1.0, 1e10))
-    assert np.isnan(js.laws.tokens_for_flops(LAW, 1e20, 0.0))
+    assert np.isnan(js.laws.params_of_flops(law, 1.1e19, 1e10, vocabulary_params=2e8))
+    assert np.isnan(js.laws.params_of_flops(LAW, -1.0, 1e10))
+    assert np.isnan(js.laws.tokens_of_flops(LAW, 1e20, 0.0))
 
 
 def test_sizes_for_flops_need_the_levers_of_the_law():
     with pytest.raises(TypeError, match="levers of Kumar are bits; got none"):
-        js.laws.params_for_flops(js.laws.published("kumar2024"), 1e20, 1e10)
+        js.laws.params_of_flops(js.laws.published("kumar2024"), 1e20, 1e10)
     with pytest.raises(TypeError, match="levers of Chinchilla are none; got bits"):
-        js.laws.tokens_for_flops(LAW, 1e20, 1e10, bits=8)
+        js.laws.tokens_of_flops(LAW, 1e20, 1e10, bits=8)
