@@ -8,22 +8,30 @@ dated quotes; only a device with exactly one quote has a price by default.
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 from jax import core
 from jax.typing import ArrayLike
 
+from jaxscale import _display
 from jaxscale._display import Catalog
 from jaxscale._numerics.names import hint, unknown
+from jaxscale._numerics.quantities import number
 from jaxscale.published import Entry, shipped
 from jaxscale.published.lookup import by_name
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4")
 
+HEADLINES = ("bf16", "fp8", "int8")  # precisions of an accelerator in short
+
+_NUMBERS = ("memory_bytes", "price")
 _STATIC = {"static": True}
 
 
@@ -43,7 +51,7 @@ class Quote:
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Accelerator:
     """One device as sold: dense peaks by precision, memory, bandwidth and price.
 
@@ -52,8 +60,8 @@ class Accelerator:
     `accelerator`, which does.
 
     Examples:
-        >>> print(f"{js.accelerator('H100-SXM').memory_bandwidth:.3g} bytes a second")
-        3.35e+12 bytes a second
+        >>> js.accelerator("L4", price=0.44)
+        Accelerator('L4', bf16=121T, fp8=242T, int8=242T, memory_bytes=24.0B, price=0.44)
     """
 
     peak_flops: Mapping[str, ArrayLike]  # FLOP/s (OP/s for int8), dense; absent: not supported
@@ -65,6 +73,43 @@ class Accelerator:
     quotes: tuple[Quote, ...] = field(metadata=_STATIC)
     source: str = field(metadata=_STATIC)
     note: str = field(default="", metadata=_STATIC)
+
+    def __repr__(self) -> str:
+        peaks = self.peak_flops if isinstance(self.peak_flops, Mapping) else {}  # JAX puts others
+        numbers = {name: peaks[name] for name in HEADLINES if name in peaks}
+        numbers |= {name: getattr(self, name) for name in _NUMBERS}
+        written = (f"{name}={_written(x)}" for name, x in numbers.items())
+        return f"Accelerator({', '.join([repr(self.name), *written])})"
+
+    def _repr_html_(self) -> str:
+        return _display.html(("", ""), self._facts(), title=self.name)
+
+    def to_dataframe(self) -> "DataFrame":
+        """What is known of the accelerator, a row for each fact.
+
+        Examples:
+            >>> frame = js.accelerator("H100-SXM").to_dataframe()
+            >>> frame["fact"].tolist()[:4]
+            ['vendor', 'fp32', 'tf32', 'bf16']
+        """
+        names, texts = zip(*self._facts(), strict=True)
+        return _display.dataframe({"fact": names, "value": texts})
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        """What is known, as pairs of a name and a text; a name may repeat."""
+        yield "vendor", self.vendor
+        for precision in PRECISIONS:
+            if precision in self.peak_flops:
+                yield precision, f"{_written(self.peak_flops[precision])} operations/s"
+        yield "memory", f"{_written(self.memory_bytes)} bytes"
+        yield "bandwidth", f"{_written(self.memory_bandwidth)} bytes/s"
+        yield (
+            "price",
+            f"{_written(self.price)} dollars/hour" if self.price is not None else "not chosen",
+        )
+        for quote in self.quotes:
+            yield "quote", f"${quote.dollars_per_hour:.2f} ({quote.date}, {quote.source})"
+        yield from ((name, text) for name in ("source", "note") if (text := getattr(self, name)))
 
     def peak(self, precision: str) -> ArrayLike:
         """Dense FLOP/s (OP/s for int8) at a precision; ValueError if the device lacks it.
@@ -81,6 +126,16 @@ class Accelerator:
         near = "" if precision in PRECISIONS else hint(precision, offered, _key)
         has = ", ".join(offered)
         raise ValueError(f"{self.name} has no peak for precision {precision!r}{near}; it has {has}")
+
+
+def _written(value: ArrayLike | None) -> str:
+    """A number in a few digits; the shape of an array, and what is traced as JAX shows it."""
+    numbers = (int, float, np.ndarray, np.generic, jax.Array)
+    if not isinstance(value, numbers) or isinstance(value, core.Tracer):
+        return str(value)
+    if np.ndim(value):
+        return f"<array of shape {np.shape(value)}>"
+    return number(float(np.asarray(value)), 3)
 
 
 def _listed(

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+import jaxscale as js
 from jaxscale import hardware, published
 from jaxscale.hardware import Quote, accelerator, catalog
 from jaxscale.published.lookup import by_name
@@ -429,3 +430,30 @@ def test_static_fields_hash_and_are_part_of_the_structure(entry):
     structure = jax.tree.structure(entry)
     assert hash(structure) == hash(jax.tree.structure(accelerator(entry.name)))
     assert structure != jax.tree.structure(dataclasses.replace(entry, name="another"))
+
+
+# --- How an accelerator shows itself -----------------------------------------------------------
+
+
+def test_an_accelerator_shows_itself_in_one_short_line():
+    assert repr(js.accelerator("H100-SXM", price=2.5)) == (
+        "Accelerator('H100-SXM', bf16=989T, fp8=1.98Q, int8=1.98Q, memory_bytes=80.0B, price=2.5)"
+    )
+    assert all(len(repr(each)) < 100 for each in js.hardware.catalog())
+    assert "price=<array of shape (3,)>" in repr(js.accelerator("L4", price=np.ones(3)))
+    shown = []
+    jax.jit(lambda price: shown.append(repr(js.accelerator("L4", price=price))))(1.0)
+    assert "Tracer" in shown[0]
+    device = js.accelerator("L4")
+    assert "memory_bytes=<object" in repr(jax.tree.map(lambda _: object(), device))
+
+
+def test_the_facts_of_an_accelerator_are_a_table():
+    pytest.importorskip("pandas")
+    device = js.accelerator("H100-SXM")
+    frame = device.to_dataframe()
+    facts = dict(zip(frame["fact"], frame["value"], strict=True))
+    assert facts["bf16"] == "989T operations/s"
+    assert facts["price"] == "not chosen"
+    assert frame["fact"].tolist().count("quote") == len(device.quotes)
+    assert "3.35T bytes/s" in device._repr_html_()

@@ -44,7 +44,7 @@ MEETING = {"sweeping/spec.py", "sweeping/_spec_text.py"}
 OF_PLANS = {*PRICES, "costs", "plan", "solve", "_schema"}
 # Imported where a file or a bar needs them.
 FOR_FILES = {
-    **{part: {"pandas"} for part in ("_display", "_compare", "plan", "published")},
+    **{part: {"pandas"} for part in ("_display", "_compare", "hardware", "plan", "published")},
     "_labelled": {"xarray"},
     "sweeping": {"pandas", "pyarrow", "rich", "tensorstore", "xarray", "zarr"},
     "fitting": {"pandas"},

@@ -7,8 +7,9 @@ sign where there are too few tokens and the other where there are too many.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import jax
@@ -17,8 +18,10 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.quantities import number
 from jaxscale._numerics.typed import custom_jvp, fori_loop
 from jaxscale._numerics.values import is_finite, is_positive, where_safe
 from jaxscale.costs import Costs, Demand
@@ -260,11 +263,33 @@ def _quantiles(sample: np.ndarray, tails: list[float]) -> tuple[np.ndarray, np.n
 
 
 class Overhead(NamedTuple):
-    """Of a model k times the size of the cheapest to train, at the same loss."""
+    """Overhead of a model k times the size of the cheapest to train, at the same loss.
+
+    Examples:
+        >>> js.overhead(js.laws.published("hoffmann2022"), 0.5)
+        Overhead(tokens_ratio=2.416, extra_cost=0.208, smallest=0.09652)
+    """
 
     tokens_ratio: Array  # training tokens over those of the cheapest
     extra_cost: Array  # of training, as a share of the cheapest: 0.1 is 10 %
     smallest: Array  # size ratio below which no training is long enough
+
+    def __repr__(self) -> str:
+        if not _display.are_concrete(tuple(self)):
+            return f"Overhead({', '.join(f'{name}={x!r}' for name, x in self._asdict().items())})"
+        shape, size = np.shape(self.tokens_ratio), np.size(self.tokens_ratio)
+        if shape:
+            title = f"Overhead of shape {shape}"
+            return _display.table(("", *self._fields), self._rows(), title=title, total=size)
+        (row,) = self._rows()
+        cells = zip(self._fields, row[1:], strict=True)
+        return f"Overhead({', '.join(f'{name}={cell}' for name, cell in cells)})"
+
+    def _rows(self) -> Iterator[list[str]]:
+        """Cells of the first models, after their index."""
+        columns = [np.asarray(x) for x in self]
+        for index in islice(np.ndindex(columns[0].shape), _display.ROWS):
+            yield [", ".join(map(str, index)), *(number(float(x[index])) for x in columns)]
 
 
 def overhead(

@@ -34,7 +34,6 @@ RECORDS = {
     "published": ["Entry", "Interval"],
     "recipes": ["Recipe", "TimeAndCompute"],
     "growth": ["Schedule"],
-    "solve": ["Overhead"],
     "sweeping": ["Estimate", "StoreError", "Summary", "Verification"],
     "sweeping.spec": ["PlanScenario"],
 }

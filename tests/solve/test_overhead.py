@@ -1,5 +1,6 @@
 """De Vries' overhead, against his formula and his table."""
 
+import jax
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -37,3 +38,17 @@ def test_other_laws_need_a_loss():
     best = js.minimize_cost(kaplan, 2.5)
     again = kaplan.loss(0.6 * best.params, found.tokens_ratio * best.tokens)
     assert_allclose(again, 2.5, rtol=1e-10 if X64 else 1e-5)
+
+
+def test_an_overhead_shows_itself_in_few_lines():
+    law = js.laws.published("hoffmann2022")
+    assert repr(js.overhead(law, 0.5)) == (
+        "Overhead(tokens_ratio=2.416, extra_cost=0.208, smallest=0.09652)"
+    )
+    lines = repr(js.overhead(law, np.linspace(0.5, 2.0, 40))).splitlines()
+    assert lines[0] == "Overhead of shape (40,)"
+    assert lines[3].split() == ["0", "2.416", "0.208", "0.09652"]
+    assert lines[-1] == "... and 15 more"
+    shown = []
+    jax.jit(lambda k: shown.append(repr(js.overhead(law, k))))(0.5)
+    assert "Tracer" in shown[0]
