@@ -1,6 +1,7 @@
 """The general Newton: as good as the closed reduction, and never silently wrong."""
 
 import functools
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
