@@ -6,8 +6,8 @@ import typer
 
 from jaxscale import plots
 from jaxscale.cli import options, tables
+from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.mistakes import Mistake, path_of
-from jaxscale.cli.pictures import checked_path, save
 
 PICTURES = {
     "laws.png": plots.published_laws,

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from jaxscale._numerics.names import hint, question
-from jaxscale.cli.visible import visible
+from jaxscale.cli.tables import visible
 
 # click's, or typer's own copy of it: which of the two depends on the version of typer.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]

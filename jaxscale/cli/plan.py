@@ -8,10 +8,9 @@ import jaxscale as js
 from jaxscale._explain import Asked, sentence_of
 from jaxscale._schema import read_bounds
 from jaxscale.cli import options, tables
-from jaxscale.cli.levers import Levers, levers_for, read_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.named_law import NamedLaw, read_law
-from jaxscale.cli.pricing import Prices, given_of, read_demand, read_prices
+from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_levers
+from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
 from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.solving import (
     compute_optimal_sizes,

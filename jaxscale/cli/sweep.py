@@ -12,12 +12,17 @@ from typing import Any, NamedTuple
 import jaxscale as js
 from jaxscale import plots, sweeping
 from jaxscale._labelled import LOSS, demand_axis, has_ratios
-from jaxscale.cli import options, reductions, tables
-from jaxscale.cli.export import WRITERS, checked_table, disk_errors
+from jaxscale.cli import options, tables
+from jaxscale.cli.files import WRITERS, checked_path, checked_table, disk_errors, save
 from jaxscale.cli.mistakes import Mistake, Stopped, blamed_on, path_of
-from jaxscale.cli.pictures import checked_path, save
 from jaxscale.cli.quantities import count, counted
-from jaxscale.cli.summary import record_of, show_summary
+from jaxscale.cli.summary import (
+    read_reductions,
+    record_of,
+    record_of_statistics,
+    show_statistics,
+    show_summary,
+)
 from jaxscale.sweeping import stored
 from jaxscale.sweeping.spec import Specification
 
@@ -73,7 +78,7 @@ def sweep(
         if text == "":
             raise Mistake(f"{option}: the path is empty")
     spec = load(specification)
-    reducers = reductions.read_reductions(reduce or [], spec.fields)
+    reducers = read_reductions(reduce or [], spec.fields)
     path = read_store(store or STORE) if store or not reducers else None
     rank = read_process(process)
     if not as_json:
@@ -198,9 +203,9 @@ def finish(work: Work, executor: Executor | None, quietly: bool) -> Record:
     seconds = time.perf_counter() - start
     record: Record = {"seconds": seconds, "warnings": list(work.spec.warnings)}
     if work.reducers:
-        record["statistics"] = record_of(reductions.record_of(results))
+        record["statistics"] = record_of(record_of_statistics(results))
         if not quietly:
-            reductions.show_statistics(results)
+            show_statistics(results)
     if work.store is None or work.outputs is None:
         return record
     after = stored.progress_of(work.store)

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxscale._numerics.keys import key_data
+from jaxscale._numerics.arrays import key_data
 from jaxscale.fitting.runs import FLOPS_PER_PARAM_TOKEN, Runs
 
 BLOCK = 64  # resamples drawn from one counter

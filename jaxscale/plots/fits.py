@@ -8,10 +8,13 @@ import numpy as np
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import TRAIN_FLOPS, levers_of
 from jaxscale.plots.coefficient_pairs import pair_panels
-from jaxscale.plots.fit_quality import observed_and_predicted
-from jaxscale.plots.iso_flop import BudgetCurve, iso_flop_curves
-from jaxscale.plots.iso_loss import OptimalPath, iso_loss_map
-from jaxscale.plots.optimal_sizes import optimal_size_panels
+from jaxscale.plots.fit_panels import (
+    BudgetCurve,
+    iso_flop_curves,
+    observed_and_predicted,
+    optimal_size_panels,
+)
+from jaxscale.plots.law_maps import OptimalPath, iso_loss_map
 from jaxscale.solve.frontier import size_intervals, sizes_at
 
 if TYPE_CHECKING:

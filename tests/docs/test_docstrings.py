@@ -39,7 +39,7 @@ RECORDS = {
     "sweeping.spec": ["PlanScenario"],
 }
 # Their arguments are too long for an example: `jaxscale figures` draws them.
-LONG = {"jaxscale.plots.laws_compared"}
+LONG = {"jaxscale.plots.law_maps"}
 
 
 def examples_of(name, value):

@@ -1,16 +1,49 @@
-"""Pictures in files: where they may go, and how they are written."""
+"""Files that commands write: tables and pictures, checked before any work is done."""
 
 import importlib.util
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxscale.cli.export import replacing
 from jaxscale.cli.mistakes import Mistake, check_file, path_of
-from jaxscale.cli.visible import visible
+from jaxscale.cli.tables import visible
+from jaxscale.sweeping import results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+NEEDS = {"--csv": "pandas", "--parquet": "pyarrow"}
+WRITERS = {"--csv": results.write_csv, "--parquet": results.write_parquet}
+
+
+def checked_table(option: str, text: str | None) -> Path | None:
+    """Where a table goes, checked before any work is done."""
+    if text is None:
+        return None
+    path = path_of(text)
+    check_file(option, text, path)
+    if importlib.util.find_spec(NEEDS[option]) is None:
+        raise Mistake(f"{option} needs: pip install {NEEDS[option]}")
+    return path
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of a disk into mistakes."""
+    try:
+        yield
+    except OSError as error:
+        raise Mistake(f"cannot write {str(path)!r}: {error.strerror or error}") from None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` that replaces it when it is whole."""
+    with disk_errors(path), results.replacing(path) as partial:
+        yield partial
+
 
 FORMATS = (".pdf", ".png", ".svg")
 
