@@ -75,7 +75,7 @@ def _flatten(name: str, tree: Any) -> tuple[list[tuple[str, Any]], Any]:
 
 
 def _float_dtype(name: str, leaf: Any) -> np.dtype | None:
-    """Dtype that `leaf` insists on; None for one that follows the others."""
+    """Dtype that `leaf` requires; None for one that follows the others."""
     if type(leaf) in (int, float):
         return None
     if not isinstance(leaf, (np.ndarray, np.generic, jax.Array)):

@@ -1,4 +1,4 @@
-"""The commands together, and the one place where a mistake becomes a line and an exit code."""
+"""The application: all commands, and the handler that turns a mistake into an exit code."""
 
 import contextlib
 import inspect

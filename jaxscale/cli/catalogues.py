@@ -273,7 +273,7 @@ def _facts_of_allocation(
 
 
 def facts_of(entry: Entry) -> Iterator[tuple[str, str]]:
-    """What the source of an allocation or a recipe counts, its ranges, faults and other names."""
+    """Conventions, ranges, faults and other names of the source of an allocation or a recipe."""
     yield "source", entry.source
     yield "params are", entry.params_convention
     if entry.law is None:

@@ -70,7 +70,7 @@ class Estimate(NamedTuple):
 
     @property
     def notes_on_shape(self) -> tuple[str, ...]:
-        """What its params leave out, and what the loss of a model with idle experts means."""
+        """The params that are not counted, and the meaning of the loss of a model with idle experts."""
         if self.shape is None:
             return ()
         if not self.shape.is_sparse:
@@ -103,7 +103,7 @@ def estimate(
     lever: options.Lever = None,
     as_json: options.Json = False,
 ) -> None:
-    """What a training gives and costs, from two of params, tokens and FLOPs.
+    """The loss and the cost of a training, from two of params, tokens and FLOPs.
 
     With --compute-optimal one of them is enough: the rest is what Hoffmann et al. 2022 call
     compute-optimal. --architecture stands for --params and counts FLOPs by shape; alone, it

@@ -21,7 +21,7 @@ Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Where the picture
 
 
 def figures(folder: Folder = ".", as_json: options.Json = False) -> None:
-    """Draw what papers say: five pictures, written to a folder, which is made if need be.
+    """Draw figures of published results: five pictures in a folder, which is made if need be.
 
     laws.png compares where laws spend compute; repeated.png shows the best plans when data are
     short; overtraining.png shows what training for longer costs at a budget and gains at a size;

@@ -19,7 +19,7 @@ WRITERS = {"--csv": results.write_csv, "--parquet": results.write_parquet}
 
 
 def checked_table(option: str, text: str | None) -> Path | None:
-    """Where a table goes, checked before any work is done."""
+    """The path of a table, checked before any work is done."""
     if text is None:
         return None
     path = path_of(text)
@@ -49,7 +49,7 @@ FORMATS = (".pdf", ".png", ".svg")
 
 
 def checked_path(option: str, text: str) -> Path:
-    """Where a picture goes, checked before any work is done."""
+    """The path of a picture, checked before any work is done."""
     path = path_of(text)
     if text and path.suffix.lower() not in FORMATS:
         raise Mistake(f"{option}: {text!r} must end in {', '.join(FORMATS)}")
@@ -60,7 +60,7 @@ def checked_path(option: str, text: str) -> Path:
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write a picture in which names from files are no formulas; Mistake where that cannot be."""
+    """Write a picture, with names from files not read as formulas; Mistake where that fails."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):

@@ -68,7 +68,7 @@ class Source(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What the options ask to fit, and how."""
+    """The fit that the options ask for."""
 
     family: type
     objective: Any

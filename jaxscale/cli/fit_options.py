@@ -328,7 +328,7 @@ def read_beside(names: Sequence[str] | None, family: type) -> dict[str, Any]:
 
 
 def read_output(text: str) -> Path:
-    """Where the record goes, checked before any work: no file but an earlier fit is replaced."""
+    """The path of the record, checked before any work: only an earlier fit is replaced."""
     path = path_of(text)
     if text and path.suffix.lower() != saved.SUFFIX:
         raise Mistake(f"--output: {text!r} must end in {saved.SUFFIX}")
@@ -339,7 +339,7 @@ def read_output(text: str) -> Path:
 
 
 def read_names(text: str | None, output: Path) -> Callable[[str], Path]:
-    """Where each picture goes: beside the output, in a folder, or where their names begin."""
+    """The paths of pictures: beside the output, in a folder, or with the given beginning."""
     folder, stem, suffix = output.parent, output.stem, PNG
     if text is not None:
         path = path_of(text)

@@ -24,7 +24,7 @@ def show(
     picture: options.Picture = None,
     as_json: options.Json = False,
 ) -> None:
-    """Sum up a stored sweep, however it was made, and draw it."""
+    """Sum up any stored sweep, and draw it."""
     folder = path_of(path)
     with one_line_errors():
         data = stored.open_store(folder)
@@ -53,7 +53,7 @@ def show(
 
 
 def verify(path: options.StoredPath, as_json: options.Json = False) -> None:
-    """Check all that a stored sweep holds; put back what was written, compute bad chunks again."""
+    """Check all files of a stored sweep; restore damaged metadata, compute bad chunks again."""
     folder = path_of(path)
     with one_line_errors(), tables.progress(f"reading {path}"):
         verification = sweeping.verify(folder)

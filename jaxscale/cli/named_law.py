@@ -23,7 +23,7 @@ class NamedLaw(NamedTuple):
 
     @property
     def warning(self) -> str:
-        """What must be said first of a fit that is no certified minimum; else empty."""
+        """The warning about a fit that is not a certified minimum; else empty."""
         said = self.entry.warning if self.entry else ""
         return f"{self.name}: {said}" if said else ""
 
@@ -33,7 +33,7 @@ class NamedLaw(NamedTuple):
             raise Mistake(f"--law: {self.warning} Nothing at other sizes can rest on it")
 
     def need_all(self) -> None:
-        """Refuse a fit whose runs leave a coefficient open, of whatever size."""
+        """Refuse a fit whose runs leave any coefficient open."""
         if self.entry is not None and self.entry.unidentified:
             raise Mistake(f"--law: {self.warning} So losses at other sizes are not known")
 

@@ -35,7 +35,7 @@ jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
 
 
 class Quality(NamedTuple):
-    """What a plan must reach: a loss, or that of a model."""
+    """The quality that a plan must reach: a loss, or that of a model."""
 
     loss: float | None  # nats per token
     like_params: float | None
@@ -43,7 +43,7 @@ class Quality(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What was asked for, whatever the law."""
+    """The question of the options, whatever the law."""
 
     quality: Quality
     demand: js.Demand
@@ -56,7 +56,7 @@ class Question(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The cheapest plan beside the Chinchilla plan of equal loss, and what was asked for."""
+    """The cheapest plan beside the Chinchilla plan of equal loss, and the question."""
 
     law: NamedLaw
     target: float  # loss, nats per token
@@ -104,7 +104,7 @@ def plan(
 
 
 def read_question(given: Mapping[str, Any]) -> Question:
-    """What the options ask for, by the names of the arguments of `plan`."""
+    """The question of the options, given by the names of the arguments of `plan`."""
     quality = Quality(*(given[name] for name in Quality._fields))
     bounds = read_bounds(given_of(given))
     return Question(quality, read_demand(given), read_prices(given), bounds)

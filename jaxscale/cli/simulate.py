@@ -1,4 +1,4 @@
-"""`jaxscale simulate`: a table of runs from a law with noise, so that all can be tried."""
+"""`jaxscale simulate`: a table of runs drawn from a law with noise, to try `jaxscale fit` on."""
 
 from pathlib import Path
 

@@ -104,7 +104,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def show_summary(summary: Summary) -> None:
-    """Print as tables the axes, the fields and how the optimum moves with demand."""
+    """Print tables of the axes, the fields, and how the optimum moves with demand."""
     tables.note(summary.conditions, style="dim")
     tables.print_columns(*summary.axis_table())
     tables.note(summary.note, style="bold")

@@ -20,7 +20,7 @@ from jaxscale._version import __version__
 
 
 def visible(text: str, kept: str = "") -> str:
-    r"""The text with an escape, as `\x1b`, for what is not printed: controls, marks of direction.
+    r"""The text with escapes, such as `\x1b`, for controls and marks of direction.
 
     `kept` are characters to leave, such as line ends.
     """
@@ -45,7 +45,7 @@ def console() -> Console:
 
 
 def note(text: str, *, style: str = "") -> None:
-    """Print a line as it is, wrapped in a terminal alone; nothing for an empty one."""
+    """Print a line unchanged, wrapped only in a terminal; nothing for an empty one."""
     output = console()
     if text:
         output.print(Text(text, style=style), soft_wrap=not output.is_terminal)
@@ -53,7 +53,7 @@ def note(text: str, *, style: str = "") -> None:
 
 @contextmanager
 def progress(text: str) -> Iterator[None]:
-    """Say on stderr what is under way, as long as it is and where that is a terminal."""
+    """Show on stderr what is under way while it lasts, if stderr is a terminal."""
     with Console(stderr=True).status(Text(f"{text} ...")):
         yield
 
@@ -156,13 +156,13 @@ def _folded(title: str, pattern: str, width: int) -> str:
 
 
 def print_json(command: str, record: dict[str, Any]) -> None:
-    """Print what a command found as one object, which begins with the command and our version."""
+    """Print a command's results as one object, which begins with the command and our version."""
     head = {"command": command, "version": __version__}
     print(json.dumps(head | record, indent=2, allow_nan=False), flush=True)
 
 
 def finite(numbers: Mapping[str, float]) -> dict[str, float | None]:
-    """Numbers by name, null for those that are not known."""
+    """Numbers by name, with null for unknown ones."""
     return {name: x if math.isfinite(x) else None for name, x in numbers.items()}
 
 

@@ -106,7 +106,7 @@ def _draw_residuals(panel: "Axes", said: Any, percent: Any, look: dict[str, Any]
 
 
 def _edge(percent: np.ndarray) -> float:
-    """How far the axis of residuals reaches."""
+    """The end of the axis of residuals."""
     largest = float(np.abs(percent).max())
     usual = REACH * ROBUST * float(np.median(np.abs(percent)))
     edge = min(largest, usual) if usual > 0 else largest
@@ -206,15 +206,15 @@ def _draw_budget(panel: "Axes", budget: BudgetCurve, color: Any, marker: str) ->
 def _name(panel: "Axes", budget: BudgetCurve) -> None:
     """The budget beside its minimum, or beside a run where the minimum is out of sight."""
     (left, right), (bottom, top) = panel.get_xlim(), panel.get_ylim()
-    place = budget.best_params, budget.best_loss
-    if not (left < place[0] < right and bottom < place[1] < top):
+    point = budget.best_params, budget.best_loss
+    if not (left < point[0] < right and bottom < point[1] < top):
         if not np.size(budget.run_params):
             return
-        place = budget.run_params[-1], budget.run_loss[-1]
+        point = budget.run_params[-1], budget.run_loss[-1]
     # The minima lie ever further down and to the right: to the left there is room.
     panel.annotate(
         f"{scientific(budget.flops)} FLOPs",
-        place,
+        point,
         (-4, -6),
         textcoords="offset points",
         ha="right",

@@ -1,4 +1,4 @@
-"""Pictures of a fit and of its resamples, each from the results as the library returns them."""
+"""Figures of a fit and of its resamples, drawn from the objects that the library returns."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ PANELS = {
 
 
 def fit_quality(fit: Any, bootstrap: Any = None, *, data: str = "") -> "Figure":
-    """Observed loss of the runs over what the law says, and by how much they differ.
+    """Observed loss of the runs over predicted loss, and by how much they differ.
 
     `data` says in the subtitle what the runs are. Raises ImportError without matplotlib.
 
@@ -173,7 +173,7 @@ def coefficient_pairs(bootstrap: Any, *, data: str = "") -> "Figure":
 
 
 def predicted(fit: Any) -> np.ndarray:
-    """What the law says of each run, in nats per token."""
+    """The loss that the law predicts for each run, in nats per token."""
     return np.asarray(fit.law.loss(fit.runs.params, fit.runs.tokens, **(fit.runs.levers or {})))
 
 
@@ -196,7 +196,7 @@ def _check_sizes(fit: Any) -> None:
 
 
 def _subtitle(fit: Any, bootstrap: Any, data: str, *more: str) -> str:
-    """What was fitted to what; `more` is said of resamples where there are any."""
+    """The family and its runs; `more` describes resamples where there are any."""
     loss = fit.loss_function
     delta = getattr(loss, "delta", None)
     names = fit.names[: MOST_NAMED if len(fit.names) <= MOST_NAMED else 0]

@@ -187,7 +187,7 @@ DASHES = (0, (2.2, 1.2))
 
 
 class LawPanel(NamedTuple):
-    """What is drawn of one law."""
+    """The contours, runs and optimal path of one law."""
 
     name: str
     loss: Any  # a row for each of the tokens, a column for each of the params
@@ -256,11 +256,11 @@ def _draw_law(panel: "Axes", across: Any, up: Any, law: LawPanel, levels: list[f
     if law.fitted is not None:
         x, low, high = same_length(params=law.fitted[0], low=law.fitted[1], high=law.fitted[2])
         panel.fill_between(x, low, high, where=high > low, **_SHADE, zorder=0)
-    places = _places_of(across, up, np.asarray(law.loss, float), levels)
-    if places:
-        panel.contour(across, up, law.loss, sorted(places), **_EQUAL, zorder=1)
-    for level, place in places.items():
-        _name_level(panel, level, place)
+    points = _label_points(across, up, np.asarray(law.loss, float), levels)
+    if points:
+        panel.contour(across, up, law.loss, sorted(points), **_EQUAL, zorder=1)
+    for level, point in points.items():
+        _name_level(panel, level, point)
     _draw_optima(panel, law)
     if law.note:
         panel.text(
@@ -276,7 +276,7 @@ def _draw_law(panel: "Axes", across: Any, up: Any, law: LawPanel, levels: list[f
         )
 
 
-def _places_of(
+def _label_points(
     across: Any, up: Any, field: np.ndarray, levels: list[float]
 ) -> dict[float, tuple[float, float]]:
     """Where each loss is written: in a column at the right, else in a row at the top.
@@ -287,13 +287,13 @@ def _places_of(
     log_across, log_up = np.log(across), np.log(up)
     at_right = _where(field[:, column], log_up, levels)
     at_top = _where(field[row], log_across, levels)
-    places = {}
+    points = {}
     for level, y, x in zip(levels, at_right, at_top, strict=True):
         if _is_inside(y, log_up, log_up[row]):
-            places[level] = float(across[column]), float(np.exp(y))
+            points[level] = float(across[column]), float(np.exp(y))
         elif _is_inside(x, log_across, log_across[column]):
-            places[level] = float(np.exp(x)), float(up[row])
-    return places
+            points[level] = float(np.exp(x)), float(up[row])
+    return points
 
 
 def _is_inside(log_size: float, logs: Any, highest: float) -> bool:
@@ -301,7 +301,7 @@ def _is_inside(log_size: float, logs: Any, highest: float) -> bool:
 
 
 def _where(losses: Any, logs: Any, levels: list[float]) -> np.ndarray:
-    """At which size the loss, which falls with it, has each level; NaN where it has not."""
+    """The size at which the loss, which falls with size, has each level; NaN where it has none."""
     known = np.isfinite(losses)
     found = np.full(len(levels), np.nan)
     if known.any():
@@ -310,9 +310,9 @@ def _where(losses: Any, logs: Any, levels: list[float]) -> np.ndarray:
     return found
 
 
-def _name_level(panel: "Axes", level: float, place: tuple[float, float]) -> None:
+def _name_level(panel: "Axes", level: float, point: tuple[float, float]) -> None:
     panel.text(
-        *place,
+        *point,
         f"{level:.8g}",
         ha="center",
         va="center",
@@ -365,7 +365,7 @@ def _frame(panels: Any, across: Any, up: Any) -> None:
 
 
 def _explain(panel: "Axes", several: bool) -> None:
-    """Entries of the legend, the same whatever this panel's own law has."""
+    """Entries of the legend, which do not depend on this panel's law."""
     panel.fill([], [], **_SHADE, label="fitted range")
     panel.plot([], [], color=EQUAL, linewidth=0.7, label="equal loss (nats per token)")
     panel.plot([], [], **ON_PATH, label="compute-optimal, marked in FLOPs")

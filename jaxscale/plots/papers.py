@@ -46,7 +46,7 @@ COUNTS = ("operations", "kaplan", "hoffmann", "palm", "kipply")
 
 
 def published_laws(names: Sequence[str | Entry] = COMPARED) -> "Figure":
-    """Where laws put equal losses, and where each would spend compute: a panel for each.
+    """Contours of equal loss, and compute-optimal paths, of several laws: a panel for each.
 
     Laws of params and tokens alone, by name, or entries of your own. Raises ValueError for an
     unknown name and for a law with levers, ImportError without matplotlib.
@@ -112,7 +112,7 @@ def _fitted_range(entry: Entry, params: np.ndarray) -> tuple[Any, Any, Any] | No
 
 
 def published_repeats() -> "Figure":
-    """The best plans where unique tokens are few, of Muennighoff et al. 2023.
+    """The best plans where unique tokens are few, by Muennighoff et al. 2023.
 
     Examples:
         >>> figure = js.plots.published_repeats()
@@ -131,7 +131,7 @@ def published_repeats() -> "Figure":
 
 
 def published_overtraining() -> "Figure":
-    """Loss and error on tasks by tokens per param, of Gadre et al. 2024.
+    """Loss and error on tasks over tokens per param, by Gadre et al. 2024.
 
     Examples:
         >>> figure = js.plots.published_overtraining()
@@ -157,7 +157,7 @@ def published_overtraining() -> "Figure":
 
 
 def published_allocations() -> "Figure":
-    """How Kaplan's allocation becomes Chinchilla's, of Porian et al. 2024.
+    """The steps from Kaplan's allocation to Chinchilla's, by Porian et al. 2024.
 
     Examples:
         >>> figure = js.plots.published_allocations()
@@ -267,14 +267,14 @@ def _name_lines(panel: "Axes", begin: float, names: Mapping[str, tuple[float, st
     low, high = panel.get_ylim()
     shown = [(height, name) for name, (height, _) in names.items() if math.isfinite(height)]
     shown.sort()
-    places = _spread([(height - low) / (high - low) for height, _ in shown])
-    for (height, name), place in zip(shown, places, strict=True):
+    positions = _spread([(height - low) / (high - low) for height, _ in shown])
+    for (height, name), position in zip(shown, positions, strict=True):
         color = names[name][1]
         leader = {"arrowstyle": "-", "color": color, "linewidth": 0.7}
         panel.annotate(
             name,
             (begin, height),
-            (NAME_WIDTH - 0.03, place),
+            (NAME_WIDTH - 0.03, position),
             textcoords="axes fraction",
             ha="right",
             va="center",
@@ -285,11 +285,11 @@ def _name_lines(panel: "Axes", begin: float, names: Mapping[str, tuple[float, st
         )
 
 
-def _spread(places: Sequence[float]) -> list[float]:
-    """Rising places with room for a name each, in groups that keep their middles if they can."""
+def _spread(positions: Sequence[float]) -> list[float]:
+    """Rising positions with room for a name each, in groups that keep their middles if they can."""
     groups: list[list[float]] = []
-    for place in places:
-        groups.append([place])
+    for position in positions:
+        groups.append([position])
         while len(groups) > 1 and _lowest(groups[-1]) < _lowest(groups[-2]) + _tall(groups[-2]):
             last = groups.pop()
             groups[-1] += last
@@ -299,7 +299,7 @@ def _spread(places: Sequence[float]) -> list[float]:
 
 
 def _lowest(group: Sequence[float]) -> float:
-    """Where the lowest name of a group goes: inside the panel, or no higher than it must."""
+    """Position of the lowest name of a group: inside the panel, and no higher than it must be."""
     inside = NAME_HEIGHT / 2, 1 + NAME_HEIGHT / 2 - _tall(group)
     middle = sum(group) / len(group) - (_tall(group) - NAME_HEIGHT) / 2
     return max(inside[0], min(inside[1], middle))

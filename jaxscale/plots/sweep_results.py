@@ -36,7 +36,7 @@ MODEL_SIZES = (1, 2, 5)  # of each decade, on the axis of model sizes
 
 
 class Look(NamedTuple):
-    """How one panel shows its ratio: colours from no change to the strongest."""
+    """The style of one panel: colours from no change to the strongest."""
 
     levels: Sequence[float]
     colors: Sequence[str]
@@ -136,7 +136,7 @@ def _draw_map(panel: "Axes", demand: Any, losses: Any, ratio: Any, look: Look) -
 def _diagonal_crossings(
     demand: Any, losses: Any, ratio: Any, levels: Sequence[float]
 ) -> list[tuple[float, float]]:
-    """Where each level meets the diagonal of the map: those there do not meet."""
+    """Points where levels meet the diagonal of the map; labels there do not overlap."""
     along = np.linspace(0, 1, 500)
     row = np.rint(along * (losses.size - 1)).astype(int)
     column = np.rint(along * (demand.size - 1)).astype(int)

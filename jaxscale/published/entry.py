@@ -102,7 +102,7 @@ class Entry:
         return _display.html(("", ""), self.facts(), title=self.name)
 
     def to_dataframe(self) -> "DataFrame":
-        """What is known of the entry, a row for each fact."""
+        """The facts of the entry, a row for each."""
         names, texts = zip(*self.facts(), strict=True)
         return _display.dataframe({"fact": names, "value": texts})
 
@@ -126,7 +126,7 @@ class Entry:
 
     @property
     def has_range(self) -> bool:
-        """Whether the source says of which sizes, or of which FLOPs, the runs were."""
+        """Whether the source states the sizes, or the FLOPs, of the runs."""
         return self.flops_range is not None or None not in (self.params_range, self.tokens_range)
 
     def range_note(self, plan: Sized) -> str:
