@@ -70,7 +70,7 @@ class Estimate(NamedTuple):
 
     @property
     def notes_on_shape(self) -> tuple[str, ...]:
-        """The params that are not counted, and the meaning of the loss of a model with idle experts."""
+        """Params that are not counted, and the meaning of the loss of a model with idle experts."""
         if self.shape is None:
             return ()
         if not self.shape.is_sparse:

@@ -23,14 +23,14 @@ RECORDS = {
         "Claims",
         "FitStatus",
         "Holdout",
-        "LawFit",
         "PowerLaw",
         "Profile",
+        "Remark",
         "Subset",
         "Suspicion",
     ],
     "laws": ["Law"],
-    "plots": ["BudgetCurve", "LawPanel", "OptimalPath"],
+    "plots": ["LawPanel", "OptimalPath"],
     "published": ["Entry", "Interval"],
     "recipes": ["Recipe", "TimeAndCompute"],
     "growth": ["Schedule"],
@@ -39,7 +39,7 @@ RECORDS = {
     "sweeping.spec": ["PlanScenario"],
 }
 # Their arguments are too long for an example: `jaxscale figures` draws them.
-LONG = {"jaxscale.plots.law_maps"}
+LONG = {"jaxscale.plots.laws_compared"}
 
 
 def examples_of(name, value):
