@@ -104,7 +104,10 @@ MISTAKES = [
         "--lever: sparsity=best is for jaxscale plan; give it a value",
     ),
     (("simulate", "--law", "tao2024"), "--law: tao2024 needs vocabulary_params: use jaxscale"),
-    (("fit", "runs.csv", "--law", "kaplan2020"), "--law: kaplan2020 has no E, A, B, alpha, beta"),
+    (
+        ("fit", "runs.csv", "--law", "kaplan2020"),
+        "--law: no family 'kaplan2020' (did you mean kaplan?)",
+    ),
     (("compare", *LOSS[1:], *DEMAND, "--lever", "bit=8"), "no law has 'bit' (did you mean bits?)"),
     (("compare", *DEMAND), "give --loss, or --like-params"),
     # accelerators
