@@ -1,8 +1,8 @@
 """Sweeps of millions of scenarios: spaces never held in full, run in chunks on every device."""
 
 from jaxscale.sweeping import spec as spec
-from jaxscale.sweeping._estimate import Estimate as Estimate
-from jaxscale.sweeping._estimate import estimate as estimate
+from jaxscale.sweeping._sweep import Estimate as Estimate
+from jaxscale.sweeping._sweep import estimate as estimate
 from jaxscale.sweeping._sweep import sweep as sweep
 from jaxscale.sweeping.axes import geomspace as geomspace
 from jaxscale.sweeping.axes import linspace as linspace
