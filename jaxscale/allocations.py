@@ -126,7 +126,7 @@ def from_tokens(scale: Real, exponent: Real, unit: Real = 1.0) -> Allocation:
 
 
 def _check(**numbers: Real) -> None:
-    arrays.enter(**numbers)  # names what is no number, and shapes that do not broadcast
+    arrays.enter(**numbers)  # refuses non-numbers, and shapes that do not broadcast
     for name, value in numbers.items():
         if not arrays.is_concrete(value):
             continue

@@ -65,7 +65,7 @@ def is_concrete(value: Any) -> bool:
 
 
 def _flatten(name: str, tree: Any) -> tuple[list[tuple[str, Any]], Any]:
-    # Whatever is given for a number is a leaf to be checked; a law may be made of other laws.
+    # Anything given for a number is a leaf to check; a law may be made of other laws.
     def is_leaf(x):
         is_law = is_dataclass(x) and callable(getattr(x, "loss", None))
         return name not in CONTAINERS or (x is not tree and not is_law)

@@ -227,7 +227,7 @@ def _own_family(file: str, name: str) -> type:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's own code raises
+    except Exception as error:  # the user's own code may raise anything
         raise Mistake(f"--law: {file}: {type(error).__name__}: {error}") from None
     family = getattr(module, name, None)
     if not (inspect.isclass(family) and is_dataclass(family) and hasattr(family, "loss")):

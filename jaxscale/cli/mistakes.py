@@ -72,9 +72,9 @@ def path_of(text: str) -> Path:
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
-        raise Mistake(f"{text!r} can be no name of a file") from None
+        raise Mistake(f"{text!r} is not a valid file name") from None
     if "\0" in text:
-        raise Mistake(f"{text!r} is no path: it holds a null character")
+        raise Mistake(f"{text!r} is not a path: it holds a null character")
     return Path(os.path.expanduser(text))
 
 

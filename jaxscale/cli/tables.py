@@ -72,7 +72,7 @@ def print_columns(
     """
     rows = [tuple(row) for row in rows]
     output = console()
-    # A header takes more lines only where the table does not fit, a name in it only then.
+    # Break headers over several lines only where the table does not fit.
     for pattern in ("", "(?= )", "(?= )|(?<=_)"):
         table = _columns(header, rows, emphasis, words, pattern)
         if not output.is_terminal or _size(output, table).minimum <= output.width:

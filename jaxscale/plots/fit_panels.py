@@ -211,7 +211,7 @@ def _name(panel: "Axes", budget: BudgetCurve) -> None:
         if not np.size(budget.run_params):
             return
         point = budget.run_params[-1], budget.run_loss[-1]
-    # The minima lie ever further down and to the right: to the left there is room.
+    # Minima move down and to the right as budgets grow, so there is room on the left.
     panel.annotate(
         f"{scientific(budget.flops)} FLOPs",
         point,
@@ -311,7 +311,7 @@ def _frame_sizes(panel: "Axes", flops: Any) -> None:
     panel.xaxis.set_minor_formatter(NullFormatter())
     bottom, top = panel.get_ylim()
     short_by = FEWEST_DECADES - math.log10(top / bottom)
-    if short_by > 0:  # a nearly level line would wobble over an axis that fits it closely
+    if short_by > 0:  # a nearly flat line would look jagged on an axis that fits it closely
         panel.set_ylim(bottom / 10 ** (short_by / 2), top * 10 ** (short_by / 2))
         bottom, top = panel.get_ylim()
     count_axis(panel.yaxis, math.log10(top / bottom))

@@ -28,7 +28,7 @@ COMPARED = ("sardana2024", "besiroglu2024", "kaplan2020")
 REPEATED = "muennighoff2023_repeated"
 UNIQUE = np.geomspace(1e9, 1e13, 2 * POINTS)
 REPEATED_BUDGETS = np.array([1e20, 1e21, 1e22, 1e23, 1e24])
-MAX_EPOCHS = 100.0  # beyond, the law finds next to nothing in a repeat
+MAX_EPOCHS = 100.0  # beyond this, repeats are worth next to nothing by the law
 
 OVERTRAINED = "gadre2024_c4"
 RATIOS = np.geomspace(1, 3000, POINTS)
@@ -101,7 +101,7 @@ def _fitted_range(entry: Entry, params: np.ndarray) -> tuple[Any, Any, Any] | No
     if entry.params_range is None or entry.tokens_range is None:
         return None
     low, high = entry.params_range
-    # Its own corners too, so that the range ends where it does.
+    # With the range's own corners, so that it ends at them.
     x = np.unique(np.concatenate([params, [low, high]]))
     x = x[(x >= low) & (x <= high)]
     fewest, most = (np.full(x.size, end) for end in entry.tokens_range)

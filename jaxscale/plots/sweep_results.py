@@ -220,7 +220,9 @@ def _ratios(data: "Dataset", demand: str) -> "Figure":
 
 def _map(data: "Dataset", field: str, axes: list[str]) -> "Figure":
     longest = sorted(axes, key=lambda name: -data.sizes[name])[:2]
-    x, y = sorted(longest, key=lambda name: name == LOSS)  # loss upwards, as is the custom
+    x, y = sorted(
+        longest, key=lambda name: name == LOSS
+    )  # loss on the vertical axis, by convention
     here, where = _middle(data, (x, y))
     return field_map(
         here[x].values,

@@ -210,7 +210,7 @@ def _statuses(codes: np.ndarray) -> StatusCountsResult:
 def _ratios(data: "Dataset", demand: str) -> Iterator[RatioSummary]:
     """One summary for each decade of demand that has a scenario."""
     powers = np.log10(data[demand].values)
-    # The end of the axis, a round number as a rule, is no decade of its own.
+    # The end of the axis, usually a round number, does not make a decade of its own.
     decades = np.minimum(np.floor(powers + 1e-9), np.ceil(powers.max() - 1e-9) - 1)
     for decade in np.unique(decades).tolist():
         inside = data.isel({demand: decades == decade})

@@ -120,7 +120,7 @@ class HistogramResult(OfField):
     below: int
     above: int
     edges: np.ndarray
-    counts: np.ndarray  # one less than edges
+    counts: np.ndarray  # one fewer than edges
 
     def table(self) -> Table:
         names = [f"{written(low)} to {written(high)}" for low, high in pairwise(self.edges)]
