@@ -26,7 +26,7 @@ def has_ratios(data: "Dataset") -> bool:
 
 
 def field_names(data: "Dataset") -> list[str]:
-    """Fields that are numbers, but for the status."""
+    """Fields that are numbers, except the status."""
     return [
         str(name)
         for name, array in data.data_vars.items()

@@ -77,7 +77,7 @@ class Accelerator:
             return self.peak_flops[precision]
         # JAX sorts the keys of a dict that passes through it; say them in our own order.
         offered = [each for each in PRECISIONS if each in self.peak_flops]
-        # A known precision that the device lacks is no misspelling: suggest nothing.
+        # A known precision that the device lacks is not a misspelling: suggest nothing.
         near = "" if precision in PRECISIONS else hint(precision, offered, _key)
         has = ", ".join(offered)
         raise ValueError(f"{self.name} has no peak for precision {precision!r}{near}; it has {has}")

@@ -30,7 +30,7 @@ def enter(**arguments: Any) -> tuple[Any, ...]:
     given, or JAX's default where there are none; float arrays of two widths widen.
     NumPy arrays are copied, because JAX may alias a host buffer and runs later.
 
-    Raises TypeError for a leaf that is no real number or is narrower than float32, and
+    Raises TypeError for a leaf that is not a real number or is narrower than float32, and
     ValueError for shapes that do not broadcast. Both name the leaf.
     """
     flat = {name: _flatten(name, tree) for name, tree in arguments.items()}

@@ -284,7 +284,7 @@ def check_enough(source: Source, runs: js.Runs, request: Request) -> None:
         if not (values.min() >= SMALLEST and values.max() <= LARGEST):
             low, high = float(values.min()), float(values.max())
             raise Mistake(
-                f"{source.label}: {name} from {low:.3g} to {high:.3g} are no counts: see "
+                f"{source.label}: {name} from {low:.3g} to {high:.3g} are not counts: see "
                 f"--{name}-unit"
             )
     held = request.fixed.get("E", -math.inf)

@@ -93,7 +93,7 @@ def _problem(text: str, path: Path) -> str:
         return "is a folder" if text else "is empty"
     if not path.parent.is_dir():
         return "lies in a folder that does not exist"
-    return "" if path.is_file() or not path.exists() else "is no file"  # a device, a pipe
+    return "" if path.is_file() or not path.exists() else "is not a file"  # a device, a pipe
 
 
 def _joined(text: str) -> str:

@@ -46,7 +46,7 @@ class Quality(NamedTuple):
 
 
 class Question(NamedTuple):
-    """The question of the options, whatever the law."""
+    """The question of the options, which is the same for every law."""
 
     quality: Quality
     demand: js.Demand
@@ -119,7 +119,7 @@ def check_quality(quality: Quality) -> None:
     if loss is not None and (params is not None or tokens is not None):
         raise Mistake("give either --loss or the model to match, not both")
     if loss is None and params is None:
-        alone = "; --like-tokens alone is no model" if tokens is not None else ""
+        alone = "; --like-tokens alone is not a model" if tokens is not None else ""
         raise Mistake(f"give --loss, or --like-params for the model to match{alone}")
 
 

@@ -30,7 +30,7 @@ def visible(text: str, kept: str = "") -> str:
 
 
 class Text(rich.text.Text):
-    """Text of several lines in which brackets are no markup."""
+    """Text of several lines in which brackets are not markup."""
 
     def __init__(self, text: str = "", *rest: Any, **style: Any) -> None:
         super().__init__(visible(text, kept="\n"), *rest, **style)

@@ -115,7 +115,7 @@ def from_dataframe(frame: Frame, *, columns: dict[str, Any], **how: Any) -> dict
     """The columns of `Runs` from a data frame; rows are counted from 1.
 
     `columns` holds the column behind each name of `Runs`, `how` the other fields of `Reading`.
-    Raises TypeError for what is no data frame, ValueError as `Runs.from_csv`.
+    Raises TypeError for anything but a data frame, ValueError as `Runs.from_csv`.
     """
     if not isinstance(frame, _pandas().DataFrame):
         raise TypeError(f"frame must be a pandas.DataFrame; got {type(frame).__name__}")

@@ -51,7 +51,7 @@ class ShapeLaw:
     equation: ClassVar[str] = "E(C) = a (C + d)^-b + c"
 
     def loss(self, flops: ArrayLike) -> Array:
-        """Loss in nats per token after so many training FLOPs."""
+        """Loss in nats per token after `flops` training FLOPs."""
         return _loss(*arrays.enter(law=self, flops=flops))
 
     def slope(self, flops: ArrayLike) -> Array:

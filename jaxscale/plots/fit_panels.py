@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 QUALITY_SIZE = (6.5, 6.2)  # inches
-# Residuals beyond so many robust spreads are drawn at the edge, lest they flatten all others.
+# Residuals beyond so many robust spreads are drawn at the edge: they would flatten the others.
 REACH = 8.0
 ROBUST = 1.4826  # of a normal distribution: standard deviation over median absolute deviation
 DOT = {"s": 22, "edgecolors": INK, "linewidths": 0.35, "zorder": 3}

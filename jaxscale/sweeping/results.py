@@ -26,7 +26,7 @@ HEADROOM = 0.8  # share of the free memory that results may take
 
 
 class PlainResults(dict[str, np.ndarray]):
-    """Coordinates and fields by name, where xarray is missing: a dict that shows itself."""
+    """Coordinates and fields by name, where xarray is missing: a dict that prints as a table."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray], fields: Sequence[str]) -> None:
         super().__init__(arrays)

@@ -170,7 +170,7 @@ def summarize(data: "Dataset") -> Summary:
 
 
 def thinned(data: "Dataset", most: int = MOST) -> "Dataset":
-    """At most so many scenarios, spread evenly, of which few chunks need be read.
+    """At most `most` scenarios, spread evenly, from few chunks.
 
     The first axes are thinned first, because chunks run along the last. Any part of a sample
     is one.

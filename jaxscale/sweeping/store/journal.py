@@ -74,7 +74,7 @@ def done(folder: str | os.PathLike, fingerprint: str) -> set[int]:
 
 
 def damaged(folder: str | os.PathLike) -> int:
-    """How many whole lines are no records: a kill leaves none but the last, cut short."""
+    """How many whole lines are not records: a kill leaves none but the last, cut short."""
     folder = Path(folder)
     lines = [
         line

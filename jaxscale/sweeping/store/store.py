@@ -253,7 +253,7 @@ def _as_they_are(path: str | os.PathLike) -> dict[str, Any]:
     except (OSError, ValueError, LookupError, TypeError):
         pass
     raise StoreError(
-        f"{os.fspath(path)} is no sweep of jaxscale and is left as it is; choose another path"
+        f"{os.fspath(path)} is not a sweep of jaxscale and is left as it is; choose another path"
     )
 
 
