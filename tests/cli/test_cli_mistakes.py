@@ -104,10 +104,7 @@ MISTAKES = [
         "--lever: sparsity=best is for jaxscale plan; give it a value",
     ),
     (("simulate", "--law", "tao2024"), "--law: tao2024 needs vocabulary_params: use jaxscale"),
-    (
-        ("fit", "runs.csv", "--law", "kaplan2020"),
-        "--law: no family 'kaplan2020' (did you mean kaplan?)",
-    ),
+    (("fit", "runs.csv", "--law", "kaplan2020"), "--beside puts a published law next to the fit"),
     (("compare", *LOSS[1:], *DEMAND, "--lever", "bit=8"), "no law has 'bit' (did you mean bits?)"),
     (("compare", *DEMAND), "give --loss, or --like-params"),
     # accelerators
