@@ -190,7 +190,7 @@ def _quality(result: Any) -> Iterator[tuple[str, str]]:
 
 
 def _resamples(result: Any) -> str:
-    """How many there are, and how many of them are doubtful."""
+    """The number of resamples, and of those that are doubtful."""
     assert result.bootstrap is not None
     size, bad = result.bootstrap.objective.size, result.bootstrap.not_ok
     text = f"{size:,}, seed {result.request.seed}"

@@ -241,7 +241,7 @@ def run(work: Work, executor: Executor | None) -> Any:
 
 
 def progress_record(progress: stored.Progress) -> Record:
-    """How far a stored sweep is, for machines."""
+    """Progress of a stored sweep, for machines."""
     return {
         "scenarios": progress.scenarios,
         "chunks": progress.total,

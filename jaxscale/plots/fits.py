@@ -143,7 +143,7 @@ def fit_sizes(
 
 
 def coefficient_pairs(bootstrap: Any, *, data: str = "") -> "Figure":
-    """How far resamples move each coefficient, and which move together.
+    """Spread of each coefficient over the resamples, and which coefficients move together.
 
     Raises ValueError where fewer than two coefficients are free, or more than seven; ImportError
     without matplotlib.

@@ -88,7 +88,7 @@ class Summary:
         return ("field", "5 %", "median", "95 %", "unit"), rows
 
     def ratio_table(self) -> Table:
-        """How the optimum moves with demand, as text: the median, and 5 to 95 %."""
+        """A text table of how the optimum moves with demand: the median, and 5 to 95 %."""
         rows = [
             (
                 f"{count(low, 1)}-{count(high, 1)}",
@@ -102,7 +102,7 @@ class Summary:
 
     @property
     def note(self) -> str:
-        """How many scenarios the quantiles are of, where some are left out; else empty."""
+        """The number of scenarios behind the quantiles, where some are left out; else empty."""
         if self.summarized == self.scenarios:
             return ""
         return f"Of {self.scenarios:,} scenarios, {self.summarized:,} spread evenly:"

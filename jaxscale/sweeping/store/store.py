@@ -123,7 +123,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def chunks_of(path: str | os.PathLike) -> Chunks:
-    """How the space of a store is cut, by the chunks of its first field; StoreError as `read`."""
+    """The chunks of a store's space, read off its first field; StoreError as `read`."""
     return _chunks(path, _attributes(path)[FIELDS][0])
 
 
