@@ -45,7 +45,7 @@ class Law(Protocol):
 
     @property
     def loss(self) -> Callable[..., Array]:
-        """Loss in nats per token of so many params and tokens, and levers by name."""
+        """Loss in nats per token at `params` and `tokens`, and at levers by name."""
         ...
 
 
@@ -108,7 +108,7 @@ def counts_embeddings(law: Any) -> bool:
 
 
 def caution_of(law: Any) -> str:
-    """What to know before comparing the law with others; empty for most."""
+    """A caution about comparing the law with others; empty for most."""
     return getattr(law, "caution", "")
 
 
