@@ -1,7 +1,7 @@
 """The entry point of the command, which runs before JAX is imported.
 
-That takes a second or more, in which a signal has nothing to save: it ends the process at
-once, without the traceback of whatever module was loading.
+The import takes a second or more. A signal in that time has nothing to save, so it ends the
+process at once, without the traceback of a module that was still loading.
 """
 
 import os
@@ -14,7 +14,7 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 def main() -> None:
     """Run the command `jaxscale`, and exit."""
     for number in (getattr(signal, name) for name in SIGNALS if hasattr(signal, name)):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under `nohup`
             signal.signal(number, _leave)
     from jaxscale.cli import main as command
 

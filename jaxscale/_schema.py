@@ -1,4 +1,4 @@
-"""The numbers that describe a scenario, and one reader each for its law, demand, costs and bounds.
+"""The numbers that describe a scenario, and readers of its law, demand, costs and bounds.
 
 The command line and the specification of a sweep read the same names. An option is the name with
 dashes, `--serve-price`; a key in a file carries the unit too, `serve_price_dollars_per_hour`. A
@@ -22,7 +22,7 @@ Spelling = Callable[[str], str]  # of a name, in a message
 
 
 class Rule(NamedTuple):
-    """Which finite numbers a quantity may take."""
+    """The finite numbers that a quantity may take."""
 
     words: str
     holds: Callable[[float], bool]
@@ -120,7 +120,7 @@ def read_law(given: Mapping[str, Any], read: Callable[[str, Any, Rule], float]) 
     for each in given:
         if each not in known and each != FAMILY:
             listed = ", ".join(known)
-            raise Refused(f"is no coefficient of a {name} law; they are {listed}", each)
+            raise Refused(f"is not a coefficient of a {name} law; they are {listed}", each)
     needed = [each.name for each in fields(form) if each.default is MISSING]
     missing = [each for each in needed if each not in given]
     if missing:

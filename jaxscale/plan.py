@@ -230,7 +230,7 @@ def plan_arguments(
 
 
 def check_law(law: Any) -> None:
-    """Raises TypeError for what has no loss, or is no pytree that JAX can look into."""
+    """Raises TypeError for what has no loss, or is not a pytree that JAX can traverse."""
     is_leaf = jax.tree.structure(law) == jax.tree.structure(0)
     if isinstance(law, type) or not callable(getattr(law, "loss", None)) or is_leaf:
         raise TypeError(
@@ -275,7 +275,7 @@ class Sizes(NamedTuple):
     ok: Array  # whether the status comes with numbers
 
     def require(self, good: Array, status: Status) -> "Sizes":
-        """The same, with `status` where it was ok and is not good."""
+        """The same sizes, with `status` where they were ok and are not good."""
         failed = jnp.where(self.ok & ~good, jnp.int8(status), self.status)
         return self._replace(status=failed, ok=self.ok & good)
 

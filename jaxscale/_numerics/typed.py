@@ -1,4 +1,4 @@
-"""Parts of JAX that leave types unknown, typed."""
+"""Typed wrappers of JAX functions whose own signatures leave types unknown."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +19,7 @@ def jit(function: Callable[Parameters, Result_co]) -> Callable[Parameters, Resul
 
 
 class CustomJVP(Protocol[Parameters, Result_co]):
-    """A function with a derivative of its own."""
+    """A function with a custom derivative."""
 
     def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result_co: ...
 

@@ -17,13 +17,13 @@ from jaxscale._numerics.names import unknown
 from jaxscale._numerics.values import is_positive, where_safe
 from jaxscale.architectures import counts
 
-STATIC = {"static": True}  # a field that is no number, and part of the type for JAX
+STATIC = {"static": True}  # a field that is not a number, and part of the type for JAX
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Architecture:
-    """A decoder, or the whole of a model, of equal layers.
+    """A decoder, or a whole model, of equal layers.
 
     Numbers are scalars or arrays that broadcast, whole or not, and may be traced; the constructor
     checks nothing. Where one is not positive, or there are more kv heads than heads or more active

@@ -1,4 +1,4 @@
-"""The commands together, and the one place where a mistake becomes a line and an exit code."""
+"""The application: all commands, and the handler that turns a mistake into an exit code."""
 
 import contextlib
 import inspect
@@ -11,7 +11,6 @@ import typer
 
 from jaxscale._version import __version__
 from jaxscale.cli import (
-    allocations,
     catalogues,
     compare,
     estimate,
@@ -52,7 +51,7 @@ _EXAMPLES = {
     simulate.simulate: simulate.EXAMPLES,
     catalogues.laws: catalogues.LAWS_EXAMPLES,
     catalogues.hardware: catalogues.HARDWARE_EXAMPLES,
-    allocations.allocations: allocations.EXAMPLES,
+    catalogues.allocations: catalogues.ALLOCATIONS_EXAMPLES,
     figures.figures: figures.EXAMPLES,
     sweep.sweep: sweep.SWEEP_EXAMPLES,
     sweep.resume: sweep.RESUME_EXAMPLES,
@@ -76,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code."""
     command = typer.main.get_command(app)
     try:
-        with np.errstate(all="ignore"):  # what overflows has a status, and that a sentence
+        with np.errstate(all="ignore"):  # an overflow has a status, with its sentence
             code = command.main(list(arguments), prog_name="jaxscale", standalone_mode=False)
     except (Mistake, UsageError) as error:
         color = None if os.environ.get("NO_COLOR") else "red"
@@ -87,7 +86,7 @@ def run(arguments: Sequence[str]) -> int:
         with contextlib.suppress(OSError):  # the terminal may be gone
             typer.echo(f"stopped: {one_line(stop)}", err=True)
         return INTERRUPTED
-    except OSError as error:  # from writing to a full disk; a closed pipe ends silently
+    except OSError as error:  # a full disk, say; a closed pipe ends silently
         typer.echo(f"error: cannot write the output: {error.strerror}", err=True)
         return 2
     except (typer.Abort, KeyboardInterrupt):

@@ -1,20 +1,21 @@
 """`jaxscale estimate`: two of size, training length and FLOPs give the rest and the price."""
 
 import math
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 
 import jaxscale as js
+from jaxscale import architectures
 from jaxscale._explain import Asked
 from jaxscale.cli import options, tables
-from jaxscale.cli.levers import levers_for, read_levers
-from jaxscale.cli.mistakes import Mistake
-from jaxscale.cli.named_law import NamedLaw, read_law
-from jaxscale.cli.pricing import Prices, read_prices
-from jaxscale.cli.quantities import count, dollars, scientific
-from jaxscale.cli.shape import Shape, read_shape, record_of_shape, show_shape
+from jaxscale.cli.mistakes import Mistake, blamed_on
+from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
+from jaxscale.cli.options import Prices, read_prices
+from jaxscale.cli.quantities import count, data_size, dollars, scientific
 from jaxscale.cli.solving import (
     compute_optimal_sizes,
     levers_of_plan,
@@ -24,6 +25,32 @@ from jaxscale.cli.solving import (
     solved,
 )
 from jaxscale.laws.protocol import has_own_flops
+
+PRICED = "operations"  # the count by which a training is priced
+
+
+class Shape(NamedTuple):
+    """An architecture with its name, and what it has beside the fields, in sentences."""
+
+    name: str
+    architecture: js.Architecture
+    remarks: tuple[str, ...]
+
+    def params_of(self, law: Any) -> float:
+        """Params as the law counts them."""
+        return float(architectures.params_of(self.architecture, law))
+
+    def flops_over_rule(self, named: NamedLaw) -> float:
+        """FLOPs of a training over those of 6 N D; Mistake for a law that counts its own."""
+        if has_own_flops(named.law):
+            raise Mistake(
+                f"--architecture: {named.name} counts its own FLOPs; choose another --law"
+            )
+        return float(architectures.flops_over_rule(self.architecture, named.law, PRICED))
+
+    @property
+    def is_sparse(self) -> bool:
+        return bool(self.architecture.active_experts < self.architecture.experts)
 
 
 class Estimate(NamedTuple):
@@ -39,7 +66,7 @@ class Estimate(NamedTuple):
 
     @property
     def notes_on_shape(self) -> tuple[str, ...]:
-        """What its params leave out, and what the loss of a model with idle experts means."""
+        """Params that are not counted, and the meaning of the loss of a model with idle experts."""
         if self.shape is None:
             return ()
         if not self.shape.is_sparse:
@@ -72,7 +99,7 @@ def estimate(
     lever: options.Lever = None,
     as_json: options.Json = False,
 ) -> None:
-    """What a training gives and costs, from two of params, tokens and FLOPs.
+    """The loss and the cost of a training, from two of params, tokens and FLOPs.
 
     With --compute-optimal one of them is enough: the rest is what Hoffmann et al. 2022 call
     compute-optimal. --architecture stands for --params and counts FLOPs by shape; alone, it
@@ -104,7 +131,7 @@ def estimate(
         also = " (--architecture stands for --params)" if shape else ""
         raise Mistake(f"give {wanted} of --params, --tokens and --flops{other}{also}")
     prices = read_prices(locals(), roles=("train",))
-    # Of one shape FLOPs are in proportion to tokens, as those of the law are.
+    # The FLOPs of one shape are proportional to tokens, as are those of the law.
     costs = replace(prices.costs, train=prices.costs.train * over_rule)
     if "flops" in given:
         given["flops"] /= over_rule
@@ -190,3 +217,47 @@ def as_record(found: Estimate) -> dict[str, Any]:
         "law_status": found.law.warning,
         "note": " ".join(filter(None, (found.law.range_note(plan), *found.notes_on_shape))),
     }
+
+
+def read_shape(text: str) -> Shape:
+    """The architecture that `--architecture` names, or the one in that file."""
+    with blamed_on("--architecture"):
+        if text.lower().endswith((".toml", ".json")) or os.sep in text:
+            return Shape(text, architectures.read(text), ())
+        entry = architectures.entry(text)
+    return Shape(entry.name, entry.architecture, entry.remarks)
+
+
+def show_shape(shape: Shape) -> None:
+    """Print the shape with its params, FLOPs and bytes as tables."""
+    record = record_of_shape(shape)
+    tables.note(f"{shape.name}: {shape.architecture.summary()}", style="bold")
+    tables.print_facts(_sizes(shape, record))
+    header = ("FLOPs per token", "forward", "training", "over 6 N", "what is counted")
+    rows = [
+        (name, count(x["forward"]), count(x["train"]), f"{x['over_6n']:.3f}", meaning)
+        for (name, x), meaning in zip(
+            record["flops_per_token"].items(), architectures.COUNTS.values(), strict=True
+        )
+    ]
+    tables.print_columns(header, rows, words=("what is counted",), emphasis=(PRICED,))
+    context = shape.architecture.context
+    tables.note(f"N is the params that a token runs through; context {context:,}.")
+    for remark in shape.remarks:
+        tables.note(remark, style="dim")
+
+
+def record_of_shape(shape: Shape) -> dict[str, Any]:
+    """The shape for machines."""
+    return {"name": shape.name, **architectures.report(shape.architecture)}
+
+
+def _sizes(shape: Shape, record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "params", f"{count(record['params'], 4)} in all"
+    if shape.is_sparse:
+        yield "params", f"{count(record['active_params'], 4)} that a token runs through"
+    yield "params", f"{count(record['non_embedding_params'], 4)} in matrices of layers"
+    for name, size in record["bytes"].items():
+        state = "of weights, gradients and Adam in mixed precision"
+        meaning = state if name == "training_state" else "in bf16"
+        yield name.replace("_", " ").replace("kv", "KV"), f"{data_size(size)} {meaning}"

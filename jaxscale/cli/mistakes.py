@@ -1,4 +1,4 @@
-"""What the user got wrong, said in one line."""
+"""Mistakes of the user, each reported in one line without a traceback."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from jaxscale._numerics.names import hint, question
-from jaxscale.cli.visible import visible
+from jaxscale.cli.tables import visible
 
 # click's, or typer's own copy of it: which of the two depends on the version of typer.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -43,7 +43,7 @@ def reading(option: str, read: Callable[[str], float]) -> Callable[[Any], float]
 
 
 def one_line(error: Exception) -> str:
-    """What to print for a mistake, with the nearest spelling or where to look."""
+    """The line to print for a mistake, with the nearest spelling or where to look."""
     message = _joined(getattr(error, "format_message", error.__str__)())
     context: Any = getattr(error, "ctx", None)
     if context is None:
@@ -68,18 +68,18 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 
 def path_of(text: str) -> Path:
-    """A path; as in a shell, a `~name` that has no home stays what it is."""
+    """A path; as in a shell, a `~name` that has no home stays unchanged."""
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
-        raise Mistake(f"{text!r} can be no name of a file") from None
+        raise Mistake(f"{text!r} is not a valid file name") from None
     if "\0" in text:
-        raise Mistake(f"{text!r} is no path: it holds a null character")
+        raise Mistake(f"{text!r} is not a path: it holds a null character")
     return Path(os.path.expanduser(text))
 
 
 def check_file(option: str, text: str, path: Path) -> None:
-    """Refuse a place for a file where there can be none, or where one must not be replaced."""
+    """Refuse a path where no file can be written, or where one must not be replaced."""
     try:
         problem = _problem(text, path)
     except (OSError, ValueError) as error:  # a name too long, a folder that may not be read
@@ -93,7 +93,7 @@ def _problem(text: str, path: Path) -> str:
         return "is a folder" if text else "is empty"
     if not path.parent.is_dir():
         return "lies in a folder that does not exist"
-    return "" if path.is_file() or not path.exists() else "is no file"  # a device, a pipe
+    return "" if path.is_file() or not path.exists() else "is not a file"  # a device, a pipe
 
 
 def _joined(text: str) -> str:

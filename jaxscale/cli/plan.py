@@ -11,10 +11,9 @@ import jaxscale as js
 from jaxscale._explain import Asked, sentence_of
 from jaxscale._schema import read_bounds
 from jaxscale.cli import options, tables
-from jaxscale.cli.levers import Levers, levers_for, read_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.named_law import NamedLaw, read_law
-from jaxscale.cli.pricing import Prices, given_of, read_demand, read_prices
+from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_levers
+from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
 from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.solving import (
     compute_optimal_sizes,
@@ -39,7 +38,7 @@ jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
 
 
 class Quality(NamedTuple):
-    """What a plan must reach: a loss, or that of a model."""
+    """The quality that a plan must reach: a loss, or that of a model."""
 
     loss: float | None  # nats per token
     like_params: float | None
@@ -47,7 +46,7 @@ class Quality(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What was asked for, whatever the law."""
+    """The question of the options, which is the same for every law."""
 
     quality: Quality
     demand: js.Demand
@@ -60,7 +59,7 @@ class Question(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The cheapest plan beside the Chinchilla plan of equal loss, and what was asked for."""
+    """The cheapest plan beside the Chinchilla plan of equal loss, and the question."""
 
     law: NamedLaw
     target: float  # loss, nats per token
@@ -98,7 +97,7 @@ def plan(
     """
     asked = read_question(question)
     named = read_law(law)
-    # Of the loss of a model, and those of its plans, E is a part alike.
+    # E is part of the loss of the model and of its plans alike.
     named.need_sizes() if asked.quality.loss is None else named.need_all()
     levers = levers_for(named, read_levers(lever))
     with one_scenario():
@@ -108,7 +107,7 @@ def plan(
 
 
 def read_question(given: Mapping[str, Any]) -> Question:
-    """What the options ask for, by the names of the arguments of `plan`."""
+    """The question of the options, given by the names of the arguments of `plan`."""
     quality = Quality(*(given[name] for name in Quality._fields))
     bounds = read_bounds(given_of(given))
     return Question(quality, read_demand(given), read_prices(given), bounds)
@@ -120,7 +119,7 @@ def check_quality(quality: Quality) -> None:
     if loss is not None and (params is not None or tokens is not None):
         raise Mistake("give either --loss or the model to match, not both")
     if loss is None and params is None:
-        alone = "; --like-tokens alone is no model" if tokens is not None else ""
+        alone = "; --like-tokens alone is not a model" if tokens is not None else ""
         raise Mistake(f"give --loss, or --like-params for the model to match{alone}")
 
 
@@ -146,7 +145,7 @@ def compare(named: NamedLaw, levers: Levers, target: float, question: Question) 
     choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
     asked = Asked(law, target, demand, prices.costs, bounds, levers=levers.values)
     if levers.chosen and bounds is None:
-        # One search for both: operations that run one by one take no longer for two.
+        # One search for both plans: operations run one by one take no longer for two.
         both = js.Demand(*(np.array([x, 0.0]) for x in (demand.input_tokens, demand.output_tokens)))
         plans = jax.device_get(js.minimize_cost(law, target, both, prices.costs, **choice))
         optimum, size = (jax.tree.map(lambda x, lane=lane: x[lane], plans) for lane in (0, 1))

@@ -37,7 +37,7 @@ class Asked(NamedTuple):
 
 
 class Constraints(NamedTuple):
-    """How coordinates may move."""
+    """Limits on how coordinates may move."""
 
     projection: Numbers  # square: onto the directions that are free
     offset: Numbers  # what held coordinates are
@@ -71,7 +71,7 @@ class Constraints(NamedTuple):
 
     @property
     def free_count(self) -> int:
-        """How many coefficients are fitted."""
+        """Number of coefficients that are fitted."""
         return round(float(np.trace(self.projection)))
 
     def is_said_of(self, coordinates: Sequence[int]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxscale import _display
 from jaxscale._version import __version__
 from jaxscale.fitting.certificate import STEEPNESS
-from jaxscale.fitting.diagnostics import Fitted, Resampled, diagnose
+from jaxscale.fitting.diagnostics import Fitted, Resampled, check_resamples, diagnose
 from jaxscale.fitting.runs import Runs
 from jaxscale.laws.fitted import coordinates_of, fits_logarithm
 from jaxscale.laws.saved import numbers_of
@@ -70,7 +70,7 @@ def largest_of(residuals: np.ndarray) -> float:
 
 
 def _instead(fit: Fitted) -> list[str]:
-    """What the runs do not identify, and the combinations that they do."""
+    """Coefficients that the runs do not identify, and combinations that they do."""
     known = fit.claims.combinations.items()
     said = [f"{name} = {value:.6g}, std. error {error:.3g}" for name, (value, error) in known]
     lines = [fit.claims.sentence, *said] if fit.claims.sentence else []
@@ -101,6 +101,7 @@ DRAWN_DIGITS = 9  # of the draws: far more than a resample is worth, and a third
 
 def record_of(fit: Fitted, bootstrap: Resampled | None = None) -> dict[str, Any]:
     """Everything about a `Fit` but its law, in Python types; None for what is not known."""
+    check_resamples(fit, bootstrap)
     best = fit if bootstrap is None else bootstrap
     known = np.isfinite(best.covariance).all()
     return {
@@ -181,7 +182,7 @@ def _quality(fit: Fitted) -> dict[str, Any]:
 
 
 def _unidentified(fit: Fitted) -> dict[str, Any] | None:
-    """What the runs do not identify and why, the combinations that they do, and null directions."""
+    """Unidentified coefficients and the reason, identified combinations, and null directions."""
     claims = fit.claims
     if not claims.unidentified:
         return None

@@ -1,4 +1,4 @@
-"""Where a search begins: points that a user gives, or a grid of the family.
+"""Starts of a search: points that a user gives, or a grid of the family.
 
 Starts are in the coordinates of the problem that is searched.
 """
@@ -34,7 +34,9 @@ def starts_of(problem: Problem, given: Any) -> Starts:
     if isinstance(given, str) and given in named:
         return Starts(problem.centred(named[given]()), given)
     choices = ", ".join(["None", *map(repr, named)])
-    message = f"starts must be {choices}, or a {kernel.law.__name__} of arrays; got {given!r}"
+    message = (
+        f"starts must be {choices}, or a law of {kernel.law.__name__} with arrays; got {given!r}"
+    )
     raise ValueError(message) if isinstance(given, str) and named else TypeError(message)
 
 

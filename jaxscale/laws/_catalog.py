@@ -65,8 +65,15 @@ def entry(name: str | Path, family: type | None = None) -> Entry:
 
 
 def _saved(path: str | Path, family: type | None) -> Entry:
-    own = {} if family is None else {family.__name__: family}
-    return saved.read(str(path), {**FAMILIES, **own})
+    if family is None:
+        return saved.read(str(path), FAMILIES)
+    if not (isinstance(family, type) and hasattr(family, "loss")):
+        raise TypeError(f"family must be a class of law; got {family!r}")
+    entry = saved.read(str(path), {**FAMILIES, family.__name__: family})
+    if type(entry.law) is not family:
+        kind = type(entry.law).__name__
+        raise ValueError(f"{path}: a fit of {kind}, and family is {family.__name__}")
+    return entry
 
 
 def published(name: str) -> Any:

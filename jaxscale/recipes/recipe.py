@@ -66,12 +66,12 @@ class PowerRecipe:
     )
 
     def learning_rate(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
-        """Peak learning rate, whatever the loss. NaN where params or tokens are not positive."""
+        """Peak learning rate, independent of loss. NaN where params or tokens are not positive."""
         del loss
         return exp_of(PowerRecipe._log_rate, self, params=params, tokens=tokens)
 
     def batch_tokens(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
-        """Tokens in a batch, whatever the loss. NaN where params or tokens are not positive."""
+        """Tokens in a batch, independent of loss. NaN where params or tokens are not positive."""
         del loss
         return exp_of(PowerRecipe._log_batch, self, params=params, tokens=tokens)
 
@@ -172,7 +172,7 @@ class Planned(Sized, Protocol):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Recipe:
-    """How to train each plan; every field has the broadcast shape of the plans and the law."""
+    """Training recipe of each plan; fields have the broadcast shape of the plans and the law."""
 
     learning_rate: Array  # the peak of the schedule
     batch_tokens: Array

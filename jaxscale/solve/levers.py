@@ -157,7 +157,7 @@ def _with_levers(problem: _Problem, inputs: Inputs, position: Position) -> Input
 
 
 def _objective(problem: _Problem, plan: Plan) -> Array:
-    """What a plan costs, as a logarithm, or its loss; NaN where there is none."""
+    """Logarithm of a plan's cost, or its loss; NaN where there is no plan."""
     if not problem.at_loss:
         return plan.loss
     cost = where_safe(plan.ok, plan.total_cost)
@@ -223,7 +223,7 @@ def _at_points(
 
 
 class _Box(NamedTuple):
-    """Where the optimum is looked for, and what is known of it."""
+    """The box that is searched for the optimum, with the best point so far."""
 
     center: Position
     half: Array  # of its width, along every lever
@@ -252,7 +252,7 @@ def _searched(problem: _Problem, inputs: Inputs, bounds: Bounds | None, like: Ar
 
 
 def _rounding(problem: _Problem, inputs: Inputs, like: Array) -> Array:
-    """What rounding of the loss makes of a cost, over the rounding of the cost itself."""
+    """Error of a cost by rounding of the loss, over the rounding of the cost itself."""
     if not problem.at_loss:
         return 1.0 + jnp.zeros_like(like)
     floor = floor_of(_with_levers(problem, inputs, tuple(0.5 + like for _ in problem.ranges)), like)
@@ -307,7 +307,7 @@ def _smaller_box(
     smaller = jnp.where(inside, jnp.clip(4 * error, SMALLER, NEARER), NEARER)
     half = box.half * jnp.where(beyond, 1, smaller).astype(dtype)
     several = jnp.zeros_like(is_done)
-    if count == 1:  # over two levers or more the order of the points is no path
+    if count == 1:  # over two levers or more, the points are not in the order of a path
         falls = values[1:] < values[:-1] - noise[None]
         rises = values[1:] > values[:-1] + noise[None]
         several |= jnp.any((lax.cummax(rises.astype(jnp.int8))[:-1] > 0) & falls[1:], axis=0)

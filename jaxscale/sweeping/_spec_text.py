@@ -309,7 +309,7 @@ def _add_levers(
             if lever not in known:
                 listed = ", ".join(known) or "none"
                 near = hint(lever, known)
-                source.refuse(path, f"is no lever of {name}{near}; its levers: {listed}")
+                source.refuse(path, f"is not a lever of {name}{near}; its levers: {listed}")
             into[lever] = read(source, path, given, rules[lever])
     missing = [lever for lever in known if lever not in axes and lever not in fixed]
     if missing:

@@ -24,7 +24,7 @@ LISTED = 10  # chunks that are listed by number
 
 
 class Progress(NamedTuple):
-    """How far a stored sweep is.
+    """Progress of a stored sweep.
 
     Examples:
         >>> js.sweeping.Progress(done=3, total=8, scenarios=1_000_000)
@@ -77,7 +77,7 @@ class Verification:
 
 
 def progress_of(path: StorePath) -> Progress:
-    """How many chunks of the sweep at `path` are done; none of none where it cannot be read.
+    """Progress of the sweep at `path`: chunks done of all, and 0 of 0 where it cannot be read.
 
     Examples:
         >>> data = js.sweep(lambda x: {"y": 2 * x}, js.Grid(x=[1.0, 2.0]), store="double.zarr")

@@ -10,7 +10,7 @@ from jaxscale.cli import main
 pytest.importorskip("typer")
 pd = pytest.importorskip("pandas")
 
-from jaxscale.sweeping.export import write_csv  # noqa: E402 - needs what is skipped above
+from jaxscale.sweeping.results import write_csv  # noqa: E402 - needs what is skipped above
 
 LOSS = ("plan", "--loss", "1.9")
 DEMAND = ("--inference-tokens", "1T")
@@ -51,7 +51,7 @@ MISTAKES = [
     (("plan", *DEMAND), "give --loss, or --like-params"),
     ((*PLAN, "--like-params", "7B"), "either --loss or the model to match, not both"),
     ((*PLAN, "--like-tokens", "7B"), "either --loss or the model to match, not both"),
-    (("plan", "--like-tokens", "1T", *DEMAND), "--like-tokens alone is no model"),
+    (("plan", "--like-tokens", "1T", *DEMAND), "--like-tokens alone is not a model"),
     # which demand
     (LOSS, "the demand is missing: use --inference-tokens; or --input-tokens with"),
     ((*PLAN, "--requests", "1B"), "the demand is given in more than one way"),
@@ -69,8 +69,8 @@ MISTAKES = [
     ((*PLAN, "--law", "[bold]"), "unknown law '[bold]'"),
     ((*PLAN, "--law", "E=1.69,A=406.4"), "B, alpha, beta missing"),
     ((*PLAN, "--law", f"{COEFFICIENTS},beta=.3"), "'beta' is given twice"),
-    ((*PLAN, "--law", f"{COEFFICIENTS},gamma=1"), "'gamma' is no coefficient"),
-    ((*PLAN, "--law", "="), "'' is no coefficient"),
+    ((*PLAN, "--law", f"{COEFFICIENTS},gamma=1"), "'gamma' is not a coefficient"),
+    ((*PLAN, "--law", "="), "'' is not a coefficient"),
     ((*PLAN, "--law", COEFFICIENTS.replace(".336", "nan")), "--law: alpha: 'nan' is not a number"),
     ((*PLAN, "--law", COEFFICIENTS.replace(".336", "0")), "alpha: '0' must be greater than zero"),
     ((*PLAN, "--law", COEFFICIENTS.replace("406.4", "-1")), "A: '-1' must not be negative"),
@@ -79,7 +79,7 @@ MISTAKES = [
         "from 0.01 to 3; alpha is 9.",
     ),
     ((*PLAN, "--law", "Kaplen:N_c=1"), "--law: unknown family 'Kaplen' (did you mean Kaplan?)"),
-    ((*PLAN, "--law", "Kaplan:N_c=1,E=2"), "--law: 'E' is no coefficient of a Kaplan law; they"),
+    ((*PLAN, "--law", "Kaplan:N_c=1,E=2"), "--law: 'E' is not a coefficient of a Kaplan law; they"),
     (
         (*PLAN, "--law", "Kaplan:N_c=1e13,D_c=1e13"),
         "--law: alpha_N, alpha_D missing; write Kaplan:N_c=..,D_c=..,alpha_N=..,alpha_D=..",
@@ -96,8 +96,8 @@ MISTAKES = [
     ((*PLAN, "--law", "kumar2024"), "--law: kumar2024 needs --lever bits=VALUE, 3.00 to 16.0"),
     ((*PLAN, "--lever", "bits=8"), "--lever: sardana2024 has no lever 'bits'; its levers: none"),
     ((*BITS, "bit=8"), "--lever: kumar2024 has no lever 'bit' (did you mean bits?)"),
-    ((*BITS, "bits"), "--lever: 'bits' is no lever; write bits=8"),
-    ((*BITS, "=8"), "--lever: '=8' is no lever; write bits=8"),
+    ((*BITS, "bits"), "--lever: 'bits' is not a lever; write bits=8"),
+    ((*BITS, "=8"), "--lever: '=8' is not a lever; write bits=8"),
     ((*BITS, "bits=8", "--lever", "bits=9"), "--lever: 'bits=9' is given twice"),
     ((*BITS, "bits=few"), "--lever bits: 'few' is not a number"),
     ((*BITS, "bits=32"), "--lever bits: 32 is outside its range, 3.00 to 16.0"),
@@ -240,7 +240,7 @@ def test_a_signal_leaves_no_part_of_a_table_and_its_own_exit_code(
         signal.raise_signal(number)
         yield pd.DataFrame({"x": [2]})
 
-    monkeypatch.setattr("jaxscale.sweeping.export._tables", parts)
+    monkeypatch.setattr("jaxscale.sweeping.results._tables", parts)
     monkeypatch.setattr(
         "jaxscale.cli.plan.compare", lambda *_: write_csv(None, tmp_path / "table.csv")
     )

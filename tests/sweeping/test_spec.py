@@ -305,9 +305,9 @@ MISTAKES = [
     ),
     (
         dict(fixed=f"{DEMAND}\nlaw = 'kumar2024'\nlevers.bit = 8"),
-        "line 7: bit: is no lever of kumar2024 (did you mean bits?); its levers: bits",
+        "line 7: bit: is not a lever of kumar2024 (did you mean bits?); its levers: bits",
     ),
-    (dict(fixed=f"{DEMAND}\nlevers.bits = 8"), "is no lever of sardana2024; its levers: none"),
+    (dict(fixed=f"{DEMAND}\nlevers.bits = 8"), "is not a lever of sardana2024; its levers: none"),
     (dict(fixed=f"{DEMAND}\nlevers = 8"), "line 6: levers: must be a table; write levers.NAME"),
     (
         dict(axes=f"{LOSS}\nlevers.bits = 8", fixed=f"{DEMAND}\nlaw = 'kumar2024'"),
@@ -326,7 +326,7 @@ MISTAKES = [
     ),
     (
         dict(fixed=f"{DEMAND}\nlaw = {{family = 'Kaplan', E = 1}}"),
-        "line 6: E: is no coefficient of a Kaplan law; they are N_c, D_c, alpha_N, alpha_D",
+        "line 6: E: is not a coefficient of a Kaplan law; they are N_c, D_c, alpha_N, alpha_D",
     ),
     (
         dict(fixed=f"{DEMAND}\nlaw = {{family = 'Kaplan', N_c = 1e13}}"),
@@ -340,7 +340,10 @@ MISTAKES = [
     (dict(fixed="inference_tokens = [1, 2]"), "must be a number; a list belongs under [axes]"),
     (dict(fixed=f"{DEMAND}\nlaw = ['sardana2024']"), "line 6: law: a list belongs under [axes]"),
     (dict(fixed=f"{DEMAND}\nlaw = {{E = 1}}"), "line 6: law: A, B, alpha, beta missing"),
-    (dict(fixed=f"{DEMAND}\nlaw = {{e = 1}}"), "line 6: e: is no coefficient of a Chinchilla law"),
+    (
+        dict(fixed=f"{DEMAND}\nlaw = {{e = 1}}"),
+        "line 6: e: is not a coefficient of a Chinchilla law",
+    ),
     (
         dict(fixed=f"{DEMAND}\n{DEVICES}\ntrain_mfu = 50"),
         "above 0 and at most 1 and finite; got 50",
@@ -395,3 +398,9 @@ def test_lines_are_found_for_dotted_keys_and_tables_of_their_own():
         spec.read(text, name="a.toml")
     with pytest.raises(ValueError, match="line 1: inference_tokens: must be 0 or more"):
         spec.read(text.replace("1e12", "-1").replace('"x"', "2"), name="a.toml")
+
+
+def test_read_takes_a_name_with_a_tilde_that_has_no_home_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        spec.read("~nosuch.toml")

@@ -1,4 +1,4 @@
-"""A table of runs as checks read it, and the suspicions that they return."""
+"""The table of runs that the checks read, and the suspicions that they return."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,7 +54,7 @@ def words(name: str) -> set[str]:
 
 
 def numbers(column: np.ndarray) -> np.ndarray | None:
-    """The column as float64; None where a cell is no finite number."""
+    """The column as float64; None where a cell is not a finite number."""
     try:
         found = np.asarray(column, np.float64)
     except (TypeError, ValueError):

@@ -111,7 +111,7 @@ class Moments(FieldReducer):
 def summary(chunk: Chunk, field: str) -> Summary:
     """Moments of one chunk."""
     found = lanes(chunk, field)
-    # Where every lane counts, which is the rule, masks would be most of the cost.
+    # Usually every lane counts, and masks would then be most of the cost.
     whole = found.count == found.good.size
     values = real(chunk.fields[field])
     measured = lax.cond(whole, _of_all, _of_good, values, found.good, found.count)
@@ -193,7 +193,7 @@ def scaled(x: Array, magnitude: Array) -> Scaled:
 
 
 def power_of_two(exponent: Array, dtype) -> Array:
-    """Exactly; 0 where it would be below the normal range, which no exponent may exceed."""
+    """The exact power; 0 below the normal range. No exponent may exceed that range."""
     limits = jnp.finfo(dtype)
     word = jnp.int64 if limits.bits == 64 else jnp.int32
     bits = (exponent.astype(word) + (limits.maxexp - 1)) << limits.nmant

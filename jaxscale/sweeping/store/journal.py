@@ -1,4 +1,4 @@
-"""The journal of finished chunks, whose records stay right when a process is killed at any time.
+"""The journal of finished chunks, which stays correct when a process is killed at any time.
 
 Each process appends to a file of its own, one checksummed line for each chunk, so no writer
 waits for another and a torn line harms only itself. A file belongs to a generation, the
@@ -74,7 +74,7 @@ def done(folder: str | os.PathLike, fingerprint: str) -> set[int]:
 
 
 def damaged(folder: str | os.PathLike) -> int:
-    """How many whole lines are no records: a kill leaves none but the last, cut short."""
+    """Number of whole lines that are not records: a kill leaves only the last one cut short."""
     folder = Path(folder)
     lines = [
         line
