@@ -1,7 +1,7 @@
 """The entry point of the command, which runs before JAX is imported.
 
-That takes a second or more, in which a signal has nothing to save: it ends the process at
-once, without the traceback of whatever module was loading.
+The import takes a second or more. A signal in that time has nothing to save, so it ends the
+process at once, without the traceback of a module that was still loading.
 """
 
 import os

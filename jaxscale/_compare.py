@@ -40,7 +40,7 @@ COSTS = ("train_cost", "prefill_cost", "decode_cost", "total_cost")
 
 
 class Spelling(NamedTuple):
-    """How a reason names what it asks for."""
+    """Names of options and arguments in reasons."""
 
     lever: str = "levers={{{name!r}: ...}}"
     loss: str = "loss"
@@ -72,7 +72,7 @@ class LawRow:
 
     @property
     def note(self) -> str:
-        """Why there is no plan, or how it lies to the runs behind the law; empty if inside."""
+        """Why there is no plan, or how it leaves the range of the law's runs; empty if inside."""
         if self.plan is None or self.entry is None:
             return self.reason
         return self.entry.range_note(self.plan)
@@ -142,7 +142,7 @@ class LawComparison:
 
 
 def remarks(row: LawRow) -> Iterator[str]:
-    """What is special about a plan, in few words."""
+    """Remarks on a plan, in few words."""
     assert row.plan is not None
     for name, value in row.plan.levers.items():
         how = f" ({BEST})" if name in row.chosen else ""
@@ -276,7 +276,7 @@ class NoPlan(Exception):
 
 
 class _Case(NamedTuple):
-    """What one law is asked: at which levers, over which, and to match which model, if any."""
+    """The question put to one law: fixed levers, levers to choose, and a model to match, if any."""
 
     named: Named
     values: dict[str, float]
@@ -313,7 +313,7 @@ def compare(
 
 
 def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: Spelling) -> _Case:
-    """What one law is asked; NoPlan where it cannot be."""
+    """The question put to one law; NoPlan where the law cannot answer it."""
     law = named.law
     if not depends_on_tokens(law):
         raise NoPlan(

@@ -1,7 +1,7 @@
-"""How results show themselves: a text table, an HTML table, and a pandas DataFrame.
+"""Display of results: a text table, an HTML table, and a pandas DataFrame.
 
-A result class forwards its `__repr__`, `_repr_html_` and `to_dataframe` here, so that every one
-of them looks alike, and none prints more than 30 lines.
+A result class forwards its `__repr__`, `_repr_html_` and `to_dataframe` here, so that all results
+look alike, and none prints more than 30 lines.
 """
 
 import html as markup
@@ -81,7 +81,7 @@ def dataframe(columns: Mapping[str, Any], index: Any = None) -> "DataFrame":
 
 
 def figure(name: str, *results: Any) -> Any:
-    """The picture of results by a name in `js.plots`, which is imported now."""
+    """The figure that `js.plots` draws under that name; plots are imported by this call."""
     return getattr(importlib.import_module("jaxscale.plots"), name)(*results)
 
 
@@ -111,7 +111,7 @@ def _is_numeric(cells: Iterable[str]) -> bool:
 
 
 class Catalog(tuple[Item, ...], Generic[Item]):
-    """A tuple of published things that shows itself as a table.
+    """A tuple of published entries that prints as a table.
 
     `columns` gives a value of each column for an item: text, a number, a (low, high) or None.
 

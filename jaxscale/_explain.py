@@ -45,7 +45,7 @@ def explain(
     bounds: Bounds | None = None,
     levers: Mapping[str, ArrayLike] | None = None,
 ) -> str:
-    """Why a plan is as it is: the sentence of its status, with the numbers of the scenario.
+    """The reason for a plan's status: its sentence, with the numbers of the scenario.
 
     Pass what the plan was solved for: `loss`, `budget`, or sizes. A number that is left out is
     left out of the sentence.

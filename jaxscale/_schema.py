@@ -1,4 +1,4 @@
-"""The numbers that describe a scenario, and one reader each for its demand, costs and bounds.
+"""The numbers that describe a scenario, and readers of its demand, costs and bounds.
 
 The command line and the specification of a sweep read the same names. An option is the name with
 dashes, `--serve-price`; a key in a file carries the unit too, `serve_price_dollars_per_hour`. A

@@ -20,7 +20,7 @@ from jax.typing import ArrayLike
 from jaxscale._display import Catalog
 from jaxscale._numerics.names import hint, unknown
 from jaxscale.published import Entry, shipped
-from jaxscale.published.lookup import by_name
+from jaxscale.published.entry import by_name
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4")
 

@@ -274,7 +274,7 @@ class Sizes(NamedTuple):
     ok: Array  # whether the status comes with numbers
 
     def require(self, good: Array, status: Status) -> "Sizes":
-        """The same, with `status` where it was ok and is not good."""
+        """The same sizes, with `status` where they were ok and are not good."""
         failed = jnp.where(self.ok & ~good, jnp.int8(status), self.status)
         return self._replace(status=failed, ok=self.ok & good)
 

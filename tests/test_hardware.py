@@ -9,7 +9,7 @@ import pytest
 
 from jaxscale import hardware, published
 from jaxscale.hardware import Quote, accelerator, catalog
-from jaxscale.published.lookup import by_name
+from jaxscale.published.entry import by_name
 
 ENTRIES = {entry.name: entry for entry in catalog()}
 

@@ -10,10 +10,13 @@ pytest.importorskip("matplotlib")
 
 from jaxscale.plots import OptimalPath, iso_loss_map
 from jaxscale.plots.coefficient_pairs import pair_panels
-from jaxscale.plots.fit_quality import observed_and_predicted
-from jaxscale.plots.iso_flop import BudgetCurve, iso_flop_curves
-from jaxscale.plots.iso_loss import _levels
-from jaxscale.plots.optimal_sizes import optimal_size_panels
+from jaxscale.plots.fit_panels import (
+    BudgetCurve,
+    iso_flop_curves,
+    observed_and_predicted,
+    optimal_size_panels,
+)
+from jaxscale.plots.law_maps import _levels
 
 RANDOM = np.random.default_rng(0)
 PARAMS, TOKENS = np.geomspace(1e8, 1e11, 40), np.geomspace(1e9, 1e13, 50)

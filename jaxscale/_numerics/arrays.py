@@ -1,4 +1,4 @@
-"""Entry checks of every public function: one dtype, shapes that broadcast, aligned ranks.
+"""Checks of arguments where they enter: one dtype, shapes that broadcast, aligned ranks, and keys.
 
 Wrong structure raises here, once. Values are not checked: a bad value is a scenario's status, not
 an exception.
@@ -75,7 +75,7 @@ def _flatten(name: str, tree: Any) -> tuple[list[tuple[str, Any]], Any]:
 
 
 def _float_dtype(name: str, leaf: Any) -> np.dtype | None:
-    """Dtype that `leaf` insists on; None for one that follows the others."""
+    """Dtype that `leaf` requires; None for one that follows the others."""
     if type(leaf) in (int, float):
         return None
     if not isinstance(leaf, (np.ndarray, np.generic, jax.Array)):
@@ -105,3 +105,22 @@ def _cast(leaf: Any, dtype: Any) -> Any:
         leaf = math.inf if leaf > 0 else -math.inf
     with np.errstate(over="ignore"):
         return np.array(leaf, dtype=dtype)
+
+
+ALLOWED = "one JAX key, such as jax.random.key(0), or a whole number from 0"
+
+
+def key_data(key: Any) -> np.ndarray:
+    """The words of 32 bits of a key, typed or raw, or of a whole number below 2^64.
+
+    Raises TypeError for anything but one concrete key.
+    """
+    if isinstance(key, (int, np.integer)) and not isinstance(key, bool) and 0 <= key < 2**64:
+        return np.array([int(key) >> 32, int(key) % 2**32], np.uint32)
+    if not isinstance(key, (jax.Array, np.ndarray)) or not is_concrete(key):
+        raise TypeError(f"key must be {ALLOWED}; got {key!r}")
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    words = np.asarray(jax.random.key_data(key) if typed else key)
+    if words.dtype != np.uint32 or words.ndim != 1 or words.size < 2:
+        raise TypeError(f"key must be {ALLOWED}; got shape {key.shape} of {key.dtype}")
+    return words

@@ -1,8 +1,8 @@
 """`jax.jit` for functions whose arguments may be of several classes, such as laws.
 
-JAX 0.10 takes two registered dataclasses with as many numbers for one structure, and distinguishes
-them by hashes of which its cache compares seven bits: now and then it runs the program of another
-class. So the whole hash is an argument too.
+JAX 0.10 treats two registered dataclasses with the same number of leaves as one structure, and its
+cache tells them apart by seven bits of a hash: now and then it runs the program of another class.
+So the whole hash is passed as an argument too.
 """
 
 from collections.abc import Callable

@@ -35,7 +35,7 @@ ATANH_SERIES = (
 
 
 class _Format(NamedTuple):
-    """How a float is laid out, and what follows from its width."""
+    """Layout of a float, and the constants that follow from its width."""
 
     integer: type
     mantissa_bits: int

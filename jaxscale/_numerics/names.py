@@ -44,7 +44,7 @@ def unknown(
     aliases: Iterable[str] = (),
     key: Callable[[str], str] = str.lower,
 ) -> ValueError:
-    """An error that names what was given, the nearest name or alias, and all known names."""
+    """An error that names the given word, the nearest name or alias, and all known names."""
     known = tuple(known)
     near = hint(name, (*known, *aliases), key)
     return ValueError(f"unknown {kind} {name!r}{near}; known: {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""Parts of JAX that leave types unknown, typed."""
+"""Typed wrappers of JAX functions whose own signatures leave types unknown."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""Checks of values inside traced code, and stand-ins for those that fail.
+"""Checks of values in traced code, and safe replacements for bad ones.
 
 A bad lane is computed like any other and its result masked at the end. That is enough for
 values but not for derivatives, where zero times infinity is NaN: under differentiation a

@@ -23,7 +23,7 @@ STATIC = {"static": True}  # a field that is no number, and part of the type for
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Architecture:
-    """A decoder, or the whole of a model, of equal layers.
+    """A decoder, or a whole model, of equal layers.
 
     Numbers are scalars or arrays that broadcast, whole or not, and may be traced; the constructor
     checks nothing. Where one is not positive, or there are more kv heads than heads or more active

@@ -1,9 +1,9 @@
 """Params of a transformer's parts, and FLOPs of one token in a forward pass as papers count them.
 
-No part has biases, but for those of `chinchilla`. A multiplication and an addition are two FLOPs,
-and training takes three times the forward pass (Kaplan et al. 2020, Section 2.1). What grows with
-the context is counted for a full one. Each formula takes an architecture whose numbers are of one
-dtype and rank; it checks and converts nothing.
+No part has biases, except in `chinchilla`. A multiplication and an addition are two FLOPs, and
+training takes three times the forward pass (Kaplan et al. 2020, Section 2.1). Terms that grow with
+the context are counted at full context. Each formula takes an architecture whose numbers are of
+one dtype and rank; it checks and converts nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -59,7 +59,7 @@ def positions(a: Shape) -> Array:
 
 
 def outside_matrices(a: Shape) -> Array:
-    """All that is no matrix of a layer: embeddings, head, positions, weights of norms."""
+    """Params outside the layers' matrices: embeddings, head, positions, weights of norms."""
     norms = (2 * a.layers + 1) * a.width
     return (1 if a.tied else 2) * vocabulary_matrix(a) + positions(a) + norms
 
@@ -75,7 +75,7 @@ def active(a: Shape) -> Array:
 
 
 def chinchilla(a: Shape) -> Array:
-    """Those of the same shape with relative positions and biases: see `chinchilla_params`."""
+    """Params of the same shape with relative positions and biases: see `chinchilla_params`."""
     attention = 5 * a.width * attention_width(a) + a.width
     feed_forward = 2 * a.width * a.ff_width + a.ff_width + a.width
     norms = 2 * (2 * a.layers + 1) * a.width
@@ -86,12 +86,12 @@ def chinchilla(a: Shape) -> Array:
 
 
 def _matrices(a: Shape) -> Array:
-    """Products with the matrices of all layers."""
+    """FLOPs of products with the matrices of all layers."""
     return 2 * active_non_embedding(a)
 
 
 def _scores(a: Shape) -> Array:
-    """Products of queries with all keys, and of scores with all values: no causal mask."""
+    """FLOPs of queries times all keys, and of scores times all values: no causal mask."""
     return 4 * a.layers * a.context * attention_width(a)
 
 

@@ -33,7 +33,7 @@ class ExactFlops:
 
     @property
     def levers(self) -> Mapping[str, tuple[float, float]]:
-        """Those of the law."""
+        """The levers of the law."""
         return protocol.levers_of(self.law)
 
     def loss(self, params: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:

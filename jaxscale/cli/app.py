@@ -1,4 +1,4 @@
-"""The commands together, and the one place where a mistake becomes a line and an exit code."""
+"""The application: all commands, and the handler that turns a mistake into an exit code."""
 
 import contextlib
 import inspect
@@ -11,7 +11,6 @@ import typer
 
 from jaxscale._version import __version__
 from jaxscale.cli import (
-    allocations,
     catalogues,
     compare,
     estimate,
@@ -52,7 +51,7 @@ _EXAMPLES = {
     simulate.simulate: simulate.EXAMPLES,
     catalogues.laws: catalogues.LAWS_EXAMPLES,
     catalogues.hardware: catalogues.HARDWARE_EXAMPLES,
-    allocations.allocations: allocations.EXAMPLES,
+    catalogues.allocations: catalogues.ALLOCATIONS_EXAMPLES,
     figures.figures: figures.EXAMPLES,
     sweep.sweep: sweep.SWEEP_EXAMPLES,
     sweep.resume: sweep.RESUME_EXAMPLES,

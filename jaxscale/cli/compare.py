@@ -7,8 +7,8 @@ from typing import Any
 from jaxscale import _compare
 from jaxscale._compare import BEST, LawComparison, LawRow, Spelling, remarks
 from jaxscale.cli import options, tables
-from jaxscale.cli.levers import read_levers
 from jaxscale.cli.mistakes import Mistake
+from jaxscale.cli.named_law import read_levers
 from jaxscale.cli.plan import Question, check_quality, read_question, record_of
 from jaxscale.cli.quantities import count
 from jaxscale.cli.solving import record_of_plan

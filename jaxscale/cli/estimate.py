@@ -1,18 +1,23 @@
 """`jaxscale estimate`: two of size, training length and FLOPs give the rest and the price."""
 
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 import jaxscale as js
+from jaxscale import architectures
 from jaxscale._explain import Asked
 from jaxscale.cli import options, tables
-from jaxscale.cli.levers import levers_for, read_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.named_law import NamedLaw, read_law
-from jaxscale.cli.optimal import params_of_flops, train_flops
-from jaxscale.cli.pricing import Prices, read_prices
-from jaxscale.cli.quantities import count, dollars, scientific
-from jaxscale.cli.shape import Shape, read_shape, record_of_shape, show_shape
+from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
+from jaxscale.cli.options import Prices, read_prices
+from jaxscale.cli.quantities import count, data_size, dollars, scientific
 from jaxscale.cli.solving import (
     compute_optimal_sizes,
     levers_of_plan,
@@ -21,6 +26,33 @@ from jaxscale.cli.solving import (
     record_of_plan,
     solved,
 )
+from jaxscale.laws.protocol import TRAIN_FLOPS, flops_of, has_own_flops
+
+PRICED = "operations"  # the count by which a training is priced
+
+
+class Shape(NamedTuple):
+    """An architecture with its name, and what it has beside the fields, in sentences."""
+
+    name: str
+    architecture: js.Architecture
+    remarks: tuple[str, ...]
+
+    def params_of(self, law: Any) -> float:
+        """Params as the law counts them."""
+        return float(architectures.params_of(self.architecture, law))
+
+    def flops_over_rule(self, named: NamedLaw) -> float:
+        """FLOPs of a training over those of 6 N D; Mistake for a law that counts its own."""
+        if has_own_flops(named.law):
+            raise Mistake(
+                f"--architecture: {named.name} counts its own FLOPs; choose another --law"
+            )
+        return float(architectures.flops_over_rule(self.architecture, named.law, PRICED))
+
+    @property
+    def is_sparse(self) -> bool:
+        return bool(self.architecture.active_experts < self.architecture.experts)
 
 
 class Estimate(NamedTuple):
@@ -38,7 +70,7 @@ class Estimate(NamedTuple):
 
     @property
     def notes_on_shape(self) -> tuple[str, ...]:
-        """What its params leave out, and what the loss of a model with idle experts means."""
+        """Params that are not counted, and the meaning of the loss of a model with idle experts."""
         if self.shape is None:
             return ()
         if not self.shape.is_sparse:
@@ -71,7 +103,7 @@ def estimate(
     lever: options.Lever = None,
     as_json: options.Json = False,
 ) -> None:
-    """What a training gives and costs, from two of params, tokens and FLOPs.
+    """The loss and the cost of a training, from two of params, tokens and FLOPs.
 
     With --compute-optimal one of them is enough: the rest is what Hoffmann et al. 2022 call
     compute-optimal. --architecture stands for --params and counts FLOPs by shape; alone, it
@@ -184,3 +216,87 @@ def as_record(found: Estimate) -> dict[str, Any]:
         "law_status": found.law.warning,
         "note": " ".join(filter(None, (found.law.range_note(plan), *found.notes_on_shape))),
     }
+
+
+def read_shape(text: str) -> Shape:
+    """The architecture that `--architecture` names, or the one in that file."""
+    with blamed_on("--architecture"):
+        if text.lower().endswith((".toml", ".json")) or os.sep in text:
+            return Shape(text, architectures.read(text), ())
+        entry = architectures.entry(text)
+    return Shape(entry.name, entry.architecture, entry.remarks)
+
+
+def show_shape(shape: Shape) -> None:
+    """Print the shape with its params, FLOPs and bytes as tables."""
+    record = record_of_shape(shape)
+    tables.note(f"{shape.name}: {shape.architecture.summary()}", style="bold")
+    tables.print_facts(_sizes(shape, record))
+    header = ("FLOPs per token", "forward", "training", "over 6 N", "what is counted")
+    rows = [
+        (name, count(x["forward"]), count(x["train"]), f"{x['over_6n']:.3f}", meaning)
+        for (name, x), meaning in zip(
+            record["flops_per_token"].items(), architectures.COUNTS.values(), strict=True
+        )
+    ]
+    tables.print_columns(header, rows, words=("what is counted",), emphasis=(PRICED,))
+    context = shape.architecture.context
+    tables.note(f"N is the params that a token runs through; context {context:,}.")
+    for remark in shape.remarks:
+        tables.note(remark, style="dim")
+
+
+def record_of_shape(shape: Shape) -> dict[str, Any]:
+    """The shape for machines."""
+    return {"name": shape.name, **architectures.report(shape.architecture)}
+
+
+def _sizes(shape: Shape, record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "params", f"{count(record['params'], 4)} in all"
+    if shape.is_sparse:
+        yield "params", f"{count(record['active_params'], 4)} that a token runs through"
+    yield "params", f"{count(record['non_embedding_params'], 4)} in matrices of layers"
+    for name, size in record["bytes"].items():
+        state = "of weights, gradients and Adam in mixed precision"
+        meaning = state if name == "training_state" else "in bf16"
+        yield name.replace("_", " ").replace("kv", "KV"), f"{data_size(size)} {meaning}"
+
+
+SMALLEST_SIZE, LARGEST_SIZE = 0.0, 69.0  # logarithms of 1 and 1e30, between which sizes are sought
+GRIDS, POINTS = 5, 513  # leave 3e-14 of that distance
+
+NO_LEVERS: Mapping[str, float] = {}
+
+
+def params_of_flops(
+    law: Any, flops: float, tokens: float, levers: Mapping[str, float] = NO_LEVERS
+) -> float:
+    """Params whose training on `tokens` tokens takes `flops` FLOPs; ValueError without any."""
+    if not has_own_flops(law):
+        return flops / (TRAIN_FLOPS * tokens)
+
+    def above(log_params):
+        params = jnp.exp(log_params)
+        return flops_of(law, params, jnp.full_like(params, tokens), **levers).train - flops  # pyright: ignore[reportArgumentType]
+
+    return _root(above, "no size of model takes that many FLOPs")
+
+
+def train_flops(law: Any, params: float, tokens: float, levers: Mapping[str, float]) -> float:
+    """FLOPs of a training, as the law counts them."""
+    sizes = jnp.asarray(float(params)), jnp.asarray(float(tokens))
+    return float(flops_of(law, *sizes, **levers).train)  # pyright: ignore[reportArgumentType]
+
+
+def _root(rising: Callable[[jax.Array], jax.Array], otherwise: str) -> float:
+    """The size at whose logarithm a rising function is 0; ValueError(otherwise) without."""
+    low, high = SMALLEST_SIZE, LARGEST_SIZE
+    for _ in range(GRIDS):
+        grid = np.linspace(low, high, POINTS)
+        # Do not stop where the count overflows or is too small to compute with.
+        signs = np.sign(np.nan_to_num(np.asarray(rising(jnp.asarray(grid)))))
+        rises = np.flatnonzero((signs[:-1] < 0) & (signs[1:] >= 0))
+        if not rises.size:
+            raise ValueError(otherwise)
+        low, high = grid[rises[0]], grid[rises[0] + 1]
+    return math.exp((low + high) / 2)

@@ -6,8 +6,8 @@ import typer
 
 from jaxscale import plots
 from jaxscale.cli import options, tables
+from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.mistakes import Mistake, path_of
-from jaxscale.cli.pictures import checked_path, save
 
 PICTURES = {
     "laws.png": plots.published_laws,
@@ -21,7 +21,7 @@ Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Where the picture
 
 
 def figures(folder: Folder = ".", as_json: options.Json = False) -> None:
-    """Draw what papers say: five pictures, written to a folder, which is made if need be.
+    """Draw figures of published results: five pictures in a folder, which is made if need be.
 
     laws.png compares where laws spend compute; repeated.png shows the best plans when data are
     short; overtraining.png shows what training for longer costs at a budget and gains at a size;

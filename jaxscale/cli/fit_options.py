@@ -1,12 +1,38 @@
-"""The options of `jaxscale fit` and `jaxscale simulate`."""
+"""The options of `jaxscale fit` and `jaxscale simulate`, and how those of `fit` are read."""
 
-from collections.abc import Callable
+import importlib.util
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+import jaxscale as js
+from jaxscale.cli.files import checked_path
+from jaxscale.cli.mistakes import Mistake, blamed_on, check_file, nearest, path_of
+from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.options import OUTPUTS, number_option, path_option
-from jaxscale.cli.quantities import deviation, whole
+from jaxscale.cli.quantities import deviation, positive, whole
+from jaxscale.fitting import objectives
+from jaxscale.laws import saved
+from jaxscale.laws._catalog import FAMILIES
+from jaxscale.laws.fitted import coefficients_of
+
+RESAMPLES, MOST_RESAMPLES = 4000, 1_000_000
+BESIDE = {"Chinchilla": ("hoffmann2022_unrounded", "besiroglu2024")}
+MOST_BESIDE = 2
+OBJECTIVES: dict[str, Callable[..., Any]] = {
+    "huber": objectives.Huber,
+    "squared": objectives.SquaredError,
+    "absolute": objectives.AbsoluteError,
+    "likelihood": objectives.HuberLikelihood,
+}
+WITH_DELTA = ("huber", "likelihood")
+PNG = ".png"
+PICTURES = ("quality", "contours", "isoflops", "pairs", "optima")
 
 COLUMNS = "The columns of the table"
 METHOD = "How it is fitted"
@@ -177,3 +203,153 @@ MaxRatio = Annotated[
 ]
 SimulationSeed = Annotated[int | None, _whole("--seed", f"Of the draws. {_default('0')}", SPREAD)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a table that is there.")]
+
+
+def read_family(text: str) -> type:
+    """The class of law that `--law` names: one of ours, or FILE.py:CLASS."""
+    file, colon, name = text.rpartition(":")
+    if colon and file.endswith(".py"):
+        return _own_family(file, name)
+    known = {each.lower(): family for each, family in FAMILIES.items()}
+    if text.lower() in known:
+        return known[text.lower()]
+    near = nearest(text.lower(), known)
+    published = {each.name for each in js.laws.catalog()}
+    beside = "; --beside puts a published law next to the fit" if text in published else ""
+    raise Mistake(f"--law: no family {text!r}{near}{beside}; known: {', '.join(FAMILIES)}")
+
+
+def _own_family(file: str, name: str) -> type:
+    path = path_of(file)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise Mistake(f"--law: no Python file {file!r}")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's own code raises
+        raise Mistake(f"--law: {file}: {type(error).__name__}: {error}") from None
+    family = getattr(module, name, None)
+    if not (inspect.isclass(family) and is_dataclass(family) and hasattr(family, "loss")):
+        raise Mistake(f"--law: {file} has no frozen dataclass {name!r} with a loss")
+    return family
+
+
+def chosen(option: str, word: str, choices: Any) -> str:
+    """One of the choices, whatever its case."""
+    if word.lower() in choices:
+        return word.lower()
+    known = ", ".join(choices)
+    raise Mistake(f"{option}: {word!r} is unknown{nearest(word.lower(), choices)}; known: {known}")
+
+
+def read_objective(name: str, delta: float | None) -> Any:
+    if delta is None:
+        return OBJECTIVES[name.lower()]()
+    if name.lower() not in WITH_DELTA:
+        raise Mistake(f"--delta belongs to {' and '.join(WITH_DELTA)}; {name.lower()} has none")
+    return OBJECTIVES[name.lower()](delta)
+
+
+def read_tie(texts: Sequence[str], family: type) -> list[tuple[str, ...]]:
+    """The groups of coefficients that `--tie` makes equal, written alpha=beta."""
+    known = {name.lower(): name for name in coefficients_of(family)}
+    groups = []
+    for text in texts:
+        names = [known.get(part.strip().lower()) for part in text.split("=")]
+        if None in names or len({*names}) < 2 or len({*names}) < len(names):
+            listed = ", ".join(known.values())
+            raise Mistake(
+                f"--tie: {text!r} is no pair of coefficients; write NAME=NAME of {listed}"
+            )
+        groups.append(tuple(name for name in names if name is not None))
+    return groups
+
+
+def read_fixed(
+    texts: Sequence[str], family: type, tie: Sequence[Sequence[str]]
+) -> dict[str, float]:
+    """The coefficients that `--fix` holds, written NAME=VALUE."""
+    said = coefficients_of(family)
+    known = {name.lower(): name for name in said}
+    fixed: dict[str, float] = {}
+    for text in texts:
+        given, equals, value = text.partition("=")
+        name = known.get(given.strip().lower())
+        if name is None or not equals or name in fixed:
+            problem = "is given twice" if name in fixed else "is no NAME=VALUE of a coefficient"
+            example = "E=1.69" if "E" in said else f"{next(iter(said))}=1"
+            raise Mistake(f"--fix: {text!r} {problem}; write {example}, of {', '.join(said)}")
+        with blamed_on(f"--fix: {name}"):
+            signed = not said[name].positive and said[name].low < 0
+            fixed[name] = _number(value) if signed else positive(value)
+    both = [name for group in tie for name in group if name in fixed]
+    if both:
+        raise Mistake(f"--fix can hold none of what --tie makes one; got {', '.join(both)}")
+    if len(fixed) == len(said):
+        raise Mistake("--fix: all coefficients are held, and nothing is left to fit")
+    return fixed
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} must be finite")
+    return value
+
+
+def read_resamples(number: int | None) -> int:
+    if number == 1:
+        raise Mistake("--bootstrap: one resample has no spread; give 0 for none, or thousands")
+    if number is not None and number > MOST_RESAMPLES:
+        raise Mistake(f"--bootstrap: at most {MOST_RESAMPLES:,}; got {number:,}")
+    return RESAMPLES if number is None else number
+
+
+def read_beside(names: Sequence[str] | None, family: type) -> dict[str, Any]:
+    """Laws of the same family to show beside the fit."""
+    if names is None:
+        same = [each.name for each in js.laws.catalog() if type(each.law) is family]
+        names = BESIDE.get(family.__name__, same[:MOST_BESIDE])
+    laws: list[NamedLaw] = []
+    for name in names:
+        try:
+            laws.append(read_law(name))
+        except Mistake as mistake:
+            raise Mistake(str(mistake).replace("--law", "--beside", 1)) from None
+    for named in laws:
+        if type(named.law) is not family:
+            listed = ", ".join(coefficients_of(family))
+            raise Mistake(f"--beside: {named.name} has no {listed} to stand beside the fit")
+    return {named.name: named.law for named in laws}
+
+
+def read_output(text: str) -> Path:
+    """The path of the record, checked before any work: only an earlier fit is replaced."""
+    path = path_of(text)
+    if text and path.suffix.lower() != saved.SUFFIX:
+        raise Mistake(f"--output: {text!r} must end in {saved.SUFFIX}")
+    check_file("--output", text, path)
+    if path.exists() and not saved.is_fit(path):
+        raise Mistake(f"--output: {text!r} is there and is no fit; choose another name")
+    return path
+
+
+def read_names(text: str | None, output: Path) -> Callable[[str], Path]:
+    """The paths of pictures: beside the output, in a folder, or with the given beginning."""
+    folder, stem, suffix = output.parent, output.stem, PNG
+    if text is not None:
+        path = path_of(text)
+        if not text or (text.endswith(("/", "\\")) and not path.is_dir()):
+            raise Mistake(f"--pictures: {text!r} is {'no folder' if text else 'empty'}")
+        if path.is_dir():
+            folder = path
+        else:
+            folder, stem, suffix = path.parent, path.stem, path.suffix or PNG
+            stem = stem if path.suffix else path.name
+    for kind in PICTURES:
+        checked_path("--pictures", str(folder / f"{stem}-{kind}{suffix}"))
+    return lambda kind: folder / f"{stem}-{kind}{suffix}"

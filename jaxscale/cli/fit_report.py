@@ -1,4 +1,4 @@
-"""A fit on the terminal: runs, coefficients beside published laws, quality, sizes and advice."""
+"""The report of a fit: runs, coefficients beside published laws, quality, sizes and advice."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

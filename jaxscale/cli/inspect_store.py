@@ -4,8 +4,8 @@ from shlex import quote
 
 from jaxscale import sweeping
 from jaxscale.cli import options, tables
+from jaxscale.cli.files import checked_path
 from jaxscale.cli.mistakes import Mistake, blamed_on, path_of
-from jaxscale.cli.pictures import checked_path
 from jaxscale.cli.quantities import counted
 from jaxscale.cli.summary import record_of, show_summary
 from jaxscale.cli.sweep import (
@@ -24,7 +24,7 @@ def show(
     picture: options.Picture = None,
     as_json: options.Json = False,
 ) -> None:
-    """Sum up a stored sweep, however it was made, and draw it."""
+    """Sum up any stored sweep, and draw it."""
     folder = path_of(path)
     with one_line_errors():
         data = stored.open_store(folder)
@@ -53,7 +53,7 @@ def show(
 
 
 def verify(path: options.StoredPath, as_json: options.Json = False) -> None:
-    """Check all that a stored sweep holds; put back what was written, compute bad chunks again."""
+    """Check all files of a stored sweep; restore damaged metadata, compute bad chunks again."""
     folder = path_of(path)
     with one_line_errors(), tables.progress(f"reading {path}"):
         verification = sweeping.verify(folder)

@@ -1,4 +1,4 @@
-"""What the user got wrong, said in one line."""
+"""Mistakes of the user, each reported in one line without a traceback."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from jaxscale._numerics.names import hint, question
-from jaxscale.cli.visible import visible
+from jaxscale.cli.tables import visible
 
 # click's, or typer's own copy of it: which of the two depends on the version of typer.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -43,7 +43,7 @@ def reading(option: str, read: Callable[[str], float]) -> Callable[[Any], float]
 
 
 def one_line(error: Exception) -> str:
-    """What to print for a mistake, with the nearest spelling or where to look."""
+    """The line to print for a mistake, with the nearest spelling or where to look."""
     message = _joined(getattr(error, "format_message", error.__str__)())
     context: Any = getattr(error, "ctx", None)
     if context is None:
@@ -68,7 +68,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 
 def path_of(text: str) -> Path:
-    """A path; as in a shell, a `~name` that has no home stays what it is."""
+    """A path; as in a shell, a `~name` that has no home stays unchanged."""
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
@@ -79,7 +79,7 @@ def path_of(text: str) -> Path:
 
 
 def check_file(option: str, text: str, path: Path) -> None:
-    """Refuse a place for a file where there can be none, or where one must not be replaced."""
+    """Refuse a path where no file can be written, or where one must not be replaced."""
     try:
         problem = _problem(text, path)
     except (OSError, ValueError) as error:  # a name too long, a folder that may not be read

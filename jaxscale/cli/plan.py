@@ -11,10 +11,9 @@ import jaxscale as js
 from jaxscale._explain import Asked, sentence_of
 from jaxscale._schema import read_bounds
 from jaxscale.cli import options, tables
-from jaxscale.cli.levers import Levers, levers_for, read_levers
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.named_law import NamedLaw, read_law
-from jaxscale.cli.pricing import Prices, given_of, read_demand, read_prices
+from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_levers
+from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
 from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.solving import (
     compute_optimal_sizes,
@@ -39,7 +38,7 @@ jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
 
 
 class Quality(NamedTuple):
-    """What a plan must reach: a loss, or that of a model."""
+    """The quality that a plan must reach: a loss, or that of a model."""
 
     loss: float | None  # nats per token
     like_params: float | None
@@ -47,7 +46,7 @@ class Quality(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What was asked for, whatever the law."""
+    """The question of the options, whatever the law."""
 
     quality: Quality
     demand: js.Demand
@@ -60,7 +59,7 @@ class Question(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The cheapest plan beside the Chinchilla plan of equal loss, and what was asked for."""
+    """The cheapest plan beside the Chinchilla plan of equal loss, and the question."""
 
     law: NamedLaw
     target: float  # loss, nats per token
@@ -108,7 +107,7 @@ def plan(
 
 
 def read_question(given: Mapping[str, Any]) -> Question:
-    """What the options ask for, by the names of the arguments of `plan`."""
+    """The question of the options, given by the names of the arguments of `plan`."""
     quality = Quality(*(given[name] for name in Quality._fields))
     bounds = read_bounds(given_of(given))
     return Question(quality, read_demand(given), read_prices(given), bounds)

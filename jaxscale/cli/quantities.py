@@ -1,4 +1,4 @@
-"""Numbers as people write them, `7B`, `1.5T`, `2e12`, `1,000,000`, and the way back.
+"""Reading and writing numbers as people do: `7B`, `1.5T`, `2e12`, `1,000,000`.
 
 A suffix only moves the decimal point, so `4.35M` is read as exactly as 4350000.
 """

@@ -9,10 +9,9 @@ import jaxscale as js
 from jaxscale import recipes
 from jaxscale._explain import Asked
 from jaxscale.cli import options, tables
-from jaxscale.cli.allocations import facts_of
-from jaxscale.cli.levers import without_levers
+from jaxscale.cli.catalogues import facts_of
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.named_law import read_law
+from jaxscale.cli.named_law import read_law, without_levers
 from jaxscale.cli.quantities import count, scientific
 from jaxscale.cli.solving import one_scenario, solved
 from jaxscale.published import Entry

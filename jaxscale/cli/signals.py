@@ -13,7 +13,7 @@ INTERRUPTED = 128 + signal.SIGINT  # as shells report a process ended by Ctrl-C
 
 
 class Interrupted(KeyboardInterrupt):
-    """One of these signals; what Ctrl-C cleans up and says, each of them does."""
+    """One of these signals, which clean up and report as Ctrl-C does."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def raised() -> Iterator[list[int]]:
 
 
 def exit_code(number: int) -> int:
-    """The exit code by which shells tell a signal; a word on stderr where no key was pressed."""
+    """The exit code of a signal in shells; a line on stderr where no key was pressed."""
     if number != signal.SIGINT:
         with contextlib.suppress(OSError):  # the terminal may be gone
             print(f"ended by {signal.Signals(number).name}", file=sys.stderr)

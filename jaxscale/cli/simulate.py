@@ -1,13 +1,12 @@
-"""`jaxscale simulate`: a table of runs from a law with noise, so that all can be tried."""
+"""`jaxscale simulate`: a table of runs drawn from a law with noise, to try `jaxscale fit` on."""
 
 from pathlib import Path
 
 import numpy as np
 
 from jaxscale.cli import fit_options, options, tables
-from jaxscale.cli.levers import without_levers
 from jaxscale.cli.mistakes import Mistake, check_file, path_of
-from jaxscale.cli.named_law import read_law
+from jaxscale.cli.named_law import read_law, without_levers
 from jaxscale.cli.quantities import count, counted, percent, scientific
 from jaxscale.fitting import simulate as simulated
 

@@ -1,4 +1,4 @@
-"""Plans whose numbers are on the host, and how they are written."""
+"""Solving one scenario: its plan on the host, and the plan's record as JSON."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""`jaxscale sweep` and `jaxscale resume`: every scenario of a specification, planned and kept."""
+"""`jaxscale sweep` and `jaxscale resume`: solve and store every scenario of a specification."""
 
 import os
 import time
@@ -12,12 +12,17 @@ from typing import Any, NamedTuple
 import jaxscale as js
 from jaxscale import plots, sweeping
 from jaxscale._labelled import LOSS, demand_axis, has_ratios
-from jaxscale.cli import options, reductions, tables
-from jaxscale.cli.export import WRITERS, checked_table, disk_errors
+from jaxscale.cli import options, tables
+from jaxscale.cli.files import WRITERS, checked_path, checked_table, disk_errors, save
 from jaxscale.cli.mistakes import Mistake, Stopped, blamed_on, path_of
-from jaxscale.cli.pictures import checked_path, save
 from jaxscale.cli.quantities import count, counted
-from jaxscale.cli.summary import record_of, show_summary
+from jaxscale.cli.summary import (
+    read_reductions,
+    record_of,
+    record_of_statistics,
+    show_statistics,
+    show_summary,
+)
 from jaxscale.sweeping import stored
 from jaxscale.sweeping.spec import Specification
 
@@ -34,7 +39,7 @@ class Outputs(NamedTuple):
 
 
 class Work(NamedTuple):
-    """A sweep as the options ask for it."""
+    """The sweep that the options ask for."""
 
     spec: Specification
     store: Path | None  # None for statistics alone
@@ -73,7 +78,7 @@ def sweep(
         if text == "":
             raise Mistake(f"{option}: the path is empty")
     spec = load(specification)
-    reducers = reductions.read_reductions(reduce or [], spec.fields)
+    reducers = read_reductions(reduce or [], spec.fields)
     path = read_store(store or STORE) if store or not reducers else None
     rank = read_process(process)
     if not as_json:
@@ -96,7 +101,7 @@ def sweep(
 
 
 def resume(path: options.StoredPath, as_json: options.Json = False) -> None:
-    """Go on with a stored sweep that was stopped, from what is done."""
+    """Continue a stored sweep that was stopped."""
     store = path_of(path)
     with one_line_errors(), blamed_on(path):
         spec = stored.specification_of(store)
@@ -141,13 +146,13 @@ def load(specification: str | None) -> Specification:
 
 
 def say_warnings(spec: Specification) -> None:
-    """Say first which of the laws are fits that are no certified minimum."""
+    """Warn of laws that are fits without a certified minimum."""
     for warning in spec.warnings:
         tables.note(warning, style="bold yellow")
 
 
 def read_store(text: str) -> Path:
-    """Where a store goes, its folder checked before any work is done."""
+    """The path of a store, its folder checked before any work is done."""
     path = path_of(text)
     if not path.name:
         raise Mistake(f"--store: {text!r} has no name of its own; give one, such as {STORE}")
@@ -172,7 +177,7 @@ def read_process(text: str | None) -> tuple[int, int] | None:
 def read_outputs(
     store: Path | None, texts: dict[str, str | None], blamed: str = "--picture"
 ) -> Outputs | None:
-    """Where pictures and tables go, checked; None where only statistics are asked for."""
+    """The paths of pictures and tables, checked; None where only statistics are asked for."""
     if store is None:
         for option in (option for option, text in texts.items() if text is not None):
             raise Mistake(f"{option} needs the results kept: give --store beside --reduce")
@@ -198,9 +203,9 @@ def finish(work: Work, executor: Executor | None, quietly: bool) -> Record:
     seconds = time.perf_counter() - start
     record: Record = {"seconds": seconds, "warnings": list(work.spec.warnings)}
     if work.reducers:
-        record["statistics"] = record_of(reductions.record_of(results))
+        record["statistics"] = record_of(record_of_statistics(results))
         if not quietly:
-            reductions.show_statistics(results)
+            show_statistics(results)
     if work.store is None or work.outputs is None:
         return record
     after = stored.progress_of(work.store)
@@ -245,7 +250,7 @@ def progress_record(progress: stored.Progress) -> Record:
 
 
 def said_of(store: Path, before: stored.Progress, after: stored.Progress, seconds: float) -> str:
-    """The work of this process, in one line."""
+    """One line about the work of this process."""
     if after.done < after.total:
         return (
             f"This process has done its share; {store} holds {after.done:,} of "
@@ -289,7 +294,7 @@ def draw(data: Any, path: Path) -> list[str]:
 
 
 def draw_in_flops(spec: Specification, data: Any, path: Path) -> list[str]:
-    """Of ratios in dollars, write the picture with every FLOP costing one; the paths written."""
+    """For ratios in dollars, draw them also with every FLOP costing one; the paths written."""
     demand = demand_axis(data)
     if not (spec.in_dollars and demand and LOSS in data.dims and has_ratios(data)):
         return []
@@ -322,7 +327,7 @@ def workers(scheduler: str | None) -> Iterator[Executor | None]:
 
 @contextmanager
 def kept_when_stopped(store: Path | None) -> Iterator[None]:
-    """Say after Ctrl-C, or another signal that ends a process, how to go on."""
+    """Say how to go on after Ctrl-C, or another signal that ends a process."""
     try:
         yield
     except KeyboardInterrupt:

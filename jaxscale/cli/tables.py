@@ -1,21 +1,40 @@
-"""What the commands print: tables, notes and JSON. Nothing here computes."""
+"""Output on the terminal: tables, notes, JSON, progress, and text in which nothing steers it."""
 
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+import rich.text
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from jaxscale._version import __version__
-from jaxscale.cli.visible import Text
+
+
+def visible(text: str, kept: str = "") -> str:
+    r"""The text with escapes, such as `\x1b`, for controls and marks of direction.
+
+    `kept` are characters to leave, such as line ends.
+    """
+    return "".join(
+        char if char.isprintable() or char in kept else ascii(char)[1:-1] for char in text
+    )
+
+
+class Text(rich.text.Text):
+    """Text of several lines in which brackets are no markup."""
+
+    def __init__(self, text: str = "", *rest: Any, **style: Any) -> None:
+        super().__init__(visible(text, kept="\n"), *rest, **style)
+
 
 WIDEST = 10_000  # characters: more than any table has
 
@@ -26,7 +45,7 @@ def console() -> Console:
 
 
 def note(text: str, *, style: str = "") -> None:
-    """Print a line as it is, wrapped in a terminal alone; nothing for an empty one."""
+    """Print a line unchanged, wrapped only in a terminal; nothing for an empty one."""
     output = console()
     if text:
         output.print(Text(text, style=style), soft_wrap=not output.is_terminal)
@@ -34,7 +53,7 @@ def note(text: str, *, style: str = "") -> None:
 
 @contextmanager
 def progress(text: str) -> Iterator[None]:
-    """Say on stderr what is under way, as long as it is and where that is a terminal."""
+    """Show on stderr what is under way while it lasts, if stderr is a terminal."""
     with Console(stderr=True).status(Text(f"{text} ...")):
         yield
 
@@ -137,16 +156,57 @@ def _folded(title: str, pattern: str, width: int) -> str:
 
 
 def print_json(command: str, record: dict[str, Any]) -> None:
-    """Print what a command found as one object, which begins with the command and our version."""
+    """Print a command's results as one object, which begins with the command and our version."""
     head = {"command": command, "version": __version__}
     print(json.dumps(head | record, indent=2, allow_nan=False), flush=True)
 
 
 def finite(numbers: Mapping[str, float]) -> dict[str, float | None]:
-    """Numbers by name, null for those that are not known."""
+    """Numbers by name, with null for unknown ones."""
     return {name: x if math.isfinite(x) else None for name, x in numbers.items()}
 
 
 def plain(numbers: Any) -> dict[str, float]:
     """The fields of a dataclass of numbers, as Python floats."""
     return {name: float(value) for name, value in asdict(numbers).items()}
+
+
+Advance = Callable[[int], None]
+Begin = Callable[[str, int | None], Advance]
+
+
+@contextmanager
+def steps() -> Iterator[Begin]:
+    """`begin(text, total)` starts the next step and returns a function to call with work done.
+
+    The step before counts as finished. A total of None is not known: its bar only moves.
+    """
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:<24}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[of]}"),
+    )
+    shown = Progress(
+        *columns,
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with shown as bar:
+
+        def begin(text: str, total: int | None = None) -> Advance:
+            for earlier in bar.tasks:
+                bar.update(earlier.id, total=earlier.total or 1, completed=earlier.total or 1)
+                bar.stop_task(earlier.id)
+            task = bar.add_task(text, total=total, of="")
+
+            def advance(done: int) -> None:
+                bar.advance(task, done)
+                completed = round(bar.tasks[task].completed)
+                bar.update(task, of=f"{completed:,} of {total:,}" if total else "")
+
+            return advance
+
+        yield begin

@@ -1,6 +1,6 @@
 """The envelope of training curves: the best size at each number of FLOPs, and its power law.
 
-Approach 1 of Hoffmann et al. 2022, section 3.1, but for the points that the line goes through.
+Approach 1 of Hoffmann et al. 2022, section 3.1, with other points for the line to go through.
 The best of K sizes over FLOPs is a staircase, and a line through all of it is too flat, by one
 part in K^2 where the steps are whole and by more where data end within one. Here the line goes
 through the points where a larger size takes over from a smaller one.

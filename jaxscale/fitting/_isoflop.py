@@ -1,7 +1,7 @@
 """IsoFLOP profiles: the best size at each budget from a parabola, and power laws through those.
 
 Approach 2 of Hoffmann et al. 2022, section 3.2. All resamples go through the same arithmetic
-at once, a row of weights each: a run that is drawn twice weighs twice, one left out nothing.
+at once, a row of weights each: a run drawn twice has a weight of 2, one left out a weight of 0.
 """
 
 import itertools

@@ -1,6 +1,6 @@
 """Status and certificate of a fit, and the summary of its multi-start search.
 
-Nothing here proves a global minimum, so a fit also says of how many starts it is the best.
+Nothing here proves a global minimum, so a fit also reports how many starts led to it.
 """
 
 import enum

@@ -37,7 +37,7 @@ class Asked(NamedTuple):
 
 
 class Constraints(NamedTuple):
-    """How coordinates may move."""
+    """Limits on how coordinates may move."""
 
     projection: Numbers  # square: onto the directions that are free
     offset: Numbers  # what held coordinates are

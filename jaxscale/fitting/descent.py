@@ -45,7 +45,7 @@ ROUNDING = 1e-13  # of the objective
 
 
 class Schedule(NamedTuple):
-    """What each step does; arrays of one length."""
+    """The settings of each step; arrays of one length."""
 
     delta: Numbers  # Huber's bound
     newton: Numbers  # whether the Hessian is exact
@@ -59,7 +59,7 @@ class Schedule(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where each lane is."""
+    """Position of each lane."""
 
     coordinates: Numbers  # coordinates, lanes
     point: Point
@@ -96,7 +96,7 @@ def _join(*phases: Schedule) -> Schedule:
 
 
 class Arrival(NamedTuple):
-    """Where lanes arrived; lanes are the last axis."""
+    """End points of lanes; lanes are the last axis."""
 
     coordinates: Numbers
     value: Numbers
@@ -143,7 +143,7 @@ def descend(
 
 
 def _certified(state: State, constraints: Constraints) -> Arrival:
-    """Where each lane arrived, and by how much it may have missed a minimum."""
+    """End point of each lane, and by how much it may have missed a minimum."""
     coordinates, point = state.coordinates, state.point
     free = constraints.free(coordinates, point.gradient)
     gradient = jnp.einsum("ijs,js->is", free, point.gradient)

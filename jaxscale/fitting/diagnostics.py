@@ -37,7 +37,7 @@ Pair = tuple[float, float]
 
 
 class Fitted(Protocol):
-    """What advice and reports read of a `Fit`, which they cannot import."""
+    """The part of `Fit` that advice and reports read; they cannot import the class."""
 
     @property
     def law(self) -> Any: ...
@@ -73,7 +73,7 @@ class Fitted(Protocol):
 
 
 class Resampled(Protocol):
-    """What advice and reports read of a `Bootstrap`."""
+    """The part of `Bootstrap` that advice and reports read."""
 
     @property
     def law(self) -> Any: ...

@@ -122,7 +122,7 @@ def _tokens(columns: Sequence[str]) -> re.Pattern[str]:
 
 
 def _parsed(token: re.Match[str], names: Names) -> str:
-    """What the parser reads instead of a token."""
+    """The text that the parser reads instead of a token."""
     identifiers = {name: each for each, name in names.by_identifier.items()}
     kind, text = token.lastgroup, token[0]
     if kind == "joined":  # as pandas has it: below comparisons, where Python has & above them

@@ -1,4 +1,4 @@
-"""What a fit needs of a family of laws: coordinates, residuals and an objective with derivatives.
+"""The interface between fits and families: coordinates, residuals, objective and derivatives.
 
 There are two kernels: `model` differentiates any law automatically, and `chinchilla_kernel` has the
 derivatives of the Chinchilla law by hand. `model.kernel_of` chooses; nothing else asks which it is.

@@ -56,7 +56,7 @@ def _minimised(
     delta: Array,
     likelihood: bool,
 ) -> Array:
-    """Where the optimiser ends from each start, of shape (starts, coordinates)."""
+    """End points of the optimiser from each start, of shape (starts, coordinates)."""
     optimizer = optax.with_extra_args_support(optimizer)
 
     scaled = jnp.bool_(True) if likelihood else None

@@ -1,7 +1,7 @@
 """Compute-optimal sizes as power laws of training FLOPs, with the error that resampling shows.
 
-What approaches 1 and 2 of Hoffmann et al. 2022 share: both find the best size at several
-numbers of FLOPs and then fit a line in logarithms. All of it is NumPy in float64.
+Approaches 1 and 2 of Hoffmann et al. 2022 both find the best size at several numbers of FLOPs
+and then fit a line in logarithms. All of it is NumPy in float64.
 """
 
 from dataclasses import dataclass

@@ -70,7 +70,7 @@ def largest_of(residuals: np.ndarray) -> float:
 
 
 def _instead(fit: Fitted) -> list[str]:
-    """What the runs do not identify, and the combinations that they do."""
+    """Coefficients that the runs do not identify, and combinations that they do."""
     known = fit.claims.combinations.items()
     said = [f"{name} = {value:.6g}, std. error {error:.3g}" for name, (value, error) in known]
     lines = [fit.claims.sentence, *said] if fit.claims.sentence else []
@@ -181,7 +181,7 @@ def _quality(fit: Fitted) -> dict[str, Any]:
 
 
 def _unidentified(fit: Fitted) -> dict[str, Any] | None:
-    """What the runs do not identify and why, the combinations that they do, and null directions."""
+    """Unidentified coefficients and the reason, identified combinations, and null directions."""
     claims = fit.claims
     if not claims.unidentified:
         return None

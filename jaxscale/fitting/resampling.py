@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxscale._numerics.keys import key_data
+from jaxscale._numerics.arrays import key_data
 from jaxscale.fitting.runs import FLOPS_PER_PARAM_TOKEN, Runs
 
 BLOCK = 64  # resamples drawn from one counter
@@ -28,7 +28,7 @@ def generator(key: Any) -> np.random.Generator:
 
 
 def drawn(units: int, resamples: int, key: np.ndarray) -> Iterator[np.ndarray]:
-    """Blocks of resamples: rows of `units` numbers of units, drawn with replacement."""
+    """Chunks of resamples: rows of `units` numbers of units, drawn with replacement."""
     for block in range(0, resamples, BLOCK):
         bits = np.random.Philox(key=key, counter=[0, 0, block // BLOCK, 0])
         rows = np.random.Generator(bits).integers(units, size=(BLOCK, units))
@@ -42,7 +42,7 @@ def multiplicities(rows: np.ndarray, units: int) -> np.ndarray:
 
 
 def checked_count(name: str, number: Any, least: int) -> int:
-    """A number of resamples or runs; ValueError for anything else."""
+    """The number of resamples or runs, checked; ValueError for anything but a positive number."""
     if isinstance(number, bool) or not isinstance(number, int) or number < least:
         raise ValueError(f"{name} must be a whole number, at least {least}; got {number!r}")
     return number

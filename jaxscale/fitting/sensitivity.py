@@ -29,7 +29,7 @@ from jaxscale.fitting.objectives import (
 
 
 class Inputs(NamedTuple):
-    """What fitted coefficients depend on."""
+    """Inputs that the fitted coefficients depend on."""
 
     weights: Any  # runs
     loss: Any  # runs, nats per token

@@ -1,4 +1,4 @@
-"""Where a search begins: points that a user gives, or a grid of the family.
+"""Starts of a search: points that a user gives, or a grid of the family.
 
 Starts are in the coordinates of the problem that is searched.
 """

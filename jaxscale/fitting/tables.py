@@ -36,7 +36,7 @@ NATS = {"nats": 1.0, "bits": math.log(2), PERPLEXITY: 1.0}
 
 @dataclass(frozen=True)
 class Reading:
-    """What to read from a table: the keywords of `Runs.from_dataframe`."""
+    """Columns and rows to read from a table: the keywords of `Runs.from_dataframe`."""
 
     params: Hashable = "params"
     tokens: Hashable = "tokens"

@@ -1,4 +1,4 @@
-"""When to change the shape of a model in training: always train the one that learns fastest.
+"""The best schedule of shapes in training: at each loss, the shape that learns fastest.
 
 A nat of loss costs -dC/dE FLOPs, which a shape's law gives at each loss in closed form. The
 schedule is the lowest of these curves. Two of them, powers of the loss above two floors, cross at

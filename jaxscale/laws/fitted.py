@@ -41,7 +41,7 @@ def coefficients_of(law: type) -> Mapping[str, Coefficient]:
 
 
 def coordinates_of(law: type) -> tuple[str, ...]:
-    """What a covariance of a fit is of: each coefficient, or its logarithm if it is positive."""
+    """Coordinates of a fit's covariance: each coefficient, or its logarithm if it is positive."""
     known = coefficients_of(law).items()
     return tuple(f"ln {name}" if each.positive else name for name, each in known)
 

@@ -1,4 +1,4 @@
-"""Laws to fit to runs of your own, and a null model; the catalogue has coefficients of none."""
+"""Laws to fit to your own runs, and a null model; the catalogue has no coefficients of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

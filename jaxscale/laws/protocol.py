@@ -93,7 +93,7 @@ def counts_embeddings(law: Any) -> bool:
 
 
 def caution_of(law: Any) -> str:
-    """What to know before comparing the law with others; empty for most."""
+    """A caution about comparing the law with others; empty for most."""
     return getattr(law, "caution", "")
 
 

@@ -1,6 +1,6 @@
 """Vocabulary: the law of Tao et al., and their other two ways to choose a vocabulary.
 
-The parameters of the vocabulary, V rows of d numbers, are apart from all others.
+The parameters of the vocabulary, V rows of d numbers, are counted apart from all others.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""How corrections to one fit move the best size: params against the budget, and the exponents."""
+"""A chain of corrections to one fit: best params against the budget, and the exponents."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""What resampled fits say of each coefficient and of each pair: spread, lean and correlation."""
+"""A pair plot of the coefficients of resampled fits: spread, skew and correlation."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -54,16 +54,16 @@ def pair_panels(
     figure = titled((size + 0.6, size + 0.5), title, subtitle)
     panels = figure.subplots(len(labels), len(labels), squeeze=False, sharex="col")
     for row, below in enumerate(labels):
-        for place, across in enumerate(labels):
-            panel = panels[row, place]
+        for column, across in enumerate(labels):
+            panel = panels[row, column]
             pair = columns[across], columns[below]
-            if place < row:
+            if column < row:
                 _draw_pair(panel, *pair, best[across], best[below])
-            elif place == row:
+            elif column == row:
                 _draw_spread(panel, pair[0], best[across], level)
             else:
                 _write_correlation(panel, *pair)
-            _label(panel, row, place, len(labels), across, below)
+            _label(panel, row, column, len(labels), across, below)
     return figure
 
 
@@ -80,7 +80,7 @@ def _draw_pair(panel: "Axes", x: Any, y: Any, best_x: float, best_y: float) -> N
 
 
 def _draw_contours(panel: "Axes", pairs: np.ndarray) -> None:
-    """Lines around the densest places that hold half and 95 % of the draws.
+    """Lines around the densest regions, which hold half and 95 % of the draws.
 
     The density is counted along the axes of the cloud: on a grid along those of the panel,
     smoothing would widen a narrow slanting one.
@@ -99,8 +99,8 @@ def _draw_contours(panel: "Axes", pairs: np.ndarray) -> None:
     if 0 < levels[0] < levels[1]:
         middles = [(edges[1:] + edges[:-1]) / 2 for edges in (x_edges, y_edges)]
         grid = np.stack(np.meshgrid(*middles, indexing="ij"))
-        places = centre[:, :, None] + np.einsum("ij,jkl->ikl", turn, grid)
-        panel.contour(*places, density, levels, colors=INK, linewidths=(0.6, 0.9), zorder=2)
+        points = centre[:, :, None] + np.einsum("ij,jkl->ikl", turn, grid)
+        panel.contour(*points, density, levels, colors=INK, linewidths=(0.6, 0.9), zorder=2)
 
 
 def _smoothed(counts: np.ndarray) -> np.ndarray:
@@ -142,13 +142,13 @@ def _write_correlation(panel: "Axes", x: Any, y: Any) -> None:
 
 
 def _correlation(x: Any, y: Any) -> float:
-    """Of two columns; 0 where one of them does not vary."""
+    """Correlation of two columns; 0 where one of them does not vary."""
     varies = min(np.ptp(x), np.ptp(y)) > 0
     return float(np.corrcoef(x, y)[0, 1]) if varies else 0.0
 
 
 def _digits(x: float) -> str:
-    """Three digits, trailing zeros too."""
+    """Text of three digits, with trailing zeros."""
     return f"{x:#.3g}".rstrip(".") if 1e-3 <= abs(x) < 1000 else scientific(x)
 
 
@@ -161,11 +161,11 @@ def _limits(x: Any) -> tuple[float, float]:
     return middle - reach, middle + reach
 
 
-def _label(panel: "Axes", row: int, place: int, count: int, across: str, below: str) -> None:
+def _label(panel: "Axes", row: int, column: int, count: int, across: str, below: str) -> None:
     """Names and numbers at the left and the bottom alone."""
     panel.locator_params(nbins=3)
-    panel.tick_params(labelsize=7, labelbottom=row == count - 1, labelleft=place == 0 < row)
+    panel.tick_params(labelsize=7, labelbottom=row == count - 1, labelleft=column == 0 < row)
     if row == count - 1:
         panel.set_xlabel(across, fontsize=9, color=INK)
-    if place == 0:
+    if column == 0:
         panel.set_ylabel(below, fontsize=9, color=INK)

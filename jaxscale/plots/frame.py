@@ -1,4 +1,4 @@
-"""Shared by all figures: titles, panels, axes of counts, legends, colours and short numbers."""
+"""Elements of all figures: titles, panels, axes of counts, legends, colours, short numbers."""
 
 import math
 import re

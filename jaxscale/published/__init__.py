@@ -25,6 +25,6 @@ entry needs. Paper, table and year belong in it.
 from jaxscale._display import Catalog as Catalog
 from jaxscale.published.entry import Entry as Entry
 from jaxscale.published.entry import Interval as Interval
+from jaxscale.published.entry import find as find
 from jaxscale.published.load import read as read
 from jaxscale.published.load import shipped as shipped
-from jaxscale.published.lookup import find as find

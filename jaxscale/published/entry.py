@@ -1,7 +1,7 @@
-"""One published fact, with what a reader must know before using it."""
+"""One published fact, with what a reader must know before using it, and its look-up by name."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from jaxscale import _display
 from jaxscale._numerics import arrays
+from jaxscale._numerics.names import unknown
 from jaxscale._numerics.values import is_positive, where_safe
 from jaxscale.published.facts import NOT_STATED, facts_of, range_text
 
@@ -101,7 +102,7 @@ class Entry:
         return _display.html(("", ""), self.facts(), title=self.name)
 
     def to_dataframe(self) -> "DataFrame":
-        """What is known of the entry, a row for each fact."""
+        """The facts of the entry, a row for each."""
         names, texts = zip(*self.facts(), strict=True)
         return _display.dataframe({"fact": names, "value": texts})
 
@@ -125,7 +126,7 @@ class Entry:
 
     @property
     def has_range(self) -> bool:
-        """Whether the source says of which sizes, or of which FLOPs, the runs were."""
+        """Whether the source states the sizes, or the FLOPs, of the runs."""
         return self.flops_range is not None or None not in (self.params_range, self.tokens_range)
 
     def range_note(self, plan: Sized) -> str:
@@ -221,3 +222,28 @@ def _within(flops_range: Range, params: Array, tokens: Array) -> Array:
     slack = 1 + 8 * float(jnp.finfo(log_flops.dtype).eps)
     low, high = map(math.log, flops_range)
     return (log_flops >= low / slack) & (log_flops <= high * slack)
+
+
+def by_name(entries: Iterable[Entry], key: Callable[[str], str] = str.lower) -> dict[str, Entry]:
+    """Each entry under the keys of its name and its aliases."""
+    return {key(name): entry for entry in entries for name in (entry.name, *entry.aliases)}
+
+
+def find(kind: str, entries: Iterable[Entry], name: Any) -> Entry:
+    """The entry of that name or alias, case aside.
+
+    Raises ValueError for an unknown name, with the nearest one and all names; `kind` is the word
+    for what was looked for.
+
+    Examples:
+        >>> entries = js.published.shipped("laws")
+        >>> js.published.find("law", entries, "DeVries2023").name
+        'sardana2024'
+    """
+    entries = tuple(entries)
+    spellings = by_name(entries)
+    key = str(name).lower()
+    if key in spellings:
+        return spellings[key]
+    aliases = (alias for entry in entries for alias in entry.aliases)
+    raise unknown(kind, name, (entry.name for entry in entries), aliases)

@@ -21,7 +21,7 @@ _OF_LAWS = {"dataset", "tokenizer", "params_convention", "params", "tokens", "to
 
 
 def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
-    """What is known of an `Entry`, as pairs of a name and a text; a name may repeat."""
+    """The facts of an `Entry`, as pairs of a name and a text; a name may repeat."""
     needed = _OF_LAWS if entry.law is not None else set[str]()
     if entry.warning:
         yield "status", entry.warning
@@ -62,7 +62,7 @@ def coefficients(content: Any) -> dict[str, float]:
 
 
 def _coordinates(law: Any) -> list[str]:
-    """What a covariance is of: logarithms of positive coefficients, as `laws.fitted` says."""
+    """The coordinates of a covariance: logarithms of positive coefficients, as in `laws.fitted`."""
     fitted = getattr(type(law), "fitted", {})
     is_positive = {name: name not in fitted or fitted[name].positive for name in coefficients(law)}
     return [f"ln {name}" if positive else name for name, positive in is_positive.items()]

@@ -114,7 +114,7 @@ def _entry(kind: str, name: str, keys: Mapping[str, Any]) -> Entry:
 
 
 def _made(form: Callable[..., Any], values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-    """`form(**values)`, after a look at the names and numbers that it takes."""
+    """`form(**values)`, after checks of the names and numbers that it takes."""
     takes = inspect.signature(form).parameters
     is_open = any(each.kind is each.VAR_KEYWORD for each in takes.values())
     for key, value in values.items():

@@ -172,7 +172,7 @@ class Planned(Sized, Protocol):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Recipe:
-    """How to train each plan; every field has the broadcast shape of the plans and the law."""
+    """Training recipe of each plan; fields have the broadcast shape of the plans and the law."""
 
     learning_rate: Array  # the peak of the schedule
     batch_tokens: Array

@@ -157,7 +157,7 @@ def _with_levers(problem: _Problem, inputs: Inputs, position: Position) -> Input
 
 
 def _objective(problem: _Problem, plan: Plan) -> Array:
-    """What a plan costs, as a logarithm, or its loss; NaN where there is none."""
+    """Logarithm of a plan's cost, or its loss; NaN where there is no plan."""
     if not problem.at_loss:
         return plan.loss
     cost = where_safe(plan.ok, plan.total_cost)
@@ -223,7 +223,7 @@ def _at_points(
 
 
 class _Box(NamedTuple):
-    """Where the optimum is looked for, and what is known of it."""
+    """The box that is searched for the optimum, with the best point so far."""
 
     center: Position
     half: Array  # of its width, along every lever
@@ -252,7 +252,7 @@ def _searched(problem: _Problem, inputs: Inputs, bounds: Bounds | None, like: Ar
 
 
 def _rounding(problem: _Problem, inputs: Inputs, like: Array) -> Array:
-    """What rounding of the loss makes of a cost, over the rounding of the cost itself."""
+    """Error of a cost by rounding of the loss, over the rounding of the cost itself."""
     if not problem.at_loss:
         return 1.0 + jnp.zeros_like(like)
     floor = floor_of(_with_levers(problem, inputs, tuple(0.5 + like for _ in problem.ranges)), like)

@@ -1,7 +1,7 @@
 # pyright: reportUnknownMemberType=false
 """Checks of inputs before a plan is solved, and of the plan before it says OK.
 
-The latter ask nothing of how the answer came about, so they notice a search that went wrong.
+The latter do not depend on how the answer was found, so they catch a search that went wrong.
 """
 
 from typing import TypeAlias

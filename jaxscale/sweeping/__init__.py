@@ -1,8 +1,8 @@
 """Sweeps of millions of scenarios: spaces never held in full, run in chunks on every device."""
 
 from jaxscale.sweeping import spec as spec
-from jaxscale.sweeping._estimate import Estimate as Estimate
-from jaxscale.sweeping._estimate import estimate as estimate
+from jaxscale.sweeping._sweep import Estimate as Estimate
+from jaxscale.sweeping._sweep import estimate as estimate
 from jaxscale.sweeping._sweep import sweep as sweep
 from jaxscale.sweeping.axes import geomspace as geomspace
 from jaxscale.sweeping.axes import linspace as linspace
@@ -13,8 +13,6 @@ from jaxscale.sweeping.distributions import normal as normal
 from jaxscale.sweeping.distributions import rows as rows
 from jaxscale.sweeping.distributions import triangular as triangular
 from jaxscale.sweeping.distributions import uniform as uniform
-from jaxscale.sweeping.export import write_csv as write_csv
-from jaxscale.sweeping.export import write_parquet as write_parquet
 from jaxscale.sweeping.reducers import Extremes as Extremes
 from jaxscale.sweeping.reducers import Histogram as Histogram
 from jaxscale.sweeping.reducers import MainEffects as MainEffects
@@ -23,6 +21,8 @@ from jaxscale.sweeping.reducers import Quantiles as Quantiles
 from jaxscale.sweeping.reducers import StatusCounts as StatusCounts
 from jaxscale.sweeping.reducers import TopK as TopK
 from jaxscale.sweeping.reducers.results import Statistics as Statistics
+from jaxscale.sweeping.results import write_csv as write_csv
+from jaxscale.sweeping.results import write_parquet as write_parquet
 from jaxscale.sweeping.spaces import Grid as Grid
 from jaxscale.sweeping.spaces import Sample as Sample
 from jaxscale.sweeping.spaces import Sobol as Sobol

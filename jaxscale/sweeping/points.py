@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxscale._numerics.keys import key_data
+from jaxscale._numerics.arrays import key_data
 
 MAX_SCENARIOS = 10**18  # numbers of scenarios are exact in 64 bits
 BITS = 32  # of a point, and of its number

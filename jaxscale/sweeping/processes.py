@@ -1,8 +1,8 @@
 """Processes that share a store: which chunks each one takes, and how their totals are merged.
 
 No process waits for another: each takes every count-th chunk, and leaves its totals beside the
-journal; the last one to finish merges them all. Nothing of `jax.distributed` is needed, which would
-end all processes with the first that dies.
+journal; the last one to finish merges them all. `jax.distributed` is not used: it would end all
+processes with the first that dies.
 """
 
 import hashlib

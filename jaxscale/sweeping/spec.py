@@ -21,6 +21,7 @@ a law is an axis or a fixed value of its own, `levers.bits = 8`.
 
 import dataclasses
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -214,7 +215,7 @@ def read(source: str | Path | None = None, *, name: str | None = None) -> Specif
     if source is None:
         text = resources.files("jaxscale.sweeping").joinpath(DEFAULT).read_text("utf-8")
         return Specification.of_text(text, name or "the default specification")
-    text = Path(source).expanduser().read_text("utf-8-sig")
+    text = Path(os.path.expanduser(source)).read_text("utf-8-sig")
     return Specification.of_text(text, name or str(source))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import jaxscale as js
 from jaxscale._compare import BEST, plain_levers
-from jaxscale.cli.levers import read_levers
+from jaxscale.cli.named_law import read_levers
 from jaxscale.laws.protocol import levers_of
 
 pytest.importorskip("typer")

@@ -10,7 +10,7 @@ from jaxscale.cli import main
 pytest.importorskip("typer")
 pd = pytest.importorskip("pandas")
 
-from jaxscale.sweeping.export import write_csv  # noqa: E402 - needs what is skipped above
+from jaxscale.sweeping.results import write_csv  # noqa: E402 - needs what is skipped above
 
 LOSS = ("plan", "--loss", "1.9")
 DEMAND = ("--inference-tokens", "1T")
@@ -226,7 +226,7 @@ def test_a_signal_leaves_no_part_of_a_table_and_its_own_exit_code(
         signal.raise_signal(number)
         yield pd.DataFrame({"x": [2]})
 
-    monkeypatch.setattr("jaxscale.sweeping.export._tables", parts)
+    monkeypatch.setattr("jaxscale.sweeping.results._tables", parts)
     monkeypatch.setattr(
         "jaxscale.cli.plan.compare", lambda *_: write_csv(None, tmp_path / "table.csv")
     )

@@ -23,7 +23,7 @@ import xarray
 
 from jaxscale.cli import sweep as sweep_command
 from jaxscale.cli.quantities import count
-from jaxscale.cli.reductions import show_statistics
+from jaxscale.cli.summary import show_statistics
 from jaxscale.sweeping import reducers
 from jaxscale.sweeping.chunks import cut
 from jaxscale.sweeping.reducers import counts, effects, extremes, quantiles

@@ -395,3 +395,9 @@ def test_lines_are_found_for_dotted_keys_and_tables_of_their_own():
         spec.read(text, name="a.toml")
     with pytest.raises(ValueError, match="line 1: inference_tokens: must be 0 or more"):
         spec.read(text.replace("1e12", "-1").replace('"x"', "2"), name="a.toml")
+
+
+def test_read_takes_a_name_with_a_tilde_that_has_no_home_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        spec.read("~nosuch.toml")

@@ -1,6 +1,6 @@
-"""Likely mistakes in a table of runs, each a sentence and the rows that it is about.
+"""Checks for likely mistakes in a table of runs; a finding is a sentence and its rows.
 
-Thresholds are judgement: no check speaks up about a published table that is as it should be.
+Thresholds are judgement: no check reports anything in a sound published table.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A table of runs as checks read it, and the suspicions that they return."""
+"""The table of runs that the checks read, and the suspicions that they return."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -186,7 +186,7 @@ class TopK(FieldReducer):
 
     @property
     def words(self) -> str:
-        """The beginning of a title."""
+        """The first words of a title."""
         return f"The {'lowest' if self.lowest else 'highest'}"
 
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Best:

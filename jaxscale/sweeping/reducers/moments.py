@@ -193,7 +193,7 @@ def scaled(x: Array, magnitude: Array) -> Scaled:
 
 
 def power_of_two(exponent: Array, dtype) -> Array:
-    """Exactly; 0 where it would be below the normal range, which no exponent may exceed."""
+    """The exact power; 0 below the normal range. No exponent may exceed that range."""
     limits = jnp.finfo(dtype)
     word = jnp.int64 if limits.bits == 64 else jnp.int32
     bits = (exponent.astype(word) + (limits.maxexp - 1)) << limits.nmant

@@ -1,4 +1,4 @@
-"""Files that are on disk in full, locks of dead writers, and one error for a disk that refuses."""
+"""Durable files, locks of dead writers, and one error for a disk that fails."""
 
 import contextlib
 import errno

@@ -1,4 +1,4 @@
-"""The journal of finished chunks, whose records stay right when a process is killed at any time.
+"""The journal of finished chunks, which stays correct when a process is killed at any time.
 
 Each process appends to a file of its own, one checksummed line for each chunk, so no writer
 waits for another and a torn line harms only itself. A file belongs to a generation, the

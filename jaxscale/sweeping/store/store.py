@@ -2,8 +2,8 @@
 
 zarr-python makes the metadata and the coordinates, all at once and before `writer` writes any
 chunk. Each is one Zarr chunk with a checksum in every field, and is on disk before the
-journal says that it is done. What a chunk holds is therefore right or known to be missing,
-whenever the process was killed.
+journal says that it is done. So a chunk is either right or known to be missing, whenever the
+process is killed.
 """
 
 import contextlib
