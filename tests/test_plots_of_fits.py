@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from jaxscale.plots import OptimalPath, iso_loss_map
-from jaxscale.plots.coefficient_pairs import pair_panels
+from jaxscale.plots._coefficient_pairs import pair_panels
 from jaxscale.plots.fit_panels import (
     BudgetCurve,
     iso_flop_curves,

@@ -5,7 +5,7 @@ returns a figure that belongs to no window: a notebook shows it as the value of 
 `figure.savefig(path)` saves it.
 """
 
-from jaxscale.plots.allocation_chain import allocation_chain as allocation_chain
+from jaxscale.plots._allocation_chain import allocation_chain as allocation_chain
 from jaxscale.plots.budgets import data_constrained as data_constrained
 from jaxscale.plots.budgets import overtraining as overtraining
 from jaxscale.plots.fields import field_histograms as field_histograms

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import TRAIN_FLOPS, levers_of
-from jaxscale.plots.coefficient_pairs import pair_panels
+from jaxscale.plots._coefficient_pairs import pair_panels
 from jaxscale.plots.fit_panels import (
     BudgetCurve,
     iso_flop_curves,

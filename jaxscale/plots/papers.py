@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxscale import allocations, architectures, laws
 from jaxscale.laws.protocol import TRAIN_FLOPS, caution_of, levers_of
-from jaxscale.plots.allocation_chain import allocation_chain
+from jaxscale.plots._allocation_chain import allocation_chain
 from jaxscale.plots.budgets import data_constrained, overtraining
 from jaxscale.plots.frame import FRAME, INK, LINE, count_axis, dress, same_length, titled
 from jaxscale.plots.law_maps import LawPanel, OptimalPath, laws_compared
