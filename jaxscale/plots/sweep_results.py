@@ -17,9 +17,9 @@ from jaxscale._labelled import (
     long_name_of,
     unit_of,
 )
-from jaxscale._numerics.quantities import count
+from jaxscale._numerics.quantities import count, short
 from jaxscale.plots.fields import MOST_LINES, field_histograms, field_line, field_map
-from jaxscale.plots.frame import INK, LINE, count_axis, dress, short, titled
+from jaxscale.plots.frame import INK, LINE, count_axis, dress, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
