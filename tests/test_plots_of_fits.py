@@ -8,7 +8,6 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from jaxscale.plots import OptimalPath, iso_loss_map
 from jaxscale.plots._coefficient_pairs import pair_panels
 from jaxscale.plots.fit_panels import (
     BudgetCurve,
@@ -16,7 +15,7 @@ from jaxscale.plots.fit_panels import (
     observed_and_predicted,
     optimal_size_panels,
 )
-from jaxscale.plots.law_maps import _levels
+from jaxscale.plots.law_maps import OptimalPath, _levels, iso_loss_map
 
 RANDOM = np.random.default_rng(0)
 PARAMS, TOKENS = np.geomspace(1e8, 1e11, 40), np.geomspace(1e9, 1e13, 50)
