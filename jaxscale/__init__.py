@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from jaxscale._version import __version__ as __version__
 
-if TYPE_CHECKING:  # for type checkers and editors, what `__getattr__` below loads
+if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers and editors
     from jaxscale import allocations as allocations
     from jaxscale import architectures as architectures
     from jaxscale import fitting as fitting
@@ -88,7 +88,7 @@ _NAMES = {
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 
-if not TYPE_CHECKING:  # with a `__getattr__` in sight, a type checker takes every name for one
+if not TYPE_CHECKING:  # a type checker that sees `__getattr__` accepts any name
     __all__ = sorted({*_MODULES, *_HOMES})
 
     def __getattr__(name):

@@ -255,7 +255,7 @@ def check_levers(laws: Sequence[Named], given: Mapping[str, Any]) -> None:
 
 
 def plain_levers(names: Iterable[str], params: float) -> dict[str, float]:
-    """Levers of an ordinary model of so many params, which it has where none are given.
+    """Levers of an ordinary model of `params` params: the values to use where none are given.
 
     Raises ValueError for a lever whose ordinary value is not known.
     """

@@ -39,7 +39,7 @@ def has_ratios(data: "Dataset") -> bool:
 
 
 def field_names(data: "Dataset") -> list[str]:
-    """Fields that are numbers, but for the status."""
+    """Fields that are numbers, except the status."""
     return [
         str(name)
         for name, array in data.data_vars.items()
@@ -49,7 +49,7 @@ def field_names(data: "Dataset") -> list[str]:
 
 def unit_of(array: "DataArray") -> str:
     """Unit of an array; empty where it is 1, or the name says it."""
-    units = str(array.attrs.get("units", ""))  # a store of somebody's may hold anything
+    units = str(array.attrs.get("units", ""))  # a store made by others may hold anything
     return "" if units in ("1", str(array.name)) else units
 
 

@@ -18,7 +18,7 @@ Spelling = Callable[[str], str]  # of a name, in a message
 
 
 class Rule(NamedTuple):
-    """Which finite numbers a quantity may take."""
+    """The finite numbers that a quantity may take."""
 
     words: str
     holds: Callable[[float], bool]

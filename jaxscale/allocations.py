@@ -99,7 +99,7 @@ def _log_ratio(
 def from_params(scale: Real, exponent: Real, unit: Real = 1.0) -> Allocation:
     """The allocation with `N* = scale (C / unit)^exponent`, and D* = C / (6 N*).
 
-    Numbers, or arrays that broadcast. Raises TypeError for what is no number, and ValueError
+    Numbers, or arrays that broadcast. Raises TypeError for anything but numbers, and ValueError
     for a concrete scale or unit that is not positive and finite, or exponent not finite.
 
     Examples:
@@ -126,7 +126,7 @@ def from_tokens(scale: Real, exponent: Real, unit: Real = 1.0) -> Allocation:
 
 
 def _check(**numbers: Real) -> None:
-    arrays.enter(**numbers)  # names what is no number, and shapes that do not broadcast
+    arrays.enter(**numbers)  # refuses non-numbers, and shapes that do not broadcast
     for name, value in numbers.items():
         if not arrays.is_concrete(value):
             continue

@@ -40,7 +40,7 @@ class Demand:
     def from_requests(
         cls, requests: ArrayLike, *, input_tokens: ArrayLike, output_tokens: ArrayLike
     ) -> Self:
-        """Demand of `requests` requests, each with so many tokens read and written.
+        """Demand of `requests` requests, with the tokens that each reads and writes.
 
         Raises ValueError for a concrete value that is negative or not finite.
 

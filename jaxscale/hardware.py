@@ -77,7 +77,7 @@ class Accelerator:
             return self.peak_flops[precision]
         # JAX sorts the keys of a dict that passes through it; say them in our own order.
         offered = [each for each in PRECISIONS if each in self.peak_flops]
-        # A precision that exists but is not offered has no near miss: another is another.
+        # A known precision that the device lacks is not a misspelling: suggest nothing.
         near = "" if precision in PRECISIONS else hint(precision, offered, _key)
         has = ", ".join(offered)
         raise ValueError(f"{self.name} has no peak for precision {precision!r}{near}; it has {has}")
@@ -125,7 +125,7 @@ def accelerator(name: str, /, **overrides: Any) -> Accelerator:
     """
     device = _find(name).accelerator
     changes = {field: _checked(field, value) for field, value in overrides.items()}
-    # Merged even when empty: each accelerator owns its dict, so none can spoil the catalogue.
+    # Merged even when empty: each accelerator owns its dict, so none can change the catalogue.
     changes["peak_flops"] = {**device.peak_flops, **changes.get("peak_flops", {})}
     if "quotes" in changes:
         changes.setdefault("price", _only_price(changes["quotes"]))

@@ -229,7 +229,7 @@ def plan_arguments(
 
 
 def check_law(law: Any) -> None:
-    """Raises TypeError for what has no loss, or is no pytree that JAX can look into."""
+    """Raises TypeError for what has no loss, or is not a pytree that JAX can traverse."""
     is_leaf = jax.tree.structure(law) == jax.tree.structure(0)
     if isinstance(law, type) or not callable(getattr(law, "loss", None)) or is_leaf:
         raise TypeError(

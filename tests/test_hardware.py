@@ -298,7 +298,7 @@ def test_unsupported_precision_names_the_device_and_what_it_has():
     with pytest.raises(ValueError, match="A100-80GB has no peak for precision 'fp8'") as error:
         accelerator("A100-80GB").peak("fp8")
     assert str(error.value).endswith("it has fp32, tf32, bf16, fp16, int8")
-    # fp16 looks like fp8 but is no misspelling of it.
+    # fp16 looks like fp8 but is not a misspelling of it.
     assert "did you mean" not in str(error.value)
 
 

@@ -30,7 +30,7 @@ def enter(**arguments: Any) -> tuple[Any, ...]:
     given, or JAX's default where there are none; float arrays of two widths widen.
     NumPy arrays are copied, because JAX may alias a host buffer and runs later.
 
-    Raises TypeError for a leaf that is no real number or is narrower than float32, and
+    Raises TypeError for a leaf that is not a real number or is narrower than float32, and
     ValueError for shapes that do not broadcast. Both name the leaf.
     """
     flat = {name: _flatten(name, tree) for name, tree in arguments.items()}
@@ -65,7 +65,7 @@ def is_concrete(value: Any) -> bool:
 
 
 def _flatten(name: str, tree: Any) -> tuple[list[tuple[str, Any]], Any]:
-    # Whatever is given for a number is a leaf to be checked; a law may be made of other laws.
+    # Anything given for a number is a leaf to check; a law may be made of other laws.
     def is_leaf(x):
         is_law = is_dataclass(x) and callable(getattr(x, "loss", None))
         return name not in CONTAINERS or (x is not tree and not is_law)

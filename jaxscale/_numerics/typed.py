@@ -19,7 +19,7 @@ def jit(function: Callable[Parameters, Result_co]) -> Callable[Parameters, Resul
 
 
 class CustomJVP(Protocol[Parameters, Result_co]):
-    """A function with a derivative of its own."""
+    """A function with a custom derivative."""
 
     def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result_co: ...
 

@@ -17,7 +17,7 @@ from jaxscale._numerics.names import unknown
 from jaxscale._numerics.values import is_positive, where_safe
 from jaxscale.architectures import counts
 
-STATIC = {"static": True}  # a field that is no number, and part of the type for JAX
+STATIC = {"static": True}  # a field that is not a number, and part of the type for JAX
 
 
 @jax.tree_util.register_dataclass

@@ -20,7 +20,7 @@ GAMMA = 47491.0
 
 
 def total_params(non_embedding_params: ArrayLike) -> Array:
-    """All parameters of a model that has so many without embeddings: `N + 47491 N^(1/3)`.
+    """All parameters of a model with N parameters without embeddings: `N + 47491 N^(1/3)`.
 
     NaN with zero derivatives where the number is not positive.
 
@@ -32,7 +32,7 @@ def total_params(non_embedding_params: ArrayLike) -> Array:
 
 
 def non_embedding_params(total_params: ArrayLike) -> Array:
-    """Parameters without embeddings of a model that has so many in all: undoes `total_params`.
+    """Parameters without embeddings, by all parameters: the inverse of `total_params`.
 
     NaN with zero derivatives where the number is not positive.
 

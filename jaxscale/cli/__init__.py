@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(signals.INTERRUPTED)
     code = signals.INTERRUPTED
-    # What is suppressed is a second signal, while the first is being answered.
+    # Suppress a second signal while the first is handled.
     with signals.raised() as received, contextlib.suppress(KeyboardInterrupt):
         code = run(sys.argv[1:] if arguments is None else arguments)
     sys.exit(signals.exit_code(received[0]) if received else code)

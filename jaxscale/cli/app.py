@@ -75,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code."""
     command = typer.main.get_command(app)
     try:
-        with np.errstate(all="ignore"):  # what overflows has a status, and that a sentence
+        with np.errstate(all="ignore"):  # an overflow has a status, with its sentence
             code = command.main(list(arguments), prog_name="jaxscale", standalone_mode=False)
     except (Mistake, UsageError) as error:
         color = None if os.environ.get("NO_COLOR") else "red"
@@ -86,7 +86,7 @@ def run(arguments: Sequence[str]) -> int:
         with contextlib.suppress(OSError):  # the terminal may be gone
             typer.echo(f"stopped: {one_line(stop)}", err=True)
         return INTERRUPTED
-    except OSError as error:  # from writing to a full disk; a closed pipe ends silently
+    except OSError as error:  # a full disk, say; a closed pipe ends silently
         typer.echo(f"error: cannot write the output: {error.strerror}", err=True)
         return 2
     except (typer.Abort, KeyboardInterrupt):

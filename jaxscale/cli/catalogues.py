@@ -184,7 +184,7 @@ Budget = Annotated[
 
 
 def allocations(name: Name = None, flops: Budget = None, as_json: options.Json = False) -> None:
-    """How a budget is best split between params and tokens, by each published fit.
+    """The best split of a budget between params and tokens, by each published fit.
 
     A name gives one of them in full, with its source and faults.
     """

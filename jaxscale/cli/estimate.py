@@ -135,7 +135,7 @@ def estimate(
         also = " (--architecture stands for --params)" if shape else ""
         raise Mistake(f"give {wanted} of --params, --tokens and --flops{other}{also}")
     prices = read_prices(locals(), roles=("train",))
-    # Of one shape FLOPs are in proportion to tokens, as those of the law are.
+    # The FLOPs of one shape are proportional to tokens, as are those of the law.
     costs = replace(prices.costs, train=prices.costs.train * over_rule)
     if "flops" in given:
         given["flops"] /= over_rule

@@ -31,7 +31,7 @@ def figures(folder: Folder = ".", as_json: options.Json = False) -> None:
     target = path_of(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:  # a file has that name, or one may not write there
+    except OSError as error:  # a file has that name, or the folder is not writable
         raise Mistake(f"FOLDER: cannot make {folder!r}: {error.strerror or error}") from None
     paths = {name: checked_path("FOLDER", str(target / name)) for name in PICTURES}
     for name, draw in PICTURES.items():

@@ -64,8 +64,8 @@ def save(figure: "Figure", path: Path) -> None:
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
-        if text.get_text():  # that of a tick comes later, and may be a formula of matplotlib's
+        if text.get_text():  # the text of a tick comes later, and may be a formula by matplotlib
             text.set(text=visible(text.get_text(), kept="\n\N{NO-BREAK SPACE}"), parse_math=False)
     with replacing(path) as partial, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of characters that the font has not
+        warnings.simplefilter("ignore", UserWarning)  # about characters that the font lacks
         figure.savefig(partial, format=path.suffix.lower().removeprefix("."))

@@ -45,7 +45,7 @@ OTHERS = {
     ".tsv": CONVERT.format("read_csv(path, sep='\\t')"),
     ".xlsx": CONVERT.format("read_excel(path)"),
 }
-SMALLEST, LARGEST = 1e-6, 1e30  # counts beyond are in the wrong unit, whatever that may be
+SMALLEST, LARGEST = 1e-6, 1e30  # counts beyond are surely in another unit
 LOSS_UNITS = ("nats", "bits", "perplexity")
 HOFFMANN = "hoffmann2022"
 MOST_INSIDE, BEYOND = 4, 2  # budgets that are shown within the runs, and decades past them
@@ -90,7 +90,7 @@ class Result(NamedTuple):
     remarks: Mapping[
         str, str
     ]  # by subject: suspicions about the table first, then remarks on the fit
-    odd: Sequence[str]  # those of the table
+    odd: Sequence[str]  # suspicions about the table
     optima: Sequence[fit_report.Optimum]
 
     @property
@@ -284,7 +284,7 @@ def check_enough(source: Source, runs: js.Runs, request: Request) -> None:
         if not (values.min() >= SMALLEST and values.max() <= LARGEST):
             low, high = float(values.min()), float(values.max())
             raise Mistake(
-                f"{source.label}: {name} from {low:.3g} to {high:.3g} are no counts: see "
+                f"{source.label}: {name} from {low:.3g} to {high:.3g} are not counts: see "
                 f"--{name}-unit"
             )
     held = request.fixed.get("E", -math.inf)

@@ -227,7 +227,7 @@ def _own_family(file: str, name: str) -> type:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's own code raises
+    except Exception as error:  # the user's own code may raise anything
         raise Mistake(f"--law: {file}: {type(error).__name__}: {error}") from None
     family = getattr(module, name, None)
     if not (inspect.isclass(family) and is_dataclass(family) and hasattr(family, "loss")):
@@ -236,7 +236,7 @@ def _own_family(file: str, name: str) -> type:
 
 
 def chosen(option: str, word: str, choices: Any) -> str:
-    """One of the choices, whatever its case."""
+    """One of the choices, in any case of letters."""
     if word.lower() in choices:
         return word.lower()
     known = ", ".join(choices)
@@ -260,7 +260,7 @@ def read_tie(texts: Sequence[str], family: type) -> list[tuple[str, ...]]:
         if None in names or len({*names}) < 2 or len({*names}) < len(names):
             listed = ", ".join(known.values())
             raise Mistake(
-                f"--tie: {text!r} is no pair of coefficients; write NAME=NAME of {listed}"
+                f"--tie: {text!r} is not a pair of coefficients; write NAME=NAME of {listed}"
             )
         groups.append(tuple(name for name in names if name is not None))
     return groups
@@ -277,7 +277,7 @@ def read_fixed(
         given, equals, value = text.partition("=")
         name = known.get(given.strip().lower())
         if name is None or not equals or name in fixed:
-            problem = "is given twice" if name in fixed else "is no NAME=VALUE of a coefficient"
+            problem = "is given twice" if name in fixed else "is not NAME=VALUE of a coefficient"
             example = "E=1.69" if "E" in said else f"{next(iter(said))}=1"
             raise Mistake(f"--fix: {text!r} {problem}; write {example}, of {', '.join(said)}")
         with blamed_on(f"--fix: {name}"):
@@ -334,7 +334,7 @@ def read_output(text: str) -> Path:
         raise Mistake(f"--output: {text!r} must end in {saved.SUFFIX}")
     check_file("--output", text, path)
     if path.exists() and not saved.is_fit(path):
-        raise Mistake(f"--output: {text!r} is there and is no fit; choose another name")
+        raise Mistake(f"--output: {text!r} exists and is not a fit; choose another name")
     return path
 
 

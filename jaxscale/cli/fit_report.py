@@ -16,11 +16,11 @@ from jaxscale.solve.frontier import sizes_at
 
 DIGITS = 4
 NOTHING = 1e-6  # a coefficient this small is an E at its bound
-BARELY = 1.05  # a factor that is not worth a word
+BARELY = 1.05  # a factor too small to mention
 WIDE = 4.0  # upper over lower end of the interval of compute-optimal params
 SIZES = ("params", "tokens", "tokens_per_param", "loss")  # at an optimum
 NAMES = {"tokens_per_param": "tokens per param", "flops": "training FLOPs"}
-DECADE = np.array([1e22, 1e23])  # FLOPs between which the slope of best sizes is told
+DECADE = np.array([1e22, 1e23])  # FLOPs between which the exponent of best sizes is taken
 
 
 class Optimum(NamedTuple):
@@ -159,7 +159,7 @@ def _number(x: float, digits: int = DIGITS) -> str:
 
 def _quality(result: Any) -> Iterator[tuple[str, str]]:
     fit = result.fit
-    # Of the run from the law, as a reader thinks of it: the law less the run is the residual.
+    # The deviation of the run from the law, as a reader thinks of it; the residual is the opposite.
     spread, half = spread_of(fit.residuals), float(np.median(np.abs(fit.residuals)))
     largest = -largest_of(fit.residuals)
     if fits_logarithm(fit.law):
@@ -190,7 +190,7 @@ def _quality(result: Any) -> Iterator[tuple[str, str]]:
 
 
 def _resamples(result: Any) -> str:
-    """How many there are, and how many of them are doubtful."""
+    """The number of resamples, and of those that are doubtful."""
     assert result.bootstrap is not None
     size, bad = result.bootstrap.objective.size, result.bootstrap.not_ok
     text = f"{size:,}, seed {result.request.seed}"

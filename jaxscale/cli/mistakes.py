@@ -72,9 +72,9 @@ def path_of(text: str) -> Path:
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
-        raise Mistake(f"{text!r} can be no name of a file") from None
+        raise Mistake(f"{text!r} is not a valid file name") from None
     if "\0" in text:
-        raise Mistake(f"{text!r} is no path: it holds a null character")
+        raise Mistake(f"{text!r} is not a path: it holds a null character")
     return Path(os.path.expanduser(text))
 
 
@@ -93,7 +93,7 @@ def _problem(text: str, path: Path) -> str:
         return "is a folder" if text else "is empty"
     if not path.parent.is_dir():
         return "lies in a folder that does not exist"
-    return "" if path.is_file() or not path.exists() else "is no file"  # a device, a pipe
+    return "" if path.is_file() or not path.exists() else "is not a file"  # a device, a pipe
 
 
 def _joined(text: str) -> str:

@@ -70,7 +70,7 @@ def _from_coefficients(text: str) -> Chinchilla:
         given, _, value = part.partition("=")
         name = known.get(given.strip().lower())
         if name is None or name in found:
-            problem = "is given twice" if name in found else "is no coefficient"
+            problem = "is given twice" if name in found else "is not a coefficient"
             raise Mistake(f"--law: {given.strip()!r} {problem}; write {EXAMPLE}")
         with blamed_on(f"--law: {name}"):
             found[name] = (nonnegative if name == "E" else positive)(value)
@@ -102,7 +102,7 @@ def read_levers(texts: Sequence[str] | None) -> Given:
     for text in texts or ():
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name or name in given:
-            problem = "is given twice" if name in given else "is no lever"
+            problem = "is given twice" if name in given else "is not a lever"
             raise Mistake(f"{OPTION}: {text!r} {problem}; write bits=8 or unique_tokens=25B")
         with blamed_on(f"{OPTION} {name}"):
             given[name] = BEST if value.lower() == BEST else nonnegative(value)

@@ -82,7 +82,7 @@ def blamed_on_options() -> Iterator[None]:
         yield
     except Refused as error:
         subject = option_of(error.name) if error.name else ""
-        verb = str(error).startswith("needs")  # of a sentence whose subject is the option
+        verb = str(error).startswith("needs")  # the option is then its subject
         raise Mistake(f"{subject}{'' if verb or not subject else ':'} {error}".strip()) from None
 
 
@@ -92,7 +92,7 @@ QUALITY = "Quality: a loss, or the model to match"
 DEMAND = "Demand over the model's life, in one of three ways"
 DOLLARS = "Dollars instead of FLOPs"
 BOUNDS = "Bounds"
-SIZES = {"-params": params_of_model, "-tokens": tokens_of_training}  # by how options end
+SIZES = {"-params": params_of_model, "-tokens": tokens_of_training}  # by the ending of the option
 
 
 def number_option(

@@ -46,7 +46,7 @@ class Quality(NamedTuple):
 
 
 class Question(NamedTuple):
-    """The question of the options, whatever the law."""
+    """The question of the options, which is the same for every law."""
 
     quality: Quality
     demand: js.Demand
@@ -97,7 +97,7 @@ def plan(
     """
     asked = read_question(question)
     named = read_law(law)
-    # Of the loss of a model, and those of its plans, E is a part alike.
+    # E is part of the loss of the model and of its plans alike.
     named.need_sizes() if asked.quality.loss is None else named.need_all()
     levers = levers_for(named, read_levers(lever))
     with one_scenario():
@@ -119,7 +119,7 @@ def check_quality(quality: Quality) -> None:
     if loss is not None and (params is not None or tokens is not None):
         raise Mistake("give either --loss or the model to match, not both")
     if loss is None and params is None:
-        alone = "; --like-tokens alone is no model" if tokens is not None else ""
+        alone = "; --like-tokens alone is not a model" if tokens is not None else ""
         raise Mistake(f"give --loss, or --like-params for the model to match{alone}")
 
 
@@ -145,7 +145,7 @@ def compare(named: NamedLaw, levers: Levers, target: float, question: Question) 
     choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
     asked = Asked(law, target, demand, prices.costs, bounds, levers=levers.values)
     if levers.chosen and bounds is None:
-        # One search for both: operations that run one by one take no longer for two.
+        # One search for both plans: operations run one by one take no longer for two.
         both = js.Demand(*(np.array([x, 0.0]) for x in (demand.input_tokens, demand.output_tokens)))
         plans = jax.device_get(js.minimize_cost(law, target, both, prices.costs, **choice))
         optimum, size = (jax.tree.map(lambda x, lane=lane: x[lane], plans) for lane in (0, 1))

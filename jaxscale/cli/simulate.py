@@ -78,7 +78,7 @@ def _target(text: str, overwrite: bool) -> Path:
         raise Mistake(f"PATH: {text!r} must end in .csv")
     check_file("PATH", text, path)
     if path.exists() and not overwrite:
-        raise Mistake(f"PATH: {text!r} is there; choose another name, or --overwrite it")
+        raise Mistake(f"PATH: {text!r} exists; choose another name, or --overwrite it")
     return path
 
 

@@ -21,7 +21,7 @@ class Kind(NamedTuple):
     """One kind of statistic: how it is made of a field and numbers."""
 
     make: Callable[[str, tuple[float, ...]], Any]
-    numbers: str = ""  # which numbers it takes, for messages; empty for none
+    numbers: str = ""  # the numbers that it takes, for messages; empty for none
 
 
 def read_reductions(texts: Sequence[str], fields: Sequence[str]) -> list[Any]:

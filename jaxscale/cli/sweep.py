@@ -246,7 +246,7 @@ NOTHING = stored.Progress(done=0, total=0, scenarios=0)
 
 
 def progress_record(progress: stored.Progress) -> Record:
-    """How far a stored sweep is, for machines."""
+    """Progress of a stored sweep, for machines."""
     return {
         "scenarios": progress.scenarios,
         "chunks": progress.total,

@@ -30,7 +30,7 @@ def visible(text: str, kept: str = "") -> str:
 
 
 class Text(rich.text.Text):
-    """Text of several lines in which brackets are no markup."""
+    """Text of several lines in which brackets are not markup."""
 
     def __init__(self, text: str = "", *rest: Any, **style: Any) -> None:
         super().__init__(visible(text, kept="\n"), *rest, **style)
@@ -72,7 +72,7 @@ def print_columns(
     """
     rows = [tuple(row) for row in rows]
     output = console()
-    # A header takes more lines only where the table does not fit, a name in it only then.
+    # Break headers over several lines only where the table does not fit.
     for pattern in ("", "(?= )", "(?= )|(?<=_)"):
         table = _columns(header, rows, emphasis, words, pattern)
         if not output.is_terminal or _size(output, table).minimum <= output.width:

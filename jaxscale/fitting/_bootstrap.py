@@ -84,7 +84,7 @@ class Bootstrap:
 
     @property
     def not_ok(self) -> dict[str, int]:
-        """How many resamples did not end at a certified minimum inside all bounds, by status."""
+        """Numbers of resamples without a certified minimum inside all bounds, by status."""
         names = [FitStatus(int(code)).name for code in self.status]
         return {name: names.count(name) for name in sorted(set(names)) if name != "OK"}
 

@@ -217,7 +217,7 @@ def _worse(
 
 
 def _apart(optima: Optima) -> np.ndarray:
-    """How many sizes of each row lie apart, counted from the smallest."""
+    """Number of sizes of each row that lie apart, counted from the smallest."""
     count = np.zeros(len(optima.weights), np.int64)
     last = np.full(len(optima.weights), -np.inf)
     for column in np.argsort(optima.log_params[0]):

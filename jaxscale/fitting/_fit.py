@@ -302,7 +302,7 @@ def checked_for(law: type, runs: Runs) -> Runs:
 
 
 class _Request(NamedTuple):
-    """The arguments of `fit`, checked, but for the runs."""
+    """The arguments of `fit` except the runs, checked."""
 
     law: type
     objective: Objective

@@ -92,7 +92,7 @@ def isoflop(
 
 
 def _drawn(runs: Runs, flops: np.ndarray, resamples: int, key: Any) -> np.ndarray:
-    """How often each run counts: once each in row 0, then a row for each resample."""
+    """Weights of the runs: all 1 in row 0, then a row of counts for each resample."""
     rng = generator(key)
     if runs.group is None:
         counts = draws(flops, resamples, rng)

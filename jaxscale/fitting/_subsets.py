@@ -148,7 +148,7 @@ CUTOFFS = (100.0, 250.0, 500.0, np.inf)  # Sardana et al. 2024, Table 1
 
 
 class Subset(NamedTuple):
-    """The fit to the runs with at most so many tokens for each parameter."""
+    """The fit to the runs with at most `most_tokens_per_param`."""
 
     most_tokens_per_param: float
     runs: int

@@ -48,7 +48,7 @@ def csv_rows(source: str) -> tuple[list[str], list[int], list[list[str]]]:
 
 
 def row_fault(row: list[str], columns: int) -> str:
-    """What is wrong with a row that has more or fewer cells than the header."""
+    """The fault of a row that has more or fewer cells than the header."""
     if row[0].startswith("#"):
         return "is a comment: remove lines that begin with #"
     return f"has {len(row)} cells where the header has {columns}"

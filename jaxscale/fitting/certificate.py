@@ -90,7 +90,7 @@ def certificate_of(
 
 
 def _quadratic_runs(residuals: np.ndarray, weights: np.ndarray, objective: Objective) -> int:
-    """How many runs have a residual within Huber's bound."""
+    """Number of runs with a residual within Huber's bound."""
     delta = float(final_delta(objective))
     scale = getattr(objective, "scale", None)
     size = float(scale(residuals, weights)) if scale else 1.0
@@ -161,7 +161,7 @@ def at_bounds(constraints: Constraints, coordinates: np.ndarray) -> np.ndarray:
 
 
 def bound_status(problem: Problem, loss: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
-    """Which bound decides in each lane, as a status; OK for none. `loss` is that of the runs."""
+    """The bound that decides in each lane, as a status; OK for none. `loss` is that of the runs."""
     kernel = problem.kernel
     bound = at_bounds(problem.constraints, coordinates) & ~at_ends(kernel, coordinates)
     status = np.full(coordinates.shape[1], FitStatus.OK, np.int8)

@@ -47,7 +47,7 @@ class Design:
 
 
 def distinct(logs: np.ndarray) -> int:
-    """How many different values there are."""
+    """Number of different values."""
     return 1 + int((np.diff(np.sort(logs)) > SAME).sum())
 
 

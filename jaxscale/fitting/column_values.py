@@ -58,7 +58,7 @@ def _kind(cell: Any) -> str:
         return "dates"
     if isinstance(cell, int | float | np.number):
         return "numbers"
-    raise ValueError(f"holds a {type(cell).__name__}, which is no number, word, truth or date")
+    raise ValueError(f"holds a {type(cell).__name__}, which is not a number, word, truth or date")
 
 
 def _numbers(cells: list[Any]) -> np.ndarray:
@@ -87,7 +87,7 @@ def number_of(value: Value) -> np.ndarray:
     if array.dtype == object and truth_of(array) is not None:
         return np.array([math.nan if each is None else float(each) for each in array])
     if array.dtype.kind not in "iufb" or isinstance(value, list):
-        raise ValueError(f"{shown(value)} is no number to compute with")
+        raise ValueError(f"{shown(value)} is not a number to compute with")
     return array.astype(float)
 
 
@@ -121,7 +121,7 @@ def _alike(left: Value, right: Value) -> tuple[np.ndarray, np.ndarray]:
             try:
                 arrays.append(np.asarray(np.datetime64(value)))
             except ValueError:
-                raise ValueError(f"{value!r} is no date, as '2025-12-31' is") from None
+                raise ValueError(f"{value!r} is not a date, as '2025-12-31' is") from None
         else:
             arrays.append(np.asarray(value, object if isinstance(value, str) else None))
     groups = {"words" if _holds_words(each) else each.dtype.kind == "M" for each in arrays}

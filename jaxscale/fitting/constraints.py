@@ -71,7 +71,7 @@ class Constraints(NamedTuple):
 
     @property
     def free_count(self) -> int:
-        """How many coefficients are fitted."""
+        """Number of coefficients that are fitted."""
         return round(float(np.trace(self.projection)))
 
     def is_said_of(self, coordinates: Sequence[int]) -> bool:

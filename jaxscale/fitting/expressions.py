@@ -74,7 +74,7 @@ class Names:
         )
 
     def unknown(self, word: str) -> ValueError:
-        """The error for a word that is no column, with the nearest that is."""
+        """The error for a word that is not a column, with the nearest that is."""
         near = hint(word, self.columns, written=written)
         return ValueError(
             f"no column {word!r}{near}; the columns are "
@@ -261,7 +261,7 @@ class _Evaluation:
         truth = truth_of(value)
         if truth is None:
             shown = self.names.restored(ast.unparse(node))
-            raise ValueError(f"{shown!r} is no condition, as 'loss < 4' is")
+            raise ValueError(f"{shown!r} is not a condition, as 'loss < 4' is")
         return truth
 
     def _BinOp(self, node: ast.BinOp) -> Value:

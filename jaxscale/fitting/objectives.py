@@ -126,7 +126,7 @@ Objective: TypeAlias = Huber | SquaredError | AbsoluteError | HuberLikelihood
 
 
 def check_objective(objective: Any) -> None:
-    """Raises TypeError for what is no objective, ValueError for a delta that is not positive."""
+    """TypeError for anything but an objective, ValueError for a delta that is not positive."""
     if not isinstance(objective, get_args(Objective)):
         kinds = ", ".join(kind.__name__ for kind in get_args(Objective))
         raise TypeError(f"objective must be a js.fitting {kinds}; got {objective!r}")

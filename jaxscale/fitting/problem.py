@@ -75,7 +75,7 @@ class Problem(NamedTuple):
 
     @property
     def lanes(self) -> int:
-        """How many lanes go through at once."""
+        """Number of lanes that are run at once."""
         cpu = jax.default_backend() == "cpu"
         residuals = CPU_RESIDUALS if cpu else ACCELERATOR_RESIDUALS
         return max(1, min(MOST_LANES, residuals // self.weights.size))
@@ -272,7 +272,7 @@ def run(problem: Problem, starts: np.ndarray, weights: np.ndarray, schedule: Sch
 
 
 def _threads() -> int:
-    """How many chunks to run at once: XLA uses one core for arrays of this size."""
+    """Number of chunks to run at once: XLA uses one core for arrays of this size."""
     if jax.default_backend() != "cpu":
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -31,10 +31,10 @@ class Profile:
     fit: Fit = field(repr=False)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Where the objective has risen by what a likelihood allows; infinite beyond the values.
+        """Ends where the objective has risen as a likelihood allows; infinite beyond the values.
 
         The rise allowed is half a chi-squared quantile of one degree of freedom. Where the
-        objective is no likelihood it is scaled until a rise of one half is one standard
+        objective is not a likelihood it is scaled until a rise of one half is one standard
         error of the fit.
         """
         if not 0 < level < 1:

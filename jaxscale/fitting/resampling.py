@@ -36,7 +36,7 @@ def drawn(units: int, resamples: int, key: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def multiplicities(rows: np.ndarray, units: int) -> np.ndarray:
-    """How often each unit is in each row, of shape (rows, units)."""
+    """Counts of each unit in each row, of shape (rows, units)."""
     offset = np.arange(len(rows))[:, None] * units
     return np.bincount((rows + offset).ravel(), minlength=len(rows) * units).reshape(-1, units)
 

@@ -220,7 +220,7 @@ def checked(runs: Any, levers: Collection[str] | None = None, positive_loss: boo
     `levers` are the names that a law takes, exactly; None lets any pass. Without
     `positive_loss` a loss may be any finite number.
 
-    Raises TypeError for what are no runs, ValueError for levers that are missing or unknown, for
+    Raises TypeError for anything but runs, ValueError for levers that are missing or unknown, for
     columns that differ in length and for rows, counted from 1, that are not finite and positive.
     Weights may be 0, and levers any finite number.
     """

@@ -74,7 +74,7 @@ class Reading:
         return {name: each for name, each in asked.items() if name in RUN or each is not None}
 
     def unit(self, name: str) -> float:
-        """What one unit of a column of numbers counts: 1, or nats."""
+        """The count, or the nats, of one unit of a column of numbers."""
         units = {"params": self.params_unit, "tokens": self.tokens_unit}
         return units.get(name, NATS[self.loss_unit] if name == "loss" else 1.0)
 
@@ -115,7 +115,7 @@ def from_dataframe(frame: Frame, *, columns: dict[str, Any], **how: Any) -> dict
     """The columns of `Runs` from a data frame; rows are counted from 1.
 
     `columns` holds the column behind each name of `Runs`, `how` the other fields of `Reading`.
-    Raises TypeError for what is no data frame, ValueError as `Runs.from_csv`.
+    Raises TypeError for anything but a data frame, ValueError as `Runs.from_csv`.
     """
     if not isinstance(frame, _pandas().DataFrame):
         raise TypeError(f"frame must be a pandas.DataFrame; got {type(frame).__name__}")
@@ -218,7 +218,7 @@ def _check_column(table: Table, name: str, column: Any) -> None:
 
 
 def _kept(table: Table, where: str | None) -> np.ndarray:
-    """A mask of the rows for which `where` holds, one at least."""
+    """A mask of the rows for which `where` holds, at least one."""
     count = len(table.row_numbers)
     if not count:
         raise ValueError(f"{table.source}: no rows")
@@ -298,7 +298,7 @@ def _labels(values: list[Any]) -> np.ndarray:
 
 
 def _refuse(source: str, row_label: str, faults: dict[int, str], count: int) -> None:
-    """Raise where there are faults; their keys are numbers of rows."""
+    """Raise ValueError if there are faults, whose keys are numbers of rows."""
     if faults:
         listed = [f"{row_label} {each}: {faults[each]}" for each in sorted(faults)]
         raise ValueError(f"{source}: bad rows: {len(faults)} of {count} ({_listed(listed, '; ')})")

@@ -51,7 +51,7 @@ class ShapeLaw:
     equation: ClassVar[str] = "E(C) = a (C + d)^-b + c"
 
     def loss(self, flops: ArrayLike) -> Array:
-        """Loss in nats per token after so many training FLOPs."""
+        """Loss in nats per token after `flops` training FLOPs."""
         return _loss(*arrays.enter(law=self, flops=flops))
 
     def slope(self, flops: ArrayLike) -> Array:
@@ -187,7 +187,7 @@ def _schedule(laws, start, target):
 
 
 def _made_safe(answer, laws, start, target):
-    """The numbers, or harmless ones where there is no answer."""
+    """The numbers, replaced by safe ones where there is no answer."""
     laws = jax.tree.map(lambda x: jnp.where(answer, x, 1), laws)
     return laws, jnp.where(answer, start, 3), jnp.where(answer, target, 2)
 

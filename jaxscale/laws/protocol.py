@@ -44,7 +44,7 @@ class Law(Protocol):
 
     @property
     def loss(self) -> Callable[..., Array]:
-        """Loss in nats per token of so many params and tokens, and levers by name."""
+        """Loss in nats per token at `params` and `tokens`, and at levers by name."""
         ...
 
 

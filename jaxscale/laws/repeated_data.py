@@ -69,7 +69,7 @@ class Muennighoff:
         return checked_loss(self, params, tokens, unique_tokens=unique_tokens)
 
     def loss_from_logs(self, log_params: Array, log_tokens: Array, unique_tokens: Array) -> Array:
-        """`loss` at natural logarithms of params and tokens; `unique_tokens` is no logarithm.
+        """`loss` at natural logarithms of params and tokens; `unique_tokens` is not a logarithm.
 
         Converts nothing, and checks nothing but that there are unique tokens.
         """

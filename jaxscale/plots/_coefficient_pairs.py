@@ -18,7 +18,7 @@ CELL = 1.55  # inches
 BINS = 40
 FRAME_SHARE = 0.996  # of the draws lies inside each axis
 SHARES = (0.95, 0.5)  # of the draws inside each contour
-FEWEST = 200  # draws; of fewer a density says little
+FEWEST = 200  # draws; a density of fewer says little
 GRID = 48  # cells of the density, along each side
 SLENDER = 0.99  # correlation from which the lines around a cloud would hide it
 REACH = 4.5  # of the grid to each side, in standard deviations of the draws
@@ -135,7 +135,7 @@ def _write_correlation(panel: "Axes", x: Any, y: Any) -> None:
         transform=panel.transAxes,
         ha="center",
         va="center",
-        # The stronger, the darker, and never so pale that it cannot be read.
+        # Darker for stronger correlations, but always dark enough to read.
         alpha=0.45 + 0.55 * abs(correlation),
         fontsize=11,
         color=LINE,

@@ -1,4 +1,4 @@
-"""The figure that all plots return: one that shows itself in a notebook cell, without `pyplot`."""
+"""The figure that all plots return, which a notebook cell displays without `pyplot`."""
 
 import io
 

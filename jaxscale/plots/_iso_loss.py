@@ -172,7 +172,7 @@ def _fitted_range(entry: Entry, params: np.ndarray) -> tuple[Any, Any, Any] | No
     if entry.params_range is None or entry.tokens_range is None:
         return None
     low, high = entry.params_range
-    # Its own corners too, so that the range ends where it does.
+    # With the range's own corners, so that it ends at them.
     x = np.unique(np.concatenate([params, [low, high]]))
     x = x[(x >= low) & (x <= high)]
     fewest, most = (np.full(x.size, end) for end in entry.tokens_range)

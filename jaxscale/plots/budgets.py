@@ -109,7 +109,7 @@ def _draw_plans(
     panel.plot(unique, values, color=color, linewidth=1.8, zorder=3)
     panel.axhline(level, color=color, zorder=2, **FREE)
     if unique[0] <= free["tokens"] <= unique[-1]:
-        # With as many unique tokens as the unlimited plan reads, each is read once.
+        # Where unique tokens are as many as the unlimited plan reads, each is read once.
         panel.plot(free["tokens"], level, **REPEATS, markeredgecolor=color, zorder=4)
     point = _where_it_costs(unique, best["loss"], free["loss"])
     if point is not None:
@@ -126,7 +126,7 @@ def _where_it_costs(unique: Any, loss: Any, free: float) -> float | None:
     if not below.size or below[-1] + 1 == excess.size:
         return None
     pair = slice(below[-1], below[-1] + 2)
-    # Excess falls with unique tokens, and `interp` wants it rising.
+    # Excess falls with unique tokens, and `interp` needs rising values.
     return float(np.exp(np.interp(0.0, excess[pair][::-1], log_unique[pair][::-1])))
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 QUALITY_SIZE = (6.5, 6.2)  # inches
-# Residuals beyond so many robust spreads are drawn at the edge, lest they flatten all others.
+# Residuals beyond so many robust spreads are drawn at the edge: they would flatten the others.
 REACH = 8.0
 ROBUST = 1.4826  # of a normal distribution: standard deviation over median absolute deviation
 DOT = {"s": 22, "edgecolors": INK, "linewidths": 0.35, "zorder": 3}
@@ -210,7 +210,7 @@ def _name(panel: "Axes", budget: BudgetCurve) -> None:
         if not np.size(budget.run_params):
             return
         point = budget.run_params[-1], budget.run_loss[-1]
-    # The minima lie ever further down and to the right: to the left there is room.
+    # Minima move down and to the right as budgets grow, so there is room on the left.
     panel.annotate(
         f"{short_scientific(budget.flops)} FLOPs",
         point,
@@ -310,7 +310,7 @@ def _frame_sizes(panel: "Axes", flops: Any) -> None:
     panel.xaxis.set_minor_formatter(NullFormatter())
     bottom, top = panel.get_ylim()
     short_by = FEWEST_DECADES - math.log10(top / bottom)
-    if short_by > 0:  # a nearly level line would wobble over an axis that fits it closely
+    if short_by > 0:  # a nearly flat line would look jagged on an axis that fits it closely
         panel.set_ylim(bottom / 10 ** (short_by / 2), top * 10 ** (short_by / 2))
         bottom, top = panel.get_ylim()
     count_axis(panel.yaxis, math.log10(top / bottom))

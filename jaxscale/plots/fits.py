@@ -73,7 +73,7 @@ def fit_surface(fit: Any, bootstrap: Any = None, *, data: str = "") -> "Figure":
     best = sizes_at(fit.law, flops)
     path = OptimalPath(flops, best["params"], best["tokens"])
     if bootstrap is not None:
-        # More params at a budget are fewer tokens.
+        # At one budget, more params mean fewer tokens.
         ends = size_intervals(bootstrap.law, flops)
         (few, many), (short, long) = ends["params"], ends["tokens"]
         path = path._replace(low=(few, long), high=(many, short))
@@ -145,7 +145,7 @@ def fit_sizes(
 
 
 def coefficient_pairs(bootstrap: Any, *, data: str = "") -> "Figure":
-    """How far resamples move each coefficient, and which move together.
+    """Spread of each coefficient over the resamples, and which coefficients move together.
 
     Raises ValueError where fewer than two coefficients are free, or more than seven; ImportError
     without matplotlib.

@@ -25,7 +25,7 @@ COMPARED = ("sardana2024", "besiroglu2024", "kaplan2020")
 REPEATED = "muennighoff2023_repeated"
 UNIQUE = np.geomspace(1e9, 1e13, 2 * POINTS)
 REPEATED_BUDGETS = np.array([1e20, 1e21, 1e22, 1e23, 1e24])
-MAX_EPOCHS = 100.0  # beyond, the law finds next to nothing in a repeat
+MAX_EPOCHS = 100.0  # beyond this, repeats are worth next to nothing by the law
 
 OVERTRAINED = "gadre2024_c4"
 RATIOS = np.geomspace(1, 3000, POINTS)

@@ -32,7 +32,7 @@ SIZE = (10.0, 3.5)  # inches
 BELOW_ONE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
 ABOVE_ONE = (1.01, 1.1, 1.25, 1.5, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 EDGE = 0.07  # share of the diagonal in which a label would meet the frame
-GAP = 0.04  # share of the diagonal between two labels, lest they touch
+GAP = 0.04  # share of the diagonal between two labels, so that they do not touch
 MODEL_SIZES = (1, 2, 5)  # of each decade, on the axis of model sizes
 
 
@@ -222,7 +222,9 @@ def _ratios(data: "Dataset", demand: str) -> "Figure":
 
 def _map(data: "Dataset", field: str, axes: list[str]) -> "Figure":
     longest = sorted(axes, key=lambda name: -data.sizes[name])[:2]
-    x, y = sorted(longest, key=lambda name: name == LOSS)  # loss upwards, as is the custom
+    x, y = sorted(
+        longest, key=lambda name: name == LOSS
+    )  # loss on the vertical axis, by convention
     here, where = _middle(data, (x, y))
     return field_map(
         here[x].values,

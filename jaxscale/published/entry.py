@@ -60,26 +60,26 @@ class Entry:
     architecture: Any = None
     source: str = NOT_STATED  # paper and table, or code
 
-    # What the runs were.
+    # The runs.
     dataset: str = NOT_STATED
     tokenizer: str = NOT_STATED
     schedule: str = NOT_STATED  # of the learning rate
-    params_convention: str = NOT_STATED  # what is counted as a parameter
+    params_convention: str = NOT_STATED  # the definition of a parameter
     tokens_convention: str = NOT_STATED
-    flops_convention: str = NOT_STATED  # what is counted as compute
+    flops_convention: str = NOT_STATED  # the definition of compute
     params_range: Range | None = None
     tokens_range: Range | None = None  # training tokens seen
     flops_range: Range | None = None
     tokens_per_param_range: Range | None = None
 
-    # How well the numbers are known.
+    # The precision of the numbers.
     standard_errors: Any = None  # each coefficient's own, in a law; None: not published
     # Of the law's coefficients in the order of its fields, of the logarithms of those that are
     # positive, as of (ln E, ln A, ln B, alpha, beta); None: not known. In the catalogue it is that
     # of refits to 2000 resamples, with replacement, of the runs that the law was fitted to.
     covariance: tuple[tuple[float, ...], ...] | None = None
     # Of an allocation: exponents of params and of tokens, as printed; where one alone is, the
-    # other is 1 less it.
+    # other is 1 minus it.
     exponents: Range = (math.nan, math.nan)
     params_interval: Interval | None = None  # of the exponent of params; None: not published
     tokens_interval: Interval | None = None

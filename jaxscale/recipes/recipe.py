@@ -66,12 +66,12 @@ class PowerRecipe:
     )
 
     def learning_rate(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
-        """Peak learning rate, whatever the loss. NaN where params or tokens are not positive."""
+        """Peak learning rate, independent of loss. NaN where params or tokens are not positive."""
         del loss
         return exp_of(PowerRecipe._log_rate, self, params=params, tokens=tokens)
 
     def batch_tokens(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
-        """Tokens in a batch, whatever the loss. NaN where params or tokens are not positive."""
+        """Tokens in a batch, independent of loss. NaN where params or tokens are not positive."""
         del loss
         return exp_of(PowerRecipe._log_batch, self, params=params, tokens=tokens)
 

@@ -260,7 +260,7 @@ def _quantiles(sample: np.ndarray, tails: list[float]) -> tuple[np.ndarray, np.n
 
 
 class Overhead(NamedTuple):
-    """Of a model k times the size of the cheapest to train, at the same loss."""
+    """Overhead of a model k times the size of the cheapest to train, at the same loss."""
 
     tokens_ratio: Array  # training tokens over those of the cheapest
     extra_cost: Array  # of training, as a share of the cheapest: 0.1 is 10 %

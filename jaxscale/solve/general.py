@@ -228,8 +228,9 @@ def free_optimum(at_loss: bool, inputs: Inputs, like: Array) -> Free:
     top = far(like.dtype)
     converged = is_converged(point) & seen.meets_target & (jnp.abs(point.log_params) < top)
     converged &= jnp.abs(point.log_tokens) < top
+    # Where all plans of one cost have one loss, what a search converged to is rounding.
     status = first_status(
-        (~converged & seen.is_monotone, Status.NO_INTERIOR_OPTIMUM),
+        ((~converged | seen.is_flat) & seen.is_monotone, Status.NO_INTERIOR_OPTIMUM),
         (~converged, Status.NOT_CONVERGED),
         (~seen.is_valley, Status.SEVERAL_OPTIMA),
     )

@@ -307,7 +307,7 @@ def _smaller_box(
     smaller = jnp.where(inside, jnp.clip(4 * error, SMALLER, NEARER), NEARER)
     half = box.half * jnp.where(beyond, 1, smaller).astype(dtype)
     several = jnp.zeros_like(is_done)
-    if count == 1:  # over two levers or more the order of the points is no path
+    if count == 1:  # over two levers or more, the points are not in the order of a path
         falls = values[1:] < values[:-1] - noise[None]
         rises = values[1:] > values[:-1] + noise[None]
         several |= jnp.any((lax.cummax(rises.astype(jnp.int8))[:-1] > 0) & falls[1:], axis=0)

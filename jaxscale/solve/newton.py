@@ -327,7 +327,7 @@ def _step(
     u_step = jnp.clip(u_step, -reach, reach)
     inverse = 1 / total
     x_step = (-off - along_y * u_step) * inverse
-    # The logarithm of nothing is no number to go by, though it need not be infinite.
+    # The logarithm of nothing is not a number to go by, though it need not be infinite.
     good = is_finite(x_step) & is_finite(u_step) & (above > 0)
     size = jnp.maximum(jnp.abs(x_step), jnp.abs(u_step))
     if at_loss:

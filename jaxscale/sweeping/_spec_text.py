@@ -293,7 +293,7 @@ def _law(source: TomlText, path: Path, given: Mapping[str, Any]) -> Any:
     for name in numbers:
         if name not in known:
             kind = f"a {form.__name__} law" if FAMILY in given else "a law"
-            problem = f"is no coefficient of {kind}; they are {', '.join(known)}"
+            problem = f"is not a coefficient of {kind}; they are {', '.join(known)}"
             source.refuse((*path, name), problem)
     missing = [
         each.name
@@ -349,7 +349,7 @@ def _add_levers(
             if lever not in known:
                 listed = ", ".join(known) or "none"
                 near = hint(lever, known)
-                source.refuse(path, f"is no lever of {name}{near}; its levers: {listed}")
+                source.refuse(path, f"is not a lever of {name}{near}; its levers: {listed}")
             into[lever] = read(source, path, given, rules[lever])
     missing = [lever for lever in known if lever not in axes and lever not in fixed]
     if missing:

@@ -200,7 +200,7 @@ def _catalogue(name: str, entries: Mapping[Any, Any]) -> Axis:
         (label, jax.tree.structure(entry)) for label, entry in entries.items()
     )
     for label, other in others:
-        # JAX 0.10 calls two dataclasses of as many numbers equal; their hashes tell.
+        # JAX 0.10 treats dataclasses with the same number of leaves as equal; their hashes differ.
         if other != structure or hash(other) != hash(structure):
             raise ValueError(
                 f"axis {name!r}: entry {label!r} must have the structure of {first!r}; "

@@ -24,7 +24,7 @@ class Chunks(NamedTuple):
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """How many chunks lie along each axis."""
+        """Number of chunks along each axis."""
         return tuple(
             math.ceil(size / length) for size, length in zip(self.sizes, self.shape, strict=True)
         )
@@ -44,7 +44,7 @@ class Chunks(NamedTuple):
         return indices * np.array(self.shape, np.int64)
 
     def slices(self, number: int) -> tuple[slice, ...]:
-        """Where a chunk lies in an array of the whole space."""
+        """Slices of a chunk in an array of the whole space."""
         starts = self.starts(np.array([number]))[0].tolist()
         return tuple(
             slice(start, min(start + length, size))
@@ -56,7 +56,7 @@ class Chunks(NamedTuple):
         return tuple(slice(0, each.stop - each.start) for each in self.slices(number))
 
     def extents(self, numbers: np.ndarray) -> np.ndarray:
-        """How far each chunk reaches into the space along each axis: (chunks, axes)."""
+        """Extent of each chunk inside the space along each axis: (chunks, axes)."""
         return np.clip(np.array(self.sizes) - self.starts(numbers), 0, self.shape)
 
     def scenarios_in(self, numbers: np.ndarray) -> int:

@@ -93,7 +93,7 @@ def directions(dimension: int, key_words: tuple[int, int]) -> tuple[np.ndarray, 
     """
     plain = unscrambled(dimension)
     high, low = key_words
-    # Raw words, because NumPy promises that they never change; of its distributions it does not.
+    # Raw words, because NumPy promises that they never change, unlike its distributions.
     generator = np.random.Philox(key=np.array([high << 32 | low, dimension], np.uint64))
     *rows, shift = (int(word) >> 32 for word in generator.random_raw(BITS + 1))
     scrambled = np.zeros(BITS, np.uint32)

@@ -149,7 +149,7 @@ def _fields(scenario, space, chunks, dtypes, tables, start):
 
 
 def _inside(chunks: Chunks, extent: Array) -> Array:
-    """Which lanes of a chunk lie in the space; a chunk without extent has none."""
+    """Mask of the lanes of a chunk that lie in the space; a chunk without extent has none."""
     inside = jnp.ones(chunks.shape, bool)
     for axis in range(len(chunks.shape)):
         inside &= lax.broadcasted_iota(jnp.int32, chunks.shape, axis) < extent[axis]
@@ -157,7 +157,7 @@ def _inside(chunks: Chunks, extent: Array) -> Array:
 
 
 def _ok(fields: Mapping[str, Array]) -> Array:
-    """Which lanes have numbers: by their status or, without one, because they are finite."""
+    """Mask of lanes with numbers: by their status or, without one, by being finite."""
     if STATUS in fields:
         return is_ok(fields[STATUS])
     finite = [jnp.isfinite(x) for x in fields.values() if jnp.issubdtype(x.dtype, jnp.floating)]

@@ -26,7 +26,7 @@ HEADROOM = 0.8  # share of the free memory that results may take
 
 
 class PlainResults(dict[str, np.ndarray]):
-    """Coordinates and fields by name, where xarray is missing: a dict that shows itself."""
+    """Coordinates and fields by name, where xarray is missing: a dict that prints as a table."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray], fields: Sequence[str]) -> None:
         super().__init__(arrays)
@@ -108,7 +108,7 @@ def free_memory() -> int:
             free.append(int(line.split()[1]) * 1024)
     limit, used = (_lines(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
     if limit and used and limit[0].isdigit():
-        # Pages of files that were read or written are given up for the asking.
+        # The system frees pages of cached files on demand.
         pages = [line for line in _lines("/sys/fs/cgroup/memory.stat") if "inactive_file" in line]
         cached = sum(int(line.split()[1]) for line in pages)
         free.append(int(limit[0]) - int(used[0]) + cached)

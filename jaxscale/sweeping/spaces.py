@@ -135,7 +135,7 @@ class Grid:
 
     def arguments(self, dtype: Any) -> dict[str, Any]:
         """Shapes and dtypes of the arguments of one scenario."""
-        # Whole numbers too: 32 bits of an integer would overflow without a word.
+        # Whole numbers too: a 32-bit integer would overflow silently.
         scalar = jax.ShapeDtypeStruct((), dtype)
         return {
             name: jax.tree.map(lambda leaf: scalar, axis.values) for name, axis in self.axes.items()

@@ -275,7 +275,7 @@ def _each_request(spec: Specification) -> str:
 
 
 def _device(spec: Specification, role: str) -> str:
-    """How an accelerator is used: `served on A100-40GB (int8, 50 % prefill MFU)`."""
+    """The use of an accelerator: `served on A100-40GB (int8, 50 % prefill MFU)`."""
     name = spec.fixed.get(f"{role}_on", "")
     details = [spec.fixed.get(f"{role}_precision", DEFAULT_PRECISION)]
     price = f"{role}_price"

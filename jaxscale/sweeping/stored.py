@@ -26,7 +26,7 @@ LISTED = 10  # chunks that are listed by number
 
 
 class Progress(NamedTuple):
-    """How far a stored sweep is.
+    """Progress of a stored sweep.
 
     Examples:
         >>> js.sweeping.Progress(done=3, total=8, scenarios=1_000_000)
@@ -103,7 +103,7 @@ def _listed(chunks: tuple[int, ...]) -> str:
 
 
 def progress_of(path: StorePath) -> Progress:
-    """How many chunks of the sweep at `path` are done.
+    """Progress of the sweep at `path`: chunks done of all, and scenarios.
 
     Raises StoreError where there is no sweep that can be read.
 

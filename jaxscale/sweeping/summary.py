@@ -89,7 +89,7 @@ class Summary:
         return ("field", "5 %", "median", "95 %", "unit"), rows
 
     def ratio_table(self) -> Table:
-        """How the optimum moves with demand, as text: the median, and 5 to 95 %."""
+        """A text table of how the optimum moves with demand: the median, and 5 to 95 %."""
         rows = [
             (
                 f"{count(low, 1)}-{count(high, 1)}",
@@ -103,7 +103,7 @@ class Summary:
 
     @property
     def note(self) -> str:
-        """How many scenarios the quantiles are of, where some are left out; else empty."""
+        """The number of scenarios behind the quantiles, where some are left out; else empty."""
         if self.summarized == self.scenarios:
             return ""
         return f"Of {self.scenarios:,} scenarios, {self.summarized:,} spread evenly:"
@@ -173,7 +173,7 @@ def summarize(data: "Dataset") -> Summary:
 
 
 def thinned(data: "Dataset", most: int = MOST) -> "Dataset":
-    """At most so many scenarios, spread evenly, of which few chunks need be read.
+    """At most `most` scenarios, spread evenly, from few chunks.
 
     The first axes are thinned first, because chunks run along the last. Any part of a sample
     is one.
@@ -213,7 +213,7 @@ def _statuses(codes: np.ndarray) -> StatusCountsResult:
 def _ratios(data: "Dataset", demand: str) -> Iterator[RatioSummary]:
     """One summary for each decade of demand that has a scenario."""
     powers = np.log10(data[demand].values)
-    # The end of the axis, a round number as a rule, is no decade of its own.
+    # The end of the axis, usually a round number, does not make a decade of its own.
     decades = np.minimum(np.floor(powers + 1e-9), np.ceil(powers.max() - 1e-9) - 1)
     for decade in np.unique(decades).tolist():
         inside = data.isel({demand: decades == decade})

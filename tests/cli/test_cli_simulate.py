@@ -51,7 +51,7 @@ def test_the_seed_decides_and_a_table_is_replaced_on_request_alone(command, tmp_
     assert texts[0] == texts[2] != texts[1]
     code, out, err = command("simulate", "a.csv")
     assert (code, out) == (2, "")
-    assert err == "error: PATH: 'a.csv' is there; choose another name, or --overwrite it\n"
+    assert err == "error: PATH: 'a.csv' exists; choose another name, or --overwrite it\n"
     assert (tmp_path / "a.csv").read_text() == texts[2]
 
 

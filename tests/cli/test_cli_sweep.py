@@ -401,11 +401,11 @@ MISTAKES = [
     (("spec.toml", "--picture", "x.gif"), "--picture: 'x.gif' must end in .pdf, .png, .svg"),
     (("spec.toml", "--picture", "no/x.png"), "lies in a folder that does not exist"),
     (("spec.toml", "--csv", "."), "--csv: '.' is a folder"),
-    (("spec.toml", "--store", "spec.toml"), "spec.toml is no sweep of jaxscale"),
+    (("spec.toml", "--store", "spec.toml"), "spec.toml is not a sweep of jaxscale"),
     (("spec.toml", "--store", ""), "--store: the path is empty"),
     (("spec.toml", "--store", "/"), "--store: '/' has no name of its own"),
     (("spec.toml", "--store", "no/a.zarr"), "--store: 'no/a.zarr' lies in a folder that does no"),
-    (("spec.toml", "--csv", os.devnull), f"--csv: {os.devnull!r} is no file"),
+    (("spec.toml", "--csv", os.devnull), f"--csv: {os.devnull!r} is not a file"),
     (("spec.toml", "--dry"), "no such option: --dry (did you mean --dry-run?)"),
 ]
 

@@ -1,6 +1,7 @@
 """The general Newton: as good as the closed reduction, and never silently wrong."""
 
 import functools
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -271,6 +272,26 @@ def test_where_only_compute_matters_nothing_is_optimal(target):
     assert bounded.params == 1e9
     if target == "loss":
         assert_allclose(bounded.tokens, 2e10, rtol=1e-5 if X64 else 1e-3)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Compute:
+    """A law of the product of params and tokens, written so that rounding hides that."""
+
+    E: float
+    A: float
+    a: float
+
+    def loss(self, params, tokens):
+        return self.E + self.A * jnp.exp(-self.a * (jnp.log(params) + jnp.log(tokens)))
+
+
+def test_rounding_is_no_optimum_where_all_plans_of_a_cost_are_alike():
+    law, none = Compute(1.7, 100.0, 0.1), Status.NO_INTERIOR_OPTIMUM
+    assert (js.compute_optimal(law, flops=np.geomspace(1e18, 1e25, 15)).status == none).all()
+    assert (js.minimize_cost(law, np.linspace(2, 3, 7)).status == none).all()
+    assert js.minimize_loss(law, 1e22).status == none
 
 
 def test_a_law_that_tokens_do_not_move_has_no_optimum():

@@ -305,9 +305,9 @@ MISTAKES = [
     ),
     (
         dict(fixed=f"{DEMAND}\nlaw = 'kumar2024'\nlevers.bit = 8"),
-        "line 7: bit: is no lever of kumar2024 (did you mean bits?); its levers: bits",
+        "line 7: bit: is not a lever of kumar2024 (did you mean bits?); its levers: bits",
     ),
-    (dict(fixed=f"{DEMAND}\nlevers.bits = 8"), "is no lever of sardana2024; its levers: none"),
+    (dict(fixed=f"{DEMAND}\nlevers.bits = 8"), "is not a lever of sardana2024; its levers: none"),
     (dict(fixed=f"{DEMAND}\nlevers = 8"), "line 6: levers: must be a table; write levers.NAME"),
     (
         dict(axes=f"{LOSS}\nlevers.bits = 8", fixed=f"{DEMAND}\nlaw = 'kumar2024'"),
@@ -326,7 +326,7 @@ MISTAKES = [
     ),
     (
         dict(fixed=f"{DEMAND}\nlaw = {{family = 'Kaplan', E = 1}}"),
-        "line 6: E: is no coefficient of a Kaplan law; they are N_c, D_c, alpha_N, alpha_D",
+        "line 6: E: is not a coefficient of a Kaplan law; they are N_c, D_c, alpha_N, alpha_D",
     ),
     (
         dict(fixed=f"{DEMAND}\nlaw = {{family = 'Kaplan', N_c = 1e13}}"),
@@ -340,7 +340,7 @@ MISTAKES = [
     (dict(fixed="inference_tokens = [1, 2]"), "must be a number; a list belongs under [axes]"),
     (dict(fixed=f"{DEMAND}\nlaw = ['sardana2024']"), "line 6: law: a list belongs under [axes]"),
     (dict(fixed=f"{DEMAND}\nlaw = {{E = 1}}"), "line 6: law: A, B, alpha, beta missing"),
-    (dict(fixed=f"{DEMAND}\nlaw = {{e = 1}}"), "line 6: e: is no coefficient of a law"),
+    (dict(fixed=f"{DEMAND}\nlaw = {{e = 1}}"), "line 6: e: is not a coefficient of a law"),
     (
         dict(fixed=f"{DEMAND}\n{DEVICES}\ntrain_mfu = 50"),
         "above 0 and at most 1 and finite; got 50",

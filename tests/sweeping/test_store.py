@@ -226,7 +226,7 @@ def test_what_is_not_ours_is_refused_and_left_alone(tmp_path, foreign):
     path = tmp_path / "sweep.zarr"
     foreign(path)
     before = bytes_of(path)
-    with pytest.raises(StoreError, match="is no sweep of jaxscale and is left as it is"):
+    with pytest.raises(StoreError, match="is not a sweep of jaxscale and is left as it is"):
         make(path)
     assert bytes_of(path) == before
     assert list(tmp_path.iterdir()) == [path]

@@ -125,7 +125,7 @@ def _ratio(ratio: float) -> str:
 
 
 def _blame(sheet: Sheet, ratio: float) -> str:
-    """Which column's unit explains the ratio."""
+    """The column whose unit explains the ratio."""
     small, large = ("params", "tokens") if ratio > LONGEST else ("tokens", "params")
     if sheet.units[large] > 1:
         return _applied(sheet, large)

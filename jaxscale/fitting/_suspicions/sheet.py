@@ -54,7 +54,7 @@ def words(name: str) -> set[str]:
 
 
 def numbers(column: np.ndarray) -> np.ndarray | None:
-    """The column as float64; None where a cell is no finite number."""
+    """The column as float64; None where a cell is not a finite number."""
     try:
         found = np.asarray(column, np.float64)
     except (TypeError, ValueError):

@@ -63,7 +63,7 @@ class Tallies(NamedTuple):
 
 @dataclass(frozen=True)
 class StatusCounts:
-    """How many scenarios are ok, and how many have each status.
+    """Numbers of scenarios that are ok, and of those with each status.
 
     Without a field called "status" a scenario is ok when its fields are finite, and none is
     counted by name.
@@ -120,7 +120,7 @@ class HistogramResult(OfField):
     below: int
     above: int
     edges: np.ndarray
-    counts: np.ndarray  # one less than edges
+    counts: np.ndarray  # one fewer than edges
 
     def table(self) -> Table:
         names = [f"{written(low)} to {written(high)}" for low, high in pairwise(self.edges)]

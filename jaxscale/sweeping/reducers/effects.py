@@ -103,7 +103,7 @@ class MainEffects(FieldReducer):
 
     def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> State:
         chunks, dtype = group.chunks, dtype_of(self.field, dtypes)
-        # A last chunk may reach beyond its axis: room for it lets updates write in the same buffer.
+        # A last chunk may reach beyond its axis: with room for it, no update is shifted back.
         room = [many * length for many, length in zip(chunks.grid, chunks.shape, strict=True)]
         empty = [_empty(length, dtype) for length in room]
         return State(self._moments.start(group, dtypes), tuple(empty))

@@ -111,7 +111,7 @@ class Moments(FieldReducer):
 def summary(chunk: Chunk, field: str) -> Summary:
     """Moments of one chunk."""
     found = lanes(chunk, field)
-    # Where every lane counts, which is the rule, masks would be most of the cost.
+    # Usually every lane counts, and masks would then be most of the cost.
     whole = found.count == found.good.size
     values = real(chunk.fields[field])
     measured = lax.cond(whole, _of_all, _of_good, values, found.good, found.count)

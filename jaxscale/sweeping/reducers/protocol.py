@@ -99,7 +99,7 @@ class FieldReducer:
 # A lane counts where its scenario is ok and the field is finite. Lanes beyond the space count
 # nowhere, the others are skipped and counted as such.
 
-NOWHERE = np.iinfo(np.int64).max  # the number of no scenario: after that of every one
+NOWHERE = np.iinfo(np.int64).max  # a number above that of every scenario
 
 
 class Lanes(NamedTuple):

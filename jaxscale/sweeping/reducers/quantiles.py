@@ -123,7 +123,7 @@ class Quantiles(FieldReducer):
 
     @property
     def _leading_bits(self) -> int:
-        """Of the mantissa: the fewest that keep the middle of a bucket near enough to its ends."""
+        """The fewest bits of the mantissa that keep a bucket's middle near enough to its ends."""
         return next(bits for bits in range(10) if 1 / (2 ** (bits + 1) + 1) <= self.relative_error)
 
 

@@ -59,7 +59,7 @@ class OfField(Shown):
 
 
 class Statistics(dict["Reducer", Any]):
-    """The results of a sweep by reducer: a dict that shows itself.
+    """The results of a sweep by reducer: a dict that prints as tables.
 
     Examples:
         >>> moments = js.Moments("square")

@@ -74,7 +74,7 @@ def done(folder: str | os.PathLike, fingerprint: str) -> set[int]:
 
 
 def damaged(folder: str | os.PathLike) -> int:
-    """How many whole lines are no records: a kill leaves none but the last, cut short."""
+    """Number of whole lines that are not records: a kill leaves only the last one cut short."""
     folder = Path(folder)
     lines = [
         line

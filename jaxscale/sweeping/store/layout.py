@@ -42,7 +42,7 @@ class Field(NamedTuple):
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Refuse names that are no single folder on disk."""
+    """Refuse names that are not one folder on disk."""
     for name in names:
         if not name or name.startswith((".", "__")) or re.search(r"[/\\\0]", name):
             raise ValueError(

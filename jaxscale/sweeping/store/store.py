@@ -123,7 +123,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def chunks_of(path: str | os.PathLike) -> Chunks:
-    """How the space of a store is cut, by the chunks of its first field; StoreError as `read`."""
+    """The chunks of a store's space, read off its first field; StoreError as `read`."""
     return _chunks(path, _attributes(path)[FIELDS][0])
 
 
@@ -253,7 +253,7 @@ def _as_they_are(path: str | os.PathLike) -> dict[str, Any]:
     except (OSError, ValueError, LookupError, TypeError):
         pass
     raise StoreError(
-        f"{os.fspath(path)} is no sweep of jaxscale and is left as it is; choose another path"
+        f"{os.fspath(path)} is not a sweep of jaxscale and is left as it is; choose another path"
     )
 
 

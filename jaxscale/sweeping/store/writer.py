@@ -65,7 +65,7 @@ class Folder:
         )
 
     def stamp(self, field: str, chunk: str) -> Stamp | None:
-        """Which file a chunk is in; None for no file."""
+        """Identity of the file of a chunk; None without a file."""
         try:
             status = os.stat(chunk, dir_fd=self._fields[field])
         except FileNotFoundError:
