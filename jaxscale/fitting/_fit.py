@@ -43,7 +43,7 @@ from jaxscale.fitting.constraints import (
 )
 from jaxscale.fitting.covariance import covariance_of
 from jaxscale.fitting.descent import Arrival
-from jaxscale.fitting.diagnostics import Remark, diagnose
+from jaxscale.fitting.diagnostics import Remarks, diagnose
 from jaxscale.fitting.identified import Left, converged_by, left_of
 from jaxscale.fitting.model import kernel_of
 from jaxscale.fitting.objectives import Huber, Objective, check_objective, final_delta, unit_of
@@ -131,7 +131,10 @@ class Fit:
         with jax.enable_x64(True):
 
             def value(coordinates: Array) -> Array:
-                return fn(self.problem.law(coordinates))
+                number = fn(self.problem.law(coordinates))
+                if not isinstance(number, Array | float | int) or np.ndim(number):
+                    raise TypeError(f"fn must return one number; got {type(number).__name__}")
+                return jnp.asarray(number)
 
             slope = np.asarray(cast(Array, jax.grad(value)(jnp.asarray(self.coordinates))))
             if np.abs(slope @ self.claims.directions).max(initial=0) > 1e-8 * np.abs(slope).max():
@@ -155,7 +158,7 @@ class Fit:
                 intervals[name] = (middle - float(far), middle + float(far))
         return intervals
 
-    def diagnose(self, bootstrap: Any = None) -> tuple[Remark, ...]:
+    def diagnose(self, bootstrap: Any = None) -> Remarks:
         """Advice on the fit: what to know before planning with it, the gravest first.
 
         Each remark has what it is about, a severity ("problem", "warning" or "note"), a sentence
@@ -181,7 +184,9 @@ class Fit:
                 `params_convention`, `source` or any other name.
 
         Raises:
-            ValueError: the path does not end in .json.
+            TypeError: `about` holds what JSON does not.
+            ValueError: the path does not end in .json, or the bootstrap is of another fit.
+            OSError: the file cannot be written.
         """
         if not saved.is_file_name(path):
             raise ValueError(f"path must end in {saved.SUFFIX}; got {str(path)!r}")
@@ -280,6 +285,8 @@ def fit(
     _check_law(law)
     objective = Huber() if objective is None else objective
     check_objective(objective)
+    if optimizer is not None and not hasattr(optimizer, "update"):
+        raise TypeError(f"optimizer must be an Optax transformation; got {optimizer!r}")
     asked = Asked(held_by(law) | dict(fixed or {}), tie, dict(bounds or {}), dict(prior or {}))
     check_asked(law, asked)
     request = _Request(law, objective, starts, asked, optimizer)

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from jaxscale._display import dataframe, html
 from jaxscale.fitting._bootstrap import Bootstrap, resampled_laws
 from jaxscale.fitting._fit import Fit, checked_for, fit
 from jaxscale.fitting.resampling import key_words
@@ -17,7 +18,7 @@ from jaxscale.laws.fitted import fits_logarithm
 Size = Literal["params", "tokens", "flops"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Holdout:
     """Predictions of the larger runs by a law fitted to the smaller ones. Prints as a table."""
 
@@ -50,6 +51,18 @@ class Holdout:
         """Share of the held runs inside their intervals; `level` of them should be."""
         inside: np.ndarray = (self.held.loss >= self.low) & (self.held.loss <= self.high)
         return float(inside.mean())
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        title, *lines = str(self).splitlines()
+        return html(("", ""), [line.strip().rsplit("  ", 1) for line in lines], title=title)
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row for each run that was held out."""
+        held = {"params": self.held.params, "tokens": self.held.tokens, "loss": self.held.loss}
+        return dataframe(held | {"predicted": self.predicted, "low": self.low, "high": self.high})
 
     def __str__(self) -> str:
         within = float(np.sqrt(np.mean(np.square(self.fit.residuals))))
@@ -153,6 +166,12 @@ class Subset(NamedTuple):
     most_tokens_per_param: float
     runs: int
     fit: Fit
+
+    def __repr__(self) -> str:
+        law = ", ".join(f"{name} {getattr(self.fit.law, name):.4g}" for name in self.fit.names)
+        return (
+            f"Subset(to {self.most_tokens_per_param:g} tokens per param, {self.runs} runs: {law})"
+        )
 
 
 def fit_by_ratio(

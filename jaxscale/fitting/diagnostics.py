@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from jaxscale._display import dataframe, html
 from jaxscale._numerics.quantities import count, scientific
 from jaxscale.fitting._suspicions import suspicions
 from jaxscale.fitting.certificate import Certificate, FitStatus, Search
@@ -101,12 +102,40 @@ class Remark(NamedTuple):
     numbers: Mapping[str, float]  # those that the sentence rests on
 
 
+class Remarks(tuple[Remark, ...]):
+    """The advice on a fit: a tuple of remarks that shows itself a line for each."""
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{each.severity}, {each.about}: {each.sentence}" for each in self)
+
+    def _repr_html_(self) -> str:
+        rows = [(each.severity, each.about, each.sentence) for each in self]
+        return html(("", "about", "advice"), rows)
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row for each remark."""
+        names = ("about", "severity", "sentence")
+        return dataframe({name: [getattr(each, name) for each in self] for name in names})
+
+
 # A sentence and its numbers; None where there is nothing to say.
 Said = tuple[str, dict[str, float]] | None
 
 
-def diagnose(fit: Fitted, bootstrap: Resampled | None = None) -> tuple[Remark, ...]:
+def check_resamples(fit: Fitted, bootstrap: Any) -> None:
+    """Raises TypeError for what is no bootstrap, ValueError for one of another fit."""
+    if bootstrap is None:
+        return
+    if not hasattr(bootstrap, "fit"):
+        raise TypeError(f"bootstrap must be what js.bootstrap returns; got {bootstrap!r}")
+    if bootstrap.fit is not fit:
+        family = type(bootstrap.law).__name__
+        raise ValueError(f"bootstrap must be of this fit; got resamples of another, of {family}")
+
+
+def diagnose(fit: Fitted, bootstrap: Resampled | None = None) -> Remarks:
     """Remarks on a `Fit` and its `Bootstrap`, the gravest first."""
+    check_resamples(fit, bootstrap)
     remarks = [Remark("status", "problem", fit.status.sentence, {})] * (not fit.ok)
     if fit.claims.unidentified:
         remarks.append(Remark("not identified", "problem", fit.claims.sentence, {}))
@@ -119,7 +148,7 @@ def diagnose(fit: Fitted, bootstrap: Resampled | None = None) -> tuple[Remark, .
             remarks.append(
                 Remark(about, severity, f"{sentence[:1].upper()}{sentence[1:]}.", numbers)
             )
-    return tuple(remarks)
+    return Remarks(remarks)
 
 
 def _number_of_runs(fit: Fitted, _: Resampled | None) -> Said:

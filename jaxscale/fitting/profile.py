@@ -1,13 +1,14 @@
 """Profile likelihood: how far the objective rises as one coefficient is held elsewhere."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 from jax.scipy.special import ndtri
 
+from jaxscale._display import dataframe, html
 from jaxscale.fitting._fit import Fit, checked_fit
 from jaxscale.fitting.certificate import is_stationary
 from jaxscale.fitting.constraints import Constraints
@@ -18,7 +19,7 @@ from jaxscale.fitting.problem import newton, objectives, problem_of, reweighted,
 VALUES, REACH = 41, 3.5  # of the default grid: points, and standard errors to each side
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Profile:
     """The least objective at each value of one coefficient, all others fitted again."""
 
@@ -28,7 +29,22 @@ class Profile:
     law: Any  # with a leading axis, one law for each value
     converged: np.ndarray  # whether each is a certified minimum
     unit: float  # rise of the objective that is one half in a likelihood, times two
-    fit: Fit = field(repr=False)
+    fit: Fit
+
+    def __repr__(self) -> str:
+        low, high = self.interval()
+        ends = f"{self.values.min():.5g} to {self.values.max():.5g}"
+        interval = f"95 % interval {low:.5g} to {high:.5g}"
+        return f"Profile of {self.name}: {self.values.size} values from {ends}; {interval}"
+
+    def _repr_html_(self) -> str:
+        rows = [(f"{x:.5g}", f"{y:.10g}") for x, y in zip(self.values, self.objective, strict=True)]
+        return html((self.name, "objective"), rows, title=repr(self))
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row for each value."""
+        columns = {self.name: self.values, "objective": self.objective}
+        return dataframe(columns | {"converged": self.converged})
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Ends where the objective has risen as a likelihood allows; infinite beyond the values.

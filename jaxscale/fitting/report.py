@@ -11,7 +11,7 @@ import numpy as np
 from jaxscale import _display
 from jaxscale._version import __version__
 from jaxscale.fitting.certificate import STEEPNESS
-from jaxscale.fitting.diagnostics import Fitted, Resampled, diagnose
+from jaxscale.fitting.diagnostics import Fitted, Resampled, check_resamples, diagnose
 from jaxscale.fitting.runs import Runs
 from jaxscale.laws.fitted import coordinates_of, fits_logarithm
 from jaxscale.laws.saved import numbers_of
@@ -101,6 +101,7 @@ DRAWN_DIGITS = 9  # of the draws: far more than a resample is worth, and a third
 
 def record_of(fit: Fitted, bootstrap: Resampled | None = None) -> dict[str, Any]:
     """Everything about a `Fit` but its law, in Python types; None for what is not known."""
+    check_resamples(fit, bootstrap)
     best = fit if bootstrap is None else bootstrap
     known = np.isfinite(best.covariance).all()
     return {

@@ -54,11 +54,14 @@ class Runs:
         return len(self.params)
 
     def __repr__(self) -> str:
-        if not is_concrete(self.loss) or np.ndim(self.loss) != 1:
+        shapes = {np.shape(x) for x in self._columns().values()}
+        if not is_concrete(self.loss) or len(shapes) > 1 or np.ndim(self.loss) != 1:
             return f"Runs(params={self.params!r}, tokens={self.tokens!r}, loss={self.loss!r})"
         return table(*self._rows(), title=f"{len(self):,} runs", total=len(self))
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
+        if len({np.shape(x) for x in self._columns().values()}) > 1:
+            return None  # the text is shown instead
         return html(*self._rows(), title=f"{len(self):,} runs", total=len(self))
 
     def _rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

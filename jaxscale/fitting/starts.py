@@ -34,7 +34,9 @@ def starts_of(problem: Problem, given: Any) -> Starts:
     if isinstance(given, str) and given in named:
         return Starts(problem.centred(named[given]()), given)
     choices = ", ".join(["None", *map(repr, named)])
-    message = f"starts must be {choices}, or a {kernel.law.__name__} of arrays; got {given!r}"
+    message = (
+        f"starts must be {choices}, or a law of {kernel.law.__name__} with arrays; got {given!r}"
+    )
     raise ValueError(message) if isinstance(given, str) and named else TypeError(message)
 
 

@@ -89,5 +89,12 @@ def load(path: str | Path, family: type | None = None) -> Any:
         >>> js.laws.load("ours.json") == fit.law
         True
     """
-    own = {} if family is None else {family.__name__: family}
-    return saved.read(str(path), {**FAMILIES, **own}).law
+    if family is None:
+        return saved.read(str(path), FAMILIES).law
+    if not (isinstance(family, type) and hasattr(family, "loss")):
+        raise TypeError(f"family must be a class of law; got {family!r}")
+    law = saved.read(str(path), {**FAMILIES, family.__name__: family}).law
+    if type(law) is not family:
+        kind = type(law).__name__
+        raise ValueError(f"{path}: a fit of {kind}, and family is {family.__name__}")
+    return law

@@ -18,7 +18,7 @@ from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import is_finite, is_positive, where_safe
 from jaxscale.laws.chinchilla import Chinchilla
-from jaxscale.laws.protocol import TRAIN_FLOPS, Law, exp_of
+from jaxscale.laws.protocol import TRAIN_FLOPS, Law, exp_of, short_repr
 from jaxscale.published import find, shipped
 
 
@@ -82,6 +82,8 @@ class Downstream:
     gamma: Real  # per nat per token
 
     equation: ClassVar[str] = "Err(L) = epsilon - k exp(-gamma L)"
+
+    __repr__ = short_repr
 
     def error(self, loss: ArrayLike) -> Array:
         """Error at a positive loss in nats per token; not cut off at 0, where the law ends."""

@@ -24,6 +24,7 @@ from jaxscale._numerics.values import (
     where_safe,
 )
 from jaxscale.laws.fitted import Coefficient
+from jaxscale.laws.protocol import short_repr
 
 # An exponent of 0 is no term but a constant, and one above any published is none either.
 LEAST_EXPONENT, MOST_EXPONENT = 1e-4, 8.0
@@ -61,6 +62,8 @@ class Chinchilla:
         "alpha": EXPONENT,
         "beta": EXPONENT,
     }
+
+    __repr__ = short_repr
 
     def loss(self, params: ArrayLike, tokens: ArrayLike) -> Array:
         """Loss in nats per token of `params` parameters trained on `tokens` tokens.

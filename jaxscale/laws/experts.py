@@ -24,7 +24,7 @@ from jaxscale._numerics.values import (
     where_safe,
 )
 from jaxscale.laws.fitted import Coefficient
-from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Flops, checked_loss
+from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Flops, checked_loss, short_repr
 
 LOG_10 = math.log(10.0)
 
@@ -68,6 +68,8 @@ class Clark:
         "E_start": Coefficient((1.5, 4.0)),
         "E_max": Coefficient((1e2, 5e2)),
     }
+
+    __repr__ = short_repr
 
     def loss(self, params: ArrayLike, tokens: ArrayLike, *, experts: ArrayLike) -> Array:
         """Loss in nats per token with `experts` experts in each routed layer."""
@@ -135,6 +137,8 @@ class Krajewski:
         "b": Coefficient((10.0, 100.0, 1000.0)),
         "beta": Coefficient((0.1, 0.2, 0.4)),
     }
+
+    __repr__ = short_repr
 
     def loss(self, params: ArrayLike, tokens: ArrayLike, *, granularity: ArrayLike) -> Array:
         """Loss in nats per token of experts that are `granularity` times smaller than a layer."""
@@ -215,6 +219,8 @@ class Abnar:
         "gamma": Coefficient((0.1, 0.2)),
         "e": Coefficient((0.5, 1.5)),
     }
+
+    __repr__ = short_repr
 
     def loss(self, params: ArrayLike, tokens: ArrayLike, *, sparsity: ArrayLike) -> Array:
         """Loss in nats per token where a share `sparsity` of the experts is idle."""

@@ -17,7 +17,7 @@ from jax.typing import ArrayLike
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import all_positive
 from jaxscale.laws.fitted import Coefficient
-from jaxscale.laws.protocol import checked_loss, exp_of
+from jaxscale.laws.protocol import checked_loss, exp_of, short_repr
 
 PF_DAY = 8.64e19  # FLOPs: 1e15 a second for a day (Kaplan et al. 2020, Section 1.3)
 
@@ -54,6 +54,8 @@ class Kaplan:
         "alpha_N": Coefficient((0.05, 0.1, 0.2)),
         "alpha_D": Coefficient((0.05, 0.1, 0.2)),
     }
+
+    __repr__ = short_repr
 
     def loss(self, params: ArrayLike, tokens: ArrayLike) -> Array:
         """Loss in nats per token of `params` parameters trained on `tokens` tokens."""
@@ -101,6 +103,8 @@ class KaplanSteps:
 
     equation: ClassVar[str] = "L(N, S) = (N_c / N)^alpha_N + (S_c / S)^alpha_S"
 
+    __repr__ = short_repr
+
     def loss(self, params: ArrayLike, steps: ArrayLike) -> Array:
         """Loss in nats per token; NaN with zero derivatives where a number is bad."""
         return exp_of(KaplanSteps._log_loss, self, params=params, steps=steps)
@@ -130,6 +134,8 @@ class KaplanPower:
     scale: Real
     exponent: Real
 
+    __repr__ = short_repr
+
     def loss(self, x: ArrayLike) -> Array:
         """Loss in nats per token; NaN with zero derivatives where a number is bad."""
         return exp_of(KaplanPower._log_loss, self, x=x)
@@ -156,6 +162,8 @@ class CriticalBatch:
 
     B_star: Real  # tokens
     alpha_B: Real
+
+    __repr__ = short_repr
 
     def tokens(self, loss: ArrayLike) -> Array:
         """Tokens in a critical batch at that loss; NaN with zero derivatives where it has none."""

@@ -20,7 +20,7 @@ from jaxscale._numerics.values import (
     where_safe,
 )
 from jaxscale.laws.fitted import Coefficient
-from jaxscale.laws.protocol import TRAIN_FLOPS, checked_loss, made_safe
+from jaxscale.laws.protocol import TRAIN_FLOPS, checked_loss, made_safe, short_repr
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,8 @@ class Farseer:
         "gamma": Coefficient((0.05, 0.15), positive=False),
     }
 
+    __repr__ = short_repr
+
     def loss(self, params: ArrayLike, tokens: ArrayLike) -> Array:
         """Loss in nats per token of `params` parameters trained on `tokens` tokens."""
         return checked_loss(self, params, tokens)
@@ -220,6 +222,8 @@ class Frantar:
         "c": Coefficient((0.5, 1.5)),
     }
 
+    __repr__ = short_repr
+
     def loss(self, params: ArrayLike, tokens: ArrayLike, *, sparsity: ArrayLike) -> Array:
         """Loss in nats per token where a share `sparsity` of all parameters is zero."""
         return checked_loss(self, params, tokens, sparsity=sparsity)
@@ -265,6 +269,8 @@ class ComputeOnly:
         "intercept": Coefficient((10.0,), positive=False),
         "slope": Coefficient((0.1,)),
     }
+
+    __repr__ = short_repr
 
     def loss(self, params: ArrayLike, tokens: ArrayLike) -> Array:
         """Loss of `params` parameters trained on `tokens` tokens, in the unit of the fields."""

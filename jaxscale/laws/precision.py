@@ -20,7 +20,14 @@ from jaxscale._numerics.values import (
     where_safe,
 )
 from jaxscale.laws.fitted import Coefficient
-from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Flops, checked_loss, made_safe
+from jaxscale.laws.protocol import (
+    INFERENCE_FLOPS,
+    TRAIN_FLOPS,
+    Flops,
+    checked_loss,
+    made_safe,
+    short_repr,
+)
 
 FULL_BITS = 16  # the precision in whose FLOPs costs are counted, Section 4.3
 
@@ -98,6 +105,8 @@ class Kumar:
         "gamma_post": Coefficient((0.5907,), held=True),
         "b": Coefficient((0.0,), positive=False, held=True),
     }
+
+    __repr__ = short_repr
 
     def loss(self, params: ArrayLike, tokens: ArrayLike, *, bits: ArrayLike) -> Array:
         """Loss in nats per token of a model trained in `bits` bits."""

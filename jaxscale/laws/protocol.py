@@ -22,6 +22,7 @@ Other modules never look these up themselves: they call the functions below.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -60,6 +61,20 @@ class Flops(NamedTuple):
     train: Array  # for the whole training
     prefill: Array  # for each token read
     decode: Array  # for each token written
+
+
+def short_repr(self: Any) -> str:
+    """The `repr` of a law: its numbers, and of arrays no more than dtype and shape."""
+    values = {field.name: getattr(self, field.name) for field in fields(self)}
+    written = (f"{name}={_written(value)}" for name, value in values.items())
+    return f"{type(self).__name__}({', '.join(written)})"
+
+
+def _written(value: Any) -> str:
+    shape = getattr(value, "shape", ())
+    if not shape:
+        return repr(value)
+    return f"{value.dtype}[{', '.join(map(str, shape))}]"
 
 
 def levers_of(law: Any) -> Mapping[str, tuple[float, float]]:

@@ -15,7 +15,7 @@ from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import is_positive, quotient, where_safe
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.fitted import Coefficient
-from jaxscale.laws.protocol import checked_loss, exp_of
+from jaxscale.laws.protocol import checked_loss, exp_of, short_repr
 
 
 @jax.tree_util.register_dataclass
@@ -63,6 +63,8 @@ class Muennighoff:
         "R_D": Coefficient((2.0, 10.0, 50.0)),
         "R_N": Coefficient((2.0, 10.0, 50.0)),
     }
+
+    __repr__ = short_repr
 
     def loss(self, params: ArrayLike, tokens: ArrayLike, *, unique_tokens: ArrayLike) -> Array:
         """Loss in nats per token on `tokens` tokens, of which `unique_tokens` differ."""

@@ -7,6 +7,7 @@ entry holds a part of the file; read the rest, such as the draws of a bootstrap,
     law = js.laws.Chinchilla(**{name: np.array(column) for name, column in draws.items()})
 """
 
+import contextlib
 import json
 import math
 import os
@@ -43,14 +44,24 @@ def write(path: str | Path, law: Any, record: Mapping[str, Any]) -> None:
     """
     path = Path(os.path.expanduser(path))
     first = {"format": FORMAT, "family": type(law).__name__, "law": numbers_of(law)}
-    values = {name: plain(value) for name, value in (first | dict(record)).items()}
-    lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in values.items()]
+    lines = [_line(name, plain(value)) for name, value in (first | dict(record)).items()]
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
         partial.replace(path)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from None
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _line(name: str, value: Any) -> str:
+    try:
+        return f"  {json.dumps(name)}: {json.dumps(value)}"
+    except TypeError:
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be text, numbers, lists or dicts; got {kind}") from None
 
 
 def numbers_of(law: Any) -> dict[str, float]:

@@ -17,7 +17,14 @@ from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import all_positive, is_nonnegative, is_positive, where_safe
 from jaxscale.laws.fitted import Coefficient
-from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Flops, checked_loss, exp_of
+from jaxscale.laws.protocol import (
+    INFERENCE_FLOPS,
+    TRAIN_FLOPS,
+    Flops,
+    checked_loss,
+    exp_of,
+    short_repr,
+)
 
 # The coefficients are of parameters in millions and tokens in 1e9 (sail-sg/scaling-with-vocab,
 # approach3_isoloss.py).
@@ -67,6 +74,8 @@ class Tao:
         "beta": Coefficient((0.3, 0.6)),
     }
     fits_logarithm: ClassVar[bool] = False  # of a loss below 0 there is none
+
+    __repr__ = short_repr
 
     def loss(self, params: ArrayLike, tokens: ArrayLike, *, vocabulary_params: ArrayLike) -> Array:
         """Loss in nats per token less that of unigrams: a negative number."""

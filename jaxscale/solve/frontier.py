@@ -221,6 +221,9 @@ def size_intervals(
     """
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1; got {level!r}")
+    if not all(np.ndim(x) for x in jax.tree.leaves(laws)) or not hasattr(laws, "loss"):
+        kind = type(laws).__name__
+        raise ValueError(f"laws must be a law with a leading axis, as boot.law is; got {kind}")
 
     def column(x: ArrayLike) -> np.ndarray:
         return np.ravel(x)[:, None]

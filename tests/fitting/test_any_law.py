@@ -437,7 +437,7 @@ def test_it_prints_itself_as_a_small_table():
         ({"bounds": {"alpha": (1, -1)}}, r"bounds\['alpha'\] must be ascending"),
         ({"prior": {"A": (0.0, 1.0)}}, r"prior\['A'\] must be finite and above 0"),
         ({"prior": {"A": (1.0, 0.0)}}, r"prior\['A'\] must have a deviation above 0"),
-        ({"starts": "hoffmann2022"}, "starts must be None, or a Product of arrays"),
+        ({"starts": "hoffmann2022"}, "starts must be None, or a law of Product with arrays"),
         ({"starts": Product(-1.0, 1.0, 1.0)}, "starts must be finite, and above 0"),
         ({"starts": Product(1e300, -9e9, 1.0)}, "not finite at any of 1 starts"),
         ({"objective": "huber"}, "objective must be a js.fitting Huber"),

@@ -304,3 +304,66 @@ def test_where_many_laws_have_no_plan_nothing_is_known():
     ends = js.size_intervals(Fragile(np.array([0.3, 0.4])), 1e21)
     assert np.isnan(ends["params"]).all()
     assert dataclasses.fields(Fragile)
+
+
+# --- Wrong calls, said by name ---------------------------------------------------------------
+
+
+def test_resamples_of_another_fit_are_refused(tmp_path):
+    other = js.bootstrap(fitted_simulation(), resamples=10, key=1)
+    for call in (product().diagnose, lambda boot: product().save(tmp_path / "a.json", boot)):
+        with pytest.raises(ValueError, match="must be of this fit; got resamples of another, of C"):
+            call(other)
+        with pytest.raises(TypeError, match=r"bootstrap must be what js\.bootstrap returns; got 3"):
+            call(3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_names_its_path_and_what_json_has_not(tmp_path):
+    with pytest.raises(OSError, match=r"nowhere/a\.json"):
+        product().save(tmp_path / "nowhere" / "a.json")
+    with pytest.raises(TypeError, match="runs must be text, numbers, lists or dicts; got Runs"):
+        product().save(tmp_path / "a.json", runs=noisy_runs())
+
+
+def test_a_file_of_another_family_is_not_taken_for_the_one_asked_for(tmp_path):
+    path = tmp_path / "a.json"
+    fitted_simulation().save(path)
+    with pytest.raises(ValueError, match="a fit of Chinchilla, and family is Kaplan"):
+        js.laws.load(path, family=js.laws.Kaplan)
+    with pytest.raises(TypeError, match="family must be a class of law; got 'Kaplan'"):
+        js.laws.load(path, family="Kaplan")
+
+
+def test_what_is_no_number_or_optimiser_or_sample_is_named():
+    with pytest.raises(TypeError, match="fn must return one number; got Plan"):
+        fitted_simulation().influence(lambda law: js.minimize_loss(law, 1e21))
+    with pytest.raises(TypeError, match="optimizer must be an Optax transformation; got 'adam'"):
+        js.fit(Product, noisy_runs(), optimizer="adam")
+    for laws in (fitted_simulation().law, fitted_simulation()):
+        with pytest.raises(ValueError, match=r"laws must be a law with a leading axis, as boot\.l"):
+            js.size_intervals(laws, 1e21)
+
+
+def test_other_results_show_themselves_in_few_lines():
+    profile = js.profile_likelihood(product(), "alpha")
+    check = js.holdout(noisy_runs(), Product, objective=SQUARES, resamples=20)
+    subsets = js.fitting.fit_by_ratio(noisy_runs(), (200.0,), law=Product, objective=SQUARES)
+    boot = js.bootstrap(fitted_simulation(), resamples=20, key=1)
+    advice = product().diagnose()
+    for each in (profile, check, subsets, boot.law, advice):
+        assert len(repr(each).splitlines()) <= 30
+        assert max(map(len, repr(each).splitlines())) <= 260
+    assert repr(boot.law).startswith("Chinchilla(E=float64[20], A=float64[20], ")
+    assert repr(profile).startswith("Profile of alpha: 41 values from ")
+    for each in (profile, check, advice):
+        assert each._repr_html_().startswith("<table>")
+    pytest.importorskip("pandas")
+    assert_allclose(profile.to_dataframe()["objective"], profile.objective)
+    assert_allclose(check.to_dataframe()["predicted"], check.predicted)
+    assert list(advice.to_dataframe()["about"]) == [each.about for each in advice]
+
+
+def test_runs_that_do_not_belong_together_can_be_looked_at():
+    assert repr(js.Runs([1e9], [2e10], [2.5, 2.6])).startswith("Runs(params=")
+    assert js.Runs([1e9], [2e10], [2.5, 2.6])._repr_html_() is None
