@@ -1,6 +1,8 @@
 """Labels of a data set of plans: units, names, and the axis of demand."""
 
-from typing import TYPE_CHECKING
+import reprlib
+import sys
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -8,6 +10,17 @@ if TYPE_CHECKING:
 LOSS, STATUS = "loss", "status"
 RATIOS = ("cost_ratio", "params_ratio", "tokens_ratio")  # to the Chinchilla plan
 DEMANDS = ("requests", "inference_tokens", "output_tokens", "input_tokens")
+
+
+def check_data(data: Any) -> None:
+    """Raises TypeError for what is no labelled data set."""
+    # What has never been imported is the class of nothing.
+    dataset = getattr(sys.modules.get("xarray"), "Dataset", ())
+    if not isinstance(data, dataset):
+        raise TypeError(
+            "data must be an xarray.Dataset, such as js.sweep returns or js.sweeping.open_store "
+            f"reads from a path; got {reprlib.repr(data)} ({type(data).__name__})"
+        )
 
 
 def conditions_of(data: "Dataset") -> str:

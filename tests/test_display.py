@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from jaxscale._display import dataframe, html, table
+from jaxscale._numerics.quantities import short, short_scientific
 
 
 def test_a_table_aligns_names_to_the_left_and_numbers_to_the_right():
@@ -50,3 +51,12 @@ def test_without_pandas_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"pip install 'jaxscale\[all\]'"):
         dataframe({})
+
+
+@pytest.mark.parametrize(
+    ("x", "text", "power"),
+    [(1e10, "10B", "1e10"), (1.5e12, "1.5T", "1.5e12"), (3e21, "3e21", "3e21"), (0, "0", "0")],
+)
+def test_short_numbers_have_no_zeros_at_the_end(x, text, power):
+    assert short(x) == text
+    assert short_scientific(x) == power

@@ -210,6 +210,19 @@ def test_the_public_names_are_those_of_the_design():
     }
 
 
+def test_no_package_offers_a_name_that_is_also_one_of_its_modules():
+    clashes = set()
+    for file in PACKAGE.rglob("__init__.py"):
+        package = _dotted(str(file.relative_to(PACKAGE)))
+        inside = {path.stem for path in file.parent.glob("*.py")}
+        inside |= {path.parent.name for path in file.parent.glob("*/__init__.py")}
+        for name in imported(ast.parse(file.read_text("utf-8"))):
+            home, _, last = name.rpartition(".")
+            if last in inside and home != package:
+                clashes.add(f"{package}.{last}")
+    assert clashes == set()
+
+
 def test_no_imports_go_round_in_a_circle():
     names = {path: _dotted(path) for path, _, _ in MODULES}
     trees = {names[path]: tree for path, _, tree in MODULES}

@@ -12,7 +12,7 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.figure import Figure
 
-from jaxscale.plots import field_histograms, field_line, field_map, ratio_panels
+from jaxscale.plots import field_histograms, field_line, field_map, ratio_panels, sweep_figure
 
 DEMAND = np.geomspace(1e9, 1e14, 31)
 LOSS = np.linspace(1.8, 2.6, 21)
@@ -200,3 +200,8 @@ def test_matplotlib_is_imported_late_and_pyplot_never():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert done.stdout.startswith(b"\x89PNG")
+
+
+def test_what_is_no_data_set_is_refused_by_name():
+    with pytest.raises(TypeError, match=r"data must be an xarray.Dataset, .* got 3 \(int\)"):
+        sweep_figure(3)

@@ -8,15 +8,15 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from jaxscale.plots import OptimalPath, iso_loss_map
-from jaxscale.plots.coefficient_pairs import pair_panels
+from jaxscale import plots
+from jaxscale.plots._coefficient_pairs import pair_panels
 from jaxscale.plots.fit_panels import (
     BudgetCurve,
     iso_flop_curves,
     observed_and_predicted,
     optimal_size_panels,
 )
-from jaxscale.plots.law_maps import _levels
+from jaxscale.plots.law_maps import OptimalPath, _levels, iso_loss_map
 
 RANDOM = np.random.default_rng(0)
 PARAMS, TOKENS = np.geomspace(1e8, 1e11, 40), np.geomspace(1e9, 1e13, 50)
@@ -262,3 +262,11 @@ def test_columns_of_two_lengths_are_named():
         drawn_map(runs=(RUN_PARAMS, RUN_TOKENS, RUN_LOSS[1:]))
     with pytest.raises(ValueError, match=r"loss must have shape \(50, 40\); got \(40, 50\)"):
         iso_loss_map(PARAMS, TOKENS, np.ones((40, 50)), runs=((), (), ()), path=PATH)
+
+
+def test_what_is_no_fit_is_refused_by_name():
+    for draw in (plots.fit_quality, plots.fit_surface, plots.fit_isoflops, plots.fit_sizes):
+        with pytest.raises(TypeError, match=r"fit must be a fit of js\.fit; got 3 \(int\)"):
+            draw(3)
+    with pytest.raises(TypeError, match=r"bootstrap must be a bootstrap of js\.bootstrap; got 3"):
+        plots.coefficient_pairs(3)

@@ -13,7 +13,8 @@ import jaxscale as js
 from jaxscale import plots
 from jaxscale.cli.figures import figures
 from jaxscale.cli.mistakes import Mistake
-from jaxscale.plots import LawPanel, OptimalPath, papers
+from jaxscale.plots import _iso_loss, papers
+from jaxscale.plots.law_maps import LawPanel, OptimalPath, laws_compared
 
 PARAMS, TOKENS = np.geomspace(1e8, 1e12, 41), np.geomspace(1e9, 1e13, 51)
 FLOPS = np.geomspace(1e19, 1e24, 60)
@@ -45,7 +46,7 @@ def law_panel(name="one", scale=1.0, fitted=True):
 
 
 def drawn_laws(*laws):
-    return plots.laws_compared(PARAMS, TOKENS, laws, title="all", subtitle="of them")
+    return laws_compared(PARAMS, TOKENS, laws, title="all", subtitle="of them")
 
 
 def test_every_law_has_a_panel_with_its_path_and_the_paths_of_the_others():
@@ -210,13 +211,14 @@ def handed(tmp_path_factory):
     folder, found = tmp_path_factory.mktemp("pictures"), {}
     with pytest.MonkeyPatch.context() as patch:
         for name in DRAWN:
-            draw = getattr(papers, name)
+            home = _iso_loss if name == "laws_compared" else papers
+            draw = getattr(home, name)
 
             def keeping(*arguments, _name=name, _draw=draw, **options):
                 found[_name] = arguments, options
                 return _draw(*arguments, **options)
 
-            patch.setattr(papers, name, keeping)
+            patch.setattr(home, name, keeping)
         folder = folder / "made" / "by the command"
         figures(str(folder))
     return {**found, "files": sorted(folder.iterdir())}
@@ -318,3 +320,93 @@ def test_what_cannot_be_drawn_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Mistake, match=r"FOLDER: cannot make '.*file': File exists"):
         figures(str(tmp_path / "file"))
+
+
+# --- Any laws ------------------------------------------------------------------------------------
+
+OURS = js.laws.Chinchilla(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
+
+
+def contours(panel):
+    """The written losses of a panel, by their positions."""
+    return [
+        (text.get_position(), float(text.get_text()))
+        for text in panel.texts
+        if text.get_text().replace(".", "").isdigit()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("laws", "titles"),
+    [
+        (OURS, ["Chinchilla"]),
+        ("besiroglu2024", ["besiroglu2024"]),
+        (js.laws.entry("besiroglu2024"), ["besiroglu2024"]),
+        ([OURS, OURS, "kaplan2020"], ["Chinchilla", "Chinchilla (2)", "kaplan2020"]),
+        ({"ours": OURS, "theirs": "besiroglu2024"}, ["ours", "theirs"]),
+    ],
+)
+def test_laws_are_drawn_by_name_entry_or_themselves(laws, titles):
+    figure = plots.iso_loss(laws)
+    assert [panel.get_title() for panel in shown(figure)] == titles
+    assert png(figure)
+
+
+def test_contours_of_iso_loss_are_those_of_the_law_between_the_ends_given():
+    figure = plots.iso_loss({"ours": OURS}, params=(1e9, 1e11), tokens=(1e10, 1e12))
+    (panel,) = shown(figure)
+    assert panel.get_xlim() == pytest.approx((1e9, 1e11))
+    assert panel.get_ylim() == pytest.approx((1e10, 1e12))
+    assert len(contours(panel)) > 3
+    for (params, tokens), level in contours(panel):
+        assert loss(params, tokens) == pytest.approx(level, abs=1e-3)
+
+
+def test_levers_move_the_contours_and_are_named():
+    full, half = (plots.iso_loss("kumar2024", levers={"bits": bits}) for bits in (16, 4))
+    for figure, bits in ((full, 16), (half, 4)):
+        assert any(
+            text.get_text() == f"bits\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{bits}"
+            for text in figure.texts
+        )
+        law = js.laws.published("kumar2024")
+        (panel,) = shown(figure)
+        for (params, tokens), level in contours(panel):
+            assert float(law.loss(params, tokens, bits=bits)) == pytest.approx(level, abs=2e-3)
+
+
+def test_laws_of_another_scale_have_contours_of_their_own():
+    figure = plots.iso_loss(["tao2024", OURS], levers={"vocabulary_params": 1e8})
+    alone = plots.iso_loss(
+        OURS, params=shown(figure)[1].get_xlim(), tokens=shown(figure)[1].get_ylim()
+    )
+    assert [x for _, x in contours(shown(figure)[1])] == [x for _, x in contours(shown(alone)[0])]
+
+
+def test_a_law_without_a_compute_optimal_path_is_drawn_without_one():
+    figure = plots.iso_loss("clark2022_sbase", levers={"experts": 8})
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["equal loss (nats per token)"]
+    assert png(figure)
+    boxes = [text.get_window_extent() for text in shown(figure)[0].texts]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+@pytest.mark.parametrize(
+    ("laws", "options", "message"),
+    [
+        ([], {}, "laws must hold at least one law; got none"),
+        (3, {}, r"laws must be laws, .*; got 3 \(int\)"),
+        ([OURS, 3], {}, r"laws must be laws, .*; got 3 \(int\)"),
+        ("kumar", {}, "unknown law 'kumar'"),
+        ("kumar2024", {}, "kumar2024 also depends on bits: give a value, levers={'bits': ...}"),
+        ("kumar2024", {"levers": {"bit": 8}}, r"no law here has 'bit' \(did you mean bits\?\)"),
+        ("kumar2024", {"levers": {"bits": "best"}}, "lever bits must be one number; got 'best'"),
+        (js.laws.Chinchilla(1.8, np.ones(3), 1.0, 0.3, 0.3), {}, r"one value .* got shape \(3,\)"),
+        (OURS, {"params": (1e9, 1e8)}, r"params must be \(lowest, highest\), both above zero"),
+        (OURS, {"tokens": 1e9}, r"tokens must be \(lowest, highest\), both above zero"),
+    ],
+)
+def test_iso_loss_names_what_is_wrong(laws, options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        plots.iso_loss(laws, **options)

@@ -1,6 +1,7 @@
 """Numbers in a few characters: `41.6B`, `4.86e23`, `$1.29M`, `12 %`."""
 
 import math
+import re
 
 # Powers of ten by suffix. Q is a quadrillion.
 POWERS = {"": 0, "K": 3, "M": 6, "B": 9, "T": 12, "Q": 15}
@@ -26,6 +27,21 @@ def scientific(x: float, digits: int = 3) -> str:
         return f"{x:g}"
     mantissa, _, power = f"{x:.{digits - 1}e}".partition("e")
     return f"{mantissa}e{int(power)}"
+
+
+def short(x: float) -> str:
+    """Up to six digits and a suffix, without zeros at the end: `10B`, `1.5T`, `1e21`."""
+    return _trimmed(count(x, 6))
+
+
+def short_scientific(x: float) -> str:
+    """Up to two digits and a power of ten, without zeros at the end: `3e19`, `5.8e23`."""
+    return _trimmed(scientific(x, 2))
+
+
+def _trimmed(text: str) -> str:
+    """The text without zeros at the end of its decimals."""
+    return re.sub(r"\.0+(?!\d)|(\.\d*[1-9])0+(?!\d)", r"\1", text)
 
 
 def dollars(x: float) -> str:

@@ -28,9 +28,9 @@ def show(
     folder = path_of(path)
     with one_line_errors():
         data = stored.open_store(folder)
+        progress = stored.progress_of(folder)
     beside = picture_beside(folder if folder.name else folder.resolve())
     target = checked_path("--picture", beside if picture is None else picture)
-    progress = stored.progress_of(folder)
     if not as_json:
         on = f", not finished: go on with jaxscale resume {quote(path)}"
         state = "" if progress.done == progress.total else on

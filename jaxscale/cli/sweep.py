@@ -132,17 +132,11 @@ def load(specification: str | None) -> Specification:
     path = None if specification is None else path_of(specification)
     try:
         spec = sweeping.spec.read(path)
-    except OSError as error:
-        reason = error.strerror
-    except UnicodeDecodeError:
-        reason = "it is not text"
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise Mistake(str(error)) from None
-    else:
-        with blamed_on("the axes"):  # too many combinations
-            _ = spec.space
-        return spec
-    raise Mistake(f"cannot read the specification {specification!r}: {reason}")
+    with blamed_on("the axes"):  # too many combinations
+        _ = spec.space
+    return spec
 
 
 def say_warnings(spec: Specification) -> None:
@@ -197,7 +191,7 @@ def picture_beside(store: Path) -> str:
 
 def finish(work: Work, executor: Executor | None, quietly: bool) -> Record:
     """Run a sweep, or the rest of it; return the record of it, and print it unless `quietly`."""
-    before = stored.progress_of(work.store) if work.store else stored.Progress(0, 0, 0)
+    before = progress_before(work.store)
     start = time.perf_counter()
     results = run(work, executor)
     seconds = time.perf_counter() - start
@@ -238,6 +232,17 @@ def run(work: Work, executor: Executor | None) -> Any:
             process=work.process,
             **work.arguments,
         )
+
+
+def progress_before(store: Path | None) -> stored.Progress:
+    """How far a sweep is before it is begun or continued."""
+    try:
+        return stored.progress_of(store) if store else NOTHING
+    except sweeping.StoreError:
+        return NOTHING
+
+
+NOTHING = stored.Progress(done=0, total=0, scenarios=0)
 
 
 def progress_record(progress: stored.Progress) -> Record:

@@ -5,7 +5,8 @@ returns a figure that belongs to no window: a notebook shows it as the value of 
 `figure.savefig(path)` saves it.
 """
 
-from jaxscale.plots.allocation_chain import allocation_chain as allocation_chain
+from jaxscale.plots._allocation_chain import allocation_chain as allocation_chain
+from jaxscale.plots._iso_loss import iso_loss as iso_loss
 from jaxscale.plots.budgets import data_constrained as data_constrained
 from jaxscale.plots.budgets import overtraining as overtraining
 from jaxscale.plots.fields import field_histograms as field_histograms
@@ -16,10 +17,6 @@ from jaxscale.plots.fits import fit_isoflops as fit_isoflops
 from jaxscale.plots.fits import fit_quality as fit_quality
 from jaxscale.plots.fits import fit_sizes as fit_sizes
 from jaxscale.plots.fits import fit_surface as fit_surface
-from jaxscale.plots.law_maps import LawPanel as LawPanel
-from jaxscale.plots.law_maps import OptimalPath as OptimalPath
-from jaxscale.plots.law_maps import iso_loss_map as iso_loss_map
-from jaxscale.plots.law_maps import laws_compared as laws_compared
 from jaxscale.plots.papers import flops_by_size as flops_by_size
 from jaxscale.plots.papers import published_allocations as published_allocations
 from jaxscale.plots.papers import published_flops as published_flops

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxscale._numerics.quantities import short, short_scientific
 from jaxscale.plots.frame import (
     DASHED,
     LINE,
@@ -19,8 +20,6 @@ from jaxscale.plots.frame import (
     label,
     legend_below,
     line_of_budget,
-    scientific,
-    short,
     titled,
     write,
 )
@@ -86,7 +85,7 @@ def data_constrained(
                 "va": "bottom",
             }
             look: dict[str, Any] = {"color": color, "size": 7.5, "bold": True, "rim": True}
-            write(panel, scientific(budget), (0.985, ideal[field]), (0, 2), **look, **right)
+            write(panel, short_scientific(budget), (0.985, ideal[field]), (0, 2), **look, **right)
         _frame_of_unique(panel, unique)
     _draw_epochs(panels["tokens"])
     _explain_limits(panels["params"])
@@ -226,7 +225,7 @@ def overtraining(
             color = budget_color(row, budgets.size)
             line_of_budget(panel, ratio, height, inside, color)
             end = ratio[-1], height[-1]
-            write(panel, scientific(budget), end, (4, 0), color=color, bold=True, **OUTSIDE)
+            write(panel, short_scientific(budget), end, (4, 0), color=color, bold=True, **OUTSIDE)
         for size, height in zip(sizes, of_sizes, strict=True):
             panel.plot(ratio, height, **OF_SIZE)
             write(panel, short(size), (ratio[-1], height[-1]), (4, 0), color=LINE, **OUTSIDE)

@@ -11,18 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxscale.plots.frame import (
-    DASHES,
-    FILL,
-    INK,
-    LINE,
-    LINES,
-    count_axis,
-    dress,
-    label,
-    short,
-    titled,
-)
+from jaxscale._numerics.quantities import short
+from jaxscale.plots.frame import DASHES, FILL, INK, LINE, LINES, count_axis, dress, label, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxscale._numerics.quantities import short, short_scientific
 from jaxscale.plots.fields import DASHES, LINES
 from jaxscale.plots.frame import (
     INK,
@@ -17,8 +18,6 @@ from jaxscale.plots.frame import (
     halo,
     legend_below,
     same_length,
-    scientific,
-    short,
     titled,
 )
 
@@ -213,7 +212,7 @@ def _name(panel: "Axes", budget: BudgetCurve) -> None:
         point = budget.run_params[-1], budget.run_loss[-1]
     # Minima move down and to the right as budgets grow, so there is room on the left.
     panel.annotate(
-        f"{scientific(budget.flops)} FLOPs",
+        f"{short_scientific(budget.flops)} FLOPs",
         point,
         (-4, -6),
         textcoords="offset points",
@@ -307,7 +306,7 @@ def _frame_sizes(panel: "Axes", flops: Any) -> None:
     panel.set_xlim(low, high)
     decades = max(1, math.ceil(math.log10(high / low) / 5))
     panel.xaxis.set_major_locator(LogLocator(base=10.0**decades, numticks=8))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: scientific(x)))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short_scientific(x)))
     panel.xaxis.set_minor_formatter(NullFormatter())
     bottom, top = panel.get_ylim()
     short_by = FEWEST_DECADES - math.log10(top / bottom)

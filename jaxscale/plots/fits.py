@@ -1,5 +1,6 @@
 """Figures of a fit and of its resamples, drawn from the objects that the library returns."""
 
+import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import TRAIN_FLOPS, levers_of
-from jaxscale.plots.coefficient_pairs import pair_panels
+from jaxscale.plots._coefficient_pairs import pair_panels
 from jaxscale.plots.fit_panels import (
     BudgetCurve,
     iso_flop_curves,
@@ -46,6 +47,7 @@ def fit_quality(fit: Any, bootstrap: Any = None, *, data: str = "") -> "Figure":
         >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
         >>> figure = js.plots.fit_quality(js.fit(js.laws.Chinchilla, runs))
     """
+    _check_fit(fit, bootstrap)
     runs = fit.runs
     return observed_and_predicted(
         runs.loss,
@@ -66,7 +68,7 @@ def fit_surface(fit: Any, bootstrap: Any = None, *, data: str = "") -> "Figure":
         >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
         >>> figure = js.plots.fit_surface(js.fit(js.laws.Chinchilla, runs))
     """
-    _check_sizes(fit)
+    _check_sizes(fit, bootstrap)
     runs, flops = fit.runs, _budgets(fit, 10.0)
     best = sizes_at(fit.law, flops)
     path = OptimalPath(flops, best["params"], best["tokens"])
@@ -97,7 +99,7 @@ def fit_isoflops(fit: Any, bootstrap: Any = None, *, data: str = "") -> "Figure"
         >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
         >>> figure = js.plots.fit_isoflops(js.fit(js.laws.Chinchilla, runs))
     """
-    _check_sizes(fit)
+    _check_sizes(fit, bootstrap)
     budgets = np.array(curve_budgets(fit.runs.flops))
     best = sizes_at(fit.law, budgets)
     ends = None if bootstrap is None else size_intervals(bootstrap.law, budgets)["params"]
@@ -126,7 +128,7 @@ def fit_sizes(
         >>> beside = {"sardana2024": js.laws.published("sardana2024")}
         >>> figure = js.plots.fit_sizes(js.fit(js.laws.Chinchilla, runs), beside=beside)
     """
-    _check_sizes(fit)
+    _check_sizes(fit, bootstrap)
     flops = _budgets(fit, REACH)
     ends = None if bootstrap is None else size_intervals(bootstrap.law, flops)
     others = {name: sizes_at(law, flops) for name, law in (beside or {}).items()}
@@ -153,6 +155,7 @@ def coefficient_pairs(bootstrap: Any, *, data: str = "") -> "Figure":
         >>> boot = js.bootstrap(js.fit(js.laws.Chinchilla, runs), resamples=500, key=1)
         >>> figure = js.plots.coefficient_pairs(boot)
     """
+    _check_bootstrap(bootstrap)
     fit = bootstrap.fit
     names = varied(fit)
     if not 2 <= len(names) <= MOST_PANELS:
@@ -188,7 +191,26 @@ def has_sizes(fit: Any) -> bool:
     return fit.claims.has_sizes and not levers_of(fit.law)
 
 
-def _check_sizes(fit: Any) -> None:
+def _check_fit(fit: Any, bootstrap: Any) -> None:
+    """Raises TypeError for what is no fit, and for a bootstrap that is none."""
+    if not all(hasattr(fit, name) for name in ("law", "runs", "claims")):
+        raise TypeError(
+            f"fit must be a fit of js.fit; got {reprlib.repr(fit)} ({type(fit).__name__})"
+        )
+    if bootstrap is not None:
+        _check_bootstrap(bootstrap)
+
+
+def _check_bootstrap(bootstrap: Any) -> None:
+    if not all(hasattr(bootstrap, name) for name in ("fit", "law", "objective")):
+        raise TypeError(
+            "bootstrap must be a bootstrap of js.bootstrap; got "
+            f"{reprlib.repr(bootstrap)} ({type(bootstrap).__name__})"
+        )
+
+
+def _check_sizes(fit: Any, bootstrap: Any) -> None:
+    _check_fit(fit, bootstrap)
     if levers_of(fit.law):
         raise ValueError(f"a law with levers has no sizes of its own; got {type(fit.law).__name__}")
     if not fit.claims.has_sizes:

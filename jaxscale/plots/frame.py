@@ -1,4 +1,4 @@
-"""Elements of all figures: titles, panels, axes of counts, legends, colours, short numbers."""
+"""Elements of all figures: titles, panels, axes of counts, legends, colours."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxscale._numerics.quantities import SUFFIXES
+from jaxscale._numerics.quantities import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,20 +125,6 @@ def count_axis(axis: Any, decades: float = math.inf) -> None:
     axis.set_major_locator(LogLocator(subs=digits, numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda x, _: short(x)))
     axis.set_minor_formatter(NullFormatter())
-
-
-def short(x: float) -> str:
-    """A count in few characters: 10B, 1T; 1e21 where no suffix reaches."""
-    for power, suffix in sorted(SUFFIXES.items(), reverse=True):
-        if 10**power <= abs(x) < 10**18:
-            return f"{x / 10**power:g}{suffix}"
-    return f"{x:g}".replace("e+", "e")
-
-
-def scientific(x: float) -> str:
-    """A number of FLOPs in few characters: 3e19, 5.8e23."""
-    mantissa, _, power = f"{x:.1e}".partition("e")
-    return f"{float(mantissa):g}e{int(power)}"
 
 
 def write(

@@ -59,16 +59,6 @@ def iso_loss_map(
     `runs` are params, tokens and observed loss, in the colours of the map: a run that matches
     its surroundings is explained. The path is dashed beyond the budget of the largest run.
     Raises ValueError for arrays that do not fit, ImportError without matplotlib.
-
-    Examples:
-        >>> from jaxscale import plots
-        >>> law, flops = js.laws.published("sardana2024"), np.geomspace(1e20, 1e24, 5)
-        >>> params, tokens = np.geomspace(1e8, 1e11, 20), np.geomspace(1e9, 1e13, 20)
-        >>> loss = np.asarray(law.loss(params, tokens[:, None]))
-        >>> best = js.allocations.from_law(law)
-        >>> path = plots.OptimalPath(flops, best.params(flops), best.tokens(flops))
-        >>> runs = ([1e9, 1e10], [1e11, 1e12], [2.3, 2.0])
-        >>> figure = plots.iso_loss_map(params, tokens, loss, runs=runs, path=path)
     """
     across, up, field = np.asarray(params), np.asarray(tokens), np.asarray(loss)
     if field.shape != (up.size, across.size):
@@ -180,6 +170,7 @@ KNOWN = "#56b4e9"  # of Okabe and Ito: apart from the path for all readers
 OTHERS = "#e8b186"  # of the path, paler
 EQUAL = "#5c636c"
 LABELS = 0.93  # of the way across and up a panel, where losses stand
+APART_ACROSS, APART_UP = 0.085, 0.035  # of a panel, between written losses lest they overlap
 EDGE = 0.035  # of a panel, where a written loss would touch the frame
 MARKED = 2  # powers of ten from one marked budget to the next
 ON_PATH = {"color": PATH, "linewidth": 2.4, "solid_capstyle": "butt", "zorder": 4}
@@ -196,6 +187,7 @@ class LawPanel(NamedTuple):
     # Params, and the fewest and the most tokens at each, of the runs that it was fitted to.
     fitted: tuple[Any, Any, Any] | None = None
     note: str = ""
+    scale: str = ""  # of the loss, where it is not nats per token: panels of one share contours
 
 
 def laws_compared(
@@ -225,22 +217,25 @@ def laws_compared(
     rows = math.ceil(len(laws) / columns)
     figure = titled((WIDE * columns + 0.4, HIGH * rows + MARGIN), title, subtitle)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    levels = _common_levels([law.loss for law in laws])
+    levels = {
+        scale: _common_levels([law.loss for law in laws if law.scale == scale])
+        for scale in {law.scale for law in laws}
+    }
     for panel, law in zip(panels.ravel(), laws, strict=False):
-        _draw_law(panel, across, up, law, levels)
+        _draw_law(panel, across, up, law, levels[law.scale])
         for other in laws:
             if other is not law:
                 panel.plot(other.path.params, other.path.tokens, **_THIN)
     for panel in panels.ravel()[len(laws) :]:
         panel.set_visible(False)
     _frame(panels, across, up)
-    _explain(panels[0, 0], several=len(laws) > 1)
+    _explain(panels[0, 0], laws)
     legend_below(figure, panels[0, 0])
     return figure
 
 
 _THIN = {"color": OTHERS, "linewidth": 1.1, "linestyle": "-", "zorder": 3}
-_EQUAL = {"colors": EQUAL, "linewidths": 0.7}
+_EQUAL = {"colors": EQUAL, "linewidths": 0.7, "linestyles": "solid"}
 _SHADE = {"color": KNOWN, "alpha": 0.22, "linewidth": 0}
 
 
@@ -263,12 +258,14 @@ def _draw_law(panel: "Axes", across: Any, up: Any, law: LawPanel, levels: list[f
         _name_level(panel, level, point)
     _draw_optima(panel, law)
     if law.note:
+        # Without a path the contours may all rise, and their losses stand along the top.
+        at_top = np.isfinite(np.asarray(law.path.params, float)).any()
         panel.text(
             0.03,
-            0.97,
+            0.97 if at_top else 0.03,
             law.note,
             transform=panel.transAxes,
-            va="top",
+            va="top" if at_top else "bottom",
             fontsize=7.5,
             color=INK,
             path_effects=halo(),
@@ -281,18 +278,26 @@ def _label_points(
 ) -> dict[float, tuple[float, float]]:
     """Where each loss is written: in a column at the right, else in a row at the top.
 
-    A level that passes neither, cutting a corner, is left out.
+    A level that passes neither, cutting a corner, is left out, and one too close to the last.
     """
     column, row = (round(LABELS * (size - 1)) for size in (across.size, up.size))
     log_across, log_up = np.log(across), np.log(up)
     at_right = _where(field[:, column], log_up, levels)
     at_top = _where(field[row], log_across, levels)
-    points = {}
+    across_gap = APART_ACROSS * (log_across[-1] - log_across[0])
+    up_gap = APART_UP * (log_up[-1] - log_up[0])
+    points, last_y, last_x = {}, math.inf, math.inf
+    # Both sizes fall as the loss rises.
     for level, y, x in zip(levels, at_right, at_top, strict=True):
-        if _is_inside(y, log_up, log_up[row]):
-            points[level] = float(across[column]), float(np.exp(y))
-        elif _is_inside(x, log_across, log_across[column]):
-            points[level] = float(np.exp(x)), float(up[row])
+        crosses_right = _is_inside(y, log_up, log_up[row])
+        if crosses_right and last_y - y > up_gap:
+            points[level], last_y = (float(across[column]), float(np.exp(y))), y
+        elif (
+            not crosses_right
+            and _is_inside(x, log_across, log_across[column])
+            and last_x - x > across_gap
+        ):
+            points[level], last_x = (float(np.exp(x)), float(up[row])), x
     return points
 
 
@@ -330,6 +335,10 @@ def _draw_optima(panel: "Axes", law: LawPanel) -> None:
     inside = np.asarray(law.inside, bool)
     panel.plot(params, tokens, linestyle=DASHES, **ON_PATH)
     panel.plot(np.where(inside, params, np.nan), tokens, **ON_PATH)
+    known = np.isfinite(params) & np.isfinite(tokens)
+    if not known.any():
+        return
+    flops, params, tokens = flops[known], params[known], tokens[known]
     first, last = (math.log10(x) for x in (flops[0], flops[-1]))
     for power in range(math.ceil(first), math.floor(last) + 1, MARKED):
         x, y = (
@@ -364,11 +373,15 @@ def _frame(panels: Any, across: Any, up: Any) -> None:
         panel.set_ylabel("training tokens", fontsize=9, color=INK)
 
 
-def _explain(panel: "Axes", several: bool) -> None:
-    """Entries of the legend, which do not depend on this panel's law."""
-    panel.fill([], [], **_SHADE, label="fitted range")
+def _explain(panel: "Axes", laws: Sequence[LawPanel]) -> None:
+    """Entries of the legend for what is drawn in any panel."""
+    if any(law.fitted is not None for law in laws):
+        panel.fill([], [], **_SHADE, label="fitted range")
     panel.plot([], [], color=EQUAL, linewidth=0.7, label="equal loss (nats per token)")
-    panel.plot([], [], **ON_PATH, label="compute-optimal, marked in FLOPs")
-    panel.plot([], [], **ON_PATH, linestyle=DASHES, label="extrapolated")
-    if several:
+    with_path = [law for law in laws if np.isfinite(np.asarray(law.path.params, float)).any()]
+    if with_path:
+        panel.plot([], [], **ON_PATH, label="compute-optimal, marked in FLOPs")
+    if not all(np.all(law.inside) for law in with_path):
+        panel.plot([], [], **ON_PATH, linestyle=DASHES, label="extrapolated")
+    if with_path and len(laws) > 1:
         panel.plot([], [], **_THIN, label="of the other laws")

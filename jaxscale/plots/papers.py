@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxscale import allocations, architectures, laws
-from jaxscale.laws.protocol import TRAIN_FLOPS, caution_of, levers_of
-from jaxscale.plots.allocation_chain import allocation_chain
+from jaxscale.laws.protocol import TRAIN_FLOPS
+from jaxscale.plots._allocation_chain import allocation_chain
+from jaxscale.plots._iso_loss import iso_loss
 from jaxscale.plots.budgets import data_constrained, overtraining
 from jaxscale.plots.frame import FRAME, INK, LINE, count_axis, dress, same_length, titled
-from jaxscale.plots.law_maps import LawPanel, OptimalPath, laws_compared
 from jaxscale.published import Entry
 from jaxscale.solve import minimize_loss
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POINTS = 160  # of a curve
-SIDE = 90  # points along each side of a map
-BUDGETS = np.geomspace(1e18, 1e25, 2 * POINTS)  # of compute-optimal paths
-ROOM = 2.5  # factor around the paths on a map
 COMPARED = ("sardana2024", "besiroglu2024", "kaplan2020")
 
 REPEATED = "muennighoff2023_repeated"
@@ -46,69 +43,15 @@ COUNTS = ("operations", "kaplan", "hoffmann", "palm", "kipply")
 
 
 def published_laws(names: Sequence[str | Entry] = COMPARED) -> "Figure":
-    """Contours of equal loss, and compute-optimal paths, of several laws: a panel for each.
+    """Contours of equal loss, and compute-optimal paths, of published laws: a panel for each.
 
-    Laws of params and tokens alone, by name, or entries of your own. Raises ValueError for an
-    unknown name and for a law with levers, ImportError without matplotlib.
+    Laws of params and tokens alone, by name, or entries; `iso_loss` draws any. Raises ValueError
+    for an unknown name and for a law with levers, ImportError without matplotlib.
 
     Examples:
         >>> figure = js.plots.published_laws(["hoffmann2022", "besiroglu2024"])
     """
-    entries = [name if isinstance(name, Entry) else laws.entry(name) for name in names]
-    for entry in entries:
-        if levers_of(entry.law):
-            levers = ", ".join(levers_of(entry.law))
-            raise ValueError(
-                f"{entry.name} also depends on {levers}: it cannot be drawn over params alone"
-            )
-    plans = [minimize_loss(entry.law, BUDGETS) for entry in entries]
-    params = _around(np.stack([plan.params for plan in plans]))
-    tokens = _around(np.stack([plan.tokens for plan in plans]))
-    panels = [_panel(*each, params, tokens) for each in zip(entries, plans, strict=True)]
-    cautions = {entry.name: caution_of(entry.law) for entry in entries}
-    return laws_compared(
-        params,
-        tokens,
-        panels,
-        title="Where laws put equal losses, and where each would spend compute",
-        subtitle="; ".join(
-            [
-                "Losses of different laws are not comparable: data and tokenizers differ",
-                *(f"{name}: {caution}" for name, caution in cautions.items() if caution),
-            ]
-        ),
-    )
-
-
-def _around(sizes: np.ndarray) -> np.ndarray:
-    return np.geomspace(np.nanmin(sizes) / ROOM, np.nanmax(sizes) * ROOM, SIDE)
-
-
-def _panel(entry: Entry, plan: Any, params: np.ndarray, tokens: np.ndarray) -> LawPanel:
-    fitted = _fitted_range(entry, params)
-    return LawPanel(
-        entry.name,
-        np.asarray(entry.law.loss(params, tokens[:, None])),
-        OptimalPath(BUDGETS, np.asarray(plan.params), np.asarray(plan.tokens)),
-        np.asarray(entry.in_range(plan)),
-        fitted,
-        "" if fitted else "fitted range not known",
-    )
-
-
-def _fitted_range(entry: Entry, params: np.ndarray) -> tuple[Any, Any, Any] | None:
-    """Params, and the fewest and the most tokens of runs of each size."""
-    if entry.params_range is None or entry.tokens_range is None:
-        return None
-    low, high = entry.params_range
-    # With the range's own corners, so that it ends at them.
-    x = np.unique(np.concatenate([params, [low, high]]))
-    x = x[(x >= low) & (x <= high)]
-    fewest, most = (np.full(x.size, end) for end in entry.tokens_range)
-    if entry.tokens_per_param_range is not None:
-        fewest = np.maximum(fewest, entry.tokens_per_param_range[0] * x)
-        most = np.minimum(most, entry.tokens_per_param_range[1] * x)
-    return x, fewest, most
+    return iso_loss(names)
 
 
 def published_repeats() -> "Figure":

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from jaxscale._labelled import (
     LOSS,
     RATIOS,
+    check_data,
     conditions_of,
     demand_axis,
     field_names,
@@ -17,9 +18,9 @@ from jaxscale._labelled import (
     long_name_of,
     unit_of,
 )
-from jaxscale._numerics.quantities import count
+from jaxscale._numerics.quantities import count, short
 from jaxscale.plots.fields import MOST_LINES, field_histograms, field_line, field_map
-from jaxscale.plots.frame import INK, LINE, count_axis, dress, short, titled
+from jaxscale.plots.frame import INK, LINE, count_axis, dress, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -176,13 +177,14 @@ def sweep_figure(data: "Dataset") -> "Figure | None":
     Ratios to the Chinchilla plan over demand and loss where there are such, else one field over two
     axes or one. Axes that a figure has no room for are taken at their middle, as its title says; of
     a sample, the spread of each field is drawn. None for a single scenario, and for no field
-    of numbers.
+    of numbers. Raises TypeError for what is no data set, ImportError without matplotlib.
 
     Examples:
         >>> from jaxscale import plots
         >>> space = js.Grid(x=js.linspace(0, 1, 5), y=js.linspace(0, 10, 3))
         >>> figure = plots.sweep_figure(js.sweep(lambda x, y: {"sum": x + y}, space))
     """
+    check_data(data)
     demand = demand_axis(data)
     if demand and LOSS in data.dims and has_ratios(data):
         return _ratios(data, demand)

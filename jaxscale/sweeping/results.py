@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxscale import _display
-from jaxscale._labelled import STATUS
+from jaxscale._labelled import STATUS, check_data
 from jaxscale.status import Status
 from jaxscale.sweeping.chunks import cut
 from jaxscale.sweeping.job import Job
@@ -129,40 +129,51 @@ def _gibibytes(size: int) -> str:
 ROWS = 2**18  # held at once
 
 
-def write_csv(data: "Dataset", path: Path) -> None:
+def write_csv(data: "Dataset", path: str | os.PathLike) -> None:
     """Write a header and one line for each scenario, coordinates first, statuses by name.
 
-    OSError for a disk that refuses; a file that is there is then left as it was.
+    Raises TypeError for what is no data set or no path, and OSError for a disk that refuses; a
+    file that is there is then left as it was.
 
     Examples:
         >>> from pathlib import Path
         >>> data = js.sweep(lambda x: {"double": 2 * x}, js.Grid(x=[1.0, 2.0]))
-        >>> js.sweeping.write_csv(data, Path("double.csv"))
+        >>> js.sweeping.write_csv(data, "double.csv")
         >>> print(Path("double.csv").read_text().split())
         ['x,double', '1.0,2.0', '2.0,4.0']
     """
-    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    check_data(data)
+    target = checked_path(path)
+    with replacing(target) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         for number, rows in enumerate(_tables(data)):
             rows.to_csv(file, index=False, header=number == 0)
 
 
-def write_parquet(data: "Dataset", path: Path) -> None:
+def write_parquet(data: "Dataset", path: str | os.PathLike) -> None:
     """Write one row for each scenario, in row groups; as `write_csv`, and needs pyarrow.
 
     Examples:
-        >>> from pathlib import Path
         >>> data = js.sweep(lambda x: {"double": 2 * x}, js.Grid(x=[1.0, 2.0]))
-        >>> js.sweeping.write_parquet(data, Path("double.parquet"))
+        >>> js.sweeping.write_parquet(data, "double.parquet")
     """
+    check_data(data)
+    target = checked_path(path)
     import pyarrow
     import pyarrow.parquet
 
     tables = (pyarrow.Table.from_pandas(rows, preserve_index=False) for rows in _tables(data))
     first = next(tables)
-    with replacing(path) as partial, pyarrow.parquet.ParquetWriter(partial, first.schema) as file:
+    with replacing(target) as partial, pyarrow.parquet.ParquetWriter(partial, first.schema) as file:
         file.write_table(first)
         for table in tables:
             file.write_table(table)
+
+
+def checked_path(path: Any) -> Path:
+    """The path; TypeError for what is none."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be a path; got {path!r} ({type(path).__name__})")
+    return Path(path)
 
 
 @contextmanager

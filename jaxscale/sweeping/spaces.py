@@ -294,7 +294,7 @@ class Draws:
 Space = Grid | Draws
 
 
-def Sample(size: int, key: Any, /, **distributions: Distribution) -> Draws:
+def Sample(size: int, /, key: Any, **distributions: Distribution) -> Draws:
     """`size` scenarios drawn at random, each named argument from its own distribution.
 
     `key` is a JAX key or a whole number. Scenario i is a function of the key, the name and i alone:
@@ -312,7 +312,7 @@ def Sample(size: int, key: Any, /, **distributions: Distribution) -> Draws:
     return _draws(size, key, distributions, RANDOM)
 
 
-def Sobol(size: int, key: Any, /, **distributions: Distribution) -> Draws:
+def Sobol(size: int, /, key: Any, **distributions: Distribution) -> Draws:
     """`size` scenarios at scrambled Sobol' points: averages converge faster than at random.
 
     As `Sample`, of at most 2^32 scenarios and 64 arguments, and even where the size is a

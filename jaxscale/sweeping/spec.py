@@ -197,13 +197,13 @@ class PlanScenario:
         }
 
 
-def read(source: str | Path | None = None, *, name: str | None = None) -> Specification:
+def read(source: str | os.PathLike | None = None, *, name: str | None = None) -> Specification:
     """The specification in a file or a text; without either, a million scenarios in dollars.
 
     A string of more than one line is a text, any other a path. `name` is what errors call it.
 
-    Raises ValueError that names the line, the key and what is wrong, and OSError for a file that
-    cannot be read.
+    Raises ValueError that names the line, the key and what is wrong, OSError that names a file that
+    cannot be read, and TypeError for what is neither a path nor a text.
 
     Examples:
         >>> spec = js.sweeping.spec.read()
@@ -215,8 +215,20 @@ def read(source: str | Path | None = None, *, name: str | None = None) -> Specif
     if source is None:
         text = resources.files("jaxscale.sweeping").joinpath(DEFAULT).read_text("utf-8")
         return Specification.of_text(text, name or "the default specification")
-    text = Path(os.path.expanduser(source)).read_text("utf-8-sig")
-    return Specification.of_text(text, name or str(source))
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(
+            f"source must be a path or a text in TOML; got {source!r} ({type(source).__name__})"
+        )
+    name = name or os.fspath(source)
+    try:
+        text = Path(os.path.expanduser(source)).read_text("utf-8-sig")
+    except OSError as error:
+        hint = "; a text has more than one line" if isinstance(source, str) else ""
+        reason = f"{error.strerror}{hint}"
+        raise type(error)(f"cannot read the specification {name!r}: {reason}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"cannot read the specification {name!r}: it is not text") from None
+    return Specification.of_text(text, name)
 
 
 # --- Conditions in words -------------------------------------------------------------------------

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
+from jaxscale import _display
 from jaxscale._numerics.quantities import counted
 from jaxscale.sweeping import fingerprint, processes, results, spec
 from jaxscale.sweeping._sweep import sweep
+from jaxscale.sweeping.results import checked_path
 from jaxscale.sweeping.store import copies, store
 from jaxscale.sweeping.store.store import StoreError
 
@@ -28,12 +30,20 @@ class Progress(NamedTuple):
 
     Examples:
         >>> js.sweeping.Progress(done=3, total=8, scenarios=1_000_000)
-        Progress(done=3, total=8, scenarios=1000000)
+        3 of 8 chunks done; 1,000,000 scenarios in all
     """
 
     done: int  # chunks
     total: int
     scenarios: int  # of the whole space
+
+    def __repr__(self) -> str:
+        chunks, scenarios = counted(self.total, "chunk"), counted(self.scenarios, "scenario")
+        return f"{self.done:,} of {chunks} done; {scenarios} in all"
+
+    def _repr_html_(self) -> str:
+        row = [f"{each:,}" for each in self]
+        return _display.html(("chunks done", "chunks", "scenarios"), [row])
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,8 +67,7 @@ class Verification:
     def sentences(self) -> list[str]:
         """The findings, in the order of the checks."""
         left = f"; {len(self.missing):,} not computed yet" if self.missing else ""
-        listed = ", ".join(map(str, self.bad[:LISTED])) + ", ..." * (len(self.bad) > LISTED)
-        bad = f"{len(self.bad):,} bad{listed and f': {listed}'}"
+        bad = f"{len(self.bad):,} bad" + (f": {_listed(self.bad)}" if self.bad else "")
         sentences = {
             f"Put back as written: {', '.join(self.mended)}.": bool(self.mended),
             "Metadata and coordinates have no copy: "
@@ -75,21 +84,38 @@ class Verification:
     def __repr__(self) -> str:
         return "\n".join(self.sentences())
 
+    def _repr_html_(self) -> str:
+        rows = [
+            ("chunks read", f"{self.checked:,}"),
+            ("bad", f"{len(self.bad):,}" + (f": {_listed(self.bad)}" if self.bad else "")),
+            ("not computed yet", f"{len(self.missing):,}"),
+            ("put back as written", ", ".join(self.mended) or "none"),
+            ("damaged statistics, removed", ", ".join(self.statistics) or "none"),
+            ("damaged records of the journal", f"{self.records:,}"),
+            ("copy of metadata and coordinates", "yes" if self.has_copies else "no"),
+        ]
+        return _display.html(("", ""), rows, title=f"Verification of {self.path}")
+
+
+def _listed(chunks: tuple[int, ...]) -> str:
+    """The numbers of the first chunks."""
+    return ", ".join(map(str, chunks[:LISTED])) + ", ..." * (len(chunks) > LISTED)
+
 
 def progress_of(path: StorePath) -> Progress:
-    """Progress of the sweep at `path`: chunks done of all, and 0 of 0 where it cannot be read.
+    """Progress of the sweep at `path`: chunks done of all, and scenarios.
+
+    Raises StoreError where there is no sweep that can be read.
 
     Examples:
         >>> data = js.sweep(lambda x: {"y": 2 * x}, js.Grid(x=[1.0, 2.0]), store="double.zarr")
         >>> js.sweeping.progress_of("double.zarr")
-        Progress(done=1, total=1, scenarios=2)
+        1 of 1 chunk done; 2 scenarios in all
     """
-    try:
-        _, plan = store.read(path)
-        done = store.done(path, fingerprint.digest(plan))
-        chunks = store.chunks_of(path)
-    except StoreError:
-        return Progress(0, 0, 0)
+    checked_path(path)
+    _, plan = store.read(path)
+    done = store.done(path, fingerprint.digest(plan))
+    chunks = store.chunks_of(path)
     return Progress(len(done), chunks.count, math.prod(chunks.sizes))
 
 
@@ -104,6 +130,7 @@ def open_store(path: StorePath) -> "Dataset":
         >>> js.sweeping.open_store("double.zarr")["y"].values
         array([2., 4.], dtype=float32)
     """
+    checked_path(path)
     store.read(path)
     try:
         with explained_damage(path):
@@ -128,6 +155,7 @@ def verify(path: StorePath) -> Verification:
         >>> js.sweeping.verify("double.zarr")
         1 chunk read, all of them whole.
     """
+    checked_path(path)
     repairs = store.mend(path)
     statistics = processes.remove_damaged(path)
     if repairs.lost:
@@ -188,6 +216,7 @@ def resume(
 
 def specification_of(path: StorePath) -> spec.Specification:
     """The specification that the sweep at `path` was begun from; StoreError without one."""
+    checked_path(path)
     attributes, _ = store.read(path)
     text = attributes.get(spec.TEXT)
     if not isinstance(text, str):

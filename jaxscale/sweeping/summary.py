@@ -11,6 +11,7 @@ from jaxscale import _display
 from jaxscale._labelled import (
     RATIOS,
     STATUS,
+    check_data,
     conditions_of,
     demand_axis,
     field_names,
@@ -139,7 +140,8 @@ RATIO_TITLE = "The cheapest plan over the Chinchilla plan of equal loss: median 
 def summarize(data: "Dataset") -> Summary:
     """The axes, outcomes and quantiles of a data set, and how the optimum moves with demand.
 
-    Of more than 4 million scenarios some are read, spread evenly.
+    Of more than 4 million scenarios some are read, spread evenly. Raises TypeError for what is no
+    data set, such as a path.
 
     Examples:
         >>> space = js.Grid(x=js.linspace(0, 1, 5), y=js.linspace(0, 10, 3))
@@ -152,6 +154,7 @@ def summarize(data: "Dataset") -> Summary:
         ---------------------------------
         sum    0.175     5.5  10.82
     """
+    check_data(data)
     some = thinned(data).load()
     demand = demand_axis(some) if has_ratios(some) else None
     return Summary(

@@ -30,15 +30,12 @@ RECORDS = {
         "Suspicion",
     ],
     "laws": ["Law"],
-    "plots": ["LawPanel", "OptimalPath"],
     "published": ["Entry", "Interval"],
     "recipes": ["Recipe", "TimeAndCompute"],
     "growth": ["Schedule"],
     "sweeping": ["Estimate", "StoreError", "Summary", "Verification"],
     "sweeping.spec": ["PlanScenario"],
 }
-# Their arguments are too long for an example: `jaxscale figures` draws them.
-LONG = {"jaxscale.plots.laws_compared"}
 
 
 def examples_of(name, value):
@@ -66,4 +63,4 @@ def test_what_a_user_calls_has_an_example():
     without = {test.name for test in TESTS if test.name in PUBLIC and not test.examples}
     called = {name for name in without if callable(PUBLIC[name])}
     records = {f"jaxscale.{module}.{name}" for module, names in RECORDS.items() for name in names}
-    assert called == records | LONG
+    assert called == records

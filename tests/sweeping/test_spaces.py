@@ -183,3 +183,9 @@ def test_spaces_show_themselves_in_a_few_lines():
         "loss      normal(mean=2, std=0.1)",
         "price     one of 998 rows",
     ]
+
+
+@pytest.mark.parametrize("space", [js.Sample, js.Sobol])
+def test_the_key_of_a_sample_goes_by_position_or_by_name(space):
+    by_name = space(16, key=3, x=js.uniform(0, 1))
+    assert by_name.describe() == space(16, 3, x=js.uniform(0, 1)).describe()

@@ -180,7 +180,7 @@ def test_the_default_of_read_and_what_it_shows():
     assert repr(spec.read()).startswith(
         "Specification of 1,000,000 scenarios: loss (200), requests (200), decode_mfu (5), "
     )
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="cannot read the specification 'no such file"):
         spec.read("no such file.toml")
 
 
@@ -404,3 +404,16 @@ def test_read_takes_a_name_with_a_tilde_that_has_no_home_as_it_stands(tmp_path, 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError):
         spec.read("~nosuch.toml")
+
+
+def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match=r"'x = = 1': No such file .*; a text has more than one line"):
+        spec.read("x = = 1")
+    with pytest.raises(OSError, match=r"cannot read the specification '.*': Is a directory"):
+        spec.read(tmp_path)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x80")
+    with pytest.raises(ValueError, match=r"cannot read the .* 'binary.toml': it is not text"):
+        spec.read("binary.toml")
+    with pytest.raises(TypeError, match=r"source must be a path or a text in TOML; got 3 \(int\)"):
+        spec.read(3)

@@ -88,13 +88,48 @@ def test_a_sweep_of_a_python_function_is_opened_and_verified_but_not_resumed(tmp
 
 @pytest.mark.parametrize(
     "read",
-    [js.sweeping.open_store, js.sweeping.verify, js.sweeping.resume],
+    [js.sweeping.open_store, js.sweeping.verify, js.sweeping.resume, js.sweeping.progress_of],
     ids=lambda f: f.__name__,
 )
 def test_where_there_is_no_sweep_that_is_said(read, tmp_path):
     with pytest.raises(js.sweeping.StoreError, match="there is no sweep at"):
         read(tmp_path / "none.zarr")
-    assert js.sweeping.progress_of(tmp_path / "none.zarr").total == 0
+    with pytest.raises(TypeError, match=r"path must be a path; got 3 \(int\)"):
+        read(3)
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        js.sweeping.summarize,
+        lambda data: js.sweeping.write_csv(data, "x.csv"),
+        lambda data: js.sweeping.write_parquet(data, "x.parquet"),
+    ],
+    ids=["summarize", "write_csv", "write_parquet"],
+)
+@pytest.mark.parametrize("given", [3, "s.zarr", {"y": np.ones(2)}])
+def test_what_is_no_data_set_is_refused_by_name(take, given):
+    kind = type(given).__name__
+    with pytest.raises(TypeError, match=rf"data must be an xarray.Dataset, .* \({kind}\)"):
+        take(given)
+
+
+def test_tables_are_written_to_a_path_as_text(path, tmp_path):
+    data = js.sweeping.open_store(path)
+    js.sweeping.write_csv(data, str(tmp_path / "a.csv"))
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == SCENARIOS + 1
+    with pytest.raises(TypeError, match=r"path must be a path; got 3 \(int\)"):
+        js.sweeping.write_csv(data, 3)
+
+
+def test_progress_and_verification_are_short_in_text_and_in_html(path):
+    progress = js.sweeping.progress_of(path)
+    assert repr(progress) == "3 of 3 chunks done; 15 scenarios in all"
+    assert "<td>15</td>" in progress._repr_html_()
+    first_chunk(path).write_bytes(b"no chunk")
+    found = js.sweeping.verify(path)
+    assert repr(found) == "3 chunks read, 1 bad: 0."
+    assert "<tr><td>bad</td><td>1: 0</td></tr>" in found._repr_html_()
 
 
 def test_a_summary_has_the_quantiles_of_numpy(path):

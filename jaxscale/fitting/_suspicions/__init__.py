@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxscale.fitting._suspicions._units import losses, units
 from jaxscale.fitting._suspicions.sheet import Sheet, Suspicion
 from jaxscale.fitting._suspicions.trainings import checkpoints, flops, repeated, settings
-from jaxscale.fitting._suspicions.units import losses, units
 
 CHECKS = (units, losses, checkpoints, settings, flops, repeated)
 FEWEST = 5  # rows whose medians and gaps say anything

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxscale._numerics.quantities import short, short_scientific
 from jaxscale.plots.frame import (
     DASHED,
     LINE,
@@ -19,8 +20,6 @@ from jaxscale.plots.frame import (
     legend_below,
     line_of_budget,
     same_length,
-    scientific,
-    short,
     titled,
     write,
 )
@@ -70,7 +69,7 @@ def allocation_chain(
     _draw_sizes(left, budgets, sizes, fitted)
     _name_ends(left, budgets, sizes, list(steps))
     _draw_exponents(right, steps, others or {})
-    ends = " to ".join(map(scientific, fitted))
+    ends = " to ".join(map(short_scientific, fitted))
     left.fill([], [], **SHADE, label=f"fitted: {ends} FLOPs")
     left.plot([], [], color=LINE, linewidth=1.9, linestyle=DASHED, label="extrapolated")
     left.plot([], [], color=LINE, **BAR, label=f"{100 * level:g} % interval")
@@ -96,7 +95,7 @@ def _name_budgets(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(base=100.0, numticks=10))
-    axis.set_major_formatter(FuncFormatter(lambda x, _: scientific(x)))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: short_scientific(x)))
     axis.set_minor_formatter(NullFormatter())
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxscale._numerics.quantities import short_scientific
 from jaxscale.plots.fields import FILL
-from jaxscale.plots.frame import INK, LINE, dress, same_length, scientific, titled
+from jaxscale.plots.frame import INK, LINE, dress, same_length, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,7 +150,7 @@ def _correlation(x: Any, y: Any) -> float:
 
 def _digits(x: float) -> str:
     """Text of three digits, with trailing zeros."""
-    return f"{x:#.3g}".rstrip(".") if 1e-3 <= abs(x) < 1000 else scientific(x)
+    return f"{x:#.3g}".rstrip(".") if 1e-3 <= abs(x) < 1000 else short_scientific(x)
 
 
 def _limits(x: Any) -> tuple[float, float]:
