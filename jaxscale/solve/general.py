@@ -36,6 +36,7 @@ from jaxscale.solve.newton import (
     cost_over_budget,
     cost_value,
     distance,
+    equations,
     floor_of,
     is_converged,
     log_cost,
@@ -228,9 +229,10 @@ def free_optimum(at_loss: bool, inputs: Inputs, like: Array) -> Free:
     top = far(like.dtype)
     converged = is_converged(point) & seen.meets_target & (jnp.abs(point.log_params) < top)
     converged &= jnp.abs(point.log_tokens) < top
-    # Where all plans of one cost have one loss, what a search converged to is rounding.
+    # Where all plans of one cost are alike, what a search converged to is rounding.
+    alike = seen.is_flat & _are_slopes_alike(at_loss, inputs, point)
     status = first_status(
-        ((~converged | seen.is_flat) & seen.is_monotone, Status.NO_INTERIOR_OPTIMUM),
+        ((~converged | alike) & seen.is_monotone, Status.NO_INTERIOR_OPTIMUM),
         (~converged, Status.NOT_CONVERGED),
         (~seen.is_valley, Status.SEVERAL_OPTIMA),
     )
@@ -241,6 +243,17 @@ def free_optimum(at_loss: bool, inputs: Inputs, like: Array) -> Free:
         jnp.where(runs_off, towards, point.log_tokens),
         status,
     )
+
+
+def _are_slopes_alike(at_loss: bool, inputs: Inputs, point: Point) -> Array:
+    """Whether another plan of the same cost balances params and tokens as the point does.
+
+    Losses that differ by less than rounding do not say it: their derivatives still do.
+    """
+    x, y = (jnp.where(is_finite(z), z, 0) for z in (point.log_params, point.log_tokens))
+    other = y + OFFSETS[0]
+    _, psi = equations(at_loss, params_of_equal_cost(x, y, other, inputs), other, inputs)
+    return ~(jnp.abs(psi) > jnp.sqrt(epsilon(x)))
 
 
 class _Around(NamedTuple):
