@@ -9,6 +9,7 @@ from jaxscale.cli import main
 
 pytest.importorskip("typer")
 pd = pytest.importorskip("pandas")
+xarray = pytest.importorskip("xarray")
 
 from jaxscale.sweeping.results import write_csv  # noqa: E402 - needs what is skipped above
 
@@ -242,7 +243,7 @@ def test_a_signal_leaves_no_part_of_a_table_and_its_own_exit_code(
 
     monkeypatch.setattr("jaxscale.sweeping.results._tables", parts)
     monkeypatch.setattr(
-        "jaxscale.cli.plan.compare", lambda *_: write_csv(None, tmp_path / "table.csv")
+        "jaxscale.cli.plan.compare", lambda *_: write_csv(xarray.Dataset(), tmp_path / "table.csv")
     )
     code, out, err = command(*PLAN)
     assert (code, out) == (128 + number, "")
