@@ -12,8 +12,8 @@ import numpy as np
 
 from jaxscale.fitting.power_law import (
     LEAST_POINTS,
-    Allocation,
     Optima,
+    OptimalSizes,
     allocation,
     checked_level,
     draws,
@@ -29,7 +29,9 @@ SAME_PARAMS = 1e-6  # relative: one training has one size, but for rounding in a
 APART = np.log(1.25)
 
 
-def envelope(runs: Runs, *, resamples: int = 1000, key: Any = 0, level: float = 0.95) -> Allocation:
+def envelope(
+    runs: Runs, *, resamples: int = 1000, key: Any = 0, level: float = 0.95
+) -> OptimalSizes:
     """Compute-optimal size and data from the lower envelope of training curves.
 
     The runs of one `group` are the checkpoints of one training of one size. Between them loss

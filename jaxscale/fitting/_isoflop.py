@@ -11,8 +11,8 @@ import numpy as np
 
 from jaxscale.fitting.power_law import (
     LEAST_POINTS,
-    Allocation,
     Optima,
+    OptimalSizes,
     allocation,
     checked_level,
     draws,
@@ -36,7 +36,7 @@ def isoflop(
     resamples: int = 1000,
     key: Any = 0,
     level: float = 0.95,
-) -> Allocation:
+) -> OptimalSizes:
     """Compute-optimal size and data from runs at a few FLOP budgets, many sizes at each.
 
     At each budget a parabola of loss in log params has its minimum at the best size; log

@@ -39,7 +39,7 @@ class Points(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Allocation:
+class OptimalSizes:
     """Compute-optimal `params` and `tokens`, and how far resampled runs move them.
 
     Each entry of `resampled_params` and `resampled_tokens` is the law of one resample, NaN
@@ -71,7 +71,7 @@ class Allocation:
     def params_interval(self, flops: Any, level: float | None = None) -> tuple[Any, Any]:
         """Ends of the interval of compute-optimal params, each of the shape of `flops`.
 
-        `level` is the allocation's own unless given; ValueError outside (0, 1).
+        `level` is that of the result unless given; ValueError outside (0, 1).
         """
         return _interval(self.resampled_params, self._level(level), flops)
 
@@ -136,7 +136,7 @@ class Optima(NamedTuple):
 
 def allocation(
     method: str, optima: Optima, loss: np.ndarray, refused: list[str], level: float
-) -> Allocation:
+) -> OptimalSizes:
     """Fit power laws to each row of the optima; `loss` is that of each column, as given."""
     usable = (optima.weights > 0).sum(axis=1) >= LEAST_POINTS
     weights = np.where(usable[:, None], optima.weights, 0)
@@ -150,7 +150,7 @@ def allocation(
     used = weights[0] > 0
     logs = (optima.log_flops, optima.log_params, optima.log_tokens)
     flops, best_params, best_tokens = (np.exp(log[0, used]) for log in logs)
-    return Allocation(
+    return OptimalSizes(
         method=method,
         params=PowerLaw(float(params.coefficient[0]), float(params.exponent[0])),
         tokens=PowerLaw(float(tokens.coefficient[0]), float(tokens.exponent[0])),

@@ -18,7 +18,7 @@ RECORDS = {
     "architectures": ["ExactFlops"],
     "allocations": ["Step"],
     "fitting": [
-        "Allocation",
+        "OptimalSizes",
         "Bootstrap",
         "Claims",
         "FitStatus",
