@@ -21,9 +21,9 @@ from jaxscale._numerics import arrays
 from jaxscale._numerics.names import hint
 from jaxscale._numerics.quantities import count, counted, scientific
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws.protocol import Law, depends_on_tokens, levers_of, loss_scale
+from jaxscale.laws.protocol import Law, check_law, depends_on_tokens, levers_of, loss_scale
 from jaxscale.laws.vocabulary import vocabulary_params_for
-from jaxscale.plan import Bounds, Plan, check_law, evaluate
+from jaxscale.plan import Bounds, Plan, evaluate
 from jaxscale.published import Entry
 from jaxscale.solve import compute_optimal, minimize_cost
 from jaxscale.solve.levers import POINTS, SIZES
@@ -333,7 +333,7 @@ def compare(
 ) -> LawComparison:
     """The answers in the order of the laws; laws of one class are solved for together."""
     rows: dict[str, LawRow] = {}
-    families: dict[Any, list[_Case]] = defaultdict(list)
+    alike: dict[Any, list[_Case]] = defaultdict(list)
     # A whole program for each law would take a second or two to compile.
     with jax.enable_x64(True), jax.disable_jit():
         for named in laws:
@@ -343,10 +343,10 @@ def compare(
                     rows[named.name] = _searched(case, question)
                 else:
                     structure = jax.tree.structure(named.law)
-                    families[type(named.law), structure, *case.values.items()].append(case)
+                    alike[type(named.law), structure, *case.values.items()].append(case)
             except NoPlan as none:
                 rows[named.name] = LawRow(*named, reason=str(none), status=none.status)
-        for family in families.values():
+        for family in alike.values():
             for start in range(0, len(family), LANES):
                 together = _solved_together(family[start : start + LANES], question)
                 rows |= {row.name: row for row in together}

@@ -11,8 +11,8 @@ from jaxscale._numerics.quantities import count
 from jaxscale._schema import BOUNDS
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import far
-from jaxscale.laws.protocol import Law, levers_of, loss_from_logs
-from jaxscale.plan import Bounds, Plan, check_law
+from jaxscale.laws.protocol import Law, check_law, levers_of, loss_from_logs
+from jaxscale.plan import Bounds, Plan
 from jaxscale.status import Status
 
 SOLVED_EXPONENTS = (0.01, 3.0)  # that `Status.NOT_CONVERGED` speaks of

@@ -215,7 +215,7 @@ def plan_arguments(
     law: Law, demand: Demand | None, costs: Costs | None, bounds: "Bounds | None" = None
 ) -> dict[str, Any]:
     """The arguments that all plans share, defaults filled in; TypeError for a wrong type."""
-    check_law(law)
+    protocol.check_law(law)
     demand = Demand() if demand is None else demand
     costs = Costs.flops() if costs is None else costs
     arguments = {"demand": (demand, Demand), "costs": (costs, Costs)}
@@ -227,17 +227,6 @@ def plan_arguments(
                 f"{name} must be a jaxscale {kind.__name__}; got {value!r} ({type(value).__name__})"
             )
     return {"law": law, **{name: value for name, (value, _) in arguments.items()}}
-
-
-def check_law(law: Any) -> None:
-    """Raises TypeError for what has no loss, or is not a pytree that JAX can traverse."""
-    is_leaf = jax.tree.structure(law) == jax.tree.structure(0)
-    if isinstance(law, type) or not callable(getattr(law, "loss", None)) or is_leaf:
-        raise TypeError(
-            "law must be a jaxscale law, such as js.laws.published('sardana2024'), or a frozen "
-            "dataclass with loss(params, tokens) and jax.tree_util.register_dataclass; got "
-            f"{law!r} ({type(law).__name__})"
-        )
 
 
 def lever_values(

@@ -249,6 +249,7 @@ def tokens_of_flops(law: Any, flops: ArrayLike, params: ArrayLike, **levers: Arr
 def _size_of_flops(
     direction: tuple[float, float], law: Any, flops: ArrayLike, known: ArrayLike, levers: Any
 ) -> Array:
+    protocol.check_law(law)
     protocol.check_lever_names(law, levers)
     inputs = arrays.enter(law=law, flops=flops, known=known, levers=levers)
     return _of_flops(direction, *inputs)

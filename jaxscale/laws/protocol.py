@@ -77,6 +77,17 @@ def _written(value: Any) -> str:
     return f"{value.dtype}[{', '.join(map(str, shape))}]"
 
 
+def check_law(law: Any) -> None:
+    """Raises TypeError for what has no loss, or is not a pytree that JAX can traverse."""
+    is_leaf = jax.tree.structure(law) == jax.tree.structure(0)
+    if isinstance(law, type) or not callable(getattr(law, "loss", None)) or is_leaf:
+        raise TypeError(
+            "law must be a jaxscale law, such as js.laws.published('sardana2024'), or a frozen "
+            "dataclass with loss(params, tokens) and jax.tree_util.register_dataclass; got "
+            f"{law!r} ({type(law).__name__})"
+        )
+
+
 def levers_of(law: Any) -> Mapping[str, tuple[float, float]]:
     """The levers of the law by name, with the lowest and the highest value of each."""
     return getattr(law, "levers", {})

@@ -80,3 +80,9 @@ def test_sizes_for_flops_need_the_levers_of_the_law():
         js.laws.params_of_flops(js.laws.published("kumar2024"), 1e20, 1e10)
     with pytest.raises(TypeError, match="levers of Chinchilla are none; got bits"):
         js.laws.tokens_of_flops(LAW, 1e20, 1e10, bits=8)
+
+
+def test_sizes_for_flops_need_a_law():
+    for function in (js.laws.params_of_flops, js.laws.tokens_of_flops):
+        with pytest.raises(TypeError, match=r"law must be a jaxscale law.*got 3 \(int\)"):
+            function(3, 1e21, 1e9)
