@@ -316,6 +316,14 @@ class NoPlan(Exception):
         self.status = status
 
 
+def _plain(names: Iterable[str], params: float) -> dict[str, float]:
+    """`plain_levers`; NoPlan, which concerns one law alone, where a value is not known."""
+    try:
+        return plain_levers(names, params)
+    except ValueError as error:
+        raise NoPlan(str(error)) from None
+
+
 class _Case(NamedTuple):
     """The question put to one law: fixed levers, levers to choose, and a model to match, if any."""
 
@@ -390,7 +398,7 @@ def _model(named, values, chosen, question: Question) -> tuple[float, float] | N
         return None
     if question.tokens is not None:
         return question.params, question.tokens
-    levers = {**values, **plain_levers(chosen, question.params)}
+    levers = {**values, **_plain(chosen, question.params)}
     # Compiled: its loop of many small steps takes longer one by one.
     with jax.disable_jit(False):
         plan = compute_optimal(named.law, params=question.params, levers=levers)
@@ -421,7 +429,7 @@ def loss_of_model(
     law: Law, model: tuple[float, float], values: Mapping[str, ArrayLike], chosen: Sequence[str]
 ) -> float:
     """The loss of the model to match, which has plain values of chosen levers."""
-    levers = {**values, **plain_levers(chosen, model[0])}
+    levers = {**values, **_plain(chosen, model[0])}
     plan = evaluate(law, *model, levers=levers)
     return float(solved(plan, Asked(law, params=model[0], tokens=model[1], levers=levers)).loss)
 

@@ -106,13 +106,13 @@ def _cells(question: Question, row: LawRow, with_loss: bool) -> tuple[str, ...]:
 
 def _record(row: LawRow) -> dict[str, Any]:
     """One law's answer for machines; null where there is none."""
-    solved = row.plan is not None and row.status is not None
     return {
         "law": row.name,
         "target_loss": None if row.target is None or math.isnan(row.target) else row.target,
         "optimum": record_of_plan(row.plan) if row.plan else None,
         "chosen": list(row.chosen),
-        "status": row.status.name if solved and row.status else None,
+        # OK is 0, so that no status may be asked for its truth.
+        "status": None if row.plan is None or row.status is None else row.status.name,
         "law_status": row.entry.warning if row.entry else "",
         "note": row.note,
     }

@@ -135,7 +135,7 @@ def _exponent_row(result: Any, beside: Sequence[Any]) -> tuple[str, ...]:
         laws = jax.tree.map(lambda x: np.ravel(x)[:, None], result.bootstrap.law)
         powers = exponent_of(laws)
         powers = powers[np.isfinite(powers)]
-        interval = interval_text(*np.quantile(powers, [0.025, 0.975]))
+        interval = interval_text(*np.quantile(powers, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
         error = _number(float(np.std(powers, ddof=1)), 2)
     return "N* ~ C^", _number(exponent_of(result.fit.law)), interval, error, *others
 

@@ -148,7 +148,7 @@ def _predicted(
 
         drawn = np.asarray(jax.vmap(loss)(resampled.law))
     words = key_words(key)
-    noise = np.random.Generator(np.random.Philox(key=words, counter=[1, 0, 0, 0]))
+    noise = np.random.Generator(np.random.Philox(key=words, counter=[0, 0, 0, 1]))
     missed = noise.choice(resampled.fit.residuals, size=drawn.shape)
     predicted = drawn * np.exp(-missed) if fits_logarithm(resampled.fit.law) else drawn - missed
     low, high = np.quantile(predicted, [(1 - level) / 2, (1 + level) / 2], axis=0)

@@ -122,12 +122,12 @@ def _at_flops(flops: Array, law: Any) -> Plan:
 def _at_size(is_params: bool, size: Array, levers: dict[str, Array], law: Any) -> Plan:
     size, levers, law = arrays.align(size, levers, law)
     valid = is_valid(law) & is_positive(size) & are_finite(levers)
-    law = made_safe(law, is_valid(law))
+    law, levers = made_safe((law, levers), valid)
     one, zero = jnp.ones((), size.dtype), jnp.zeros((), size.dtype)
     demand, costs = Demand(zero, zero), Costs(one, one, one)
     inputs = Inputs(law, levers, one, demand, costs)
     like = zeros_of_full_shape((size, law, levers))
-    log_size = jnp.log(where_safe(valid & is_positive(size), size)) + like
+    log_size = jnp.log(where_safe(valid, size)) + like
     if has_frontier(law):
         other = (law.log_optimal_tokens if is_params else law.log_optimal_params)(log_size)
         is_bracketed = is_finite(other)

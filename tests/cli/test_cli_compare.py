@@ -33,6 +33,7 @@ def test_every_law_of_the_catalogue_answers_or_says_why_not(command):
     code, out, err = command(*QUESTION, "--json")
     assert (code, err) == (0, "")
     found = {each["law"]: each for each in json.loads(out)["laws"]}
+    assert found["sardana2024"]["status"] == "OK"
     assert list(found) == [entry.name for entry in js.laws.catalog()]
     silent = {name: each["note"] for name, each in found.items() if each["optimum"] is None}
     assert silent == {

@@ -141,3 +141,15 @@ def test_mistakes_are_named():
         js.compute_optimal(js.laws.published("krajewski2024"), params=1e9)
     with pytest.raises(TypeError, match="params"):
         js.compute_optimal(LAW, params="7B")
+
+
+def test_a_bad_lever_leaves_the_derivatives_of_its_neighbours_alone():
+    law = js.laws.published("kumar2024")
+
+    def tokens(law, bits):
+        plan = js.compute_optimal(law, params=np.array([1e9, 1e9]), levers={"bits": bits})
+        return jnp.sum(jnp.where(plan.ok, plan.tokens, 0))
+
+    good = jax.grad(lambda law: tokens(law, np.array([8.0, 8.0])))(law).B
+    mixed = jax.grad(lambda law: tokens(law, np.array([8.0, np.nan])))(law).B
+    assert float(mixed) == pytest.approx(float(good) / 2, rel=1e-5)
