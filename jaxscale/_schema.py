@@ -104,6 +104,7 @@ class Refused(ValueError):
         self.name = name
 
 
+DEFAULT_LAW = "sardana2024"
 FAMILY, DEFAULT_FAMILY = "family", "Chinchilla"
 
 

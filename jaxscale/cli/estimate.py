@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 import jaxscale as js
-from jaxscale import architectures
+from jaxscale import _schema, architectures
 from jaxscale._explain import Asked
 from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import Mistake, blamed_on
@@ -95,7 +95,7 @@ def estimate(
     train_precision: options.TrainPrecision = None,
     train_mfu: options.TrainMfu = None,
     train_price: options.TrainPrice = None,
-    law: options.Law = options.DEFAULT_LAW,
+    law: options.Law = _schema.DEFAULT_LAW,
     lever: options.Lever = None,
     as_json: options.Json = False,
 ) -> None:

@@ -86,8 +86,6 @@ def blamed_on_options() -> Iterator[None]:
         raise Mistake(f"{subject}{'' if verb or not subject else ':'} {error}".strip()) from None
 
 
-DEFAULT_LAW = "sardana2024"
-
 QUALITY = "Quality: a loss, or the model to match"
 DEMAND = "Demand over the model's life, in one of three ways"
 DOLLARS = "Dollars instead of FLOPs"

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 import jaxscale as js
+from jaxscale import _schema
 from jaxscale._explain import Asked, sentence_of
 from jaxscale._schema import read_bounds
 from jaxscale.cli import options, tables
@@ -85,7 +86,7 @@ class Comparison(NamedTuple):
 @options.asked
 def plan(
     question: Mapping[str, Any],
-    law: options.Law = options.DEFAULT_LAW,
+    law: options.Law = _schema.DEFAULT_LAW,
     lever: options.LeverOrBest = None,
     as_json: options.Json = False,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import jaxscale as js
-from jaxscale import recipes
+from jaxscale import _schema, recipes
 from jaxscale._explain import Asked
 from jaxscale.cli import options, tables
 from jaxscale.cli.catalogues import facts_of
@@ -44,7 +44,7 @@ def recipe(
     params: options.Params = None,
     tokens: options.Tokens = None,
     loss: Loss = None,
-    law: options.Law = options.DEFAULT_LAW,
+    law: options.Law = _schema.DEFAULT_LAW,
     name: Name = None,
     as_json: options.Json = False,
 ) -> None:

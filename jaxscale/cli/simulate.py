@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxscale import _schema
 from jaxscale.cli import fit_options, options, tables
 from jaxscale.cli.mistakes import Mistake, check_file, path_of
 from jaxscale.cli.named_law import read_law, without_levers
@@ -28,7 +29,7 @@ def simulate(
     min_ratio: fit_options.MinRatio = None,
     max_ratio: fit_options.MaxRatio = None,
     seed: fit_options.SimulationSeed = None,
-    law: options.Law = options.DEFAULT_LAW,
+    law: options.Law = _schema.DEFAULT_LAW,
     overwrite: fit_options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 
 from jaxscale._display import dataframe, html
-from jaxscale._numerics.quantities import count, scientific
+from jaxscale._numerics.quantities import count, counted, scientific
 from jaxscale.fitting._suspicions import suspicions
 from jaxscale.fitting.certificate import Certificate, FitStatus, Search
 from jaxscale.fitting.claims import Claims
@@ -156,7 +156,7 @@ def _number_of_runs(fit: Fitted, _: Resampled | None) -> Said:
     if runs >= FEW_RUNS_EACH * free:
         return None
     said = (
-        f"{runs} runs for {_counted(free, 'coefficient')} are few: resampling understates the "
+        f"{runs} runs for {counted(free, 'coefficient')} are few: resampling understates the "
         "errors of so small a sample; hold what you know, or tie exponents"
     )
     return said, {"runs": runs, "coefficients": free}
@@ -201,7 +201,7 @@ def _long_training(fit: Fitted, _: Resampled | None) -> Said:
     beyond = int((ratio > LONG).sum())
     if beyond >= max(FEW_LONG, FEW_LONG_SHARE * ratio.size):
         return None
-    those = "no run has" if not beyond else f"only {beyond} of {_counted(ratio.size, 'run')} have"
+    those = "no run has" if not beyond else f"only {beyond} of {counted(ratio.size, 'run')} have"
     most = f" (at most {count(float(ratio.max()))})" if beyond else ""
     said = (
         f"{those} over {LONG} tokens per param{most}: serving makes plans longer than that, and "
@@ -227,7 +227,7 @@ def _checkpoints(fit: Fitted, _: Resampled | None) -> Said:
         return None
     said = (
         f"runs of one size and neighbouring lengths err alike (correlation {alike:.2f} over "
-        f"{_counted(pairs.size, 'pair')}): if they are checkpoints of one training, give its "
+        f"{counted(pairs.size, 'pair')}): if they are checkpoints of one training, give its "
         "column as the group, so that whole trainings are resampled; before its learning rate has "
         "decayed a checkpoint also has a higher loss than a run that ends there"
     )
@@ -309,10 +309,6 @@ def _extrapolation(fit: Fitted, _: Resampled | None) -> Said:
         "interval knows whether the law's form still holds there"
     )
     return said, {"flops": largest}
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 Check = Callable[[Fitted, Resampled | None], Said]

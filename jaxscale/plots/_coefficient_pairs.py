@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CELL = 1.55  # inches
 BINS = 40
+LEVEL = 0.95  # of the interval between the dashed lines
 FRAME_SHARE = 0.996  # of the draws lies inside each axis
 SHARES = (0.95, 0.5)  # of the draws inside each contour
 FEWEST = 200  # draws; a density of fewer says little
@@ -31,14 +32,13 @@ def pair_panels(
     draws: Mapping[str, ArrayLike],
     best: Mapping[str, float],
     *,
-    level: float = 0.95,
     title: str = "",
     subtitle: str = "",
 ) -> "Figure":
     """A panel for each pair of coefficients, by label, and on the diagonal each on its own.
 
     `best` is the fit itself, drawn as orange lines; above the diagonal stand correlations. Dashed
-    lines are ends of the interval at `level`. Raises ValueError for draws that do not fit,
+    lines are ends of the 95 % interval. Raises ValueError for draws that do not fit,
     ImportError without matplotlib.
 
     Examples:
@@ -61,7 +61,7 @@ def pair_panels(
             if column < row:
                 _draw_pair(panel, *pair, best[across], best[below])
             elif column == row:
-                _draw_spread(panel, pair[0], best[across], level)
+                _draw_spread(panel, pair[0], best[across])
             else:
                 _write_correlation(panel, *pair)
             _label(panel, row, column, len(labels), across, below)
@@ -113,9 +113,9 @@ def _smoothed(counts: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _draw_spread(panel: "Axes", x: Any, best: float, level: float) -> None:
+def _draw_spread(panel: "Axes", x: Any, best: float) -> None:
     dress(panel, "")
-    low, high = np.quantile(x, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(x, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     panel.hist(x, BINS if x.size >= FEWEST else 10, range=_limits(x), color=FILL)
     panel.axvline(best, color=BEST, linewidth=1.2)
     for end in (low, high):

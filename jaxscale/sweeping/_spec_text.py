@@ -13,6 +13,7 @@ from jaxscale import laws
 from jaxscale._labelled import STATUS
 from jaxscale._numerics.names import hint, nearest, question, unknown
 from jaxscale._schema import (
+    DEFAULT_LAW,
     DEVICES,
     PRECISIONS_OF,
     QUANTITIES,
@@ -32,7 +33,6 @@ from jaxscale.sweeping._toml_lines import TomlText, parsed
 from jaxscale.sweeping.axes import as_axis, geomspace, linspace
 
 AXES, FIXED, FIELDS, LAW, LEVERS = "axes", "fixed", "fields", "law", "levers"
-DEFAULT_LAW = "sardana2024"
 NAMED = {LAW: "law", "train_on": "accelerator that trains", "serve_on": "accelerator that serves"}
 NAMES = {key_of(name): name for name in (LAW, *QUANTITIES, *DEVICES, *PRECISIONS_OF)}  # by key
 KEYS = (*NAMES, LEVERS)

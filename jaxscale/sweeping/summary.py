@@ -172,17 +172,17 @@ def summarize(data: "Dataset") -> Summary:
     )
 
 
-def thinned(data: "Dataset", most: int = MOST) -> "Dataset":
-    """At most `most` scenarios, spread evenly, from few chunks.
+def thinned(data: "Dataset") -> "Dataset":
+    """At most MOST scenarios, spread evenly, from few chunks.
 
     The first axes are thinned first, because chunks run along the last. Any part of a sample
     is one.
     """
     for name in map(str, data.sizes):
         size, total = data.sizes[name], math.prod(data.sizes.values())
-        if total <= most:
+        if total <= MOST:
             break
-        kept = max(1, most * size // total)
+        kept = max(1, MOST * size // total)
         if name == SAMPLE:
             data = data.isel({name: slice(0, kept)})
         else:
