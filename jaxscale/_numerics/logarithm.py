@@ -12,7 +12,7 @@ has none to spare; with exponents subtracted exactly the difference is as good a
 import math
 import operator
 from collections.abc import Iterable
-from functools import partial, reduce
+from functools import reduce
 from typing import NamedTuple
 
 import jax
@@ -83,9 +83,11 @@ class Log(NamedTuple):
 @jax.custom_jvp
 def split_log(x: Array) -> Log:
     """Logarithm of positive, not subnormal x; nonsense elsewhere, never a trap."""
-    # A TPU emulates float64 and cannot look at its bits.
-    whole = partial(Log, jnp.zeros_like(x))
-    return lax.platform_dependent(x, tpu=lambda x: whole(jnp.log(x)), default=_split_log)
+    # A TPU emulates float64 and cannot look at its bits. Asked when traced: a kernel of Pallas has
+    # no form for what depends on the platform.
+    if x.dtype == np.float64 and jax.default_backend() == "tpu":
+        return Log(jnp.zeros_like(x), jnp.log(x))
+    return _split_log(x)
 
 
 @split_log.defjvp
