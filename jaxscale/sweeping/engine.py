@@ -8,14 +8,16 @@ computing one twice is harmless.
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-import jax
 import numpy as np
 
+from jaxscale._labelled import STATUS
+from jaxscale.status import Status
 from jaxscale.sweeping.job import Job
-from jaxscale.sweeping.program import Done
-from jaxscale.sweeping.reducers.protocol import Total
+from jaxscale.sweeping.program import Done, Launched, Program
+from jaxscale.sweeping.reducers.protocol import Resolving, Total, Values
 from jaxscale.sweeping.store.layout import Field
 from jaxscale.sweeping.store.writer import Writer
 
@@ -107,14 +109,35 @@ def work(
 
 def empty_totals(job: Job) -> list[Total]:
     """Totals of no chunk, for a process that had none left to compute."""
-    starts = np.empty((0, len(job.chunks.shape)), np.int64)
     with job.in_dtype():
-        dtypes = {name: np.dtype(dtype) for name, dtype in job.dtypes.items()}
-        states = [reducer.start(job.group, dtypes) for reducer in job.reducers]
+        return job.program().empty_totals()
+
+
+def resolved(job: Job, totals: list[Total]) -> list[Total]:
+    """Totals of a whole sweep, with what is found in chunks that are looked at once more."""
     return [
-        reducer.total(jax.device_get(state), starts, job.group)
-        for reducer, state in zip(job.reducers, states, strict=True)
+        reducer.resolve(total, partial(_looked_at, job, reducer.fields[0]))
+        if isinstance(reducer, Resolving)
+        else total
+        for reducer, total in zip(job.reducers, totals, strict=True)
     ]
+
+
+def _looked_at(job: Job, field: str, chunk: int) -> Values:
+    """The scenarios of a chunk that count for a field."""
+    known = [STATUS] if STATUS in job.dtypes else list(job.dtypes)
+    alone = job.alone({name: {} for name in (field, *known)})
+    (done,) = _outcomes(alone, [chunk])
+    (fields,) = done.fields
+    ok = fields[STATUS] <= Status.AT_CORNER if STATUS in fields else _all_finite(fields)
+    values = np.asarray(fields[field], np.float64)
+    good = ok & np.isfinite(values)
+    indices = np.stack(np.nonzero(good), axis=-1) + job.chunks.starts(np.array([chunk]))
+    return Values(values[good], np.ravel_multi_index(tuple(indices.T), job.chunks.sizes))
+
+
+def _all_finite(fields: Fields) -> np.ndarray:
+    return np.logical_and.reduce([np.isfinite(each) for each in fields.values()])
 
 
 def merged(job: Job, one: list[Total] | None, other: list[Total] | None) -> list[Total] | None:
@@ -178,16 +201,26 @@ def _outcomes(job: Job, numbers: Sequence[int]) -> Iterator[Done]:
     """The outcome of each group of chunks, while the next groups are running."""
     # The scope is left before every yield: it would change the switch of the caller.
     with job.in_dtype():
-        program = job.program()
+        program, known = job.program(), job.known()
     launched = None
-    for groups in _batches(_batches(numbers, job.group.count), program.devices):
+    for groups in _batches(_batches(numbers, job.group.count), program.width):
         with job.in_dtype():
-            following = program.launch([np.asarray(group, np.int64) for group in groups])
+            following = program.launch([np.asarray(group, np.int64) for group in groups], known)
         if launched:
-            yield from program.fetch(launched)
+            yield from _right(job, program, launched)
         launched = following
     if launched:
-        yield from program.fetch(launched)
+        yield from _right(job, program, launched)
+
+
+def _right(job: Job, program: Program, launched: Launched) -> Iterator[Done]:
+    """What was launched; groups whose totals do not hold are computed again, knowing them."""
+    for done in program.fetch(launched):
+        while not done.holds:
+            with job.in_dtype():
+                again = program.launch([done.numbers], program.known(done.totals))
+            (done,) = program.fetch(again)
+        yield done
 
 
 def _batches(items: Any, size: int) -> Iterator[Any]:

@@ -8,7 +8,7 @@ import inspect
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ from jaxscale.sweeping import fingerprint
 from jaxscale.sweeping.chunks import Chunks, cut
 from jaxscale.sweeping.program import Program, build
 from jaxscale.sweeping.reducers import StatusCounts
-from jaxscale.sweeping.reducers.protocol import Group, Reducer
+from jaxscale.sweeping.reducers.protocol import Group, Known, Reducer
 from jaxscale.sweeping.spaces import Draws, Grid, Scenario, Space
 
 FLOATS = ("float32", "float64")
@@ -79,9 +79,36 @@ class Job:
         """The scope in which everything of this job is traced and run."""
         return jax.enable_x64(self.dtype == "float64")
 
+    def alone(self, fields: Mapping[str, Mapping[str, str]]) -> "Job":
+        """The same chunks one by one, of which these fields are kept and nothing is reduced."""
+        group = self.group._replace(count=1)
+        return replace(self, fields=fields, reducers=(), group=group, store="")
+
+    def known(self) -> list[Known]:
+        """What reducers know before the first chunk, from a few chunks all over the space.
+
+        The same in every process and on every device: so are the statistics.
+        """
+        program = self.program()
+        if self._key not in _KNOWN:
+            known = program.known(None)
+            if any(known):
+                few = min(self.chunks.count, FEW, self.group.count)
+                # Python's numbers, because these products exceed 64 bits.
+                numbers = [(2 * i + 1) * self.chunks.count // (2 * few) for i in range(few)]
+                (done,) = program.fetch(program.launch([np.array(numbers, np.int64)], known))
+                known = program.known(done.totals)
+            _KNOWN.clear()
+            _KNOWN[self._key] = known
+        return _KNOWN[self._key]
+
+    @property
+    def _key(self) -> tuple:
+        return self.digest, tuple(self.fields), self.reducers, self.group.count
+
     def program(self) -> Program:
         """The compiled program; made once for each job in a process."""
-        key = self.digest, tuple(self.fields), self.reducers, self.group.count
+        key = self._key
         if key not in _PROGRAMS:
             while len(_PROGRAMS) >= PROGRAMS_KEPT:
                 del _PROGRAMS[next(iter(_PROGRAMS))]
@@ -100,6 +127,8 @@ class Job:
 # By digest, because a worker is sent its job anew with each task.
 _PROGRAMS: dict[tuple, Program] = {}
 PROGRAMS_KEPT = 8
+_KNOWN: dict[tuple, list[Known]] = {}  # of the last job
+FEW = 8  # chunks that are computed first, to know the size of numbers
 
 
 def prepare(
@@ -232,8 +261,6 @@ def _reducers(reduce: Sequence[Reducer], dtypes: Mapping[str, str], space: Space
             raise TypeError(f"reduce must hold reducers such as js.Moments; got {reducer!r}")
         for name in reducer.fields:
             _require_field("reduce", name, dtypes)
-        if reducer.needs_grid and not isinstance(space, Grid):
-            raise ValueError(f"{reducer!r} needs the axes of a js.Grid; the space is a sample")
     return tuple(dict.fromkeys([*reduce, StatusCounts()]))
 
 

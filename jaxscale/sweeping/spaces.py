@@ -19,7 +19,7 @@ from jaxscale import _display
 from jaxscale._numerics.quantities import counted
 from jaxscale.sweeping.axes import Axis, Coordinate, as_axis
 from jaxscale.sweeping.chunks import Chunks
-from jaxscale.sweeping.distributions import Distribution
+from jaxscale.sweeping.distributions import Distribution, bin_count, bin_of
 from jaxscale.sweeping.points import (
     MAX_DIMENSIONS,
     MAX_SCENARIOS,
@@ -141,8 +141,14 @@ class Grid:
             name: jax.tree.map(lambda leaf: scalar, axis.values) for name, axis in self.axes.items()
         }
 
-    def evaluate(self, scenario: Scenario, tables: Any, start: Array, chunks: Chunks) -> Any:
-        """Results of `scenario` for a chunk, each of the chunk's shape. Traced."""
+    def bins(self) -> dict[str, int]:
+        """Numbers of bins by argument: none, because scenarios lie on axes."""
+        return {}
+
+    def evaluate(
+        self, scenario: Scenario, tables: Any, start: Array, chunks: Chunks
+    ) -> tuple[Any, dict[str, Array]]:
+        """Results of `scenario` for a chunk, each of the chunk's shape, and no bins. Traced."""
         values = [
             jax.tree.map(
                 lambda leaf, at=start[axis], length=length: lax.dynamic_slice_in_dim(
@@ -161,7 +167,7 @@ class Grid:
         for axis in reversed(range(len(values))):
             along = [0 if other == axis else None for other in range(len(values))]
             mapped = jax.vmap(mapped, in_axes=along)
-        return mapped(*values)
+        return mapped(*values), {}
 
     def locator(self, dtype: str) -> Locate:
         """A function from a scenario's number to its arguments, or their labels."""
@@ -247,7 +253,14 @@ class Draws:
         first = chunks.starts(numbers)
         return np.concatenate([first >> 32, first & (2**32 - 1)], axis=1).astype(np.uint32)
 
-    def evaluate(self, scenario: Scenario, tables: Any, start: Array, chunks: Chunks) -> Any:
+    def bins(self) -> dict[str, int]:
+        """Numbers of bins by argument, each of the same chance where draws are continuous."""
+        return {name: bin_count(each) for name, each in self._named()}
+
+    def evaluate(
+        self, scenario: Scenario, tables: Any, start: Array, chunks: Chunks
+    ) -> tuple[Any, dict[str, Array]]:
+        """Results of `scenario` for a chunk, and the bin of each argument. Traced."""
         (length,) = chunks.shape
         offset = lax.iota(jnp.uint32, length)
         low = start[1] + offset
@@ -256,7 +269,8 @@ class Draws:
         def lane(high, low):
             points = self._points_of(tables, high, low)
             drawn = {name: each.quantile(points[name]) for name, each in self._named()}
-            return {**scenario(**drawn), **self._columns(points)}
+            keys = {name: bin_of(each, points[name]) for name, each in self._named()}
+            return {**scenario(**drawn), **self._columns(points)}, keys
 
         return jax.vmap(lane)(high, low)
 
