@@ -146,7 +146,8 @@ def _statistics(job: Job, totals) -> Statistics:
     totals = resolved(job, empty_totals(job) if totals is None else totals)
     locate = job.space.locator(job.dtype)
     pairs = zip(job.reducers, totals, strict=True)
-    return Statistics((reducer, reducer.result(total, locate)) for reducer, total in pairs)
+    results = ((reducer, reducer.result(total, locate)) for reducer, total in pairs)
+    return Statistics(results, ran=job.ran)
 
 
 @contextmanager

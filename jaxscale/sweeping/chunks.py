@@ -46,7 +46,7 @@ class Chunks(NamedTuple):
     def numbers(self, starts: np.ndarray) -> np.ndarray:
         """Numbers of the chunks whose first scenarios have these indices: int64, (chunks,)."""
         indices = tuple((starts // np.array(self.shape, np.int64)).T)
-        return np.ravel_multi_index(indices, self.grid).astype(np.int64)
+        return np.asarray(np.ravel_multi_index(indices, self.grid), np.int64)
 
     def slices(self, number: int) -> tuple[slice, ...]:
         """Slices of a chunk in an array of the whole space."""

@@ -133,7 +133,9 @@ def _looked_at(job: Job, field: str, chunk: int) -> Values:
     values = np.asarray(fields[field], np.float64)
     good = ok & np.isfinite(values)
     indices = np.stack(np.nonzero(good), axis=-1) + job.chunks.starts(np.array([chunk]))
-    return Values(values[good], np.ravel_multi_index(tuple(indices.T), job.chunks.sizes))
+    return Values(
+        values[good], np.asarray(np.ravel_multi_index(tuple(indices.T), job.chunks.sizes))
+    )
 
 
 def _all_finite(fields: Fields) -> np.ndarray:

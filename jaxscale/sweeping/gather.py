@@ -6,21 +6,28 @@ term is summed along the columns of a table, many columns at a time.
 """
 
 import math
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
+from jaxscale._labelled import STATUS
+from jaxscale.status import is_ok
 from jaxscale.sweeping.reducers.protocol import (
     Along,
     Count,
     First,
     Greatest,
     Group,
+    Known,
+    Lanes,
     Least,
     Mask,
+    Reducer,
     Sum,
     Tally,
     Term,
@@ -32,7 +39,7 @@ Parts = dict[Name, Any]
 Gather = Callable[["Terms", tuple[int, ...]], Parts]  # what has one number a chunk
 
 ROWS = 64  # added one after the other: an error grows with their number
-FEW_KEYS = 16  # at most so many keys are counted in the one pass
+FEW_KEYS = 20  # at most so many keys, those of a status, are counted in the one pass
 
 
 class At(NamedTuple):
@@ -41,6 +48,26 @@ class At(NamedTuple):
     axes: tuple[str, ...]  # of a grid, in the order of the chunk's shape; empty for a sample
     start: Array  # index of the first scenario along each axis
     keys: Mapping[str, Array]  # of a sample: the bin of each scenario, by argument
+
+
+def terms_of(reducers: Sequence[Reducer], lanes: Lanes, known: Sequence[Known]) -> Terms:
+    """The terms of all reducers."""
+    return {
+        (at, name): term
+        for at, (reducer, own) in enumerate(zip(reducers, known, strict=True))
+        for name, term in reducer.terms(lanes, own).items()
+    }
+
+
+def ok_of(fields: Mapping[str, Array]) -> Array:
+    """Mask of scenarios with numbers: by their status or, without one, by being finite."""
+    return is_ok(fields[STATUS]) if STATUS in fields else all_finite(fields)
+
+
+def all_finite(fields: Mapping[str, Array]) -> Array:
+    """Mask of scenarios whose real fields are all finite."""
+    finite = [jnp.isfinite(x) for x in fields.values() if jnp.issubdtype(x.dtype, jnp.floating)]
+    return reduce(operator.and_, finite) if finite else jnp.bool_(True)
 
 
 def parts_of(
@@ -53,10 +80,10 @@ def parts_of(
     along: dict[int, list[Array]] = {}
     for name, term in terms.items():
         if isinstance(term, Tally):
-            held[name] = _tallied(held[name], term, shape)
+            held[name] = _tallied(held[name], term, shape, gather)
         elif isinstance(term, Along) and at.axes:
             if id(term.values) not in along:
-                along[id(term.values)] = _along_axes(_numbers(term.values, shape))
+                along[id(term.values)] = _along_axes(as_numbers(term.values, shape))
             axis = at.axes.index(term.argument)
             held[name] = _added_at(held[name], along[id(term.values)][axis], at.start[axis])
         elif isinstance(term, Along):
@@ -109,7 +136,7 @@ def _by_columns(term: Any, size: int) -> Any:
         case Count(mask=bool()):
             return jnp.int32(size if term.mask else 0)
         case Count():
-            return _folded(term.mask.astype(jnp.int32), jnp.sum)
+            return _folded(jnp.asarray(term.mask, jnp.int32), jnp.sum)
         case Sum():
             return _folded(term.values, jnp.sum)
         case Least():
@@ -124,21 +151,21 @@ def _by_columns(term: Any, size: int) -> Any:
     raise TypeError(f"a reducer's term must be one of {Term}; got {term!r}")
 
 
-def _folded(x: Array, reduce: Callable[..., Array]) -> Array:
+def _folded(x: Array, reduced: Callable[..., Array]) -> Array:
     """All of an array reduced: columns of so many rows, then the columns in the same way."""
     x = x.reshape(-1)
     while x.size > ROWS:
         width = x.size // ROWS
         table = lax.slice_in_dim(x, 0, ROWS * width).reshape(ROWS, width)
         rest = lax.slice_in_dim(x, ROWS * width, x.size)
-        x = _over_rows(reduce, table)
+        x = _over_rows(reduced, table)
         x = jnp.concatenate([x, rest]) if rest.size else x
-    return _over_rows(reduce, x)
+    return _over_rows(reduced, x)
 
 
-def _over_rows(reduce: Callable[..., Array], x: Array) -> Array:
+def _over_rows(reduced: Callable[..., Array], x: Array) -> Array:
     # Without a dtype x64 would make a sum of int32 an int64.
-    return reduce(x, axis=0, dtype=x.dtype) if reduce is jnp.sum else reduce(x, axis=0)
+    return reduced(x, axis=0, dtype=x.dtype) if reduced is jnp.sum else reduced(x, axis=0)
 
 
 # --- One number a chunk, on an accelerator ---------------------------------------------------
@@ -148,7 +175,9 @@ def at_once(terms: Terms, shape: tuple[int, ...]) -> Parts:
     """All terms by one reduction of as many operands."""
     if not terms:
         return {}
-    steps = {name: step_of(term, shape) for name, term in terms.items()}
+    size = math.prod(shape)
+    offsets = lax.iota(jnp.int32, size).reshape(shape)
+    steps = {name: step_of(term, shape, offsets, size) for name, term in terms.items()}
     operands = [each for step in steps.values() for each in step.values]
     empty = [each for step in steps.values() for each in step.empty]
 
@@ -160,7 +189,11 @@ def at_once(terms: Terms, shape: tuple[int, ...]) -> Parts:
             first = last
         return tuple(found)
 
-    found = list(lax.reduce(operands, empty, combined, tuple(range(len(shape)))))
+    found = list(
+        lax.reduce(
+            operands, [jnp.asarray(each) for each in empty], combined, tuple(range(len(shape)))
+        )
+    )
     return {name: step.part([found.pop(0) for _ in step.values]) for name, step in steps.items()}
 
 
@@ -168,64 +201,89 @@ class Step(NamedTuple):
     """A term as values that are combined one with another, in any order."""
 
     values: list[Array]
-    empty: list[Array]  # what leaves any value as it is
-    combine: Callable[[tuple[Array, ...], tuple[Array, ...]], list[Array]]
+    empty: list[np.ndarray]  # what leaves any value as it is
+    combine: Callable[[Sequence[Array], Sequence[Array]], list[Array]]
+    finish: Callable[[Sequence[Array]], list[Array]]  # all values of an array in one
     part: Callable[[list[Array]], Any]  # of the combined values
 
 
-def step_of(term: Any, shape: tuple[int, ...]) -> Step:
-    """The values of a term and how two of them combine."""
+def step_of(term: Any, shape: tuple[int, ...], offsets: Array, size: int) -> Step:
+    """The values of a term and how two of them combine.
+
+    `offsets` are those of the scenarios in their chunk of `size`.
+    """
     match term:
         case Count():
-            return _step(_numbers(term.mask, shape), 0, jnp.add)
+            return _step(as_numbers(term.mask, shape), 0, jnp.add, _sum)
         case Sum():
-            return _step(term.values, 0, jnp.add)
+            return _step(term.values, 0, jnp.add, _sum)
         case Least():
-            return _step(term.values, jnp.inf, jnp.minimum)
+            return _step(term.values, jnp.inf, jnp.minimum, jnp.min)
         case Greatest():
-            return _step(term.values, -jnp.inf, jnp.maximum)
+            return _step(term.values, -jnp.inf, jnp.maximum, jnp.max)
         case First():
-            size = math.prod(shape)
-            offsets = lax.iota(jnp.int32, size).reshape(shape)
-            nothing = jnp.asarray(jnp.inf, term.values.dtype), jnp.int32(size - 1)
-            return Step([term.values, offsets], list(nothing), _first, tuple)
+            nothing = np.array(np.inf, term.values.dtype), np.array(size - 1, np.int32)
+            return Step([term.values, offsets], list(nothing), _earlier, _earliest, tuple)
     raise TypeError(f"a reducer's term must be one of {Term}; got {term!r}")
 
 
-def _step(values: Array, empty: float, combine: Callable[..., Array]) -> Step:
-    nothing = jnp.asarray(empty, values.dtype)
-    return Step([values], [nothing], lambda a, b: [combine(a[0], b[0])], lambda found: found[0])
+def _step(
+    values: Array, empty: float, combine: Callable[..., Array], reduce: Callable[..., Array]
+) -> Step:
+    return Step(
+        [values],
+        [np.array(empty, values.dtype)],
+        lambda one, other: [combine(one[0], other[0])],
+        lambda found: [reduce(found[0])],
+        lambda found: found[0],
+    )
 
 
-def _first(one: tuple[Array, ...], other: tuple[Array, ...]) -> list[Array]:
+def _sum(x: Array) -> Array:
+    return x.sum(dtype=x.dtype)  # x64 would make a sum of int32 an int64
+
+
+def _earlier(one: Sequence[Array], other: Sequence[Array]) -> list[Array]:
     """The lesser of two values, and of equals the one before, with its offset."""
     (value, offset), (value2, offset2) = one, other
     keeps = (value < value2) | ((value == value2) & (offset <= offset2))
     return [jnp.where(keeps, value, value2), jnp.where(keeps, offset, offset2)]
 
 
+def _earliest(found: Sequence[Array]) -> list[Array]:
+    values, offsets = found
+    least = jnp.min(values)
+    return [least, jnp.min(jnp.where(values == least, offsets, np.iinfo(np.int32).max))]
+
+
 # --- What all chunks of a group share --------------------------------------------------------
 
 
-def _tallied(tallies: Array, term: Tally, shape: tuple[int, ...]) -> Array:
+def _tallied(tallies: Array, term: Tally, shape: tuple[int, ...], gather: Gather) -> Array:
     """Tallies with one more of the key of each scenario in the mask."""
-    if term.size <= FEW_KEYS:
-        return tallies + _few(term, shape)
+    if gather is at_once and term.size <= FEW_KEYS:
+        masks = {(0, f"{at:2}"): Count((term.keys == at) & term.mask) for at in range(term.size)}
+        return tallies + jnp.stack(list(at_once(masks, shape).values()))
+    ones, keys = as_numbers(term.mask, shape).reshape(-1), term.keys.reshape(-1)
+    if term.size > FEW_KEYS:
+        return _scattered(tallies, keys, ones)
+    # Of few keys, such as statuses, one is often the only one: a scatter takes them one by one.
+    is_one = _folded(keys, jnp.min) == _folded(keys, jnp.max)
+    return lax.cond(
+        is_one,
+        lambda: tallies.at[keys[0]].add(_folded(ones, jnp.sum), mode="promise_in_bounds"),
+        lambda: _scattered(tallies, keys, ones),
+    )
+
+
+def _scattered(tallies: Array, keys: Array, ones: Array) -> Array:
     # A scenario that does not count adds 0: cheaper than keeping it out of the scatter.
-    ones, keys = _numbers(term.mask, shape).reshape(-1), term.keys.reshape(-1)
     return tallies.at[keys].add(ones, mode="promise_in_bounds")
-
-
-def _few(term: Tally, shape: tuple[int, ...]) -> Array:
-    """Counts by key, each as a sum of its own: where there are few, faster than a scatter."""
-    masks = {(0, str(key)): Count((term.keys == key) & term.mask) for key in range(term.size)}
-    gather = by_columns if jax.default_backend() == "cpu" else at_once
-    return jnp.stack(list(gather(masks, shape).values()))
 
 
 def _added_by(held: Array, term: Along, keys: Array, shape: tuple[int, ...]) -> Array:
     """Sums by key with those of one chunk."""
-    values, keys = _numbers(term.values, shape).reshape(-1), keys.reshape(-1)
+    values, keys = as_numbers(term.values, shape).reshape(-1), keys.reshape(-1)
     size = held.shape[-1]
     sums = jnp.zeros(size, values.dtype).at[keys].add(values, mode="promise_in_bounds")
     return _added(held, sums)
@@ -278,7 +336,7 @@ def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
     return total, (a - (total - part)) + (b - part)
 
 
-def _numbers(values: Mask, shape: tuple[int, ...]) -> Array:
+def as_numbers(values: Mask, shape: tuple[int, ...]) -> Array:
     """Values, or a mask as whole numbers, in the shape of the chunk."""
     if isinstance(values, bool):
         return jnp.full(shape, int(values), jnp.int32)

@@ -6,11 +6,11 @@ devices never talk to each other. All chunks and groups have one shape, so there
 short one at the end is padded, and the padding masked.
 """
 
-import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache, partial, reduce
+from enum import Enum
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,22 +19,31 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxscale._labelled import STATUS
-from jaxscale.status import is_ok
+from jaxscale.sweeping import kernel
 from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.gather import (
     At,
-    Terms,
+    all_finite,
     at_once,
     by_columns,
     inside_axes,
     nothing_held,
+    ok_of,
     parts_of,
+    terms_of,
 )
 from jaxscale.sweeping.reducers.protocol import Group, Known, Lanes, Parts, Reducer, Total
 from jaxscale.sweeping.spaces import Scenario, Space
 
 DEVICES = "devices"
+
+
+class Form(Enum):
+    """What a group of chunks is computed by."""
+
+    XLA = "a program of XLA"
+    KERNEL = "one kernel"
+    INTERPRETED = "one kernel, interpreted"  # on any device, for tests
 
 
 class Done(NamedTuple):
@@ -57,7 +66,7 @@ class Launched(NamedTuple):
 class Program(NamedTuple):
     """A compiled step, with everything that it needs but the numbers of the chunks."""
 
-    step: Callable[..., Any]
+    step: Any  # of `jax.jit`
     tables: Any
     space: Space
     reducers: tuple[Reducer, ...]
@@ -92,8 +101,7 @@ class Program(NamedTuple):
     def launch(self, groups: Sequence[np.ndarray], known: list[Known]) -> Launched:
         """Start these groups, no more than `width`; returns at once."""
         if self._has_threads:
-            x64 = jax.config.jax_enable_x64
-            outputs = [_pool().submit(self._run, [group], known, x64) for group in groups]
+            outputs = [_pool().submit(self._run, [group], known) for group in groups]
             return Launched(list(groups), known, outputs)
         outputs = self._start(groups, known)
         jax.tree.map(lambda array: array.copy_to_host_async(), outputs)
@@ -111,19 +119,19 @@ class Program(NamedTuple):
     def empty_totals(self) -> list[Total]:
         """Totals of no chunk."""
         known, none = self.known(None), np.zeros(0, np.int64)
-        shapes = jax.eval_shape(self.step, self.tables, known, *self._given([none]))
+        shapes = jax.eval_shape(self.step, self.tables, known, *self.given([none]))
         outputs = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
         return self._done(0, none, outputs, known).totals
 
-    def _run(self, groups: Sequence[np.ndarray], known: list[Known], x64: bool) -> Any:
-        with jax.enable_x64(x64):  # of this thread
+    def _run(self, groups: Sequence[np.ndarray], known: list[Known]) -> Any:
+        with jax.enable_x64(self.dtype == np.float64):  # of this thread
             return jax.device_get(self._start(groups, known))
 
     def _start(self, groups: Sequence[np.ndarray], known: list[Known]) -> Any:
-        inputs = jax.device_put(self._given(groups), self.sharding)
+        inputs = jax.device_put(self.given(groups), self.sharding)
         return self.step(self.tables, known, *inputs)
 
-    def _given(self, groups: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def given(self, groups: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Starts and extents of the chunks of each group; an idle device has none inside."""
         idle = [np.zeros(0, np.int64)] * (self.devices - len(groups))
         words, extents = zip(*map(self._inputs, [*groups, *idle]), strict=True)
@@ -183,6 +191,7 @@ def build(
     kept: tuple[str, ...],
     dtypes: Mapping[str, np.dtype],
     dtype: Any,
+    form: Form = Form.XLA,
 ) -> Program:
     """The program of a sweep on the local devices; call and use it under the sweep's x64 switch."""
     devices = jax.local_devices()
@@ -190,15 +199,23 @@ def build(
     each, all_of_them = PartitionSpec(DEVICES), PartitionSpec()
 
     def on_device(tables, known, words, extents):
+        # Each device has a leading axis of one, which is dropped here and restored at the end.
+        found = on_one(tables, known, words[0], extents[0])
+        return jax.tree.map(lambda leaf: leaf[None], found)
+
+    def on_one(tables, known, words, extents):
+        if form is not Form.XLA:
+            sweep = scenario, space, group, reducers, dtypes
+            interpret = form is Form.INTERPRETED
+            return kernel.of_group(*sweep, tables, known, words, extents, interpret=interpret)
+
         def evaluate(start):
             results, keys = space.evaluate(scenario, tables, start, group.chunks)
             fields = {name: jnp.asarray(results[name]).astype(dtypes[name]) for name in dtypes}
             return fields, keys
 
-        # Each device has a leading axis of one, which is dropped here and restored at the end.
         source = Source(evaluate, space.names, space.bins())
-        found = of_group(reducers, group, source, kept, known, words[0], extents[0])
-        return jax.tree.map(lambda leaf: leaf[None], found)
+        return of_group(reducers, group, source, kept, known, words, extents)
 
     step = jax.jit(
         jax.shard_map(
@@ -213,6 +230,14 @@ def build(
     tables = jax.device_put(space.tables(group.chunks, dtype), NamedSharding(mesh, all_of_them))
     sharding = NamedSharding(mesh, each)
     return Program(step, tables, space, reducers, group, np.dtype(dtype), len(devices), sharding)
+
+
+def build_kernel(*arguments: Any) -> Program:
+    """As `build`, one kernel, which is compiled at once; raises where that cannot be done."""
+    program = build(*arguments, form=Form.KERNEL)
+    given = jax.device_put(program.given([]), program.sharding)
+    step = program.step.lower(program.tables, program.known(None), *given).compile()
+    return program._replace(step=step)
 
 
 class Source(NamedTuple):
@@ -247,21 +272,12 @@ def of_group(
     # Shapes alone, to know what is held; nothing of it is computed.
     fields, _ = jax.eval_shape(source.evaluate, starts[0])
     terms = jax.eval_shape(
-        lambda fields: _terms(reducers, Lanes(fields, True, True, True, source.arguments), known),
+        lambda fields: terms_of(reducers, Lanes(fields, True, True, True, source.arguments), known),
         fields,
     )
     held = nothing_held(terms, group, source.bins)
     held, (fields, parts) = lax.scan(body, held, (starts, extents))
     return fields, parts, inside_axes(held, terms, group)
-
-
-def _terms(reducers: tuple[Reducer, ...], lanes: Lanes, known: list[Known]) -> Terms:
-    """The terms of all reducers."""
-    return {
-        (at, name): term
-        for at, (reducer, own) in enumerate(zip(reducers, known, strict=True))
-        for name, term in reducer.terms(lanes, own).items()
-    }
 
 
 def _gathered(
@@ -278,12 +294,12 @@ def _gathered(
     shape, on_cpu = group.chunks.shape, jax.default_backend() == "cpu"
 
     def gathered(lanes, held):
-        terms = _terms(reducers, lanes, known)
+        terms = terms_of(reducers, lanes, known)
         return parts_of(terms, held, shape, at, by_columns if on_cpu else at_once)
 
     def some(fields, held):
         inside = _inside(group.chunks, extent)
-        return gathered(Lanes(fields, inside, inside & _ok(fields), False, arguments), held)
+        return gathered(Lanes(fields, inside, inside & ok_of(fields), False, arguments), held)
 
     def whole(fields, held):
         return gathered(Lanes(fields, True, True, True, arguments), held)
@@ -296,7 +312,9 @@ def _gathered(
         return some(fields, held)
     # Usually every scenario counts, and masks would then be most of the cost. The branch also keeps
     # XLA from computing a field again in each loop that reads it.
-    is_whole = (extent == jnp.array(shape, jnp.int32)).all() & (_ok(fields) & _finite(fields)).all()
+    is_whole = (extent == jnp.array(shape, jnp.int32)).all() & (
+        ok_of(fields) & all_finite(fields)
+    ).all()
     branch = jnp.where(extent[0] == 0, 0, jnp.where(is_whole, 2, 1)).astype(jnp.int32)
     return lax.switch(branch, [none, some, whole], fields, held)
 
@@ -307,14 +325,3 @@ def _inside(chunks: Chunks, extent: Array) -> Array:
     for axis in range(len(chunks.shape)):
         inside &= lax.broadcasted_iota(jnp.int32, chunks.shape, axis) < extent[axis]
     return inside
-
-
-def _ok(fields: Mapping[str, Array]) -> Array:
-    """Mask of scenarios with numbers: by their status or, without one, by being finite."""
-    return is_ok(fields[STATUS]) if STATUS in fields else _finite(fields)
-
-
-def _finite(fields: Mapping[str, Array]) -> Array:
-    """Mask of scenarios whose real fields are all finite."""
-    finite = [jnp.isfinite(x) for x in fields.values() if jnp.issubdtype(x.dtype, jnp.floating)]
-    return reduce(operator.and_, finite) if finite else jnp.bool_(True)

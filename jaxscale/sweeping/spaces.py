@@ -32,6 +32,7 @@ from jaxscale.sweeping.reducers.protocol import Locate
 
 SCENARIO = "scenario"  # the one axis of a sample
 
+Take = Callable[[Any, Array], Array]  # numbers of a table at indices
 Scenario = Callable[..., Any]  # named values of one scenario to a dict of scalars
 
 
@@ -169,6 +170,19 @@ class Grid:
             mapped = jax.vmap(mapped, in_axes=along)
         return mapped(*values), {}
 
+    def lanes(self, tables: Any, start: Any, indices: Any, take: Take) -> Any:
+        """Arguments of the scenarios at these indices in a chunk. Traced in a kernel."""
+        return [
+            jax.tree.map(lambda table, at=first + index: take(table, at), leaves)
+            for leaves, first, index in zip(tables, start, indices, strict=True)
+        ]
+
+    def of_lanes(self, scenario: Scenario, values: Any) -> Any:
+        """Results of `scenario` for each of some scenarios. Traced in a kernel."""
+        return jax.vmap(lambda *given: scenario(**dict(zip(self.names, given, strict=True))))(
+            *values
+        )
+
     def locator(self, dtype: str) -> Locate:
         """A function from a scenario's number to its arguments, or their labels."""
         del dtype  # coordinates keep the values of the axes as given
@@ -242,8 +256,8 @@ class Draws:
 
     def tables(self, chunks: Chunks, dtype: Any) -> Any:
         del chunks
-        # The array of no elements carries the dtype of the draws.
-        return self.points.tables(self.words), jnp.zeros(0, dtype)
+        # The number carries the dtype of the draws.
+        return self.points.tables(self.words), jnp.zeros(1, dtype)
 
     def columns(self, dtype: str) -> dict[str, str]:
         point = jax.ShapeDtypeStruct((), np.dtype(dtype))
@@ -262,9 +276,22 @@ class Draws:
     ) -> tuple[Any, dict[str, Array]]:
         """Results of `scenario` for a chunk, and the bin of each argument. Traced."""
         (length,) = chunks.shape
-        offset = lax.iota(jnp.uint32, length)
-        low = start[1] + offset
-        high = start[0] + (low < offset).astype(jnp.uint32)  # where the low word wrapped
+        return self._at(scenario, tables, *_words(start, lax.iota(jnp.uint32, length)))
+
+    def lanes(self, tables: Any, start: Any, indices: Any, take: Take) -> Any:
+        (offset,) = indices
+        by_name, one = tables
+        # Number by number, because a kernel reads no table but at an index.
+        read = {
+            name: [table[at] for at in range(table.shape[0])] for name, table in by_name.items()
+        }
+        return (read, one[0]), *_words(start, offset.astype(jnp.uint32))
+
+    def of_lanes(self, scenario: Scenario, values: Any) -> Any:
+        return self._at(scenario, *values)[0]
+
+    def _at(self, scenario: Scenario, tables: Any, high: Array, low: Array) -> tuple[Any, Any]:
+        """Results of scenarios by the words of their numbers, and the bin of each argument."""
 
         def lane(high, low):
             points = self._points_of(tables, high, low)
@@ -293,9 +320,9 @@ class Draws:
         return locate
 
     def _points_of(self, tables, high, low):
-        by_name, empty = tables
+        by_name, number = tables
         return {
-            name: self.points.point(by_name[name], high, low, empty.dtype) for name in self.names
+            name: self.points.point(by_name[name], high, low, number.dtype) for name in self.names
         }
 
     def _columns(self, points):
@@ -303,6 +330,12 @@ class Draws:
 
     def _named(self):
         return self.distributions.items()
+
+
+def _words(start: Any, offset: Array) -> tuple[Array, Array]:
+    """The two words of the numbers of scenarios at these offsets from a start."""
+    low = start[1] + offset
+    return start[0] + (low < offset).astype(jnp.uint32), low  # where the low word wrapped
 
 
 Space = Grid | Draws

@@ -1,7 +1,9 @@
 """Counts: of scenarios between given edges, and of scenarios by status."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -29,6 +31,7 @@ from jaxscale.sweeping.reducers.protocol import (
 )
 from jaxscale.sweeping.reducers.results import OfField, Shown, Table, written
 
+FEW_EDGES = 32  # with more, a search by halves is faster than as many comparisons
 # Of each code, which are 0, 1, 2 and so on; the last one of those that are no Status.
 NAMES = (*(member.name for member in Status), "other")
 
@@ -162,8 +165,7 @@ class Histogram(FieldReducer):
         del known
         x, good = lanes.real(self.field), lanes.good(self.field)
         starts, last = _splits(self.edges, x.dtype)
-        passed = jnp.searchsorted(starts, x, side="right", method="scan_unrolled")
-        bins = passed.astype(jnp.int32) + (x > last).astype(jnp.int32)
+        bins = _passed(starts, x) + (x > last).astype(jnp.int32)
         return {
             "counts": Tally(good, bins, len(self.edges) + 1),
             "skipped": Count(lanes.skipped(self.field)),
@@ -190,7 +192,15 @@ class Histogram(FieldReducer):
         )
 
 
-def _splits(edges: tuple[float, ...], dtype: np.dtype) -> tuple[Array, Array]:
+def _passed(starts: np.ndarray, x: Array) -> Array:
+    """How many of the rising numbers are at most x."""
+    if len(starts) > FEW_EDGES:
+        found = jnp.searchsorted(jnp.asarray(starts), x, side="right", method="scan_unrolled")
+        return found.astype(jnp.int32)
+    return reduce(operator.add, ((x >= start).astype(jnp.int32) for start in starts))
+
+
+def _splits(edges: tuple[float, ...], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """The smallest number of a dtype in each bin, and the largest in the last one."""
     exact = np.array(edges)
     with np.errstate(over="ignore", under="ignore"):
@@ -200,4 +210,4 @@ def _splits(edges: tuple[float, ...], dtype: np.dtype) -> tuple[Array, Array]:
     # The device takes a subnormal number for 0, on either side of a comparison.
     tiny = np.finfo(dtype).tiny
     up = np.where((up > 0) & (up < tiny), tiny, up)
-    return jnp.asarray(up[:-1], dtype), jnp.asarray(last, dtype)
+    return up[:-1].astype(dtype), last.astype(dtype)

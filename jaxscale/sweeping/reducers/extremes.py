@@ -68,8 +68,8 @@ class Extremes(FieldReducer):
 
     def total(self, parts: Parts, known: Known, starts: np.ndarray, group: Group) -> Total:
         del known
-        low, low_at = _first(*parts["min"], parts["count"], starts, group)
-        high, high_at = _first(*parts["max"], parts["count"], starts, group)
+        low, low_at = _first(parts["min"], parts["count"], starts, group)
+        high, high_at = _first(parts["max"], parts["count"], starts, group)
         return {
             "count": whole(parts["count"]),
             "skipped": whole(parts["skipped"]),
@@ -104,8 +104,11 @@ class Extremes(FieldReducer):
         )
 
 
-def _first(values, inner, count, starts, group: Group) -> tuple[np.float64, np.int64]:
+def _first(
+    found: tuple[np.ndarray, np.ndarray], count: np.ndarray, starts: np.ndarray, group: Group
+) -> tuple[np.float64, np.int64]:
     """The smallest value of all chunks and the lowest number of a scenario with it."""
+    values, inner = found
     chunks = np.flatnonzero(count)
     if not chunks.size:
         return np.float64(np.inf), np.int64(NOWHERE)

@@ -117,11 +117,11 @@ class Lanes(NamedTuple):
 
     def good(self, name: str) -> Mask:
         """Whether a scenario counts: it is ok and the field is finite."""
-        return True if self.is_whole else self.ok & jnp.isfinite(self.real(name))
+        return True if self.is_whole else jnp.isfinite(self.real(name)) & self.ok
 
     def skipped(self, name: str) -> Mask:
         """Whether a scenario of the space does not count."""
-        return False if self.is_whole else self.inside & ~self.good(name)
+        return False if self.is_whole else ~jnp.asarray(self.good(name)) & self.inside
 
     def real(self, name: str) -> Array:
         """A field in the dtype that it is reduced in."""

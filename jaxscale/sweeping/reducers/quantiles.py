@@ -141,7 +141,7 @@ def _representatives(buckets: np.ndarray, leading_bits: int, dtype) -> np.ndarra
     return np.where(exponent == 0, 0.0, signs * sizes)
 
 
-def _gathered(values: np.ndarray, counts: np.ndarray, skipped: np.int64) -> Total:
+def _gathered(values: np.ndarray, counts: np.ndarray, skipped: np.ndarray) -> Total:
     """A total with the counts of equal values added, in the order of the values."""
     distinct, inverse = np.unique(values, return_inverse=True)
     together = np.zeros(distinct.size, np.int64)
