@@ -34,8 +34,7 @@ JOURNAL = os.path.join(JOURNAL_GROUP, JOURNAL_ARRAY)
 SEPARATOR = "."  # all chunks of a field in one folder: a quarter of the inodes
 
 
-# What each Zstandard frame begins with. Stores of earlier versions are compressed like this, and
-# are finished in the same way.
+# The first bytes of a Zstandard frame (RFC 8878), which each chunk of earlier versions is.
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 CHUNKS_LOOKED_AT = 8  # of each field, one of which may be damaged
 
@@ -151,8 +150,8 @@ def make(
                 attributes=dict(each.attributes),
             )[...] = values
     for field in fields:
-        # On plans over a grid, two to three times the speed of Zstandard at level 1 and a fifth to
-        # two fifths fewer bytes: neighbours share their leading bytes, which a shuffle collects.
+        # Two to three times as fast as Zstandard at level 1, and a fifth to a third fewer bytes on
+        # a grid: neighbours share their leading bytes, which the shuffle brings together.
         fast = BloscCodec(
             cname="lz4", clevel=5, shuffle="shuffle", typesize=field.dtype.itemsize, blocksize=0
         )

@@ -28,7 +28,7 @@ from jaxscale.sweeping.store.layout import (
 )
 from jaxscale.sweeping.store.store import require
 
-# Enough to keep the threads of tensorstore and the disk busy, and what memory is held for them.
+# Enough to keep the threads of tensorstore and the disk busy. Each holds its chunk in memory.
 FILES_UNDER_WAY = 32
 MARK_SECONDS = 0.25  # between two records in the journal, each of which waits for the disk
 
