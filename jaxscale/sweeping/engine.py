@@ -22,7 +22,6 @@ from jaxscale.sweeping.store.layout import Field
 from jaxscale.sweeping.store.writer import Writer
 
 TASK = 2**22  # the fewest scenarios in a task of an executor
-WRITES = 8  # groups between two flushes: after each one, most time would go to waiting for the disk
 IN_FLIGHT = 256  # tasks that an executor holds
 
 Fields = dict[str, np.ndarray]
@@ -92,13 +91,11 @@ def work(
     Totals for each of the job's reducers; None for no chunk.
     """
     totals = None
-    for at, done in enumerate(_outcomes(job, numbers), start=1):
+    for done in _outcomes(job, numbers):
         if sink is not None:
             for number, fields in zip(done.numbers.tolist(), done.fields, strict=True):
                 if number not in written:
                     sink.write(number, fields)
-            if at % WRITES == 0:
-                sink.flush()
         totals = merged(job, totals, done.totals)
         if advance:
             advance(job.chunks.scenarios_in(done.numbers), done.totals)
