@@ -215,10 +215,14 @@ def _outcomes(job: Job, numbers: Sequence[int]) -> Iterator[Done]:
 def _right(job: Job, program: Program, launched: Launched) -> Iterator[Done]:
     """What was launched; groups whose totals do not hold are computed again, knowing them."""
     for done in program.fetch(launched):
-        while not done.holds:
-            with job.in_dtype():
-                again = program.launch([done.numbers], program.known(done.totals))
-            (done,) = program.fetch(again)
+        if done.holds:
+            yield done
+            continue
+        with job.in_dtype():
+            again = program.launch([done.numbers], program.known(done.totals))
+        (done,) = program.fetch(again)
+        if not done.holds:
+            raise FloatingPointError(f"statistics overflow in chunks {done.numbers.tolist()}")
         yield done
 
 
