@@ -6,11 +6,13 @@ of whole numbers instead.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr, Jaxpr
 
 # Calls by name of their primitive, and the parameter with the function.
 CALLS = {
@@ -23,7 +25,7 @@ CALLS = {
 }
 
 
-def inlined(jaxpr: ClosedJaxpr, consts: Sequence[Any] | None = None) -> Callable[..., list[Any]]:
+def inlined(jaxpr: "ClosedJaxpr", consts: Sequence[Any] | None = None) -> Callable[..., list[Any]]:
     """The function of a jaxpr, of flat arguments, with all calls expanded.
 
     `consts`, where given, stand for the arrays that it closes over.
@@ -32,12 +34,12 @@ def inlined(jaxpr: ClosedJaxpr, consts: Sequence[Any] | None = None) -> Callable
     return lambda *arguments: _evaluated(jaxpr.jaxpr, closed, arguments)
 
 
-def _evaluated(jaxpr: Jaxpr, consts: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
+def _evaluated(jaxpr: "Jaxpr", consts: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
     values: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
     values.update(zip(jaxpr.invars, arguments, strict=True))
 
     def value(atom: Any) -> Any:
-        return atom.val if isinstance(atom, Literal) else values[atom]
+        return atom.val if hasattr(atom, "val") else values[atom]  # a literal has its own
 
     for equation in jaxpr.eqns:
         found = _outputs(equation, [value(atom) for atom in equation.invars])
@@ -63,13 +65,18 @@ def _outputs(equation: Any, inputs: list[Any]) -> Sequence[Any]:
 def _holds_jaxpr(param: Any) -> bool:
     if isinstance(param, tuple):
         return any(map(_holds_jaxpr, param))
-    return isinstance(param, ClosedJaxpr)
+    return _is_closed(param)
 
 
 def _mapped(param: Any) -> Any:
     """The parameter of a loop or branch, with calls expanded in each jaxpr of it."""
     if isinstance(param, tuple) and _holds_jaxpr(param):
         return tuple(map(_mapped, param))
-    if not isinstance(param, ClosedJaxpr):
+    if not _is_closed(param):
         return param
     return jax.make_jaxpr(inlined(param))(*param.in_avals)
+
+
+def _is_closed(param: Any) -> bool:
+    # By what it has: importing the class brings all of Pallas.
+    return hasattr(param, "jaxpr") and hasattr(param, "consts")
