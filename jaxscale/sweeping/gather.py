@@ -126,9 +126,26 @@ def inside_axes(held: Parts, terms: Terms, group: Group) -> Parts:
 # --- One number a chunk, on a CPU ------------------------------------------------------------
 
 
-def by_columns(terms: Terms, shape: tuple[int, ...]) -> Parts:
-    """Each term by a reduction of its own."""
-    return {name: _by_columns(term, math.prod(shape)) for name, term in terms.items()}
+def ends_of(fields: Mapping[str, Array]) -> dict[str, tuple[Array, Array]]:
+    """Least and greatest of each real field: not finite where any of its numbers is not."""
+    return {
+        name: (_folded(x, jnp.min), _folded(x, jnp.max))
+        for name, x in fields.items()
+        if jnp.issubdtype(x.dtype, jnp.floating)
+    }
+
+
+def by_columns(
+    terms: Terms, shape: tuple[int, ...], ends: Mapping[int, tuple[Array, Array]] | None = None
+) -> Parts:
+    """Each term by a reduction of its own; `ends` of fields that have been found, by their id."""
+    size, found = math.prod(shape), ends or {}
+    return {
+        name: found[id(term.values)][isinstance(term, Greatest)]
+        if isinstance(term, Least | Greatest) and id(term.values) in found
+        else _by_columns(term, size)
+        for name, term in terms.items()
+    }
 
 
 def _by_columns(term: Any, size: int) -> Any:

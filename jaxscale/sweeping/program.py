@@ -19,13 +19,14 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from jaxscale._labelled import STATUS
 from jaxscale.sweeping import kernel
 from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.gather import (
     At,
-    all_finite,
     at_once,
     by_columns,
+    ends_of,
     inside_axes,
     nothing_held,
     ok_of,
@@ -293,30 +294,37 @@ def _gathered(
     """Parts of one chunk, and what the chunks of its group share."""
     shape, on_cpu = group.chunks.shape, jax.default_backend() == "cpu"
 
-    def gathered(lanes, held):
+    def gathered(lanes, held, ends=None):
         terms = terms_of(reducers, lanes, known)
-        return parts_of(terms, held, shape, at, by_columns if on_cpu else at_once)
+        gather = partial(by_columns, ends=ends or {}) if on_cpu else at_once
+        return parts_of(terms, held, shape, at, gather)
 
-    def some(fields, held):
+    def some(fields, ends, held):
+        del ends
         inside = _inside(group.chunks, extent)
         return gathered(Lanes(fields, inside, inside & ok_of(fields), False, arguments), held)
 
-    def whole(fields, held):
-        return gathered(Lanes(fields, True, True, True, arguments), held)
+    def whole(fields, ends, held):
+        known_ends = {id(fields[name]): ends[name] for name in ends}
+        return gathered(Lanes(fields, True, True, True, arguments), held, known_ends)
 
-    def none(fields, held):  # a group may have fewer chunks than it has positions
-        parts, _ = jax.eval_shape(whole, fields, held)
+    def none(fields, ends, held):  # a group may have fewer chunks than it has positions
+        parts, _ = jax.eval_shape(whole, fields, ends, held)
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), parts), held
 
     if not on_cpu:  # a branch would keep XLA from fusing the reduction with the scenario
-        return some(fields, held)
+        return some(fields, {}, held)
     # Usually every scenario counts, and masks would then be most of the cost. The branch also keeps
     # XLA from computing a field again in each loop that reads it.
-    is_whole = (extent == jnp.array(shape, jnp.int32)).all() & (
-        ok_of(fields) & all_finite(fields)
-    ).all()
+    checked = {name for reducer in reducers for name in reducer.fields}
+    ends = ends_of(
+        {name: fields[name] for name in fields if STATUS not in fields or name in checked}
+    )
+    finite = [jnp.isfinite(end) for pair in ends.values() for end in pair]
+    is_ok = [ok_of(fields).all()] if STATUS in fields else []
+    is_whole = jnp.stack([(extent == jnp.array(shape, jnp.int32)).all(), *finite, *is_ok]).all()
     branch = jnp.where(extent[0] == 0, 0, jnp.where(is_whole, 2, 1)).astype(jnp.int32)
-    return lax.switch(branch, [none, some, whole], fields, held)
+    return lax.switch(branch, [none, some, whole], fields, ends, held)
 
 
 def _inside(chunks: Chunks, extent: Array) -> Array:
