@@ -83,7 +83,8 @@ def parts_of(
             held[name] = _tallied(held[name], term, shape, gather)
         elif isinstance(term, Along) and at.axes:
             if id(term.values) not in along:
-                along[id(term.values)] = _along_axes(as_numbers(term.values, shape))
+                sums = _sums if gather is at_once else _pairwise_sums
+                along[id(term.values)] = sums(as_numbers(term.values, shape))
             axis = at.axes.index(term.argument)
             held[name] = _added_at(held[name], along[id(term.values)][axis], at.start[axis])
         elif isinstance(term, Along):
@@ -319,7 +320,13 @@ def _added(held: Array, sums: Array) -> Array:
     return jnp.stack([high, held[1] + lost])
 
 
-def _along_axes(x: Array) -> list[Array]:
+def _sums(x: Array) -> list[Array]:
+    """Sums over all axes but one, for each axis, on an accelerator, which adds in pairs itself."""
+    axes = range(x.ndim)
+    return [x.sum([other for other in axes if other != axis], dtype=x.dtype) for axis in axes]
+
+
+def _pairwise_sums(x: Array) -> list[Array]:
     """Sums over all axes but one, for each axis.
 
     The last axis goes first: then only it costs passes over the whole chunk.
