@@ -42,9 +42,15 @@ DEVICES = "devices"
 class Form(Enum):
     """What a group of chunks is computed by."""
 
-    XLA = "a program of XLA"
+    COLUMNS = "a program of XLA, term by term"
+    AT_ONCE = "a program of XLA, all terms at once"
     KERNEL = "one kernel"
     INTERPRETED = "one kernel, interpreted"  # on any device, for tests
+
+
+def form_of_xla() -> Form:
+    """The form that suits the device where there is no kernel."""
+    return Form.COLUMNS if jax.default_backend() == "cpu" else Form.AT_ONCE
 
 
 class Done(NamedTuple):
@@ -192,7 +198,7 @@ def build(
     kept: tuple[str, ...],
     dtypes: Mapping[str, np.dtype],
     dtype: Any,
-    form: Form = Form.XLA,
+    form: Form,
 ) -> Program:
     """The program of a sweep on the local devices; call and use it under the sweep's x64 switch."""
     devices = jax.local_devices()
@@ -205,7 +211,7 @@ def build(
         return jax.tree.map(lambda leaf: leaf[None], found)
 
     def on_one(tables, known, words, extents):
-        if form is not Form.XLA:
+        if form in (Form.KERNEL, Form.INTERPRETED):
             sweep = scenario, space, group, reducers, dtypes
             interpret = form is Form.INTERPRETED
             return kernel.of_group(*sweep, tables, known, words, extents, interpret=interpret)
@@ -216,7 +222,7 @@ def build(
             return fields, keys
 
         source = Source(evaluate, space.names, space.bins())
-        return of_group(reducers, group, source, kept, known, words, extents)
+        return of_group(reducers, group, source, kept, form, known, words, extents)
 
     step = jax.jit(
         jax.shard_map(
@@ -233,9 +239,8 @@ def build(
     return Program(step, tables, space, reducers, group, np.dtype(dtype), len(devices), sharding)
 
 
-def build_kernel(*arguments: Any) -> Program:
-    """As `build`, one kernel, which is compiled at once; raises where that cannot be done."""
-    program = build(*arguments, form=Form.KERNEL)
+def compiled(program: Program) -> Program:
+    """The program, compiled now; raises where that cannot be done."""
     given = jax.device_put(program.given([]), program.sharding)
     step = program.step.lower(program.tables, program.known(None), *given).compile()
     return program._replace(step=step)
@@ -256,12 +261,13 @@ def of_group(
     group: Group,
     source: Source,
     kept: tuple[str, ...],
+    form: Form,
     known: list[Known],
     starts: Array,
     extents: Array,
 ) -> tuple[Any, Any, Any]:
     """Fields that are kept and parts for each chunk of a group, and parts of all of it. Traced."""
-    gathered = partial(_gathered, reducers, group, source.arguments, known)
+    gathered = partial(_gathered, reducers, group, source.arguments, form, known)
 
     def body(held, inputs):
         start, extent = inputs
@@ -285,6 +291,7 @@ def _gathered(
     reducers: tuple[Reducer, ...],
     group: Group,
     arguments: tuple[str, ...],
+    form: Form,
     known: list[Known],
     fields: dict[str, Array],
     extent: Array,
@@ -292,11 +299,11 @@ def _gathered(
     held: Any,
 ) -> tuple[Any, Any]:
     """Parts of one chunk, and what the chunks of its group share."""
-    shape, on_cpu = group.chunks.shape, jax.default_backend() == "cpu"
+    shape = group.chunks.shape
 
     def gathered(lanes, held, ends=None):
         terms = terms_of(reducers, lanes, known)
-        gather = partial(by_columns, ends=ends or {}) if on_cpu else at_once
+        gather = at_once if form is Form.AT_ONCE else partial(by_columns, ends=ends or {})
         return parts_of(terms, held, shape, at, gather)
 
     def some(fields, ends, held):
@@ -312,7 +319,7 @@ def _gathered(
         parts, _ = jax.eval_shape(whole, fields, ends, held)
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), parts), held
 
-    if not on_cpu:  # a branch would keep XLA from fusing the reduction with the scenario
+    if form is Form.AT_ONCE:  # a branch would keep XLA from fusing the reduction with the scenario
         return some(fields, {}, held)
     # Usually every scenario counts, and masks would then be most of the cost. The branch also keeps
     # XLA from computing a field again in each loop that reads it.

@@ -59,11 +59,21 @@ def totals(job, form):
 def test_a_kernel_gathers_what_a_program_of_xla_does(scenario, space, dtype):
     job = prepare(scenario, space, reduce=REDUCERS, dtype=dtype, chunk=1700)
     assert job.chunks.count == 2
-    for one, other in zip(totals(job, Form.INTERPRETED), totals(job, Form.XLA), strict=True):
-        assert one.keys() == other.keys()
+    known = totals(job, Form.COLUMNS)
+    for form in (Form.INTERPRETED, Form.AT_ONCE):
+        for one, other in zip(totals(job, form), known, strict=True):
+            assert one.keys() == other.keys()
+            for name, array in one.items():
+                tolerance = 1e-5 if dtype == "float32" else 1e-12
+                np.testing.assert_allclose(array, other[name], rtol=tolerance)
+
+
+def test_main_effects_are_gathered_at_once_as_well():
+    for space in (GRID, js.Sample(3000, 0, loss=js.uniform(1.9, 2.3), served=js.uniform(1, 9))):
+        job = prepare(size, space, reduce=[js.MainEffects("params")], dtype="float32", chunk=1700)
+        one, other = (totals(job, form)[0] for form in (Form.AT_ONCE, Form.COLUMNS))
         for name, array in one.items():
-            tolerance = 1e-5 if dtype == "float32" else 1e-12
-            np.testing.assert_allclose(array, other[name], rtol=tolerance)
+            np.testing.assert_allclose(array, other[name], rtol=1e-5)
 
 
 def lowered(scenario, space, reducers, dtype="float32"):
@@ -180,3 +190,12 @@ def test_what_is_inlined_is_what_was_called():
     for one, other in zip(inlined(jaxpr)(x), expected, strict=True):
         np.testing.assert_array_equal(one, other)
     assert "custom_vmap" not in str(jax.make_jaxpr(inlined(jaxpr))(x))
+
+
+def test_without_a_kernel_a_sweep_on_a_gpu_is_a_program_that_says_why(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    space = js.Grid(x=js.linspace(1, 2, 100), y=js.linspace(3, 4, 100))
+    mean = js.Moments("sum")
+    found = js.sweep(lambda x, y: {"sum": x + y}, space, reduce=[mean], dtype="float64")
+    assert found.ran.startswith("a program of XLA, all terms at once; no kernel: ")
+    assert found[mean].mean == pytest.approx(5)
