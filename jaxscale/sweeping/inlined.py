@@ -63,14 +63,14 @@ def _outputs(
     if primitive.name in CALLS:
         called = params[CALLS[primitive.name]]
         return _evaluated(called.jaxpr, called.consts, inputs)
-    if primitive.name in REPLACED:
-        return REPLACED[primitive.name](params, inputs)
     if inputs and all(map(is_concrete, inputs)) and (are_scalars or any(map(np.ndim, inputs))):
         # Known numbers stay known, so that a loop over them can be unrolled; but no known number
         # is made an array of equal ones, which a kernel would have to be given.
         with jax.ensure_compile_time_eval():
             found = primitive.bind(*inputs, **params)
             return jax.tree.map(np.asarray, found if primitive.multiple_results else [found])
+    if primitive.name in REPLACED:
+        return REPLACED[primitive.name](params, inputs)
     found = primitive.bind(*inputs, **params)
     return found if primitive.multiple_results else [found]
 
@@ -120,4 +120,47 @@ def _all(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
     return [jnp.min(inputs[0].astype(jnp.int32), axis=params["axes"]) > 0]
 
 
-REPLACED = {"while": _while, "scan": _scan, "cond": _cond, "reduce_or": _any, "reduce_and": _all}
+def _round(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
+    (x,) = inputs
+    near = jnp.floor(x + 0.5)
+    if params["rounding_method"] == lax.RoundingMethod.AWAY_FROM_ZERO:
+        return [jnp.where(x < 0, -jnp.floor(0.5 - x), near)]
+    is_odd = near != 2 * jnp.floor(near / 2)
+    return [jnp.where((near - x == 0.5) & is_odd, near - 1, near)]
+
+
+def _select(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
+    del params
+    which, found, *others = inputs
+    if len(others) == 1:
+        return [lax.select_n(which, found, *others)]
+    for at, other in enumerate(others, start=1):
+        found = lax.select_n(which == at, found, other)
+    return [found]
+
+
+def _polynomial(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
+    del params
+    x, *coefficients = inputs  # of rising powers
+    *rest, found = coefficients
+    for coefficient in reversed(rest):
+        found = found * x + coefficient
+    return [found]
+
+
+def _same(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
+    del params
+    return inputs
+
+
+REPLACED = {
+    "optimization_barrier": _same,  # which only keeps XLA from what a kernel's compiler never does
+    "polynomial": _polynomial,
+    "select_n": _select,
+    "while": _while,
+    "scan": _scan,
+    "cond": _cond,
+    "reduce_or": _any,
+    "reduce_and": _all,
+    "round": _round,
+}

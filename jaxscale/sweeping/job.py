@@ -7,6 +7,7 @@ give the same numbers, and one may finish a store that the other began.
 import inspect
 import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -118,7 +119,9 @@ class Job:
     def obstacle(self) -> str:
         """Why the kernel of this job cannot be made, in a line; empty where it can."""
         try:
-            with self.in_dtype():
+            with self.in_dtype(), warnings.catch_warnings():
+                # From JAX 0.12 on Triton is to be removed; the program of XLA will then do.
+                warnings.simplefilter("ignore", DeprecationWarning)
                 self.program()
         except Exception as error:  # of any kind: lowering and compiling raise what they like
             return " ".join(f"{type(error).__name__}: {error}".split())[:WORDS]
