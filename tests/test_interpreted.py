@@ -9,7 +9,6 @@ from jax.extend.core import jaxprs_in_params
 from numpy.testing import assert_allclose, assert_array_equal
 
 import jaxscale as js
-from jaxscale._compare import CHOSEN
 from jaxscale._numerics import interpreted as module
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale.laws.protocol import levers_of
@@ -104,11 +103,8 @@ def test_every_line_of_the_table_is_tested():
     assert table - tested == set()
 
 
-ONE_OF_EACH = {type(entry.law): entry.name for entry in js.laws.catalog()}.values()
-
-
-@pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_a_plan_is_that_of_the_compiled_solver(name, compiled_as_users_do):
+@pytest.mark.parametrize("name", ["sardana2024", "kaplan2020", "kumar2024"])
+def test_a_plan_is_that_of_the_compiled_solver(name):
     law = js.laws.published(name)
     levers = {x: (2 * low * high) ** 0.5 for x, (low, high) in levers_of(law).items()}
     question = law, 2.7, js.Demand(1e12, 1e11), None, js.Bounds(max_params=1e11)

@@ -36,7 +36,7 @@ class _Program:
     def __init__(self, closed: core.ClosedJaxpr) -> None:
         jaxpr = closed.jaxpr
         self.slots: dict[Any, int] = {}
-        self.start = [np.asarray(x) for x in closed.consts]
+        self.start: list[Any] = [np.asarray(x) for x in closed.consts]
         for var in jaxpr.constvars:
             self.slots[var] = len(self.slots)
         self.inputs = len(self.start), len(self.start) + len(jaxpr.invars)
@@ -71,9 +71,9 @@ class _Program:
 
 def _run_of(equation: Any) -> Run:
     """One equation as a function of the values that it reads, to those that it gives."""
-    name, params = equation.primitive.name, equation.params
+    name = equation.primitive.name
     if name in _CALLS:
-        return _CALLS[name](params)
+        return _CALLS[name](equation)
     if _differs(equation):
         return _in_jax(equation)
     if name in _UFUNCS:
@@ -81,7 +81,7 @@ def _run_of(equation: Any) -> Run:
         return lambda values: (ufunc(*values),)
     if name in _OPERATIONS:
         operation, dtype = _OPERATIONS[name], equation.outvars[0].aval.dtype
-        return lambda values: (np.asarray(operation(params, *values), dtype),)
+        return lambda values: (np.asarray(operation(equation.params, *values), dtype),)
     return _in_jax(equation)
 
 
@@ -112,12 +112,16 @@ def _in_jax(equation: Any) -> Run:
 
 
 def _call(name: str) -> Callable[[Any], Run]:
-    return lambda params: _Program(params[name])
+    return lambda equation: _Program(equation.params[name])
 
 
-def _scan(params: Any) -> Run:
+def _scan(equation: Any) -> Run:
+    params = equation.params
+    inner = params["jaxpr"].jaxpr
     body = _Program(params["jaxpr"])
-    shared, carried = params["num_consts"], params["num_carry"]
+    # By their ranks, which the body sees less an axis: JAX names these counts in changing ways.
+    carried = _same_rank(equation.outvars, inner.outvars)
+    shared = _same_rank(equation.invars, inner.invars) - carried
     order = range(params["length"])[:: -1 if params["reverse"] else 1]
 
     def run(values: Values) -> Values:
@@ -133,7 +137,13 @@ def _scan(params: Any) -> Run:
     return run
 
 
-def _while(params: Any) -> Run:
+def _same_rank(outer: Sequence[Any], inner: Sequence[Any]) -> int:
+    pairs = zip(outer, inner, strict=True)
+    return sum(x.aval.ndim == y.aval.ndim for x, y in pairs)
+
+
+def _while(equation: Any) -> Run:
+    params = equation.params
     goes_on, body = _Program(params["cond_jaxpr"]), _Program(params["body_jaxpr"])
     first, second = params["cond_nconsts"], params["body_nconsts"]
 
@@ -147,8 +157,8 @@ def _while(params: Any) -> Run:
     return run
 
 
-def _cond(params: Any) -> Run:
-    branches = [_Program(branch) for branch in params["branches"]]
+def _cond(equation: Any) -> Run:
+    branches = [_Program(branch) for branch in equation.params["branches"]]
 
     def run(values: Values) -> Values:
         index = min(max(int(values[0]), 0), len(branches) - 1)

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -163,7 +163,9 @@ def remaining_size(
     if "flops" not in given:
         return given["params"], given["tokens"]
     known = "params" if "params" in given else "tokens"
-    inverse = js.laws.tokens_of_flops if known == "params" else js.laws.params_of_flops
+    inverse: Callable[..., Any] = (
+        js.laws.tokens_of_flops if known == "params" else js.laws.params_of_flops
+    )
     other = float(interpreted(inverse, law, given["flops"], given[known], **levers))
     if math.isnan(other):
         what = "length of training" if known == "params" else "size of model"
