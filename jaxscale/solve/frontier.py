@@ -21,6 +21,7 @@ from jax.typing import ArrayLike
 from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.quantities import number
 from jaxscale._numerics.typed import custom_jvp, fori_loop
 from jaxscale._numerics.values import is_finite, is_positive, where_safe
@@ -245,7 +246,11 @@ def sizes_at(law: Any, flops: ArrayLike) -> dict[str, np.ndarray]:
     budgets = np.asarray(flops, np.float64)
     length = -(-max(budgets.size, 1) // BUDGETS) * BUDGETS
     with jax.enable_x64(True):
-        plans = compute_optimal(law, flops=np.resize(budgets.ravel(), length))
+        padded = np.resize(budgets.ravel(), length)
+        if any(np.ndim(x) for x in jax.tree.leaves(law)):
+            plans = compute_optimal(law, flops=padded)
+        else:  # a few plans, which take longer to compile
+            plans = interpreted(compute_optimal, law, flops=padded)
         columns = {
             name: np.asarray(getattr(plans, name))[..., : budgets.size] for name in INTERVALS
         }
