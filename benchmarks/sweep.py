@@ -1,7 +1,8 @@
 """`python -m benchmarks sweep`: a grid of plans reduced and stored, beside what else would do it.
 
 The aims: statistics at 0.8 of the speed of the bare solver and at ten times that of xarray over
-dask, in memory that does not grow.
+dask, in memory that does not grow; stores at 0.7 of the speed of plain writes that are compressed
+alike.
 """
 
 import itertools
@@ -48,11 +49,14 @@ STORE_TWO, STORE32_TWO = "store float64, 2 devices", "store float32, 2 devices"
 KERNEL, KERNEL32 = "bare kernel float64", "bare kernel float32"
 NUMPY, DASK = "NumPy, loop over chunks", "NumPy, xarray over dask"
 PLAIN, PLAIN32 = "plain writes float64", "plain writes float32"
+PACKED, PACKED32 = "plain writes float64, compressed", "plain writes float32, compressed"
 
 AIMS = [
     Aim(REDUCE, 0.8, (KERNEL,)),
     Aim(REDUCE32, 0.8, (KERNEL32,)),
     Aim(REDUCE, 10, (DASK,)),
+    Aim(STORE, 0.7, (PACKED,)),
+    Aim(STORE32, 0.7, (PACKED32,)),
 ]
 MEMORY_AIM = 10**9, 10**7, 1.1  # of the first size, in units of that of the second
 
@@ -113,15 +117,18 @@ def _store(rows, dtype, path):
     ours.swept_store(path, rows, dtype)
 
 
-def plain(name: str, setting: Setting, *, dtype: str = "float64") -> Row:
+def plain(
+    name: str, setting: Setting, *, note: str = "one file, one fsync", dtype: str = "float64",
+    against: str = "", write: Callable = peers.write, packages: tuple[str, ...] = (),
+) -> Row:  # fmt: skip
     """A row that writes the arrays themselves."""
+    need(*packages)
     arrays = true_arrays(setting.stored_rows, dtype)
 
     def check(_: str) -> dict:
         return {"agreement": _agreement(dtype, setting.rows)}
 
-    write = partial(peers.write, arrays)
-    return _written(name, setting, write, check, dtype, "tofile, fsync", "")
+    return _written(name, setting, partial(write, arrays), check, dtype, note, against)
 
 
 def _written(name, setting, write, check, dtype, note, against):
@@ -130,7 +137,15 @@ def _written(name, setting, write, check, dtype, note, against):
         write(path)
         return path
 
-    return _row(name, call, check, setting.stored_rows, dtype, note, against)
+    def check_and_weigh(path):
+        return check(path) | {"bytes_on_disk": _bytes_at(Path(path))}
+
+    return _row(name, call, check_and_weigh, setting.stored_rows, dtype, note, against)
+
+
+def _bytes_at(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(each.stat().st_size for each in files if each.is_file())
 
 
 def _row(name, call, check, rows, dtype, note, against):
@@ -140,6 +155,9 @@ def _row(name, call, check, rows, dtype, note, against):
 
 reduce = partial(sums, call=ours.swept_sums, note="js.Moments of both")
 kernel = partial(sums, call=ours.grid_sums, note=f"chunks of {ours.CHUNK:,}")
+packed = partial(
+    plain, write=peers.write_compressed, packages=("numcodecs",), note="compressed as the store is"
+)
 FLOAT32, SHARED = "float32", {"two": True, "note": "on the same cores"}
 BUILDERS: dict[str, Callable[[str, Setting], Row]] = {
     REDUCE: partial(reduce, against=KERNEL),
@@ -156,12 +174,14 @@ BUILDERS: dict[str, Callable[[str, Setting], Row]] = {
         sums, call=peers.dask_sums, packages=("dask", "xarray"), against=REDUCE,
         note=f"chunks of {peers.DASK_CHUNK:,}",
     ),
-    STORE: partial(stored, against=PLAIN),
-    STORE32: partial(stored, dtype=FLOAT32, against=PLAIN32),
+    STORE: partial(stored, against=PACKED),
+    STORE32: partial(stored, dtype=FLOAT32, against=PACKED32),
     STORE_TWO: partial(stored, against=STORE, **SHARED),
     STORE32_TWO: partial(stored, dtype=FLOAT32, against=STORE32, **SHARED),
     PLAIN: plain,
     PLAIN32: partial(plain, dtype=FLOAT32),
+    PACKED: partial(packed, against=PLAIN),
+    PACKED32: partial(packed, dtype=FLOAT32, against=PLAIN32),
 }  # fmt: skip
 
 
@@ -278,6 +298,7 @@ CELLS: dict[str, report.Cell] = {
     "M/s": report.number("scenarios_per_second", ".4g", report.MILLION),
     "at best": lambda row: f"{row['scenarios'] / row['seconds']['min'] / report.MILLION:.4g}",
     "MB/s": report.number("bytes_per_second", ".4g", report.MILLION),
+    "MB on disk": report.number("bytes_on_disk", ".4g", report.MILLION),
     "time": report.median,
     "ratio": report.number("ratio"),
     "to": report.text("against"),

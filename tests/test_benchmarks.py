@@ -164,6 +164,18 @@ def test_plain_writes_are_the_bytes_of_the_arrays(tmp_path):
     np.testing.assert_array_equal(np.fromfile(tmp_path / "plain"), np.concatenate(arrays))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_compressed_writes_take_the_bytes_of_a_store(tmp_path, dtype):
+    pytest.importorskip("numcodecs")
+    rows = 2 * peers.WRITE_CHUNK // problem.COLUMNS
+    ours.swept_store(tmp_path / "store", rows, dtype)
+    peers.write_compressed(sweep.true_arrays(rows, dtype), tmp_path / "plain")
+    chunks = sum(each.stat().st_size for each in (tmp_path / "store").glob("*/c.*"))
+    plain = (tmp_path / "plain").stat().st_size
+    assert chunks == pytest.approx(plain, rel=1e-3)
+    assert plain < 0.8 * 2 * rows * problem.COLUMNS * np.dtype(dtype).itemsize
+
+
 def test_two_devices_are_in_a_process_of_their_own():
     if jax.default_backend() != "cpu":
         pytest.skip("JAX does not run on a CPU")

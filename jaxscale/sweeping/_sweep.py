@@ -20,6 +20,7 @@ from jaxscale.sweeping import processes, results
 from jaxscale.sweeping.engine import (
     empty_arrays,
     empty_totals,
+    resolved,
     stored_fields,
     work,
     work_in,
@@ -142,10 +143,11 @@ def _run(job: Job, numbers, sink, written, progress, executor):
 
 
 def _statistics(job: Job, totals) -> Statistics:
-    totals = empty_totals(job) if totals is None else totals
+    totals = resolved(job, empty_totals(job) if totals is None else totals)
     locate = job.space.locator(job.dtype)
     pairs = zip(job.reducers, totals, strict=True)
-    return Statistics((reducer, reducer.result(total, locate)) for reducer, total in pairs)
+    results = ((reducer, reducer.result(total, locate)) for reducer, total in pairs)
+    return Statistics(results, ran=job.ran)
 
 
 @contextmanager

@@ -43,6 +43,11 @@ class Chunks(NamedTuple):
         indices = np.stack(np.unravel_index(np.asarray(numbers, np.int64), self.grid), axis=-1)
         return indices * np.array(self.shape, np.int64)
 
+    def numbers(self, starts: np.ndarray) -> np.ndarray:
+        """Numbers of the chunks whose first scenarios have these indices: int64, (chunks,)."""
+        indices = tuple((starts // np.array(self.shape, np.int64)).T)
+        return np.asarray(np.ravel_multi_index(indices, self.grid), np.int64)
+
     def slices(self, number: int) -> tuple[slice, ...]:
         """Slices of a chunk in an array of the whole space."""
         starts = self.starts(np.array([number]))[0].tolist()

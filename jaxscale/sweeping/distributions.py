@@ -20,6 +20,7 @@ from jaxscale.sweeping.axes import as_axis, digest, finite_number
 
 # A float32 point takes 2^23 values, so each of so many rows has its share to one part in eight.
 MAX_ROWS = 2**20
+BINS = 64  # of equal chance
 
 
 @runtime_checkable
@@ -212,7 +213,7 @@ class Rows:
         return len(jax.tree.leaves(self.values)[0])
 
     def quantile(self, u: Array) -> Any:
-        index = self._index(u)
+        index = self.index(u)
         return jax.tree.map(
             lambda leaf: jnp.take(_on_device(leaf, u.dtype), index, axis=0, mode="clip"),
             self.values,
@@ -221,7 +222,7 @@ class Rows:
     def column(self, u: Array) -> Array:
         numbers = self.labels is None and isinstance(self.values, np.ndarray)
         numbers = numbers and self.values.ndim == 1
-        return self.quantile(u) if numbers else self._index(u)
+        return self.quantile(u) if numbers else self.index(u)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -232,7 +233,8 @@ class Rows:
             "labels": list(self.labels or ()),
         }
 
-    def _index(self, u: Array) -> Array:
+    def index(self, u: Array) -> Array:
+        """The number of the row at u, int32."""
         if self.edges is not None:
             edges = _on_device(self.edges, u.dtype)
             # Unrolled, a search costs a third of what a loop does.
@@ -240,6 +242,22 @@ class Rows:
             return found.astype(jnp.int32)
         # The product may be rounded up to the number of rows.
         return jnp.minimum(jnp.floor(u * self.size).astype(jnp.int32), self.size - 1)
+
+
+# --- Bins of a distribution ------------------------------------------------------------------
+
+
+def bin_count(distribution: Distribution) -> int:
+    """Number of bins: one for each row where there are few, else 64 of equal chance."""
+    rows = distribution.size if isinstance(distribution, Rows) else BINS
+    return min(rows, BINS)
+
+
+def bin_of(distribution: Distribution, u: Array) -> Array:
+    """The bin, int32 from 0, of the draw at u. Traced."""
+    if isinstance(distribution, Rows) and distribution.size <= BINS:
+        return distribution.index(u)
+    return jnp.minimum(jnp.floor(u * BINS).astype(jnp.int32), BINS - 1)
 
 
 # --- Quantiles -------------------------------------------------------------------------------

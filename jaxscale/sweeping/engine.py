@@ -8,19 +8,20 @@ computing one twice is harmless.
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-import jax
 import numpy as np
 
+from jaxscale._labelled import STATUS
+from jaxscale.status import Status
 from jaxscale.sweeping.job import Job
-from jaxscale.sweeping.program import Done
-from jaxscale.sweeping.reducers.protocol import Total
+from jaxscale.sweeping.program import Done, Launched, Program
+from jaxscale.sweeping.reducers.protocol import Resolving, Total, Values
 from jaxscale.sweeping.store.layout import Field
 from jaxscale.sweeping.store.writer import Writer
 
 TASK = 2**22  # the fewest scenarios in a task of an executor
-WRITES = 8  # groups between two flushes: after each one, most time would go to waiting for the disk
 IN_FLIGHT = 256  # tasks that an executor holds
 
 Fields = dict[str, np.ndarray]
@@ -90,13 +91,11 @@ def work(
     Totals for each of the job's reducers; None for no chunk.
     """
     totals = None
-    for at, done in enumerate(_outcomes(job, numbers), start=1):
+    for done in _outcomes(job, numbers):
         if sink is not None:
             for number, fields in zip(done.numbers.tolist(), done.fields, strict=True):
                 if number not in written:
                     sink.write(number, fields)
-            if at % WRITES == 0:
-                sink.flush()
         totals = merged(job, totals, done.totals)
         if advance:
             advance(job.chunks.scenarios_in(done.numbers), done.totals)
@@ -107,14 +106,37 @@ def work(
 
 def empty_totals(job: Job) -> list[Total]:
     """Totals of no chunk, for a process that had none left to compute."""
-    starts = np.empty((0, len(job.chunks.shape)), np.int64)
     with job.in_dtype():
-        dtypes = {name: np.dtype(dtype) for name, dtype in job.dtypes.items()}
-        states = [reducer.start(job.group, dtypes) for reducer in job.reducers]
+        return job.program().empty_totals()
+
+
+def resolved(job: Job, totals: list[Total]) -> list[Total]:
+    """Totals of a whole sweep, with what is found in chunks that are looked at once more."""
     return [
-        reducer.total(jax.device_get(state), starts, job.group)
-        for reducer, state in zip(job.reducers, states, strict=True)
+        reducer.resolve(total, partial(_looked_at, job, reducer.fields[0]))
+        if isinstance(reducer, Resolving)
+        else total
+        for reducer, total in zip(job.reducers, totals, strict=True)
     ]
+
+
+def _looked_at(job: Job, field: str, chunk: int) -> Values:
+    """The scenarios of a chunk that count for a field."""
+    known = [STATUS] if STATUS in job.dtypes else list(job.dtypes)
+    alone = job.alone({name: {} for name in (field, *known)})
+    (done,) = _outcomes(alone, [chunk])
+    (fields,) = done.fields
+    ok = fields[STATUS] <= Status.AT_CORNER if STATUS in fields else _all_finite(fields)
+    values = np.asarray(fields[field], np.float64)
+    good = ok & np.isfinite(values)
+    indices = np.stack(np.nonzero(good), axis=-1) + job.chunks.starts(np.array([chunk]))
+    return Values(
+        values[good], np.asarray(np.ravel_multi_index(tuple(indices.T), job.chunks.sizes))
+    )
+
+
+def _all_finite(fields: Fields) -> np.ndarray:
+    return np.logical_and.reduce([np.isfinite(each) for each in fields.values()])
 
 
 def merged(job: Job, one: list[Total] | None, other: list[Total] | None) -> list[Total] | None:
@@ -178,16 +200,30 @@ def _outcomes(job: Job, numbers: Sequence[int]) -> Iterator[Done]:
     """The outcome of each group of chunks, while the next groups are running."""
     # The scope is left before every yield: it would change the switch of the caller.
     with job.in_dtype():
-        program = job.program()
+        program, known = job.program(), job.known()
     launched = None
-    for groups in _batches(_batches(numbers, job.group.count), program.devices):
+    for groups in _batches(_batches(numbers, job.group.count), program.width):
         with job.in_dtype():
-            following = program.launch([np.asarray(group, np.int64) for group in groups])
+            following = program.launch([np.asarray(group, np.int64) for group in groups], known)
         if launched:
-            yield from program.fetch(launched)
+            yield from _right(job, program, launched)
         launched = following
     if launched:
-        yield from program.fetch(launched)
+        yield from _right(job, program, launched)
+
+
+def _right(job: Job, program: Program, launched: Launched) -> Iterator[Done]:
+    """What was launched; groups whose totals do not hold are computed again, knowing them."""
+    for done in program.fetch(launched):
+        if done.holds:
+            yield done
+            continue
+        with job.in_dtype():
+            again = program.launch([done.numbers], program.known(done.totals))
+        (done,) = program.fetch(again)
+        if not done.holds:
+            raise FloatingPointError(f"statistics overflow in chunks {done.numbers.tolist()}")
+        yield done
 
 
 def _batches(items: Any, size: int) -> Iterator[Any]:

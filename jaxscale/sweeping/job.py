@@ -8,7 +8,7 @@ import inspect
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,15 +17,19 @@ import numpy as np
 
 from jaxscale._numerics.names import hint
 from jaxscale.status import Status
-from jaxscale.sweeping import fingerprint
+from jaxscale.sweeping import fingerprint, kernel
 from jaxscale.sweeping.chunks import Chunks, cut
-from jaxscale.sweeping.program import Program, build
+from jaxscale.sweeping.program import Program, build, build_kernel
 from jaxscale.sweeping.reducers import StatusCounts
-from jaxscale.sweeping.reducers.protocol import Group, Reducer
+from jaxscale.sweeping.reducers.protocol import Group, Known, Reducer
 from jaxscale.sweeping.spaces import Draws, Grid, Scenario, Space
 
 FLOATS = ("float32", "float64")
 MAX_GROUP = 2**30  # scenarios whose counts fit 32 bits with room to spare
+KERNEL_GROUP = MAX_GROUP  # of a kernel: a hundredth of a second on a large card
+WORDS = 200  # characters of the reason why there is no kernel
+LANE_BYTES = 800  # of memory for each scenario of a chunk, with all temporaries of a general law
+KERNEL, XLA = "one kernel", "a program of XLA"
 
 # Long name and units of the words that scenario functions usually return.
 LABELS: Mapping[str, tuple[str, str]] = {
@@ -52,6 +56,8 @@ class Job:
     dtype: str
     store: str  # path, or nothing
     parts: Mapping[str, Any]  # everything that the digest covers, as JSON holds it
+    ran: str  # what computes it, in words
+    is_kernel: bool = False
 
     @property
     def chunks(self) -> Chunks:
@@ -79,13 +85,50 @@ class Job:
         """The scope in which everything of this job is traced and run."""
         return jax.enable_x64(self.dtype == "float64")
 
+    def alone(self, fields: Mapping[str, Mapping[str, str]]) -> "Job":
+        """The same chunks one by one, of which these fields are kept and nothing is reduced."""
+        group = self.group._replace(count=1)
+        return replace(self, fields=fields, reducers=(), group=group, store="")
+
+    def known(self) -> list[Known]:
+        """What reducers know before the first chunk, from a few chunks all over the space.
+
+        The same in every process and on every device: so are the statistics.
+        """
+        program = self.program()
+        if self._key not in _KNOWN:
+            known = program.known(None)
+            if any(known):
+                few = min(self.chunks.count, FEW, self.group.count)
+                # Python's numbers, because these products exceed 64 bits.
+                numbers = [(2 * i + 1) * self.chunks.count // (2 * few) for i in range(few)]
+                (done,) = program.fetch(program.launch([np.array(numbers, np.int64)], known))
+                known = program.known(done.totals)
+            _KNOWN.clear()
+            _KNOWN[self._key] = known
+        return _KNOWN[self._key]
+
+    @property
+    def _key(self) -> tuple:
+        return self.digest, tuple(self.fields), self.reducers, self.group.count
+
+    def obstacle(self) -> str:
+        """Why the kernel of this job cannot be made, in a line; empty where it can."""
+        try:
+            with self.in_dtype():
+                self.program()
+        except Exception as error:  # of any kind: lowering and compiling raise what they like
+            return " ".join(f"{type(error).__name__}: {error}".split())[:WORDS]
+        return ""
+
     def program(self) -> Program:
         """The compiled program; made once for each job in a process."""
-        key = self.digest, tuple(self.fields), self.reducers, self.group.count
+        key = self._key
         if key not in _PROGRAMS:
             while len(_PROGRAMS) >= PROGRAMS_KEPT:
                 del _PROGRAMS[next(iter(_PROGRAMS))]
-            _PROGRAMS[key] = build(
+            make = build_kernel if self.is_kernel else build
+            _PROGRAMS[key] = make(
                 self.scenario,
                 self.space,
                 self.group,
@@ -100,6 +143,8 @@ class Job:
 # By digest, because a worker is sent its job anew with each task.
 _PROGRAMS: dict[tuple, Program] = {}
 PROGRAMS_KEPT = 8
+_KNOWN: dict[tuple, list[Known]] = {}  # of the last job
+FEW = 8  # chunks that are computed first, to know the size of numbers
 
 
 def prepare(
@@ -126,17 +171,29 @@ def prepare(
     kept = {} if reduce and store is None else _kept(fields, dtypes)
     if fields is not None and not kept:
         raise ValueError("fields are kept in memory or in a store, and not where reduce is given")
-    group = _group(space, chunk, reducing=not kept, storing=store is not None)
     parts = {
         "space": space.describe(),
-        "chunk": list(group.chunks.shape),
         "fields": {field: dtypes[field] for field in kept},
         "dtype": name,
         "scenario": fingerprint.jaxpr_digest(jaxpr),
         "versions": fingerprint.versions(),
         "platform": fingerprint.platform(),
     }
-    return Job(scenario, space, dtypes, kept, reducers, group, name, path, parts)
+
+    def job(group: Group, ran: str, *, is_kernel: bool = False) -> Job:
+        own = {**parts, "chunk": list(group.chunks.shape)}
+        given = scenario, space, dtypes, kept, reducers, group, name, path, own
+        return Job(*given, ran, is_kernel)
+
+    _check_chunk(chunk)
+    why = ""
+    if jax.default_backend() == "gpu" and not kept:
+        in_kernel = job(_group(space, chunk or kernel.CHUNK, KERNEL_GROUP), KERNEL, is_kernel=True)
+        why = in_kernel.obstacle()
+        if not why:
+            return in_kernel
+    length, target = _sizes(is_kept=bool(kept), storing=store is not None)
+    return job(_group(space, chunk or length, target), f"{XLA}: {why}" if why else XLA)
 
 
 def _path(store: Any) -> str:
@@ -232,8 +289,6 @@ def _reducers(reduce: Sequence[Reducer], dtypes: Mapping[str, str], space: Space
             raise TypeError(f"reduce must hold reducers such as js.Moments; got {reducer!r}")
         for name in reducer.fields:
             _require_field("reduce", name, dtypes)
-        if reducer.needs_grid and not isinstance(space, Grid):
-            raise ValueError(f"{reducer!r} needs the axes of a js.Grid; the space is a sample")
     return tuple(dict.fromkeys([*reduce, StatusCounts()]))
 
 
@@ -281,19 +336,31 @@ def _require_field(argument: str, name: Any, dtypes: Mapping[str, str]) -> None:
         )
 
 
-def _group(space: Space, chunk: int | None, *, reducing: bool, storing: bool) -> Group:
-    """Chunks of a size that suits the device, and the number of them in a group."""
-    on_cpu = jax.default_backend() == "cpu"
+def _check_chunk(chunk: Any) -> None:
     if chunk is None:
-        # A processor is fastest while the temporaries of a chunk stay in its cache; an
-        # accelerator needs enough lanes to be full; a file wants a few megabytes.
-        chunk = (2**18 if storing else 2**16) if on_cpu else 2**22
+        return
     if not isinstance(chunk, int | np.integer) or isinstance(chunk, bool):
         raise TypeError(f"chunk must be a whole number of scenarios; got {chunk!r}")
     if not 1 <= chunk <= MAX_GROUP:
         raise ValueError(f"chunk must be 1 to {MAX_GROUP:,} scenarios; got {chunk:,}")
+
+
+def _group(space: Space, chunk: int, target: int) -> Group:
+    """Chunks of at most so many scenarios, in groups of about `target`."""
     chunks = cut(space.sizes, int(chunk))
-    # Where only statistics leave the device, one launch takes about a tenth of a second.
-    target = 2**22 if on_cpu else 2**28
-    count = max(1, min(target // chunks.length, chunks.count)) if reducing else 1
-    return Group(chunks, space.axes_names, count)
+    return Group(chunks, space.axes_names, max(1, min(target // chunks.length, chunks.count)))
+
+
+def _sizes(*, is_kept: bool, storing: bool) -> tuple[int, int]:
+    """Scenarios of a chunk and of a group that suit the device."""
+    if jax.default_backend() == "cpu":
+        # A processor is fastest while the temporaries of a chunk stay in its cache, and a file
+        # wants a few megabytes. A launch takes about two milliseconds of the host's time.
+        chunk, group = 2**18 if storing else 2**16, 2**20 if is_kept else 2**22
+    elif is_kept:
+        chunk = group = 2**22
+    else:
+        # The more the better, up to 2^26 with the memory of a large card.
+        room = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 2**33)
+        chunk, group = 1 << min(max(room // LANE_BYTES, 2**20).bit_length() - 1, 26), MAX_GROUP
+    return chunk, group

@@ -35,6 +35,10 @@ class Points(NamedTuple):
     point: Callable[[Any, Array, Array, Any], Array]  # of one argument: table, number, dtype
 
 
+# Of Threefry 2x32.
+ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
+PARITY = 0x1BD11BDA
+
 # --- Random points -------------------------------------------------------------------------------
 
 
@@ -57,12 +61,16 @@ def bits(key_words: tuple[Any, Any], index_high: Array, index_low: Array) -> tup
     Threefry 2x32 of 20 rounds, a bijection of the number: Salmon et al. 2011, "Parallel
     random numbers: as easy as 1, 2, 3".
     """
-    # Here, because it brings Pallas, a fifth of the time that importing jaxscale would take.
-    from jax.extend.random import threefry_2x32
-
     first, second = (jnp.asarray(word, jnp.uint32) for word in key_words)
-    # The hash takes the first half of its input as high words, the second as low ones.
-    high, low = threefry_2x32((first, second), jnp.stack([index_high, index_low]))
+    keys = first, second, first ^ second ^ jnp.uint32(PARITY)
+    high, low = index_high + keys[0], index_low + keys[1]
+    for block in range(5):
+        for turn in ROTATIONS[block % 2]:
+            high = high + low
+            low = (low << jnp.uint32(turn)) | (low >> jnp.uint32(32 - turn))
+            low = high ^ low
+        high = high + keys[(block + 1) % 3]
+        low = low + keys[(block + 2) % 3] + jnp.uint32(block + 1)
     return high, low
 
 
@@ -161,13 +169,14 @@ def _random_point(table, high, low, dtype):
 
 def _sobol_tables(words):
     made = {name: directions(at, pair) for at, (name, pair) in enumerate(words.items())}
-    return {name: (jnp.array(v), jnp.array(shift, jnp.uint32)) for name, (v, shift) in made.items()}
+    return {
+        name: jnp.array([*v, np.uint32(shift)], jnp.uint32) for name, (v, shift) in made.items()
+    }
 
 
 def _sobol_point(table, high, low, dtype):
     del high  # always 0
-    directions, shift = table
-    return sobol_point(low, directions, shift, dtype)
+    return sobol_point(low, table, table[BITS], dtype)
 
 
 RANDOM = Points("random", MAX_SCENARIOS, _random_tables, _random_point)

@@ -19,7 +19,7 @@ from jaxscale import _display
 from jaxscale._numerics.quantities import counted
 from jaxscale.sweeping.axes import Axis, Coordinate, as_axis
 from jaxscale.sweeping.chunks import Chunks
-from jaxscale.sweeping.distributions import Distribution
+from jaxscale.sweeping.distributions import Distribution, bin_count, bin_of
 from jaxscale.sweeping.points import (
     MAX_DIMENSIONS,
     MAX_SCENARIOS,
@@ -32,6 +32,7 @@ from jaxscale.sweeping.reducers.protocol import Locate
 
 SCENARIO = "scenario"  # the one axis of a sample
 
+Take = Callable[[Any, Array], Array]  # numbers of a table at indices
 Scenario = Callable[..., Any]  # named values of one scenario to a dict of scalars
 
 
@@ -141,8 +142,14 @@ class Grid:
             name: jax.tree.map(lambda leaf: scalar, axis.values) for name, axis in self.axes.items()
         }
 
-    def evaluate(self, scenario: Scenario, tables: Any, start: Array, chunks: Chunks) -> Any:
-        """Results of `scenario` for a chunk, each of the chunk's shape. Traced."""
+    def bins(self) -> dict[str, int]:
+        """Numbers of bins by argument: none, because scenarios lie on axes."""
+        return {}
+
+    def evaluate(
+        self, scenario: Scenario, tables: Any, start: Array, chunks: Chunks
+    ) -> tuple[Any, dict[str, Array]]:
+        """Results of `scenario` for a chunk, each of the chunk's shape, and no bins. Traced."""
         values = [
             jax.tree.map(
                 lambda leaf, at=start[axis], length=length: lax.dynamic_slice_in_dim(
@@ -161,7 +168,20 @@ class Grid:
         for axis in reversed(range(len(values))):
             along = [0 if other == axis else None for other in range(len(values))]
             mapped = jax.vmap(mapped, in_axes=along)
-        return mapped(*values)
+        return mapped(*values), {}
+
+    def lanes(self, tables: Any, start: Any, indices: Any, take: Take) -> Any:
+        """Arguments of the scenarios at these indices in a chunk. Traced in a kernel."""
+        return [
+            jax.tree.map(lambda table, at=first + index: take(table, at), leaves)
+            for leaves, first, index in zip(tables, start, indices, strict=True)
+        ]
+
+    def of_lanes(self, scenario: Scenario, values: Any) -> Any:
+        """Results of `scenario` for each of some scenarios. Traced in a kernel."""
+        return jax.vmap(lambda *given: scenario(**dict(zip(self.names, given, strict=True))))(
+            *values
+        )
 
     def locator(self, dtype: str) -> Locate:
         """A function from a scenario's number to its arguments, or their labels."""
@@ -236,8 +256,8 @@ class Draws:
 
     def tables(self, chunks: Chunks, dtype: Any) -> Any:
         del chunks
-        # The array of no elements carries the dtype of the draws.
-        return self.points.tables(self.words), jnp.zeros(0, dtype)
+        # The number carries the dtype of the draws.
+        return self.points.tables(self.words), jnp.zeros(1, dtype)
 
     def columns(self, dtype: str) -> dict[str, str]:
         point = jax.ShapeDtypeStruct((), np.dtype(dtype))
@@ -247,16 +267,37 @@ class Draws:
         first = chunks.starts(numbers)
         return np.concatenate([first >> 32, first & (2**32 - 1)], axis=1).astype(np.uint32)
 
-    def evaluate(self, scenario: Scenario, tables: Any, start: Array, chunks: Chunks) -> Any:
+    def bins(self) -> dict[str, int]:
+        """Numbers of bins by argument, each of the same chance where draws are continuous."""
+        return {name: bin_count(each) for name, each in self._named()}
+
+    def evaluate(
+        self, scenario: Scenario, tables: Any, start: Array, chunks: Chunks
+    ) -> tuple[Any, dict[str, Array]]:
+        """Results of `scenario` for a chunk, and the bin of each argument. Traced."""
         (length,) = chunks.shape
-        offset = lax.iota(jnp.uint32, length)
-        low = start[1] + offset
-        high = start[0] + (low < offset).astype(jnp.uint32)  # where the low word wrapped
+        return self._at(scenario, tables, *_words(start, lax.iota(jnp.uint32, length)))
+
+    def lanes(self, tables: Any, start: Any, indices: Any, take: Take) -> Any:
+        (offset,) = indices
+        by_name, one = tables
+        # Number by number, because a kernel reads no table but at an index.
+        read = {
+            name: [table[at] for at in range(table.shape[0])] for name, table in by_name.items()
+        }
+        return (read, one[0]), *_words(start, offset.astype(jnp.uint32))
+
+    def of_lanes(self, scenario: Scenario, values: Any) -> Any:
+        return self._at(scenario, *values)[0]
+
+    def _at(self, scenario: Scenario, tables: Any, high: Array, low: Array) -> tuple[Any, Any]:
+        """Results of scenarios by the words of their numbers, and the bin of each argument."""
 
         def lane(high, low):
             points = self._points_of(tables, high, low)
             drawn = {name: each.quantile(points[name]) for name, each in self._named()}
-            return {**scenario(**drawn), **self._columns(points)}
+            keys = {name: bin_of(each, points[name]) for name, each in self._named()}
+            return {**scenario(**drawn), **self._columns(points)}, keys
 
         return jax.vmap(lane)(high, low)
 
@@ -279,9 +320,9 @@ class Draws:
         return locate
 
     def _points_of(self, tables, high, low):
-        by_name, empty = tables
+        by_name, number = tables
         return {
-            name: self.points.point(by_name[name], high, low, empty.dtype) for name in self.names
+            name: self.points.point(by_name[name], high, low, number.dtype) for name in self.names
         }
 
     def _columns(self, points):
@@ -289,6 +330,12 @@ class Draws:
 
     def _named(self):
         return self.distributions.items()
+
+
+def _words(start: Any, offset: Array) -> tuple[Array, Array]:
+    """The two words of the numbers of scenarios at these offsets from a start."""
+    low = start[1] + offset
+    return start[0] + (low < offset).astype(jnp.uint32), low  # where the low word wrapped
 
 
 Space = Grid | Draws

@@ -3,13 +3,13 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxscale.status import Status, is_ok
+from jaxscale.status import Status
 from jaxscale.sweeping.chunks import cut
-from jaxscale.sweeping.reducers.protocol import Chunk, Group
+from jaxscale.sweeping.program import Source, of_group
+from jaxscale.sweeping.reducers.protocol import Group, Resolving, Values, float_dtype
 
 SIZES = (6, 7, 11)  # chunks of 50: one value of the first axis, then 4 and 3 of the second
 
@@ -31,21 +31,39 @@ def locate(number):
 
 
 def totals_of(reducer, fields, *, chunk=50, count=3):
-    """Totals of each group of `count` chunks; also the group, for one that shape matters to."""
+    """Totals of each group of `count` chunks, each knowing those before it."""
     fields = {name: np.asarray(array) for name, array in fields.items()}
     sizes = next(iter(fields.values())).shape
     chunks = cut(sizes, chunk)
     group = Group(chunks, tuple("abcd"[: len(sizes)]), count)
     padded = {name: _padded(array, chunks) for name, array in fields.items()}
+    dtype = float_dtype(padded["x"].dtype) if "x" in padded else np.dtype(np.float32)
+
+    def total(numbers, known):
+        """The total of a group, and whether it holds."""
+        known = {name: np.asarray(number, dtype) for name, number in known.items()}
+        starts = chunks.starts(numbers)
+        extents = chunks.extents(numbers).astype(np.int32)
+        missing = ((0, count - len(numbers)), (0, 0))
+        given = np.pad(starts, missing, mode="edge").astype(np.int32), np.pad(extents, missing)
+        _, parts, held = jax.device_get(_run(reducer, group, padded, [known], *given))
+        own = {
+            name: jax.tree.map(lambda leaf: leaf[: len(numbers)], part)
+            for (_, name), part in parts.items()
+        }
+        own |= {name: part for (_, name), part in held.items()}
+        return reducer.total(own, known, starts, group), reducer.holds(own)
+
+    known = reducer.known(total(np.array([0]), reducer.known(None, dtype))[0], dtype)
     totals = []
     for first in range(0, chunks.count, count):
-        starts = chunks.starts(np.arange(first, min(first + count, chunks.count)))
-        missing = ((0, count - len(starts)), (0, 0))
-        extents = np.clip(np.array(sizes) - starts, 0, chunks.shape).astype(np.int32)
-        given = np.pad(starts, missing, mode="edge").astype(np.int32), np.pad(extents, missing)
-        totals.append(
-            reducer.total(jax.device_get(_run(reducer, group, padded, *given)), starts, group)
-        )
+        numbers = np.arange(first, min(first + count, chunks.count))
+        found, holds = total(numbers, known)
+        if not holds:
+            found, holds = total(numbers, reducer.known(found, dtype))
+        assert holds
+        totals.append(found)
+        known = reducer.known(merged(reducer, totals), dtype)
     return totals
 
 
@@ -59,8 +77,27 @@ def merged(reducer, totals, rng=None):
     return totals[0]
 
 
-def reduced(reducer, fields, **how):
-    return reducer.result(merged(reducer, totals_of(reducer, fields, **how)), locate)
+def reduced(reducer, fields, *, chunk=50, count=3):
+    total = merged(reducer, totals_of(reducer, fields, chunk=chunk, count=count))
+    return result_of(reducer, total, fields, chunk=chunk)
+
+
+def result_of(reducer, total, fields, *, chunk=50):
+    """The result of a total of all chunks."""
+    if isinstance(reducer, Resolving):
+        total = reducer.resolve(total, lambda number: _looked_at(reducer, fields, chunk, number))
+    return reducer.result(total, locate)
+
+
+def _looked_at(reducer, fields, chunk, number):
+    arrays = {name: np.asarray(array) for name, array in fields.items()}
+    x = arrays[reducer.field]
+    good = np.isfinite(x)
+    if "status" in arrays:
+        good &= arrays["status"] <= Status.AT_CORNER
+    part = cut(x.shape, chunk).slices(number)
+    numbers = np.arange(x.size).reshape(x.shape)[part][good[part]]
+    return Values(x[part][good[part]].astype(np.float64), numbers)
 
 
 # Optimising takes longer than all that these small arrays take to reduce.
@@ -69,27 +106,13 @@ def reduced(reducer, fields, **how):
     static_argnames=("reducer", "group"),
     compiler_options={"xla_backend_optimization_level": 0},
 )
-def _run(reducer, group, padded, starts, extents):
-    def body(state, at):
-        position, start, extent = at
-        chunk = _chunk(padded, group.chunks.shape, start, extent, position)
-        return reducer.update(state, chunk, group), None
+def _run(reducer, group, padded, known, starts, extents):
+    def evaluate(start):
+        shape = group.chunks.shape
+        return {name: lax.dynamic_slice(array, start, shape) for name, array in padded.items()}, {}
 
-    dtypes = {name: array.dtype for name, array in padded.items()}
-    places = lax.iota(jnp.int32, group.count)
-    return lax.scan(body, reducer.start(group, dtypes), (places, starts, extents))[0]
-
-
-def _chunk(padded, shape, start, extent, position):
-    fields = {name: lax.dynamic_slice(array, start, shape) for name, array in padded.items()}
-    inside = jnp.ones(shape, bool)
-    for axis in range(len(shape)):
-        inside &= lax.broadcasted_iota(jnp.int32, shape, axis) < extent[axis]
-    if "status" in fields:
-        ok = is_ok(fields["status"])
-    else:
-        ok = jnp.stack([jnp.isfinite(field) for field in fields.values()]).all(axis=0)
-    return Chunk(fields, inside, inside & ok, start, position)
+    source = Source(evaluate, group.axes, {})
+    return of_group((reducer,), group, source, (), known, starts, extents)
 
 
 def _padded(array, chunks):

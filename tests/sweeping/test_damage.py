@@ -63,6 +63,17 @@ def test_one_changed_bit_in_any_file_is_found_and_put_back(finished, results, rn
     assert kinds == {"chunk": 3 * 4 * CHUNKS.count, "other": 3 * 14}
 
 
+def test_each_bit_of_a_chunk_of_bools_is_checked(finished):
+    """Some of them raise an error of their own kind in tensorstore."""
+    path = finished / "fits" / "c.0.1.0"
+    content = path.read_bytes()
+    for bit in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        assert store.verify(finished).bad == (1,), bit
+
+
 @pytest.mark.parametrize("damage", [flip, lambda path, _: path.unlink()])
 def test_a_store_is_not_read_while_its_metadata_are_damaged(finished, rng, damage):
     once = [name for name in bytes_of(finished) if "/c." not in name and name != COPIES]

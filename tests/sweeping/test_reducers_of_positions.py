@@ -11,10 +11,10 @@ from jaxscale.sweeping.reducers.protocol import Group, numbers
 from solve.lanes import DTYPES
 from sweeping.reduce_harness import (
     SIZES,
-    locate,
     lognormal,
     merged,
     reduced,
+    result_of,
     totals_of,
     with_bad_lanes,
 )
@@ -43,8 +43,9 @@ def test_top_k_is_that_of_a_stable_sort(rng, dtype, chunk, k, lowest):
     numbers = np.flatnonzero((status <= Status.AT_CORNER) & np.isfinite(values))
     keys = values[numbers] if lowest else -values[numbers]
     best = numbers[np.argsort(keys, kind="stable")][:k]
-    totals = totals_of(TopK("x", k, lowest), fields, chunk=chunk, count=20)
-    found = TopK("x", k, lowest).result(merged(TopK("x", k, lowest), totals, rng), locate)
+    top = TopK("x", k, lowest)
+    total = merged(top, totals_of(top, fields, chunk=chunk, count=20), rng)
+    found = result_of(top, total, fields, chunk=chunk)
     assert_array_equal(found.values, values[best])
     assert [each["scenario"] for each in found.at] == best.tolist()
 

@@ -1,5 +1,7 @@
 """Moments, quantiles and histograms of a sweep against NumPy in float64."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +10,9 @@ from jax import lax
 from numpy.testing import assert_allclose, assert_array_equal
 
 from jaxscale.sweeping.chunks import Chunks
+from jaxscale.sweeping.program import Source, of_group
 from jaxscale.sweeping.reducers import Histogram, Moments, Quantiles
-from jaxscale.sweeping.reducers.protocol import Chunk, Group
+from jaxscale.sweeping.reducers.protocol import Group
 from solve.lanes import DTYPES
 from sweeping.reduce_harness import SIZES, locate, lognormal, reduced, with_bad_lanes
 
@@ -39,7 +42,7 @@ def test_squares_of_float32_neither_overflow_nor_vanish(rng, scale):
 def test_moments_span_sixty_decades_of_float32(rng):
     values = (10 ** rng.uniform(-30, 30, 500) * rng.choice([-1, 1], 500)).astype(np.float32)
     found, exact = reduced(Moments("x"), {"x": values}), values.astype(np.float64)
-    assert_allclose(found.mean, exact.mean(), rtol=0, atol=1e-7 * abs(exact).mean())
+    assert_allclose(found.mean, exact.mean(), rtol=0, atol=1e-6 * abs(exact).mean())
     assert_allclose(found.std, exact.std(), rtol=1e-6)
 
 
@@ -63,25 +66,24 @@ def test_mean_of_a_hundred_million_float32_is_right_to_rounding():
     group = Group(Chunks((length * count,), (length,)), ("a",), count)
     reducer, pattern = Moments("x"), np.float32(0.1) + np.arange(7, dtype=np.float32) / 1024
 
-    @jax.jit
-    def run():
-        inside = jnp.ones(length, bool)
-
-        def body(state, position):
-            number = position * length + lax.iota(jnp.int32, length)
-            values = jnp.float32(0.1) + (number % 7).astype(jnp.float32) / 1024
-            chunk = Chunk({"x": values}, inside, inside, position[None] * length, position)
-            return reducer.update(state, chunk, group), None
-
-        start = reducer.start(group, {"x": np.dtype(np.float32)})
-        return lax.scan(body, start, lax.iota(jnp.int32, count))[0]
+    def evaluate(start):
+        number = start[0] + lax.iota(jnp.int32, length)
+        return {"x": jnp.float32(0.1) + (number % 7).astype(jnp.float32) / 1024}, {}
 
     starts = group.chunks.starts(np.arange(count))
-    found = reducer.result(reducer.total(jax.device_get(run()), starts, group), locate)
-    whole, rest = divmod(length * count, 7)
-    exact = pattern.astype(np.float64)
-    mean = (whole * exact.sum() + exact[:rest].sum()) / (length * count)
-    assert found.count == length * count
+    extents = np.full((count, 1), length, np.int32)
+    run = jax.jit(partial(of_group, (reducer,), group, Source(evaluate, ("a",), {}), ()))
+    total = None
+    for _ in range(2):  # the first time without knowing the mean
+        known = {name: np.float32(x) for name, x in reducer.known(total, np.float32).items()}
+        _, parts, _ = jax.device_get(run([known], starts.astype(np.int32), extents))
+        total = reducer.total({name: x for (_, name), x in parts.items()}, known, starts, group)
+        found = reducer.result(total, locate)
+        whole, rest = divmod(length * count, 7)
+        exact = pattern.astype(np.float64)
+        mean = (whole * exact.sum() + exact[:rest].sum()) / (length * count)
+        assert found.count == length * count
+        assert_allclose(found.mean, mean, rtol=1e-6)
     assert_allclose(found.mean, mean, rtol=1e-8)
     assert_allclose(found.std, exact.std(), rtol=1e-6)
 

@@ -18,7 +18,7 @@ def chunks_of(space, numbers, scenario, **given):
         return [
             done
             for number in numbers
-            for done in program.fetch(program.launch([np.array([number])]))
+            for done in program.fetch(program.launch([np.array([number])], program.known(None)))
         ], job
 
 

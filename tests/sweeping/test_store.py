@@ -14,7 +14,8 @@ import pytest
 
 from jaxscale.sweeping import fingerprint
 from jaxscale.sweeping.chunks import Chunks
-from jaxscale.sweeping.store import store
+from jaxscale.sweeping.store import copies, layout, store
+from jaxscale.sweeping.store import writer as writer_module
 from jaxscale.sweeping.store.store import Field, StoreError
 from jaxscale.sweeping.store.writer import Writer
 from sweeping.small_store import (
@@ -147,6 +148,83 @@ def test_an_exception_gives_up_what_was_not_flushed(tmp_path, results):
         writer.write(1, part(results, 1))
         raise KeyboardInterrupt
     assert store.done(path, DIGEST) == set()
+
+
+def test_chunks_are_marked_while_others_are_written(tmp_path, results, monkeypatch):
+    monkeypatch.setattr(writer_module, "FILES_UNDER_WAY", 2 * len(FIELDS))
+    monkeypatch.setattr(writer_module, "MARK_SECONDS", 0)
+    path = tmp_path / "sweep.zarr"
+    make(path)
+    with contextlib.suppress(KeyboardInterrupt), Writer(path, CHUNKS, FIELDS, DIGEST) as writer:
+        for number in range(5):
+            writer.write(number, part(results, number))
+            assert len(writer._writes) <= 2, "no more are held in memory"
+        assert store.done(path, DIGEST) >= {0, 1, 2}
+        raise KeyboardInterrupt
+    assert store.done(path, DIGEST) >= {0, 1, 2}
+    assert store.verify(path).bad == ()
+
+
+def test_what_is_on_disk_is_marked_when_an_exception_ends_it(tmp_path, results, monkeypatch):
+    monkeypatch.setattr(writer_module, "FILES_UNDER_WAY", 1)
+    monkeypatch.setattr(writer_module, "MARK_SECONDS", 3600)
+    path = tmp_path / "sweep.zarr"
+    make(path)
+    with contextlib.suppress(KeyboardInterrupt), Writer(path, CHUNKS, FIELDS, DIGEST) as writer:
+        for number in range(4):
+            writer.write(number, part(results, number))
+        raise KeyboardInterrupt
+    assert store.done(path, DIGEST) == {0, 1, 2}
+
+
+def test_a_disk_that_refuses_while_others_are_written_says_so(tmp_path, results, monkeypatch):
+    monkeypatch.setattr(writer_module, "FILES_UNDER_WAY", 1)
+    path = tmp_path / "sweep.zarr"
+    make(path)
+    with Writer(path, CHUNKS, FIELDS, DIGEST) as writer:
+        writer.write(0, part(results, 0))
+        chunk(path, "ratio", 1).mkdir()  # where a file should go
+        writer.write(1, part(results, 1))
+        with pytest.raises(StoreError, match=r"cannot write to .*sweep\.zarr: .*Chunks marked"):
+            writer.write(2, part(results, 2))
+    assert store.done(path, DIGEST) == {0}
+
+
+ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_store_of_an_earlier_version_is_finished_as_it_was_begun(
+    tmp_path, results, monkeypatch, damaged
+):
+    """Its chunks are compressed otherwise, and it may have no copies of its metadata."""
+    path = tmp_path / "sweep.zarr"
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "make", lambda *content, zstd: layout.make(*content, zstd=True))
+        make(path)
+    write(path, results, [0, 3])
+    copies.path_in(path).unlink()
+    if damaged:
+        (path / "ratio" / "zarr.json").unlink()
+        (path / "status" / "zarr.json").write_bytes(b"{")
+    make(path)
+    assert store.done(path, DIGEST) == {0, 3}
+    write(path, results, [1, 2, 4, 5])
+    assert store.verify(path) == (6, (), ())
+    for name, values in results.items():
+        assert opened(path)[name].values.tobytes() == values.tobytes()
+        for number in range(CHUNKS.count):
+            assert chunk(path, name, number).read_bytes().startswith(ZSTD)
+
+
+def test_a_store_without_copies_and_chunks_is_made_as_a_new_one(finished, tmp_path, results):
+    other = tmp_path / "other.zarr"
+    make(other)
+    copies.path_in(other).unlink()
+    (other / "ratio" / "zarr.json").unlink()
+    make(other)
+    write(other, results)
+    assert bytes_of(other) == bytes_of(finished)
 
 
 def flip_one_bit(path):

@@ -262,7 +262,14 @@ def test_a_callback_to_python_is_refused():
         js.sweep(back, SMALL, dtype="float32")
 
 
-def test_main_effects_need_a_grid():
-    space = js.Sample(10, jax.random.key(0), a=js.uniform(0, 1), b=js.uniform(0, 1))
-    with pytest.raises(ValueError, match=r"needs the axes of a js\.Grid"):
-        js.sweep(ok, space, reduce=[js.MainEffects("total")])
+def test_main_effects_on_a_sample_are_means_in_bins():
+    """Of x + y^2, whose terms have the variances 1/12 and 4/45."""
+    space = js.Sample(100_000, 1, x=js.uniform(0, 1), y=js.uniform(0, 1), z=js.choice([1.0, 2.0]))
+    effects = js.MainEffects("sum")
+    found = js.sweep(lambda x, y, z: {"sum": x + y * y + 0 * z}, space, reduce=[effects])[effects]
+    parts = np.array([1 / 12, 4 / 45, 0])
+    np.testing.assert_allclose(list(found.indices.values()), parts / parts.sum(), atol=0.01)
+    middles = (np.arange(64) + 0.5) / 64
+    np.testing.assert_allclose(found.effects["x"], middles + 1 / 3, atol=0.05)
+    assert [len(means) for means in found.effects.values()] == [64, 64, 2]
+    assert all(counts.sum() == 100_000 for counts in found.counts.values())

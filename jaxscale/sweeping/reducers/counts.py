@@ -1,9 +1,11 @@
 """Counts: of scenarios between given edges, and of scenarios by status."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,20 +15,23 @@ from jaxscale._labelled import STATUS
 from jaxscale._numerics.quantities import counted, percent
 from jaxscale.status import Status
 from jaxscale.sweeping.reducers.protocol import (
-    Chunk,
+    Count,
     FieldReducer,
     Group,
+    Known,
+    Lanes,
     Locate,
+    Parts,
+    Tally,
+    Term,
     Total,
     added,
     as_floats,
-    how_many,
-    lanes,
-    on_host,
-    tallied,
+    whole,
 )
 from jaxscale.sweeping.reducers.results import OfField, Shown, Table, written
 
+FEW_EDGES = 32  # with more, a search by halves is faster than as many comparisons
 # Of each code, which are 0, 1, 2 and so on; the last one of those that are no Status.
 NAMES = (*(member.name for member in Status), "other")
 
@@ -53,14 +58,6 @@ class StatusCountsResult(Shown):
         return {"status": list(self.counts), "count": list(self.counts.values())}
 
 
-class Tallies(NamedTuple):
-    """Counts of one group of chunks."""
-
-    total: Array
-    ok: Array
-    counts: Array  # of each member of Status, and of other codes
-
-
 @dataclass(frozen=True)
 class StatusCounts:
     """Numbers of scenarios that are ok, and of those with each status.
@@ -76,29 +73,33 @@ class StatusCounts:
         3 scenarios, 2 of them ok
     """
 
-    needs_grid: ClassVar[bool] = False
+    needs: ClassVar[str] = ""
 
     @property
     def fields(self) -> tuple[str, ...]:
         return ()
 
-    def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Tallies:
-        del group
-        kinds = len(NAMES) if STATUS in dtypes else 0
-        return Tallies(jnp.int32(0), jnp.int32(0), jnp.zeros(kinds, jnp.int32))
+    def known(self, total: Total | None, dtype: np.dtype) -> Known:
+        del total, dtype
+        return {}
 
-    def update(self, state: Tallies, chunk: Chunk, group: Group) -> Tallies:
-        del group
-        total, ok = state.total + how_many(chunk.inside), state.ok + how_many(chunk.ok)
-        if STATUS not in chunk.fields:
-            return state._replace(total=total, ok=ok)
-        status, other = chunk.fields[STATUS].astype(jnp.int32), len(Status)
+    def terms(self, lanes: Lanes, known: Known) -> Mapping[str, Term]:
+        del known
+        counts: dict[str, Term] = {"total": Count(lanes.inside), "ok": Count(lanes.ok)}
+        if STATUS not in lanes.fields:
+            return counts
+        status, other = lanes.fields[STATUS].astype(jnp.int32), len(Status)
         kinds = jnp.where((status >= 0) & (status < other), status, other)
-        return Tallies(total, ok, tallied(state.counts, kinds, chunk.inside))
+        return counts | {"counts": Tally(lanes.inside, kinds, len(NAMES))}
 
-    def total(self, state: Tallies, starts: np.ndarray, group: Group) -> Total:
-        del starts, group
-        return on_host(**state._asdict())
+    def holds(self, parts: Parts) -> bool:
+        del parts
+        return True
+
+    def total(self, parts: Parts, known: Known, starts: np.ndarray, group: Group) -> Total:
+        del known, starts, group
+        counts = np.asarray(parts.get("counts", ())).astype(np.int64)
+        return {"total": whole(parts["total"]), "ok": whole(parts["ok"]), "counts": counts}
 
     def merge(self, one: Total, other: Total) -> Total:
         return added(one, other)
@@ -136,13 +137,6 @@ class HistogramResult(OfField):
         return [self.below, *self.counts.tolist(), self.above]
 
 
-class Counts(NamedTuple):
-    """Counts of one group of chunks: below, in each bin, above."""
-
-    counts: Array
-    skipped: Array
-
-
 @dataclass(frozen=True)
 class Histogram(FieldReducer):
     """Scenarios between each two of the increasing `edges` of a field.
@@ -167,22 +161,20 @@ class Histogram(FieldReducer):
                 raise ValueError(f"edges must increase; got {high!r} after {low!r}")
         object.__setattr__(self, "edges", edges)
 
-    def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Counts:
-        del group, dtypes
-        return Counts(jnp.zeros(len(self.edges) + 1, jnp.int32), jnp.int32(0))
+    def terms(self, lanes: Lanes, known: Known) -> Mapping[str, Term]:
+        del known
+        x, good = lanes.real(self.field), lanes.good(self.field)
+        starts, last = _splits(self.edges, x.dtype)
+        bins = _passed(starts, x) + (x > last).astype(jnp.int32)
+        return {
+            "counts": Tally(good, bins, len(self.edges) + 1),
+            "skipped": Count(lanes.skipped(self.field)),
+        }
 
-    def update(self, state: Counts, chunk: Chunk, group: Group) -> Counts:
-        del group
-        found = lanes(chunk, self.field)
-        starts, last = _splits(self.edges, found.values.dtype)
-        passed = jnp.searchsorted(starts, found.values, side="right", method="scan_unrolled")
-        bins = passed.astype(jnp.int32) + (found.values > last).astype(jnp.int32)
-        counts = tallied(state.counts, bins, found.good)
-        return Counts(counts, state.skipped + found.skipped)
-
-    def total(self, state: Counts, starts: np.ndarray, group: Group) -> Total:
-        del starts, group
-        return on_host(**state._asdict())
+    def total(self, parts: Parts, known: Known, starts: np.ndarray, group: Group) -> Total:
+        del known, starts, group
+        counts = parts["counts"].astype(np.int64)
+        return {"counts": counts, "skipped": whole(parts["skipped"])}
 
     def merge(self, one: Total, other: Total) -> Total:
         return added(one, other)
@@ -200,7 +192,15 @@ class Histogram(FieldReducer):
         )
 
 
-def _splits(edges: tuple[float, ...], dtype: np.dtype) -> tuple[Array, Array]:
+def _passed(starts: np.ndarray, x: Array) -> Array:
+    """How many of the rising numbers are at most x."""
+    if len(starts) > FEW_EDGES:
+        found = jnp.searchsorted(jnp.asarray(starts), x, side="right", method="scan_unrolled")
+        return found.astype(jnp.int32)
+    return reduce(operator.add, ((x >= start).astype(jnp.int32) for start in starts))
+
+
+def _splits(edges: tuple[float, ...], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """The smallest number of a dtype in each bin, and the largest in the last one."""
     exact = np.array(edges)
     with np.errstate(over="ignore", under="ignore"):
@@ -210,4 +210,4 @@ def _splits(edges: tuple[float, ...], dtype: np.dtype) -> tuple[Array, Array]:
     # The device takes a subnormal number for 0, on either side of a comparison.
     tiny = np.finfo(dtype).tiny
     up = np.where((up > 0) & (up < tiny), tiny, up)
-    return jnp.asarray(up[:-1], dtype), jnp.asarray(last, dtype)
+    return up[:-1].astype(dtype), last.astype(dtype)

@@ -1,39 +1,34 @@
-"""Main effects: the mean of a field along each axis of a grid, and the axis's share of variance.
+"""Main effects: the mean of a field along each argument, and the argument's share of variance.
 
-The sums of a chunk along each of its axes are added into one accumulator for each value of
-the axis: two floats, so that nothing is lost (Dekker 1971), and an exponent, so that nothing
-overflows. Memory grows with the sum of the sizes of the axes, never with their product.
+Sums along each axis of a grid, or in bins of each argument of a sample, are gathered as two floats,
+so that nothing is lost (Dekker 1971). Memory grows with the sum of the sizes of the axes, never
+with their product.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
 
-from jaxscale.sweeping.reducers.moments import (
-    LEAST,
-    Moments,
-    Summary,
-    pairwise_sum,
-    power_of_two,
-    scaled,
-    two_sum,
-)
+from jaxscale.sweeping.reducers.moments import Moments
 from jaxscale.sweeping.reducers.protocol import (
-    Chunk,
+    Along,
     FieldReducer,
     Group,
+    Known,
+    Lanes,
     Locate,
+    Parts,
+    Term,
     Total,
-    dtype_of,
-    lanes,
+    where,
 )
 from jaxscale.sweeping.reducers.results import OfField, Table, written
+
+# Magnitudes above this are scaled down, so that no sum of 2^40 of them overflows.
+ROOM = 40  # bits below the largest exponent
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,7 +37,7 @@ class MainEffectsResult(OfField):
 
     mean: float
     variance: float
-    effects: dict[str, np.ndarray]  # mean of the field at each value of an axis
+    effects: dict[str, np.ndarray]  # mean of the field at each value of an axis, or in each bin
     counts: dict[str, np.ndarray]  # scenarios in that mean
     indices: dict[str, float]  # first-order Sobol' index: variance of these means over variance
 
@@ -65,30 +60,15 @@ class MainEffectsResult(OfField):
         }
 
 
-class Along(NamedTuple):
-    """A sum for each value of an axis: `(high + low) * 2 ** exponent`, of `count` terms.
-
-    The first three are rows of one array, the exponent a whole float: a chunk then updates
-    an array by what it held alone, and XLA needs no copy of a long one.
-    """
-
-    sums: Array  # (3, size)
-    count: Array
-
-
-class State(NamedTuple):
-    """Accumulators of one group of chunks."""
-
-    moments: Summary
-    axes: tuple[Along, ...]
-
-
 @dataclass(frozen=True)
 class MainEffects(FieldReducer):
-    """Mean of a field along each axis, the rest averaged out, and first-order Sobol' indices.
+    """Mean of a field along each argument, the rest averaged out, and first-order Sobol' indices.
 
     An index is the variance of these means, weighted by their counts, over the variance of
-    the field (Sobol' 1993): the share of it that the axis explains alone. On grids only.
+    the field (Sobol' 1993): the share of it that the argument explains alone. On a grid means are
+    at each value of an axis. In a sample they are in 64 bins of equal chance of each
+    argument, or at each of its choices where there are fewer, and what chance alone would put
+    between the bins is taken off (Kelley 1935).
 
     Examples:
         >>> effects = js.MainEffects("sum")
@@ -98,37 +78,38 @@ class MainEffects(FieldReducer):
         {'x': 0.2, 'y': 0.8}
     """
 
-    needs_grid: ClassVar[bool] = True
     words: ClassVar[str] = "Main effects on"
 
-    def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> State:
-        chunks, dtype = group.chunks, dtype_of(self.field, dtypes)
-        # A last chunk may reach beyond its axis: with room for it, no update is shifted back.
-        room = [many * length for many, length in zip(chunks.grid, chunks.shape, strict=True)]
-        empty = [_empty(length, dtype) for length in room]
-        return State(self._moments.start(group, dtypes), tuple(empty))
+    def known(self, total: Total | None, dtype: np.dtype) -> Known:
+        moments = None if total is None else _without_axes(total)
+        known = self._moments.known(moments, dtype)
+        largest = max(abs(float(total[name])) for name in ("min", "max")) if total else 0.0
+        room = int(np.finfo(dtype).maxexp) - ROOM
+        excess = math.frexp(largest)[1] - room if math.isfinite(largest) else 0
+        return {**known, "unit": 2.0 ** -max(0, excess)}
 
-    def update(self, state: State, chunk: Chunk, group: Group) -> State:
-        found = lanes(chunk, self.field)
-        values, exponent = scaled(found.values, jnp.abs(found.values).max())
-        sums = _along_axes(values)
-        counts = _along_axes(found.good.astype(jnp.int32))
-        axes = [
-            _added(along, start, terms, count, exponent)
-            for along, start, terms, count in zip(
-                state.axes, chunk.starts, sums, counts, strict=True
-            )
-        ]
-        return State(self._moments.update(state.moments, chunk, group), tuple(axes))
+    def terms(self, lanes: Lanes, known: Known) -> Mapping[str, Term]:
+        good = lanes.good(self.field)
+        x = where(good, lanes.real(self.field) * known["unit"], 0)
+        terms = dict(self._moments.terms(lanes, known))
+        for name in lanes.arguments:
+            terms[_mean_of(name)] = Along(x, name)
+            terms[_count_of(name)] = Along(good, name)
+        return terms
 
-    def total(self, state: State, starts: np.ndarray, group: Group) -> Total:
-        total = self._moments.total(state.moments, starts, group)
-        for name, size, along in zip(group.axes, group.chunks.sizes, state.axes, strict=True):
-            high, low, exponent = np.asarray(along.sums)[:, :size].astype(np.float64)
-            count = np.asarray(along.count)[:size]
-            means = (high + low) / np.maximum(count, 1)
-            total[_mean_of(name)] = np.ldexp(means, exponent.astype(np.int32))
-            total[_count_of(name)] = count.astype(np.int64)
+    def holds(self, parts: Parts) -> bool:
+        sums = (parts[_mean_of(name)] for name in _axes_of(parts))
+        return self._moments.holds(parts) and all(np.isfinite(each).all() for each in sums)
+
+    def total(self, parts: Parts, known: Known, starts: np.ndarray, group: Group) -> Total:
+        total = self._moments.total(_without_axes(parts), known, starts, group)
+        for name in _axes_of(parts):
+            high, low = parts[_mean_of(name)].astype(np.float64)
+            count = parts[_count_of(name)].astype(np.int64)
+            total[_mean_of(name)] = (high + low) / np.maximum(count, 1) / np.float64(known["unit"])
+            total[_count_of(name)] = count
+        # A grid has the axes of its arguments, and chance puts nothing between their values.
+        total["drawn"] = np.asarray(int(tuple(_axes_of(parts)) != group.axes))
         return total
 
     def merge(self, one: Total, other: Total) -> Total:
@@ -142,6 +123,7 @@ class MainEffects(FieldReducer):
                 each[_mean_of(name)] * (each[_count_of(name)] / np.maximum(count, 1))
                 for each in (one, other)
             )
+        total["drawn"] = one["drawn"]
         return total
 
     def result(self, total: Total, locate: Locate) -> MainEffectsResult:
@@ -150,7 +132,8 @@ class MainEffects(FieldReducer):
         for name in _axes_of(total):
             counts[name] = total[_count_of(name)]
             effects[name] = np.where(counts[name] > 0, total[_mean_of(name)], np.nan)
-            indices[name] = _index(effects[name], counts[name], found.mean, found.std)
+            index = _index(effects[name], counts[name], found.mean, found.std)
+            indices[name] = _without_chance(index, counts[name]) if total["drawn"] else index
         variance = found.std * found.std
         given = found.count, found.skipped, found.mean, variance
         return MainEffectsResult(*given, effects, counts, indices)
@@ -160,49 +143,18 @@ class MainEffects(FieldReducer):
         return Moments(self.field)
 
 
-def _empty(size: int, dtype: np.dtype) -> Along:
-    zeros = jnp.zeros(size, dtype)
-    sums = jnp.stack([zeros, zeros, jnp.full(size, LEAST, dtype)])
-    return Along(sums, jnp.zeros(size, jnp.int32))
-
-
-def _along_axes(x: Array) -> list[Array]:
-    """Sums over all axes but one, for each axis.
-
-    The last axis goes first: then only it costs passes over the whole chunk.
-    """
-    sums = []
-    while x.ndim:
-        sums.append(pairwise_sum(x.reshape(-1, x.shape[-1]), 0))
-        x = pairwise_sum(x, x.ndim - 1)
-    return sums[::-1]
-
-
-def _added(along: Along, start: Array, terms: Array, count: Array, exponent: Array) -> Along:
-    """Accumulators with the sums of one chunk, whose values are divided by `2 ** exponent`."""
-    old = Along(*(lax.dynamic_slice_in_dim(leaf, start, terms.size, -1) for leaf in along))
-    high, low, former = old.sums
-    former = former.astype(jnp.int32)
-    shared = jnp.maximum(former, jnp.where(count > 0, exponent, LEAST))
-    rescale = power_of_two(former - shared, terms.dtype)
-    # The exponent exceeds the shared one only where there are no terms.
-    terms = terms * power_of_two(jnp.minimum(exponent - shared, 0), terms.dtype)
-    high, lost = two_sum(high * rescale, terms)
-    sums = jnp.stack([high, low * rescale + lost, shared.astype(terms.dtype)])
-    new = Along(sums, old.count + count)
-    return jax.tree.map(lambda leaf, part: _put(leaf, part, start), along, new)
-
-
-def _put(leaf: Array, part: Array, start: Array) -> Array:
-    return lax.dynamic_update_slice_in_dim(leaf, part, start, -1)
-
-
 def _index(effects: np.ndarray, counts: np.ndarray, mean: float, std: float) -> float:
     if not std > 0:  # nothing varies, or nothing counts
         return math.nan
     known = counts > 0
     shares = counts[known] / counts.sum()
     return float((shares * ((effects[known] - mean) / std) ** 2).sum())
+
+
+def _without_chance(index: float, counts: np.ndarray) -> float:
+    """The share of variance between bins, less what means of so few draws differ by chance."""
+    groups, count = int((counts > 0).sum()), int(counts.sum())
+    return index - (1 - index) * (groups - 1) / max(count - groups, 1)
 
 
 def _mean_of(axis: str) -> str:
@@ -219,4 +171,6 @@ def _axes_of(total: Total) -> list[str]:
 
 
 def _without_axes(total: Total) -> Total:
-    return {name: array for name, array in total.items() if " along " not in name}
+    return {
+        name: array for name, array in total.items() if " along " not in name and name != "drawn"
+    }

@@ -1,27 +1,32 @@
-"""Mean, standard deviation, minimum and maximum of each chunk, merged on the host.
+"""Mean, standard deviation, minimum and maximum, in one pass over each chunk.
 
-A chunk's mean is taken twice, the second time of the deviations from the first, so it has more
-digits than its dtype holds. The host merges chunks in float64 (Chan, Golub, LeVeque 1983).
+Sums are of deviations from a shift that is known before a chunk is computed, the mean of a few
+chunks, and of their squares: about a shift near the mean they keep their digits. A power of two,
+known too, keeps squares in range; where it does not, the group is computed again with numbers of
+its own. The host merges chunks in float64 (Chan, Golub, LeVeque 1983).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
 
 from jaxscale.sweeping.reducers.protocol import (
-    Chunk,
     FieldReducer,
+    Greatest,
     Group,
+    Known,
+    Lanes,
+    Least,
     Locate,
+    Parts,
+    Sum,
+    Term,
     Total,
-    dtype_of,
-    lanes,
-    real,
+    where,
 )
 from jaxscale.sweeping.reducers.results import OfField, Table, table_of
 
@@ -44,19 +49,6 @@ class MomentsResult(OfField):
         return {name: [number] for name, number in vars(self).items()}
 
 
-class Summary(NamedTuple):
-    """One chunk, or each chunk of a group. Sums are of values divided by `2 ** exponent`."""
-
-    count: Array
-    skipped: Array
-    exponent: Array
-    mean: Array
-    left: Array  # sum of deviations from `mean`, 0 but for rounding
-    squares: Array  # sum of squared deviations from `mean`
-    min: Array
-    max: Array
-
-
 @dataclass(frozen=True)
 class Moments(FieldReducer):
     """Count, mean, standard deviation, minimum and maximum of a field.
@@ -71,24 +63,49 @@ class Moments(FieldReducer):
         (11, 100.0)
     """
 
-    def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Summary:
-        whole = jnp.zeros(group.count, jnp.int32)
-        real = jnp.zeros(group.count, dtype_of(self.field, dtypes))
-        return Summary(whole, whole, whole, real, real, real, real, real)
+    def known(self, total: Total | None, dtype: np.dtype) -> Known:
+        """A shift near the mean, times a scale that brings deviations from it near 1."""
+        if total is None or not total["count"]:
+            return {"shift": 0.0, "scale": 1.0}
+        low, high = float(total["min"]), float(total["max"])
+        with np.errstate(over="ignore"):
+            mean = float(np.ldexp(total["mean"], total["exponent"]))
+        # Where sums overflowed, any number between the ends serves. A constant is its own mean.
+        shift = min(max(mean, low), high) if math.isfinite(mean) else low / 2 + high / 2
+        scale = inverse_power(max(high - shift, shift - low), dtype)
+        return {"shift": shift * scale, "scale": scale}
 
-    def update(self, state: Summary, chunk: Chunk, group: Group) -> Summary:
-        del group
-        found = summary(chunk, self.field)
-        return jax.tree.map(lambda kept, new: kept.at[chunk.position].set(new), state, found)
+    def terms(self, lanes: Lanes, known: Known) -> Mapping[str, Term]:
+        x, good = lanes.real(self.field), lanes.good(self.field)
+        apart = where(good, x * known["scale"] - known["shift"], 0)
+        return self.counts(lanes) | {
+            "sum": Sum(apart),
+            "squares": Sum(apart * apart),
+            "min": Least(where(good, x, jnp.inf)),
+            "max": Greatest(where(good, x, -jnp.inf)),
+        }
 
-    def total(self, state: Summary, starts: np.ndarray, group: Group) -> Total:
-        del group
-        parts = {name: _wide(leaf)[: len(starts)] for name, leaf in state._asdict().items()}
-        left = parts.pop("left")
-        mean_left = left / np.maximum(parts["count"], 1)
-        parts["mean"] = parts["mean"] + mean_left
-        parts["squares"] = parts["squares"] - left * mean_left
-        return _merged(parts)
+    def holds(self, parts: Parts) -> bool:
+        return bool(np.isfinite(parts["sum"]).all() and np.isfinite(parts["squares"]).all())
+
+    def total(self, parts: Parts, known: Known, starts: np.ndarray, group: Group) -> Total:
+        del starts, group
+        wide = {name: _wide(part) for name, part in parts.items()}
+        with np.errstate(invalid="ignore", over="ignore"):  # where they do not hold
+            apart = wide["sum"] / np.maximum(wide["count"], 1)
+            squares = wide["squares"] - wide["sum"] * apart
+            _, exponent = np.frexp(1 / np.float64(known["scale"]))
+            return _merged(
+                {
+                    "count": wide["count"],
+                    "skipped": wide["skipped"],
+                    "exponent": np.full(wide["count"].shape, exponent - 1, np.int64),
+                    "mean": np.float64(known["shift"]) + apart,
+                    "squares": np.maximum(squares, 0),
+                    "min": wide["min"],
+                    "max": wide["max"],
+                }
+            )
 
     def merge(self, one: Total, other: Total) -> Total:
         return _merged({name: np.stack([one[name], other[name]]) for name in one})
@@ -108,42 +125,19 @@ class Moments(FieldReducer):
         )
 
 
-def summary(chunk: Chunk, field: str) -> Summary:
-    """Moments of one chunk."""
-    found = lanes(chunk, field)
-    # Usually every lane counts, and masks would then be most of the cost.
-    whole = found.count == found.good.size
-    values = real(chunk.fields[field])
-    measured = lax.cond(whole, _of_all, _of_good, values, found.good, found.count)
-    return Summary(found.count, found.skipped, *measured)
+def inverse_power(magnitude: float, dtype: np.dtype) -> float:
+    """A power of two that brings a magnitude near 1, and is a normal number of the dtype."""
+    if not magnitude > 0 or math.isinf(magnitude):
+        return 1.0 if not magnitude > 0 else 2.0 ** -_reach(dtype)
+    return 2.0 ** -min(max(math.frexp(magnitude)[1], -_reach(dtype)), _reach(dtype))
 
 
-def _of_all(values: Array, good: Array, count: Array) -> tuple[Array, ...]:
-    """Exponent, mean, sum of deviations and of their squares, minimum and maximum of all lanes."""
-    del good, count
-    smallest, largest = values.min(), values.max()
-    values, exponent = scaled(values, jnp.maximum(-smallest, largest))
-    mean = values.mean()
-    apart = values - mean
-    left = pairwise_sum(apart.reshape(-1), 0)
-    return exponent, mean, left, (apart * apart).sum(), smallest, largest
+def _reach(dtype: np.dtype) -> int:
+    return int(np.finfo(dtype).maxexp) - 3
 
 
-def _of_good(values: Array, good: Array, count: Array) -> tuple[Array, ...]:
-    """The same of the lanes that count; of nothing where none does."""
-    smallest = jnp.where(good, values, jnp.inf).min()
-    largest = jnp.where(good, values, -jnp.inf).max()
-    magnitude = jnp.where(count > 0, jnp.maximum(-smallest, largest), 0)
-    values, exponent = scaled(jnp.where(good, values, 0), magnitude)
-    mean = values.sum() / jnp.maximum(count, 1).astype(values.dtype)
-    apart = jnp.where(good, values - mean, 0)
-    left = pairwise_sum(apart.reshape(-1), 0)
-    return exponent, mean, left, (apart * apart).sum(), smallest, largest
-
-
-def _wide(leaf: Array) -> np.ndarray:
-    on_host = np.asarray(leaf)
-    return on_host.astype(np.int64 if on_host.dtype.kind == "i" else np.float64)
+def _wide(part: np.ndarray) -> np.ndarray:
+    return part.astype(np.int64 if part.dtype.kind == "i" else np.float64)
 
 
 def _merged(parts: dict[str, np.ndarray]) -> Total:
@@ -166,55 +160,3 @@ def _merged(parts: dict[str, np.ndarray]) -> Total:
         "max": parts["max"].max(initial=-np.inf),
     }
     return {name: np.asarray(value) for name, value in total.items()}
-
-
-# --- Sums that neither lose digits nor overflow --------------------------------------------------
-
-# Values are divided by a power of two near the largest of them, which is exact, so that squares of
-# them and sums stay in range. Halves are added to halves, so that an error grows with the logarithm
-# of their number (Higham 1993, "The accuracy of floating point summation").
-
-
-class Scaled(NamedTuple):
-    """`values * 2 ** exponent`, where the largest of the values is about 1."""
-
-    values: Array
-    exponent: Array  # int32, ()
-
-
-def scaled(x: Array, magnitude: Array) -> Scaled:
-    """Values divided by a power of two near `magnitude`, that of the largest; all finite."""
-    exponent = jnp.frexp(magnitude)[1]
-    # Beyond this the power itself, or its inverse, would not be a normal number. The largest
-    # value is then between 1/8 and 8, which serves as well.
-    limit = jnp.finfo(x.dtype).maxexp - 3
-    exponent = exponent.astype(jnp.int32).clip(-limit, limit)
-    return Scaled(x * power_of_two(-exponent, x.dtype), exponent)
-
-
-def power_of_two(exponent: Array, dtype) -> Array:
-    """The exact power; 0 below the normal range. No exponent may exceed that range."""
-    limits = jnp.finfo(dtype)
-    word = jnp.int64 if limits.bits == 64 else jnp.int32
-    bits = (exponent.astype(word) + (limits.maxexp - 1)) << limits.nmant
-    power = lax.bitcast_convert_type(bits, dtype)
-    return jnp.where(exponent < limits.minexp, jnp.zeros_like(power), power)
-
-
-def pairwise_sum(x: Array, axis: int) -> Array:
-    """Sum along an axis, halves upon halves."""
-    while (length := x.shape[axis]) > 1:
-        half = length // 2
-        low = lax.slice_in_dim(x, 0, half, axis=axis)
-        high = lax.slice_in_dim(x, half, 2 * half, axis=axis)
-        odd = lax.slice_in_dim(x, 2 * half, length, axis=axis)
-        x = low + high
-        x = x if length % 2 == 0 else jnp.concatenate([x, odd], axis)
-    return x.squeeze(axis)
-
-
-def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
-    """The rounded sum and its exact rounding error (Knuth 1969, section 4.2.2)."""
-    total = a + b
-    part = total - a
-    return total, (a - (total - part)) + (b - part)

@@ -1,15 +1,16 @@
-"""The interface of reducers, which gather statistics on the device and merge them on the host.
+"""The interface of reducers: what each asks of a chunk, and what the host makes of the answers.
 
-A reducer is a frozen dataclass that says what to gather of which field. The device calls `start`
-once for a group of chunks and `update` for each chunk of it; the host turns the state of a group
-into a total, merges totals in any order, and reads the result from the last one.
-Totals are dicts of NumPy arrays, so they can be sent and stored.
+A reducer is a frozen dataclass. Of each chunk it asks for terms: one number or key for each
+scenario, and how they combine (a sum, the least, counts by key, and so on). The engine gathers the
+terms of all reducers at once, in the form that suits the device; see `gather.py` and `kernel.py`.
+The host turns the gathered parts into a total, merges totals in any order, and reads the result
+from the last one. Totals are dicts of NumPy arrays, so they can be sent and stored.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -18,26 +19,119 @@ from jax import Array
 
 from jaxscale.sweeping.chunks import Chunks
 
-State = Any  # a pytree of arrays on the device
 Total = Any  # a dict of NumPy arrays on the host
+Mask: TypeAlias = Array | bool  # True where all scenarios of the chunk are in it
 
 
 class Group(NamedTuple):
-    """Chunks that are reduced in one go on the device: no more than 2^30 scenarios."""
+    """Chunks that are reduced in one launch."""
 
     chunks: Chunks  # shape and axes
     axes: tuple[str, ...]  # names, as the sizes of `chunks` are ordered
     count: int  # of chunks
 
 
-class Chunk(NamedTuple):
-    """Results of the scenario function for one chunk. Arrays have the shape of a chunk."""
+# --- Terms: what is gathered of the scenarios of a chunk -------------------------------------
+
+
+def _static() -> Any:
+    return field(metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Count:
+    """Number of scenarios in a mask: int32, one for each chunk."""
+
+    mask: Mask
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Sum:
+    """Sum of a number, in its dtype, one for each chunk."""
+
+    values: Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Least:
+    """Least of a number, one for each chunk."""
+
+    values: Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Greatest:
+    """Greatest of a number, one for each chunk."""
+
+    values: Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class First:
+    """Least of a number, and the offset of the first scenario that has it: a pair a chunk."""
+
+    values: Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Tally:
+    """Scenarios in a mask by key, int32 from 0 to below `size`: one array for each group."""
+
+    mask: Mask
+    keys: Array
+    size: int = _static()
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Along:
+    """Sums for each value of one argument of the scenarios: one array for each group.
+
+    At the values of a grid's axis; of a sample, in bins of equal chance. A mask is counted in
+    int32, numbers are summed as two floats whose sum has next to no rounding: (2, size).
+    """
+
+    values: Array | Mask
+    argument: str = _static()
+
+
+Term = Count | Sum | Least | Greatest | First | Tally | Along
+Parts = Mapping[str, Any]  # NumPy arrays, by the name of their term
+Known = Mapping[str, Any]  # numbers by name
+
+
+class Lanes(NamedTuple):
+    """Results of the scenario function for some scenarios, in arrays of one shape."""
 
     fields: Mapping[str, Array]
-    inside: Array  # bool: whether the scenario lies in the space at all
-    ok: Array  # bool: inside, and its status is ok (or, without one, all its fields are finite)
-    starts: Array  # int32, (axes,): index of the first scenario along each axis
-    position: Array  # int32, (): which chunk of its group it is; chunks come in rising order
+    inside: Mask  # whether a scenario lies in the space at all
+    ok: Mask  # inside, and its status is ok (or, without one, all its fields are finite)
+    is_whole: bool  # whether every scenario is ok, with a finite number in every field
+    arguments: tuple[str, ...]  # of the scenario function, for `Along`
+
+    def good(self, name: str) -> Mask:
+        """Whether a scenario counts: it is ok and the field is finite."""
+        return True if self.is_whole else jnp.isfinite(self.real(name)) & self.ok
+
+    def skipped(self, name: str) -> Mask:
+        """Whether a scenario of the space does not count."""
+        return False if self.is_whole else ~jnp.asarray(self.good(name)) & self.inside
+
+    def real(self, name: str) -> Array:
+        """A field in the dtype that it is reduced in."""
+        values = self.fields[name]
+        return values.astype(float_dtype(values.dtype))
+
+
+def where(mask: Mask, x: Array, other: float) -> Array:
+    """`x` where the mask holds, `other` elsewhere; nothing to select where it holds everywhere."""
+    return x if mask is True else jnp.where(mask, x, jnp.asarray(other, x.dtype))
 
 
 class Locate(Protocol):
@@ -50,23 +144,37 @@ class Locate(Protocol):
 class Reducer(Protocol):
     """A statistic of a sweep; see the module's docstring."""
 
-    needs_grid: ClassVar[bool]  # whether it asks for the axes of a grid
+    needs: ClassVar[str]  # the kind of space that it asks for; empty for any
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Fields that it needs; a sweep refuses one that the scenario function does not give."""
         ...
 
-    def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> State:
-        """State of an empty group, on the device."""
+    def known(self, total: Total | None, dtype: np.dtype) -> Known:
+        """Numbers that `terms` is given in `dtype`, from the total of a few chunks.
+
+        None stands for no chunk, and gives the same names. What `total` is given are these
+        numbers as the dtype rounds them.
+        """
         ...
 
-    def update(self, state: State, chunk: Chunk, group: Group) -> State:
-        """State with one more chunk. Traced: no Python branch may depend on a value."""
+    def terms(self, lanes: Lanes, known: Known) -> Mapping[str, Term]:
+        """Terms to gather, by name. Traced: no Python branch may depend on a value."""
         ...
 
-    def total(self, state: State, starts: np.ndarray, group: Group) -> Total:
-        """Total of a group, on the host. `starts` is (chunks, axes); empty for no chunk."""
+    def holds(self, parts: Parts) -> bool:
+        """Whether the parts of a group are right.
+
+        Otherwise the group is computed again with what is `known` from its own total.
+        """
+        ...
+
+    def total(self, parts: Parts, known: Known, starts: np.ndarray, group: Group) -> Total:
+        """Total of a group, on the host. `starts` is (chunks, axes); empty for no chunk.
+
+        Parts have a leading axis of chunks, but for `Tally` and `Along`.
+        """
         ...
 
     def merge(self, one: Total, other: Total) -> Total:
@@ -78,12 +186,28 @@ class Reducer(Protocol):
         ...
 
 
+class Values(NamedTuple):
+    """The scenarios of one chunk that count for a field, as the host looks at them once more."""
+
+    values: np.ndarray  # float64
+    numbers: np.ndarray  # of their scenarios, in rising order
+
+
+@runtime_checkable
+class Resolving(Protocol):
+    """A reducer whose total only says in which chunks its result is to be found."""
+
+    def resolve(self, total: Total, look: Callable[[int], Values]) -> Total:
+        """The total with what is found in some chunks, looked up by their numbers."""
+        ...
+
+
 @dataclass(frozen=True)
 class FieldReducer:
     """The common part of all reducers of one field."""
 
     field: str
-    needs_grid: ClassVar[bool] = False
+    needs: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.field, str):
@@ -93,47 +217,28 @@ class FieldReducer:
     def fields(self) -> tuple[str, ...]:
         return (self.field,)
 
+    def known(self, total: Total | None, dtype: np.dtype) -> Known:
+        del total, dtype
+        return {}
 
-# --- Lanes: the scenarios of a chunk -------------------------------------------------------------
+    def holds(self, parts: Parts) -> bool:
+        del parts
+        return True
 
-# A lane counts where its scenario is ok and the field is finite. Lanes beyond the space count
-# nowhere, the others are skipped and counted as such.
+    def counts(self, lanes: Lanes) -> dict[str, Term]:
+        """Terms that every reducer of a field has: scenarios that count, and that are skipped."""
+        return {
+            "count": Count(lanes.good(self.field)),
+            "skipped": Count(lanes.skipped(self.field)),
+        }
+
 
 NOWHERE = np.iinfo(np.int64).max  # a number above that of every scenario
 
 
-class Lanes(NamedTuple):
-    """A field of a chunk as real numbers: 0 where it does not count."""
-
-    values: Array
-    good: Array  # bool
-    count: Array  # int32, ()
-    skipped: Array  # int32, ()
-
-
-def lanes(chunk: Chunk, field: str) -> Lanes:
-    """The lanes of a field, in the shape of the chunk."""
-    values = real(chunk.fields[field])
-    good = chunk.ok & jnp.isfinite(values)
-    count = how_many(good)
-    return Lanes(jnp.where(good, values, 0), good, count, how_many(chunk.inside) - count)
-
-
-def how_many(mask: Array) -> Array:
-    # Without a dtype x64 would make it int64, which no accelerator adds at full speed.
-    return mask.sum(dtype=jnp.int32)
-
-
-def tallied(tallies: Array, kinds: Array, counts: Array) -> Array:
-    """Tallies with one more of the kind of each lane that `counts`; kinds are int32, from 0."""
-    # A lane that does not count adds 0: cheaper than keeping it out of the scatter.
-    ones = counts.reshape(-1).astype(jnp.int32)
-    return tallies.at[kinds.reshape(-1)].add(ones, mode="promise_in_bounds")
-
-
-def on_host(**numbers: Any) -> dict[str, np.ndarray]:
-    """Whole numbers of a state, as a total has them."""
-    return {name: np.asarray(number).astype(np.int64) for name, number in numbers.items()}
+def whole(numbers: Any) -> np.ndarray:
+    """The sum of whole numbers of all chunks of a group."""
+    return np.asarray(np.asarray(numbers).sum(dtype=np.int64))
 
 
 def added(one: Total, other: Total, *names: str) -> dict[str, np.ndarray]:
@@ -148,23 +253,14 @@ def float_dtype(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.float32) if np.dtype(dtype).itemsize < 4 else np.dtype(dtype)
 
 
-def dtype_of(field: str, dtypes: Mapping[str, np.dtype]) -> np.dtype:
-    return float_dtype(dtypes[field])
-
-
 def numbers(
     starts: np.ndarray, positions: np.ndarray, inner: np.ndarray, group: Group
 ) -> np.ndarray:
-    """Scenario numbers, int64, of lanes given by their chunk's position and their offset in it."""
+    """Scenario numbers, int64, of scenarios given by their chunk's position and offset in it."""
     sizes, shape = group.chunks.sizes, group.chunks.shape
     indices = starts[positions] + np.stack(np.unravel_index(inner, shape), axis=-1)
     strides = np.cumprod(np.array((1, *sizes[:0:-1]), np.int64))[::-1]
     return (indices * strides).sum(axis=-1)
-
-
-def real(x: Array) -> Array:
-    """Numbers in the dtype that they are reduced in."""
-    return x.astype(float_dtype(x.dtype))
 
 
 # --- Checks of arguments -------------------------------------------------------------------------

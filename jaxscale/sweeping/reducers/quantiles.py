@@ -7,23 +7,27 @@ shifted, with no logarithm, and any two sketches merge by adding counts.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
 from jaxscale.sweeping.reducers.protocol import (
-    Chunk,
+    Count,
     FieldReducer,
     Group,
+    Known,
+    Lanes,
     Locate,
+    Parts,
+    Tally,
+    Term,
     Total,
     as_floats,
     check_real,
-    dtype_of,
-    lanes,
-    tallied,
+    where,
+    whole,
 )
 from jaxscale.sweeping.reducers.results import OfField, Table, written
 
@@ -44,13 +48,6 @@ class QuantilesResult(OfField):
 
     def columns(self) -> dict[str, Any]:
         return {"level": self.levels, "value": self.values}
-
-
-class Sketch(NamedTuple):
-    """Counts of one group of chunks."""
-
-    counts: Array
-    skipped: Array
 
 
 @dataclass(frozen=True)
@@ -82,27 +79,24 @@ class Quantiles(FieldReducer):
         check_real("relative_error", self.relative_error, 0.001, 0.5)
         object.__setattr__(self, "levels", levels)
 
-    def start(self, group: Group, dtypes: Mapping[str, np.dtype]) -> Sketch:
-        del group
-        limits = np.finfo(dtype_of(self.field, dtypes))
-        buckets = 1 << (1 + limits.nexp + self._leading_bits)
-        return Sketch(jnp.zeros(buckets, jnp.int32), jnp.int32(0))
+    def terms(self, lanes: Lanes, known: Known) -> Mapping[str, Term]:
+        del known
+        x, good = lanes.real(self.field), lanes.good(self.field)
+        keys = _bucket(where(good, x, 0), self._leading_bits)
+        size = 1 << (1 + np.finfo(x.dtype).nexp + self._leading_bits)
+        return {
+            "counts": Tally(good, keys, size),
+            "skipped": Count(lanes.skipped(self.field)),
+        }
 
-    def update(self, state: Sketch, chunk: Chunk, group: Group) -> Sketch:
-        del group
-        found = lanes(chunk, self.field)
-        buckets = _bucket(found.values, self._leading_bits)
-        counts = tallied(state.counts, buckets, found.good)
-        return Sketch(counts, state.skipped + found.skipped)
-
-    def total(self, state: Sketch, starts: np.ndarray, group: Group) -> Total:
-        del starts, group
-        counts = np.asarray(state.counts)
+    def total(self, parts: Parts, known: Known, starts: np.ndarray, group: Group) -> Total:
+        del known, starts, group
+        counts = parts["counts"]
         buckets = np.flatnonzero(counts)
         # The number of buckets tells the dtype: there are two of them.
         dtype = np.float32 if counts.size < 1 << (12 + self._leading_bits) else np.float64
         values = _representatives(buckets, self._leading_bits, dtype)
-        return _gathered(values, counts[buckets].astype(np.int64), np.int64(state.skipped))
+        return _gathered(values, counts[buckets].astype(np.int64), whole(parts["skipped"]))
 
     def merge(self, one: Total, other: Total) -> Total:
         values = np.concatenate([one["values"], other["values"]])
@@ -147,7 +141,7 @@ def _representatives(buckets: np.ndarray, leading_bits: int, dtype) -> np.ndarra
     return np.where(exponent == 0, 0.0, signs * sizes)
 
 
-def _gathered(values: np.ndarray, counts: np.ndarray, skipped: np.int64) -> Total:
+def _gathered(values: np.ndarray, counts: np.ndarray, skipped: np.ndarray) -> Total:
     """A total with the counts of equal values added, in the order of the values."""
     distinct, inverse = np.unique(values, return_inverse=True)
     together = np.zeros(distinct.size, np.int64)

@@ -74,6 +74,11 @@ class Statistics(dict["Reducer", Any]):
         4.667  3.3    1    9
     """
 
+    def __init__(self, results: Any = (), *, ran: str = "") -> None:
+        super().__init__(results)
+        self.ran = ran
+        """What computed them: "one kernel", or "a program of XLA" and why there is no kernel."""
+
     def titles(self) -> dict["Reducer", str]:
         """A line for each reducer, with its field; the outcomes of all scenarios first."""
         titles = {reducer: _title(reducer, result) for reducer, result in self.items()}

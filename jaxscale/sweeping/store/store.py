@@ -33,6 +33,7 @@ from jaxscale.sweeping.store.layout import (
     check_names,
     chunk_names,
     field_names,
+    holds_zstd,
     journal_folder,
     make,
 )
@@ -84,16 +85,16 @@ def create(
         open_existing(path, plan)  # also a new one: another process may have been faster
         if not copies.exist(path):  # an earlier version kept none
             with contextlib.suppress(OSError):  # nor can a disk that is full or only read
-                copies.take_over(path, empty())
+                copies.take_over(path, empty(zstd=holds_zstd(path, fields)))
 
 
 @contextlib.contextmanager
-def _made(path: Path, *content: Any) -> Iterator[Callable[[], Path]]:
+def _made(path: Path, *content: Any) -> Iterator[Callable[..., Path]]:
     """A function that makes an empty store beside `path`, of which nothing is left."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
 
-    def empty() -> Path:
-        make(temporary, *content)
+    def empty(*, zstd: bool = False) -> Path:
+        make(temporary, *content, zstd=zstd)
         copies.keep(temporary)
         return temporary
 
@@ -278,6 +279,6 @@ def _reads(arrays: list[Any], chunks: Chunks, numbers: list[int]) -> Iterator[tu
 def _is_whole(read: Any) -> bool:
     try:
         read.result()
-    except (ValueError, OSError):
+    except (ValueError, OSError, NotImplementedError):  # the last one for some damaged bools
         return False
     return True

@@ -5,8 +5,10 @@ name, or to another store. So the store's folder is held open, with its journal,
 looked for in there before it is marked done.
 """
 
+import contextlib
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -25,6 +27,10 @@ from jaxscale.sweeping.store.layout import (
     fill_value,
 )
 from jaxscale.sweeping.store.store import require
+
+# Enough to keep the threads of tensorstore and the disk busy. Each holds its chunk in memory.
+FILES_UNDER_WAY = 32
+MARK_SECONDS = 0.25  # between two records in the journal, each of which waits for the disk
 
 
 class Stamp(NamedTuple):
@@ -93,9 +99,12 @@ class Write(NamedTuple):
 class Writer:
     """Writes chunks in the background; chunks are safe on disk when `flush` returns.
 
+    tensorstore compresses and writes in threads of its own. Only so many files are under way at
+    a time: `write` waits for the oldest, and marks those done that have reached the disk.
+
     Raises StoreError for a disk that refuses, and for a store that is moved meanwhile; chunks
     that were marked done are kept. Leaving its `with` by an exception gives up the chunks that
-    were not flushed.
+    are still under way.
     """
 
     def __init__(
@@ -103,8 +112,11 @@ class Writer:
     ):
         self._path = path
         self._chunks = chunks._replace(shape=chunk_shape(chunks))
-        self._writes: dict[int, list[Write]] = {}
+        self._writes: dict[int, list[Write]] = {}  # under way, the oldest first
+        self._on_disk: list[int] = []  # chunks that are not marked done yet
+        self._marked = time.monotonic()
         names = [field.name for field in fields]
+        self._most = max(1, FILES_UNDER_WAY // len(names))  # chunks under way
         with one_error("write to", path, KEPT):
             self._folder = Folder(path, names)
             try:
@@ -122,6 +134,9 @@ class Writer:
         region = tuple(map(slice, starts, np.add(starts, self._chunks.shape).tolist()))
         (chunk,) = chunk_names(self._chunks, [number])
         with one_error("write to", self._path, KEPT):
+            self._make_room()
+            if time.monotonic() - self._marked >= MARK_SECONDS:
+                self._mark()
             self._folder.check()
             self._writes[number] = [
                 Write(
@@ -137,6 +152,27 @@ class Writer:
                 for name, array in self._arrays.items()
             ]
 
+    def _make_room(self) -> None:
+        """Take note of chunks that reached the disk; wait for one if too many are under way."""
+        while self._writes:
+            oldest = next(iter(self._writes.values()))
+            if len(self._writes) < self._most and not all(each.outcome.done() for each in oldest):
+                return
+            self._await_oldest()
+
+    def _await_oldest(self) -> None:
+        number = next(iter(self._writes))
+        for chunk in self._writes.pop(number):
+            self._wait(chunk)
+        self._on_disk.append(number)
+
+    def _mark(self) -> None:
+        """Mark those chunks done that are on disk."""
+        if self._on_disk:
+            self._journal.record(self._on_disk)
+            self._on_disk = []
+        self._marked = time.monotonic()
+
     def _whole(self, number: int, values: np.ndarray) -> np.ndarray:
         """A chunk that ends with its axis, padded to the shape of the others."""
         if values.shape == self._chunks.shape:
@@ -147,17 +183,15 @@ class Writer:
 
     def flush(self) -> None:
         """Wait until all chunks that were given are on disk, and mark them done."""
-        writes, self._writes = self._writes, {}
-        whole = []
         with one_error("write to", self._path, KEPT):
             try:
-                for number, chunks in writes.items():
-                    for chunk in chunks:
-                        self._wait(chunk)
-                    whole.append(number)
+                while self._writes:
+                    self._await_oldest()
+            except BaseException:
+                self._writes = {}
+                raise
             finally:
-                if whole:  # also where a later one failed
-                    self._journal.record(whole)
+                self._mark()  # also where a later one failed
 
     def _wait(self, chunk: Write) -> None:
         """Return when a chunk is on disk, in the folder of this store."""
@@ -178,9 +212,12 @@ class Writer:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None:
-            self._writes = {}
-        self.close()
+        if kind is None:
+            self.close()
+            return
+        self._writes = {}
+        with contextlib.suppress(StoreError):  # which would hide the exception that came first
+            self.close()
 
 
 def _open_whole(path: str | os.PathLike, name: str) -> Any:
