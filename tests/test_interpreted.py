@@ -65,6 +65,7 @@ OPERATIONS = {
     "squeeze": (lambda x: lax.squeeze(x, (0,)), TABLE[:1]),
     "reshape": (lambda x: jnp.reshape(x, (3, 2)), TABLE),
     "slice": (lambda x: lax.slice(x, (0, 0), (2, 3), (1, 2)), TABLE),
+    "dynamic slice": (lambda x, i: lax.dynamic_slice(x, (i, i), (1, 2)), TABLE, np.int32(1)),
     "transpose": (jnp.transpose, TABLE),
     "sort": (jnp.sort, TABLE),  # which has no line of its own
     "scan": (lambda x: lax.scan(lambda c, r: (c + r, c * r), x[0], x, reverse=True), TABLE),

@@ -45,6 +45,7 @@ class _Program:
             self.slots[var] = len(self.slots)
         self.steps = [self._step(equation) for equation in jaxpr.eqns]
         self.outputs = [self._slot(atom) for atom in jaxpr.outvars]
+        self.dead = self._dead()
 
     def _slot(self, atom: Any) -> int:
         """The slot of a variable, or a new one for a literal."""
@@ -60,12 +61,22 @@ class _Program:
         ins = [self._slot(atom) for atom in equation.invars]
         return _run_of(equation), ins, [self._slot(var) for var in equation.outvars]
 
+    def _dead(self) -> list[list[int]]:
+        """The slots that nothing after each equation reads: a thousand arrays may not fit at once."""
+        read, dead = set(self.outputs), []
+        for _, ins, outs in reversed(self.steps):
+            dead.append(list({*ins, *outs} - read))
+            read.update(ins)
+        return dead[::-1]
+
     def __call__(self, arguments: Values) -> Values:
         values = self.start.copy()
         values[slice(*self.inputs)] = arguments
-        for run, ins, outs in self.steps:
+        for (run, ins, outs), dead in zip(self.steps, self.dead, strict=True):
             for slot, value in zip(outs, run([values[i] for i in ins]), strict=True):
                 values[slot] = value
+            for slot in dead:
+                values[slot] = None
         return [values[slot] for slot in self.outputs]
 
 
@@ -198,6 +209,14 @@ def _slice(params: Any, x: Any) -> Any:
     return x[tuple(slice(*limit) for limit in limits)]
 
 
+def _dynamic_slice(params: Any, x: Any, *starts: Any) -> Any:
+    index = []
+    for start, length, size in zip(starts, params["slice_sizes"], np.shape(x), strict=True):
+        first = min(max(int(start), 0), size - length)
+        index.append(slice(first, first + length))
+    return x[tuple(index)]
+
+
 def _cumulative_max(params: Any, x: Any) -> Any:
     if params["reverse"]:
         x = np.flip(x, params["axis"])
@@ -260,6 +279,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "convert_element_type": lambda params, x: x,  # to the dtype of the answer, as all below are
     "cummax": _cumulative_max,
     "dot_general": lambda params, x, y: np.tensordot(x, y, params["dimension_numbers"][0]),
+    "dynamic_slice": _dynamic_slice,
     "integer_pow": lambda params, x: np.power(x, params["y"]),
     "reduce_and": _reduced(np.all),
     "reduce_max": _reduced(np.max),
