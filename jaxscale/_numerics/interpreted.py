@@ -62,7 +62,7 @@ class _Program:
         return _run_of(equation), ins, [self._slot(var) for var in equation.outvars]
 
     def _dead(self) -> list[list[int]]:
-        """The slots that nothing after each equation reads: a thousand arrays may not fit at once."""
+        """The slots that no later equation reads: a thousand arrays may not fit at once."""
         read, dead = set(self.outputs), []
         for _, ins, outs in reversed(self.steps):
             dead.append(list({*ins, *outs} - read))
