@@ -105,8 +105,12 @@ def lowered(scenario, space, reducers, dtype="float32"):
 FAMILIES = {type(law): law for law in (entry.law for entry in reversed(list(js.laws.catalog())))}
 
 
-@pytest.mark.parametrize("at_loss", [True, False], ids=["cost", "loss"])
-@pytest.mark.parametrize("law", FAMILIES.values(), ids=lambda law: type(law).__name__)
+@pytest.mark.parametrize(
+    ("law", "at_loss"),
+    [(law, True) for law in FAMILIES.values()]
+    + [(FAMILIES[family], False) for family in (js.laws.Kaplan, js.laws.Kumar)],
+    ids=lambda value: type(value).__name__ if hasattr(value, "loss") else f"at_loss={value}",
+)
 def test_every_law_lowers_into_a_kernel(law, at_loss):
     levers = {
         name: np.sqrt(max(low, 1e-3) * min(high, 1e12))
