@@ -33,7 +33,7 @@ def custom_jvp(
     return partial(jax.custom_jvp, nondiff_argnums=static)
 
 
-def fori_loop(count: int, step: Callable[[Array, Carry], Carry], start: Carry) -> Carry:
+def fori_loop(count: int | Array, step: Callable[[Array, Carry], Carry], start: Carry) -> Carry:
     """`jax.lax.fori_loop` from 0."""
     return lax.fori_loop(0, count, step, start)
 
