@@ -12,7 +12,7 @@ from jax import Array, lax
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
-from jaxscale._numerics.typed import cond, epsilon, fori_loop, map_array
+from jaxscale._numerics.typed import cond, epsilon, fori_loop
 from jaxscale._numerics.values import any_of, is_finite, is_positive
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import (
@@ -229,8 +229,14 @@ def constraint_curve(at_loss: bool, inputs: Inputs, free: Free) -> Curve:
 
 def _by_one_program(at: Callable[[Array], Array], low: Array, high: Array) -> tuple[Array, Array]:
     shape = jnp.broadcast_shapes(jnp.shape(low), jnp.shape(high))
-    low, high = map_array(at, jnp.stack([jnp.broadcast_to(x, shape) for x in (low, high)]))
-    return low, high
+    low, high = (jnp.broadcast_to(x, shape) for x in (low, high))
+
+    def step(count: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
+        is_first = count == 0
+        end = at(jnp.where(is_first, low, high))
+        return jnp.where(is_first, end, found[0]), jnp.where(is_first, found[1], end)
+
+    return fori_loop(2, step, (low, high))
 
 
 # --- The optimum without bounds --------------------------------------------------------------

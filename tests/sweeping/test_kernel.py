@@ -133,6 +133,9 @@ SOLVERS = {
         LAW, 2 + 0 * x, js.Demand(y), bounds=BOUNDS
     ),
     "minimize_loss, bounded": lambda x, y: js.minimize_loss(LAW, x, js.Demand(y), bounds=BOUNDS),
+    "any law, bounded": lambda x, y: js.minimize_loss(
+        js.laws.published("kumar2024"), x, js.Demand(y), levers={"bits": 8.0}, bounds=BOUNDS
+    ),
     "evaluate": lambda x, y: js.evaluate(LAW, x, y),
     "compute_optimal": lambda x, y: js.compute_optimal(LAW, flops=x * y),
 }
