@@ -12,7 +12,7 @@ from jax import Array, lax
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
-from jaxscale._numerics.typed import cond, epsilon, fori_loop
+from jaxscale._numerics.typed import cond, epsilon, fori_loop, nth
 from jaxscale._numerics.values import any_of, is_finite, is_positive
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import (
@@ -330,10 +330,10 @@ def _look_around(at_loss: bool, inputs: Inputs, point: Point, looks: Array | Non
 
     # From the point to either side. What was seen is kept as bits of one number, because XLA makes
     # a loop for each array.
-    offsets = jnp.asarray([*OFFSETS, *(-each for each in OFFSETS)], x.dtype)
+    offsets = [*OFFSETS, *(-each for each in OFFSETS)]
 
     def look(number: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        (before, seen), offset = carry, offsets[number]
+        (before, seen), offset = carry, nth(offsets, number, x.dtype)
         before = jnp.where(jnp.abs(offset) == OFFSETS[0], middle, before)
         here, is_up = y + offset, offset > 0
         value = inputs.loss(params_of_equal_cost(x, y, here, inputs), here)
