@@ -223,13 +223,15 @@ def constraint_curve(at_loss: bool, inputs: Inputs, free: Free) -> Curve:
         slack_is_low=at_loss,
         infeasible=Status.INFEASIBLE_BOUNDS if at_loss else Status.INFEASIBLE_BUDGET,
         doubt=free.status,
-        of_both=_by_one_program,
+        of_both=partial(_by_one_program, zero),
     )
 
 
-def _by_one_program(at: Callable[[Array], Array], low: Array, high: Array) -> tuple[Array, Array]:
-    shape = jnp.broadcast_shapes(jnp.shape(low), jnp.shape(high))
-    low, high = (jnp.broadcast_to(x, shape) for x in (low, high))
+def _by_one_program(
+    zero: Array, at: Callable[[Array], Array], low: Array, high: Array
+) -> tuple[Array, Array]:
+    """`at` of both ends, which compiles it once; `zero` has the full shape, on every device."""
+    low, high = low + zero, high + zero
 
     def step(count: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
         is_first = count == 0
