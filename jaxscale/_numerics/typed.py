@@ -1,6 +1,6 @@
 """Typed wrappers of JAX functions whose own signatures leave types unknown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -56,6 +56,14 @@ def map_leaves(function: Callable[..., Array], *trees: Any) -> Any:
 def flattened(tree: Any) -> tuple[list[Any], Any]:
     """`jax.tree.flatten`."""
     return jax.tree.flatten(tree)
+
+
+def nth(numbers: Sequence[float], index: Array, dtype: Any) -> Array:
+    """The number at an index, by selects: a kernel looks nothing up in a table."""
+    found = jnp.asarray(numbers[0], dtype)
+    for at, number in enumerate(numbers[1:], start=1):
+        found = jnp.where(index == at, jnp.asarray(number, dtype), found)
+    return found
 
 
 def limits(x: Array) -> Any:

@@ -12,7 +12,7 @@ from jax import Array, lax
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
-from jaxscale._numerics.typed import cond, epsilon, fori_loop, map_array
+from jaxscale._numerics.typed import cond, epsilon, fori_loop, nth
 from jaxscale._numerics.values import any_of, is_finite, is_positive
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import (
@@ -223,14 +223,22 @@ def constraint_curve(at_loss: bool, inputs: Inputs, free: Free) -> Curve:
         slack_is_low=at_loss,
         infeasible=Status.INFEASIBLE_BOUNDS if at_loss else Status.INFEASIBLE_BUDGET,
         doubt=free.status,
-        of_both=_by_one_program,
+        of_both=partial(_by_one_program, zero),
     )
 
 
-def _by_one_program(at: Callable[[Array], Array], low: Array, high: Array) -> tuple[Array, Array]:
-    shape = jnp.broadcast_shapes(jnp.shape(low), jnp.shape(high))
-    low, high = map_array(at, jnp.stack([jnp.broadcast_to(x, shape) for x in (low, high)]))
-    return low, high
+def _by_one_program(
+    zero: Array, at: Callable[[Array], Array], low: Array, high: Array
+) -> tuple[Array, Array]:
+    """`at` of both ends, which compiles it once; `zero` has the full shape, on every device."""
+    low, high = low + zero, high + zero
+
+    def step(count: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
+        is_first = count == 0
+        end = at(jnp.where(is_first, low, high))
+        return jnp.where(is_first, end, found[0]), jnp.where(is_first, found[1], end)
+
+    return fori_loop(2, step, (low, high))
 
 
 # --- The optimum without bounds --------------------------------------------------------------
@@ -324,10 +332,10 @@ def _look_around(at_loss: bool, inputs: Inputs, point: Point, looks: Array | Non
 
     # From the point to either side. What was seen is kept as bits of one number, because XLA makes
     # a loop for each array.
-    offsets = jnp.asarray([*OFFSETS, *(-each for each in OFFSETS)], x.dtype)
+    offsets = [*OFFSETS, *(-each for each in OFFSETS)]
 
     def look(number: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        (before, seen), offset = carry, offsets[number]
+        (before, seen), offset = carry, nth(offsets, number, x.dtype)
         before = jnp.where(jnp.abs(offset) == OFFSETS[0], middle, before)
         here, is_up = y + offset, offset > 0
         value = inputs.loss(params_of_equal_cost(x, y, here, inputs), here)

@@ -451,7 +451,7 @@ def _interpolated(
         jnp.where(held & ~(((t <= -1) & (a <= 0)) | ((t >= 1) & (b >= 1))), jnp.inf, error)
         for held, error, t, a, b in zip(zero.held, zero.errors, best_node, low, high, strict=True)
     ]
-    error = jnp.max(jnp.stack(errors), axis=0)
+    error = reduce(jnp.maximum, errors)
     inside = zero.is_known & (error < jnp.inf)
     is_done = ~has_plan | (inside & (error * box.half < tolerance))
     # Beyond the box the optimum is followed; else the next box is as wide as the error demands.
@@ -635,7 +635,7 @@ def _with_derivatives_jvp(
 
 
 def _any(conditions: Sequence[Array]) -> Array:
-    return jnp.any(jnp.stack(conditions), axis=0)
+    return reduce(operator.or_, conditions)
 
 
 # pyright: standard

@@ -12,7 +12,7 @@ from jaxscale._numerics.values import is_finite
 from jaxscale.laws.inverse import BOTH, LOG_TOKENS_PER_PARAM, beginning
 from jaxscale.laws.protocol import TRAIN_FLOPS, has_own_flops
 from jaxscale.solve.newton import Inputs, Partials, cost_ratio, floor_of, log_cost, partials
-from jaxscale.solve.root import root_sigma, softplus_root
+from jaxscale.solve.root import softplus_root
 
 FARTHEST = 60.0  # e-folds from the point, beyond which nothing that holds there need hold
 
@@ -65,10 +65,8 @@ def _to_loss(target: Array, floor: Array, loss: Partials, served: Array) -> tupl
     log_left = log(target - floor) - jnp.log((loss.value - floor) / (size + data))
     along_y = (jnp.log(data * (1 + beta / alpha)) - log_left) / beta
     k = jnp.log(beta / (alpha + beta)) - along_y + _log(served)
-    u = softplus_root(1 / beta, k, k, served, 1)
-    along_x = (
-        jnp.log(size * (alpha + beta)) - log_left - log(beta + alpha * root_sigma(u))
-    ) / alpha
+    u, sigma = softplus_root(1 / beta, k, k, served)
+    along_x = (jnp.log(size * (alpha + beta)) - log_left - log(beta + alpha * sigma)) / alpha
     return along_x, along_y + u / beta
 
 
@@ -80,7 +78,7 @@ def _to_budget(log_budget: Array, loss: Partials, served: Array) -> tuple[Array,
     alpha, beta = -loss.xx / loss.x, -loss.yy / loss.y
     along_y = (jnp.log(loss.y / loss.x) + alpha * log_budget) / (alpha + beta)
     c, k = (1 - alpha) / (alpha + beta), _log(served) - along_y
-    along_y += c * softplus_root(c, k, k, served, 1)
+    along_y += c * softplus_root(c, k, k, served).u
     return log_budget - log(jnp.exp(along_y) + served), along_y
 
 
