@@ -214,7 +214,8 @@ class Saltelli:
             run, point = divmod(number, self.points)
             with jax.enable_x64(dtype == "float64"):
                 columns = jax.device_get(column_of(self._from_b[run], np.uint32(point)))
-            found = {name: column.item() for name, column in columns.items()}
+            # In the order of the arguments: a dict comes from the device sorted.
+            found = {name: columns[name].item() for name in self.names}
             for name, each in self._named():
                 if each.labels:
                     found[name] = each.labels[found[name]]
@@ -239,9 +240,7 @@ class Saltelli:
             jax.tree.map(lambda a, b, is_b=from_b[at]: jnp.where(is_b, b, a), of_a, of_b)
             for at, (of_a, of_b) in enumerate(zip(*draws, strict=True))
         ]
-        return tuple(
-            dict(zip(self.names, each, strict=True)) for each in zip(*found, strict=True)
-        )
+        return tuple(dict(zip(self.names, each, strict=True)) for each in zip(*found, strict=True))
 
     def _named(self):
         return self.distributions.items()

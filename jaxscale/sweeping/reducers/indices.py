@@ -6,6 +6,7 @@ These sums are gathered as one matrix for each of 64 blocks of consecutive point
 function of a point's number alone, so totals merge in any order, whatever the chunks.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,8 +35,9 @@ from jaxscale.sweeping.reducers.protocol import (
     whole,
 )
 from jaxscale.sweeping.reducers.results import OfField, Table
-from jaxscale.sweeping.saltelli import BLOCKS, POINT, RUN
+from jaxscale.sweeping.saltelli import BLOCKS
 
+PRODUCTS = "products of "  # and the names of the arguments, as JSON
 RESAMPLES = 1000
 SEED = 20  # of the resamples
 FEWEST = 8  # blocks that an interval needs
@@ -120,7 +122,7 @@ class SobolIndices(FieldReducer):
         moments = Moments(self.field)
         if total is None:
             return moments.known(None, dtype)
-        sums, points = total["products"].sum(axis=0), max(int(total["points"].sum()), 1)
+        sums, points = total[_products_of(total)].sum(axis=0), max(int(total["points"].sum()), 1)
         mean = total["shift"] + (sums[0, 1] + sums[0, 2]) / (2 * points)
         return moments.known({**total, "mean": mean}, dtype)
 
@@ -136,18 +138,20 @@ class SobolIndices(FieldReducer):
             "skipped": Count(False if good is True else ~jnp.asarray(good) & lanes.inside),
             "min": Least(where(good, x, jnp.inf)),
             "max": Greatest(where(good, x, -jnp.inf)),
-            "products": Products(jnp.concatenate([one, a, b, mixed_a - a, mixed_b - b])),
+            PRODUCTS + json.dumps(lanes.arguments): Products(
+                jnp.concatenate([one, a, b, mixed_a - a, mixed_b - b])
+            ),
         }
 
     def holds(self, parts: Parts) -> bool:
-        return bool(np.isfinite(parts["products"]).all())
+        return bool(np.isfinite(parts[_products_of(parts)]).all())
 
     def total(self, parts: Parts, known: Known, starts: np.ndarray, group: Group) -> Total:
-        runs, points = group.chunks.sizes
+        name, (runs, points) = _products_of(parts), group.chunks.sizes
         blocks = starts[:, 1] // (points // BLOCKS)
-        products = np.zeros((BLOCKS, *parts["products"].shape[1:]))
+        products = np.zeros((BLOCKS, *parts[name].shape[1:]))
         count = np.zeros(BLOCKS, np.int64)
-        np.add.at(products, blocks, parts["products"].astype(np.float64))
+        np.add.at(products, blocks, parts[name].astype(np.float64))
         np.add.at(count, blocks, parts["count"].astype(np.int64) // runs)
         _, exponent = np.frexp(1 / np.float64(known["scale"]))
         return {
@@ -156,7 +160,7 @@ class SobolIndices(FieldReducer):
             "min": np.asarray(parts["min"].min(initial=np.inf)).astype(np.float64),
             "max": np.asarray(parts["max"].max(initial=-np.inf)).astype(np.float64),
             "points": count,
-            "products": products,
+            name: products,
             "shift": np.asarray(known["shift"], np.float64),  # in units of 2^exponent
             "exponent": np.asarray(exponent - 1 if count.any() else LEAST, np.int64),
         }
@@ -165,7 +169,7 @@ class SobolIndices(FieldReducer):
         units = max(one, other, key=lambda each: (each["exponent"], each["shift"]))
         both = [_in_units_of(units, each) for each in (one, other)]
         return {
-            **added(*both, "count", "skipped", "points", "products"),
+            **added(*both, "count", "skipped", "points", _products_of(one)),
             "min": np.minimum(one["min"], other["min"]),
             "max": np.maximum(one["max"], other["max"]),
             "shift": units["shift"],
@@ -173,8 +177,9 @@ class SobolIndices(FieldReducer):
         }
 
     def result(self, total: Total, locate: Locate) -> SobolIndicesResult:
-        names = [name for name in locate(0) if name not in (RUN, POINT)]
-        products, points = total["products"], total["points"]
+        del locate
+        names = json.loads(_products_of(total).removeprefix(PRODUCTS))
+        products, points = total[_products_of(total)], total["points"]
         sums = _indices(products.sum(axis=0), np.asarray(points.sum()), len(names))
         counted = points > 0
         again = _indices(*_resampled(products[counted], points[counted]), len(names))
@@ -205,11 +210,16 @@ class SobolIndices(FieldReducer):
 
 def _in_units_of(units: Total, total: Total) -> Total:
     """A total with the sums of products that it had with the shift and exponent of another."""
-    scale = np.ldexp(1.0, total["exponent"] - units["exponent"])
-    change = np.eye(total["products"].shape[-1])
+    name, scale = _products_of(total), np.ldexp(1.0, total["exponent"] - units["exponent"])
+    change = np.eye(total[name].shape[-1])
     change[1:] *= scale
     change[1:3, 0] = total["shift"] * scale - units["shift"]
-    return {**total, "products": change @ total["products"] @ change.T}
+    return {**total, name: change @ total[name] @ change.T}
+
+
+def _products_of(total: Mapping[str, Any]) -> str:
+    """The key of the sums of products."""
+    return next(name for name in total if name.startswith(PRODUCTS))
 
 
 def _resampled(products: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
