@@ -249,7 +249,7 @@ class Saltelli:
 def _check(points: Any, second_order: Any, distributions: Mapping[str, Any]) -> None:
     if not isinstance(points, Integral) or isinstance(points, bool):
         raise TypeError(f"points must be a whole number; got {points!r}")
-    if not BLOCKS <= points <= SOBOL.max_size or int(points).bit_count() > 1:
+    if not BLOCKS <= int(points) <= SOBOL.max_size or int(points).bit_count() > 1:
         raise ValueError(
             f"points must be a power of two, {BLOCKS} to {SOBOL.max_size:,}; got {points:,}"
         )

@@ -122,8 +122,10 @@ class SobolIndices(FieldReducer):
         moments = Moments(self.field)
         if total is None:
             return moments.known(None, dtype)
-        sums, points = total[_products_of(total)].sum(axis=0), max(int(total["points"].sum()), 1)
-        mean = total["shift"] + (sums[0, 1] + sums[0, 2]) / (2 * points)
+        points = max(int(total["points"].sum()), 1)
+        with np.errstate(invalid="ignore"):  # where sums overflowed
+            sums = total[_products_of(total)].sum(axis=0)
+            mean = total["shift"] + (sums[0, 1] + sums[0, 2]) / (2 * points)
         return moments.known({**total, "mean": mean}, dtype)
 
     def terms(self, lanes: Lanes, known: Known) -> Mapping[str, Term]:
