@@ -198,11 +198,13 @@ class SobolIndices(FieldReducer):
 
         pairs = [(i, j) for j in range(len(names)) for i in range(j)] if "second" in sums else []
         exponent = total["exponent"]
+        with np.errstate(over="ignore"):
+            variance = float(np.ldexp(np.ldexp(sums["variance"], exponent), exponent))
         return SobolIndicesResult(
             int(total["count"]),
             int(total["skipped"]),
             float(np.ldexp(total["shift"] + sums["mean"], exponent)),
-            float(np.ldexp(np.ldexp(sums["variance"], exponent), exponent)),
+            variance,
             {name: index("first", at) for at, name in enumerate(names)},
             {name: index("total", at) for at, name in enumerate(names)},
             {(names[i], names[j]): index("second", i, j) for i, j in sorted(pairs)},
@@ -212,6 +214,8 @@ class SobolIndices(FieldReducer):
 
 def _in_units_of(units: Total, total: Total) -> Total:
     """A total with the sums of products that it had with the shift and exponent of another."""
+    if (total["exponent"], total["shift"]) == (units["exponent"], units["shift"]):
+        return total  # as nearly all are
     name, scale = _products_of(total), np.ldexp(1.0, total["exponent"] - units["exponent"])
     change = np.eye(total[name].shape[-1])
     change[1:] *= scale
