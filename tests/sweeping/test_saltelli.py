@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import jaxscale as js
 from jaxscale.sweeping.job import prepare
+from jaxscale.sweeping.program import Form
 
 UNIT, ANGLE = js.uniform(0, 1), js.uniform(-np.pi, np.pi)
 A = np.array([0.0, 1.0, 4.5, 9.0, 99.0])  # of the g-function
@@ -255,7 +256,7 @@ def test_a_design_and_its_indices_show_themselves():
 def test_a_kernel_refuses_the_runs_of_a_point():
     space = js.Saltelli(64, 0, x=UNIT)  # of no other test: programs are kept
     job = prepare(lambda x: {"y": x + 1}, space, reduce=[INDICES], dtype="float32")
-    assert "js.Saltelli" in dataclasses.replace(job, is_kernel=True).obstacle()
+    assert "js.Saltelli" in dataclasses.replace(job, form=Form.KERNEL).obstacle()
 
 
 def test_a_chunk_holds_whole_points_of_one_block():
