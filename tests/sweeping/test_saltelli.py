@@ -147,6 +147,7 @@ def test_points_with_a_bad_run_are_skipped_and_float32_keeps_its_digits():
 def test_totals_merge_in_any_order_whatever_they_know_and_whatever_the_chunks(rng):
     space = ishigami_design(256)
     job = prepare(ishigami, space, reduce=[INDICES], dtype="float32", chunk=16)
+    job = dataclasses.replace(job, form=Form.AT_ONCE)  # as on accelerators
     assert job.chunks.shape == (8, 2)
     reducer, program = job.reducers[0], job.program()
     totals = [reducer.total(*empty) for empty in [_nothing(job)]]
