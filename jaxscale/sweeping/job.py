@@ -114,7 +114,7 @@ class Job:
 
     @property
     def _key(self) -> tuple:
-        return self.digest, tuple(self.fields), self.reducers, self.group.count
+        return self.digest, tuple(self.fields), self.reducers, self.group.count, self.form
 
     def obstacle(self) -> str:
         """Why the kernel of this job cannot be made, in a line; empty where it can."""
@@ -358,7 +358,8 @@ def _check_chunk(chunk: Any) -> None:
 def _group(space: Space, chunk: int, target: int) -> Group:
     """Chunks of at most so many scenarios, in groups of about `target`."""
     chunks = space.cut(int(chunk))
-    return Group(chunks, space.axes_names, max(1, min(target // chunks.length, chunks.count)))
+    count = max(1, min(target // chunks.length, chunks.count))
+    return Group(chunks, space.axes_names, count, tuple(space.bins()))
 
 
 def _sizes(*, is_kept: bool, storing: bool) -> tuple[int, int]:

@@ -71,9 +71,14 @@ def test_a_kernel_gathers_what_a_program_of_xla_does(scenario, space, dtype):
 
 
 def test_main_effects_are_gathered_at_once_as_well():
-    for space in (GRID, js.Sample(3000, 0, loss=js.uniform(1.9, 2.3), served=js.uniform(1, 9))):
+    axes = {"served": js.geomspace(1e9, 1e14, 100), "loss": js.linspace(1.6, 2.3, 30)}
+    sample = js.Sample(3000, 0, served=js.uniform(1, 9), loss=js.uniform(1.9, 2.3))
+    for space in (js.Grid(**axes), sample):
         job = prepare(size, space, reduce=[js.MainEffects("params")], dtype="float32", chunk=1700)
         one, other = (totals(job, form)[0] for form in (Form.AT_ONCE, Form.COLUMNS))
+        assert one["drawn"] == (space is sample)
+        names = [name for name in one if name.startswith("mean along")]
+        assert names == ["mean along served", "mean along loss"]
         for name, array in one.items():
             np.testing.assert_allclose(array, other[name], rtol=1e-5)
 

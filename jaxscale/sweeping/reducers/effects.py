@@ -103,13 +103,12 @@ class MainEffects(FieldReducer):
 
     def total(self, parts: Parts, known: Known, starts: np.ndarray, group: Group) -> Total:
         total = self._moments.total(_without_axes(parts), known, starts, group)
-        for name in _axes_of(parts):
+        for name in group.drawn or group.axes:
             high, low = parts[_mean_of(name)].astype(np.float64)
             count = parts[_count_of(name)].astype(np.int64)
             total[_mean_of(name)] = (high + low) / np.maximum(count, 1) / np.float64(known["unit"])
             total[_count_of(name)] = count
-        # A grid has the axes of its arguments, and chance puts nothing between their values.
-        total["drawn"] = np.asarray(int(tuple(_axes_of(parts)) != group.axes))
+        total["drawn"] = np.asarray(int(bool(group.drawn)))
         return total
 
     def merge(self, one: Total, other: Total) -> Total:

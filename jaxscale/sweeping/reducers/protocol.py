@@ -29,6 +29,7 @@ class Group(NamedTuple):
     chunks: Chunks  # shape and axes
     axes: tuple[str, ...]  # names, as the sizes of `chunks` are ordered
     count: int  # of chunks
+    drawn: tuple[str, ...] = ()  # arguments of a sample, whose one axis numbers its scenarios
 
 
 # --- Terms: what is gathered of the scenarios of a chunk -------------------------------------
