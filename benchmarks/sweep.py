@@ -1,8 +1,8 @@
 """`python -m benchmarks sweep`: a grid of plans reduced and stored, beside what else would do it.
 
-The aims: statistics at 0.8 of the speed of the bare solver and at ten times that of xarray over
-dask, in memory that does not grow; stores at 0.7 of the speed of plain writes that are compressed
-alike.
+The aims: moments at 0.9 of the speed of the bare solver, every other statistic at half of it, and
+ten times that of xarray over dask, in memory that does not grow; stores at 0.7 of the speed of
+plain writes that are compressed alike; 1e12 scenarios on one GPU in 12 s, or 50 s in float64.
 """
 
 import itertools
@@ -18,8 +18,31 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from benchmarks import fresh, harness, ours, peers, report
-from benchmarks.harness import Aim, Row, Suite, need, progress, require_agreement
+import jaxscale as js
+from benchmarks import (
+    fresh,
+    grid_truth,
+    harness,
+    machine,
+    one_kernel,
+    ours,
+    peers,
+    report,
+    solve,
+    sweep_checks,
+)
+from benchmarks.harness import (
+    WRONG,
+    Aim,
+    Disagreement,
+    Options,
+    Row,
+    Suite,
+    Unavailable,
+    need,
+    progress,
+    require_agreement,
+)
 from benchmarks.problem import (
     CHECKED,
     COLUMNS,
@@ -31,34 +54,55 @@ from benchmarks.problem import (
     grid_axes,
     true_plans,
 )
-from benchmarks.two_devices import TwoDevices
+from jaxscale.sweeping import job
 
-SCENARIOS = 2**26
-STORED_SHARE = 4  # of these a quarter is written, which takes as long
+SCENARIOS = 2**26 if ours.ON_CPU else 2**32
+STORED_SHARE, MOST_STORED = 4, 2**24  # of these a quarter is written, which takes as long
 LARGEST = 10**9
 QUICK_SCENARIOS, QUICK_LARGEST, QUICK_ROUNDS = 2**17, 10**6, 2
 SIZES = [10**6, 10**7, 10**8, 10**9, 10**10]
+TRILLION = 10**12
+DEVICE_SIZES = [10**power for power in range(3, 12)]
+SIZE_SECONDS = 15.0  # a size that would take longer is left out
 FIRST_ROUNDS = 3
-FIELDS = 2  # N and D
 ROWS_AT_ONCE = 1024  # of the grid, a million scenarios, where the solver alone gives the answers
 
-REDUCE, REDUCE32 = "reduce float64", "reduce float32"
-REDUCE_TWO, REDUCE32_TWO = "reduce float64, 2 devices", "reduce float32, 2 devices"
-STORE, STORE32 = "store float64", "store float32"
-STORE_TWO, STORE32_TWO = "store float64, 2 devices", "store float32, 2 devices"
+FLOAT64, FLOAT32 = "float64", "float32"
+
+
+def reduce(reducer: str, dtype: str) -> str:
+    """Name of the row that gathers a statistic."""
+    return f"{reducer} {dtype}"
+
+
+def kernel(dtype: str) -> str:
+    """Name of the row of the bare solver on this device."""
+    return f"{'bare kernel' if ours.ON_CPU else 'bare Pallas kernel'} {dtype}"
+
+
+MOMENTS = "Moments"
 KERNEL, KERNEL32 = "bare kernel float64", "bare kernel float32"
+PALLAS, PALLAS32 = "bare Pallas kernel float64", "bare Pallas kernel float32"
+FLOOR, FLOOR32 = (solve.floor_of(dtype, summed=True) for dtype in (FLOAT64, FLOAT32))
+STORE, STORE32 = "store float64", "store float32"
 NUMPY, DASK = "NumPy, loop over chunks", "NumPy, xarray over dask"
 PLAIN, PLAIN32 = "plain writes float64", "plain writes float32"
 PACKED, PACKED32 = "plain writes float64, compressed", "plain writes float32, compressed"
+KERNELS = {FLOAT64: (KERNEL, PALLAS), FLOAT32: (KERNEL32, PALLAS32)}
 
 AIMS = [
-    Aim(REDUCE, 0.8, (KERNEL,)),
-    Aim(REDUCE32, 0.8, (KERNEL32,)),
-    Aim(REDUCE, 10, (DASK,)),
+    *(
+        Aim(reduce(each, dtype), 0.9 if each == MOMENTS else 0.5, KERNELS[dtype])
+        for each in sweep_checks.REDUCERS
+        for dtype in KERNELS
+    ),
+    Aim(reduce(MOMENTS, FLOAT64), 10, (DASK,)),
     Aim(STORE, 0.7, (PACKED,)),
     Aim(STORE32, 0.7, (PACKED32,)),
 ]
 MEMORY_AIM = 10**9, 10**7, 1.1  # of the first size, in units of that of the second
+TRILLION_SECONDS = {FLOAT32: 12, FLOAT64: 50}
+COMPILING_SECONDS = 3  # of a sweep on a GPU
 
 
 # --- Rows ------------------------------------------------------------------------------------
@@ -82,43 +126,73 @@ class Scratch:
 class Setting(NamedTuple):
     """The grids, and what rows run with."""
 
-    rows: int  # of the grid whose sums are taken
+    rows: int  # of the grid whose statistics are taken
     stored_rows: int  # of the grid that is written
     scratch: Scratch
-    two_devices: TwoDevices
+
+
+def statistic(reducer: str, dtype: str, name: str, setting: Setting) -> Row:
+    """A sweep that gathers a statistic of N and one of D."""
+    shape = ours.grid_shape(setting.rows)
+    reducers = [sweep_checks.REDUCERS[reducer](field) for field in ours.FIELDS]
+
+    def check(answer: Any) -> dict:
+        off = sweep_checks.off(name, reducer, dtype, shape, answer)
+        return {"agreement": {"tolerance": TOLERANCE[dtype], "truth": off}, "ran": answer.ran}
+
+    call = partial(ours.swept, reducers, *shape, dtype)
+    return _row(name, call, check, setting.rows, dtype, "", kernel(dtype))
 
 
 def sums(
-    name: str, setting: Setting, *, call: Callable, note: str, dtype: str = "float64",
-    against: str = "", packages: tuple[str, ...] = (), two: bool = False,
+    name: str, setting: Setting, *, call: Callable, note: str, dtype: str | None = None,
+    packages: tuple[str, ...] = (),
 ) -> Row:  # fmt: skip
-    """A row that reduces the grid to the sums of N and of D, on two devices if asked."""
+    """A row that gives the sums of N and of D over the grid."""
     need(*packages)
-    arguments = (setting.rows,) if packages else (setting.rows, dtype)
-    call = partial(setting.two_devices.run, call) if two else call
-    check = partial(_check_sums, name, dtype, setting.rows)
-    return _row(name, partial(call, *arguments), check, setting.rows, dtype, note, against)
+    arguments = (setting.rows, dtype) if dtype else (setting.rows,)
+    dtype = dtype or FLOAT64
+
+    def check(answer: tuple[float, float]) -> dict:
+        means = grid_truth.means(setting.rows, COLUMNS, dtype).values()
+        true = tuple(setting.rows * COLUMNS * mean for mean in means)
+        off = require_agreement(name, answer, true, TOLERANCE[dtype])
+        return {"agreement": {"tolerance": TOLERANCE[dtype], "truth": off}}
+
+    return _row(name, partial(call, *arguments), check, setting.rows, dtype, note, kernel(dtype))
+
+
+def floor(name: str, setting: Setting) -> Row:
+    """The floor of `solve`, on this grid."""
+    if name not in solve.BUILDERS:
+        raise Unavailable("no floor of this device")
+    return solve.BUILDERS[name](name, setting.rows * COLUMNS)
+
+
+def bare_pallas(name: str, setting: Setting, *, dtype: str) -> Row:
+    """The fastest kernel there is on a GPU."""
+    if ours.ON_CPU:
+        raise Unavailable("a kernel of GPUs")
+    note = f"{one_kernel.ROWS * COLUMNS:,} scenarios a program"
+    return sums(name, setting, call=one_kernel.grid_sums, note=note, dtype=dtype)
 
 
 def stored(
-    name: str, setting: Setting, *, note: str = "until it is on the disk", dtype: str = "float64",
-    against: str, two: bool = False,
+    name: str, setting: Setting, *, note: str = "until it is on the disk", dtype: str = FLOAT64,
+    against: str,
 ) -> Row:  # fmt: skip
     """A row that sweeps into a store."""
     need("xarray", "zarr", "tensorstore")
-    store = partial(setting.two_devices.run, _store) if two else _store
-    write = partial(store, setting.stored_rows, dtype)
+
+    def write(path: str) -> None:
+        ours.swept_store(path, setting.stored_rows, dtype)
+
     check = partial(_check_store, name, dtype, setting)
     return _written(name, setting, write, check, dtype, note, against)
 
 
-def _store(rows, dtype, path):
-    # A data set that is opened lazily is not worth sending between processes.
-    ours.swept_store(path, rows, dtype)
-
-
 def plain(
-    name: str, setting: Setting, *, note: str = "one file, one fsync", dtype: str = "float64",
+    name: str, setting: Setting, *, note: str = "one file, one fsync", dtype: str = FLOAT64,
     against: str = "", write: Callable = peers.write, packages: tuple[str, ...] = (),
 ) -> Row:  # fmt: skip
     """A row that writes the arrays themselves."""
@@ -126,7 +200,7 @@ def plain(
     arrays = true_arrays(setting.stored_rows, dtype)
 
     def check(_: str) -> dict:
-        return {"agreement": _agreement(dtype, setting.rows)}
+        return {"agreement": _agreement(dtype, setting.stored_rows)}
 
     return _written(name, setting, partial(write, arrays), check, dtype, note, against)
 
@@ -150,34 +224,36 @@ def _bytes_at(path: Path) -> int:
 
 def _row(name, call, check, rows, dtype, note, against):
     facts = {"dtype": dtype, "scenarios": rows * COLUMNS, "note": note}
-    return Row(name, call, check, rows * COLUMNS, facts, against)
+    least = solve.floor_of(dtype, summed=True)
+    return Row(name, call, check, rows * COLUMNS, facts, against, least)
 
 
-reduce = partial(sums, call=ours.swept_sums, note="js.Moments of both")
-kernel = partial(sums, call=ours.grid_sums, note=f"chunks of {ours.CHUNK:,}")
+bare = partial(sums, call=ours.grid_sums, note=f"chunks of {ours.CHUNK:,}")
 packed = partial(
     plain, write=peers.write_compressed, packages=("numcodecs",), note="compressed as the store is"
 )
-FLOAT32, SHARED = "float32", {"two": True, "note": "on the same cores"}
+# In the order of what to know first, if time should run out.
 BUILDERS: dict[str, Callable[[str, Setting], Row]] = {
-    REDUCE: partial(reduce, against=KERNEL),
-    REDUCE32: partial(reduce, dtype=FLOAT32, against=KERNEL32),
-    REDUCE_TWO: partial(reduce, against=REDUCE, **SHARED),
-    REDUCE32_TWO: partial(reduce, dtype=FLOAT32, against=REDUCE32, **SHARED),
-    KERNEL: kernel,
-    KERNEL32: partial(kernel, dtype=FLOAT32),
+    FLOOR: floor,
+    FLOOR32: floor,
+    KERNEL: partial(bare, dtype=FLOAT64),
+    KERNEL32: partial(bare, dtype=FLOAT32),
+    PALLAS: partial(bare_pallas, dtype=FLOAT64),
+    PALLAS32: partial(bare_pallas, dtype=FLOAT32),
+    **{
+        reduce(reducer, dtype): partial(statistic, reducer, dtype)
+        for reducer in sweep_checks.REDUCERS
+        for dtype in (FLOAT64, FLOAT32)
+    },
     NUMPY: partial(
-        sums, call=peers.numpy_sums, packages=("numpy",), against=REDUCE,
-        note=f"chunks of {peers.NUMPY_CHUNK:,}",
+        sums, call=peers.numpy_sums, packages=("numpy",), note=f"chunks of {peers.NUMPY_CHUNK:,}"
     ),
     DASK: partial(
-        sums, call=peers.dask_sums, packages=("dask", "xarray"), against=REDUCE,
+        sums, call=peers.dask_sums, packages=("dask", "xarray"),
         note=f"chunks of {peers.DASK_CHUNK:,}",
     ),
     STORE: partial(stored, against=PACKED),
     STORE32: partial(stored, dtype=FLOAT32, against=PACKED32),
-    STORE_TWO: partial(stored, against=STORE, **SHARED),
-    STORE32_TWO: partial(stored, dtype=FLOAT32, against=STORE32, **SHARED),
     PLAIN: plain,
     PLAIN32: partial(plain, dtype=FLOAT32),
     PACKED: partial(packed, against=PLAIN),
@@ -185,22 +261,17 @@ BUILDERS: dict[str, Callable[[str, Setting], Row]] = {
 }  # fmt: skip
 
 
-# --- Agreement -------------------------------------------------------------------------------
-
-
-def _check_sums(name: str, dtype: str, rows: int, answer: Any) -> dict:
-    off = require_agreement(name, answer, true_sums(rows, dtype), TOLERANCE[dtype])
-    return {"agreement": _agreement(dtype, rows) | {"jaxscale": off}}
+# --- Agreement of what is written ------------------------------------------------------------
 
 
 def _check_store(name: str, dtype: str, setting: Setting, path: str) -> dict:
     import xarray
 
     with xarray.open_zarr(path, consolidated=False, chunks=None) as data:
-        arrays = tuple(data[field].values.ravel() for field in ("params", "tokens"))
+        arrays = tuple(data[field].values.ravel() for field in ours.FIELDS)
     expected = true_arrays(setting.stored_rows, dtype)
     off = require_agreement(name, arrays, expected, TOLERANCE[dtype])
-    return {"agreement": _agreement(dtype, setting.rows) | {"jaxscale": off}}
+    return {"agreement": _agreement(dtype, setting.stored_rows) | {"jaxscale": off}}
 
 
 @lru_cache
@@ -221,14 +292,6 @@ def true_arrays(rows: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(params), np.concatenate(tokens)
 
 
-@lru_cache
-def true_sums(rows: int, dtype: str) -> tuple[float, float]:
-    """Sums of N and of D, by the solver alone."""
-    parts = [[x.sum(dtype=np.float64) for x in part] for part in _parts(rows, dtype)]
-    params, tokens = np.sum(parts, axis=0)
-    return params, tokens
-
-
 def _parts(rows: int, dtype: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     loss, demand = _axes(rows, dtype)
     for start in range(0, rows, ROWS_AT_ONCE):
@@ -241,47 +304,126 @@ def _axes(rows, dtype):
     return tuple(axis.astype(dtype) for axis in grid_axes(rows))
 
 
+# --- Sizes -----------------------------------------------------------------------------------
+
+
+def _sizes(options: Options, largest: int, omitted: dict[str, str]) -> list[dict]:
+    """Moments and statuses of square grids by dtype and size, as far as patience goes."""
+    entries = []
+    for dtype in (FLOAT32, FLOAT64):
+        try:
+            speed = math.inf
+            for size in DEVICE_SIZES:
+                if size > largest or size / speed > SIZE_SECONDS or options.is_over:
+                    break
+                entries.append(_size(size, dtype))
+                speed = entries[-1]["scenarios"] / entries[-1]["seconds"]
+            if options.trillion:
+                size = largest if options.quick else TRILLION
+                entries.append(_size(size, dtype) | {"asked": True})
+        except Disagreement as wrong:
+            omitted[f"sizes, {dtype}"] = f"{WRONG}{wrong}"
+    return entries
+
+
+def _size(size: int, dtype: str) -> dict:
+    """The first call, and the next with its energy."""
+    progress(f"size: {size:,} scenarios, {dtype}")
+    side = round(math.sqrt(size))
+    call = partial(ours.swept, ours.MOMENTS, side, side, dtype, ours.scenario_with_status)
+    answer, first = harness.first_call(call)
+    before = machine.joules()
+    seconds, after = harness.seconds(call), machine.joules()
+    off = sweep_checks.off(f"{size:,} scenarios, {dtype}", MOMENTS, dtype, (side, side), answer)
+    counts = answer[js.StatusCounts()]
+    if counts.ok != side * side:
+        raise Disagreement(f"{size:,} scenarios, {dtype}: {counts.ok:,} are ok")
+    return {
+        "dtype": dtype,
+        "scenarios": side * side,
+        "seconds": seconds,
+        **first,
+        "joules": None if before is None or after is None else after - before,
+        "peak_mib": machine.peak_mib(),
+        "agreement": {"truth": off},
+        "ran": answer.ran,
+    }
+
+
+def _trillion_aims(sizes):
+    seconds = {entry["dtype"]: entry["seconds"] for entry in sizes if "asked" in entry}
+    return [
+        harness.at_most(f"1e12 scenarios on one GPU, {dtype}", "1 s", most, seconds[dtype])
+        for dtype, most in TRILLION_SECONDS.items()
+        if dtype in seconds
+    ]
+
+
 # --- The result ------------------------------------------------------------------------------
 
 
-def run(scenarios: int, largest: int, quick: bool) -> dict:
-    """Everything measured, as one JSON object; Disagreement where an answer is wrong."""
-    if quick:
+def run(options: Options) -> dict:
+    """Everything measured, as one JSON object."""
+    scenarios, largest = options.scenarios or SCENARIOS, options.largest or LARGEST
+    if options.device and not options.largest:
+        largest = DEVICE_SIZES[-1]
+    if options.quick:
         scenarios, largest = min(scenarios, QUICK_SCENARIOS), min(largest, QUICK_LARGEST)
-    rows, stored_rows = (ours.whole_rows(n) for n in (scenarios, scenarios // STORED_SHARE))
-    with tempfile.TemporaryDirectory() as folder, TwoDevices() as two_devices:
-        setting = Setting(rows, stored_rows, Scratch(folder), two_devices)
+    written = min(scenarios // STORED_SHARE, MOST_STORED)
+    rows, stored_rows = ours.whole_rows(scenarios), max(1, written // COLUMNS)
+    # Rows take turns, and each keeps its program, as it does where it runs alone.
+    job.PROGRAMS_KEPT = len(BUILDERS) + len(DEVICE_SIZES)
+    with tempfile.TemporaryDirectory() as folder:
+        setting = Setting(rows, stored_rows, Scratch(folder))
         builders = {name: partial(build, setting=setting) for name, build in BUILDERS.items()}
-        rounds = QUICK_ROUNDS if quick else harness.ROUNDS
-        found = harness.measured(Suite(builders, AIMS, rounds, between=setting.scratch.empty))
+        left_out = options.left_out(BUILDERS)
+        rounds = options.rounds(QUICK_ROUNDS)
+        between = setting.scratch.empty
+        suite = Suite(
+            builders, AIMS, rounds, left_out=left_out, until=options.until, between=between
+        )
+        found = harness.measured(suite)
     for record in found["rows"]:
         if record["name"].startswith(("store", "plain")):
-            size = FIELDS * np.dtype(record["dtype"]).itemsize
+            size = len(ours.FIELDS) * np.dtype(record["dtype"]).itemsize
             record["bytes_per_second"] = record["scenarios_per_second"] * size
-    memory = [_memory(size) for size in SIZES if size <= largest]
-    found["aims"].append(_memory_aim(memory))
-    first = {
-        f"first_{kind}": harness.medians(
-            f"first chunk, {kind}",
-            1 if quick else FIRST_ROUNDS,
-            partial(fresh.measured, "first chunk", kind, "float64"),
-        )
-        for kind in fresh.FIRST_ROWS
-    }
+    sizes = _sizes(options, largest, found["omitted"])
+    found["aims"] += _trillion_aims(sizes)
+    memory, first = [], {}
+    if not options.device:  # on one device a second process would find no memory left
+        memory = [_memory(size) for size in SIZES if size <= largest]
+        first = {f"first_{kind}": _first(kind, options.quick) for kind in fresh.FIRST_ROWS}
+        found["aims"].append(_memory_aim(memory))
+    if not ours.ON_CPU:
+        found["aims"] += _compiling_aims(found["rows"])
     facts = {
         "scenarios": rows * COLUMNS,
         "problem": {"law": LAW._asdict(), "loss": LOSSES, "input_tokens": DEMANDS},
         "tolerance": TOLERANCE,
     }
-    rest = {"memory": memory, "first_chunk": first}
-    return harness.header("sweep", quick, **facts) | found | rest
+    rest = {"sizes": sizes, "memory": memory, "first_chunk": first}
+    return harness.header("sweep", options, **facts) | found | rest
+
+
+def _first(kind, quick):
+    measure = partial(fresh.measured, "first chunk", kind, FLOAT64)
+    return harness.medians(f"first chunk, {kind}", 1 if quick else FIRST_ROUNDS, measure)
+
+
+def _compiling_aims(records):
+    for record in records:
+        if record["name"] in (reduce(MOMENTS, FLOAT64), reduce(MOMENTS, FLOAT32)):
+            parts = record["compile_seconds"] or {"lower": 0.0, "compile": 0.0}
+            seconds = parts["lower"] + parts["compile"]
+            row = f"compiling {record['name']}"
+            yield harness.at_most(row, "1 s", COMPILING_SECONDS, seconds)
 
 
 def _memory(size):
     progress(f"memory: {size:,} scenarios")
     # Square, so that no axis is long: a million values of one would count as well.
     side = round(math.sqrt(size))
-    peaks = fresh.measured("sweep", side, "float64")
+    peaks = fresh.measured("sweep", side, FLOAT64)
     return {"scenarios": side * side, "size": size} | peaks
 
 
@@ -293,6 +435,14 @@ def _memory_aim(memory):
     return harness.at_most(row, against, most, value)
 
 
+def _speed(entry):
+    return f"{entry['scenarios'] / entry['seconds'] / report.MILLION:.4g}"
+
+
+def _energy(entry):
+    return f"{entry['joules'] / entry['scenarios'] / 1e-9:.3g}" if entry["joules"] else ""
+
+
 CELLS: dict[str, report.Cell] = {
     "row": report.text("name"),
     "M/s": report.number("scenarios_per_second", ".4g", report.MILLION),
@@ -302,13 +452,26 @@ CELLS: dict[str, report.Cell] = {
     "time": report.median,
     "ratio": report.number("ratio"),
     "to": report.text("against"),
+    "to floor": report.number("of_floor", ".2f"),
     "off truth": report.off("truth"),
-    "off ours": report.off("jaxscale"),
-    "note": report.text("note"),
+    "note": lambda row: row.get("ran") or row["note"],
+}
+SIZE_CELLS: dict[str, report.Cell] = {
+    "scenarios": lambda entry: f"{entry['scenarios']:,}",
+    "": report.text("dtype"),
+    "M/s": _speed,
+    "time": report.time("seconds"),
+    "first call": report.time("first_call"),
+    "lower": report.time("lower"),
+    "compile": report.time("compile"),
+    "peak so far, MiB": report.number("peak_mib", ".0f"),
+    "nJ each": _energy,
+    "off truth": report.off("truth"),
+    "by": report.text("ran"),
 }
 MEMORY_CELLS: dict[str, report.Cell] = {
     "scenarios": lambda entry: f"{entry['scenarios']:,}",
-    "M/s": lambda entry: f"{entry['scenarios'] / entry['seconds'] / report.MILLION:.4g}",
+    "M/s": _speed,
     "time": report.time("seconds"),
     "before, MiB": report.number("ready", ".0f"),
     "peak, MiB": report.number("peak", ".0f"),
@@ -325,14 +488,16 @@ FIRST_CELLS: dict[str, report.Cell] = {
 
 def show(result: dict) -> None:
     """Print everything that a person wants to see of `result`."""
-    caption = f"{result['scenarios']:,} scenarios, a quarter of them where they are written\n"
+    caption = f"{result['scenarios']:,} scenarios, fewer where they are written\n"
     first = [
         {"kind": kind.removeprefix("first_")} | times
         for kind, times in result["first_chunk"].items()
     ]
     tables = [
         report.of_records("N and D over a grid of losses and demands", CELLS, result["rows"]),
-        report.of_records("A sweep that is reduced, float64", MEMORY_CELLS, result["memory"]),
+        report.compiling(result),
+        report.of_records("Moments and statuses by size", SIZE_CELLS, result.get("sizes", [])),
+        report.of_records("In a process of its own, float64", MEMORY_CELLS, result["memory"]),
         report.of_records("From the start of a process, float64", FIRST_CELLS, first),
     ]
-    report.show(result, caption + "medians of interleaved rounds", tables)
+    report.show(result, caption + "medians of interleaved rounds", [t for t in tables if t.lines])
