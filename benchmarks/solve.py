@@ -56,7 +56,7 @@ NUMPY, NUMPY_WHOLE = "NumPy by hand, in blocks", "NumPy by hand, whole arrays"
 OPTIMISTIX = "optimistix, vmapped"
 FLOOR, FLOOR32 = "C floor float64", "C floor float32"
 FLOOR_REDUCED, FLOOR32_REDUCED = "C floor float64, reduced", "C floor float32, reduced"
-BATCHED = OURS, OURS32, OURS_REDUCED, OURS32_REDUCED
+BATCHED = OURS, FLOOR, OURS_REDUCED, FLOOR_REDUCED
 CHUNKS = "chunks of {chunk:,}"
 QUICK_MEMORY = (OURS,)  # a process of its own takes seconds
 
@@ -216,10 +216,9 @@ def run(options: Options) -> dict:
     suite = Suite(rows, AIMS, options.rounds(QUICK_ROUNDS), left_out=left_out, until=options.until)
     found = harness.measured(suite)
     records = {record["name"]: record for record in found["rows"]}
-    floors = [floor_of(dtype, summed=s) for dtype in TOLERANCE for s in (False, True)]
-    batches = {
-        name: _batches(name, count, options) for name in (*BATCHED, *floors) if name in records
-    }
+    least = (floor_of("float64", summed=summed) for summed in (False, True))
+    batched = dict.fromkeys((*BATCHED, *least, OURS32, OURS32_REDUCED))
+    batches = {name: _batches(name, count, options) for name in batched if name in records}
     # On one device a second process would find no memory left.
     for name in [] if options.device else QUICK_MEMORY if options.quick else records:
         progress(f"memory: {name}")
