@@ -108,7 +108,9 @@ def median(record: dict) -> str:
 
 def aim_row(aim: dict) -> tuple[str, str, str]:
     """An aim in words, what was measured, and whether it is met."""
-    bound = f"{aim['at_least']:,g}" if "at_least" in aim else f"at most {aim['at_most']:g}"
+    bound = (
+        f"{round(aim['at_least'], 2):,g}" if "at_least" in aim else f"at most {aim['at_most']:g}"
+    )
     words = f"{aim['row']}: {bound} x {aim['against']}"
     if aim["value"] is None:
         return words, "", "not measured"
