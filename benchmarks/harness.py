@@ -129,6 +129,11 @@ def measured(suite: Suite) -> dict:
             omitted[row.name] = f"{WRONG}{wrong}"
         except Unavailable as reason:
             omitted[row.name] = str(reason)
+        except Exception as error:
+            if suite.until == math.inf:
+                raise
+            # A device is lent by the minute: the other rows are worth having.
+            omitted[row.name] = f"{WRONG}{type(error).__name__}: {error}"
     calls = {row.name: row.call for row in rows}
     times = interleaved(calls, suite.rounds, suite.between, suite.until)
     for row in rows:
@@ -147,7 +152,7 @@ def measured(suite: Suite) -> dict:
 
 
 def has_wrong(result: dict) -> bool:
-    """Whether the answer of any row was wrong."""
+    """Whether the answer of any row was wrong, or none came."""
     return any(reason.startswith(WRONG) for reason in result["omitted"].values())
 
 

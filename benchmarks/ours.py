@@ -17,7 +17,7 @@ ON_CPU = jax.default_backend() == "cpu"
 CHUNK = 2**16 if ON_CPU else machine.power_of_two_that_fits(2**26)
 FIELDS = "params", "tokens"
 MOMENTS = [js.Moments(field) for field in FIELDS]
-LONGEST_AXIS = 2**17  # of a grid: in float32 all losses must differ
+MOST_LOSSES = 2**17  # of losses, which must differ in float32 too
 
 
 def plans(loss, demand):
@@ -84,9 +84,9 @@ def scenario_with_status(loss, demand):
 
 
 def grid_shape(rows: int) -> tuple[int, int]:
-    """Rows and columns of as many scenarios, such that no axis is too long."""
+    """Rows and columns of as many scenarios, such that losses are not too near each other."""
     columns = COLUMNS
-    while rows > LONGEST_AXIS:
+    while rows > MOST_LOSSES:
         rows, columns = rows // 2, columns * 2
     return rows, columns
 

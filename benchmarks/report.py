@@ -131,7 +131,7 @@ COMPILING: dict[str, Cell] = {
 
 def compiling(result: dict) -> Table:
     """Compiling, of the rows that do."""
-    compiled = [record for record in result["rows"] if record["compile_seconds"]]
+    compiled = [record for record in result["rows"] if record.get("compile_seconds")]
     return of_records("Compiling", COMPILING, compiled)
 
 
