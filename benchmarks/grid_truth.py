@@ -5,7 +5,6 @@ spaced points are those of their interpolants at a few nodes. Both fall as the l
 the demand N falls and D rises. So extremes are at corners, and ranks are found by bisection.
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -63,7 +62,8 @@ def least(dtype: str) -> dict[str, float]:
     return {"params": float(plans["params"][1]), "tokens": float(plans["tokens"][0])}
 
 
-def shares_at_most(name: str, thresholds: Sequence[float], rows: int, columns: int) -> np.ndarray:
+@lru_cache
+def shares_at_most(name: str, thresholds: tuple[float, ...], rows: int, columns: int) -> np.ndarray:
     """Shares of the scenarios whose field is at most each of some thresholds, in float64."""
     most, demands = np.asarray(thresholds)[:, None], _demand_at(np.arange(columns), columns)
     low, high = (np.full((len(most), columns), each) for each in (0, rows))

@@ -50,6 +50,7 @@ LARGEST = 10**9 if ours.ON_CPU else sweep_sizes.SIZES[-1]
 QUICK_SCENARIOS, QUICK_LARGEST, QUICK_ROUNDS = 2**17, 10**6, 2
 FIRST_ROUNDS = 3
 COMPILING_SECONDS = 3  # of a sweep on a GPU
+SIZES_SECONDS = 35.0  # of a run of the device, kept for the cost against size
 
 DTYPES = "float64", "float32"
 MOMENTS, STORE, PLAIN, PACKED = "Moments", "store", "plain writes", "compressed writes"
@@ -268,7 +269,7 @@ def run(options: Options) -> dict:
             AIMS,
             options.rounds(QUICK_ROUNDS),
             left_out=options.left_out(BUILDERS),
-            until=options.until,
+            until=options.until - SIZES_SECONDS,
             between=setting.scratch.empty,
         )
         found = harness.measured(suite)

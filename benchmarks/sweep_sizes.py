@@ -7,7 +7,7 @@ import jaxscale as js
 from benchmarks import fresh, harness, machine, ours, report, sweep_checks
 from benchmarks.harness import WRONG, Disagreement, Options, progress
 
-SIZES = [10**power for power in range(3, 12)]
+SIZES = [10**power for power in (3, 5, 7, 9, 10, 11)]  # each compiles
 TRILLION, TRILLION_SECONDS = 10**12, {"float32": 12, "float64": 50}
 MOST_SECONDS = 15.0  # a size that would take longer is left out
 MEMORY_SIZES, MEMORY_RATIO = (10**7, 10**9), 1.1  # peaks of the larger and the smaller, at most

@@ -67,7 +67,7 @@ def test_truth_of_a_grid_is_that_of_all_its_scenarios(field, plans):
     for found, expected in pairs:
         np.testing.assert_allclose(found, expected, rtol=1e-11)
     thresholds = np.quantile(values, [0, 0.1, 0.5, 0.99]) * 1.000001
-    shares = grid_truth.shares_at_most(field, [*thresholds, 1.0, 1e30], *SHAPE)
+    shares = grid_truth.shares_at_most(field, (*thresholds, 1.0, 1e30), *SHAPE)
     expected = [*((values <= each).mean() for each in thresholds), 0, 1]
     np.testing.assert_allclose(shares, expected, atol=1e-15)
 
