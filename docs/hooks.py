@@ -6,7 +6,7 @@ import re
 import typer
 from latex2mathml.converter import convert
 
-from jaxscale.cli.app import app
+from jaxscale.cli.app import application
 
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -16,7 +16,7 @@ def on_page_markdown(markdown: str, page: object, **kwargs: object) -> str:
     del kwargs
     if page.file.src_uri != "commands.md":  # pyright: ignore[reportAttributeAccessIssue]
         return markdown
-    commands = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    commands = typer.main.get_command(application()).commands  # pyright: ignore[reportAttributeAccessIssue]
     sections = [_section(name, command) for name, command in commands.items()]
     return markdown.replace("COMMANDS", "\n\n".join(sections))
 

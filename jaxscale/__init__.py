@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale._compare import LawRow as LawRow
     from jaxscale._compare import compare_laws as compare_laws
     from jaxscale._explain import explain as explain
+    from jaxscale._numerics.padded import padded as padded
     from jaxscale.architectures import Architecture as Architecture
     from jaxscale.costs import Costs as Costs
     from jaxscale.costs import Demand as Demand
@@ -70,6 +71,7 @@ _MODULES = {
 _NAMES = {
     "_compare": ("LawComparison", "LawRow", "compare_laws"),
     "_explain": ("explain",),
+    "_numerics.padded": ("padded",),
     "architectures": ("Architecture",),
     "costs": ("Costs", "Demand"),
     "fitting": ("Runs", "bootstrap", "fit", "holdout", "profile_likelihood"),

@@ -18,6 +18,7 @@ from jaxscale import _display
 from jaxscale import laws as families
 from jaxscale._explain import Asked, sentence_of
 from jaxscale._numerics import arrays
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import hint
 from jaxscale._numerics.quantities import count, counted, scientific
 from jaxscale.costs import Costs, Demand
@@ -26,7 +27,7 @@ from jaxscale.laws.vocabulary import vocabulary_params_for
 from jaxscale.plan import Bounds, Plan, evaluate
 from jaxscale.published import Entry
 from jaxscale.solve import compute_optimal, minimize_cost
-from jaxscale.solve.levers import POINTS, SIZES
+from jaxscale.solve.levers import SIZES
 from jaxscale.status import Status
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ BEST = "best"
 CHOSEN = ("sparsity", "granularity", "bits", "vocabulary_params")
 # Of a dense model in 16 bits, with layers in one piece, on tokens that are all new.
 PLAIN = {"sparsity": 0.0, "experts": 1.0, "granularity": 1.0, "bits": 16.0, "unique_tokens": 1e30}
-LANES = POINTS[1]  # laws of one family that are solved for together: the shape of a lever's search
 COSTS = ("train_cost", "prefill_cost", "decode_cost", "total_cost")
 
 
@@ -174,7 +174,7 @@ def compare_laws(
     Sparsity, granularity, bits and vocabulary are chosen with the plan where `levers` has no
     value for them; a model to match is then dense, in 16 bits and with layers in one piece.
 
-    Works on the host in float64, operation by operation, as one scenario of many laws is fastest.
+    Works on the host in float64 and compiles nothing: NumPy runs the solvers' equations.
 
     Args:
         laws: names of published laws or files, entries, laws and fits, or a dict of them by names
@@ -342,8 +342,7 @@ def compare(
     """The answers in the order of the laws; laws of one class are solved for together."""
     rows: dict[str, LawRow] = {}
     alike: dict[Any, list[_Case]] = defaultdict(list)
-    # A whole program for each law would take a second or two to compile.
-    with jax.enable_x64(True), jax.disable_jit():
+    with jax.enable_x64(True):
         for named in laws:
             try:
                 case = _case(named, given, question, spelling)
@@ -355,9 +354,7 @@ def compare(
             except NoPlan as none:
                 rows[named.name] = LawRow(*named, reason=str(none), status=none.status)
         for family in alike.values():
-            for start in range(0, len(family), LANES):
-                together = _solved_together(family[start : start + LANES], question)
-                rows |= {row.name: row for row in together}
+            rows |= {row.name: row for row in _solved_together(family, question)}
     return LawComparison(tuple(rows[named.name] for named in laws), str(question))
 
 
@@ -399,16 +396,13 @@ def _model(named, values, chosen, question: Question) -> tuple[float, float] | N
     if question.tokens is not None:
         return question.params, question.tokens
     levers = {**values, **_plain(chosen, question.params)}
-    # Compiled: its loop of many small steps takes longer one by one.
-    with jax.disable_jit(False):
-        plan = compute_optimal(named.law, params=question.params, levers=levers)
+    plan = interpreted(compute_optimal, named.law, params=question.params, levers=levers)
     plan = solved(plan, Asked(named.law, params=question.params, levers=levers))
     return float(plan.params), float(plan.tokens)
 
 
 def solved(plan: Plan, asked: Asked) -> Plan:
-    """The plan on the host; NoPlan where there is none."""
-    plan = jax.device_get(plan)
+    """The plan; NoPlan where there is none."""
     status = Status(int(plan.status))
     if not status.ok:
         raise NoPlan(sentence_of(status, asked), status)
@@ -421,7 +415,7 @@ def cheapest(
     """The cheapest plan of one law, over its chosen levers too; NoPlan where there is none."""
     demand, costs, bounds = question.demand, question.costs, question.bounds
     over = (*SIZES, *chosen)
-    plan = minimize_cost(law, target, demand, costs, bounds, levers=values, over=over)
+    plan = interpreted(minimize_cost, law, target, demand, costs, bounds, levers=values, over=over)
     return solved(plan, Asked(law, target, demand, costs, bounds, levers=values))
 
 
@@ -430,7 +424,7 @@ def loss_of_model(
 ) -> float:
     """The loss of the model to match, which has plain values of chosen levers."""
     levers = {**values, **_plain(chosen, model[0])}
-    plan = evaluate(law, *model, levers=levers)
+    plan = interpreted(evaluate, law, *model, levers=levers)
     return float(solved(plan, Asked(law, params=model[0], tokens=model[1], levers=levers)).loss)
 
 
@@ -449,7 +443,7 @@ def _row(case: _Case, target: float, plan: Plan) -> LawRow:
     in_range = None
     named = case.named
     if named.entry is not None and named.entry.has_range:
-        in_range = bool(named.entry.in_range(plan))
+        in_range = bool(interpreted(named.entry.in_range, plan))
     sizes = {"params": float(plan.params), "tokens": float(plan.tokens)}
     levers = {name: float(x) for name, x in plan.levers.items()}
     if named.entry is not None and not named.entry.tells_loss(**sizes, **levers):
@@ -460,16 +454,18 @@ def _row(case: _Case, target: float, plan: Plan) -> LawRow:
 
 def _solved_together(family: Sequence[_Case], question: Question) -> Iterator[LawRow]:
     """The cheapest plan by each law of one class, at the same levers."""
-    lanes = np.arange(LANES) % len(family)
-    law = jax.tree.map(lambda *x: np.array(x, float)[lanes], *(case.named.law for case in family))
+    law = jax.tree.map(lambda *x: np.array(x, float), *(case.named.law for case in family))
     values = family[0].values
     demand, costs, bounds = question.demand, question.costs, question.bounds
-    targets, matched = np.full(LANES, np.nan if question.loss is None else question.loss), None
+    targets, matched = (
+        np.full(len(family), np.nan if question.loss is None else question.loss),
+        None,
+    )
     if question.params is not None:
-        params, tokens = np.array([case.model for case in family])[lanes].T
-        matched = jax.device_get(evaluate(law, params, tokens, levers=values))
+        params, tokens = np.array([case.model for case in family]).T
+        matched = interpreted(evaluate, law, params, tokens, levers=values)
         targets = matched.loss
-    plans = jax.device_get(minimize_cost(law, targets, demand, costs, bounds, levers=values))
+    plans = interpreted(minimize_cost, law, targets, demand, costs, bounds, levers=values)
     for lane, case in enumerate(family):
         model, plan = (jax.tree.map(lambda x, lane=lane: x[lane], x) for x in (matched, plans))
         target = float(targets[lane])

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.quantities import count
 from jaxscale._schema import BOUNDS
 from jaxscale.costs import Costs, Demand
@@ -224,4 +225,4 @@ def _least_loss(asked: Asked, params: float, tokens: float) -> float:
     values = {name: jnp.asarray(levers[name], float) for name in levers_of(law) if name in levers}
     if set(values) != set(levers_of(law)):
         return math.nan  # of a lever that is chosen
-    return float(loss_from_logs(law, *logs, **values))
+    return float(interpreted(loss_from_logs, law, *logs, **values))

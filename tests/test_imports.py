@@ -200,6 +200,7 @@ def test_the_public_names_are_those_of_the_design():
         "minimize_loss",
         "normal",
         "overhead",
+        "padded",
         "size_intervals",
         "profile_likelihood",
         "rows",

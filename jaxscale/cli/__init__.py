@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import jax
 
-from jaxscale.cli import signals
+from jaxscale.cli import program_cache, signals
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # A command needs little memory: leave the rest of a GPU to the jobs that share it.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     jax.config.update("jax_enable_x64", True)
+    program_cache.use()
     sys.unraisablehook = _raise_interrupts
     try:
         from jaxscale.cli.app import run

@@ -1,63 +1,64 @@
 """The application: all commands, and the handler that turns a mistake into an exit code."""
 
 import contextlib
+import importlib
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated
 
 import numpy as np
 import typer
 
 from jaxscale._version import __version__
-from jaxscale.cli import (
-    catalogues,
-    compare,
-    estimate,
-    figures,
-    fit,
-    inspect_store,
-    plan,
-    recipe,
-    simulate,
-    sweep,
-)
 from jaxscale.cli.mistakes import Mistake, Stopped, UsageError, one_line
 from jaxscale.cli.signals import INTERRUPTED
 
-app = typer.Typer(
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    help="How large a language model should be, and how long to train it, once serving is counted.",
-    epilog=(
-        "[bold]Examples[/bold]\n\n\b\n"
-        "jaxscale plan --like-params 70B --inference-tokens 10T\n"
-        "jaxscale compare --loss 2.0 --inference-tokens 2T\n"
-        "jaxscale estimate --params 7B --compute-optimal --train-on A100-40GB\n"
-        "jaxscale fit runs.csv\n"
-        "jaxscale laws besiroglu2024\n"
-        "jaxscale sweep\n"
-    ),
-)
-
-
-_EXAMPLES = {
-    plan.plan: plan.EXAMPLES,
-    compare.compare: compare.EXAMPLES,
-    estimate.estimate: estimate.EXAMPLES,
-    recipe.recipe: recipe.EXAMPLES,
-    fit.fit: fit.EXAMPLES,
-    simulate.simulate: simulate.EXAMPLES,
-    catalogues.laws: catalogues.LAWS_EXAMPLES,
-    catalogues.hardware: catalogues.HARDWARE_EXAMPLES,
-    catalogues.allocations: catalogues.ALLOCATIONS_EXAMPLES,
-    figures.figures: figures.EXAMPLES,
-    sweep.sweep: sweep.SWEEP_EXAMPLES,
-    sweep.resume: sweep.RESUME_EXAMPLES,
-    inspect_store.verify: inspect_store.VERIFY_EXAMPLES,
-    inspect_store.show: inspect_store.SHOW_EXAMPLES,
+# The module of each command, and its examples there.
+COMMANDS = {
+    "plan": ("plan", "EXAMPLES"),
+    "compare": ("compare", "EXAMPLES"),
+    "estimate": ("estimate", "EXAMPLES"),
+    "recipe": ("recipe", "EXAMPLES"),
+    "fit": ("fit", "EXAMPLES"),
+    "simulate": ("simulate", "EXAMPLES"),
+    "laws": ("catalogues", "LAWS_EXAMPLES"),
+    "hardware": ("catalogues", "HARDWARE_EXAMPLES"),
+    "allocations": ("catalogues", "ALLOCATIONS_EXAMPLES"),
+    "figures": ("figures", "EXAMPLES"),
+    "sweep": ("sweep", "SWEEP_EXAMPLES"),
+    "resume": ("sweep", "RESUME_EXAMPLES"),
+    "verify": ("inspect_store", "VERIFY_EXAMPLES"),
+    "show": ("inspect_store", "SHOW_EXAMPLES"),
 }
+
+
+def application(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
+    """The application with the commands of these names; the modules of others are not imported."""
+    app = typer.Typer(
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        help="How large a language model should be, and how long to train it, once serving is "
+        "counted.",
+        epilog=(
+            "[bold]Examples[/bold]\n\n\b\n"
+            "jaxscale plan --like-params 70B --inference-tokens 10T\n"
+            "jaxscale compare --loss 2.0 --inference-tokens 2T\n"
+            "jaxscale estimate --params 7B --compute-optimal --train-on A100-40GB\n"
+            "jaxscale fit runs.csv\n"
+            "jaxscale laws besiroglu2024\n"
+            "jaxscale sweep\n"
+        ),
+    )
+    app.callback(invoke_without_command=True)(top)
+    for name in names:
+        home, examples = COMMANDS[name]
+        module = importlib.import_module(f"jaxscale.cli.{home}")
+        command = getattr(module, name)
+        epilog = f"[bold]Examples[/bold]\n\n\b\n{getattr(module, examples)}"
+        app.command(help=_described(command), epilog=epilog)(command)
+    return app
 
 
 def _described(command: Callable[..., None]) -> str:
@@ -66,13 +67,11 @@ def _described(command: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(each.split()) for each in paragraphs)
 
 
-for command, examples in _EXAMPLES.items():
-    epilog = f"[bold]Examples[/bold]\n\n\b\n{examples}"
-    app.command(help=_described(command), epilog=epilog)(command)
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code."""
+    # Help and mistakes need to know every command.
+    known = arguments and arguments[0] in COMMANDS
+    app = application(arguments[:1]) if known else application()
     command = typer.main.get_command(app)
     try:
         with np.errstate(all="ignore"):  # an overflow has a status, with its sentence
@@ -100,7 +99,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def top(
     context: typer.Context,
     version: Annotated[

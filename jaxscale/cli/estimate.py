@@ -2,15 +2,14 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
-
-import jax
 
 import jaxscale as js
 from jaxscale import _schema, architectures
 from jaxscale._explain import Asked
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
@@ -20,7 +19,6 @@ from jaxscale.cli.solving import (
     compute_optimal_sizes,
     levers_of_plan,
     loss_text,
-    one_scenario,
     record_of_plan,
     solved,
 )
@@ -135,15 +133,14 @@ def estimate(
     costs = replace(prices.costs, train=prices.costs.train * over_rule)
     if "flops" in given:
         given["flops"] /= over_rule
-    with one_scenario():
-        if compute_optimal:
-            size = compute_optimal_sizes("--compute-optimal", named.law, levers.values, **given)
-        else:
-            size = remaining_size(named.law, given, levers.values)
-            named.need_loss(*size)
-        plan = js.evaluate(named.law, *size, js.Demand(), costs, levers=levers.values)
-        asked = Asked(named.law, None, None, costs, params=size[0], tokens=size[1])
-        plan = named.as_known(solved(plan, asked))
+    if compute_optimal:
+        size = compute_optimal_sizes("--compute-optimal", named.law, levers.values, **given)
+    else:
+        size = remaining_size(named.law, given, levers.values)
+        named.need_loss(*size)
+    plan = interpreted(js.evaluate, named.law, *size, js.Demand(), costs, levers=levers.values)
+    asked = Asked(named.law, None, None, costs, params=size[0], tokens=size[1])
+    plan = named.as_known(solved(plan, asked))
     found = Estimate(named, prices, plan, shape)
     tables.print_json("estimate", as_record(found)) if as_json else show(found)
 
@@ -166,10 +163,10 @@ def remaining_size(
     if "flops" not in given:
         return given["params"], given["tokens"]
     known = "params" if "params" in given else "tokens"
-    inverse = js.laws.tokens_of_flops if known == "params" else js.laws.params_of_flops
-    # Compiled, unlike in `one_scenario`: its loop of many small steps takes longer one by one.
-    with jax.disable_jit(not has_own_flops(law)):
-        other = float(inverse(law, given["flops"], given[known], **levers))
+    inverse: Callable[..., Any] = (
+        js.laws.tokens_of_flops if known == "params" else js.laws.params_of_flops
+    )
+    other = float(interpreted(inverse, law, given["flops"], given[known], **levers))
     if math.isnan(other):
         what = "length of training" if known == "params" else "size of model"
         raise Mistake(f"--flops: no {what} takes that many FLOPs")

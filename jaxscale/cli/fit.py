@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jaxscale as js
-from jaxscale.cli import fit_options, fit_report, options, tables
+from jaxscale.cli import fit_options, fit_report, options, program_cache, tables
 from jaxscale.cli.files import save
 from jaxscale.cli.fit_options import (
     OBJECTIVES,
@@ -233,6 +233,7 @@ def noted() -> Iterator[list[Warning]]:
     notes: list[Warning] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
+        program_cache.overlook_damage()
         yield notes
     messages = (each.message for each in caught if each.category in (UserWarning, Suspicion))
     notes += (message for message in messages if isinstance(message, Warning))

@@ -10,6 +10,7 @@ import numpy as np
 import jaxscale as js
 from jaxscale import _schema
 from jaxscale._explain import Asked, sentence_of
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale._schema import read_bounds
 from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import Mistake, blamed_on
@@ -20,7 +21,6 @@ from jaxscale.cli.solving import (
     compute_optimal_sizes,
     levers_of_plan,
     loss_text,
-    one_scenario,
     record_of_plan,
     solved,
     status_of,
@@ -101,9 +101,8 @@ def plan(
     # E is part of the loss of the model and of its plans alike.
     named.need_sizes() if asked.quality.loss is None else named.need_all()
     levers = levers_for(named, read_levers(lever))
-    with one_scenario():
-        target = read_target(named.law, asked.quality, levers)
-        comparison = compare(named, levers, target, asked)
+    target = read_target(named.law, asked.quality, levers)
+    comparison = compare(named, levers, target, asked)
     tables.print_json("plan", as_record(comparison)) if as_json else show(comparison)
 
 
@@ -137,7 +136,8 @@ def read_target(law: Any, quality: Quality, levers: Levers) -> float:
     if tokens is None:
         params, tokens = compute_optimal_sizes("--like-params", law, values, params=params)
     asked = Asked(law, params=params, tokens=tokens, levers=values)
-    return float(solved(js.evaluate(law, params, tokens, levers=values), asked).loss)
+    plan = interpreted(js.evaluate, law, params, tokens, levers=values)
+    return float(solved(plan, asked).loss)
 
 
 def compare(named: NamedLaw, levers: Levers, target: float, question: Question) -> Comparison:
@@ -146,17 +146,17 @@ def compare(named: NamedLaw, levers: Levers, target: float, question: Question) 
     choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
     asked = Asked(law, target, demand, prices.costs, bounds, levers=levers.values)
     if levers.chosen and bounds is None:
-        # One search for both plans: operations run one by one take no longer for two.
+        # One search for both plans: it takes no longer for two.
         both = js.Demand(*(np.array([x, 0.0]) for x in (demand.input_tokens, demand.output_tokens)))
-        plans = jax.device_get(js.minimize_cost(law, target, both, prices.costs, **choice))
+        plans = interpreted(js.minimize_cost, law, target, both, prices.costs, **choice)
         optimum, size = (jax.tree.map(lambda x, lane=lane: x[lane], plans) for lane in (0, 1))
     else:
-        optimum = js.minimize_cost(law, target, demand, prices.costs, bounds, **choice)
-        size = js.minimize_cost(law, target, **choice)
+        optimum = interpreted(js.minimize_cost, law, target, demand, prices.costs, bounds, **choice)
+        size = interpreted(js.minimize_cost, law, target, **choice)
     optimum = solved(optimum, asked)
     size = solved(size, Asked(law, target, levers=levers.values))
     sizes = float(size.params), float(size.tokens)
-    chinchilla = js.evaluate(law, *sizes, demand, prices.costs, levers=size.levers)
+    chinchilla = interpreted(js.evaluate, law, *sizes, demand, prices.costs, levers=size.levers)
     asked = asked._replace(bounds=None, params=sizes[0], tokens=sizes[1])
     plans = map(named.as_known, (optimum, solved(chinchilla, asked)))
     return Comparison(named, target, question, *plans)

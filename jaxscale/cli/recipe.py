@@ -8,12 +8,13 @@ import typer
 import jaxscale as js
 from jaxscale import _schema, recipes
 from jaxscale._explain import Asked
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale.cli import options, tables
 from jaxscale.cli.catalogues import facts_of
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import read_law, without_levers
 from jaxscale.cli.quantities import count, scientific
-from jaxscale.cli.solving import one_scenario, solved
+from jaxscale.cli.solving import solved
 from jaxscale.published import Entry
 
 SEQUENCE = 2048  # tokens
@@ -58,20 +59,19 @@ def recipe(
     with blamed_on("--recipe"):
         entries = recipes.catalog() if name is None else (recipes.entry(name),)
     named = None
-    with one_scenario():
-        if loss is None:
-            named = without_levers(read_law(law), "--law")
-            named.need_loss(params, tokens)
-            asked = Asked(named.law, params=params, tokens=tokens)
-            loss = float(solved(js.evaluate(named.law, params, tokens), asked).loss)
-        size = js.Runs(params, tokens, loss)
-        record = {
-            "law": named.name if named else None,
-            "law_status": named.warning if named else "",
-            **{"params": params, "tokens": tokens, "loss": loss},
-            "recipes": [_answer(size, entry) for entry in entries],
-            "tradeoff": _tradeoff(size),
-        }
+    if loss is None:
+        named = without_levers(read_law(law), "--law")
+        named.need_loss(params, tokens)
+        asked = Asked(named.law, params=params, tokens=tokens)
+        loss = float(solved(interpreted(js.evaluate, named.law, params, tokens), asked).loss)
+    size = js.Runs(params, tokens, loss)
+    record = {
+        "law": named.name if named else None,
+        "law_status": named.warning if named else "",
+        **{"params": params, "tokens": tokens, "loss": loss},
+        "recipes": [_answer(size, entry) for entry in entries],
+        "tradeoff": _tradeoff(size),
+    }
     if as_json:
         tables.print_json("recipe", record)
     else:
@@ -80,7 +80,8 @@ def recipe(
 
 def _answer(size: js.Runs, entry: Entry) -> dict[str, Any]:
     """The numbers of one recipe; null where it has none. Mistake for one beyond float64."""
-    answer = {name: x.item() for name, x in vars(recipes.training_recipe(size, entry)).items()}
+    answer = vars(interpreted(recipes.training_recipe, size, entry))
+    answer = {name: x.item() for name, x in answer.items()}
     if math.inf in answer.values():
         sizes = f"{count(size.params)} params on {count(size.tokens)} tokens"
         raise Mistake(f"{sizes}: recipe {entry.name} leaves the range of float64")
@@ -94,8 +95,11 @@ def _answer(size: js.Runs, entry: Entry) -> dict[str, Any]:
 
 
 def _tradeoff(size: js.Runs) -> list[dict[str, float]]:
-    rows = [recipes.critical_tradeoff(size, share)._asdict() for share in SHARES.values()]
-    rows = [{name: x.item() for name, x in row.items() if name != "seconds"} for row in rows]
+    answers = [interpreted(recipes.critical_tradeoff, size, share) for share in SHARES.values()]
+    rows = [
+        {name: x.item() for name, x in answer._asdict().items() if name != "seconds"}
+        for answer in answers
+    ]
     if not all(math.isfinite(x) for row in rows for x in row.values()):
         raise Mistake(f"at loss {size.loss:g} the batch or its steps leave the range of float64")
     return rows

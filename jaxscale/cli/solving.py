@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from typing import Any
-
-import jax
 
 import jaxscale as js
 from jaxscale._explain import Asked, sentence_of
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale.cli.mistakes import Mistake
 
 NUMBERS = (
@@ -23,18 +21,8 @@ NUMBERS = (
 )
 
 
-def one_scenario() -> AbstractContextManager[None]:
-    """Operations run one by one inside the block.
-
-    Each is small and compiled once. Whole programs run faster and take a second longer to
-    compile, which a single scenario does not earn back.
-    """
-    return jax.disable_jit()
-
-
 def solved(plan: js.Plan, asked: Asked) -> js.Plan:
-    """The plan on the host; a mistake with the sentence of its status where there is none."""
-    plan = jax.device_get(plan)
+    """The plan; a mistake with the sentence of its status where there is none."""
     status = status_of(plan)
     if not status.ok:
         raise Mistake(sentence_of(status, asked))
@@ -45,9 +33,7 @@ def compute_optimal_sizes(
     option: str, law: Any, levers: Mapping[str, float], **given: float
 ) -> tuple[float, float]:
     """Params and tokens of the frontier from one of FLOPs, params and tokens; Mistake without."""
-    # Compiled, unlike in `one_scenario`: its loop of many small steps takes longer one by one.
-    with jax.disable_jit(False):
-        plan = jax.device_get(js.compute_optimal(law, **given, levers=levers))
+    plan = interpreted(js.compute_optimal, law, **given, levers=levers)
     status = status_of(plan)
     if not status.ok:
         asked = Asked(law, levers=levers, budget=given.get("flops"))

@@ -9,9 +9,13 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+import numpy as np
+
 import jaxscale as js
 from jaxscale import plots, sweeping
 from jaxscale._labelled import LOSS, demand_axis, has_ratios
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale.cli import options, tables
 from jaxscale.cli.files import WRITERS, checked_path, checked_table, disk_errors, save
 from jaxscale.cli.mistakes import Mistake, Stopped, blamed_on, path_of
@@ -24,9 +28,13 @@ from jaxscale.cli.summary import (
     show_summary,
 )
 from jaxscale.sweeping import stored
+from jaxscale.sweeping.chunks import Chunks
+from jaxscale.sweeping.job import prepare
+from jaxscale.sweeping.results import labelled
 from jaxscale.sweeping.spec import Specification
 
 STORE = "sweep.zarr"
+FEW = 2**16  # scenarios that NumPy runs before XLA has compiled
 WORTH_A_RATE = 100_000  # scenarios; with fewer, compiling takes most of the time
 Record = dict[str, Any]  # what is printed as JSON
 
@@ -304,7 +312,19 @@ def draw_in_flops(spec: Specification, data: Any, path: Path) -> list[str]:
     if not (spec.in_dollars and demand and LOSS in data.dims and has_ratios(data)):
         return []
     bare = spec.in_flops().at_middle(keep=(LOSS, demand))
-    return draw(js.sweep(bare.scenario, bare.space, fields=bare.labels, progress=False), path)
+    return draw(_data_of(bare), path)
+
+
+def _data_of(spec: Specification) -> Any:
+    """The results of a specification, by NumPy where there are too few to compile for."""
+    if spec.space.size > FEW:
+        return js.sweep(spec.scenario, spec.space, fields=spec.labels, progress=False)
+    job = prepare(spec.scenario, spec.space, fields=spec.labels)
+    whole = Chunks(spec.space.sizes, spec.space.sizes)
+    start = jnp.asarray(np.zeros(len(whole.shape), np.int32))
+    tables = job.space.tables(whole, job.dtype)
+    fields, _ = interpreted(job.space.evaluate, job.scenario, tables, start, whole)
+    return labelled(job, {name: fields[name].astype(job.dtypes[name]) for name in job.fields})
 
 
 def say_what_was_written(paths: list[str]) -> None:

@@ -13,7 +13,6 @@ from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from jaxscale._version import __version__
@@ -181,6 +180,9 @@ def steps() -> Iterator[Begin]:
 
     The step before counts as finished. A total of None is not known: its bar only moves.
     """
+    # Imported here: few commands show a bar, and it takes as long as all other tables together.
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description:<24}", markup=False),

@@ -7,12 +7,11 @@ from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
 from os import PathLike
 from statistics import NormalDist
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 
 from jaxscale._display import dataframe, figure
@@ -47,7 +46,6 @@ from jaxscale.fitting.diagnostics import Remarks, diagnose
 from jaxscale.fitting.identified import Left, converged_by, left_of
 from jaxscale.fitting.model import kernel_of
 from jaxscale.fitting.objectives import Huber, Objective, check_objective, final_delta, unit_of
-from jaxscale.fitting.optax_path import search_with
 from jaxscale.fitting.problem import MANY_STARTS, Problem, approach, outcome, problem_of, ranked
 from jaxscale.fitting.report import draws_of, record_of
 from jaxscale.fitting.runs import Runs, checked
@@ -55,6 +53,9 @@ from jaxscale.fitting.starts import starts_of
 from jaxscale.laws import saved
 from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
 from jaxscale.laws.protocol import levers_of
+
+if TYPE_CHECKING:
+    import optax
 
 LARGEST_LOG = 700.0  # of what float64 holds
 KEPT, KEPT_OF_MANY = 32, 64  # starts that go on from the valley to its floor
@@ -243,7 +244,7 @@ def fit(
     tie: Sequence[Sequence[str]] = (),
     bounds: Intervals | None = None,
     prior: Intervals | None = None,
-    optimizer: optax.GradientTransformation | None = None,
+    optimizer: "optax.GradientTransformation | None" = None,
 ) -> Fit:
     """Fit a law to runs: the lowest objective over the residuals `ln L(N, D) - ln loss`.
 
@@ -315,7 +316,7 @@ class _Request(NamedTuple):
     objective: Objective
     starts: Any
     asked: Asked
-    optimizer: optax.GradientTransformation | None
+    optimizer: "optax.GradientTransformation | None"
 
 
 def _fit(runs: Runs, request: _Request) -> Fit:
@@ -344,6 +345,8 @@ def _fit(runs: Runs, request: _Request) -> Fit:
         if request.optimizer is None:
             left, arrival = converged_by(problem, left, best, slopes_at)
         else:
+            from jaxscale.fitting.optax_path import search_with  # few fits need Optax
+
             arrival = search_with(request.optimizer, left, begun)
         arrival = arrival._replace(
             value=np.where(np.isfinite(arrival.value), arrival.value, np.inf)

@@ -11,10 +11,10 @@ Sources: Huber 1967; Powell 1991; Hall and Sheather 1988 for the bandwidth; Koen
 """
 
 import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from jax.scipy.special import ndtri
 
 from jaxscale.fitting.objectives import (
     AbsoluteError,
@@ -102,10 +102,10 @@ def _force_and_bend(
 def _bandwidth(residuals: np.ndarray) -> float:
     """Hall and Sheather's, carried from probabilities to residuals by their robust spread."""
     count = len(residuals)
-    z = float(ndtri(1 - LEVEL / 2))
+    z = NormalDist().inv_cdf(1 - LEVEL / 2)
     share = count ** (-1 / 3) * z ** (2 / 3) * (1.5 / (2 * math.pi)) ** (1 / 3)
     low, high = np.quantile(residuals, [0.25, 0.75])
     spread = min(float(np.std(residuals)), float(high - low) / 1.34)
-    half = spread * 2 * float(ndtri(0.5 + min(share, 0.49)))
+    half = spread * 2 * NormalDist().inv_cdf(0.5 + min(share, 0.49))
     # Theirs is half the width of a window, whose spread is that over the root of 3.
     return max(half / math.sqrt(3), 1e-12)

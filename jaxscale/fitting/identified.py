@@ -54,7 +54,7 @@ def null_of(
     present = norms > LEAST_E_SHARE * math.sqrt(weights.sum())
     scaled = np.eye(size)[:, ~present]
     if present.any():
-        _, values, rights = np.linalg.svd(rows[:, present] / norms[present])
+        _, values, rights = np.linalg.svd(rows[:, present] / norms[present], full_matrices=False)
         values = np.append(values, np.zeros(len(rights) - len(values)))
         inside = np.zeros((size, int((values <= RANK * values[0]).sum())))
         inside[present] = rights[values <= RANK * values[0]].T

@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 
 from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale.fitting import descent
 from jaxscale.fitting.constraints import Asked, Constraints
 from jaxscale.fitting.descent import Arrival, Schedule, descend
@@ -156,9 +157,9 @@ class Outcome(NamedTuple):
 
 def outcome(problem: Problem, objective: Objective, coordinates: np.ndarray) -> Outcome:
     """The outcome in one lane."""
-    slopes, residuals, value = _outcome(
-        problem.kernel, objective, coordinates, problem.rows, problem.weights
-    )
+    # Of one lane, and once or twice a fit: to compile it takes longer.
+    arguments = objective, coordinates, problem.rows, problem.weights
+    slopes, residuals, value = interpreted(_outcome, problem.kernel, *arguments)
     slopes, residuals = (np.asarray(x)[: problem.run_count] for x in (slopes, residuals))
     return Outcome(slopes, residuals, float(value))
 

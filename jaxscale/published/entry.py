@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from jaxscale import _display
 from jaxscale._numerics import arrays
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import unknown
 from jaxscale._numerics.values import is_positive, where_safe
 from jaxscale.published.facts import NOT_STATED, facts_of, range_text
@@ -137,7 +138,7 @@ class Entry:
             >>> entry.range_note(js.evaluate(entry.law, 1e12, 1e13)).partition(":")[0]
             'Extrapolated'
         """
-        if self.in_range(plan):
+        if interpreted(self.in_range, plan):
             return ""
         if self.params_range is None or self.tokens_range is None:
             return f"The range of the runs behind {self.name} is not known."
@@ -169,7 +170,7 @@ class Entry:
         said = getattr(type(self.law), "fitted", {})  # as `laws.fitted` reads it
         known = [(x.name, x.name not in said or said[x.name].positive) for x in fields(self.law)]
         with jax.enable_x64(True):
-            here = float(self.law.loss(params, tokens, **levers))
+            here = float(interpreted(self.law.loss, params, tokens, **levers))
             for row in self.directions:
                 largest = max(map(abs, row))
                 ends = []
@@ -179,7 +180,8 @@ class Entry:
                         name: _moved(getattr(self.law, name), positive, step * part)
                         for (name, positive), part in pairs
                     }
-                    ends.append(float(type(self.law)(**moved).loss(params, tokens, **levers)))
+                    law = type(self.law)(**moved)
+                    ends.append(float(interpreted(law.loss, params, tokens, **levers)))
                 if not abs(ends[0] - ends[1]) <= 2 * STEP * FELT * abs(here):
                     return False
         return True

@@ -21,6 +21,8 @@ from jax.typing import ArrayLike
 from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.interpreted import interpreted
+from jaxscale._numerics.padded import padded
 from jaxscale._numerics.quantities import number
 from jaxscale._numerics.typed import custom_jvp, fori_loop
 from jaxscale._numerics.values import is_finite, is_positive, where_safe
@@ -57,7 +59,6 @@ FARTHEST = 48.0  # in ln(D / N), from 1e-20 to 1e20 tokens per param
 HALVINGS = 64  # leave 5e-18 of that range
 # The overhead of some laws is the same at every loss, so any loss serves: this far above E.
 ANY_REDUCIBLE = 0.3
-BUDGETS = 128  # are solved together, or a multiple of it
 INTERVALS = ("params", "tokens", "tokens_per_param", "loss")  # of a plan
 MOST_WITHOUT_PLAN = 0.01  # share of sampled laws, beyond which nothing is known of the tails
 
@@ -239,16 +240,15 @@ def size_intervals(
 def sizes_at(law: Any, flops: ArrayLike) -> dict[str, np.ndarray]:
     """Compute-optimal sizes and their loss on the host, budgets along the last axes.
 
-    A law with a leading axis has an axis of one after it. Budgets are padded to one of a few
-    lengths, because each compiles anew.
+    A law with a leading axis has an axis of one after it.
     """
     budgets = np.asarray(flops, np.float64)
-    length = -(-max(budgets.size, 1) // BUDGETS) * BUDGETS
     with jax.enable_x64(True):
-        plans = compute_optimal(law, flops=np.resize(budgets.ravel(), length))
-        columns = {
-            name: np.asarray(getattr(plans, name))[..., : budgets.size] for name in INTERVALS
-        }
+        if any(np.ndim(x) for x in jax.tree.leaves(law)):
+            plans = padded(compute_optimal)(law, flops=budgets.ravel())
+        else:  # a few plans, which take longer to compile
+            plans = interpreted(compute_optimal, law, flops=budgets.ravel())
+        columns = {name: np.asarray(getattr(plans, name)) for name in INTERVALS}
     return {name: x.reshape(*x.shape[:-1], *budgets.shape) for name, x in columns.items()}
 
 

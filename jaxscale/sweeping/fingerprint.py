@@ -12,7 +12,9 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import jax
 import numpy as np
@@ -37,6 +39,7 @@ def jaxpr_digest(jaxpr: "ClosedJaxpr") -> str:
     return _hash(_closed(jaxpr))
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of the packages that compute the numbers."""
     installed = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy")}
@@ -93,8 +96,18 @@ def _closed(closed: "ClosedJaxpr") -> str:
     return f"{_open(closed.jaxpr)} with {_tuple(closed.consts)}"
 
 
+# Of a function that is compiled, JAX keeps one jaxpr for all calls.
+_TEXTS: "WeakKeyDictionary[Jaxpr, str]" = WeakKeyDictionary()
+
+
 def _open(jaxpr: "Jaxpr") -> str:
     """A jaxpr as text, its variables numbered as they appear."""
+    if jaxpr not in _TEXTS:
+        _TEXTS[jaxpr] = _written(jaxpr)
+    return _TEXTS[jaxpr]
+
+
+def _written(jaxpr: "Jaxpr") -> str:
     from jax.extend.core import Literal  # with it comes Pallas: a third of a whole import
 
     names: dict[Any, str] = {}

@@ -83,7 +83,8 @@ def parts_of(
             held[name] = _tallied(held[name], term, shape, gather)
         elif isinstance(term, Along) and at.axes:
             if id(term.values) not in along:
-                along[id(term.values)] = _along_axes(as_numbers(term.values, shape))
+                sums = _sums if gather is at_once else _pairwise_sums
+                along[id(term.values)] = sums(as_numbers(term.values, shape))
             axis = at.axes.index(term.argument)
             held[name] = _added_at(held[name], along[id(term.values)][axis], at.start[axis])
         elif isinstance(term, Along):
@@ -126,9 +127,26 @@ def inside_axes(held: Parts, terms: Terms, group: Group) -> Parts:
 # --- One number a chunk, on a CPU ------------------------------------------------------------
 
 
-def by_columns(terms: Terms, shape: tuple[int, ...]) -> Parts:
-    """Each term by a reduction of its own."""
-    return {name: _by_columns(term, math.prod(shape)) for name, term in terms.items()}
+def ends_of(fields: Mapping[str, Array]) -> dict[str, tuple[Array, Array]]:
+    """Least and greatest of each real field: not finite where any of its numbers is not."""
+    return {
+        name: (_folded(x, jnp.min), _folded(x, jnp.max))
+        for name, x in fields.items()
+        if jnp.issubdtype(x.dtype, jnp.floating)
+    }
+
+
+def by_columns(
+    terms: Terms, shape: tuple[int, ...], ends: Mapping[int, tuple[Array, Array]] | None = None
+) -> Parts:
+    """Each term by a reduction of its own; `ends` of fields that have been found, by their id."""
+    size, found = math.prod(shape), ends or {}
+    return {
+        name: found[id(term.values)][isinstance(term, Greatest)]
+        if isinstance(term, Least | Greatest) and id(term.values) in found
+        else _by_columns(term, size)
+        for name, term in terms.items()
+    }
 
 
 def _by_columns(term: Any, size: int) -> Any:
@@ -302,7 +320,13 @@ def _added(held: Array, sums: Array) -> Array:
     return jnp.stack([high, held[1] + lost])
 
 
-def _along_axes(x: Array) -> list[Array]:
+def _sums(x: Array) -> list[Array]:
+    """Sums over all axes but one, for each axis, on an accelerator, which adds in pairs itself."""
+    axes = range(x.ndim)
+    return [x.sum([other for other in axes if other != axis], dtype=x.dtype) for axis in axes]
+
+
+def _pairwise_sums(x: Array) -> list[Array]:
     """Sums over all axes but one, for each axis.
 
     The last axis goes first: then only it costs passes over the whole chunk.

@@ -1,16 +1,24 @@
-"""A jaxpr without calls and rules that the languages of kernels have no form for.
+"""A jaxpr without what the languages of kernels have no form for.
 
 Functions with rules of their own for `vmap` or derivatives are calls in a jaxpr. When neither is
-asked for any more, the call is the function it calls. Whether any or all of a mask hold is asked
-of whole numbers instead.
+asked for any more, the call is the function it calls. Loops over arrays of known numbers are
+unrolled, and what is made of known arrays alone is computed now. Whether any or all of a mask hold
+is asked of whole numbers.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+import numpy as np
+from jax import lax
+
+from jaxscale._numerics.arrays import is_concrete
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr, Jaxpr
 
 # Calls by name of their primitive, and the parameter with the function.
 CALLS = {
@@ -21,55 +29,138 @@ CALLS = {
     "custom_vjp_call": "call_jaxpr",
     "custom_vmap_call": "call",
 }
+LONGEST = 16  # loop that is unrolled
 
 
-def inlined(jaxpr: ClosedJaxpr, consts: Sequence[Any] | None = None) -> Callable[..., list[Any]]:
+def inlined(jaxpr: "ClosedJaxpr", consts: Sequence[Any] | None = None) -> Callable[..., list[Any]]:
     """The function of a jaxpr, of flat arguments, with all calls expanded.
 
-    `consts`, where given, stand for the arrays that it closes over.
+    `consts`, where given, stand for the arrays that it closes over. The function raises
+    NotImplementedError for a loop that takes or makes arrays, one at each step.
     """
     closed = jaxpr.consts if consts is None else consts
     return lambda *arguments: _evaluated(jaxpr.jaxpr, closed, arguments)
 
 
-def _evaluated(jaxpr: Jaxpr, consts: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
+def _evaluated(jaxpr: "Jaxpr", consts: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
     values: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
     values.update(zip(jaxpr.invars, arguments, strict=True))
 
     def value(atom: Any) -> Any:
-        return atom.val if isinstance(atom, Literal) else values[atom]
+        return atom.val if hasattr(atom, "val") else values[atom]  # a literal has its own
 
     for equation in jaxpr.eqns:
-        found = _outputs(equation, [value(atom) for atom in equation.invars])
+        inputs = [value(atom) for atom in equation.invars]
+        shapes = {getattr(each.aval, "shape", None) for each in equation.outvars}
+        found = _outputs(equation.primitive, equation.params, inputs, are_scalars=shapes == {()})
         values.update(zip(equation.outvars, found, strict=True))
     return [value(atom) for atom in jaxpr.outvars]
 
 
-def _outputs(equation: Any, inputs: list[Any]) -> Sequence[Any]:
-    primitive, params = equation.primitive, equation.params
+def _outputs(
+    primitive: Any, params: dict[str, Any], inputs: list[Any], *, are_scalars: bool
+) -> Sequence[Any]:
     if primitive.name in CALLS:
         called = params[CALLS[primitive.name]]
         return _evaluated(called.jaxpr, called.consts, inputs)
-    if primitive.name in ("reduce_or", "reduce_and"):
-        (mask,) = inputs
-        reduce = jnp.max if primitive.name == "reduce_or" else jnp.min
-        return [reduce(mask.astype(jnp.int32), axis=params["axes"]) > 0]
-    if any(map(_holds_jaxpr, params.values())):  # a loop or a branch
-        params = {name: _mapped(param) for name, param in params.items()}
+    if inputs and all(map(is_concrete, inputs)) and (are_scalars or any(map(np.ndim, inputs))):
+        # Known numbers stay known, so that a loop over them can be unrolled; but no known number
+        # is made an array of equal ones, which a kernel would have to be given.
+        with jax.ensure_compile_time_eval():
+            found = primitive.bind(*inputs, **params)
+            return jax.tree.map(np.asarray, found if primitive.multiple_results else [found])
+    if primitive.name in REPLACED:
+        return REPLACED[primitive.name](params, inputs)
     found = primitive.bind(*inputs, **params)
     return found if primitive.multiple_results else [found]
 
 
-def _holds_jaxpr(param: Any) -> bool:
-    if isinstance(param, tuple):
-        return any(map(_holds_jaxpr, param))
-    return isinstance(param, ClosedJaxpr)
+def _while(params: dict[str, Any], inputs: list[Any]) -> Sequence[Any]:
+    ends, begins = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+    goes_on, body = inlined(params["cond_jaxpr"]), inlined(params["body_jaxpr"])
+    return lax.while_loop(
+        lambda carry: goes_on(*inputs[:ends], *carry)[0],
+        lambda carry: tuple(body(*inputs[ends:begins], *carry)),
+        tuple(inputs[begins:]),
+    )
 
 
-def _mapped(param: Any) -> Any:
-    """The parameter of a loop or branch, with calls expanded in each jaxpr of it."""
-    if isinstance(param, tuple) and _holds_jaxpr(param):
-        return tuple(map(_mapped, param))
-    if not isinstance(param, ClosedJaxpr):
-        return param
-    return jax.make_jaxpr(inlined(param))(*param.in_avals)
+def _scan(params: dict[str, Any], inputs: list[Any]) -> Sequence[Any]:
+    consts, carries = params["num_consts"], params["num_carry"]
+    body, length, steps = inlined(params["jaxpr"]), params["length"], range(params["length"])
+    fixed, carry = inputs[:consts], tuple(inputs[consts : consts + carries])
+    over = inputs[consts + carries :]
+    if len(params["jaxpr"].out_avals) > carries:
+        raise NotImplementedError("a loop that makes an array")
+    if not over:
+        return lax.fori_loop(0, length, lambda _, carry: tuple(body(*fixed, *carry)), carry)
+    if length > LONGEST or not all(map(is_concrete, over)):
+        raise NotImplementedError("a loop over arrays that are not a few known numbers")
+    for at in reversed(steps) if params["reverse"] else steps:
+        carry = tuple(body(*fixed, *carry, *(np.asarray(each)[at] for each in over)))
+    return carry
+
+
+def _cond(params: dict[str, Any], inputs: list[Any]) -> Sequence[Any]:
+    index, *operands = inputs
+    # Closed over, so that known numbers among the operands stay known.
+    branches = map(inlined, params["branches"])
+    return lax.switch(index, [partial(_of_operands, branch, operands) for branch in branches])
+
+
+def _of_operands(branch: Callable[..., list[Any]], operands: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(branch(*operands))
+
+
+def _any(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
+    return [jnp.max(inputs[0].astype(jnp.int32), axis=params["axes"]) > 0]
+
+
+def _all(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
+    return [jnp.min(inputs[0].astype(jnp.int32), axis=params["axes"]) > 0]
+
+
+def _round(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
+    (x,) = inputs
+    near = jnp.floor(x + 0.5)
+    if params["rounding_method"] == lax.RoundingMethod.AWAY_FROM_ZERO:
+        return [jnp.where(x < 0, -jnp.floor(0.5 - x), near)]
+    is_odd = near != 2 * jnp.floor(near / 2)
+    return [jnp.where((near - x == 0.5) & is_odd, near - 1, near)]
+
+
+def _select(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
+    del params
+    which, found, *others = inputs
+    if len(others) == 1:
+        return [lax.select_n(which, found, *others)]
+    for at, other in enumerate(others, start=1):
+        found = lax.select_n(which == at, found, other)
+    return [found]
+
+
+def _polynomial(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
+    del params
+    x, *coefficients = inputs  # of rising powers
+    *rest, found = coefficients
+    for coefficient in reversed(rest):
+        found = found * x + coefficient
+    return [found]
+
+
+def _same(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
+    del params
+    return inputs
+
+
+REPLACED = {
+    "optimization_barrier": _same,  # which only keeps XLA from what a kernel's compiler never does
+    "polynomial": _polynomial,
+    "select_n": _select,
+    "while": _while,
+    "scan": _scan,
+    "cond": _cond,
+    "reduce_or": _any,
+    "reduce_and": _all,
+    "round": _round,
+}

@@ -7,6 +7,7 @@ give the same numbers, and one may finish a store that the other began.
 import inspect
 import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,17 +20,15 @@ from jaxscale._numerics.names import hint
 from jaxscale.status import Status
 from jaxscale.sweeping import fingerprint, kernel
 from jaxscale.sweeping.chunks import Chunks, cut
-from jaxscale.sweeping.program import Program, build, build_kernel
+from jaxscale.sweeping.program import Form, Program, build, compiled, form_of_xla
 from jaxscale.sweeping.reducers import StatusCounts
 from jaxscale.sweeping.reducers.protocol import Group, Known, Reducer
 from jaxscale.sweeping.spaces import Draws, Grid, Scenario, Space
 
 FLOATS = ("float32", "float64")
 MAX_GROUP = 2**30  # scenarios whose counts fit 32 bits with room to spare
-KERNEL_GROUP = MAX_GROUP  # of a kernel: a hundredth of a second on a large card
 WORDS = 200  # characters of the reason why there is no kernel
 LANE_BYTES = 800  # of memory for each scenario of a chunk, with all temporaries of a general law
-KERNEL, XLA = "one kernel", "a program of XLA"
 
 # Long name and units of the words that scenario functions usually return.
 LABELS: Mapping[str, tuple[str, str]] = {
@@ -56,8 +55,8 @@ class Job:
     dtype: str
     store: str  # path, or nothing
     parts: Mapping[str, Any]  # everything that the digest covers, as JSON holds it
-    ran: str  # what computes it, in words
-    is_kernel: bool = False
+    why: str  # there is no kernel, where a GPU might have had one
+    form: Form
 
     @property
     def chunks(self) -> Chunks:
@@ -71,6 +70,11 @@ class Job:
     @cached_property
     def digest(self) -> str:
         return fingerprint.digest(dict(self.parts))
+
+    @property
+    def ran(self) -> str:
+        """What computes it, and why there is no kernel where a GPU might have had one."""
+        return f"{self.form.value}; no kernel: {self.why}" if self.why else self.form.value
 
     def field_bytes(self) -> int:
         """Bytes of all fields that are kept, for all scenarios."""
@@ -88,7 +92,7 @@ class Job:
     def alone(self, fields: Mapping[str, Mapping[str, str]]) -> "Job":
         """The same chunks one by one, of which these fields are kept and nothing is reduced."""
         group = self.group._replace(count=1)
-        return replace(self, fields=fields, reducers=(), group=group, store="")
+        return replace(self, fields=fields, reducers=(), group=group, store="", form=form_of_xla())
 
     def known(self) -> list[Known]:
         """What reducers know before the first chunk, from a few chunks all over the space.
@@ -115,7 +119,9 @@ class Job:
     def obstacle(self) -> str:
         """Why the kernel of this job cannot be made, in a line; empty where it can."""
         try:
-            with self.in_dtype():
+            with self.in_dtype(), warnings.catch_warnings():
+                # From JAX 0.12 on Triton is to be removed; the program of XLA will then do.
+                warnings.simplefilter("ignore", DeprecationWarning)
                 self.program()
         except Exception as error:  # of any kind: lowering and compiling raise what they like
             return " ".join(f"{type(error).__name__}: {error}".split())[:WORDS]
@@ -127,8 +133,7 @@ class Job:
         if key not in _PROGRAMS:
             while len(_PROGRAMS) >= PROGRAMS_KEPT:
                 del _PROGRAMS[next(iter(_PROGRAMS))]
-            make = build_kernel if self.is_kernel else build
-            _PROGRAMS[key] = make(
+            given = (
                 self.scenario,
                 self.space,
                 self.group,
@@ -137,6 +142,8 @@ class Job:
                 {name: np.dtype(dtype) for name, dtype in self.dtypes.items()},
                 np.dtype(self.dtype),
             )
+            program = build(*given, self.form)
+            _PROGRAMS[key] = compiled(program) if self.form is Form.KERNEL else program
         return _PROGRAMS[key]
 
 
@@ -180,20 +187,20 @@ def prepare(
         "platform": fingerprint.platform(),
     }
 
-    def job(group: Group, ran: str, *, is_kernel: bool = False) -> Job:
+    def job(group: Group, form: Form, why: str = "") -> Job:
         own = {**parts, "chunk": list(group.chunks.shape)}
         given = scenario, space, dtypes, kept, reducers, group, name, path, own
-        return Job(*given, ran, is_kernel)
+        return Job(*given, why, form)
 
     _check_chunk(chunk)
     why = ""
     if jax.default_backend() == "gpu" and not kept:
-        in_kernel = job(_group(space, chunk or kernel.CHUNK, KERNEL_GROUP), KERNEL, is_kernel=True)
+        in_kernel = job(_group(space, chunk or kernel.CHUNK, MAX_GROUP), Form.KERNEL)
         why = in_kernel.obstacle()
         if not why:
             return in_kernel
     length, target = _sizes(is_kept=bool(kept), storing=store is not None)
-    return job(_group(space, chunk or length, target), f"{XLA}: {why}" if why else XLA)
+    return job(_group(space, chunk or length, target), form_of_xla(), why)
 
 
 def _path(store: Any) -> str:

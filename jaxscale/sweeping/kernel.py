@@ -74,7 +74,13 @@ def of_group(
     leaves, tree = jax.tree.flatten(
         (*given, [extents[:, axis] for axis in range(len(chunks.shape))])
     )
-    inputs = [*leaves, *consts, *(jnp.zeros(size, jnp.int32) for size in recipe.many.values())]
+    # Of the arrays that the scenario closes over, only loops over known numbers have a form.
+    inputs_of_consts = [at for at, const in enumerate(consts) if not np.ndim(const)]
+    inputs = [
+        *leaves,
+        *(consts[at] for at in inputs_of_consts),
+        *(jnp.zeros(size, jnp.int32) for size in recipe.many.values()),
+    ]
     shapes = [jnp.shape(each) for each in inputs]
 
     def kernel(*refs: Any) -> None:
@@ -82,9 +88,10 @@ def of_group(
         table_refs, known_refs, start_refs, extent_refs = jax.tree.unflatten(
             tree, refs[: len(leaves)]
         )
-        closed = [
-            ref[0] if not shape else ref[...] for ref, shape in zip(refs, shapes, strict=False)
-        ][len(leaves) : len(leaves) + len(consts)]
+        scalars = {
+            at: ref[0] for at, ref in zip(inputs_of_consts, refs[len(leaves) :], strict=False)
+        }
+        closed = [scalars.get(at, const) for at, const in enumerate(consts)]
         start, extent = ([ref[program] for ref in each] for each in (start_refs, extent_refs))
         numbers = jax.tree.map(lambda ref: ref[0], known_refs)
         outputs = iter(refs[len(inputs) :])

@@ -19,13 +19,14 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from jaxscale._labelled import STATUS
 from jaxscale.sweeping import kernel
 from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.gather import (
     At,
-    all_finite,
     at_once,
     by_columns,
+    ends_of,
     inside_axes,
     nothing_held,
     ok_of,
@@ -41,9 +42,15 @@ DEVICES = "devices"
 class Form(Enum):
     """What a group of chunks is computed by."""
 
-    XLA = "a program of XLA"
+    COLUMNS = "a program of XLA, term by term"
+    AT_ONCE = "a program of XLA, all terms at once"
     KERNEL = "one kernel"
     INTERPRETED = "one kernel, interpreted"  # on any device, for tests
+
+
+def form_of_xla() -> Form:
+    """The form that suits the device where there is no kernel."""
+    return Form.COLUMNS if jax.default_backend() == "cpu" else Form.AT_ONCE
 
 
 class Done(NamedTuple):
@@ -191,7 +198,7 @@ def build(
     kept: tuple[str, ...],
     dtypes: Mapping[str, np.dtype],
     dtype: Any,
-    form: Form = Form.XLA,
+    form: Form,
 ) -> Program:
     """The program of a sweep on the local devices; call and use it under the sweep's x64 switch."""
     devices = jax.local_devices()
@@ -204,7 +211,7 @@ def build(
         return jax.tree.map(lambda leaf: leaf[None], found)
 
     def on_one(tables, known, words, extents):
-        if form is not Form.XLA:
+        if form in (Form.KERNEL, Form.INTERPRETED):
             sweep = scenario, space, group, reducers, dtypes
             interpret = form is Form.INTERPRETED
             return kernel.of_group(*sweep, tables, known, words, extents, interpret=interpret)
@@ -215,7 +222,7 @@ def build(
             return fields, keys
 
         source = Source(evaluate, space.names, space.bins())
-        return of_group(reducers, group, source, kept, known, words, extents)
+        return of_group(reducers, group, source, kept, form, known, words, extents)
 
     step = jax.jit(
         jax.shard_map(
@@ -232,9 +239,8 @@ def build(
     return Program(step, tables, space, reducers, group, np.dtype(dtype), len(devices), sharding)
 
 
-def build_kernel(*arguments: Any) -> Program:
-    """As `build`, one kernel, which is compiled at once; raises where that cannot be done."""
-    program = build(*arguments, form=Form.KERNEL)
+def compiled(program: Program) -> Program:
+    """The program, compiled now; raises where that cannot be done."""
     given = jax.device_put(program.given([]), program.sharding)
     step = program.step.lower(program.tables, program.known(None), *given).compile()
     return program._replace(step=step)
@@ -255,12 +261,13 @@ def of_group(
     group: Group,
     source: Source,
     kept: tuple[str, ...],
+    form: Form,
     known: list[Known],
     starts: Array,
     extents: Array,
 ) -> tuple[Any, Any, Any]:
     """Fields that are kept and parts for each chunk of a group, and parts of all of it. Traced."""
-    gathered = partial(_gathered, reducers, group, source.arguments, known)
+    gathered = partial(_gathered, reducers, group, source.arguments, form, known)
 
     def body(held, inputs):
         start, extent = inputs
@@ -284,6 +291,7 @@ def _gathered(
     reducers: tuple[Reducer, ...],
     group: Group,
     arguments: tuple[str, ...],
+    form: Form,
     known: list[Known],
     fields: dict[str, Array],
     extent: Array,
@@ -291,32 +299,39 @@ def _gathered(
     held: Any,
 ) -> tuple[Any, Any]:
     """Parts of one chunk, and what the chunks of its group share."""
-    shape, on_cpu = group.chunks.shape, jax.default_backend() == "cpu"
+    shape = group.chunks.shape
 
-    def gathered(lanes, held):
+    def gathered(lanes, held, ends=None):
         terms = terms_of(reducers, lanes, known)
-        return parts_of(terms, held, shape, at, by_columns if on_cpu else at_once)
+        gather = at_once if form is Form.AT_ONCE else partial(by_columns, ends=ends or {})
+        return parts_of(terms, held, shape, at, gather)
 
-    def some(fields, held):
+    def some(fields, ends, held):
+        del ends
         inside = _inside(group.chunks, extent)
         return gathered(Lanes(fields, inside, inside & ok_of(fields), False, arguments), held)
 
-    def whole(fields, held):
-        return gathered(Lanes(fields, True, True, True, arguments), held)
+    def whole(fields, ends, held):
+        known_ends = {id(fields[name]): ends[name] for name in ends}
+        return gathered(Lanes(fields, True, True, True, arguments), held, known_ends)
 
-    def none(fields, held):  # a group may have fewer chunks than it has positions
-        parts, _ = jax.eval_shape(whole, fields, held)
+    def none(fields, ends, held):  # a group may have fewer chunks than it has positions
+        parts, _ = jax.eval_shape(whole, fields, ends, held)
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), parts), held
 
-    if not on_cpu:  # a branch would keep XLA from fusing the reduction with the scenario
-        return some(fields, held)
+    if form is Form.AT_ONCE:  # a branch would keep XLA from fusing the reduction with the scenario
+        return some(fields, {}, held)
     # Usually every scenario counts, and masks would then be most of the cost. The branch also keeps
     # XLA from computing a field again in each loop that reads it.
-    is_whole = (extent == jnp.array(shape, jnp.int32)).all() & (
-        ok_of(fields) & all_finite(fields)
-    ).all()
+    checked = {name for reducer in reducers for name in reducer.fields}
+    ends = ends_of(
+        {name: fields[name] for name in fields if STATUS not in fields or name in checked}
+    )
+    finite = [jnp.isfinite(end) for pair in ends.values() for end in pair]
+    is_ok = [ok_of(fields).all()] if STATUS in fields else []
+    is_whole = jnp.stack([(extent == jnp.array(shape, jnp.int32)).all(), *finite, *is_ok]).all()
     branch = jnp.where(extent[0] == 0, 0, jnp.where(is_whole, 2, 1)).astype(jnp.int32)
-    return lax.switch(branch, [none, some, whole], fields, held)
+    return lax.switch(branch, [none, some, whole], fields, ends, held)
 
 
 def _inside(chunks: Chunks, extent: Array) -> Array:

@@ -11,9 +11,9 @@ pytest.importorskip("pandas")
 
 import typer
 
-from jaxscale.cli.app import app
+from jaxscale.cli.app import application
 
-COMMANDS = typer.main.get_command(app).commands
+COMMANDS = typer.main.get_command(application()).commands
 LINES = int(os.environ.get("JAXSCALE_FUZZED_LINES", "120"))
 SEED = random.SystemRandom().getrandbits(32)
 # What no option takes, with markup, controls, marks of direction, half a surrogate pair, homes that

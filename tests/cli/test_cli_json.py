@@ -10,11 +10,11 @@ import jaxscale as js
 
 typer = pytest.importorskip("typer")
 
-from jaxscale.cli.app import app  # noqa: E402 - needs what is skipped above
+from jaxscale.cli.app import application  # noqa: E402 - needs what is skipped above
 
 PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
 SECTIONS = dict(re.findall(r"^## jaxscale (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
-COMMANDS = typer.main.get_command(app).commands
+COMMANDS = typer.main.get_command(application()).commands
 SPECIFICATION = """
 [axes]
 loss_nats_per_token = [2.0, 2.1]

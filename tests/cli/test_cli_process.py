@@ -28,11 +28,16 @@ def shell(*arguments, script=None):
     )
 
 
-def test_json_is_all_that_stdout_holds_and_no_matplotlib_is_loaded():
+def test_json_is_all_that_stdout_holds_and_nothing_else_is_loaded_or_compiled():
     script = (
-        "import sys; from jaxscale.cli import main\n"
+        "import jax, sys; from jaxscale.cli import main\n"
+        "events = []\n"
+        "listen = jax.monitoring.register_event_duration_secs_listener\n"
+        "listen(lambda event, *_, **__: events.append(event.rsplit('/')[-1]))\n"
         "try: main(sys.argv[1:])\n"
-        "finally: assert 'matplotlib' not in sys.modules"
+        "finally: assert 'backend_compile_duration' not in events, events\n"
+        "others = 'matplotlib', 'optax', 'rich.progress', 'jaxscale.fitting', 'jaxscale.sweeping'\n"
+        "assert not {*others} & {*sys.modules}"
     )
     done = shell(*PLAN, "--json", script=script)
     assert (done.returncode, done.stderr) == (0, "")

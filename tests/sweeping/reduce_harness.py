@@ -8,7 +8,7 @@ from jax import lax
 
 from jaxscale.status import Status
 from jaxscale.sweeping.chunks import cut
-from jaxscale.sweeping.program import Source, of_group
+from jaxscale.sweeping.program import Form, Source, of_group
 from jaxscale.sweeping.reducers.protocol import Group, Resolving, Values, float_dtype
 
 SIZES = (6, 7, 11)  # chunks of 50: one value of the first axis, then 4 and 3 of the second
@@ -112,7 +112,7 @@ def _run(reducer, group, padded, known, starts, extents):
         return {name: lax.dynamic_slice(array, start, shape) for name, array in padded.items()}, {}
 
     source = Source(evaluate, group.axes, {})
-    return of_group((reducer,), group, source, (), known, starts, extents)
+    return of_group((reducer,), group, source, (), Form.COLUMNS, known, starts, extents)
 
 
 def _padded(array, chunks):

@@ -10,7 +10,7 @@ from jax import lax
 from numpy.testing import assert_allclose, assert_array_equal
 
 from jaxscale.sweeping.chunks import Chunks
-from jaxscale.sweeping.program import Source, of_group
+from jaxscale.sweeping.program import Form, Source, of_group
 from jaxscale.sweeping.reducers import Histogram, Moments, Quantiles
 from jaxscale.sweeping.reducers.protocol import Group
 from solve.lanes import DTYPES
@@ -72,7 +72,9 @@ def test_mean_of_a_hundred_million_float32_is_right_to_rounding():
 
     starts = group.chunks.starts(np.arange(count))
     extents = np.full((count, 1), length, np.int32)
-    run = jax.jit(partial(of_group, (reducer,), group, Source(evaluate, ("a",), {}), ()))
+    run = jax.jit(
+        partial(of_group, (reducer,), group, Source(evaluate, ("a",), {}), (), Form.COLUMNS)
+    )
     total = None
     for _ in range(2):  # the first time without knowing the mean
         known = {name: np.float32(x) for name, x in reducer.known(total, np.float32).items()}

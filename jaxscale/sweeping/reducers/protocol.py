@@ -126,7 +126,8 @@ class Lanes(NamedTuple):
     def real(self, name: str) -> Array:
         """A field in the dtype that it is reduced in."""
         values = self.fields[name]
-        return values.astype(float_dtype(values.dtype))
+        dtype = float_dtype(values.dtype)
+        return values if values.dtype == dtype else values.astype(dtype)
 
 
 def where(mask: Mask, x: Array, other: float) -> Array:

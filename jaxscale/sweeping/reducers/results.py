@@ -77,7 +77,7 @@ class Statistics(dict["Reducer", Any]):
     def __init__(self, results: Any = (), *, ran: str = "") -> None:
         super().__init__(results)
         self.ran = ran
-        """What computed them: "one kernel", or "a program of XLA" and why there is no kernel."""
+        """What computed them: one kernel, or a program of XLA, and on a GPU why no kernel did."""
 
     def titles(self) -> dict["Reducer", str]:
         """A line for each reducer, with its field; the outcomes of all scenarios first."""
