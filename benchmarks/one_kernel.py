@@ -4,6 +4,7 @@ What a sweep could do if its statistics, statuses and host cost nothing. In Pall
 elsewhere Pallas interprets it, for tests.
 """
 
+import warnings
 from functools import partial
 
 import jax
@@ -23,7 +24,10 @@ WARPS = 8  # four took 1.2 times as long
 def grid_sums(rows: int, dtype: str) -> tuple[float, float]:
     """Sums of N and of D over a grid of which nothing is stored; Unavailable where it fails."""
     try:
-        return tuple(float(each) for each in _sums(rows, dtype))
+        with warnings.catch_warnings():
+            # From JAX 0.12 on Triton is to be removed; this row will then say so.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return tuple(float(each) for each in _sums(rows, dtype))
     except Exception as error:  # of any kind: lowering and compiling raise what they like
         raise Unavailable(f"no kernel: {' '.join(str(error).split())[:200]}") from error
 

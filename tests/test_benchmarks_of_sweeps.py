@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from jax.sharding import AbstractDevice, AbstractMesh
 
 import jaxscale as js
 from benchmarks import (
@@ -147,16 +148,13 @@ def test_bare_kernels_come_to_the_true_sums(dtype, true_sums):
         np.testing.assert_allclose(sums, true_sums, rtol=problem.TOLERANCE[dtype])
 
 
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_bare_kernel_has_a_form_in_triton(dtype, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    traced = one_kernel._sums.trace(2**12, dtype)
-    try:
-        lowered = traced.lower(lowering_platforms=("cuda",))
-    except RuntimeError as error:
-        if "No supported GPU" not in str(error):
-            raise
-        pytest.skip("this JAX lowers kernels of a GPU only where one is")
+    device = AbstractDevice("NVIDIA H100 80GB HBM3", num_cores=132, platform="cuda")
+    with jax.sharding.use_abstract_mesh(AbstractMesh((), (), abstract_device=device)):
+        lowered = one_kernel._sums.trace(2**12, dtype).lower(lowering_platforms=("cuda",))
     assert "triton" in lowered.as_text()
 
 
@@ -201,7 +199,7 @@ def test_sizes_end_where_patience_does(monkeypatch):
     monkeypatch.setattr(sweep_sizes, "_measured", measured)
     found = sweep_sizes.measured(Options(), 10**11, {})
     # 1e9 would take 100 s at 1e7 a second.
-    assert max(entry["scenarios"] for entry in found) == 10**8
+    assert max(entry["scenarios"] for entry in found) == 10**7
     asked = sweep_sizes.measured(Options(trillion=True), 10**11, {})
     aims = sweep_sizes.trillion_aims(asked)
     assert [aim["value"] for aim in aims] == [1e5, 1e5]
