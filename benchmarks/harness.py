@@ -28,7 +28,7 @@ PAUSE_SECONDS = 0.01
 # A batch size is timed for at least so many rounds and seconds, but for no more seconds than this.
 BATCH_ROUNDS, BATCH_SECONDS, BATCH_MOST_SECONDS = 5, 0.1, 1.5
 # Of a run of the device alone, and the share of its rows' time in which they may be checked.
-DEVICE_SECONDS, CHECKING_SHARE = 105.0, 0.6
+DEVICE_SECONDS, CHECKING_SHARE = 105.0, 0.7
 # First words of the names of peers, which a run of the device leaves out.
 PEERS = "scipy", "NumPy", "optax", "optimistix", "resamples,"
 WRONG, PEER = "wrong: ", "a peer, left out of a run of the device"
