@@ -14,34 +14,46 @@ typedef struct {
     REAL E, A, B, alpha, beta;
 } Law;
 
+/* One step of Householder's method of third order on 1 - exp(-u) - exp(k - rate u), with sigma
+ * = 1 - exp(-u) before it and after it: the latter by a series, because a last step is small. */
+#define STEP(TYPE, u, sigma, k, rate, rate2, rate3)                                      \
+    do {                                                                                 \
+        TYPE before = -expm1(-(u)), first = 1 - before, second = exp((k) - (rate) * (u)); \
+        TYPE f = before - second, d1 = first + (rate) * second;                          \
+        TYPE d2 = first + (rate2) * second, d3 = first + (rate3) * second;               \
+        TYPE h = f * (d1 * d1 + f * d2 * (TYPE)0.5) /                                    \
+                 (d1 * (d1 * d1 + f * d2) + f * f * d3 * ((TYPE)1 / 6));                 \
+        TYPE share = -h * (1 + h / 2 * (1 + h / 3 * (1 + h / 4)));                       \
+        (u) -= h;                                                                        \
+        (sigma) = before + first * share;                                                \
+    } while (0)
+
 /* Not inlined: the compiler would cancel the logarithm of a demand against the exponential
  * that made it, which no array of demands allows. */
 __attribute__((noinline)) static void solve(const Law *law, size_t count,
                                             const REAL *restrict loss,
                                             const REAL *restrict demand,
                                             REAL *restrict params, REAL *restrict tokens) {
-    const REAL one = 1, half = (REAL)0.5;
+    const REAL one = 1;
     const REAL E = law->E, alpha = law->alpha, beta = law->beta, c = one / beta, rate = one + c;
     const REAL base = law->B * ((alpha + beta) / alpha), size = law->A * (alpha + beta);
     const REAL log_share = log(beta / (3 * (alpha + beta))), inverse_alpha = one / alpha;
-    const REAL curve = (REAL)1.64 / sqrt(one + c / 8), right = half / rate, left = half * curve;
     const REAL rate2 = rate * rate, rate3 = rate2 * rate;
+    /* The start and the first step need not be exact. */
+    const float low_rate = rate, low_rate2 = rate2, low_rate3 = rate3;
+    const float curve = low_rate * 1.64f / sqrtf(1 + (float)c / 8), half = 0.5f / low_rate;
 #pragma omp simd
     for (size_t i = 0; i < count; i++) {
         REAL reducible = loss[i] - E;
         REAL log_base = log(base / reducible) * c;
         REAL k = log_share - log_base + log(demand[i]);
-        REAL sum = fabs(k) + sqrt(k * k + rate * curve);
-        REAL u = k > 0 ? sum * right : left / sum, most = exp(k);
-        u = u < most ? u : most;
-        for (int step = 0; step < 2; step++) {
-            REAL sigma = -expm1(-u), first = one - sigma, second = exp(k - rate * u);
-            REAL f = sigma - second, d1 = first + rate * second;
-            REAL d2 = first + rate2 * second, d3 = first + rate3 * second;
-            u -= f * (d1 * d1 + f * d2 * half) /
-                 (d1 * (d1 * d1 + f * d2) + f * f * d3 * (one / 6));
-        }
-        REAL sigma = -expm1(-u);
+        float low_k = (float)k, most = expf(low_k);
+        float start = (low_k + sqrtf(low_k * low_k + curve)) * half;
+        start = start < most ? start : most;
+        float unused;
+        STEP(float, start, unused, low_k, low_rate, low_rate2, low_rate3);
+        REAL u = start, sigma;
+        STEP(REAL, u, sigma, k, rate, rate2, rate3);
         params[i] = exp(log(size / (reducible * (beta + alpha * sigma))) * inverse_alpha);
         tokens[i] = exp(log_base + u * c);
     }

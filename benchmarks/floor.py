@@ -1,4 +1,4 @@
-"""Builds and loads floor.c: the same algorithm as jaxscale's, as bare as a processor runs it."""
+"""Builds and loads floor.c and floor.cu: jaxscale's algorithm, as bare as a processor runs it."""
 
 import contextlib
 import ctypes
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from benchmarks.harness import Unavailable
@@ -24,6 +25,8 @@ C_TYPES = {"float64": ("double", ctypes.c_double), "float32": ("float", ctypes.c
 FLAGS = ["-std=gnu11", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-fPIC"]
 # By default gcc uses half of an AVX-512 register.
 X86_FLAGS = ["-mprefer-vector-width=512"]
+CUDA_SOURCE = Path(__file__).with_name("floor.cu")
+CUDA_FLAGS = ["-O3", "-arch=native", "-shared", "-Xcompiler", "-fPIC"]
 VECTOR_CALL = re.compile(r"\b_ZGV\w+_(?:exp|expm1|log)f?\b")
 
 
@@ -57,7 +60,96 @@ class Floor(NamedTuple):
         return sums[0], sums[1]
 
     def _numbers(self, *values):
-        return (C_TYPES[self.dtype][1] * len(values))(*values)
+        return _numbers(self.dtype, *values)
+
+
+class CudaFloor(NamedTuple):
+    """A compiled floor.cu of one precision."""
+
+    library: ctypes.CDLL
+    dtype: str
+    flags: list[str]
+
+    def materialised(
+        self, loss: jax.Array, demand: jax.Array
+    ) -> tuple["DeviceArray", "DeviceArray"]:
+        """N and D on the GPU, in arrays that the next call writes to."""
+        jax.block_until_ready((loss, demand))  # CUDA does not wait for JAX's own streams
+        inputs = [ctypes.c_void_p(x.unsafe_buffer_pointer()) for x in (loss, demand)]
+        sizes = [DeviceArray(self, _memory(self, name, loss.nbytes), loss.size) for name in "ND"]
+        law, count = self._numbers(*LAW), ctypes.c_int64(loss.size)
+        self._run("materialised", law, count, *inputs, *(x.pointer for x in sizes))
+        return sizes[0], sizes[1]
+
+    def reduced(self, rows: int) -> tuple[float, float]:
+        """Sums of N and of D over a grid that is stored nowhere."""
+        grid, sums = Grid(rows), (ctypes.c_double * 2)()
+        counts = ctypes.c_int64(rows * COLUMNS), ctypes.c_int64(COLUMNS)
+        axes = self._numbers(*grid.loss_axis), self._numbers(*grid.log_demand_axis)
+        device_sums = _memory(self, "sums", ctypes.sizeof(sums))
+        self._run("reduced", self._numbers(*LAW), *counts, *axes, device_sums, sums)
+        return sums[0], sums[1]
+
+    def _numbers(self, *values):
+        return _numbers(self.dtype, *values)
+
+    def _run(self, name: str, *arguments):
+        error = getattr(self.library, name)(*arguments)
+        if error:
+            self.library.error_text.restype = ctypes.c_char_p
+            raise RuntimeError(f"{name}: {self.library.error_text(error).decode()}")
+
+
+class DeviceArray(NamedTuple):
+    """Numbers on the GPU, which NumPy copies to the host when it is asked to."""
+
+    floor: CudaFloor
+    pointer: ctypes.c_void_p
+    size: int
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        del copy
+        host = np.empty(self.size, self.floor.dtype)
+        pointer = ctypes.c_void_p(host.ctypes.data)
+        self.floor._run("fetch", pointer, self.pointer, ctypes.c_int64(host.nbytes))
+        return host if dtype is None else host.astype(dtype)
+
+
+def _numbers(dtype, *values):
+    return (C_TYPES[dtype][1] * len(values))(*values)
+
+
+_MEMORY: dict[tuple, ctypes.c_void_p] = {}
+
+
+def _memory(floor: CudaFloor, name: str, size: int) -> ctypes.c_void_p:
+    """Memory of that name and size on the GPU, kept for the next call."""
+    key = floor.dtype, name, size
+    if key not in _MEMORY:
+        pointer = ctypes.c_void_p()
+        floor._run("allocate", ctypes.byref(pointer), ctypes.c_int64(size))
+        _MEMORY[key] = pointer
+    return _MEMORY[key]
+
+
+@functools.cache
+def load_cuda(dtype: str) -> CudaFloor:
+    """The floor on this GPU in `dtype`; Unavailable without a GPU or without nvcc."""
+    if jax.default_backend() != "gpu":
+        raise Unavailable("no GPU")
+    compiler = shutil.which("nvcc")
+    if compiler is None:
+        raise Unavailable("nvcc is not installed")
+    with tempfile.TemporaryDirectory(prefix="jaxscale-floor-") as folder:
+        return CudaFloor(
+            _cuda_library(compiler, CUDA_FLAGS, dtype, Path(folder)), dtype, CUDA_FLAGS
+        )
+
+
+def _cuda_library(compiler: str, flags: list[str], dtype: str, folder: Path) -> ctypes.CDLL:
+    path = folder / "floor.so"
+    _output(compiler, *flags, f"-DREAL={C_TYPES[dtype][0]}", str(CUDA_SOURCE), "-o", str(path))
+    return ctypes.CDLL(str(path))
 
 
 @functools.cache

@@ -56,6 +56,8 @@ NUMPY, NUMPY_WHOLE = "NumPy by hand, in blocks", "NumPy by hand, whole arrays"
 OPTIMISTIX = "optimistix, vmapped"
 FLOOR, FLOOR32 = "C floor float64", "C floor float32"
 FLOOR_REDUCED, FLOOR32_REDUCED = "C floor float64, reduced", "C floor float32, reduced"
+CUDA, CUDA32 = "CUDA floor float64", "CUDA floor float32"
+CUDA_REDUCED, CUDA32_REDUCED = "CUDA floor float64, reduced", "CUDA floor float32, reduced"
 BATCHED = OURS, FLOOR, OURS_REDUCED, FLOOR_REDUCED
 CHUNKS = "chunks of {chunk:,}"
 QUICK_MEMORY = (OURS,)  # a process of its own takes seconds
@@ -132,6 +134,18 @@ def floor_row(name: str, count: int, *, dtype: str = "float64") -> Row:
     return row
 
 
+def cuda_row(name: str, count: int, *, dtype: str = "float64") -> Row:
+    built = floor.load_cuda(dtype)
+    if "reduced" in name:
+        row = reduced(name, count, solve=built.reduced, dtype=dtype, note="one thread a scenario")
+    else:
+        row = arrays(
+            name, count, solve=built.materialised, dtype=dtype, note="one thread a scenario"
+        )
+    row.facts.update(flags=built.flags)
+    return row
+
+
 def _every_field(loss, demand):
     plan = jax.block_until_ready(ours.plans(loss, demand))
     return plan.params, plan.tokens
@@ -165,6 +179,10 @@ BUILDERS: dict[str, Callable[[str, int], Row]] = {
     OURS32_REDUCED: partial(reduced, solve=partial(ours.grid_sums, dtype=FLOAT32), dtype=FLOAT32),
     FLOOR_REDUCED: floor_row,
     FLOOR32_REDUCED: partial(floor_row, dtype=FLOAT32),
+    CUDA: cuda_row,
+    CUDA32: partial(cuda_row, dtype=FLOAT32),
+    CUDA_REDUCED: cuda_row,
+    CUDA32_REDUCED: partial(cuda_row, dtype=FLOAT32),
 }  # fmt: skip
 
 

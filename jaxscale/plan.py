@@ -17,7 +17,7 @@ from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.logarithm import exponent
 from jaxscale._numerics.quantities import count
-from jaxscale._numerics.values import has_normal_exp, is_finite, is_positive, where_safe
+from jaxscale._numerics.values import exp_or_nan, has_normal_exp, is_finite, is_positive, where_safe
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws import protocol
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Law
@@ -256,8 +256,8 @@ def lever_values(
 class Sizes(NamedTuple):
     """A model size and training length, with their logarithms to full accuracy."""
 
-    params: Array
-    tokens: Array
+    params: Array | None  # None for the exponential of the logarithm
+    tokens: Array | None
     log_params: Array
     log_tokens: Array
     status: Array
@@ -288,12 +288,15 @@ def priced(
     All arguments are aligned and safe, and the status has the full shape. A lane whose
     costs overflow becomes OUT_OF_RANGE.
     """
-    params, tokens, log_params, log_tokens, status, ok = sizes
+    log_params, log_tokens = sizes.log_params, sizes.log_tokens
     in_range = has_normal_exp(log_params) & has_normal_exp(log_tokens)
     if not protocol.has_own_flops(law):
         in_range &= _has_normal_costs(log_params, log_tokens, demand, costs)
-    status = jnp.where(ok & ~in_range, jnp.int8(Status.OUT_OF_RANGE), status)
-    ok &= in_range
+    params = _masked_size(sizes.ok & in_range, sizes.params, log_params)
+    # The verdict is read off the params: XLA would evaluate all that it rests on for each field.
+    ok = params == params
+    tokens = _masked_size(ok, sizes.tokens, log_tokens)
+    status = jnp.where(sizes.ok & ~ok, jnp.int8(Status.OUT_OF_RANGE), sizes.status)
     # Derivatives of an overflowed product are infinite, so bad lanes are priced at one instead.
     safe_params, safe_tokens = where_safe(ok, params), where_safe(ok, tokens)
     chosen = {name: where_safe(ok, value) for name, value in (levers or {}).items()}
@@ -308,13 +311,18 @@ def priced(
         fits = is_finite(8 * (train + prefill + decode)) & (train > 0)
         status = jnp.where(ok & ~fits, jnp.int8(Status.OUT_OF_RANGE), status)
         ok &= fits
+        params, tokens = (jnp.where(ok, x, jnp.nan) for x in (params, tokens))
     else:
-        phase_costs = _phase_costs(log_params, safe_params, safe_tokens, demand, costs)
-    numbers = params, tokens, loss, *phase_costs
+        phase_costs = _phase_costs(safe_params, safe_tokens, demand, costs)
     shape = jnp.shape(status)
     chosen = {name: jnp.broadcast_to(value, shape) for name, value in chosen.items()}
-    numbers, chosen = jax.tree.map(lambda x: jnp.where(ok, x, jnp.nan), (numbers, chosen))
-    return Plan(*numbers, status=status, levers=chosen)
+    unmasked = (loss, *phase_costs), chosen
+    numbers, chosen = jax.tree.map(lambda x: jnp.where(ok, x, jnp.nan), unmasked)
+    return Plan(params, tokens, *numbers, status=status, levers=chosen)
+
+
+def _masked_size(ok: Array, size: Array | None, log_size: Array) -> Array:
+    return exp_or_nan(ok, log_size) if size is None else jnp.where(ok, size, jnp.nan)
 
 
 def _own_phase_costs(flops, demand, costs):
@@ -322,9 +330,9 @@ def _own_phase_costs(flops, demand, costs):
     return costs.train * flops.train, prefill, (costs.decode * demand.output_tokens) * flops.decode
 
 
-def _phase_costs(log_params, params, tokens, demand, costs):
+def _phase_costs(params, tokens, demand, costs):
     # N * D overflows float32 long before the cost does, and a price times an N below 1 underflows.
-    below_one = log_params < 0
+    below_one = params < 1
     first = jnp.where(below_one, tokens, costs.train)
     second = jnp.where(below_one, costs.train, tokens)
     # So may 6 times the larger of the two factors.

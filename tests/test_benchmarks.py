@@ -139,6 +139,36 @@ def test_floor_sums_the_grid_that_it_decodes(built_floor):
     np.testing.assert_allclose(sums, expected, rtol=problem.TOLERANCE[built_floor.dtype])
 
 
+@pytest.fixture(params=floor.C_TYPES)
+def cuda_floor(request):
+    try:
+        return floor.load_cuda(request.param)
+    except harness.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+def test_cuda_floor_agrees_with_the_truth_and_sums_its_grid(cuda_floor):
+    dtype = cuda_floor.dtype
+    scenarios = problem.random_scenarios(1500, dtype)
+    found = cuda_floor.materialised(*jax.device_put(scenarios))
+    require_agreement("floor", found, problem.true_plans(*scenarios), problem.TOLERANCE[dtype])
+    arrays = cuda_floor.materialised(*jax.device_put(problem.Grid(3).arrays(dtype)))
+    expected = [np.sum(np.asarray(x), dtype=np.float64) for x in arrays]
+    np.testing.assert_allclose(cuda_floor.reduced(rows=3), expected, rtol=problem.TOLERANCE[dtype])
+
+
+def test_cuda_floor_builds_where_nvcc_is_and_says_why_it_does_not_run(tmp_path):
+    if shutil.which("nvcc") is None:
+        pytest.skip("nvcc is not installed")
+    flags = [flag.replace("native", "sm_90") for flag in floor.CUDA_FLAGS]
+    library = floor._cuda_library("nvcc", flags, "float32", tmp_path)
+    if jax.default_backend() != "gpu":
+        with pytest.raises(RuntimeError, match="allocate: "):
+            floor._memory(floor.CudaFloor(library, "float32", flags), "N", 4)
+        with pytest.raises(harness.Unavailable, match="no GPU"):
+            floor.load_cuda("float32")
+
+
 def test_a_loop_that_was_not_vectorised_is_no_floor(monkeypatch):
     monkeypatch.setattr(floor, "_output", lambda *command: " U exp\n U _ZGVeN8v_log\n")
     with pytest.raises(harness.Unavailable, match="no floor"):

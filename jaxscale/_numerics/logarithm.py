@@ -207,8 +207,8 @@ def _split_log(x: Array) -> Log:
     f = mantissa - 1
     s = f / (mantissa + 1)
     square = s * s
-    series = jnp.full_like(s, form.series[0])
+    double = jnp.full_like(s, 2 * form.series[0])
     for coefficient in form.series[1:]:
-        series = series * square + coefficient
-    # log(mantissa) = 2 atanh(s) = f - s (f - 2 s^2 series): the small term is rounded, f is not.
-    return Log(exponent, f - s * (f - 2 * square * series))
+        double = double * square + 2 * coefficient
+    # log(mantissa) = 2 atanh(s) = f - s (f - s^2 double): the small term is rounded, f is not.
+    return Log(exponent, f - s * (f - square * double))

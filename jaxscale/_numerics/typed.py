@@ -23,7 +23,7 @@ class CustomJVP(Protocol[Parameters, Result_co]):
 
     def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result_co: ...
 
-    def defjvp(self, jvp: Callable[..., tuple[Any, Any]]) -> Any: ...
+    def defjvp(self, jvp: Callable[..., tuple[Any, Any]], symbolic_zeros: bool = ...) -> Any: ...
 
 
 def custom_jvp(
@@ -46,6 +46,16 @@ def cond(condition: Array, true: Callable[[], Carry], false: Callable[[], Carry]
 def map_array(function: Callable[[Array], Array], x: Array) -> Array:
     """`jax.lax.map` of one array to another."""
     return lax.map(function, x)
+
+
+def map_leaves(function: Callable[..., Array], *trees: Any) -> Any:
+    """`jax.tree.map`."""
+    return jax.tree.map(function, *trees)
+
+
+def flattened(tree: Any) -> tuple[list[Any], Any]:
+    """`jax.tree.flatten`."""
+    return jax.tree.flatten(tree)
 
 
 def limits(x: Array) -> Any:

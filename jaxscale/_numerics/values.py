@@ -52,8 +52,24 @@ def has_normal_exp(x: Array) -> Array:
 
 def exp_where(good: Real, x: Array) -> Array:
     """exp(x) where it is good and a normal number; elsewhere NaN with zero derivatives."""
-    good = good & has_normal_exp(x)
-    return jnp.where(good, jnp.exp(where_safe(good, x)), jnp.nan)
+    return exp_or_nan(good & has_normal_exp(x), x)
+
+
+@jax.custom_jvp
+def exp_or_nan(good: Array, x: Array) -> Array:
+    """exp(x); NaN with zero derivatives where not good.
+
+    The exponential comes last because XLA on a CPU evaluates one a single time, and a selection
+    after it again for all that reads it, with all that led to the selection.
+    """
+    return jnp.exp(jnp.where(good, x, jnp.nan))
+
+
+@exp_or_nan.defjvp
+def _exp_or_nan_jvp(primals, tangents):
+    (good, _), (_, x_dot) = primals, tangents
+    value = exp_or_nan(*primals)
+    return value, jnp.where(good, value, 0) * jnp.where(good, x_dot, 0)
 
 
 @custom_vmap

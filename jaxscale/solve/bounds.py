@@ -24,7 +24,8 @@ TIE = 32
 MOST_TIE = 64  # times the root of an epsilon
 
 
-Logs = tuple[Array, Array]  # log params and log tokens, or a number of each
+Pair = tuple[Array, Array]  # of params and of tokens
+Logs = Pair  # their logarithms, or a number of each
 
 
 class Curve(NamedTuple):
@@ -64,7 +65,7 @@ def optimum(
             status = jnp.where(ok, curve.doubt, status)
             ok &= is_ok(status)
             curve = curve_of(*made_safe(inputs, ok))
-        return _exponentiate(*curve.free(), status, ok)
+        return Sizes(None, None, *curve.free(), status, ok)
     curve, limits = curve_of(*lax.stop_gradient(inputs)), lax.stop_gradient(bounds)
     decided = _decide(curve, limits)
     if curve.doubt is not None:
@@ -131,33 +132,35 @@ def _sizes(
         jnp.where(at_params, along_params.tokens_at(where_safe(at_params, log_params)), log_tokens),
     )
     ratio_params, ratio_tokens = curve_where(at_ratio).at_ratio(jnp.log(ratio))
-    sizes = _exponentiate(
-        jnp.where(at_ratio, ratio_params, log_params),
-        jnp.where(at_ratio, ratio_tokens, log_tokens),
-        status,
-        is_ok(status),
-    )
-    sizes = sizes._replace(
-        params=jnp.where(at_params | at_corner, params, sizes.params),
-        tokens=jnp.where(at_tokens | at_corner, tokens, sizes.tokens),
-    )
-    return _within(lax.stop_gradient(bounds), sizes)
+    log_params = jnp.where(at_ratio, ratio_params, log_params)
+    log_tokens = jnp.where(at_ratio, ratio_tokens, log_tokens)
+    # Each is exponentiated once; `priced` judges the result.
+    params = jnp.where(at_params | at_corner, params, _normal_exp(log_params))
+    tokens = jnp.where(at_tokens | at_corner, tokens, _normal_exp(log_tokens))
+    return _within(lax.stop_gradient(bounds), (params, tokens), (log_params, log_tokens), status)
 
 
-def _within(bounds: Bounds, sizes: Sizes) -> Sizes:
+def _normal_exp(x: Array) -> Array:
+    return jnp.exp(where_safe(has_normal_exp(x), x))
+
+
+def _within(bounds: Bounds, sizes: Pair, logs: Logs, status: Array) -> Sizes:
     """The sizes, on each bound that rounding put them beyond; with the derivatives that they had.
 
     Where two bounds meet the curve in one point, a size that follows from one of them may miss
     the other by far more than an epsilon: what a budget leaves for training may be all rounding.
     """
-    params = jnp.clip(lax.stop_gradient(sizes.params), bounds.min_params, bounds.max_params)
+    params = jnp.clip(lax.stop_gradient(sizes[0]), bounds.min_params, bounds.max_params)
     most_tokens = jnp.minimum(bounds.max_tokens, bounds.max_tokens_per_param * params)
-    tokens = jnp.clip(lax.stop_gradient(sizes.tokens), bounds.min_tokens, most_tokens)
-    return sizes._replace(
-        params=_moved(sizes.params, params, params != sizes.params),
-        tokens=_moved(sizes.tokens, tokens, tokens != sizes.tokens),
-        log_params=_moved(sizes.log_params, jnp.log(params), params != sizes.params),
-        log_tokens=_moved(sizes.log_tokens, jnp.log(tokens), tokens != sizes.tokens),
+    tokens = jnp.clip(lax.stop_gradient(sizes[1]), bounds.min_tokens, most_tokens)
+    moves_params, moves_tokens = params != sizes[0], tokens != sizes[1]
+    return Sizes(
+        params=_moved(sizes[0], params, moves_params),
+        tokens=_moved(sizes[1], tokens, moves_tokens),
+        log_params=_moved(logs[0], jnp.log(params), moves_params),
+        log_tokens=_moved(logs[1], jnp.log(tokens), moves_tokens),
+        status=status,
+        ok=is_ok(status),
     )
 
 
@@ -240,10 +243,3 @@ def _corners(bounds: Bounds) -> tuple[Logs, Logs]:
     allowed = jnp.where(capped, where_safe(capped, bounds.max_params) * ratio, jnp.inf)
     low = jnp.maximum(bounds.min_params, needed), bounds.min_tokens
     return low, (bounds.max_params, jnp.minimum(bounds.max_tokens, allowed))
-
-
-def _exponentiate(log_params: Array, log_tokens: Array, status: Array, ok: Array) -> Sizes:
-    """Sizes from logarithms, each exponentiated once; `priced` judges the result."""
-    params = jnp.exp(where_safe(has_normal_exp(log_params), log_params))
-    tokens = jnp.exp(where_safe(has_normal_exp(log_tokens), log_tokens))
-    return Sizes(params, tokens, log_params, log_tokens, status, ok)

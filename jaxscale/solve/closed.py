@@ -19,8 +19,9 @@ from jaxscale.laws.chinchilla import Chinchilla, log_other
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, made_safe
 from jaxscale.plan import Bounds, Plan, priced, with_finite_loss
 from jaxscale.solve.bounds import Curve, optimum
+from jaxscale.solve.in_chunks import in_chunks
 from jaxscale.solve.newton import Inputs
-from jaxscale.solve.root import root_above, root_sigma, softplus_root
+from jaxscale.solve.root import root_above, softplus_root
 from jaxscale.solve.validate import Case, costs_fit, is_valid, outcome
 from jaxscale.status import Status
 
@@ -33,7 +34,12 @@ def cheapest(
     loss: Array, law: Chinchilla, demand: Demand, costs: Costs, bounds: Bounds | None = None
 ) -> Plan:
     """Cheapest plan whose loss is at most `loss`."""
-    loss, law, demand, costs, bounds = arrays.align(loss, law, demand, costs, bounds)
+    return in_chunks(_cheapest, *arrays.align(loss, law, demand, costs, bounds))
+
+
+def _cheapest(
+    loss: Array, law: Chinchilla, demand: Demand, costs: Costs, bounds: Bounds | None
+) -> Plan:
     reducible = loss - law.E
     status, ok = _judged(
         Inputs(law, {}, loss, demand, costs),
@@ -52,7 +58,12 @@ def best(
     budget: Array, law: Chinchilla, demand: Demand, costs: Costs, bounds: Bounds | None = None
 ) -> Plan:
     """Plan of the lowest loss whose lifetime cost is at most `budget`."""
-    budget, law, demand, costs, bounds = arrays.align(budget, law, demand, costs, bounds)
+    return in_chunks(_best, *arrays.align(budget, law, demand, costs, bounds))
+
+
+def _best(
+    budget: Array, law: Chinchilla, demand: Demand, costs: Costs, bounds: Bounds | None
+) -> Plan:
     share = _serving_share_per_param(_serving_cost(demand, costs), budget)
     in_range = is_normal(4 / budget) & is_finite(share)
     status, ok = _judged(
@@ -109,10 +120,9 @@ def iso_loss_curve(law: Chinchilla, reducible: Array, demand: Array) -> Curve:
         log_data = split_log(law.B * ((alpha + beta) / alpha)).minus(log_reducible)
         base = ((weight(1, beta), log_data),)
         log_shift = log(beta / (3 * (alpha + beta)))
-        log_base, u = root_above(1 / beta, log_shift, base, demand)
+        log_base, (u, sigma) = root_above(1 / beta, log_shift, base, demand)
         # A / N^alpha is the share (beta + alpha sigma) / (alpha + beta) of the reducible loss: a
         # sum of positive terms, where subtracting B / D^beta from it would cancel.
-        sigma = root_sigma(u)
         log_size = split_log(law.A * (alpha + beta)).minus(log_reducible)
         log_size = log_size.minus(split_log(beta + alpha * sigma))
         log_tokens = log_base + u / beta
@@ -143,7 +153,7 @@ def iso_loss_curve(law: Chinchilla, reducible: Array, demand: Array) -> Curve:
         log_slow = jnp.where(size_is_slow, log_size, log_B)
         log_fast = jnp.where(size_is_slow, log_B, log_size)
         k = log_fast - fast / slow * log_slow
-        u = softplus_root(fast / slow - 1, k, k, jnp.ones_like(k), steps=3)
+        u = softplus_root(fast / slow - 1, k, k, jnp.ones_like(k), steps=3).u
         log_tokens = (u + log_slow) / slow
         return log_tokens - log_limit, log_tokens
 
@@ -207,7 +217,7 @@ def budget_curve(
 
     def free() -> tuple[Array, Array]:
         c = (1 - alpha) / (alpha + beta)
-        log_base, u = root_above(c, -math.log(3), tokens, effective_demand)
+        log_base, (u, _) = root_above(c, -math.log(3), tokens, effective_demand)
         log_training = c * u - weighted_sum(*params)
         return _log_params(log_training, serving_cost, budget), log_base + c * u
 
