@@ -32,12 +32,6 @@ def params_and_tokens(loss, demand):
     return plan.params, plan.tokens
 
 
-@jax.jit
-def params_and_tokens_in_blocks(loss, demand):
-    """The same from a loop over blocks, whose intermediate arrays stay in a CPU's cache."""
-    return jax.lax.map(lambda x: params_and_tokens(*x), (loss, demand), batch_size=CHUNK)
-
-
 def whole_rows(scenarios: int) -> int:
     """Rows of the grid nearest to so many scenarios that `grid_sums` cuts into equal chunks."""
     rows, chunk_rows = max(1, round(scenarios / COLUMNS)), CHUNK // COLUMNS

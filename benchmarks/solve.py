@@ -48,7 +48,6 @@ MOST_ARRAY_SCENARIOS = 2**25 if ours.ON_CPU else SCENARIOS
 BYTES_PER_SCENARIO = 20 * 8
 
 OURS, OURS32 = "jaxscale float64", "jaxscale float32"
-OURS_BLOCKS, OURS32_BLOCKS = "jaxscale float64, in blocks", "jaxscale float32, in blocks"
 OURS_REDUCED, OURS32_REDUCED = "jaxscale float64, reduced", "jaxscale float32, reduced"
 OURS_PLAN = "jaxscale float64, whole plan"
 LOOP, ARRAY, FIND_ROOT = "scipy newton, loop", "scipy newton, array", "scipy find_root, array"
@@ -63,16 +62,16 @@ CHUNKS = "chunks of {chunk:,}"
 QUICK_MEMORY = (OURS,)  # a process of its own takes seconds
 
 AIMS = [
-    Aim(OURS_BLOCKS, 10_000, (LOOP,)),
-    Aim(OURS_BLOCKS, 15, (ARRAY, FIND_ROOT)),
-    Aim(OURS_BLOCKS, 5, (NUMPY, NUMPY_WHOLE)),
-    Aim(OURS_BLOCKS, 3, (OPTIMISTIX,)),
+    Aim(OURS, 10_000, (LOOP,)),
+    Aim(OURS, 15, (ARRAY, FIND_ROOT)),
+    Aim(OURS, 5, (NUMPY, NUMPY_WHOLE)),
+    Aim(OURS, 3, (OPTIMISTIX,)),
     Aim(OURS, 0.7, (FLOOR,)),
     Aim(OURS_REDUCED, 1, (FLOOR_REDUCED,)),
     Aim(OURS_PLAN, 1 / 1.4, (OURS,)),
-    Aim(OURS32_BLOCKS, 2, (OURS_BLOCKS,)),
-    Aim(OURS_BLOCKS, 8, (NUMPY, NUMPY_WHOLE), stretch=True),
-    Aim(OURS_BLOCKS, 0.8, (FLOOR,), stretch=True),
+    Aim(OURS32, 2, (OURS,)),
+    Aim(OURS, 8, (NUMPY, NUMPY_WHOLE), stretch=True),
+    Aim(OURS, 0.8, (FLOOR,), stretch=True),
 ]
 
 
@@ -152,15 +151,10 @@ def _every_field(loss, demand):
 
 
 arrays = partial(given, on_device=True)
-in_blocks = partial(
-    arrays, solve=ours.params_and_tokens_in_blocks, note="lax.map, blocks of {chunk:,}"
-)
 ONE_THREAD, FLOAT32 = "one thread", "float32"
 BUILDERS: dict[str, Callable[[str, int], Row]] = {
     OURS: partial(arrays, solve=ours.params_and_tokens),
     OURS32: partial(arrays, solve=ours.params_and_tokens, dtype=FLOAT32),
-    OURS_BLOCKS: in_blocks,
-    OURS32_BLOCKS: partial(in_blocks, dtype=FLOAT32),
     OURS_PLAN: partial(arrays, solve=_every_field, note="7 fields"),
     LOOP: partial(
         given, solve=peers.scipy_loop, package="scipy", sample=LOOP_SAMPLE,
