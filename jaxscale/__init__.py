@@ -47,8 +47,10 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale.sweeping import MainEffects as MainEffects
     from jaxscale.sweeping import Moments as Moments
     from jaxscale.sweeping import Quantiles as Quantiles
+    from jaxscale.sweeping import Saltelli as Saltelli
     from jaxscale.sweeping import Sample as Sample
     from jaxscale.sweeping import Sobol as Sobol
+    from jaxscale.sweeping import SobolIndices as SobolIndices
     from jaxscale.sweeping import StatusCounts as StatusCounts
     from jaxscale.sweeping import TopK as TopK
     from jaxscale.sweeping import choice as choice
@@ -82,9 +84,10 @@ _NAMES = {
     "solve": ("compute_optimal", "minimize_cost", "minimize_loss", "overhead", "size_intervals"),
     "status": ("Status",),
     "sweeping": (
-        *("Extremes", "Grid", "Histogram", "MainEffects", "Moments", "Quantiles", "Sample"),
-        *("Sobol", "StatusCounts", "TopK", "choice", "geomspace", "linspace", "lognormal"),
-        *("loguniform", "normal", "rows", "sweep", "triangular", "uniform"),
+        *("Extremes", "Grid", "Histogram", "MainEffects", "Moments", "Quantiles", "Saltelli"),
+        *("Sample", "Sobol", "SobolIndices", "StatusCounts", "TopK", "choice", "geomspace"),
+        *("linspace", "lognormal", "loguniform", "normal", "rows", "sweep", "triangular"),
+        *("uniform",),
     ),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

@@ -1,6 +1,6 @@
 """Typed wrappers of JAX functions whose own signatures leave types unknown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -33,7 +33,7 @@ def custom_jvp(
     return partial(jax.custom_jvp, nondiff_argnums=static)
 
 
-def fori_loop(count: int, step: Callable[[Array, Carry], Carry], start: Carry) -> Carry:
+def fori_loop(count: int | Array, step: Callable[[Array, Carry], Carry], start: Carry) -> Carry:
     """`jax.lax.fori_loop` from 0."""
     return lax.fori_loop(0, count, step, start)
 
@@ -56,6 +56,14 @@ def map_leaves(function: Callable[..., Array], *trees: Any) -> Any:
 def flattened(tree: Any) -> tuple[list[Any], Any]:
     """`jax.tree.flatten`."""
     return jax.tree.flatten(tree)
+
+
+def nth(numbers: Sequence[float], index: Array, dtype: Any) -> Array:
+    """The number at an index, by selects: a kernel looks nothing up in a table."""
+    found = jnp.asarray(numbers[0], dtype)
+    for at, number in enumerate(numbers[1:], start=1):
+        found = jnp.where(index == at, jnp.asarray(number, dtype), found)
+    return found
 
 
 def limits(x: Array) -> Any:

@@ -6,8 +6,9 @@ params, tokens or both, until a monotone function of logarithms reaches a value.
 """
 
 import math
+import operator
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -85,7 +86,7 @@ def crossing(
     distance = _search(along, floor, above, toward * start, top)
     sizes = zip((log_params, log_tokens), direction, strict=True)
     plausible = [is_plausible(x + d * toward * distance) for x, d in sizes if d]
-    reached = (above > 0) & (~at_floor | jnp.all(jnp.stack(plausible), axis=0))
+    reached = (above > 0) & (~at_floor | reduce(operator.and_, plausible))
     everywhere = along(-top) - floor < above
     return toward * jnp.where(everywhere, -jnp.inf, jnp.where(reached, distance, jnp.inf))
 

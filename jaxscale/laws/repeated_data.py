@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.logarithm import log
 from jaxscale._numerics.values import is_positive, quotient, where_safe
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.fitted import Coefficient
@@ -76,8 +77,8 @@ class Muennighoff:
         Converts nothing, and checks nothing but that there are unique tokens.
         """
         some = is_positive(unique_tokens)
-        log_unique = jnp.minimum(jnp.log(where_safe(some, unique_tokens)), log_tokens)
-        log_fitting = jnp.minimum(self._log_best_params(log_unique), log_params)
+        log_unique = _least(jnp.log(where_safe(some, unique_tokens)), log_tokens)
+        log_fitting = _least(self._log_best_params(log_unique), log_params)
         loss = self.base().loss_from_logs(
             _log_effective(log_params, log_fitting, self.R_N),
             _log_effective(log_tokens, log_unique, self.R_D),
@@ -128,19 +129,32 @@ class Muennighoff:
         return log_G + (self.beta / self.alpha) * (log_unique + log_G)
 
 
+def _least(x, y):
+    """The smaller of two; y where either is NaN."""
+    # At a tie the derivative of either will do, and that of `jnp.minimum`, half of each, takes a
+    # division.
+    return jnp.where(x < y, x, y)
+
+
 def _log_effective(log_seen, log_first, scale):
-    # Beyond this many repeats all of them have long been spent, and expm1 would overflow.
+    # Beyond this many repeats all of them have long been spent, and exp would overflow.
     most = 0.9 * math.log(float(jnp.finfo(log_seen.dtype).max))
-    repeats = jnp.expm1(jnp.minimum(log_seen - log_first, most))
-    return log_first + jnp.log1p(_worth(repeats, scale))
+    # What rounding leaves out of few repeats is nothing beside the logarithm that it is added to.
+    repeats = jnp.exp(_least(most, log_seen - log_first)) - 1
+    return log_first + log(1 + scale * (1 - jnp.exp(-_spent(repeats, scale))))
+
+
+def _spent(repeats, scale):
+    """Repeats over their scale, as far as what is left of it."""
+    # exp(-repeats / scale) is 0 from here on. An infinite quotient would do for the value, but its
+    # derivative is infinity times that 0.
+    enough = 1 - math.log(float(jnp.finfo(repeats.dtype).smallest_subnormal))
+    return quotient(_least(enough * scale, repeats), scale)
 
 
 def _worth(repeats, scale):
     """`scale (1 - exp(-repeats / scale))`, with derivatives that are finite everywhere."""
-    # exp(-repeats / scale) is 0 from here on. An infinite quotient would do for the value, but its
-    # derivative is infinity times that 0.
-    enough = 1 - math.log(float(jnp.finfo(repeats.dtype).smallest_subnormal))
-    spent = quotient(jnp.minimum(repeats, enough * scale), scale)
+    spent = _spent(repeats, scale)
     # JAX differentiates expm1 as itself plus 1, which is 0 long before exp(-spent) is.
     return scale * jnp.where(spent > 0.5, 1 - jnp.exp(-spent), -jnp.expm1(-spent))
 

@@ -12,13 +12,12 @@ from jax import Array, lax
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
-from jaxscale._numerics.typed import epsilon, map_array
-from jaxscale._numerics.values import is_finite, is_positive
+from jaxscale._numerics.typed import cond, epsilon, fori_loop, nth
+from jaxscale._numerics.values import any_of, is_finite, is_positive
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import (
     ALLOWED,
     BOTH,
-    LOG_TOKENS_PER_PARAM,
     NEAR_FLOOR,
     PARAMS,
     SAME,
@@ -28,7 +27,7 @@ from jaxscale.laws.inverse import (
     is_plausible,
 )
 from jaxscale.laws.protocol import TRAIN_FLOPS, made_safe
-from jaxscale.plan import Bounds, Plan, priced, with_finite_loss
+from jaxscale.plan import Bounds, Plan, Sizes, priced, with_finite_loss
 from jaxscale.solve.bounds import Curve, optimum
 from jaxscale.solve.newton import (
     Inputs,
@@ -39,16 +38,24 @@ from jaxscale.solve.newton import (
     equations,
     floor_of,
     is_converged,
-    log_cost,
     params_of_equal_cost,
     stationary,
     with_derivatives,
 )
-from jaxscale.solve.validate import SAME_LOSS, costs_fit, is_valid, is_verified, outcome
+from jaxscale.solve.start import start, usual_point
+from jaxscale.solve.validate import (
+    SAME_LOSS,
+    costs_fit,
+    is_valid,
+    is_verified,
+    meets_target,
+    outcome,
+)
 from jaxscale.status import Status, first_status
 
 # How far along a curve of equal cost losses are compared, on both sides: in ln D.
 OFFSETS = (1.0, 3.0, 8.0)
+FALLS, RISES, CLIMBS = 1, 2, 4  # with tokens, or away from the optimum
 NEAR_TARGET = 1e-3  # of the reducible loss or the cost: far above rounding, far below a miss
 
 
@@ -83,6 +90,23 @@ def aligned(
 
 def solve(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Plan:
     """The plan of aligned inputs: the cheapest of a loss (`at_loss`), or the best of a budget."""
+    inputs, sizes = best_sizes(at_loss, inputs, bounds)
+    if not at_loss:
+        sizes = with_finite_loss(inputs.law, sizes, inputs.levers)
+    return priced(inputs.law, sizes, inputs.demand, inputs.costs, inputs.levers)
+
+
+class Search(NamedTuple):
+    """How to search for an optimum that is one of many."""
+
+    near: tuple[Array, Array]  # log params and log tokens of a plan like it
+    looks: Array  # whether it must be shown to be the only one
+
+
+def best_sizes(
+    at_loss: bool, inputs: Inputs, bounds: Bounds | None, search: Search | None = None
+) -> tuple[Inputs, Sizes]:
+    """The sizes of that plan, not priced, with the inputs made safe that they are the best for."""
     at_floor = jnp.asarray(False)
     if at_loss:
         inputs, at_floor = _off_the_floor(inputs)
@@ -91,7 +115,8 @@ def solve(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Plan:
     given, like = lax.stop_gradient(inputs), zeros_of_full_shape((inputs, bounds))
     status, ok = _judged(at_loss, given, bounds, like)
     inputs, bounds = made_safe((inputs, bounds), ok)
-    free = free_optimum(at_loss, given, like)
+    free, seen = free_optimum(at_loss, given, like, search)
+    free = free if bounds is None else _at_its_end(free, seen)
     absurd = at_floor & ~(is_plausible(free.log_params) & is_plausible(free.log_tokens))
     doubt = jnp.where(absurd, jnp.int8(Status.INFEASIBLE_LOSS), free.status)
 
@@ -100,10 +125,9 @@ def solve(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Plan:
 
     known = inputs, free.log_params, free.log_tokens
     sizes = optimum(curve, known, bounds, status, ok)
-    sizes = sizes.require(is_verified(at_loss, given, bounds, sizes), Status.NOT_CONVERGED)
-    if not at_loss:
-        sizes = with_finite_loss(inputs.law, sizes, inputs.levers)
-    return priced(inputs.law, sizes, inputs.demand, inputs.costs, inputs.levers)
+    if bounds is not None:  # without them the point itself was verified
+        sizes = sizes.require(is_verified(at_loss, given, bounds, sizes), Status.NOT_CONVERGED)
+    return inputs, sizes
 
 
 def _off_the_floor(inputs: Inputs) -> tuple[Inputs, Array]:
@@ -180,10 +204,10 @@ def constraint_curve(at_loss: bool, inputs: Inputs, free: Free) -> Curve:
     def meet(direction: tuple[float, float], x: Array, y: Array) -> Array:
         x, y = in_range(x), in_range(y)
         if at_loss:
-            start = beginning(inputs.law, inputs.levers, direction, like) + zero
+            near = beginning(inputs.law, inputs.levers, direction, like) + zero
         else:
-            start = jnp.clip((training - x - y) / (direction[0] + direction[1]), -top, top)
-        return distance(at_loss, inputs, direction, x, y, lax.stop_gradient(start))
+            near = jnp.clip((training - x - y) / (direction[0] + direction[1]), -top, top)
+        return distance(at_loss, inputs, direction, x, y, lax.stop_gradient(near))
 
     def at_ratio(log_ratio: Array) -> tuple[Array, Array]:
         log_params = meet(BOTH, zero, log_ratio)
@@ -199,49 +223,78 @@ def constraint_curve(at_loss: bool, inputs: Inputs, free: Free) -> Curve:
         slack_is_low=at_loss,
         infeasible=Status.INFEASIBLE_BOUNDS if at_loss else Status.INFEASIBLE_BUDGET,
         doubt=free.status,
-        of_both=_by_one_program,
+        of_both=partial(_by_one_program, zero),
     )
 
 
-def _by_one_program(at: Callable[[Array], Array], low: Array, high: Array) -> tuple[Array, Array]:
-    shape = jnp.broadcast_shapes(jnp.shape(low), jnp.shape(high))
-    low, high = map_array(at, jnp.stack([jnp.broadcast_to(x, shape) for x in (low, high)]))
-    return low, high
+def _by_one_program(
+    zero: Array, at: Callable[[Array], Array], low: Array, high: Array
+) -> tuple[Array, Array]:
+    """`at` of both ends, which compiles it once; `zero` has the full shape, on every device."""
+    low, high = low + zero, high + zero
+
+    def step(count: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
+        is_first = count == 0
+        end = at(jnp.where(is_first, low, high))
+        return jnp.where(is_first, end, found[0]), jnp.where(is_first, found[1], end)
+
+    return fori_loop(2, step, (low, high))
 
 
 # --- The optimum without bounds --------------------------------------------------------------
 
 
-def free_optimum(at_loss: bool, inputs: Inputs, like: Array) -> Free:
+def free_optimum(
+    at_loss: bool, inputs: Inputs, like: Array, search: Search | None = None
+) -> tuple[Free, "_Around"]:
     """The stationary point, with a status that says whether it is the optimum, and the only one.
 
-    `like` has the full shape. Not for differentiation.
+    With it what is around it. `like` has the full shape. Not for differentiation.
     """
-    if at_loss:
-        start = beginning(inputs.law, inputs.levers, BOTH, like)
-        x, y = start, start + LOG_TOKENS_PER_PARAM
-    else:
-        product = jnp.log(inputs.target) - jnp.log(TRAIN_FLOPS * inputs.costs.train)
-        x, y = (product - LOG_TOKENS_PER_PARAM) / 2, (product + LOG_TOKENS_PER_PARAM) / 2
-    zero = jnp.zeros_like(like)
-    point = stationary(at_loss, inputs, x + zero, y + zero)
-    seen = _look_around(at_loss, inputs, point)
+    near = usual_point(inputs, like) if search is None else search.near
+    point = _finite(stationary(at_loss, inputs, *start(at_loss, inputs, like, near)))
+    seen = _look_around(at_loss, inputs, point, None if search is None else search.looks)
     top = far(like.dtype)
     converged = is_converged(point) & seen.meets_target & (jnp.abs(point.log_params) < top)
     converged &= jnp.abs(point.log_tokens) < top
+    verified = meets_target(at_loss, inputs, point.log_params, point.log_tokens)
+
+    def status(alike: Array) -> Array:
+        return first_status(
+            ((~converged | alike) & seen.is_monotone, Status.NO_INTERIOR_OPTIMUM),
+            (~converged, Status.NOT_CONVERGED),
+            (~seen.is_valley, Status.SEVERAL_OPTIMA),
+            (~verified, Status.NOT_CONVERGED),
+        )
+
     # Where all plans of one cost are alike, what a search converged to is rounding.
-    alike = seen.is_flat & _are_slopes_alike(at_loss, inputs, point)
-    status = first_status(
-        ((~converged | alike) & seen.is_monotone, Status.NO_INTERIOR_OPTIMUM),
-        (~converged, Status.NOT_CONVERGED),
-        (~seen.is_valley, Status.SEVERAL_OPTIMA),
+    judged = cond(
+        any_of(seen.is_flat),
+        lambda: status(seen.is_flat & _are_slopes_alike(at_loss, inputs, point)),
+        lambda: status(jnp.zeros_like(converged)),
     )
-    runs_off = (status == int(Status.NO_INTERIOR_OPTIMUM)) & ~seen.is_flat
-    towards = jnp.where(seen.falls_with_tokens, top, -top).astype(like.dtype)
+    return Free(point.log_params, point.log_tokens, judged), seen
+
+
+def _finite(point: Point) -> Point:
+    """The point, or where it has no numbers one that is none."""
+    known = is_finite(point.log_params) & is_finite(point.log_tokens)
+    return Point(
+        jnp.where(known, point.log_params, 0),
+        jnp.where(known, point.log_tokens, 0),
+        jnp.where(known, point.last_step, jnp.inf),
+    )
+
+
+def _at_its_end(free: Free, seen: "_Around") -> Free:
+    """The end that a search ran towards, where there is no optimum: bounds decide on that side."""
+    top = far(free.log_params.dtype)
+    runs_off = (free.status == int(Status.NO_INTERIOR_OPTIMUM)) & ~seen.is_flat
+    towards = jnp.where(seen.falls_with_tokens, top, -top).astype(free.log_params.dtype)
     return Free(
-        jnp.where(runs_off, -towards, point.log_params),
-        jnp.where(runs_off, towards, point.log_tokens),
-        status,
+        jnp.where(runs_off, -towards, free.log_params),
+        jnp.where(runs_off, towards, free.log_tokens),
+        free.status,
     )
 
 
@@ -250,7 +303,7 @@ def _are_slopes_alike(at_loss: bool, inputs: Inputs, point: Point) -> Array:
 
     Losses that differ by less than rounding do not say it: their derivatives still do.
     """
-    x, y = (jnp.where(is_finite(z), z, 0) for z in (point.log_params, point.log_tokens))
+    x, y, _ = point
     other = y + OFFSETS[0]
     _, psi = equations(at_loss, params_of_equal_cost(x, y, other, inputs), other, inputs)
     return ~(jnp.abs(psi) > jnp.sqrt(epsilon(x)))
@@ -266,33 +319,43 @@ class _Around(NamedTuple):
     falls_with_tokens: Array
 
 
-def _look_around(at_loss: bool, inputs: Inputs, point: Point) -> _Around:
+def _look_around(at_loss: bool, inputs: Inputs, point: Point, looks: Array | None) -> _Around:
     """Losses along the plans that cost as much as the point.
 
     A plan is the cheapest of its loss, or the best of its cost, exactly when none of the same
-    cost is better; such plans are at hand without solving anything.
+    cost is better; such plans are at hand without solving anything. Where it does not look, all is
+    well.
     """
-    x, y = (jnp.where(is_finite(z), z, 0) for z in (point.log_params, point.log_tokens))
+    x, y, _ = point
     middle = inputs.loss(x, y)
     noise = SAME_LOSS * epsilon(x) * jnp.abs(middle)
 
-    def look(carry: tuple[Array, ...], offset: Array) -> tuple[tuple[Array, ...], None]:
-        before, falls, rises, climbs = carry
-        here = y + offset
+    # From the point to either side. What was seen is kept as bits of one number, because XLA makes
+    # a loop for each array.
+    offsets = [*OFFSETS, *(-each for each in OFFSETS)]
+
+    def look(number: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        (before, seen), offset = carry, nth(offsets, number, x.dtype)
+        before = jnp.where(jnp.abs(offset) == OFFSETS[0], middle, before)
+        here, is_up = y + offset, offset > 0
         value = inputs.loss(params_of_equal_cost(x, y, here, inputs), here)
         # A comparison with NaN, where a law says nothing so far out, is no evidence of anything.
-        fall, rise = value < before - noise, value > before + noise
-        climbs |= jnp.where(offset > 0, fall, rise)
-        return (value, falls | fall, rises | rise, climbs), None
+        lower, higher = value < before - noise, value > before + noise
+        seen |= jnp.where(lower, CLIMBS | jnp.where(is_up, FALLS, RISES), 0)
+        return value, seen | jnp.where(higher, jnp.where(is_up, RISES, FALLS), 0)
 
-    offsets = jnp.asarray([-each for each in reversed(OFFSETS)] + [0.0, *OFFSETS], x.dtype)
-    no = jnp.zeros_like(x, bool)
-    begin = (jnp.full_like(x, jnp.nan), no, no, no)
-    _, falls, rises, climbs = lax.scan(look, begin, offsets)[0]
+    nothing = jnp.zeros_like(x, jnp.int32)
+    if looks is None:
+        _, seen = fori_loop(len(offsets), look, (middle, nothing))
+    else:
+        begin = middle, nothing | jnp.where(looks, 0, FALLS | RISES)
+        count: Array = jnp.where(looks, len(offsets), 0)
+        _, seen = fori_loop(count, look, begin)
+    falls, rises, climbs = (seen & bit > 0 for bit in (FALLS, RISES, CLIMBS))
     is_spent = middle - floor_of(inputs, x) <= noise
     if at_loss:
         near = NEAR_TARGET * jnp.abs(inputs.target - floor_of(inputs, x)) + noise
         meets = jnp.abs(middle - inputs.target) <= near
     else:
-        meets = jnp.abs(log_cost(x, y, inputs) - jnp.log(inputs.target)) <= NEAR_TARGET
+        meets = jnp.abs(cost_over_budget(x, y, inputs) - 1) <= NEAR_TARGET
     return _Around(meets, ~climbs, ~(falls & rises | is_spent), ~(falls | rises), falls)

@@ -17,7 +17,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, reduce
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +30,9 @@ from jaxscale._numerics.values import any_of, where_safe
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.protocol import levers_of, loss_from_logs
 from jaxscale.plan import Bounds, Plan
-from jaxscale.solve.general import aligned, solve, zeros_of_full_shape
+from jaxscale.solve.general import Search, aligned, best_sizes, solve, zeros_of_full_shape
 from jaxscale.solve.newton import Inputs, floor_of, log_cost
+from jaxscale.solve.start import usual_point
 from jaxscale.status import Status, is_ok
 
 SIZES = ("params", "tokens")
@@ -41,6 +42,7 @@ BOXES = 12  # at the most; smooth objectives need two or three
 # Width of a box over that of the last; and where a scenario has no plan at some points, so that
 # nothing can be interpolated.
 SMALLER, NEARER = 0.125, 0.4
+POLISHES = 8  # points at most, beyond those of a box, on the way to the optimum
 NEWTON_STEPS = 6  # on the interpolating polynomials, which cost next to nothing
 # A range whose ends are further apart than this factor is searched in logarithms.
 WIDE = 30.0
@@ -48,10 +50,7 @@ WIDE = 30.0
 SAME = 64.0
 MAGNIFIED = 8.0
 CONVERGED = 100.0  # epsilons, whose root is an error of a lever that costs its square
-FEW = 8
-TOGETHER = 256  # scenarios that are solved at all points at once; more take too much memory
 
-Result = TypeVar("Result")
 Position = tuple[Array, ...]  # of each chosen lever, from 0 to 1 along its range
 
 
@@ -108,7 +107,7 @@ def _solved_jointly(
     fixed = lax.stop_gradient((inputs, bounds))
     box = _searched(problem, *fixed, like)
     moved = _with_derivatives(problem, inputs, bounds, box.center)
-    plan = _final_plan(problem, inputs, bounds, moved, like)
+    plan = _best_plan(problem, inputs, bounds, moved)
     at_end = _any([(z <= 0) | (z >= 1) for z in box.center])
     status = plan.status
     status = jnp.where(at_end & (status == int(Status.OK)), int(Status.AT_LEVER_END), status)
@@ -118,21 +117,6 @@ def _solved_jointly(
 
 
 _joint = compiled(_solved_jointly, static=1)
-
-
-def _final_plan(
-    problem: _Problem, inputs: Inputs, bounds: Bounds | None, position: Position, like: Array
-) -> Plan:
-    """The best plan of a position; of few scenarios in the shapes of the search.
-
-    Where operations run one by one, each is compiled for every shape that it meets.
-    """
-    look = partial(_best_plan, problem)
-    if like.size > FEW:
-        return look(inputs, bounds, position)
-    points = POINTS[len(position)] ** len(position)
-    copies = tuple(jnp.broadcast_to(z, (points, *z.shape)) for z in position)
-    return jax.tree.map(lambda x: x[0], _at_points(look, inputs, bounds, copies))
 
 
 def _masked(plan: Plan, status: Array) -> Plan:
@@ -172,51 +156,103 @@ def _best_plan(
     return solve(problem.at_loss, _with_levers(problem, inputs, position), bounds)
 
 
-def _slopes_by_envelope(
-    problem: _Problem, inputs: Inputs, position: Position, plan: Plan
-) -> list[Array]:
-    """Slopes of the objective along the levers at the best plan of a position.
+class _Envelope(NamedTuple):
+    """The Lagrangian at the best plan of a position, and the ways on which the target is kept.
 
-    They are those of the Lagrangian: what a lever changes by itself, and what it costs to move
-    the plan back onto its constraint, in the direction that the bounds in force leave open.
+    By the envelope theorem slopes of the objective along the levers are those of the Lagrangian,
+    and its second derivatives along those ways are all that bends take.
     """
-    here = jnp.log(where_safe(plan.ok, plan.params)), jnp.log(where_safe(plan.ok, plan.tokens))
+
+    plan: tuple[Array, Array]  # log params and log tokens; where there is none, of an older one
+    value: Array  # of the objective; infinite where there is no plan
+    slopes: list[Array]
+    ways: list[tuple[Array, ...]]  # of log params, log tokens and levers: one for each lever
+    trade: tuple[Array, ...]  # params for tokens, where no bound is in force
+    along: Callable[[tuple[Array, ...], tuple[Array, ...]], Array]  # second derivative, two ways
+
+
+def _envelope(
+    problem: _Problem,
+    inputs: Inputs,
+    bounds: Bounds | None,
+    position: Position,
+    search: Search,
+    one: Array,
+) -> _Envelope:
+    """What a lever changes by itself, and what it costs to move the plan back onto its constraint.
+
+    The plan is moved in the direction that the bounds in force leave open.
+    """
+    asked = _with_levers(problem, inputs, position)
+    _, sizes = best_sizes(problem.at_loss, asked, bounds, search)
+    # All below needs the status: as a quotient it is computed once.
+    status = jnp.where(sizes.ok, sizes.status, -1).astype(one.dtype) / one
+    ok = status >= 0
+    here = sizes.log_params, sizes.log_tokens
+    plan = jnp.where(ok, here[0], search.near[0]), jnp.where(ok, here[1], search.near[1])
+    point = (*plan, *position)
 
     def surfaces(x: Array, y: Array, *position: Array) -> tuple[Array, Array]:
         asked = _with_levers(problem, inputs, position)
         loss, cost = loss_from_logs(asked.law, x, y, **asked.levers), log_cost(x, y, asked)
         return (cost, loss) if problem.at_loss else (loss, cost)
 
-    def along(*direction: Array) -> tuple[Array, Array]:
-        return jax.jvp(surfaces, (*here, *position), direction)[1]
+    def along(*way: Array) -> tuple[Array, Array]:
+        return jax.jvp(surfaces, point, way)[1]
 
-    status, one = plan.status, jnp.ones_like(here[0])
-    zeros = [jnp.zeros_like(one) for _ in position]
-    at_params = (status == int(Status.AT_MIN_PARAMS)) | (status == int(Status.AT_MAX_PARAMS))
-    at_tokens = (status == int(Status.AT_MIN_TOKENS)) | (status == int(Status.AT_MAX_TOKENS))
-    moved, missed = along(jnp.where(at_params, 0, one), jnp.where(at_tokens, 0, one), *zeros)
-    price = jnp.where(status == int(Status.AT_CORNER), 0, moved / missed)
-    slopes = []
+    def is_at(*statuses: Status) -> Array:
+        return _any([status == int(each) for each in statuses])
+
+    value, _ = surfaces(*point)
+    value = jnp.where(ok & ~jnp.isnan(value), value, jnp.inf)
+    ones, zero = jnp.ones_like(point[0]), jnp.zeros_like(point[0])
+    still = tuple(zero for _ in position)
+    by_params, by_tokens = along(ones, zero, *still), along(zero, ones, *still)
+    at_corner = is_at(Status.AT_CORNER)
+    back = (
+        jnp.where(is_at(Status.AT_MIN_PARAMS, Status.AT_MAX_PARAMS), 0, ones),
+        jnp.where(is_at(Status.AT_MIN_TOKENS, Status.AT_MAX_TOKENS), 0, ones),
+    )
+    moved, missed = (a * back[0] + b * back[1] for a, b in zip(by_params, by_tokens, strict=True))
+    price, inverse = jnp.where(at_corner, 0, moved) / missed, jnp.where(at_corner, 0, 1) / missed
+    slopes, ways = [], []
     for i in range(len(position)):
-        gained, missed = along(
-            0 * one, 0 * one, *(one if i == j else z for j, z in enumerate(zeros))
-        )
-        slopes.append(jnp.where(plan.ok, gained - price * missed, jnp.nan))
-    return slopes
+        unit = tuple(ones if i == j else zero for j in range(len(position)))
+        gained, off = along(zero, zero, *unit)
+        slopes.append(jnp.where(ok, gained - price * off, jnp.nan))
+        ways.append((-off * inverse * back[0], -off * inverse * back[1], *unit))
+    is_free = is_at(Status.OK)
+    trade = tuple(jnp.where(is_free, by, 0) for by in (by_tokens[1], -by_params[1]))
+
+    def lagrangian(*point: Array) -> Array:
+        value, target = surfaces(*point)
+        return value - price * target
+
+    def second(way: tuple[Array, ...], other: tuple[Array, ...]) -> Array:
+        return jax.jvp(lambda *point: jax.jvp(lagrangian, point, way)[1], point, other)[1]
+
+    return _Envelope(plan, value, slopes, ways, (*trade, *still), second)
 
 
-def _at_points(
-    look: Callable[[Inputs, Bounds | None, Position], Result],
-    inputs: Inputs,
-    bounds: Bounds | None,
-    points: Position,
-) -> Result:
-    """`look(inputs, bounds, position)` at points along the first axis of all positions."""
-    if np.prod(jnp.shape(points[0])[1:]) > TOGETHER:
-        return lax.map(lambda position: look(inputs, bounds, position), points)
-    # Scalars go with any shape.
-    inputs, bounds = jax.tree.map(lambda x: x[None] if jnp.ndim(x) else x, (inputs, bounds))
-    return look(inputs, bounds, points)
+def _one(number: Array, dtype: Any) -> Array:
+    """1, of which XLA does not know that it is."""
+    return 1 + 0 * number.astype(dtype)
+
+
+def _bends(envelope: _Envelope) -> list[list[Array]]:
+    """Second derivatives of the objective by the levers, the plan following them."""
+    *_, ways, trade, along = envelope
+    follows = [along(way, trade) for way in ways]
+    stiffness = along(trade, trade)
+    inverse = jnp.where(stiffness > 0, 1 / jnp.where(stiffness > 0, stiffness, 1), 0)
+    count = range(len(ways))
+    upper = {
+        (i, j): along(ways[i], ways[j]) - follows[i] * follows[j] * inverse
+        for i in count
+        for j in count
+        if i <= j
+    }
+    return [[upper[min(i, j), max(i, j)] for j in count] for i in count]
 
 
 # --- The search -----------------------------------------------------------------------------
@@ -259,39 +295,155 @@ def _rounding(problem: _Problem, inputs: Inputs, like: Array) -> Array:
     return MAGNIFIED * (1 + jnp.abs(inputs.target / (inputs.target - floor)))
 
 
+class _Polish(NamedTuple):
+    """Newton's method on the slopes themselves, from the zero of the polynomials."""
+
+    position: Position  # in the box, from -1 to 1
+    node: Position  # the best point of the box, which has a plan
+    goes_on: Array
+    is_done: Array
+
+
 def _smaller_box(
     problem: _Problem, inputs: Inputs, bounds: Bounds | None, box: _Box, noise: Array
 ) -> _Box:
-    """The box around the zero of the slopes, as interpolated on a box."""
+    """The box around the zero of the slopes, as interpolated on a box, or the optimum itself.
+
+    All its points are looked at, and then those on the way to the optimum: in one loop, because
+    the solver inside takes most of the time to compile.
+    """
     count, dtype = len(box.center), box.half.dtype
     n = POINTS[count]
+    many = n**count
     low = [jnp.maximum(z - box.half, 0) for z in box.center]
     high = [jnp.minimum(z + box.half, 1) for z in box.center]
     along = -np.cos(np.pi * np.arange(n) / (n - 1))
-    grid = np.array(list(itertools.product(along, repeat=count)), dtype).T
-    nodes = [jnp.asarray(t).reshape(-1, *(1,) * box.half.ndim) for t in grid]
-    points = tuple(_between(a[None], b[None], t) for a, b, t in zip(low, high, nodes, strict=True))
+    grid = jnp.asarray(np.array(list(itertools.product(along, repeat=count)), dtype).T)
+    halves = [(b - a) / 2 for a, b in zip(low, high, strict=True)]
 
-    def look(
-        inputs: Inputs, bounds: Bounds | None, position: Position
-    ) -> tuple[Array, list[Array]]:
-        plan = _best_plan(problem, inputs, bounds, position)
-        return _objective(problem, plan), _slopes_by_envelope(problem, inputs, position, plan)
+    def interpolated(values: Array, slopes: list[Array]) -> tuple[_Box, _Polish]:
+        return _interpolated(
+            box, noise, grid, (low, high), values[:many], [x[:many] for x in slopes]
+        )
 
-    values, slopes = _at_points(look, inputs, bounds, points)
-    values = jnp.where(jnp.isnan(values), jnp.inf, values)
+    def look(carry: tuple[Any, ...]) -> tuple[Any, ...]:
+        number, values, slopes, smaller, polish, near = carry
+        node = [jnp.take(row, jnp.minimum(number, many - 1)) for row in grid]
+        at = [jnp.where(number < many, t, p) for t, p in zip(node, polish.position, strict=True)]
+        position = tuple(_between(a, b, t) for a, b, t in zip(low, high, at, strict=True))
+        search = Search(near, number < many)
+        envelope = _envelope(problem, inputs, bounds, position, search, _one(number, dtype))
+        slope = [x * half for x, half in zip(envelope.slopes, halves, strict=True)]
+        # Beyond the points of the box, all in the last row.
+        row = jnp.minimum(number, many)
+        values = lax.dynamic_update_index_in_dim(values, envelope.value, row, 0)
+        slopes = [
+            lax.dynamic_update_index_in_dim(x, y, row, 0)
+            for x, y in zip(slopes, slope, strict=True)
+        ]
+        least = jnp.min(values[:many], axis=0) + noise
+        smaller, polish = lax.switch(
+            jnp.clip(number - many + 2, 0, 2),
+            (
+                lambda: (smaller, polish),
+                lambda: interpolated(values, slopes),
+                lambda: (
+                    smaller,
+                    _polished(polish, slope, (low, high), envelope, envelope.value <= least),
+                ),
+            ),
+        )
+        return number + 1, values, slopes, smaller, polish, envelope.plan
+
+    def goes_on(carry: tuple[Any, ...]) -> Array:
+        number, *_, polish, _ = carry
+        return (number < many) | ((number < many + POLISHES) & any_of(polish.goes_on))
+
+    empty = jnp.zeros((many + 1, *box.half.shape), dtype)
+    zero, no = jnp.zeros_like(box.half), jnp.zeros_like(box.is_done)
+    begin = _Polish((zero,) * count, (zero,) * count, no, no)
+    near = tuple(z + zero for z in usual_point(_with_levers(problem, inputs, box.center), zero))
+    start = (jnp.int32(0), empty, [empty] * count, box, begin, near)
+    *_, smaller, polish, _ = lax.while_loop(goes_on, look, start)
+    center = tuple(
+        jnp.where(polish.is_done, _between(a, b, t), z)
+        for a, b, t, z in zip(low, high, polish.position, smaller.center, strict=True)
+    )
+    return smaller._replace(center=center, is_done=smaller.is_done | polish.is_done)
+
+
+def _polished(
+    polish: _Polish,
+    slopes: list[Array],
+    ends: tuple[list[Array], list[Array]],
+    envelope: _Envelope,
+    is_least: Array,
+) -> _Polish:
+    """After a step by the slopes and bends at a position, in a box with these ends."""
+    low, high = ends
+    halves = [(b - a) / 2 for a, b in zip(low, high, strict=True)]
+    held = [
+        ((t <= -1) & (slope > 0)) | ((t >= 1) & (slope < 0))
+        for t, slope in zip(polish.position, slopes, strict=True)
+    ]
+    bends = [
+        [bend * a * b for bend, b in zip(row, halves, strict=True)]
+        for row, a in zip(_bends(envelope), halves, strict=True)
+    ]
+    gap = _gap(POINTS[len(slopes)])
+    moves = [jnp.clip(move, -gap, gap) for move in _newton(slopes, bends, held, gap / 2)]
+    position = tuple(jnp.clip(t + m, -1, 1) for t, m in zip(polish.position, moves, strict=True))
+    tolerance = (CONVERGED * epsilon(slopes[0])) ** 0.5
+    far = _any([~(jnp.abs(m) * half < tolerance) for m, half in zip(moves, halves, strict=True)])
+    # What holds a lever must be an end of its range: beyond the edge of a box it may do better.
+    stuck = _any(
+        [
+            each & ~(((t <= -1) & (a <= 0)) | ((t >= 1) & (b >= 1)))
+            for each, t, a, b in zip(held, polish.position, low, high, strict=True)
+        ]
+    )
+    # Where there is no plan, halfway back to one.
+    lost = _any([jnp.isnan(t) for t in position])
+    position = tuple(
+        jnp.where(polish.goes_on, jnp.where(lost, (z + node) / 2, t), z)
+        for t, z, node in zip(position, polish.position, polish.node, strict=True)
+    )
+    goes_on = polish.goes_on & ~stuck
+    done = polish.is_done | (goes_on & ~far & is_least)
+    return _Polish(position, polish.node, goes_on & far, done)
+
+
+def _gap(n: int) -> float:
+    """The widest gap between points of a box."""
+    return 2 * math.sin(math.pi / (2 * (n - 1)))
+
+
+def _interpolated(
+    box: _Box,
+    noise: Array,
+    grid: Array,
+    ends: tuple[list[Array], list[Array]],
+    values: Array,
+    slopes: list[Array],
+) -> tuple[_Box, _Polish]:
+    """The next box by what polynomials say of the slopes at all points, and the start of a polish.
+
+    Slopes are those along the box, from -1 to 1.
+    """
+    count, dtype = len(box.center), box.half.dtype
+    n = POINTS[count]
+    low, high = ends
+    nodes = [row.reshape(-1, *(1,) * box.half.ndim) for row in grid]
     has_plan = jnp.any(values < jnp.inf, axis=0)
     best = jnp.argmin(values, axis=0)
     best_node = _taken(tuple(t + jnp.zeros_like(values) for t in nodes), best)
-    polynomials = [
-        _coefficients(slope * ((b - a) / 2)[None], n, count)
-        for slope, a, b in zip(slopes, low, high, strict=True)
-    ]
-    zero = _zero(polynomials, best_node, gap=2 * math.sin(math.pi / (2 * (n - 1))))
+    polynomials = [_coefficients(slope, n, count) for slope in slopes]
+    zero = _zero(polynomials, best_node, _gap(n))
     interpolated = (_between(a, b, t) for a, b, t in zip(low, high, zero.position, strict=True))
+    points = (_between(a, b, t) for a, b, t in zip(low, high, best_node, strict=True))
     center = tuple(
         jnp.where(has_plan, jnp.where(zero.is_known, z, node), old)
-        for z, node, old in zip(interpolated, _taken(points, best), box.center, strict=True)
+        for z, node, old in zip(interpolated, points, box.center, strict=True)
     )
     tolerance = (CONVERGED * epsilon(box.half)) ** 0.5
     # An edge is where a lever is best only if it is an end of its range.
@@ -299,7 +451,7 @@ def _smaller_box(
         jnp.where(held & ~(((t <= -1) & (a <= 0)) | ((t >= 1) & (b >= 1))), jnp.inf, error)
         for held, error, t, a, b in zip(zero.held, zero.errors, best_node, low, high, strict=True)
     ]
-    error = jnp.max(jnp.stack(errors), axis=0)
+    error = reduce(jnp.maximum, errors)
     inside = zero.is_known & (error < jnp.inf)
     is_done = ~has_plan | (inside & (error * box.half < tolerance))
     # Beyond the box the optimum is followed; else the next box is as wide as the error demands.
@@ -311,7 +463,13 @@ def _smaller_box(
         falls = values[1:] < values[:-1] - noise[None]
         rises = values[1:] > values[:-1] + noise[None]
         several |= jnp.any((lax.cummax(rises.astype(jnp.int8))[:-1] > 0) & falls[1:], axis=0)
-    return _Box(center, half, is_done, several)
+    # Where some points have no plan, there are no polynomials: from the best of the others.
+    first = tuple(
+        jnp.where(zero.is_known, t, node) for t, node in zip(zero.position, best_node, strict=True)
+    )
+    goes_on = has_plan & ~is_done & ~box.is_done
+    polish = _Polish(first, best_node, goes_on, jnp.zeros_like(is_done))
+    return _Box(center, half, is_done, several), polish
 
 
 def _taken(points: Position, index: Array) -> Position:
@@ -395,7 +553,8 @@ def _zero(polynomials: list[Array], start: Position, gap: float) -> _Zero:
         tail = sum(tail.sum(tuple(range(count - 1))) for tail in tails)
         error = tail / jnp.abs(bends[i][i])
         errors.append(jnp.where(held[i], 0, jnp.where(jnp.isnan(error), jnp.inf, error)))
-    return _Zero(position, held, errors, ~_any([jnp.isnan(t) for t in position]))
+    known = ~_any([jnp.isnan(t) for t in position])
+    return _Zero(position, held, errors, known)
 
 
 def _newton(
@@ -476,7 +635,7 @@ def _with_derivatives_jvp(
 
 
 def _any(conditions: Sequence[Array]) -> Array:
-    return jnp.any(jnp.stack(conditions), axis=0)
+    return reduce(operator.or_, conditions)
 
 
 # pyright: standard

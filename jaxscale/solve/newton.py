@@ -13,8 +13,7 @@ the constraint. A law needs no more than a loss; the rest is automatic different
 """
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -44,9 +43,11 @@ CONVERGED = 1e3
 # a loss, by how much a constraint may be missed and count as met.
 ROUNDING, MOST_ROUNDING = 8.0, 1e-4
 MET = 4.0
+EXACT = 1.0  # epsilons, in whose root a search ends
 COST_STEPS = 3  # of Newton's method, from one size to another of the same cost
 SERVED = INFERENCE_FLOPS / TRAIN_FLOPS  # training tokens that cost as much as one of the demand
 
+Result = TypeVar("Result")
 Surface = Callable[[Array, Array], Array]  # of log params and log tokens
 
 
@@ -91,19 +92,24 @@ class Ratio(NamedTuple):
     log_y: Array
 
 
+def _along(function: Callable[[Array], Result], x: Array) -> tuple[Result, Result]:
+    """A function of one variable and its derivative."""
+    return jax.jvp(function, (x,), (jnp.ones_like(x),))
+
+
 def partials(surface: Surface, x: Array, y: Array) -> Partials:
     """A surface and its first and second derivatives, by forward differentiation."""
-    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
 
+    # Of one variable each: a derivative along both would carry zeros through all of the law.
     def along_x(x: Array, y: Array) -> tuple[Array, Array]:
-        return jax.jvp(surface, (x, y), (one, zero))
+        return _along(lambda x: surface(x, y), x)
 
     def along_y(x: Array, y: Array) -> tuple[Array, Array]:
-        return jax.jvp(surface, (x, y), (zero, one))
+        return _along(lambda y: surface(x, y), y)
 
-    (value, f_x), (_, f_xx) = jax.jvp(along_x, (x, y), (one, zero))
-    (_, f_y), (_, f_xy) = jax.jvp(along_y, (x, y), (one, zero))
-    (_, _), (_, f_yy) = jax.jvp(along_y, (x, y), (zero, one))
+    (value, f_x), (_, f_xx) = _along(lambda x: along_x(x, y), x)
+    (_, f_y), (_, f_yy) = _along(lambda y: along_y(x, y), y)
+    _, (_, f_xy) = _along(lambda x: along_y(x, y), x)
     return Partials(value, f_x, f_y, f_xx, f_xy, f_yy)
 
 
@@ -131,14 +137,14 @@ def log_cost(x: Array, y: Array, inputs: Inputs) -> Array:
         unit = lax.stop_gradient(1 / cost_value(x, y, inputs))
         return jnp.log(cost_value(x, y, inputs) * unit) - jnp.log(unit)
     training = jnp.log(TRAIN_FLOPS * inputs.costs.train)
-    return x + jnp.log(jnp.exp(y) + _served(inputs)) + training
+    return x + log(jnp.exp(y) + _served(inputs)) + training
 
 
 def cost_over_budget(x: Array, y: Array, inputs: Inputs) -> Array:
     """The lifetime cost as a share of the target, also where it under- or overflows."""
     if has_own_flops(inputs.law):
         return quotient(cost_value(x, y, inputs), inputs.target)
-    return jnp.exp(log_cost(x, y, inputs) - jnp.log(inputs.target))
+    return jnp.exp(log_cost(x, y, inputs) - log(inputs.target))
 
 
 def params_of_equal_cost(x: Array, y: Array, here: Array, inputs: Inputs) -> Array:
@@ -179,6 +185,11 @@ def _ratio(x: Array, y: Array, inputs: Inputs) -> Ratio:
     return Ratio(1 + excess, jnp.zeros_like(y), excess / (1 + excess))
 
 
+def cost_ratio(x: Array, y: Array, inputs: Inputs) -> Array:
+    """What the cost grows by with params, over what it grows by with tokens: 1 without demand."""
+    return _ratio(x, y, inputs).inverse
+
+
 def floor_of(inputs: Inputs, like: Array) -> Array:
     """Loss of the largest size in range: no plan has less."""
     top = jnp.asarray(far(like.dtype), like.dtype)
@@ -202,8 +213,8 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
     scale = _scale(at_loss, inputs, x)
     begin = Point(x, y, jnp.full_like(x, jnp.inf))
 
-    # Sums of powers never need the second round, and a batch without stragglers does not wait for
-    # it. One program for both, because compiling it is what most callers wait for.
+    # A batch without stragglers waits for no second round. One program for both, because its
+    # compilation is what most callers wait for.
     def goes_on(carry: tuple[Array, Point, Array]) -> Array:
         count, _, lost = carry
         return (count == 0) | ((count == 1) & any_of(lost))
@@ -212,17 +223,42 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
         count, last, lost = carry
         is_first = count == 0
         start = cond(is_first, lambda: last, lambda: _bracketed(at_loss, inputs, lost, last))
-        step = partial(_guarded_step, at_loss, inputs, scale, is_first)
-        point = fori_loop(STEPS, step, start)
-        point = Point(*(jnp.where(lost, a, b) for a, b in zip(point, last, strict=True)))
-        # A target below the floor has no point.
-        return count + 1, point, ~is_converged(point) & (scale.inverse > 0)
+        point = _where(lost, _round(at_loss, inputs, scale, is_first, lost, start), last)
+        return count + 1, point, lost & ~is_converged(point)
 
-    return lax.while_loop(goes_on, search, (jnp.int32(0), begin, jnp.ones_like(x, bool)))[1]
+    # A target below the floor has no point.
+    lost = (scale.inverse > 0) & jnp.ones_like(x, bool)
+    return lax.while_loop(goes_on, search, (jnp.int32(0), begin, lost))[1]
+
+
+def _round(
+    at_loss: bool, inputs: Inputs, scale: "_Scale", is_first: Array, lost: Array, start: Point
+) -> Point:
+    """The points after at most STEPS steps of those that are lost, each until it is exact."""
+
+    def moves(point: Point) -> Array:
+        return lost & ~(point.last_step < exact_step(point.last_step))
+
+    def goes_on(carry: tuple[Array, Point]) -> Array:
+        count, point = carry
+        return (count < STEPS) & any_of(moves(point))
+
+    def step(carry: tuple[Array, Point]) -> tuple[Array, Point]:
+        count, last = carry
+        point = _guarded_step(at_loss, inputs, scale, is_first, last)
+        # An exact point stays as it is, whatever others it is computed with.
+        return count + 1, _where(moves(last), point, last)
+
+    start = start._replace(last_step=jnp.full_like(start.last_step, jnp.inf))
+    return lax.while_loop(goes_on, step, (jnp.int32(0), start))[1]
+
+
+def _where(condition: Array, point: Point, other: Point) -> Point:
+    return Point(*(jnp.where(condition, a, b) for a, b in zip(point, other, strict=True)))
 
 
 def _guarded_step(
-    at_loss: bool, inputs: Inputs, scale: "_Scale", is_first: Array, _: Array, point: Point
+    at_loss: bool, inputs: Inputs, scale: "_Scale", is_first: Array, point: Point
 ) -> Point:
     """A step of the first round, or of the second, which begins near the point."""
     dtype = point.last_step.dtype
@@ -307,35 +343,38 @@ def _step(
     x, y, _ = point
     loss = partials(inputs.loss, x, y)
     ratio = _ratio(x, y, inputs)
-    # One reciprocal for three: a division ends what XLA makes one loop of.
+    above, along_x, along_y = _above(at_loss, x, y, inputs, loss, scale)
+    off = log(above * scale.inverse) * above
+    if at_loss:
+        off = jnp.where(jnp.abs(loss.value - inputs.target) <= scale.rounding, 0, off)
+    # The logarithm of nothing is not a number to go by, though it need not be infinite.
+    off = jnp.where(above > 0, off, jnp.where(above <= 0, jnp.inf, jnp.nan))
+    # XLA computes a quotient once and all else, but exponentials, again in each loop that needs it:
+    # so what the step's three results have in common are quotients.
+    total = along_x + along_y
+    miss, share, size = off / total, along_y / total, loss.value / total
     reciprocal = 1 / (loss.x * loss.y * ratio.inverse)
     over_x = loss.y * ratio.inverse * reciprocal
     over_y = loss.x * ratio.inverse * reciprocal
     psi = log(loss.x * loss.x * reciprocal)
     psi_x = loss.xx * over_x - loss.xy * over_y + ratio.log_x
     psi_y = loss.xy * over_x - loss.yy * over_y + ratio.log_y
-    above, along_x, along_y = _above(at_loss, x, y, inputs, loss, scale)
-    off = log(above * scale.inverse) * above
-    if at_loss:
-        off = jnp.where(jnp.abs(loss.value - inputs.target) <= scale.rounding, 0, off)
-    total = along_x + along_y
-    # In u = ln(D / N), along the constraint: both are times its derivative `total`.
-    height = psi * total - (psi_x + psi_y) * off
-    slope = psi_y * along_x - psi_x * along_y
-    rises = slope * total > 0
-    u_step = jnp.where(rises, -height / slope, -jnp.sign(height * total) * FALLING_STEP)
+    # In u = ln(D / N), along the constraint.
+    height = psi - (psi_x + psi_y) * miss
+    slope = psi_y * (1 - share) - psi_x * share
+    rises = slope > 0
+    falling = jnp.where(height >= 0, FALLING_STEP, jnp.where(height < 0, -FALLING_STEP, jnp.nan))
+    u_step = jnp.where(rises, height, falling) / jnp.where(rises, -slope, -1)
     u_step = jnp.clip(u_step, -reach, reach)
-    inverse = 1 / total
-    x_step = (-off - along_y * u_step) * inverse
-    # The logarithm of nothing is not a number to go by, though it need not be infinite.
-    good = is_finite(x_step) & is_finite(u_step) & (above > 0)
-    size = jnp.maximum(jnp.abs(x_step), jnp.abs(u_step))
+    x_step = -miss - share * u_step
+    good = is_finite(x_step) & is_finite(u_step)
+    last_step = jnp.maximum(jnp.abs(x_step), jnp.abs(u_step))
     if at_loss:
-        rounding = ROUNDING * epsilon(x)
-        size -= jnp.minimum(rounding * jnp.abs(loss.value * inverse), MOST_ROUNDING)
-    last_step = jnp.where(good & rises, size, jnp.inf)
-    moved = Point(x + x_step, y + (x_step + u_step), last_step)
-    return moved, good, ~(above <= 0)
+        # Rounding may excuse a long step, but does not end the search.
+        rounding = jnp.minimum(ROUNDING * epsilon(x) * jnp.abs(size), MOST_ROUNDING)
+        last_step = jnp.maximum(last_step - rounding, jnp.minimum(last_step, exact_step(x)))
+    moved = Point(x + x_step, y + (x_step + u_step), jnp.where(good, last_step, jnp.inf))
+    return moved, good, jnp.abs(miss) != jnp.inf
 
 
 def _above(
@@ -344,11 +383,14 @@ def _above(
     """The loss or cost that is constrained, less its floor, and its derivatives."""
     if at_loss:
         return loss.value - scale.floor, loss.x, loss.y
-    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
-    cost = partial(cost_value, inputs=inputs)
-    value, along_x = jax.jvp(cost, (x, y), (one, zero))
-    _, along_y = jax.jvp(cost, (x, y), (zero, one))
+    value, along_x = _along(lambda x: cost_value(x, y, inputs), x)
+    _, along_y = _along(lambda y: cost_value(x, y, inputs), y)
     return value - scale.floor, along_x, along_y
+
+
+def exact_step(like: Array) -> float:
+    """A step whose square is rounding: a further one would be."""
+    return (EXACT * epsilon(like)) ** 0.5
 
 
 def is_converged(point: Point) -> Array:

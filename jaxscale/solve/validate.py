@@ -56,22 +56,26 @@ def outcome(*cases: Case) -> tuple[Array, Array]:
 # --- After solving ---------------------------------------------------------------------------
 
 
-def is_verified(at_loss: bool, inputs: Inputs, bounds: Bounds | None, sizes: Sizes) -> Array:
+def is_verified(at_loss: bool, inputs: Inputs, bounds: Bounds, sizes: Sizes) -> Array:
     """Whether sizes meet their target within the bounds, and no neighbor is better.
 
     `inputs` and `bounds` are aligned. Not for differentiation. Meaningless where not ok.
     """
     inputs, bounds, sizes = lax.stop_gradient((inputs, bounds, sizes))
     x, y = (jnp.where(is_finite(z), z, 0) for z in (sizes.log_params, sizes.log_tokens))
-    met = _meets_target(at_loss, inputs, sizes.status, x, y)
-    if bounds is None:  # `free_optimum` has compared the neighbors
-        return met
+    at_corner = sizes.status == int(Status.AT_CORNER)
+    met = meets_target(at_loss, inputs, x, y, at_corner)
     inside = _are_within(bounds, x, y, SAME_SIZE * epsilon(x))
     return met & inside & ~_has_better_neighbor(inputs, bounds, x, y)
 
 
-def _meets_target(at_loss: bool, inputs: Inputs, status: Array, x: Array, y: Array) -> Array:
-    """Whether the target is met, neither more nor less; a corner may do better."""
+def meets_target(
+    at_loss: bool, inputs: Inputs, x: Array, y: Array, at_corner: Array | bool = False
+) -> Array:
+    """Whether log params x and log tokens y meet the target, neither more nor less.
+
+    A corner may do better.
+    """
     if at_loss:
         loss = inputs.loss(x, y)
         over = loss - inputs.target
@@ -79,7 +83,7 @@ def _meets_target(at_loss: bool, inputs: Inputs, status: Array, x: Array, y: Arr
     else:
         over = cost_over_budget(x, y, inputs) - 1
         tolerance = SAME_SIZE * epsilon(x)
-    return (over <= tolerance) & ((over >= -tolerance) | (status == int(Status.AT_CORNER)))
+    return (over <= tolerance) & ((over >= -tolerance) | at_corner)
 
 
 def _has_better_neighbor(inputs: Inputs, bounds: Bounds, x: Array, y: Array) -> Array:

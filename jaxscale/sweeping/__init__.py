@@ -18,11 +18,13 @@ from jaxscale.sweeping.reducers import Histogram as Histogram
 from jaxscale.sweeping.reducers import MainEffects as MainEffects
 from jaxscale.sweeping.reducers import Moments as Moments
 from jaxscale.sweeping.reducers import Quantiles as Quantiles
+from jaxscale.sweeping.reducers import SobolIndices as SobolIndices
 from jaxscale.sweeping.reducers import StatusCounts as StatusCounts
 from jaxscale.sweeping.reducers import TopK as TopK
 from jaxscale.sweeping.reducers.results import Statistics as Statistics
 from jaxscale.sweeping.results import write_csv as write_csv
 from jaxscale.sweeping.results import write_parquet as write_parquet
+from jaxscale.sweeping.saltelli import Saltelli as Saltelli
 from jaxscale.sweeping.spaces import Grid as Grid
 from jaxscale.sweeping.spaces import Sample as Sample
 from jaxscale.sweeping.spaces import Sobol as Sobol

@@ -59,7 +59,7 @@ def sweep(
 
     Args:
         scenario: ordinary code; its `attributes`, if it has any, label the results.
-        space: a `js.Grid`, `js.Sample` or `js.Sobol`.
+        space: a `js.Grid`, `js.Sample`, `js.Sobol` or `js.Saltelli`.
         fields: names of the results to keep, or a dict of names to `units` and `long_name`.
         reduce: reducers such as `js.Moments("total_cost")`.
         store: path of a Zarr store, created where there is none.

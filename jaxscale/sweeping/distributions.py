@@ -294,6 +294,15 @@ def _triangular(u: Array, low: float, mode: float, high: float) -> Array:
 # --- Checks ----------------------------------------------------------------------------------
 
 
+def check_distributions(distributions: Mapping[str, Any]) -> None:
+    """Refuse none at all, and what is not a distribution; ValueError or TypeError."""
+    if not distributions:
+        raise ValueError("a sample needs at least one distribution")
+    for name, each in distributions.items():
+        if not isinstance(each, Distribution):
+            raise TypeError(f"{name} must be a distribution such as js.uniform; got {each!r}")
+
+
 def _positive(name: str, given: Any) -> float:
     number = finite_number(name, given)
     if number <= 0:

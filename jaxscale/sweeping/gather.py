@@ -27,6 +27,7 @@ from jaxscale.sweeping.reducers.protocol import (
     Lanes,
     Least,
     Mask,
+    Products,
     Reducer,
     Sum,
     Tally,
@@ -39,6 +40,7 @@ Parts = dict[Name, Any]
 Gather = Callable[["Terms", tuple[int, ...]], Parts]  # what has one number a chunk
 
 ROWS = 64  # added one after the other: an error grows with their number
+SPAN = 2048  # points of one matrix product
 FEW_KEYS = 20  # at most so many keys, those of a status, are counted in the one pass
 
 
@@ -74,8 +76,10 @@ def parts_of(
     terms: Terms, held: Parts, shape: tuple[int, ...], at: At, gather: Gather
 ) -> tuple[Parts, Parts]:
     """Parts of one chunk, and `held`, what all chunks of a group share, with this chunk's."""
-    apart = {name: term for name, term in terms.items() if not isinstance(term, Tally | Along)}
+    other = Tally | Along | Products
+    apart = {name: term for name, term in terms.items() if not isinstance(term, other)}
     parts = gather(apart, shape)
+    parts |= {name: _products(each) for name, each in terms.items() if isinstance(each, Products)}
     held = dict(held)
     along: dict[int, list[Array]] = {}
     for name, term in terms.items():
@@ -272,6 +276,18 @@ def _earliest(found: Sequence[Array]) -> list[Array]:
     values, offsets = found
     least = jnp.min(values)
     return [least, jnp.min(jnp.where(values == least, offsets, np.iinfo(np.int32).max))]
+
+
+def _products(term: Products) -> Array:
+    """Sums of products over spans of points, then of the spans: an error grows with the longest."""
+    rows, points = term.values.shape
+    span = math.gcd(points, SPAN)
+    x = term.values.reshape(rows, points // span, span)
+    # Accelerators round the factors to fewer bits unless they are told not to.
+    precision = lax.Precision.HIGHEST
+    return pairwise_sum(
+        lax.dot_general(x, x, (((2,), (2,)), ((1,), (1,))), precision=precision), axis=0
+    )
 
 
 # --- What all chunks of a group share --------------------------------------------------------

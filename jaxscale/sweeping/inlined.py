@@ -131,12 +131,24 @@ def _round(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
 
 def _select(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
     del params
-    which, found, *others = inputs
+    which, *cases = inputs
+    # Triton takes a known number to be of the type of the condition.
+    found, *others = (_unknown(case, which) if is_concrete(case) else case for case in cases)
     if len(others) == 1:
         return [lax.select_n(which, found, *others)]
     for at, other in enumerate(others, start=1):
         found = lax.select_n(which == at, found, other)
     return [found]
+
+
+def _unknown(number: Any, like: Any) -> Any:
+    """A number as if it had been computed from `like`, a condition or an index."""
+    number = np.asarray(number)
+    number = number.astype(jax.dtypes.canonicalize_dtype(number.dtype))
+    zero = lax.convert_element_type(like, jnp.int32) * 0
+    if number.dtype == np.bool_:
+        return zero == (0 if number else 1)
+    return lax.convert_element_type(zero, number.dtype) + number
 
 
 def _polynomial(params: dict[str, Any], inputs: list[Any]) -> list[Any]:

@@ -19,11 +19,11 @@ import numpy as np
 from jaxscale._numerics.names import hint
 from jaxscale.status import Status
 from jaxscale.sweeping import fingerprint, kernel
-from jaxscale.sweeping.chunks import Chunks, cut
+from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.program import Form, Program, build, compiled, form_of_xla
 from jaxscale.sweeping.reducers import StatusCounts
 from jaxscale.sweeping.reducers.protocol import Group, Known, Reducer
-from jaxscale.sweeping.spaces import Draws, Grid, Scenario, Space
+from jaxscale.sweeping.spaces import Scenario, Space
 
 FLOATS = ("float32", "float64")
 MAX_GROUP = 2**30  # scenarios whose counts fit 32 bits with room to spare
@@ -165,8 +165,8 @@ def prepare(
     chunk: int | None = None,
 ) -> Job:
     """The job of a call of `sweep`; TypeError or ValueError for arguments that make no sense."""
-    if not isinstance(space, Grid | Draws):
-        raise TypeError(f"space must be js.Grid, js.Sample or js.Sobol; got {space!r}")
+    if not isinstance(space, Space):
+        raise TypeError(f"space must be js.Grid, js.Sample, js.Sobol or js.Saltelli; got {space!r}")
     path = "" if store is None else _path(store)
     name = _float_name(dtype)
     space.check(name)
@@ -294,6 +294,9 @@ def _reducers(reduce: Sequence[Reducer], dtypes: Mapping[str, str], space: Space
     for reducer in reduce:
         if isinstance(reducer, type) or not isinstance(reducer, Reducer):
             raise TypeError(f"reduce must hold reducers such as js.Moments; got {reducer!r}")
+        if reducer.needs not in ("", space.kind):
+            kind = type(reducer).__name__
+            raise ValueError(f"reduce: {kind} needs a {reducer.needs}; the space is a {space.kind}")
         for name in reducer.fields:
             _require_field("reduce", name, dtypes)
     return tuple(dict.fromkeys([*reduce, StatusCounts()]))
@@ -354,7 +357,7 @@ def _check_chunk(chunk: Any) -> None:
 
 def _group(space: Space, chunk: int, target: int) -> Group:
     """Chunks of at most so many scenarios, in groups of about `target`."""
-    chunks = cut(space.sizes, int(chunk))
+    chunks = space.cut(int(chunk))
     return Group(chunks, space.axes_names, max(1, min(target // chunks.length, chunks.count)))
 
 

@@ -183,6 +183,10 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_threads(), "jaxscale-sweep")
 
 
+if hasattr(os, "register_at_fork"):  # a child has the pool, but none of its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
 @cache
 def _threads() -> int:
     """Cores that this process may use."""

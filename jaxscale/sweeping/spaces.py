@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,8 @@ from jax import Array, lax
 from jaxscale import _display
 from jaxscale._numerics.quantities import counted
 from jaxscale.sweeping.axes import Axis, Coordinate, as_axis
-from jaxscale.sweeping.chunks import Chunks
-from jaxscale.sweeping.distributions import Distribution, bin_count, bin_of
+from jaxscale.sweeping.chunks import Chunks, cut
+from jaxscale.sweeping.distributions import Distribution, bin_count, bin_of, check_distributions
 from jaxscale.sweeping.points import (
     MAX_DIMENSIONS,
     MAX_SCENARIOS,
@@ -29,6 +29,7 @@ from jaxscale.sweeping.points import (
     key_words,
 )
 from jaxscale.sweeping.reducers.protocol import Locate
+from jaxscale.sweeping.saltelli import Saltelli
 
 SCENARIO = "scenario"  # the one axis of a sample
 
@@ -54,6 +55,8 @@ class Grid:
         loss         3     1.9     2.3
         served       2  100.0B  1.000T
     """
+
+    kind: ClassVar[str] = "js.Grid"
 
     axes: Mapping[str, Axis]
 
@@ -95,6 +98,10 @@ class Grid:
     def size(self) -> int:
         """Number of scenarios."""
         return math.prod(self.sizes)
+
+    def cut(self, target: int) -> Chunks:
+        """Chunks of at most so many scenarios."""
+        return cut(self.sizes, target)
 
     def coordinates(self) -> list[Coordinate]:
         """Values that label the axes of the results."""
@@ -209,7 +216,7 @@ class Draws:
 
     def _table(self) -> dict[str, Any]:
         rows = [(name, repr(each)) for name, each in self.distributions.items()]
-        kind = {"random": "Sample", "sobol": "Sobol' sample"}[self.points.name]
+        kind = {"js.Sample": "Sample", "js.Sobol": "Sobol' sample"}[self.kind]
         title = f"{kind} of {counted(self.size, 'scenario')}"
         return {"header": ("argument", "distribution"), "rows": rows, "title": title}
 
@@ -218,6 +225,10 @@ class Draws:
 
     def _repr_html_(self) -> str:
         return _display.html(**self._table())
+
+    @property
+    def kind(self) -> str:
+        return {"random": "js.Sample", "sobol": "js.Sobol"}[self.points.name]
 
     @property
     def axes_names(self) -> tuple[str, ...]:
@@ -230,6 +241,9 @@ class Draws:
     @property
     def sizes(self) -> tuple[int, ...]:
         return (self.size,)
+
+    def cut(self, target: int) -> Chunks:
+        return cut(self.sizes, target)
 
     def coordinates(self) -> list[Coordinate]:
         return []
@@ -338,7 +352,7 @@ def _words(start: Any, offset: Array) -> tuple[Array, Array]:
     return start[0] + (low < offset).astype(jnp.uint32), low  # where the low word wrapped
 
 
-Space = Grid | Draws
+Space = Grid | Draws | Saltelli
 
 
 def Sample(size: int, /, key: Any, **distributions: Distribution) -> Draws:
@@ -381,13 +395,9 @@ def Sobol(size: int, /, key: Any, **distributions: Distribution) -> Draws:
 
 def _draws(size, key, distributions, points):
     _check_size(size, points.max_size)
-    if not distributions:
-        raise ValueError("a sample needs at least one distribution")
-    for name, each in distributions.items():
-        if not isinstance(each, Distribution):
-            raise TypeError(f"{name} must be a distribution such as js.uniform; got {each!r}")
-        if name == SCENARIO:
-            raise ValueError(f"{SCENARIO!r} numbers the scenarios; give the argument another name")
+    check_distributions(distributions)
+    if SCENARIO in distributions:
+        raise ValueError(f"{SCENARIO!r} numbers the scenarios; give the argument another name")
     words = {name: key_words(key, name) for name in distributions}
     return Draws(int(size), dict(distributions), words, points)
 

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 import jaxscale as js
 from jaxscale import Status
+from jaxscale.solve import levers
 from solve.lanes import DTYPE, LOSS_FIRST, SOLVERS, X64, needs_x64
 
 KUMAR = js.laws.published("kumar2024")
@@ -101,3 +102,16 @@ def test_evaluate_gives_levers_back_and_counts_their_flops():
     # Kumar et al. 2024: C = (6 / 16) N D P.
     assert_allclose(plan.train_cost, 6 / 16 * 1e9 * 1e11 * 8, rtol=1e-6)
     assert_allclose(plan.prefill_cost, 2 * 1e9 * 1e10 * 8 / 16, rtol=1e-6)
+
+
+def test_the_edge_of_a_box_is_no_optimum_unless_the_range_ends_there():
+    one = jnp.ones(2, DTYPE)
+    # The objective falls beyond the upper edge, which ends the range of the second lane alone.
+    envelope = levers._Envelope(
+        (one, one), one, [-one], [(one, one, one)], (one, one, one), lambda _, __: one
+    )
+    at_edge = levers._Polish((one,), (0 * one,), one > 0, one < 0)
+    ends = [0 * one], [jnp.asarray([0.5, 1.0], DTYPE)]
+    after = levers._polished(at_edge, [-one], ends, envelope, one > 0)
+    np.testing.assert_array_equal(after.is_done, [False, True])
+    assert not after.goes_on.any()

@@ -105,8 +105,12 @@ def lowered(scenario, space, reducers, dtype="float32"):
 FAMILIES = {type(law): law for law in (entry.law for entry in reversed(list(js.laws.catalog())))}
 
 
-@pytest.mark.parametrize("at_loss", [True, False], ids=["cost", "loss"])
-@pytest.mark.parametrize("law", FAMILIES.values(), ids=lambda law: type(law).__name__)
+@pytest.mark.parametrize(
+    ("law", "at_loss"),
+    [(law, True) for law in FAMILIES.values()]
+    + [(FAMILIES[family], False) for family in (js.laws.Kaplan, js.laws.Kumar)],
+    ids=lambda value: type(value).__name__ if hasattr(value, "loss") else f"at_loss={value}",
+)
 def test_every_law_lowers_into_a_kernel(law, at_loss):
     levers = {
         name: np.sqrt(max(low, 1e-3) * min(high, 1e12))
@@ -129,6 +133,9 @@ SOLVERS = {
         LAW, 2 + 0 * x, js.Demand(y), bounds=BOUNDS
     ),
     "minimize_loss, bounded": lambda x, y: js.minimize_loss(LAW, x, js.Demand(y), bounds=BOUNDS),
+    "any law, bounded": lambda x, y: js.minimize_loss(
+        js.laws.published("kumar2024"), x, js.Demand(y), levers={"bits": 8.0}, bounds=BOUNDS
+    ),
     "evaluate": lambda x, y: js.evaluate(LAW, x, y),
     "compute_optimal": lambda x, y: js.compute_optimal(LAW, flops=x * y),
 }

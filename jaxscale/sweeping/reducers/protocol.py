@@ -101,7 +101,18 @@ class Along:
     argument: str = _static()
 
 
-Term = Count | Sum | Least | Greatest | First | Tally | Along
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Products:
+    """Sums of the products of every two rows of numbers, (rows, rows), one for each chunk.
+
+    For spaces whose chunks hold whole points. No kernel has them.
+    """
+
+    values: Array  # (rows, points)
+
+
+Term = Count | Sum | Least | Greatest | First | Tally | Along | Products
 Parts = Mapping[str, Any]  # NumPy arrays, by the name of their term
 Known = Mapping[str, Any]  # numbers by name
 
@@ -145,7 +156,7 @@ class Locate(Protocol):
 class Reducer(Protocol):
     """A statistic of a sweep; see the module's docstring."""
 
-    needs: ClassVar[str]  # the kind of space that it asks for; empty for any
+    needs: ClassVar[str]  # the kind of space that it needs, such as "js.Saltelli"; empty for any
 
     @property
     def fields(self) -> tuple[str, ...]:
