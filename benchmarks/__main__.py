@@ -1,12 +1,14 @@
 """The command line: `python -m benchmarks solve`, `sweep`, `fit` or `laws`."""
 
 import argparse
+import math
 import sys
+import time
 
 import jax
 
-from benchmarks import fit, laws, ours, report, solve, sweep
-from benchmarks.harness import Disagreement
+from benchmarks import fit, harness, laws, ours, report, solve, sweep
+from benchmarks.harness import DEVICE_SECONDS, Disagreement, Options
 
 EXAMPLES = """\
 examples:
@@ -14,8 +16,10 @@ examples:
   python -m benchmarks solve --quick                to see that it runs, in twenty seconds
   python -m benchmarks solve --scenarios 1000000    smaller arrays
   python -m benchmarks solve --output here.json     the results somewhere else
-  python -m benchmarks sweep                        sweeps, in about five minutes
+  python -m benchmarks solve --device               our rows and the floor, in two minutes
+  python -m benchmarks sweep                        sweeps, in about seven minutes
   python -m benchmarks sweep --largest 10000000     without the sweeps of up to 1e9 scenarios
+  python -m benchmarks sweep --trillion             with sweeps of 1e12 scenarios: minutes of a GPU
   python -m benchmarks fit                          fits, in about four minutes
   python -m benchmarks fit --largest 1000000        with a million resamples: minutes more
   python -m benchmarks laws                         other laws than Chinchilla's, and levers
@@ -25,24 +29,23 @@ SUITES = {"solve": solve, "sweep": sweep, "fit": fit, "laws": laws}
 
 def main(arguments: list[str] | None = None) -> int:
     """Run what was asked for, save it and show it; 1 where an answer was wrong."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if asked.trillion and asked.benchmark != "sweep":
+        parser.error("--trillion is of sweep")
     jax.config.update("jax_enable_x64", True)
+    is_device = asked.device or asked.trillion
+    is_timed = is_device and not asked.quick  # which is to reach every row
+    until = time.perf_counter() + DEVICE_SECONDS if is_timed else math.inf
+    options = Options(asked.quick, is_device, asked.trillion, asked.scenarios, asked.largest, until)
+    suite = SUITES[asked.benchmark]
     try:
-        result = _run(options)
+        result = suite.run(options)
     except Disagreement as wrong:
         print(f"nothing was timed: {wrong}", file=sys.stderr)
         return 1
-    name = options.benchmark
-    return report.save_and_show(result, name, options.output, SUITES[name].show)
-
-
-def _run(options):
-    suite, sizes = SUITES[options.benchmark], []
-    if hasattr(suite, "SCENARIOS"):
-        sizes.append(options.scenarios or suite.SCENARIOS)
-    if hasattr(suite, "LARGEST"):
-        sizes.append(options.largest or suite.LARGEST)
-    return suite.run(*sizes, options.quick)
+    report.save_and_show(result, asked.benchmark, asked.output, suite.show)
+    return 1 if harness.has_wrong(result) else 0
 
 
 def _parser():
@@ -63,7 +66,18 @@ def _parser():
         help="where memory against size ends: scenarios of a sweep "
         f"(default: {sweep.LARGEST}), or resamples of a fit (default: {fit.LARGEST})",
     )  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="few scenarios, few rounds")
+    parser.add_argument(
+        "--quick", action="store_true",
+        help="few scenarios, few rounds; saved only where --output says",
+    )  # fmt: skip
+    parser.add_argument(
+        "--device", action="store_true",
+        help="our rows and the floor alone, in two minutes, by sizes that suit the device",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trillion", action="store_true",
+        help="of sweep: as --device, and then 1e12 scenarios in float32 and in float64",
+    )  # fmt: skip
     report.add_output(parser, "<benchmark>")
     return parser
 

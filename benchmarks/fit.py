@@ -15,7 +15,7 @@ import jaxscale as js
 from benchmarks import fit_peers, fit_problem, fresh, harness, report
 from benchmarks.fit_peers import Ended
 from benchmarks.fit_problem import MINIMUM, SUM_OF_MINIMA, TOLERANCE, Logs
-from benchmarks.harness import Aim, Disagreement, Row, Suite, need, progress
+from benchmarks.harness import Aim, Disagreement, Options, Row, Suite, need, progress
 
 LARGEST = 10**5  # resamples; ten times as many take ten times as long
 QUICK_ROUNDS, FIRST_ROUNDS = 1, 3
@@ -232,24 +232,23 @@ def _require(name, value, known):
 # --- The result ------------------------------------------------------------------------------
 
 
-def run(largest: int, quick: bool) -> dict:
-    """Everything measured, as one JSON object; Disagreement where a minimum is wrong."""
+def run(options: Options) -> dict:
+    """Everything measured, as one JSON object; Disagreement where our minima are not known ones."""
+    quick = options.quick
     given = setting(quick)
     rows = {name: partial(build, given=given) for name, build in BUILDERS.items()}
-    left_out = dict.fromkeys(NOT_QUICK, "left out of a quick run: it compiles for long")
-    rounds = QUICK_ROUNDS if quick else harness.ROUNDS
-    suite = Suite(rows, AIMS, rounds, "tasks_per_second", left_out if quick else {})
+    left_out, rounds = options.left_out(BUILDERS, NOT_QUICK), options.rounds(QUICK_ROUNDS)
+    suite = Suite(rows, AIMS, rounds, "tasks_per_second", left_out, options.until)
     found = harness.measured(suite)
     for record in found["rows"]:
         record["task_seconds"] = 1 / record["tasks_per_second"]
-    first = harness.medians(
-        "first fit", 1 if quick else FIRST_ROUNDS, partial(fresh.measured, "first fit")
-    )
+    first_rounds = 1 if quick or options.device else FIRST_ROUNDS
+    first = harness.medians("first fit", first_rounds, partial(fresh.measured, "first fit"))
     cold = "a new process with its first js.fit", "1 s", COLD_SECONDS, first["total"]
     found["aims"].append(harness.at_most(*cold))
-    memory = [] if quick else _memory(largest)
+    memory = [] if quick or options.device else _memory(options.largest or LARGEST)
     facts = {"problem": _problem(given), "tolerance": TOLERANCE}
-    return harness.header("fit", quick, **facts) | found | {"first_fit": first, "memory": memory}
+    return harness.header("fit", options, **facts) | found | {"first_fit": first, "memory": memory}
 
 
 def _problem(given):

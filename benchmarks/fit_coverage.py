@@ -19,7 +19,7 @@ import numpy as np
 
 import jaxscale as js
 from benchmarks import fit_problem
-from benchmarks.harness import header, progress
+from benchmarks.harness import Options, header, progress
 from benchmarks.problem import SEED
 from benchmarks.report import Cell, add_output, number, of_records, save_and_show, table, text
 
@@ -61,7 +61,7 @@ def run(replications: int, resamples: int) -> dict:
         "resamples_ok": float(found.resamples_ok.mean()),
         "methods": {name: _covered(truth, found, at) for at, name in enumerate(METHODS)},
     }
-    return header("fit coverage", False, **facts)
+    return header("fit coverage", Options(), **facts)
 
 
 def _replication(truth: js.fitting.Fit, index: int, resamples: int) -> Replication:
@@ -149,7 +149,8 @@ def main(arguments: list[str] | None = None) -> int:
     add_output(parser, "fit-coverage")
     options = parser.parse_args(arguments)
     result = run(options.replications, options.resamples)
-    return save_and_show(result, "fit-coverage", options.output, show)
+    save_and_show(result, "fit-coverage", options.output, show)
+    return 0
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,6 +27,11 @@ SLOW_SECONDS, SLOW_ROUNDS = 2.0, 2
 PAUSE_SECONDS = 0.01
 # A batch size is timed for at least so many rounds and seconds, but for no more seconds than this.
 BATCH_ROUNDS, BATCH_SECONDS, BATCH_MOST_SECONDS = 5, 0.1, 1.5
+# Of a run of the device alone, and the share of its rows' time in which they may be checked.
+DEVICE_SECONDS, CHECKING_SHARE = 105.0, 0.7
+# First words of the names of peers, which a run of the device leaves out.
+PEERS = "scipy", "NumPy", "optax", "optimistix", "resamples,"
+WRONG, PEER = "wrong: ", "a peer, left out of a run of the device"
 COMPILE_EVENTS = {
     "/jax/core/compile/jaxpr_trace_duration": "lower",
     "/jax/core/compile/jaxpr_to_mlir_module_duration": "lower",
@@ -42,6 +47,34 @@ class Disagreement(ArithmeticError):
     """A row gave an answer further from the truth than its precision allows."""
 
 
+class Options(NamedTuple):
+    """What the command line asks of a suite."""
+
+    quick: bool = False
+    device: bool = False  # our rows and the floor alone
+    trillion: bool = False
+    scenarios: int | None = None
+    largest: int | None = None
+    until: float = math.inf  # of time.perf_counter, when to begin nothing more
+
+    @property
+    def is_over(self) -> bool:
+        return time.perf_counter() > self.until
+
+    def left_out(self, names: Iterable[str], slow: Iterable[str] = ()) -> dict[str, str]:
+        """Rows that are not run, and why; a quick run does without those that compile slowly."""
+        reasons = {}
+        if self.quick:
+            reasons |= dict.fromkeys(slow, "left out of a quick run: it compiles for long")
+        if self.device:
+            peers = (name for name in names if name.startswith(PEERS))
+            reasons |= dict.fromkeys(peers, PEER)
+        return reasons
+
+    def rounds(self, quick: int) -> int:
+        return quick if self.quick else ROUNDS
+
+
 @dataclass(frozen=True)
 class Row:
     """One way to do the work of a suite."""
@@ -52,6 +85,7 @@ class Row:
     work: float  # of one call, in scenarios or tasks
     facts: dict = field(default_factory=dict)  # of the record, as they are
     against: str = ""  # the row whose speed is the unit of `ratio`
+    floor: str = ""  # the row whose speed is the unit of `of_floor`: nothing does less work
     whole: Callable[[], dict] | None = None  # a longer measurement, made once
 
 
@@ -72,27 +106,55 @@ class Suite(NamedTuple):
     rounds: int
     speed: str = "scenarios_per_second"  # of a record, which aims compare
     left_out: Mapping[str, str] = {}  # names of rows, and why they are not run
+    until: float = math.inf  # of time.perf_counter, when to begin nothing more
     between: Callable[[], None] = lambda: None  # after each call, outside the clock
 
 
 def measured(suite: Suite) -> dict:
     """Records of all rows, what was omitted and why, and the aims with what came of them.
 
-    Raises Disagreement where an answer is wrong.
+    A row whose answer is wrong is not timed; `has_wrong` finds it in the result.
     """
     built, omitted = _built(suite)
-    records = {row.name: _checked(row, suite) for row in built}
-    calls = {row.name: row.call for row in built}
-    times = interleaved(calls, suite.rounds, suite.between)
+    records, rows = {}, []
+    start = time.perf_counter()
+    last_check = start + CHECKING_SHARE * (suite.until - start)
     for row in built:
+        try:
+            if time.perf_counter() > last_check:
+                raise Unavailable("no time was left")
+            records[row.name] = _checked(row, suite)
+            rows.append(row)
+        except Disagreement as wrong:
+            progress(f"not timed: {wrong}")
+            omitted[row.name] = f"{WRONG}{wrong}"
+        except Unavailable as reason:
+            omitted[row.name] = str(reason)
+        except Exception as error:
+            if suite.until == math.inf:
+                raise
+            # A device is lent by the minute: the other rows are worth having.
+            omitted[row.name] = f"{WRONG}{type(error).__name__}: {error}"
+    calls = {row.name: row.call for row in rows}
+    times = interleaved(calls, suite.rounds, suite.between, suite.until)
+    for row in rows:
         timed = summary(times[row.name])
         records[row.name] |= {"seconds": timed, suite.speed: row.work / timed["median"]}
-    for row in built:
+    for row in rows:
+        speed = records[row.name][suite.speed]
         if row.against in records:
-            speeds = (records[name][suite.speed] for name in (row.name, row.against))
-            records[row.name] |= {"against": row.against, "ratio": next(speeds) / next(speeds)}
+            ratio = speed / records[row.against][suite.speed]
+            records[row.name] |= {"against": row.against, "ratio": ratio}
+        if row.floor in records and row.floor != row.name:
+            ratio = speed / records[row.floor][suite.speed]
+            records[row.name] |= {"floor": row.floor, "of_floor": ratio}
     aims = [_judged(aim, records, suite.speed) for aim in suite.aims]
     return {"rows": list(records.values()), "omitted": omitted, "aims": aims}
+
+
+def has_wrong(result: dict) -> bool:
+    """Whether the answer of any row was wrong, or none came."""
+    return any(reason.startswith(WRONG) for reason in result["omitted"].values())
 
 
 def _built(suite):
@@ -148,11 +210,12 @@ def at_most(row: str, against: str, most: float, value: float | None) -> dict:
     }  # fmt: skip
 
 
-def header(benchmark: str, quick: bool, **facts: Any) -> dict:
+def header(benchmark: str, options: Options, **facts: Any) -> dict:
     """The beginning of a result: what was run, with what, and on what."""
     return {
         "benchmark": benchmark,
-        "quick": quick,
+        "quick": options.quick,
+        "device_only": options.device,
         **facts,
         "versions": machine.versions(),
         "machine": machine.machine(),
@@ -227,12 +290,20 @@ def _compiling():
 
 
 def interleaved(
-    calls: dict[str, Callable], rounds: int = ROUNDS, between: Callable[[], None] = lambda: None
+    calls: dict[str, Callable],
+    rounds: int = ROUNDS,
+    between: Callable[[], None] = lambda: None,
+    until: float = math.inf,
 ) -> dict[str, list[float]]:
-    """All times of each call, none of which is its first; `between` runs outside the clock."""
+    """All times of each call, none of which is its first; `between` runs outside the clock.
+
+    No round but the first begins after `until`, of time.perf_counter.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
     order, shuffle = list(calls), random.Random(0).shuffle
     for done in range(rounds):
+        if done and time.perf_counter() > until:
+            break
         progress(f"timing: round {done + 1} of {rounds}")
         shuffle(order)
         for name in order:

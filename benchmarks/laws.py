@@ -13,8 +13,16 @@ import jax
 import numpy as np
 
 import jaxscale as js
-from benchmarks import harness, laws_peers, laws_truth, ours, report
-from benchmarks.harness import Aim, Disagreement, Row, Suite, need, require_agreement
+from benchmarks import harness, laws_peers, laws_truth, machine, ours, report
+from benchmarks.harness import (
+    Aim,
+    Disagreement,
+    Options,
+    Row,
+    Suite,
+    need,
+    require_agreement,
+)
 from benchmarks.laws_problem import (
     CHINCHILLA,
     LOGS,
@@ -28,7 +36,7 @@ from benchmarks.laws_problem import (
 from benchmarks.laws_truth import LOOSE_SIZES, SIZE_TOLERANCE, Answer
 
 # On a CPU several blocks, so that the cost of a call does not count beside the closed reduction.
-SCENARIOS = max(2**18, ours.CHUNK)
+SCENARIOS = 2**18 if ours.ON_CPU else machine.power_of_two_that_fits(2**22)
 LEAST_SOLVED = 0.95  # of the scenarios, all of which have a plan
 QUICK_SCENARIOS, QUICK_ROUNDS = 2**12, 1
 LOOP_SAMPLE, QUICK_LOOP_SAMPLE = 300, 20
@@ -117,9 +125,13 @@ def _row(call, case, dtype, name, setting, sample, note, tolerance):
     return Row(name, call, check, sample, facts, CLOSED[dtype])
 
 
+# By case, and in both dtypes, so that a run that is short of time lacks chosen levers alone.
 BUILDERS: dict[str, Builder] = {
-    **{case: partial(ours_row, case, "float64") for case in cases()},
-    **{in_float32(case): partial(ours_row, case, "float32") for case in cases()},
+    **{
+        name: partial(ours_row, case, dtype)
+        for case in cases()
+        for name, dtype in ((case, "float64"), (in_float32(case), "float32"))
+    },
     SLSQP: loop(ONLY_LOSS, laws_peers.chinchilla_scalars),
     GOLDEN: golden(ONLY_LOSS, laws_peers.chinchilla_golden),
     SLSQP_REPEATED: loop(MUENNIGHOFF, laws_peers.muennighoff_scalars),
@@ -165,13 +177,15 @@ def checked(
 # --- The result ------------------------------------------------------------------------------
 
 
-def run(count: int, quick: bool) -> dict:
-    """Everything measured, as one JSON object; Disagreement where an answer is wrong."""
-    setting = Setting(min(count, QUICK_SCENARIOS) if quick else count, quick, {})
+def run(options: Options) -> dict:
+    """Everything measured, as one JSON object."""
+    count = options.scenarios or SCENARIOS
+    count = min(count, QUICK_SCENARIOS) if options.quick else count
+    setting = Setting(count, options.quick, {})
     rows = {name: partial(build, setting=setting) for name, build in BUILDERS.items()}
-    left_out = dict.fromkeys(NOT_QUICK, "left out of a quick run: it compiles for long")
-    rounds = QUICK_ROUNDS if quick else harness.ROUNDS
-    found = harness.measured(Suite(rows, AIMS, rounds, left_out=left_out if quick else {}))
+    left_out, rounds = options.left_out(BUILDERS, NOT_QUICK), options.rounds(QUICK_ROUNDS)
+    suite = Suite(rows, AIMS, rounds, left_out=left_out, until=options.until)
+    found = harness.measured(suite)
     facts = {
         "scenarios": setting.count,
         "problem": {
@@ -189,7 +203,7 @@ def run(count: int, quick: bool) -> dict:
             "levers": laws_truth.LEVER_TOLERANCE,
         },
     }
-    return harness.header("laws", quick, **facts) | found
+    return harness.header("laws", options, **facts) | found
 
 
 CELLS: dict[str, report.Cell] = {

@@ -8,12 +8,16 @@ import jax
 import jax.numpy as jnp
 
 import jaxscale as js
+from benchmarks import machine
 from benchmarks.problem import COLUMNS, LAW, Grid, grid_axes
 
+ON_CPU = jax.default_backend() == "cpu"
 # Scenarios solved at a time in a loop: on a CPU few enough for the cache and
-# enough to pay for handing them to threads; on an accelerator enough to fill it.
-CHUNK = 2**16 if jax.default_backend() == "cpu" else 2**22
-MOMENTS = [js.Moments("params"), js.Moments("tokens")]
+# enough to pay for handing them to threads; on an accelerator as many as 2^26, if they fit.
+CHUNK = 2**16 if ON_CPU else machine.power_of_two_that_fits(2**26)
+FIELDS = "params", "tokens"
+MOMENTS = [js.Moments(field) for field in FIELDS]
+MOST_LOSSES = 2**17  # of losses, which must differ in float32 too
 
 
 def plans(loss, demand):
@@ -26,12 +30,6 @@ def params_and_tokens(loss, demand):
     """N and D alone: XLA drops the work for everything else."""
     plan = plans(loss, demand)
     return plan.params, plan.tokens
-
-
-@jax.jit
-def params_and_tokens_in_blocks(loss, demand):
-    """The same from a loop over blocks, whose intermediate arrays stay in a CPU's cache."""
-    return jax.lax.map(lambda x: params_and_tokens(*x), (loss, demand), batch_size=CHUNK)
 
 
 def whole_rows(scenarios: int) -> int:
@@ -73,17 +71,29 @@ def scenario(loss, demand):
     return {"params": plan.params, "tokens": plan.tokens}
 
 
+def scenario_with_status(loss, demand):
+    """The same with the status of each plan."""
+    plan = plans(loss, demand)
+    return {"params": plan.params, "tokens": plan.tokens, "status": plan.status}
+
+
+def grid_shape(rows: int) -> tuple[int, int]:
+    """Rows and columns of as many scenarios, such that losses are not too near each other."""
+    columns = COLUMNS
+    while rows > MOST_LOSSES:
+        rows, columns = rows // 2, columns * 2
+    return rows, columns
+
+
 def space(rows: int, columns: int = COLUMNS) -> js.Grid:
     """The grid of `problem.grid_axes` as a sweep takes it."""
     loss, demand = grid_axes(rows, columns)
     return js.Grid(loss=loss, demand=demand)
 
 
-def swept_sums(rows: int, dtype: str, columns: int = COLUMNS) -> tuple[float, float]:
-    """Sums of N and of D, from the moments that a sweep of the grid gathers."""
-    grid = space(rows, columns)
-    found = js.sweep(scenario, grid, reduce=MOMENTS, dtype=dtype, progress=False)
-    return tuple(found[each].count * found[each].mean for each in MOMENTS)
+def swept(reducers: list, rows: int, columns: int, dtype: str, scenario: Any = scenario) -> Any:
+    """Statistics of N and D over the grid."""
+    return js.sweep(scenario, space(rows, columns), reduce=reducers, dtype=dtype, progress=False)
 
 
 def swept_store(path: str | os.PathLike, rows: int, dtype: str) -> Any:

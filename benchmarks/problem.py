@@ -83,12 +83,14 @@ def law_in(dtype: str) -> Coefficients:
     return Coefficients(*(float(np.dtype(dtype).type(value)) for value in LAW))
 
 
-def true_plans(loss: np.ndarray, demand: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def true_plans(
+    loss: np.ndarray, demand: np.ndarray, dtype: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """N and D by bisection on the equation as printed, in the widest float there is.
 
-    Inputs, and the law, count as the numbers that they are in their dtype.
+    Inputs count as the numbers that they are, and the law as rounded to `dtype`, by default theirs.
     """
-    E, A, B, alpha, beta = map(np.longdouble, law_in(loss.dtype.name))
+    E, A, B, alpha, beta = map(np.longdouble, law_in(dtype or loss.dtype.name))
     reducible, demand = loss.astype(np.longdouble) - E, demand.astype(np.longdouble)
     low, high = np.zeros_like(reducible), np.full_like(reducible, 100)  # of log D
     for _ in range(80):  # halves the interval below the last bit

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.harness import PEER
+
 MILLION = 1e6
 RESULTS = Path(__file__).parent / "results"
 PIPED_WIDTH = 150  # characters, where no terminal says how wide it is
@@ -32,20 +34,24 @@ def add_output(parser: argparse.ArgumentParser, name: str) -> None:
     """The option of where a result goes."""
     parser.add_argument(
         "--output", type=Path, metavar="PATH",
-        help=f"where the JSON goes (default: benchmarks/results/{name}-<machine>.json)",
+        help=f"where the JSON goes (default: benchmarks/results/{name}-<machine>.json, or "
+        f"{name}-device-<machine>.json)",
     )  # fmt: skip
 
 
 def save_and_show(
     result: dict, name: str, output: Path | None, show: Callable[[dict], None]
-) -> int:
-    """Write the JSON, print the tables, and say where the JSON is; the exit code 0."""
-    output = output or RESULTS / f"{name}-{result['machine']['name']}.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(result, indent=1) + "\n")
+) -> None:
+    """Write the JSON, a quick one only to `output`, print the tables, and say where the JSON is."""
+    if output is None and not result["quick"]:
+        kind = "-device" if result["device_only"] else ""
+        output = RESULTS / f"{name}{kind}-{result['machine']['name']}.json"
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(result, indent=1) + "\n")
     show(result)
-    print(f"\nresults: {output}")
-    return 0
+    if output:
+        print(f"\nresults: {output}")
 
 
 def show(result: dict, caption: str, tables: Iterable[Table]) -> None:
@@ -55,9 +61,13 @@ def show(result: dict, caption: str, tables: Iterable[Table]) -> None:
     print(caption)
     for each in tables:
         table(*each)
-    for name, reason in result["omitted"].items():
+    omitted, aims = result["omitted"], result["aims"]
+    if result.get("device_only"):  # what needs a peer goes without saying
+        omitted = {name: reason for name, reason in omitted.items() if reason != PEER}
+        aims = [aim for aim in aims if aim["value"] is not None]
+    for name, reason in omitted.items():
         print(f"  {name}: {reason}")
-    table("Aims", AIM_COLUMNS, [aim_row(aim) for aim in result["aims"]])
+    table("Aims", AIM_COLUMNS, [aim_row(aim) for aim in aims])
 
 
 # --- Cells -----------------------------------------------------------------------------------
@@ -98,7 +108,9 @@ def median(record: dict) -> str:
 
 def aim_row(aim: dict) -> tuple[str, str, str]:
     """An aim in words, what was measured, and whether it is met."""
-    bound = f"{aim['at_least']:,g}" if "at_least" in aim else f"at most {aim['at_most']:g}"
+    bound = (
+        f"{round(aim['at_least'], 2):,g}" if "at_least" in aim else f"at most {aim['at_most']:g}"
+    )
     words = f"{aim['row']}: {bound} x {aim['against']}"
     if aim["value"] is None:
         return words, "", "not measured"
@@ -119,7 +131,7 @@ COMPILING: dict[str, Cell] = {
 
 def compiling(result: dict) -> Table:
     """Compiling, of the rows that do."""
-    compiled = [record for record in result["rows"] if record["compile_seconds"]]
+    compiled = [record for record in result["rows"] if record.get("compile_seconds")]
     return of_records("Compiling", COMPILING, compiled)
 
 

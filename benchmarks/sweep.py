@@ -1,16 +1,16 @@
 """`python -m benchmarks sweep`: a grid of plans reduced and stored, beside what else would do it.
 
-The aims: statistics at 0.8 of the speed of the bare solver and at ten times that of xarray over
-dask, in memory that does not grow; stores at 0.7 of the speed of plain writes that are compressed
-alike.
+The aims: moments at 0.9 of the speed of the bare solver, every other statistic at half of it, and
+ten times that of xarray over dask, in memory that does not grow; stores at 0.7 of the speed of
+plain writes that are compressed alike; 1e12 scenarios on one GPU in 12 s, or 50 s in float64.
 """
 
 import itertools
-import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +18,19 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from benchmarks import fresh, harness, ours, peers, report
-from benchmarks.harness import Aim, Row, Suite, need, progress, require_agreement
+from benchmarks import (
+    fresh,
+    grid_truth,
+    harness,
+    one_kernel,
+    ours,
+    peers,
+    report,
+    solve,
+    sweep_checks,
+    sweep_sizes,
+)
+from benchmarks.harness import Aim, Options, Row, Suite, Unavailable, need, require_agreement
 from benchmarks.problem import (
     CHECKED,
     COLUMNS,
@@ -31,34 +42,38 @@ from benchmarks.problem import (
     grid_axes,
     true_plans,
 )
-from benchmarks.two_devices import TwoDevices
+from jaxscale.sweeping import job
 
-SCENARIOS = 2**26
-STORED_SHARE = 4  # of these a quarter is written, which takes as long
-LARGEST = 10**9
+SCENARIOS = 2**26 if ours.ON_CPU else 2**32
+STORED_SHARE, MOST_STORED = 4, 2**24  # of these a quarter is written, which takes as long
+LARGEST = 10**9 if ours.ON_CPU else sweep_sizes.SIZES[-1]
 QUICK_SCENARIOS, QUICK_LARGEST, QUICK_ROUNDS = 2**17, 10**6, 2
-SIZES = [10**6, 10**7, 10**8, 10**9, 10**10]
 FIRST_ROUNDS = 3
-FIELDS = 2  # N and D
-ROWS_AT_ONCE = 1024  # of the grid, a million scenarios, where the solver alone gives the answers
+COMPILING_SECONDS = 3  # of a sweep on a GPU
+SIZES_SECONDS = 35.0  # of a run of the device, kept for the cost against size
 
-REDUCE, REDUCE32 = "reduce float64", "reduce float32"
-REDUCE_TWO, REDUCE32_TWO = "reduce float64, 2 devices", "reduce float32, 2 devices"
-STORE, STORE32 = "store float64", "store float32"
-STORE_TWO, STORE32_TWO = "store float64, 2 devices", "store float32, 2 devices"
-KERNEL, KERNEL32 = "bare kernel float64", "bare kernel float32"
+DTYPES = "float64", "float32"
+MOMENTS, STORE, PLAIN, PACKED = "Moments", "store", "plain writes", "compressed writes"
+KERNEL, PALLAS = "bare kernel", "bare Pallas kernel"
 NUMPY, DASK = "NumPy, loop over chunks", "NumPy, xarray over dask"
-PLAIN, PLAIN32 = "plain writes float64", "plain writes float32"
-PACKED, PACKED32 = "plain writes float64, compressed", "plain writes float32, compressed"
+
+
+def of(kind: str, dtype: str) -> str:
+    """Name of the row of a kind in a dtype."""
+    return f"{kind} {dtype}"
+
+
+def reducer_aim(kind: str, dtype: str) -> Aim:
+    """The aim of a reducer, against the fastest kernel that only sums."""
+    share = 0.9 if kind == MOMENTS else 0.5
+    return Aim(of(kind, dtype), share, (of(KERNEL, dtype), of(PALLAS, dtype)))
+
 
 AIMS = [
-    Aim(REDUCE, 0.8, (KERNEL,)),
-    Aim(REDUCE32, 0.8, (KERNEL32,)),
-    Aim(REDUCE, 10, (DASK,)),
-    Aim(STORE, 0.7, (PACKED,)),
-    Aim(STORE32, 0.7, (PACKED32,)),
+    *(reducer_aim(kind, dtype) for kind in sweep_checks.REDUCERS for dtype in DTYPES),
+    Aim(of(MOMENTS, "float64"), 10, (DASK,)),
+    *(Aim(of(STORE, dtype), 0.7, (of(PACKED, dtype),)) for dtype in DTYPES),
 ]
-MEMORY_AIM = 10**9, 10**7, 1.1  # of the first size, in units of that of the second
 
 
 # --- Rows ------------------------------------------------------------------------------------
@@ -82,53 +97,86 @@ class Scratch:
 class Setting(NamedTuple):
     """The grids, and what rows run with."""
 
-    rows: int  # of the grid whose sums are taken
+    rows: int  # of the grid whose statistics are taken
     stored_rows: int  # of the grid that is written
     scratch: Scratch
-    two_devices: TwoDevices
+
+
+def statistic(kind: str, dtype: str, name: str, setting: Setting) -> Row:
+    """A sweep that gathers a statistic of N and one of D."""
+    shape = ours.grid_shape(setting.rows)
+    reducers = [sweep_checks.REDUCERS[kind](field) for field in ours.FIELDS]
+
+    def check(answer: Any) -> dict:
+        off = sweep_checks.off(name, kind, dtype, shape, answer)
+        return {"agreement": {"tolerance": TOLERANCE[dtype], "truth": off}, "ran": answer.ran}
+
+    return _row(name, partial(ours.swept, reducers, *shape, dtype), check, setting.rows, dtype, "")
 
 
 def sums(
-    name: str, setting: Setting, *, call: Callable, note: str, dtype: str = "float64",
-    against: str = "", packages: tuple[str, ...] = (), two: bool = False,
-) -> Row:  # fmt: skip
-    """A row that reduces the grid to the sums of N and of D, on two devices if asked."""
+    call: Callable, note: str, packages: tuple[str, ...], dtype: str, name: str, setting: Setting
+) -> Row:
+    """A row that gives the sums of N and of D over the grid, in float64 where it has packages."""
     need(*packages)
     arguments = (setting.rows,) if packages else (setting.rows, dtype)
-    call = partial(setting.two_devices.run, call) if two else call
-    check = partial(_check_sums, name, dtype, setting.rows)
-    return _row(name, partial(call, *arguments), check, setting.rows, dtype, note, against)
+
+    def check(answer: tuple[float, float]) -> dict:
+        means = grid_truth.means(setting.rows, COLUMNS, dtype).values()
+        true = tuple(setting.rows * COLUMNS * mean for mean in means)
+        off = require_agreement(name, answer, true, TOLERANCE[dtype])
+        return {"agreement": {"tolerance": TOLERANCE[dtype], "truth": off}}
+
+    return _row(name, partial(call, *arguments), check, setting.rows, dtype, note)
 
 
-def stored(
-    name: str, setting: Setting, *, note: str = "until it is on the disk", dtype: str = "float64",
-    against: str, two: bool = False,
-) -> Row:  # fmt: skip
+def pallas(dtype: str, name: str, setting: Setting) -> Row:
+    """The fastest kernel there is on a GPU."""
+    if ours.ON_CPU:
+        raise Unavailable("a kernel of GPUs")
+    note = f"{one_kernel.ROWS * COLUMNS:,} scenarios a program"
+    return sums(one_kernel.grid_sums, note, (), dtype, name, setting)
+
+
+def floor(name: str, setting: Setting) -> Row:
+    """The floor of `solve`, on this grid."""
+    if name not in solve.BUILDERS:
+        raise Unavailable("no floor of this device")
+    return solve.BUILDERS[name](name, setting.rows * COLUMNS)
+
+
+def stored(dtype: str, name: str, setting: Setting) -> Row:
     """A row that sweeps into a store."""
     need("xarray", "zarr", "tensorstore")
-    store = partial(setting.two_devices.run, _store) if two else _store
-    write = partial(store, setting.stored_rows, dtype)
-    check = partial(_check_store, name, dtype, setting)
-    return _written(name, setting, write, check, dtype, note, against)
 
+    def write(path: str) -> None:
+        ours.swept_store(path, setting.stored_rows, dtype)
 
-def _store(rows, dtype, path):
-    # A data set that is opened lazily is not worth sending between processes.
-    ours.swept_store(path, rows, dtype)
+    def check(path: str) -> dict:
+        import xarray
+
+        with xarray.open_zarr(path, consolidated=False, chunks=None) as data:
+            arrays = tuple(data[field].values.ravel() for field in ours.FIELDS)
+        expected = true_arrays(setting.stored_rows, dtype)
+        off = require_agreement(name, arrays, expected, TOLERANCE[dtype])
+        return {"agreement": _agreement(dtype, setting.stored_rows) | {"jaxscale": off}}
+
+    note = "until it is on the disk"
+    return _written(name, setting, write, check, dtype, note, of(PACKED, dtype))
 
 
 def plain(
-    name: str, setting: Setting, *, note: str = "one file, one fsync", dtype: str = "float64",
-    against: str = "", write: Callable = peers.write, packages: tuple[str, ...] = (),
+    write: Callable, note: str, packages: tuple[str, ...], against: str, dtype: str, name: str,
+    setting: Setting,
 ) -> Row:  # fmt: skip
     """A row that writes the arrays themselves."""
     need(*packages)
-    arrays = true_arrays(setting.stored_rows, dtype)
+    write = partial(write, true_arrays(setting.stored_rows, dtype))
 
     def check(_: str) -> dict:
-        return {"agreement": _agreement(dtype, setting.rows)}
+        return {"agreement": _agreement(dtype, setting.stored_rows)}
 
-    return _written(name, setting, partial(write, arrays), check, dtype, note, against)
+    return _written(name, setting, write, check, dtype, note, against and of(against, dtype))
 
 
 def _written(name, setting, write, check, dtype, note, against):
@@ -140,7 +188,8 @@ def _written(name, setting, write, check, dtype, note, against):
     def check_and_weigh(path):
         return check(path) | {"bytes_on_disk": _bytes_at(Path(path))}
 
-    return _row(name, call, check_and_weigh, setting.stored_rows, dtype, note, against)
+    row = _row(name, call, check_and_weigh, setting.stored_rows, dtype, note, against)
+    return replace(row, floor="")
 
 
 def _bytes_at(path: Path) -> int:
@@ -148,67 +197,46 @@ def _bytes_at(path: Path) -> int:
     return sum(each.stat().st_size for each in files if each.is_file())
 
 
-def _row(name, call, check, rows, dtype, note, against):
+def _row(name, call, check, rows, dtype, note, against=None):
+    against = of(KERNEL if ours.ON_CPU else PALLAS, dtype) if against is None else against
     facts = {"dtype": dtype, "scenarios": rows * COLUMNS, "note": note}
-    return Row(name, call, check, rows * COLUMNS, facts, against)
+    least = solve.floor_of(dtype, summed=True)
+    return Row(name, call, check, rows * COLUMNS, facts, against * (against != name), least)
 
 
-reduce = partial(sums, call=ours.swept_sums, note="js.Moments of both")
-kernel = partial(sums, call=ours.grid_sums, note=f"chunks of {ours.CHUNK:,}")
-packed = partial(
-    plain, write=peers.write_compressed, packages=("numcodecs",), note="compressed as the store is"
-)
-FLOAT32, SHARED = "float32", {"two": True, "note": "on the same cores"}
-BUILDERS: dict[str, Callable[[str, Setting], Row]] = {
-    REDUCE: partial(reduce, against=KERNEL),
-    REDUCE32: partial(reduce, dtype=FLOAT32, against=KERNEL32),
-    REDUCE_TWO: partial(reduce, against=REDUCE, **SHARED),
-    REDUCE32_TWO: partial(reduce, dtype=FLOAT32, against=REDUCE32, **SHARED),
-    KERNEL: kernel,
-    KERNEL32: partial(kernel, dtype=FLOAT32),
+Builder = Callable[[str, Setting], Row]
+# In the order of what to know first, if time should run out.
+KINDS: dict[str, Callable[..., Row]] = {
+    KERNEL: partial(sums, ours.grid_sums, f"chunks of {ours.CHUNK:,}", ()),
+    PALLAS: pallas,
+    **{kind: partial(statistic, kind) for kind in sweep_checks.REDUCERS},
+    STORE: stored,
+    PLAIN: partial(plain, peers.write, "one file, one fsync", (), ""),
+    PACKED: partial(
+        plain, peers.write_compressed, "compressed as the store is", ("numcodecs",), PLAIN
+    ),
+}
+BUILDERS: dict[str, Builder] = {
+    **{solve.floor_of(dtype, summed=True): floor for dtype in DTYPES},
+    **{of(kind, dtype): partial(KINDS[kind], dtype) for kind in KINDS for dtype in DTYPES},
     NUMPY: partial(
-        sums, call=peers.numpy_sums, packages=("numpy",), against=REDUCE,
-        note=f"chunks of {peers.NUMPY_CHUNK:,}",
+        sums, peers.numpy_sums, f"chunks of {peers.NUMPY_CHUNK:,}", ("numpy",), "float64"
     ),
     DASK: partial(
-        sums, call=peers.dask_sums, packages=("dask", "xarray"), against=REDUCE,
-        note=f"chunks of {peers.DASK_CHUNK:,}",
+        sums, peers.dask_sums, f"chunks of {peers.DASK_CHUNK:,}", ("dask", "xarray"), "float64"
     ),
-    STORE: partial(stored, against=PACKED),
-    STORE32: partial(stored, dtype=FLOAT32, against=PACKED32),
-    STORE_TWO: partial(stored, against=STORE, **SHARED),
-    STORE32_TWO: partial(stored, dtype=FLOAT32, against=STORE32, **SHARED),
-    PLAIN: plain,
-    PLAIN32: partial(plain, dtype=FLOAT32),
-    PACKED: partial(packed, against=PLAIN),
-    PACKED32: partial(packed, dtype=FLOAT32, against=PLAIN32),
-}  # fmt: skip
+}
 
 
-# --- Agreement -------------------------------------------------------------------------------
-
-
-def _check_sums(name: str, dtype: str, rows: int, answer: Any) -> dict:
-    off = require_agreement(name, answer, true_sums(rows, dtype), TOLERANCE[dtype])
-    return {"agreement": _agreement(dtype, rows) | {"jaxscale": off}}
-
-
-def _check_store(name: str, dtype: str, setting: Setting, path: str) -> dict:
-    import xarray
-
-    with xarray.open_zarr(path, consolidated=False, chunks=None) as data:
-        arrays = tuple(data[field].values.ravel() for field in ("params", "tokens"))
-    expected = true_arrays(setting.stored_rows, dtype)
-    off = require_agreement(name, arrays, expected, TOLERANCE[dtype])
-    return {"agreement": _agreement(dtype, setting.rows) | {"jaxscale": off}}
+# --- Agreement of what is written ------------------------------------------------------------
 
 
 @lru_cache
 def _agreement(dtype: str, rows: int) -> dict[str, float]:
     """Error of the solver against the truth, in a sample of the grid."""
-    loss, demand = _axes(rows, dtype)
     draw = np.random.default_rng(SEED)
-    inputs = tuple(axis[draw.integers(0, axis.size, CHECKED)] for axis in (loss, demand))
+    axes = (axis.astype(dtype) for axis in grid_axes(rows))
+    inputs = tuple(axis[draw.integers(0, axis.size, CHECKED)] for axis in axes)
     pair, tolerance = jax.device_get(ours.params_and_tokens(*inputs)), TOLERANCE[dtype]
     off = require_agreement(f"solver, {dtype}", pair, true_plans(*inputs), tolerance)
     return {"tolerance": tolerance, "truth": off}
@@ -217,80 +245,67 @@ def _agreement(dtype: str, rows: int) -> dict[str, float]:
 @lru_cache(maxsize=2)
 def true_arrays(rows: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """N and D of every scenario of a grid, in order, by the solver alone."""
-    params, tokens = zip(*_parts(rows, dtype), strict=True)
-    return np.concatenate(params), np.concatenate(tokens)
-
-
-@lru_cache
-def true_sums(rows: int, dtype: str) -> tuple[float, float]:
-    """Sums of N and of D, by the solver alone."""
-    parts = [[x.sum(dtype=np.float64) for x in part] for part in _parts(rows, dtype)]
-    params, tokens = np.sum(parts, axis=0)
-    return params, tokens
-
-
-def _parts(rows: int, dtype: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    loss, demand = _axes(rows, dtype)
-    for start in range(0, rows, ROWS_AT_ONCE):
-        here = loss[start : start + ROWS_AT_ONCE, None]
-        yield tuple(x.ravel() for x in jax.device_get(ours.params_and_tokens(here, demand)))
-
-
-def _axes(rows, dtype):
-    """The axes as a sweep in `dtype` has them."""
-    return tuple(axis.astype(dtype) for axis in grid_axes(rows))
+    loss, demand = (axis.astype(dtype) for axis in grid_axes(rows))
+    answer = jax.device_get(ours.params_and_tokens(loss[:, None], demand))
+    return tuple(x.ravel() for x in answer)
 
 
 # --- The result ------------------------------------------------------------------------------
 
 
-def run(scenarios: int, largest: int, quick: bool) -> dict:
-    """Everything measured, as one JSON object; Disagreement where an answer is wrong."""
-    if quick:
+def run(options: Options) -> dict:
+    """Everything measured, as one JSON object."""
+    scenarios, largest = options.scenarios or SCENARIOS, options.largest or LARGEST
+    if options.quick:
         scenarios, largest = min(scenarios, QUICK_SCENARIOS), min(largest, QUICK_LARGEST)
-    rows, stored_rows = (ours.whole_rows(n) for n in (scenarios, scenarios // STORED_SHARE))
-    with tempfile.TemporaryDirectory() as folder, TwoDevices() as two_devices:
-        setting = Setting(rows, stored_rows, Scratch(folder), two_devices)
-        builders = {name: partial(build, setting=setting) for name, build in BUILDERS.items()}
-        rounds = QUICK_ROUNDS if quick else harness.ROUNDS
-        found = harness.measured(Suite(builders, AIMS, rounds, between=setting.scratch.empty))
-    for record in found["rows"]:
-        if record["name"].startswith(("store", "plain")):
-            size = FIELDS * np.dtype(record["dtype"]).itemsize
-            record["bytes_per_second"] = record["scenarios_per_second"] * size
-    memory = [_memory(size) for size in SIZES if size <= largest]
-    found["aims"].append(_memory_aim(memory))
-    first = {
-        f"first_{kind}": harness.medians(
-            f"first chunk, {kind}",
-            1 if quick else FIRST_ROUNDS,
-            partial(fresh.measured, "first chunk", kind, "float64"),
+    written = min(scenarios // STORED_SHARE, MOST_STORED)
+    rows, stored_rows = ours.whole_rows(scenarios), max(1, written // COLUMNS)
+    # Rows take turns, and each keeps its program, as it does where it runs alone.
+    job.PROGRAMS_KEPT = len(BUILDERS) + len(sweep_sizes.SIZES)
+    with tempfile.TemporaryDirectory() as folder:
+        setting = Setting(rows, stored_rows, Scratch(folder))
+        suite = Suite(
+            {name: partial(build, setting=setting) for name, build in BUILDERS.items()},
+            AIMS,
+            options.rounds(QUICK_ROUNDS),
+            left_out=options.left_out(BUILDERS),
+            until=options.until - SIZES_SECONDS,
+            between=setting.scratch.empty,
         )
-        for kind in fresh.FIRST_ROWS
-    }
+        found = harness.measured(suite)
+    for record in found["rows"]:
+        if "bytes_on_disk" in record:
+            size = len(ours.FIELDS) * np.dtype(record["dtype"]).itemsize
+            record["bytes_per_second"] = record["scenarios_per_second"] * size
+    sizes = sweep_sizes.measured(options, largest, found["omitted"])
+    found["aims"] += sweep_sizes.trillion_aims(sizes)
+    memory, first = {}, {}
+    if not options.device:
+        memory = sweep_sizes.memory(largest)
+        first = {f"first_{kind}": _first(kind, options) for kind in fresh.FIRST_ROWS}
+        found["aims"].append(sweep_sizes.memory_aim(memory))
+    if not ours.ON_CPU:
+        found["aims"] += _compiling_aims(found["rows"])
     facts = {
         "scenarios": rows * COLUMNS,
         "problem": {"law": LAW._asdict(), "loss": LOSSES, "input_tokens": DEMANDS},
         "tolerance": TOLERANCE,
     }
-    rest = {"memory": memory, "first_chunk": first}
-    return harness.header("sweep", quick, **facts) | found | rest
+    rest = {"sizes": sizes, "memory": memory, "first_chunk": first}
+    return harness.header("sweep", options, **facts) | found | rest
 
 
-def _memory(size):
-    progress(f"memory: {size:,} scenarios")
-    # Square, so that no axis is long: a million values of one would count as well.
-    side = round(math.sqrt(size))
-    peaks = fresh.measured("sweep", side, "float64")
-    return {"scenarios": side * side, "size": size} | peaks
+def _first(kind, options):
+    measure = partial(fresh.measured, "first chunk", kind, "float64")
+    return harness.medians(f"first chunk, {kind}", 1 if options.quick else FIRST_ROUNDS, measure)
 
 
-def _memory_aim(memory):
-    large, small, most = MEMORY_AIM
-    peaks = {entry["size"]: entry["peak"] for entry in memory}
-    value = peaks[large] / peaks[small] if {large, small} <= peaks.keys() else None
-    row, against = f"peak memory of {large:,} scenarios", f"that of {small:,}"
-    return harness.at_most(row, against, most, value)
+def _compiling_aims(records):
+    for record in records:
+        if record["name"].startswith(MOMENTS) and record["compile_seconds"]:
+            seconds = sum(record["compile_seconds"][part] for part in ("lower", "compile"))
+            row = f"compiling {record['name']}"
+            yield harness.at_most(row, "1 s", COMPILING_SECONDS, seconds)
 
 
 CELLS: dict[str, report.Cell] = {
@@ -302,16 +317,9 @@ CELLS: dict[str, report.Cell] = {
     "time": report.median,
     "ratio": report.number("ratio"),
     "to": report.text("against"),
+    "to floor": report.number("of_floor", ".2f"),
     "off truth": report.off("truth"),
-    "off ours": report.off("jaxscale"),
-    "note": report.text("note"),
-}
-MEMORY_CELLS: dict[str, report.Cell] = {
-    "scenarios": lambda entry: f"{entry['scenarios']:,}",
-    "M/s": lambda entry: f"{entry['scenarios'] / entry['seconds'] / report.MILLION:.4g}",
-    "time": report.time("seconds"),
-    "before, MiB": report.number("ready", ".0f"),
-    "peak, MiB": report.number("peak", ".0f"),
+    "note": lambda row: row.get("ran") or row["note"],
 }
 FIRST_CELLS: dict[str, report.Cell] = {
     "first chunk": report.text("kind"),
@@ -325,14 +333,15 @@ FIRST_CELLS: dict[str, report.Cell] = {
 
 def show(result: dict) -> None:
     """Print everything that a person wants to see of `result`."""
-    caption = f"{result['scenarios']:,} scenarios, a quarter of them where they are written\n"
+    caption = f"{result['scenarios']:,} scenarios, fewer where they are written\n"
     first = [
         {"kind": kind.removeprefix("first_")} | times
         for kind, times in result["first_chunk"].items()
     ]
     tables = [
         report.of_records("N and D over a grid of losses and demands", CELLS, result["rows"]),
-        report.of_records("A sweep that is reduced, float64", MEMORY_CELLS, result["memory"]),
+        report.compiling(result),
+        report.of_records("Moments and statuses by size", sweep_sizes.CELLS, result["sizes"]),
         report.of_records("From the start of a process, float64", FIRST_CELLS, first),
     ]
-    report.show(result, caption + "medians of interleaved rounds", tables)
+    report.show(result, caption + "medians of interleaved rounds", [t for t in tables if t.lines])
