@@ -131,7 +131,11 @@ def of_group(
         }
         zero = jnp.zeros(LANES, jnp.int32)
         none = {name: [zero] * -(-size // KEYS_A_WORD) for name, size in recipe.few.items()}
-        combined, packed = lax.fori_loop(0, rows, body, (empty, none))
+        combined, packed = lax.cond(
+            extent[0] > 0,  # a group may have fewer chunks than it has programs
+            lambda: lax.fori_loop(0, rows, body, (empty, none)),
+            lambda: (empty, none),
+        )
         for name, step in recipe.steps.items():
             for output, number in zip(step_outputs[name], step.finish(combined[name]), strict=True):
                 output[program] = number
