@@ -47,6 +47,12 @@ OPERATIONS = {
         NUMBERS[5:],
         OTHERS[5:],
     ),
+    "loops of a batch": (
+        jax.vmap(lambda x: lax.while_loop(lambda y: y < 100, lambda y: 3 * y, x)),
+        np.array([1.0, 2.0, 50.0], FLOAT),
+    ),
+    "a loop of no steps": (lambda x: lax.scan(lambda c, y: (c, c + y), x[0], x[:0])[1], OTHERS),
+    "halves of words": (lambda x: lax.bitcast_convert_type(x, np.int16), WHOLE),
     "argmin": (lambda x: lax.argmin(x, 0, np.int32), NUMBERS),
     "argmax": (lambda x: lax.argmax(x, 1, np.int32), TABLE),
     "largest": (lambda x: jnp.max(x, axis=1), TABLE),

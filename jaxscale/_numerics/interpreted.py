@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+MOST_CASES = 32  # of a choice, condition included, that NumPy takes
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 Values = Sequence[Any]
@@ -97,13 +98,23 @@ def _run_of(equation: Any) -> Run:
 
 
 def _differs(equation: Any) -> bool:
-    """Whether NumPy has another idea of the operation: of whole numbers, or with batch axes."""
+    """Whether NumPy has another idea of the operation, or none at all."""
     name, params = equation.primitive.name, equation.params
-    whole = equation.outvars[0].aval.dtype.kind in "iu"
+    if not equation.outvars:  # a debug print
+        return True
+    made = equation.outvars[0].aval.dtype
+    given = equation.invars[0].aval.dtype if equation.invars else made
+    whole = getattr(made, "kind", "") in "iu"
     if name == "convert_element_type":  # clamps
-        return whole and equation.invars[0].aval.dtype.kind == "f"
+        return whole and getattr(given, "kind", "") not in "biu"
     if name == "dot_general":
         return params["dimension_numbers"][1] != ((), ())
+    if name == "bitcast_convert_type":
+        return given.itemsize != made.itemsize
+    if name == "select_n":
+        return len(equation.invars) > MOST_CASES
+    if name in ("reduce_max", "reduce_min", "argmax", "argmin"):
+        return 0 in equation.invars[0].aval.shape
     return whole and name in ("div", "integer_pow", "pow", "sign")
 
 
@@ -142,6 +153,11 @@ def _scan(equation: Any) -> Run:
         for index in order:
             given = body([*constants, *carry, *(x[index] for x in rows)])
             carry, found[index] = list(given[:carried]), given[carried:]
+        if not found:
+            return [
+                *carry,
+                *(np.zeros(x.aval.shape, x.aval.dtype) for x in equation.outvars[carried:]),
+            ]
         columns = zip(*(found[index] for index in sorted(found)), strict=True)
         return [*carry, *map(np.stack, columns)]
 
@@ -161,11 +177,21 @@ def _while(equation: Any) -> Run:
     def run(values: Values) -> Values:
         of_condition, of_body = list(values[:first]), list(values[first : first + second])
         carry = list(values[first + second :])
-        while goes_on([*of_condition, *carry])[0]:
-            carry = list(body([*of_body, *carry]))
+        while np.any(going := goes_on([*of_condition, *carry])[0]):
+            new = body([*of_body, *carry])
+            carry = [_where(going, x, kept) for x, kept in zip(new, carry, strict=True)]
         return carry
 
     return run
+
+
+def _where(going: Any, new: Any, kept: Any) -> Any:
+    """New values where a batch goes on: the others have come to their end."""
+    if np.ndim(going) == 0:
+        return new
+    return np.where(
+        np.reshape(going, np.shape(going) + (1,) * (np.ndim(new) - np.ndim(going))), new, kept
+    )
 
 
 def _cond(equation: Any) -> Run:

@@ -17,9 +17,9 @@ def padded(function: Callable[Parameters, Result]) -> Callable[Parameters, Resul
     """`function` for batches of changing length, which would each compile anew.
 
     Arrays among the arguments are padded with their last scenario until each axis of the batch is
-    8, 16, 32 and so on long; results are cut to the batch, as NumPy arrays. So at most twice the
-    scenarios are computed, and a handful of programs serve all lengths. Not for use inside jit,
-    where shapes are fixed.
+    8, 16, 32 and so on long; results are cut to the batch, as NumPy arrays. So a handful of
+    programs serve all lengths; along an axis of eight or more, less than twice the scenarios are
+    computed. Not for use inside jit, where shapes are fixed.
 
     Args:
         function: a solver such as `js.minimize_cost`, or any function whose arguments broadcast
@@ -53,7 +53,9 @@ def padded(function: Callable[Parameters, Result]) -> Callable[Parameters, Resul
 
         def cut(leaf: Any) -> Any:
             same = np.shape(leaf) == padded_shape
-            return np.asarray(leaf)[tuple(map(slice, shape))] if same else leaf
+            if not same:
+                return leaf
+            return np.asarray(leaf)[tuple(map(slice, shape))] if shape else np.asarray(leaf)
 
         args, kwargs = jax.tree.map(pad, (args, kwargs))
         return cast(Result, jax.tree.map(cut, function(*args, **kwargs)))

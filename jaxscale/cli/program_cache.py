@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 
 SWITCH, OFF = "JAXSCALE_CACHE", "off"
-MOST_BYTES = 2**26  # some thousand programs; beyond, the older half is deleted
+MOST_BYTES = 2**26  # some thousand programs, checked when a command starts
 
 
 def use() -> None:
@@ -21,7 +21,10 @@ def use() -> None:
     if os.environ.get(SWITCH, "").lower() == OFF or jax.config.values["jax_compilation_cache_dir"]:
         return
     try:
-        folder = _caches() / "jaxscale" / "programs" / _processor()
+        caches = _caches()
+        if not caches.parent.is_dir():  # no home is made for a cache
+            return
+        folder = caches / "jaxscale" / "programs" / _processor()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK) or not _is_own(folder):
             return
@@ -46,7 +49,10 @@ def _caches() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     given = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(given) if os.path.isabs(given) else Path.home() / ".cache"
+    home = Path.home()
+    if not os.path.isabs(given) and home == Path(home.root):  # of a user without one
+        raise RuntimeError("no home")
+    return Path(given) if os.path.isabs(given) else home / ".cache"
 
 
 def _processor() -> str:
@@ -68,9 +74,13 @@ def _is_own(folder: Path) -> bool:
 
 
 def _trim(folder: Path) -> None:
+    """Delete the oldest files until half of the room is free, where there are too many."""
     files = [(x.stat(), x) for x in folder.rglob("*") if x.is_file()]
-    if sum(stat.st_size for stat, _ in files) <= MOST_BYTES:
+    size = sum(stat.st_size for stat, _ in files)
+    if size <= MOST_BYTES:
         return
-    files.sort(key=lambda file: file[0].st_mtime)
-    for _, path in files[: len(files) // 2]:
+    for stat, path in sorted(files, key=lambda file: file[0].st_mtime):
+        if size <= MOST_BYTES // 2:
+            break
         path.unlink(missing_ok=True)
+        size -= stat.st_size

@@ -12,7 +12,6 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
-from jaxscale._numerics.logarithm import log
 from jaxscale._numerics.values import is_positive, quotient, where_safe
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.fitted import Coefficient
@@ -137,24 +136,18 @@ def _least(x, y):
 
 
 def _log_effective(log_seen, log_first, scale):
-    # Beyond this many repeats all of them have long been spent, and exp would overflow.
+    # Beyond this many repeats all of them have long been spent, and expm1 would overflow.
     most = 0.9 * math.log(float(jnp.finfo(log_seen.dtype).max))
-    # What rounding leaves out of few repeats is nothing beside the logarithm that it is added to.
-    repeats = jnp.exp(_least(most, log_seen - log_first)) - 1
-    return log_first + log(1 + scale * (1 - jnp.exp(-_spent(repeats, scale))))
-
-
-def _spent(repeats, scale):
-    """Repeats over their scale, as far as what is left of it."""
-    # exp(-repeats / scale) is 0 from here on. An infinite quotient would do for the value, but its
-    # derivative is infinity times that 0.
-    enough = 1 - math.log(float(jnp.finfo(repeats.dtype).smallest_subnormal))
-    return quotient(_least(enough * scale, repeats), scale)
+    repeats = jnp.expm1(_least(most, log_seen - log_first))
+    return log_first + jnp.log1p(_worth(repeats, scale))
 
 
 def _worth(repeats, scale):
     """`scale (1 - exp(-repeats / scale))`, with derivatives that are finite everywhere."""
-    spent = _spent(repeats, scale)
+    # exp(-repeats / scale) is 0 from here on. An infinite quotient would do for the value, but its
+    # derivative is infinity times that 0.
+    enough = 1 - math.log(float(jnp.finfo(repeats.dtype).smallest_subnormal))
+    spent = quotient(_least(enough * scale, repeats), scale)
     # JAX differentiates expm1 as itself plus 1, which is 0 long before exp(-spent) is.
     return scale * jnp.where(spent > 0.5, 1 - jnp.exp(-spent), -jnp.expm1(-spent))
 

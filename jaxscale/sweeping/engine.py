@@ -11,17 +11,19 @@ from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxscale._labelled import STATUS
-from jaxscale.status import Status
+from jaxscale.status import is_ok
 from jaxscale.sweeping.job import Job
 from jaxscale.sweeping.program import Done, Launched, Program
-from jaxscale.sweeping.reducers.protocol import Resolving, Total, Values
+from jaxscale.sweeping.reducers.protocol import Resolving, Total, Values, float_dtype
 from jaxscale.sweeping.store.layout import Field
 from jaxscale.sweeping.store.writer import Writer
 
 TASK = 2**22  # the fewest scenarios in a task of an executor
+TRIES = 3  # of a group whose statistics lose digits
 IN_FLIGHT = 256  # tasks that an executor holds
 
 Fields = dict[str, np.ndarray]
@@ -126,8 +128,10 @@ def _looked_at(job: Job, field: str, chunk: int) -> Values:
     alone = job.alone({name: {} for name in (field, *known)})
     (done,) = _outcomes(alone, [chunk])
     (fields,) = done.fields
-    ok = fields[STATUS] <= Status.AT_CORNER if STATUS in fields else _all_finite(fields)
-    values = np.asarray(fields[field], np.float64)
+    ok = np.asarray(is_ok(jnp.asarray(fields[STATUS]))) if STATUS in fields else _all_finite(fields)
+    with job.in_dtype():  # as rounded when the chunks were compared
+        rounded = fields[field].astype(float_dtype(fields[field].dtype))
+    values = np.asarray(rounded, np.float64)
     good = ok & np.isfinite(values)
     indices = np.stack(np.nonzero(good), axis=-1) + job.chunks.starts(np.array([chunk]))
     return Values(
@@ -215,14 +219,12 @@ def _outcomes(job: Job, numbers: Sequence[int]) -> Iterator[Done]:
 def _right(job: Job, program: Program, launched: Launched) -> Iterator[Done]:
     """What was launched; groups whose totals do not hold are computed again, knowing them."""
     for done in program.fetch(launched):
-        if done.holds:
-            yield done
-            continue
-        with job.in_dtype():
-            again = program.launch([done.numbers], program.known(done.totals))
-        (done,) = program.fetch(again)
-        if not done.holds:
-            raise FloatingPointError(f"statistics overflow in chunks {done.numbers.tolist()}")
+        for _ in range(TRIES):  # of numbers that overflowed only the ends are known at first
+            if done.holds:
+                break
+            with job.in_dtype():
+                again = program.launch([done.numbers], program.known(done.totals))
+            (done,) = program.fetch(again)
         yield done
 
 

@@ -122,11 +122,16 @@ def _all(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
 
 def _round(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
     (x,) = inputs
-    near = jnp.floor(x + 0.5)
+    size = jnp.abs(x)
+    below = jnp.floor(size)
+    part = size - below  # exact, where x + 0.5 would be rounded
+    up = part > 0.5
     if params["rounding_method"] == lax.RoundingMethod.AWAY_FROM_ZERO:
-        return [jnp.where(x < 0, -jnp.floor(0.5 - x), near)]
-    is_odd = near != 2 * jnp.floor(near / 2)
-    return [jnp.where((near - x == 0.5) & is_odd, near - 1, near)]
+        up |= part == 0.5
+    else:
+        up |= (part == 0.5) & (below != 2 * jnp.floor(below / 2))
+    near = jnp.where(up, below + 1, below)
+    return [jnp.where(x < 0, -near, near)]
 
 
 def _select(params: dict[str, Any], inputs: list[Any]) -> list[Any]:

@@ -16,16 +16,18 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxscale._labelled import STATUS
 from jaxscale._numerics.names import hint
 from jaxscale.status import Status
 from jaxscale.sweeping import fingerprint, kernel
 from jaxscale.sweeping.chunks import Chunks
 from jaxscale.sweeping.program import Form, Program, build, compiled, form_of_xla
-from jaxscale.sweeping.reducers import StatusCounts
+from jaxscale.sweeping.reducers import MainEffects, StatusCounts
 from jaxscale.sweeping.reducers.protocol import Group, Known, Reducer
 from jaxscale.sweeping.spaces import Scenario, Space
 
 FLOATS = ("float32", "float64")
+MOST_CHUNKS = 2**18  # in a group, of which each has a few numbers
 MAX_GROUP = 2**30  # scenarios whose counts fit 32 bits with room to spare
 WORDS = 200  # characters of the reason why there is no kernel
 LANE_BYTES = 800  # of memory for each scenario of a chunk, with all temporaries of a general law
@@ -103,14 +105,19 @@ class Job:
         if self._key not in _KNOWN:
             known = program.known(None)
             if any(known):
-                few = min(self.chunks.count, FEW, self.group.count)
-                # Python's numbers, because these products exceed 64 bits.
-                numbers = [(2 * i + 1) * self.chunks.count // (2 * few) for i in range(few)]
-                (done,) = program.fetch(program.launch([np.array(numbers, np.int64)], known))
+                (done,) = program.fetch(program.launch([self._few()], known))
                 known = program.known(done.totals)
-            _KNOWN.clear()
             _KNOWN[self._key] = known
+            while len(_KNOWN) > PROGRAMS_KEPT:
+                _KNOWN.pop(next(iter(_KNOWN)), None)
+            return known
         return _KNOWN[self._key]
+
+    def _few(self) -> np.ndarray:
+        """Numbers of a few chunks, spread without a period: axes have periods of their own."""
+        most = min(self.chunks.count, FEW, self.group.count)
+        spread = {(i * GOLDEN % 2**64) * self.chunks.count >> 64 for i in range(1, most + 1)}
+        return np.array(sorted(spread), np.int64)
 
     @property
     def _key(self) -> tuple:
@@ -151,6 +158,7 @@ class Job:
 _PROGRAMS: dict[tuple, Program] = {}
 PROGRAMS_KEPT = 8
 _KNOWN: dict[tuple, list[Known]] = {}  # of the last job
+GOLDEN = 0x9E3779B97F4A7C15  # the golden ratio, of 2^64
 FEW = 8  # chunks that are computed first, to know the size of numbers
 
 
@@ -282,6 +290,8 @@ def _dtypes(shapes: Mapping[str, Any], space: Space, dtype: str) -> dict[str, st
                 f"field {name!r} has the name of an argument; call it otherwise, such as "
                 f"'plan_{name}'"
             )
+        if name == STATUS and shape.dtype.kind not in "biu":
+            raise TypeError(f"field 'status' must be a whole number; got dtype {shape.dtype}")
         if shape.dtype.kind not in "biuf":
             raise TypeError(f"field {name!r} must be a real number; got dtype {shape.dtype}")
         found[name] = dtype if shape.dtype.kind == "f" else shape.dtype.name
@@ -297,6 +307,9 @@ def _reducers(reduce: Sequence[Reducer], dtypes: Mapping[str, str], space: Space
         if reducer.needs not in ("", space.kind):
             kind = type(reducer).__name__
             raise ValueError(f"reduce: {kind} needs a {reducer.needs}; the space is a {space.kind}")
+        if isinstance(reducer, MainEffects) and space.kind == "js.Saltelli":
+            # Its runs share their draws, so that chance alone would look like an effect.
+            raise ValueError("reduce: of a js.Saltelli take js.SobolIndices instead of MainEffects")
         for name in reducer.fields:
             _require_field("reduce", name, dtypes)
     return tuple(dict.fromkeys([*reduce, StatusCounts()]))
@@ -358,7 +371,7 @@ def _check_chunk(chunk: Any) -> None:
 def _group(space: Space, chunk: int, target: int) -> Group:
     """Chunks of at most so many scenarios, in groups of about `target`."""
     chunks = space.cut(int(chunk))
-    count = max(1, min(target // chunks.length, chunks.count))
+    count = max(1, min(target // chunks.length, chunks.count, MOST_CHUNKS))
     return Group(chunks, space.axes_names, count, tuple(space.bins()))
 
 

@@ -170,7 +170,10 @@ class Program(NamedTuple):
             found[reducer][name] = jax.tree.map(lambda leaf: leaf[at, : len(numbers)], part)
         for (reducer, name), part in held.items():
             found[reducer][name] = part[at]
-        holds = [each.holds(own) for each, own in zip(self.reducers, found, strict=True)]
+        holds = [
+            each.holds(own, knows)
+            for each, own, knows in zip(self.reducers, found, known, strict=True)
+        ]
         totals = [
             reducer.total(own, knows, starts, self.group)
             for reducer, own, knows in zip(self.reducers, found, known, strict=True)

@@ -192,3 +192,23 @@ def test_fields_and_arguments_broadcast():
     one = dataclasses.replace(LAW, R_D=20.0).loss(1e9, 1e11, unique_tokens=UNIQUE)
     assert found.shape == (3, 2)
     assert_allclose(found[1, 1], one, rtol=4 * EPS)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_repeats_of_a_large_scale_are_worth_as_much_as_new_tokens(dtype):
+    """The law of R_D -> infinity is the base law; of R_D it is off by repeats^2 / (2 R_D) of D."""
+    with jax.enable_x64(dtype == np.float64):
+        params, tokens, unique = (dtype(x) for x in (1e9, 4e11, 1e11))
+
+        def loss(R_D):
+            return dataclasses.replace(LAW, R_D=R_D, R_N=dtype(1e20)).loss(
+                params, tokens, unique_tokens=unique
+            )
+
+        new = LAW.base().loss(params, tokens)
+        for scale in (1e5, 1e8, 1e12):
+            lost = loss(dtype(scale)) - new
+            expected = LAW.B * LAW.beta * float(tokens) ** -LAW.beta * (9 / 8) / scale
+            assert abs(lost - expected) < 0.1 * expected + 8 * np.finfo(dtype).eps
+            slope = jax.grad(loss)(dtype(scale))
+            assert slope == pytest.approx(-expected / scale, rel=0.1)

@@ -60,6 +60,25 @@ def test_small_deviations_from_a_large_mean_are_kept(rng):
     assert_allclose(found.std, exact.std(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("first", [np.nan, 0.0])
+@pytest.mark.parametrize("shift", [0.0, 4096.0])
+def test_chunks_that_say_nothing_of_the_others_do_no_harm(rng, first, shift):
+    values = (shift + rng.uniform(1, 2, 500) * (1 if shift else 1e-25)).astype(np.float32)
+    values[:50] = first  # all that is known of the others
+    found = reduced(Moments("x"), {"x": values})
+    good = values[np.isfinite(values)].astype(np.float64)
+    assert_allclose(found.std, good.std(), rtol=1e-6)
+    assert_allclose(found.mean, good.mean(), rtol=1e-6)
+
+
+def test_one_number_as_large_as_the_dtype_allows_does_no_harm(rng):
+    values = rng.uniform(1, 2, 50_000).astype(np.float32)
+    values[30_000] = np.finfo(np.float32).max
+    found = reduced(Moments("x"), {"x": values}, chunk=10_000)
+    exact = values.astype(np.float64)
+    assert_allclose((found.mean, found.std), (exact.mean(), exact.std()), rtol=1e-6)
+
+
 def test_mean_of_a_hundred_million_float32_is_right_to_rounding():
     """Values 0.1 + j / 1024 in turn: the sum in float32 alone would stop at 2^24 of them."""
     length, count = 2**16, 2**11

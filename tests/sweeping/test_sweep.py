@@ -273,3 +273,27 @@ def test_main_effects_on_a_sample_are_means_in_bins():
     np.testing.assert_allclose(found.effects["x"], middles + 1 / 3, atol=0.05)
     assert [len(means) for means in found.effects.values()] == [64, 64, 2]
     assert all(counts.sum() == 100_000 for counts in found.counts.values())
+
+
+def test_a_status_is_a_whole_number():
+    with pytest.raises(TypeError, match="'status' must be a whole number; got dtype float32"):
+        js.sweep(lambda a, b: {"status": 0 * a}, SMALL, dtype="float32")
+
+
+def test_main_effects_are_not_of_a_saltelli_design():
+    space = js.Saltelli(64, 0, x=js.uniform(0, 1))
+    with pytest.raises(ValueError, match=r"of a js\.Saltelli take js\.SobolIndices"):
+        js.sweep(lambda x: {"y": x}, space, reduce=[js.MainEffects("y")])
+
+
+def test_the_best_whole_numbers_are_ranked_as_they_are_reduced():
+    best, ends = js.TopK("y", k=1), js.Extremes("y")
+    found = js.sweep(
+        lambda x: {"y": jax.numpy.int32(2**30) + x.astype(jax.numpy.int32)},
+        js.Grid(x=js.linspace(0, 100, 101)),
+        reduce=[best, ends],
+        dtype="float32",
+        chunk=20,
+    )
+    assert found[best].at[0] == found[ends].max_at
+    assert found[best].values[0] == found[ends].max

@@ -92,8 +92,8 @@ class StatusCounts:
         kinds = jnp.where((status >= 0) & (status < other), status, other)
         return counts | {"counts": Tally(lanes.inside, kinds, len(NAMES))}
 
-    def holds(self, parts: Parts) -> bool:
-        del parts
+    def holds(self, parts: Parts, known: Known) -> bool:
+        del parts, known
         return True
 
     def total(self, parts: Parts, known: Known, starts: np.ndarray, group: Group) -> Total:

@@ -97,9 +97,9 @@ class MainEffects(FieldReducer):
             terms[_count_of(name)] = Along(good, name)
         return terms
 
-    def holds(self, parts: Parts) -> bool:
+    def holds(self, parts: Parts, known: Known) -> bool:
         sums = (parts[_mean_of(name)] for name in _axes_of(parts))
-        return self._moments.holds(parts) and all(np.isfinite(each).all() for each in sums)
+        return self._moments.holds(parts, known) and all(np.isfinite(each).all() for each in sums)
 
     def total(self, parts: Parts, known: Known, starts: np.ndarray, group: Group) -> Total:
         total = self._moments.total(_without_axes(parts), known, starts, group)

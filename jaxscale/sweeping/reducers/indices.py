@@ -145,8 +145,10 @@ class SobolIndices(FieldReducer):
             ),
         }
 
-    def holds(self, parts: Parts) -> bool:
-        return bool(np.isfinite(parts[_products_of(parts)]).all())
+    def holds(self, parts: Parts, known: Known) -> bool:
+        # From chunks without a scenario that counts nothing is known.
+        is_known = known["shift"] != 0 or known["scale"] != 1 or not parts["count"].any()
+        return bool(is_known and np.isfinite(parts[_products_of(parts)]).all())
 
     def total(self, parts: Parts, known: Known, starts: np.ndarray, group: Group) -> Total:
         name, (runs, points) = _products_of(parts), group.chunks.sizes

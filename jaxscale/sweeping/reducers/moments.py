@@ -30,6 +30,7 @@ from jaxscale.sweeping.reducers.protocol import (
 )
 from jaxscale.sweeping.reducers.results import OfField, Table, table_of
 
+DIGITS = 1e-6  # of a variance that may be lost
 LEAST = -(2**20)  # exponent of an empty sum: below that of any number
 
 
@@ -66,14 +67,18 @@ class Moments(FieldReducer):
     def known(self, total: Total | None, dtype: np.dtype) -> Known:
         """A shift near the mean, times a scale that brings deviations from it near 1."""
         if total is None or not total["count"]:
-            return {"shift": 0.0, "scale": 1.0}
+            return {"shift": 0.0, "scale": 1.0, "variance": 0.0}
         low, high = float(total["min"]), float(total["max"])
         with np.errstate(over="ignore"):
             mean = float(np.ldexp(total["mean"], total["exponent"]))
-        # Where sums overflowed, any number between the ends serves. A constant is its own mean.
+        # Where sums overflowed, a number between the ends keeps them in range, to find the mean.
+        # A constant is its own mean.
         shift = min(max(mean, low), high) if math.isfinite(mean) else low / 2 + high / 2
         scale = inverse_power(max(high - shift, shift - low), dtype)
-        return {"shift": shift * scale, "scale": scale}
+        squares = np.nan_to_num(total.get("squares", 0.0), posinf=0.0) / total["count"]
+        with np.errstate(over="ignore", under="ignore"):
+            variance = np.ldexp(squares, 2 * (total["exponent"] + math.frexp(scale)[1] - 1))
+        return {"shift": shift * scale, "scale": scale, "variance": float(variance)}
 
     def terms(self, lanes: Lanes, known: Known) -> Mapping[str, Term]:
         x, good = lanes.real(self.field), lanes.good(self.field)
@@ -85,8 +90,19 @@ class Moments(FieldReducer):
             "max": Greatest(where(good, x, -jnp.inf)),
         }
 
-    def holds(self, parts: Parts) -> bool:
-        return bool(np.isfinite(parts["sum"]).all() and np.isfinite(parts["squares"]).all())
+    def holds(self, parts: Parts, known: Known) -> bool:
+        """Whether squares neither overflow, nor vanish, nor lose the variance to a bad shift."""
+        count = parts["count"].sum()
+        sums, squares = (
+            np.float64(parts[name].sum(dtype=np.float64)) for name in ("sum", "squares")
+        )
+        if not count or not np.isfinite([sums, squares]).all():
+            return not count
+        least, most = parts["min"].min(), parts["max"].max()
+        # A group may well vary less than the whole: then its own variance matters little.
+        variance = max(squares - sums * sums / count, count * float(known["variance"]))
+        lost = np.finfo(parts["sum"].dtype).eps * squares > DIGITS * variance
+        return bool(least == most or not lost) and bool(squares > 0 or least == most)
 
     def total(self, parts: Parts, known: Known, starts: np.ndarray, group: Group) -> Total:
         del starts, group

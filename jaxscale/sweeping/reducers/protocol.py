@@ -176,8 +176,8 @@ class Reducer(Protocol):
         """Terms to gather, by name. Traced: no Python branch may depend on a value."""
         ...
 
-    def holds(self, parts: Parts) -> bool:
-        """Whether the parts of a group are right.
+    def holds(self, parts: Parts, known: Known) -> bool:
+        """Whether the parts of a group keep their digits.
 
         Otherwise the group is computed again with what is `known` from its own total.
         """
@@ -234,8 +234,8 @@ class FieldReducer:
         del total, dtype
         return {}
 
-    def holds(self, parts: Parts) -> bool:
-        del parts
+    def holds(self, parts: Parts, known: Known) -> bool:
+        del parts, known
         return True
 
     def counts(self, lanes: Lanes) -> dict[str, Term]:
