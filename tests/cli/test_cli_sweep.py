@@ -274,7 +274,7 @@ def test_every_statistic_has_a_table(capsys):
 
 def test_processes_share_a_store_and_the_last_one_sums_up(folder, command, monkeypatch):
     del folder
-    monkeypatch.setattr("jaxscale.sweeping.job.cut", lambda sizes, target: cut(sizes, 45))
+    monkeypatch.setattr("jaxscale.sweeping.spaces.cut", lambda sizes, target: cut(sizes, 45))
     written = []
     monkeypatch.setattr(sweep_command, "write", lambda *_, **__: written.append(opened()))
     code, out, _ = command("sweep", "spec.toml", "--store", "a.zarr", "--process", "1/2")
