@@ -86,15 +86,19 @@ def _while(params: dict[str, Any], inputs: list[Any]) -> Sequence[Any]:
 
 
 def _scan(params: dict[str, Any], inputs: list[Any]) -> Sequence[Any]:
-    consts, carries = params["num_consts"], params["num_carry"]
-    body, length, steps = inlined(params["jaxpr"]), params["length"], range(params["length"])
-    fixed, carry = inputs[:consts], tuple(inputs[consts : consts + carries])
-    over = inputs[consts + carries :]
-    if len(params["jaxpr"].out_avals) > carries:
+    jaxpr, steps = params["jaxpr"], range(params["length"])
+    # By their ranks and number, because JAX names these counts in changing ways.
+    taken = zip(inputs, jaxpr.in_avals, strict=True)
+    first_over = len(inputs) - sum(np.ndim(given) > aval.ndim for given, aval in taken)
+    consts = first_over - len(jaxpr.out_avals)
+    carried = [aval.shape for aval in jaxpr.in_avals[max(consts, 0) : first_over]]
+    if consts < 0 or carried != [aval.shape for aval in jaxpr.out_avals]:
         raise NotImplementedError("a loop that makes an array")
+    body, fixed, over = inlined(jaxpr), inputs[:consts], inputs[first_over:]
+    carry = tuple(inputs[consts:first_over])
     if not over:
-        return lax.fori_loop(0, length, lambda _, carry: tuple(body(*fixed, *carry)), carry)
-    if length > LONGEST or not all(map(is_concrete, over)):
+        return lax.fori_loop(0, len(steps), lambda _, carry: tuple(body(*fixed, *carry)), carry)
+    if len(steps) > LONGEST or not all(map(is_concrete, over)):
         raise NotImplementedError("a loop over arrays that are not a few known numbers")
     for at in reversed(steps) if params["reverse"] else steps:
         carry = tuple(body(*fixed, *carry, *(np.asarray(each)[at] for each in over)))
