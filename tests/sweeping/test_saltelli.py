@@ -231,7 +231,8 @@ def test_processes_that_share_a_store_have_one_result(tmp_path):
     found = js.sweep(ishigami, space, process=(1, 2), **call)[INDICES]
     assert_same(found, indices_of(ishigami, space, dtype="float32"), rtol=1e-6)
     stored = js.sweeping.open_store(path)["y"]
-    assert_array_equal(stored, js.sweep(ishigami, space, dtype="float32")["y"])
+    # Two programs, in which XLA may take another form of a sine.
+    assert_allclose(stored, js.sweep(ishigami, space, dtype="float32")["y"], rtol=0, atol=1e-4)
 
 
 def test_a_design_and_its_indices_show_themselves():
