@@ -55,7 +55,6 @@ def null_of(
     scaled = np.eye(size)[:, ~present]
     if present.any():
         _, values, rights = np.linalg.svd(rows[:, present] / norms[present], full_matrices=False)
-        values = np.append(values, np.zeros(len(rights) - len(values)))
         inside = np.zeros((size, int((values <= RANK * values[0]).sum())))
         inside[present] = rights[values <= RANK * values[0]].T
         scaled = np.concatenate([scaled, inside], axis=1)

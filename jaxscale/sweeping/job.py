@@ -7,6 +7,7 @@ give the same numbers, and one may finish a store that the other began.
 import inspect
 import math
 import os
+import threading
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -101,17 +102,16 @@ class Job:
 
         The same in every process and on every device: so are the statistics.
         """
-        program = self.program()
-        if self._key not in _KNOWN:
+        with _LOCK:
+            known = _KNOWN.get(self._key)
+        if known is None:
+            program = self.program()
             known = program.known(None)
             if any(known):
                 (done,) = program.fetch(program.launch([self._few()], known))
                 known = program.known(done.totals)
-            _KNOWN[self._key] = known
-            while len(_KNOWN) > PROGRAMS_KEPT:
-                _KNOWN.pop(next(iter(_KNOWN)), None)
-            return known
-        return _KNOWN[self._key]
+            _keep(_KNOWN, self._key, known)
+        return known
 
     def _few(self) -> np.ndarray:
         """Numbers of a few chunks, spread without a period: axes have periods of their own."""
@@ -136,11 +136,10 @@ class Job:
 
     def program(self) -> Program:
         """The compiled program; made once for each job in a process."""
-        key = self._key
-        if key not in _PROGRAMS:
-            while len(_PROGRAMS) >= PROGRAMS_KEPT:
-                del _PROGRAMS[next(iter(_PROGRAMS))]
-            given = (
+        with _LOCK:
+            program = _PROGRAMS.get(self._key)
+        if program is None:
+            program = build(
                 self.scenario,
                 self.space,
                 self.group,
@@ -148,16 +147,26 @@ class Job:
                 tuple(self.fields),
                 {name: np.dtype(dtype) for name, dtype in self.dtypes.items()},
                 np.dtype(self.dtype),
+                self.form,
             )
-            program = build(*given, self.form)
-            _PROGRAMS[key] = compiled(program) if self.form is Form.KERNEL else program
-        return _PROGRAMS[key]
+            program = compiled(program) if self.form is Form.KERNEL else program
+            _keep(_PROGRAMS, self._key, program)
+        return program
+
+
+def _keep(kept: dict[tuple, Any], key: tuple, value: Any) -> None:
+    """Keep a value, and of the others the newest."""
+    with _LOCK:
+        while len(kept) >= PROGRAMS_KEPT:
+            del kept[next(iter(kept))]
+        kept[key] = value
 
 
 # By digest, because a worker is sent its job anew with each task.
 _PROGRAMS: dict[tuple, Program] = {}
 PROGRAMS_KEPT = 8
-_KNOWN: dict[tuple, list[Known]] = {}  # of the last job
+_KNOWN: dict[tuple, list[Known]] = {}
+_LOCK = threading.Lock()  # threads may sweep at once
 GOLDEN = 0x9E3779B97F4A7C15  # the golden ratio, of 2^64
 FEW = 8  # chunks that are computed first, to know the size of numbers
 
