@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4")
 
+SECONDS_PER_HOUR = 3600
 HEADLINES = ("bf16", "fp8", "int8")  # precisions of an accelerator in short
 
 _NUMBERS = ("memory_bytes", "price")
