@@ -7,7 +7,7 @@ the code of Erdil 2025 (ege-erdil/inference-economics).
 """
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -158,17 +158,16 @@ def prefill(
 
 
 class Work(NamedTuple):
-    """A pass as the formulas take it."""
+    """What a pass does with each sequence."""
 
-    batch: Array  # sequences
-    new: Array  # tokens that each adds
+    new: Array  # tokens that it adds
     attended: Array  # tokens that a new one attends to, in the mean
-    cached: Array  # tokens of each whose keys and values are read
-    logits: Array  # tokens of each sequence whose logits are wanted
+    cached: Array  # tokens whose keys and values are read
+    logits: Array  # tokens whose logits are wanted
 
 
 class Times(NamedTuple):
-    """Seconds of a pass by what they go to, and its work."""
+    """Seconds of a pass by what they go to."""
 
     launch: Array
     network: Array
@@ -176,10 +175,8 @@ class Times(NamedTuple):
     weights: Array  # reading them
     scores: Array  # arithmetic of attention
     cache: Array  # reading keys and values
-    flops: Array  # of the whole batch
-    bytes: Array  # of weights and cache, all devices of one stage at a time
 
-    def total(self, form: str, sharpness: float | None) -> Array:
+    def total(self, form: str = "additive", sharpness: float | None = None) -> Array:
         """Seconds of the whole pass."""
         fixed = self.launch + self.network
         if form == "max":
@@ -191,23 +188,85 @@ class Times(NamedTuple):
     def limit(self) -> Array:
         """The member of `Limit` that takes the most."""
         dense_is_compute, scores_are_more = self.compute > self.weights, self.scores > self.cache
-        zero = jnp.zeros_like(self.compute + self.cache)
+        compute = jnp.where(dense_is_compute, self.compute, 0)
         parts = (
-            jnp.where(dense_is_compute, self.compute, 0) + jnp.where(scores_are_more, self.scores, 0),
+            compute + jnp.where(scores_are_more, self.scores, 0),
             jnp.where(dense_is_compute, 0, self.weights),
             jnp.where(scores_are_more, 0, self.cache),
             self.network,
             self.launch,
         )
-        return jnp.argmax(jnp.stack([each + zero for each in parts]), axis=0).astype(jnp.int8)
+        most, limit = parts[0], jnp.int8(Limit.COMPUTE)
+        for member, part in zip(list(Limit)[1:], parts[1:], strict=True):
+            limit = jnp.where(part > most, jnp.int8(member), limit)
+            most = jnp.maximum(part, most)
+        return limit
+
+
+class Rates(NamedTuple):
+    """What a pass takes for each sequence, and whatever their number: seconds, FLOPs and bytes."""
+
+    launch: Array
+    latency: Array  # of all messages
+    network: Array  # of each sequence, and so to `cache`
+    compute: Array
+    scores: Array
+    cache: Array
+    weights: Array  # of the whole pass
+    experts: Array  # of the whole pass, were all of them read
+    idle: Array  # share of the experts that a token does not run through
+    new: Array  # tokens of each sequence
+    flops: Array  # of each sequence
+    bytes: Array  # of each sequence: keys and values
+    weight_bandwidth: Array  # bytes/s at which weights are read
+
+    def times(self, part: Array) -> Times:
+        """Seconds of a pass over `part` sequences."""
+        return Times(
+            launch=self.launch,
+            network=self.latency + part * self.network,
+            compute=part * self.compute,
+            weights=self.weights + self.experts * share_of_experts(self.idle, part * self.new),
+            scores=part * self.scores,
+            cache=part * self.cache,
+        )
+
+
+def rates(a: Architecture, m: Machine, split: "Layout", work: Work) -> Rates:
+    """What a pass takes on the devices of one stage; all numbers are aligned and valid."""
+    logits = counts.vocabulary_matrix(a)
+    multiplied = work.new * (counts.matmul_params(a) - logits) + work.logits * logits
+    scores = work.new * counts.attention_flops(a, work.attended)
+    kept = counts.cached_numbers(a, work.cached) * m.cache_bytes
+    idle_weights = counts.read_params(a, 0.0) * m.weight_bytes
+    all_weights = counts.read_params(a, 1.0) * m.weight_bytes
+    reduces = REDUCES * a.layers
+    between = work.new * a.width * m.activation_bytes
+    reduce_latency, reduce_rate = reduction(m, split)
+    send_latency, send_rate = sending(m, split)
+    return Rates(
+        launch=LAUNCHES * a.layers * m.launch_seconds,
+        latency=reduces * reduce_latency + send_latency,
+        network=between * (reduces * reduce_rate + send_rate),
+        compute=2 * multiplied / split.flops,
+        scores=scores / split.flops,
+        cache=kept * cache_copies(a, m, split) / split.bandwidth,
+        weights=idle_weights / split.bandwidth,
+        experts=(all_weights - idle_weights) / split.bandwidth,
+        idle=1 - a.active_experts / a.experts,
+        new=work.new,
+        flops=2 * multiplied + scores,
+        bytes=kept,
+        weight_bandwidth=split.bandwidth,
+    )
 
 
 def larger(x: Array, y: Array, sharpness: float | None) -> Array:
-    """The larger of two times, or the p-norm of both, whose derivatives exist at 0 too."""
+    """The larger of two times, or their p-norm, which has derivatives everywhere above 0."""
     if sharpness is None:
         return jnp.maximum(x, y)
     top = jax.lax.stop_gradient(jnp.maximum(jnp.maximum(x, y), jnp.finfo(x.dtype).tiny))
-    a, b = ((jnp.maximum(each, 0) / top) ** sharpness for each in (x, y))
+    a, b = ((each / top) ** sharpness for each in (x, y))
     return top * (a + b) ** (1 / sharpness)
 
 
@@ -232,68 +291,39 @@ def layout(m: Machine) -> Layout:
     )
 
 
-def share_of_experts(a: Architecture, tokens: Array) -> Array:
+def share_of_experts(idle: Array, tokens: Array) -> Array:
     """The expected share of the experts that at least one of `tokens` tokens runs through.
 
     `1 - (1 - k / E)^tokens` for k of E experts, as the code of Erdil 2025 has it.
     """
-    idle = 1 - a.active_experts / a.experts
-    # A power of 0 has no derivative at all; of one expert, or all of them, none is idle.
+    # A power of 0 has no derivative: of one expert, or of all of them, none is idle.
     some = idle > 0
-    return jnp.where(some, 1 - jnp.where(some, idle, 0.5) ** tokens, 1.0)
+    return 1 - jnp.where(some, jnp.where(some, idle, 0.5) ** tokens, 0)
 
 
-def reduce_seconds(size: Array, m: Machine, split: Layout) -> Array:
-    """Seconds in which the devices that share a matrix add up `size` bytes of each.
+def reduction(m: Machine, split: Layout) -> tuple[Array, Array]:
+    """Seconds of a short reduction over the devices that share a matrix, and of each byte more.
 
-    In a domain `2 (n - 1) / n` times the bytes over a link; across domains, what is left for each
-    device goes over the network besides.
+    In a domain `2 (n - 1) / n` times the bytes go over a link; across domains, what is left for
+    each device goes over the network besides.
     """
     inside = jnp.minimum(split.tensor, m.domain)
     outside = split.tensor / inside
-    many, far = split.tensor > 1, outside > 1
     link, network = (x * m.link_efficiency for x in (m.link_bandwidth, m.network_bandwidth))
-    near = m.reduce_seconds + 2 * (inside - 1) / inside * size / link
-    across = m.reduce_seconds + 2 * (outside - 1) / outside * (size / inside) / network
-    return jnp.where(many, near + jnp.where(far, across, 0), 0)
+    near = 2 * (inside - 1) / inside / link
+    far = 2 * (outside - 1) / outside / (inside * network)
+    steps = jnp.where(inside > 1, 1, 0) + jnp.where(outside > 1, 1, 0)
+    return steps * m.reduce_seconds, near + far
 
 
-def send_seconds(size: Array, m: Machine, split: Layout, *, latencies: tuple[float, float]) -> Array:
-    """Seconds in which a stage hands `size` bytes to the next, over links where a domain has both."""
+def sending(m: Machine, split: Layout) -> tuple[Array, Array]:
+    """Seconds in which all stages hand something short to the next, and of each byte more."""
     within = m.count <= m.domain
     rate = jnp.where(within, m.link_bandwidth, m.network_bandwidth) * m.link_efficiency
     # Without a time for reductions the machine is an ideal one.
-    latency = jnp.where(m.reduce_seconds > 0, jnp.where(within, *latencies), 0)
-    return latency + size / (split.tensor * rate)
-
-
-def times(a: Architecture, m: Machine, split: Layout, work: Work) -> Times:
-    """Seconds of a pass by what they go to; all numbers are aligned and valid."""
-    # Stages work on parts of the batch at once, so that a sequence sees all stages, each with a part.
-    part = jnp.maximum(work.batch / split.stages, 1)
-    tokens = part * work.new
-    read = counts.read_params(a, share_of_experts(a, tokens)) * m.weight_bytes
-    logits = counts.vocabulary_matrix(a)
-    multiplied = tokens * (counts.matmul_params(a) - logits) + part * work.logits * logits
-    copies = cache_copies(a, m, split)
-    kept = counts.cached_numbers(a, work.cached) * m.cache_bytes
-    scores = tokens * counts.attention_flops(a, work.attended)
-    between = tokens * a.width * m.activation_bytes
-    passes = jnp.maximum(split.stages - 1, 0)
-    latencies = SEND_SECONDS, SEND_ACROSS_SECONDS
-    network = REDUCES * a.layers * reduce_seconds(between, m, split)
-    network += passes * send_seconds(between, m, split, latencies=latencies)
-    flops = 2 * multiplied + scores
-    return Times(
-        launch=LAUNCHES * a.layers * m.launch_seconds,
-        network=network,
-        compute=2 * multiplied / split.flops,
-        weights=read / split.bandwidth,
-        scores=scores / split.flops,
-        cache=part * kept * copies / split.bandwidth,
-        flops=flops * (work.batch / part),
-        bytes=read + part * kept,
-    )
+    latency = jnp.where(m.reduce_seconds > 0, jnp.where(within, SEND_SECONDS, SEND_ACROSS_SECONDS), 0)
+    times = split.stages - 1
+    return times * latency, times / (split.tensor * rate)
 
 
 def cache_copies(a: Architecture, m: Machine, split: Layout) -> Array:
@@ -301,11 +331,14 @@ def cache_copies(a: Architecture, m: Machine, split: Layout) -> Array:
     return jnp.where(m.copies_heads > 0, jnp.maximum(split.tensor / a.kv_heads, 1), 1)
 
 
-def memory(a: Architecture, m: Machine, split: Layout, batch: Array, kept: Array) -> Array:
-    """Bytes on each device: weights, the cache of `kept` tokens of each sequence, workspace."""
-    weights = m.weight_bytes * counts.total(a)
-    cache = batch * counts.cached_numbers(a, kept) * m.cache_bytes * cache_copies(a, m, split)
-    return (weights + cache) / m.count + m.workspace_bytes
+def weight_bytes(a: Architecture, m: Machine) -> Array:
+    """Bytes of all weights."""
+    return m.weight_bytes * counts.total(a)
+
+
+def sequence_bytes(a: Architecture, m: Machine, split: Layout, kept: Array) -> Array:
+    """Bytes that `kept` tokens of one sequence take, copies counted."""
+    return counts.cached_numbers(a, kept) * m.cache_bytes * cache_copies(a, m, split)
 
 
 def _public(
@@ -353,15 +386,18 @@ def _one_pass(
     a, m, batch, new, known, cached = jax.tree.map(
         lambda x: where_safe(good, x), (a, m, batch, new, known, cached)
     )
-    longest = new + known if reads else known
     if reads:
-        work = Work(batch, new - cached, (new + cached) / 2, new, jnp.ones_like(new))
+        longest, work = new, Work(new - cached, (new + cached) / 2, new, jnp.ones_like(new))
     else:
-        work = Work(batch, new, known, known, jnp.ones_like(new))
+        longest, work = known, Work(new, known, known, jnp.ones_like(new))
     split = layout(m)
-    parts = times(a, m, split, work)
+    # Stages work on parts of the batch at once: a sequence goes through all stages, with its part.
+    part = jnp.maximum(batch / split.stages, 1)
+    rate = rates(a, m, split, work)
+    parts = rate.times(part)
     seconds = parts.total(form, sharpness)
-    used = memory(a, m, split, batch, work.cached)
+    used = weight_bytes(a, m) + batch * sequence_bytes(a, m, split, work.cached)
+    used = used / m.count + m.workspace_bytes
     left = m.usable_memory * m.memory - used
     status = first_status(
         (~good, Status.INVALID_INPUT),
@@ -369,18 +405,19 @@ def _one_pass(
         (left < 0, Status.OUT_OF_MEMORY),
         (~is_positive(seconds), Status.OUT_OF_RANGE),
     )
-    ok = is_ok(status)
     tokens = batch * new
+    read = parts.weights * rate.weight_bandwidth + part * rate.bytes
     numbers = {
         "seconds": seconds,
         "tokens_per_second": tokens / seconds,
         "tokens_per_second_per_user": new / seconds,
-        "mfu": parts.flops / (m.count * m.peak * seconds),
-        "mbu": parts.bytes / (split.tensor * m.bandwidth * seconds),
+        "mfu": batch * rate.flops / (m.count * m.peak * seconds),
+        "mbu": read / (split.tensor * m.bandwidth * seconds),
         "dollars_per_million_tokens": MILLION * m.count * m.price * seconds / tokens,
     }
-    status = jnp.broadcast_to(status, jnp.shape(seconds + left))
     full = jnp.zeros_like(seconds + left)
+    status = jnp.broadcast_to(status, full.shape)
+    ok = is_ok(status)
     return Pass(
         **{name: jnp.where(ok, x + full, jnp.nan) for name, x in numbers.items()},
         limit=jnp.broadcast_to(parts.limit(), full.shape),

@@ -1,0 +1,7 @@
+"""Serving a model: seconds and dollars of a token, from a chip's bandwidth and a model's shape."""
+
+from jaxscale.serving.deployment import Deployment as Deployment
+from jaxscale.serving.passes import Limit as Limit
+from jaxscale.serving.passes import Pass as Pass
+from jaxscale.serving.passes import prefill as prefill
+from jaxscale.serving.passes import step as step
