@@ -19,7 +19,7 @@ Real: TypeAlias = Any
 
 # The arguments that have fields; all others are numbers.
 CONTAINERS = ("law", "demand", "costs", "bounds", "levers", "architecture", "machine")
-CONTAINERS += ("requests", "limits", "draft", "family")
+CONTAINERS += ("reader", "requests", "limits", "draft", "family")
 
 NUMBER = "a real number or an array of float32, float64 or integers"
 

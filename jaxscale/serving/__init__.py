@@ -5,3 +5,8 @@ from jaxscale.serving.passes import Limit as Limit
 from jaxscale.serving.passes import Pass as Pass
 from jaxscale.serving.passes import prefill as prefill
 from jaxscale.serving.passes import step as step
+from jaxscale.serving.requests import Limits as Limits
+from jaxscale.serving.requests import Requests as Requests
+from jaxscale.serving.service import Service as Service
+from jaxscale.serving.service import Speculation as Speculation
+from jaxscale.serving.service import serve as serve
