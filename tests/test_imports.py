@@ -37,7 +37,8 @@ ALLOWED = {
     "_compare": {*PRICES, "_explain", "costs", "plan", "solve", "status"},
     "_labelled": set(),
     "sweeping": {"_numerics", "_labelled", "status"},
-    "plots": {*FACTS, "_labelled", "laws", "solve", "allocations", "architectures"},
+    "serving": {*FACTS, "hardware", "architectures", "status"},
+    "plots": {*FACTS, "_labelled", "laws", "solve", "allocations", "architectures", "serving"},
 }
 # Where sweeps meet plans.
 MEETING = {"sweeping/spec.py", "sweeping/_spec_text.py"}
@@ -45,6 +46,7 @@ OF_PLANS = {*PRICES, "costs", "plan", "solve", "_schema"}
 # Imported where a file or a bar needs them.
 FOR_FILES = {
     **{part: {"pandas"} for part in ("_display", "_compare", "hardware", "plan", "published")},
+    "serving": {"pandas"},
     "_labelled": {"xarray"},
     "sweeping": {"pandas", "pyarrow", "rich", "tensorstore", "xarray", "zarr"},
     "fitting": {"pandas"},
@@ -161,7 +163,7 @@ def test_the_public_names_are_those_of_the_design():
     names = {name for name in dir(jaxscale) if not name.startswith("_")}
     modules = {"costs", "plan", "solve", "status", "hardware", "laws", "sweeping"}
     modules |= {"allocations", "architectures", "fitting", "growth", "plots", "published"}
-    modules |= {"recipes", "repeated_sampling"}
+    modules |= {"recipes", "repeated_sampling", "serving"}
     assert names - modules == {
         "Architecture",
         "Bounds",

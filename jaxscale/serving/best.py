@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale.architectures.architecture import Architecture
 from jaxscale.serving.deployment import Deployment, Machine, machine
 from jaxscale.serving.options import COUNTS, Device, name_of, options, stacked
@@ -234,7 +235,8 @@ def front(
         shapes = {np.shape(x) for x in jax.tree.leaves(numbers)} - {()}
         if shapes:
             raise ValueError(f"{name} must be single numbers for a front; got shape {shapes.pop()}")
-    tried = jax.tree.map(np.asarray, _all_batches(*entered))
+    # Interpreted, as one front takes far longer to compile than to compute.
+    tried = interpreted(_all_batches, *entered)
     ok = np.asarray(tried.ok)
     speed = np.where(ok, 1 / tried.token_seconds, -np.inf)
     cost = np.where(ok, tried.dollars_per_request, np.inf)
@@ -266,6 +268,6 @@ def _all_batches(
     m = stacked(machines, 1)
     m, a, requests, limits, utilisation = arrays.align(m, a, requests, limits, utilisation)
     most = served(a, m, None, requests, limits, None, None, utilisation).batch
-    powers = jnp.asarray([2.0**i for i in range(DOUBLINGS + 1)] + [jnp.inf], most.dtype)
+    powers = jnp.asarray([2.0**i for i in range(DOUBLINGS + 1)] + [jnp.inf], most.dtype)[None]
     batch = jnp.minimum(powers, jnp.where(most >= 1, most, 1))
     return served(a, m, None, requests, limits, None, batch, utilisation)
