@@ -4,6 +4,9 @@ from jaxscale.serving.best import Best as Best
 from jaxscale.serving.best import Front as Front
 from jaxscale.serving.best import best as best
 from jaxscale.serving.best import front as front
+from jaxscale.serving.comparison import DeviceComparison as DeviceComparison
+from jaxscale.serving.comparison import DeviceRow as DeviceRow
+from jaxscale.serving.comparison import compare as compare
 from jaxscale.serving.deployment import Deployment as Deployment
 from jaxscale.serving.options import COUNTS as COUNTS
 from jaxscale.serving.options import name_of as name_of

@@ -93,18 +93,18 @@ def best(
         8 x H100-SXM
     """
     found = options(devices, counts=counts, weights=weights)
-    entered = _entered(architecture, found, requests, limits, utilisation)
-    service, choice = _cheapest(*entered)
+    service, choice = _cheapest(*entered(architecture, found, requests, limits, utilisation))
     return Best(service, choice, found)
 
 
-def _entered(
+def entered(
     architecture: Architecture,
     found: Sequence[Deployment],
     requests: Requests,
     limits: Limits | None,
     utilisation: ArrayLike,
 ) -> tuple[Any, ...]:
+    """The arguments of a choice among deployments as arrays; raises as `best` does."""
     if not isinstance(architecture, Architecture):
         raise TypeError(f"architecture must be an Architecture; got {architecture!r}")
     machines = {f"machine[{i}]": machine(each, priced=True) for i, each in enumerate(found)}
@@ -117,12 +117,27 @@ def _entered(
         utilisation=utilisation,
     )
     size = len(Machine._fields)
-    entered = [Machine(*numbers[i : i + size]) for i in range(0, len(numbers), size)]
-    return tuple(entered), architecture, requests, limits, utilisation
+    found_machines = (Machine(*numbers[i : i + size]) for i in range(0, len(numbers), size))
+    return tuple(found_machines), architecture, requests, limits, utilisation
 
 
 def _named(name: str, one: Machine) -> Iterator[tuple[str, Any]]:
     return ((f"{name}.{field}", value) for field, value in one._asdict().items())
+
+
+def served_by_each(
+    machines: tuple[Machine, ...],
+    a: Architecture,
+    requests: Requests,
+    limits: Limits,
+    utilisation: Array,
+) -> Service:
+    """The services of all machines along a first axis, each with its largest batch."""
+    rest = a, requests, limits, utilisation
+    rank = max(jnp.ndim(x) for x in jax.tree.leaves((machines, rest)))
+    m = stacked(machines, rank)
+    m, *rest = arrays.align(m, *rest)
+    return served(rest[0], m, None, rest[1], rest[2], None, None, rest[3])
 
 
 @compiled
@@ -133,11 +148,7 @@ def _cheapest(
     limits: Limits,
     utilisation: Array,
 ) -> tuple[Service, Array]:
-    rest = a, requests, limits, utilisation
-    rank = max(jnp.ndim(x) for x in jax.tree.leaves((machines, rest)))
-    m = stacked(machines, rank)
-    m, *rest = arrays.align(m, *rest)
-    tried = served(rest[0], m, None, rest[1], rest[2], None, None, rest[3])
+    tried = served_by_each(machines, a, requests, limits, utilisation)
     cost = jnp.where(tried.ok, tried.dollars_per_request, jnp.inf)
     choice = jnp.argmin(cost, axis=0)
     taken = jax.tree.map(lambda x: jnp.take_along_axis(x, choice[None], axis=0)[0], tried)
@@ -230,13 +241,10 @@ def front(
         19 at once for $0.00027 a request
     """
     found = options(devices, counts=counts, weights=weights)
-    entered = _entered(architecture, found, requests, limits, utilisation)
-    for name, numbers in zip(("architecture", "requests", "limits"), entered[1:], strict=False):
-        shapes = {np.shape(x) for x in jax.tree.leaves(numbers)} - {()}
-        if shapes:
-            raise ValueError(f"{name} must be single numbers for a front; got shape {shapes.pop()}")
+    numbers = entered(architecture, found, requests, limits, utilisation)
+    check_single(numbers)
     # Interpreted, as one front takes far longer to compile than to compute.
-    tried = interpreted(_all_batches, *entered)
+    tried = interpreted(_all_batches, *numbers)
     ok = np.asarray(tried.ok)
     speed = np.where(ok, 1 / tried.token_seconds, -np.inf)
     cost = np.where(ok, tried.dollars_per_request, np.inf)
@@ -255,6 +263,15 @@ def front(
         found,
         status,
     )
+
+
+def check_single(numbers: tuple[Any, ...]) -> None:
+    """Refuse arrays among entered arguments, where an answer is for one scenario."""
+    names = ("devices", "architecture", "requests", "limits", "utilisation")
+    for name, each in zip(names, numbers, strict=True):
+        shapes = {np.shape(x) for x in jax.tree.leaves(each)} - {()}
+        if shapes:
+            raise ValueError(f"{name} must be single numbers here; got shape {shapes.pop()}")
 
 
 @compiled

@@ -402,10 +402,11 @@ def served(
     if batch is None:
         batch = jnp.maximum(most, 1)
     result = answered(asked, m, prefill_m, batch, utilisation)
+    longest = jnp.maximum(requests.prompt + requests.output, requests.kept)
     slow = (batch > in_time) | (result.first_token_seconds > limits.first_token_seconds)
     status = first_status(
         (~good, Status.INVALID_INPUT),
-        (requests.prompt + requests.output > a.context, Status.CONTEXT_TOO_LONG),
+        (longest > a.context, Status.CONTEXT_TOO_LONG),
         ((batch > in_memory) | ~asked.reads_fit, Status.OUT_OF_MEMORY),
         (slow, Status.TOO_SLOW),
         (~is_finite(result.write_dollars + result.read_dollars), Status.OUT_OF_RANGE),
