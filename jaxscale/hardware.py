@@ -34,12 +34,9 @@ SECONDS_PER_HOUR = 3600
 HEADLINES = ("bf16", "fp8", "int8")  # precisions of an accelerator in short
 
 _NUMBERS = ("memory_bytes", "price")
-_LINKS = (
-    ("link", "link_bandwidth", "bytes/s in one direction"),
-    ("domain", "domain", "devices"),
-    ("network", "network_bandwidth", "bytes/s in one direction"),
-)
-_UNKNOWN_ALLOWED = ("price", *(attribute for _, attribute, _ in _LINKS))  # may be None
+LINKS = ("link_bandwidth", "domain", "network_bandwidth")
+NETWORK_BANDWIDTH = 50e9  # 400 Gb/s a device, as clusters of H100 have, where its own is not known
+_OPTIONAL = ("price", *LINKS)
 _STATIC = {"static": True}
 
 
@@ -115,9 +112,10 @@ class Accelerator:
                 yield precision, f"{_written(self.peak_flops[precision])} operations/s"
         yield "memory", f"{_written(self.memory_bytes)} bytes"
         yield "bandwidth", f"{_written(self.memory_bandwidth)} bytes/s"
-        for name, attribute, unit in _LINKS:
-            if (value := getattr(self, attribute)) is not None:
-                yield name, f"{_written(value)} {unit}"
+        for name in LINKS:
+            if (value := getattr(self, name)) is not None:
+                unit = "devices" if name == "domain" else "bytes/s in one direction"
+                yield name.removesuffix("_bandwidth"), f"{_written(value)} {unit}"
         yield (
             "price",
             f"{_written(self.price)} dollars/hour" if self.price is not None else "not chosen",
@@ -236,9 +234,9 @@ def catalog() -> Catalog[Accelerator]:
 def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
     """Accelerators by name, as the entries of a grid axis: of one structure, unlike in numbers.
 
-    Each keeps the precisions that all of them have, and its name lists all of them. A link, domain
-    or network that is known of some only is NaN for the others, so that a time which needs it is
-    NaN too.
+    Each keeps the precisions that all of them have, and its name lists all of them. Where links are
+    known for some, the gaps of the others are filled: no end to the domain, 400 Gb/s a device for
+    the network, and NaN for a link that no source gives.
 
     Raises:
         ValueError: a name is unknown or repeats, no precision is common to all, or some have
@@ -261,13 +259,11 @@ def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
     unpriced = [each.name for each in devices if each.price is None]
     if 0 < len(unpriced) < len(devices):
         raise ValueError(f"choose a price for {', '.join(unpriced)}: the others have one")
-    links = [
-        name for _, name, _ in _LINKS if any(getattr(one, name) is not None for one in devices)
-    ]
+    has_links = any(getattr(one, name) is not None for one in devices for name in LINKS)
     return {
         each.name: dataclasses.replace(
             each,
-            **{name: _or_nan(getattr(each, name)) for name in links},
+            **(_filled_links(each) if has_links else {}),
             peak_flops={precision: each.peak_flops[precision] for precision in common},
             name=" or ".join(names),
             vendor=" or ".join(sorted({each.vendor for each in devices})),
@@ -279,8 +275,14 @@ def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
     }
 
 
-def _or_nan(value: ArrayLike | None) -> ArrayLike:
-    return math.nan if value is None else value
+def _filled_links(device: Accelerator) -> dict[str, ArrayLike]:
+    """Its links with a number for each, so that accelerators can be of one structure."""
+    link, domain, network = (getattr(device, name) for name in LINKS)
+    network = NETWORK_BANDWIDTH if network is None else network
+    if link is None:
+        # Within a domain of one device nothing is sent.
+        link = math.nan if domain is None else network
+    return dict(zip(LINKS, (link, math.inf if domain is None else domain, network), strict=True))
 
 
 def _find(name: str) -> Entry:
@@ -318,9 +320,9 @@ def _checked(name: str, value: Any) -> Any:
         raise TypeError(f"an accelerator has no field {name!r}{near}; it has {', '.join(_FIELDS)}")
     if name == "peak_flops":
         return _peaks(value)
-    if name in _UNKNOWN_ALLOWED and value is None:
+    if name in _OPTIONAL and value is None:
         return None
-    if name in (*_UNKNOWN_ALLOWED, "memory_bytes", "memory_bandwidth"):
+    if name in (*_OPTIONAL, "memory_bytes", "memory_bandwidth"):
         return _positive(name, value)
     if name == "quotes":
         if not isinstance(value, Iterable) or isinstance(value, str):
