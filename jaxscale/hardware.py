@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -23,6 +24,7 @@ from jaxscale._display import Catalog
 from jaxscale._numerics.names import hint, unknown
 from jaxscale._numerics.quantities import number
 from jaxscale.published import Entry, shipped
+from jaxscale.published import read as published_in
 from jaxscale.published.entry import by_name
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4")
 
 SECONDS_PER_HOUR = 3600
+HALVES = ("bf16", "fp16")
+SUFFIX = ".toml"  # of a file with accelerators
 HEADLINES = ("bf16", "fp8", "int8")  # precisions of an accelerator in short
 
 _NUMBERS = ("memory_bytes", "price")
@@ -106,7 +110,8 @@ class Accelerator:
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         """What is known, as pairs of a name and a text; a name may repeat."""
-        yield "vendor", self.vendor
+        if self.vendor:
+            yield "vendor", self.vendor
         for precision in PRECISIONS:
             if precision in self.peak_flops:
                 yield precision, f"{_written(self.peak_flops[precision])} operations/s"
@@ -155,10 +160,11 @@ def _listed(
     *,
     name: str,
     source: str,
-    vendor: str,
     peak_flops: Mapping[str, float],
     memory_bytes: float,
     memory_bandwidth: float,
+    vendor: str = "",
+    price: float | None = None,
     link_bandwidth: float | None = None,
     domain: float | None = None,
     network_bandwidth: float | None = None,
@@ -171,8 +177,9 @@ def _listed(
     values |= {"memory_bandwidth": memory_bandwidth, "vendor": vendor, "quotes": rented}
     values |= {"link_bandwidth": link_bandwidth, "domain": domain}
     values |= {"network_bandwidth": network_bandwidth}
+    values |= {"price": _only_price(rented) if price is None else price}
     checked = {field: _checked(field, value) for field, value in values.items()}
-    return Accelerator(price=_only_price(rented), name=name, source=source, **checked)
+    return Accelerator(name=name, source=source, **checked)
 
 
 FORMS = {"Accelerator": _listed}
@@ -182,13 +189,14 @@ _FIELDS = tuple(each.name for each in dataclasses.fields(Accelerator))
 def accelerator(name: str, /, **overrides: Any) -> Accelerator:
     """The accelerator of that name, with any field replaced: `accelerator("L4", price=0.44)`.
 
-    Case, spaces, hyphens and underscores in the name do not matter. `peak_flops` is merged
-    into the table, so that one precision can be set; new `quotes` without a price set the
-    price by the rule of the catalogue. Traced values pass unchecked.
+    Case, spaces, hyphens and underscores in the name do not matter. A name may also be that of a
+    TOML file with one accelerator, or `FILE.toml:NAME` of several; see `hardware.read`.
+    `peak_flops` is merged into the table, so that one precision can be set; new `quotes` without a
+    price set the price by the rule of the catalogue. Traced values pass unchecked.
 
     Raises:
-        ValueError: the name is unknown or fits several variants, a precision is unknown, or
-            a number is not finite and positive.
+        ValueError: the name is unknown or fits several variants, the file cannot be used, a
+            precision is unknown, or a number is not finite and positive.
         TypeError: an override is not a field, or not of the field's kind.
 
     Examples:
@@ -196,13 +204,76 @@ def accelerator(name: str, /, **overrides: Any) -> Accelerator:
         >>> device.name, device.price
         ('A100-80GB', 1.5)
     """
-    device = _find(name).accelerator
+    file, colon, own = str(name).partition(f"{SUFFIX}:")
+    if colon or file.lower().endswith(SUFFIX):
+        device = _in_file(f"{file}{SUFFIX if colon else ''}", own)
+    else:
+        device = _find(name).accelerator
     changes = {field: _checked(field, value) for field, value in overrides.items()}
     # Merged even when empty: each accelerator owns its dict, so none can change the catalogue.
     changes["peak_flops"] = {**device.peak_flops, **changes.get("peak_flops", {})}
     if "quotes" in changes:
         changes.setdefault("price", _only_price(changes["quotes"]))
     return dataclasses.replace(device, **changes)
+
+
+def read(path: str | Path) -> tuple[Accelerator, ...]:
+    """The accelerators of a TOML file, in its order: your own, in the format of the catalogue.
+
+    Each is a table with `peak_flops`, `memory_bytes`, `memory_bandwidth` and `source`, and any of
+    `price`, `quotes`, `link_bandwidth`, `domain`, `network_bandwidth`, `vendor` and `note`.
+
+    Raises ValueError that names the file, the accelerator, the key and what is allowed.
+
+    Examples:
+        >>> with open("device.toml", "w") as file:
+        ...     _ = file.write('''
+        ...     [accelerators.ours]
+        ...     peak_flops = { bf16 = 250e12 }
+        ...     memory_bytes = 64e9
+        ...     memory_bandwidth = 2e12
+        ...     price = 0.90
+        ...     source = "our data sheet"
+        ...     ''')
+        >>> (device,) = js.hardware.read("device.toml")
+        >>> device
+        Accelerator('ours', bf16=250T, memory_bytes=64.0B, price=0.9)
+        >>> js.accelerator("device.toml") == device
+        True
+    """
+    entries = published_in(path)
+    devices = tuple(entry.accelerator for entry in entries if entry.accelerator is not None)
+    if not devices:
+        raise ValueError(f"{path}: no table [accelerators.NAME]")
+    return devices
+
+
+def custom(
+    peak_flops: Mapping[str, ArrayLike] | ArrayLike,
+    memory_bytes: ArrayLike | None = None,
+    memory_bandwidth: ArrayLike | None = None,
+    *,
+    name: str = "custom device",
+    **others: Any,
+) -> Accelerator:
+    """An accelerator of your own by its numbers; `others` are any more of its fields.
+
+    A single peak, in dense FLOP/s, is that of bf16 and of fp16; a mapping has one for each
+    precision. Memory and its bandwidth may be left out where only the price of a FLOP is asked:
+    they are NaN then. Raises as `accelerator` does for an override.
+
+    Examples:
+        >>> js.hardware.custom(250e12, 64e9, 2e12, price=0.90)
+        Accelerator('custom device', bf16=250T, memory_bytes=64.0B, price=0.9)
+    """
+    peaks = peak_flops if isinstance(peak_flops, Mapping) else dict.fromkeys(HALVES, peak_flops)
+    memory = {"memory_bytes": memory_bytes, "memory_bandwidth": memory_bandwidth}
+    unknown_memory = {key: math.nan for key, value in memory.items() if value is None}
+    given = {key: value for key, value in memory.items() if value is not None}
+    values = {"peak_flops": peaks, "name": name, "vendor": "", "quotes": (), "source": ""}
+    checked = {key: _checked(key, value) for key, value in {**values, **given, **others}.items()}
+    checked.setdefault("price", _only_price(checked["quotes"]))
+    return Accelerator(**unknown_memory, **checked)
 
 
 _COLUMNS: Mapping[str, Callable[[Accelerator], Any]] = {
@@ -283,6 +354,17 @@ def _filled_links(device: Accelerator) -> dict[str, ArrayLike]:
         # Within a domain of one device nothing is sent.
         link = math.nan if domain is None else network
     return dict(zip(LINKS, (link, math.inf if domain is None else domain, network), strict=True))
+
+
+def _in_file(path: str, name: str) -> Accelerator:
+    """The accelerator of that name in a file, or the only one where no name is given."""
+    devices = {each.name: each for each in read(path)}
+    if not name and len(devices) > 1:
+        choices = ", ".join(f"{path}:{each}" for each in devices)
+        raise ValueError(f"{path} has several accelerators: choose from {choices}")
+    if name and name not in devices:
+        raise ValueError(f"{path}: {unknown('accelerator', name, devices)}")
+    return devices[name] if name else next(iter(devices.values()))
 
 
 def _find(name: str) -> Entry:

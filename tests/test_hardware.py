@@ -485,6 +485,80 @@ def test_what_a_caller_does_to_an_accelerator_leaves_the_catalogue_alone():
         assert accelerator("L4").peak("bf16") == 121e12
 
 
+# Accelerators of one's own
+
+OURS = """
+[accelerators.ours]
+peak_flops = { bf16 = 250e12, fp8 = 500e12 }
+memory_bytes = 64e9
+memory_bandwidth = 2e12
+source = "our data sheet"
+"""
+
+
+def test_a_file_has_accelerators_in_the_format_of_the_catalogue(tmp_path):
+    path = tmp_path / "Rack.TOML"
+    path.write_text(OURS + "price = 0.9\nlink_bandwidth = 1e11\n" + OURS.replace("ours", "next"))
+    ours, following = hardware.read(path)
+    assert (ours.name, ours.price, ours.link_bandwidth, ours.domain) == ("ours", 0.9, 1e11, None)
+    assert (following.price, following.peak("fp8"), following.vendor) == (None, 500e12, "")
+    assert "vendor" not in dict(ours._facts())
+
+
+def test_a_file_is_a_name_of_its_accelerator(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.toml").write_text(OURS)
+    (tmp_path / "two.toml").write_text(OURS + OURS.replace("ours", "next"))
+    assert accelerator("one.toml", price=2.0).price == 2.0
+    assert accelerator("two.toml:next").name == "next"
+    assert hardware.comparable("one.toml", "H100-SXM").keys() == {"ours", "H100-SXM"}
+    with pytest.raises(ValueError, match=r"several .*choose from two.toml:ours, two.toml:next"):
+        accelerator("two.toml")
+    with pytest.raises(ValueError, match=r"two.toml: unknown accelerator 'our' .*mean ours"):
+        accelerator("two.toml:our")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (OURS.replace("250e12", "-1"), r"accelerators\.ours: peak_flops\['bf16'\] must be finite"),
+        (OURS.replace("memory_bytes", "memory"), "unknown key 'memory'"),
+        (OURS + "price = 0", "price must be finite and greater than 0"),
+        (OURS + "domain = 'all'", "domain must be a real number"),
+        ("", r"no table \[accelerators.NAME\]"),
+    ],
+)
+def test_a_mistake_in_a_file_is_named(text, said, tmp_path):
+    path = tmp_path / "ours.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"ours\.toml: .*{said}"):
+        hardware.read(path)
+
+
+def test_a_device_is_made_of_numbers():
+    device = hardware.custom(250e12, 64e9, 2e12, price=0.9, domain=8, name="ours")
+    assert device.peak_flops == {"bf16": 250e12, "fp16": 250e12}
+    assert (device.memory_bytes, device.memory_bandwidth, device.price) == (64e9, 2e12, 0.9)
+    assert (device.name, device.domain, device.link_bandwidth) == ("ours", 8.0, None)
+    assert hardware.custom({"fp8": 1e15}).peak_flops == {"fp8": 1e15}
+    # Memory that is not given is not known, and nothing that needs it is a number.
+    assert np.isnan(hardware.custom(250e12).memory_bytes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (dict(peak_flops=-1.0), "peak_flops.*must be finite"),
+        (dict(peak_flops={"bf61": 1e12}), "no precision 'bf61'"),
+        (dict(peak_flops=1e12, memory_bytes=np.nan), "memory_bytes must be finite"),
+        (dict(peak_flops=1e12, prize=1.0), "no field 'prize'"),
+    ],
+)
+def test_numbers_of_a_device_are_checked(arguments, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        hardware.custom(**arguments)
+
+
 # Under JAX
 
 

@@ -28,6 +28,7 @@ jaxscale laws kumar2024
 HARDWARE_EXAMPLES = """\
 jaxscale hardware
 jaxscale hardware A100-80GB
+jaxscale hardware device.toml
 """
 
 
@@ -68,7 +69,7 @@ def hardware(name: DeviceName = None, as_json: options.Json = False) -> None:
             style="dim",
         )
     else:
-        tables.note(f"{devices[0].vendor} {devices[0].name}", style="bold")
+        tables.note(f"{devices[0].vendor} {devices[0].name}".strip(), style="bold")
         tables.print_facts(_facts_of_device(devices[0]))
 
 
