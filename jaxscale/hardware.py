@@ -204,11 +204,7 @@ def accelerator(name: str, /, **overrides: Any) -> Accelerator:
         >>> device.name, device.price
         ('A100-80GB', 1.5)
     """
-    file, colon, own = str(name).partition(f"{SUFFIX}:")
-    if colon or file.lower().endswith(SUFFIX):
-        device = _in_file(f"{file}{SUFFIX if colon else ''}", own)
-    else:
-        device = _find(name).accelerator
+    device = _in_file(str(name).strip()) if is_file_name(name) else _find(name).accelerator
     changes = {field: _checked(field, value) for field, value in overrides.items()}
     # Merged even when empty: each accelerator owns its dict, so none can change the catalogue.
     changes["peak_flops"] = {**device.peak_flops, **changes.get("peak_flops", {})}
@@ -356,8 +352,16 @@ def _filled_links(device: Accelerator) -> dict[str, ArrayLike]:
     return dict(zip(LINKS, (link, math.inf if domain is None else domain, network), strict=True))
 
 
-def _in_file(path: str, name: str) -> Accelerator:
-    """The accelerator of that name in a file, or the only one where no name is given."""
+def is_file_name(name: Any) -> bool:
+    """Whether a name is that of a file, as `FILE.toml` or `FILE.toml:NAME`, or of the catalogue."""
+    text = str(name).strip()
+    return text.lower().endswith(SUFFIX) or f"{SUFFIX}:" in text
+
+
+def _in_file(text: str) -> Accelerator:
+    """The accelerator that `FILE.toml:NAME` means, or the only one of `FILE.toml`."""
+    file, colon, name = text.partition(f"{SUFFIX}:")
+    path = f"{file}{SUFFIX}" if colon else file
     devices = {each.name: each for each in read(path)}
     if not name and len(devices) > 1:
         choices = ", ".join(f"{path}:{each}" for each in devices)
