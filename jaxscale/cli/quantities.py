@@ -97,6 +97,32 @@ def deviation(text: str) -> float:
     return value
 
 
+def part(text: str) -> float:
+    """A part of a whole, as `0.4` or `40%`; ValueError outside [0, 1]."""
+    value = _share(text, nonnegative)
+    if value > 1:
+        raise ValueError(f"{text!r} must be a share: at most 1, or 100%")
+    return value
+
+
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
+
+
+def seconds(text: str) -> float:
+    """A time, as `50ms` or `1.5 s`; ValueError without a unit, and unless above zero."""
+    written = text.strip()
+    unit = next((each for each in _SECONDS if written.lower().endswith(each)), None)
+    if unit is None:
+        raise ValueError(f"{text!r} has no unit of time; write it like 50ms or 1.5s")
+    return positive(written[: -len(unit)]) * _SECONDS[unit]
+
+
+def duration(x: float) -> str:
+    """A time with three digits: `50.0 ms`, `1.20 s`."""
+    unit = next((each for each in ("s", "ms") if x >= _SECONDS[each]), "us")
+    return f"{count(x / _SECONDS[unit])} {unit}"
+
+
 def _share(text: str, read: Callable[[str], float]) -> float:
     written = text.strip()
     value = read(written.removesuffix("%"))

@@ -32,7 +32,7 @@ WORDS: Mapping[Status, str] = {
     Status.OUT_OF_RANGE: "range",
     Status.INVALID_INPUT: "input",
 }
-ALONE = "Only one was tried: no source gives the link between several."
+ALONE = "Only one device was tried: no source gives the link between several."
 SHOWN = ("token_seconds", "first_token_seconds", "dollars_per_million_output_tokens")
 
 
@@ -186,7 +186,8 @@ def compare(
         made = [replace(each, accelerator=device) for each in made]
         if of_catalogue and device.price is None:
             continue
-        row = DeviceRow(device.name, device.price and float(np.asarray(device.price)), quote)
+        price = None if device.price is None else float(np.asarray(device.price))
+        row = DeviceRow(device.name, price, quote)
         refusal = _refusal(made[0], counts)
         if refusal:
             refused.append(replace(row, reason=refusal[0], sentence=refusal[1]))

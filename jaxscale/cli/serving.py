@@ -1,0 +1,244 @@
+"""What commands that serve a model read from their options, and its records as JSON."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import jaxscale as js
+from jaxscale._numerics.interpreted import interpreted
+from jaxscale._numerics.names import unknown
+from jaxscale._numerics.quantities import short
+from jaxscale.cli.devices import EXAMPLE, device_of, read_device
+from jaxscale.cli.estimate import Shape, read_shape
+from jaxscale.cli.mistakes import Mistake, blamed_on
+from jaxscale.cli.quantities import dollars_per_hour, duration, params_of_model, percent
+from jaxscale.cli.serving_options import FAMILIES, OUTPUT, PROMPT
+from jaxscale.hardware import Accelerator, Quote
+from jaxscale.serving.comparison import priced
+from jaxscale.serving.deployment import ARITHMETIC, bytes_of
+
+
+class Workload(NamedTuple):
+    """A model, what is asked of it, and how it may be served."""
+
+    shape: Shape
+    requests: js.serving.Requests
+    limits: js.serving.Limits
+    counts: tuple[int, ...]
+    utilisation: float
+
+    @property
+    def title(self) -> str:
+        """The model and its requests in words."""
+        prompt, output = (f"{x:,.0f}" for x in (self.requests.prompt, self.requests.output))
+        cached = float(self.requests.cached)
+        known = f", {percent(cached)} of them cached," if cached else ""
+        kept = self.requests.kept
+        room = "" if kept is None else f", room for {kept:,.0f}"
+        return f"{self.shape.name}: {prompt} tokens read{known} and {output} written{room}"
+
+    @property
+    def limits_in_words(self) -> str:
+        """The limits in a line; empty where there are none."""
+        token, first, batch = vars(self.limits).values()
+        parts = [f"{duration(token)} a token"] if token < float("inf") else []
+        parts += [f"{duration(first)} to the first"] if first < float("inf") else []
+        parts += [f"{batch:,g} at once"] if batch < float("inf") else []
+        return f"At most {', '.join(parts)}" if parts else ""
+
+
+class Rented(NamedTuple):
+    """An accelerator with its price, and the quote that it is from, if it is from one."""
+
+    device: Accelerator
+    quote: Quote | None
+
+    def describe(self) -> str:
+        """A line on the price and where it is from."""
+        start = f"{self.device.name} at ${float(np.asarray(self.device.price)):.2f} an hour"
+        if self.quote is None:
+            return start
+        number = len(self.device.quotes)
+        which = "the only quote" if number == 1 else f"the lowest of {number} quotes"
+        return f"{start}: {which} ({self.quote.date}, {self.quote.source})"
+
+
+def read_workload(model: str, given: Mapping[str, Any]) -> Workload:
+    """The workload of the options, given by the names of ASKED."""
+    shape = read_model(model, given["family"], given["context"])
+    inf = float("inf")
+    return Workload(
+        shape,
+        read_requests(shape, given),
+        js.serving.Limits(
+            given["max_latency"] or inf, given["max_first_token"] or inf, given["batch"] or inf
+        ),
+        js.serving.COUNTS if given["count"] is None else (int(given["count"]),),
+        given["utilisation"] or 1.0,
+    )
+
+
+def read_model(text: str, family: str | None, context: float | None) -> Shape:
+    """The shape of a published model, of a file, or of a family with so many params.
+
+    A shape of a family is that of no model: its context is what is asked of it.
+    """
+    if not text[:1].isdigit() or text.lower().endswith((".toml", ".json")):
+        if family is not None:
+            raise Mistake(
+                "--family: a number of params has a family, as 7B; MODEL has its own shape"
+            )
+        return read_shape(text, "MODEL")
+    name = family or "llama"
+    if name not in FAMILIES:
+        raise Mistake(f"--family: {unknown('family', name, FAMILIES)}")
+    with blamed_on("MODEL"):
+        params = params_of_model(text)
+    chosen = FAMILIES[name]
+    if context is not None:
+        chosen = replace(chosen, context=context)
+    architecture = interpreted(chosen.architecture, params)
+    return Shape(f"{short(params)} {name}", architecture, ())
+
+
+def read_requests(shape: Shape, given: Mapping[str, Any]) -> js.serving.Requests:
+    """The requests of the options; a Mistake where the context does not hold them."""
+    context, prompt, output = (given[name] for name in ("context", "prompt", "output"))
+    longest = float(shape.architecture.context)
+    if context is not None and context > longest:
+        raise Mistake(
+            f"--context: {context:,.0f} tokens are more than the {longest:,.0f} of {shape.name}"
+        )
+    room = longest if context is None else context
+    if prompt is None and output is None:
+        fits = min(1.0, room / (PROMPT + OUTPUT))
+        prompt, output = PROMPT * fits, OUTPUT * fits
+    elif prompt is None:
+        prompt = min(PROMPT, room - output)
+    elif output is None:
+        output = min(OUTPUT, room - prompt)
+    if min(prompt, output) <= 0 or prompt + output > room * (1 + 1e-12):
+        options_given = " and ".join(f"--{x}" for x in ("prompt", "output") if given[x])
+        whose = f"of {shape.name}" if context is None else "of --context"
+        raise Mistake(
+            f"{options_given}: what a request reads and writes must fit the {room:,.0f} tokens "
+            f"{whose}"
+        )
+    return js.serving.Requests(prompt, output, given["cached"] or 0.0, given["rate"], kept=context)
+
+
+def read_rented(
+    texts: Sequence[str] | None, prices: Sequence[str] | None, numbers: Mapping[str, float | None]
+) -> list[Rented]:
+    """The accelerators of `--on` with their prices, or the one that the numbers describe."""
+    several = list(texts or ())
+    if any(value is not None for value in numbers.values()):
+        if len(several) > 1:
+            raise Mistake("--peak, --bandwidth and --memory are of one device: give one --on")
+        found = [device_of("--on", several[0] if several else None, numbers)]
+        devices = [each for each in found if each is not None]
+    else:
+        with blamed_on("--on"):
+            devices = [read_device(text) for text in several]
+    if not devices:
+        raise Mistake("give --on, such as --on H100-SXM; jaxscale hardware lists what there is")
+    by_name = read_device_prices(prices, [each.name for each in devices])
+    rented = [Rented(*priced(each, by_name.get(each.name))) for each in devices]
+    for device, _ in rented:
+        if device.price is None:
+            raise Mistake(f"--price: no quote for {device.name} is known; give its price")
+        if not float(device.memory_bytes) > 0 or not float(device.memory_bandwidth) > 0:  # pyright: ignore[reportArgumentType]
+            raise Mistake(f"--on: {device.name} needs its memory and bandwidth too, as {EXAMPLE}")
+    return rented
+
+
+def read_device_prices(texts: Sequence[str] | None, names: Sequence[str]) -> dict[str, float]:
+    """Prices by the names of devices: NAME=2.00, or 2.00 where there is one device."""
+    prices: dict[str, float] = {}
+    for text in texts or ():
+        name, equals, value = text.rpartition("=")
+        with blamed_on("--price"):
+            price = dollars_per_hour(value)
+            if equals:
+                name = name if name in names else js.accelerator(name).name
+        if not equals:
+            if len(set(names)) != 1:
+                raise Mistake(f"--price: {text!r} is of no device: write {names[0]}={text}")
+            name = names[0]
+        if name not in names:
+            raise Mistake(f"--price: {unknown('device', name, names)}")
+        if name in prices:
+            raise Mistake(f"--price: {name} has two prices")
+        prices[name] = price
+    return prices
+
+
+def templates(
+    devices: Sequence[Accelerator], weights: str | None, activations: str | None
+) -> list[js.serving.Deployment]:
+    """A deployment of each device with these precisions; a Mistake for one that nobody knows."""
+    chosen = {"weights": weights or "bf16", "activations": activations or "bf16"}
+    for name, precision in chosen.items():
+        with blamed_on(f"--{name}"):
+            bytes_of(name, precision)
+    return [js.serving.Deployment(device, **chosen) for device in devices]
+
+
+def check_devices(deployments: Sequence[js.serving.Deployment], counts: Sequence[int]) -> None:
+    """Refuse a device without the precision of the arithmetic, or without links where they count."""
+    for each in deployments:
+        device = each.accelerator
+        with blamed_on("--activations"):
+            device.peak(ARITHMETIC.get(each.activations, each.activations))
+        if device.link_bandwidth is None and 1 not in counts:
+            raise Mistake(
+                f"--count: no source gives the link between devices of {device.name}: give "
+                "--count 1, or a device of your own with link=NUMBER"
+            )
+
+
+def record_of_workload(workload: Workload) -> dict[str, Any]:
+    """The model and what is asked of it, for machines."""
+    limits = vars(workload.limits)
+    return {
+        "model": workload.shape.name,
+        "requests": {
+            name: None if value is None else float(value) for name, value in _asked(workload)
+        },
+        "limits": {name: None if x == float("inf") else float(x) for name, x in limits.items()},
+        "utilisation": workload.utilisation,
+    }
+
+
+def _asked(workload: Workload) -> Iterator[tuple[str, Any]]:
+    for name in ("prompt", "output", "cached", "rate"):
+        yield name, getattr(workload.requests, name)
+    yield "context", workload.requests.kept
+
+
+def record_of_service(service: js.serving.Service) -> dict[str, Any]:
+    """A service for machines; null for what is not known."""
+    limit = js.serving.Limit(int(service.limit))
+    numbers = {
+        name: float(value)
+        for name, value in vars(service).items()
+        if name not in ("limit", "status")
+    }
+    known = {name: None if value != value else value for name, value in numbers.items()}
+    return {**known, "limit": limit.name, "limit_sentence": limit.sentence}
+
+
+def record_of_deployment(deployment: js.serving.Deployment) -> dict[str, Any]:
+    """A deployment for machines."""
+    split = deployment.tensor_parallel
+    return {
+        "deployment": js.serving.name_of(deployment),
+        "accelerator": deployment.accelerator.name,
+        "price": float(deployment.accelerator.price or 0),  # pyright: ignore[reportArgumentType]
+        "count": int(deployment.count),  # pyright: ignore[reportArgumentType]
+        "tensor_parallel": None if split is None else int(split),  # pyright: ignore[reportArgumentType]
+        "weights": deployment.weights,
+        "activations": deployment.activations,
+    }
