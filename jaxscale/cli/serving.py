@@ -165,7 +165,9 @@ def read_device_prices(texts: Sequence[str] | None, names: Sequence[str]) -> dic
                 name = name if name in names else js.accelerator(name).name
         if not equals:
             if len(set(names)) != 1:
-                raise Mistake(f"--price: {text!r} is of no device: write {names[0]}={text}")
+                raise Mistake(
+                    f"--price: {text!r} is of no device: write NAME={text}, as {names[0]}={text}"
+                )
             name = names[0]
         if name not in names:
             raise Mistake(f"--price: {unknown('device', name, names)}")
@@ -187,7 +189,7 @@ def templates(
 
 
 def check_devices(deployments: Sequence[js.serving.Deployment], counts: Sequence[int]) -> None:
-    """Refuse a device without the precision of the arithmetic, or without links where they count."""
+    """Refuse a device without the precision of the arithmetic, or without the links it needs."""
     for each in deployments:
         device = each.accelerator
         with blamed_on("--activations"):
