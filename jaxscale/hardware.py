@@ -7,7 +7,6 @@ dated quotes; only a device with exactly one quote has a price by default.
 """
 
 import dataclasses
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -40,6 +39,7 @@ HEADLINES = ("bf16", "fp8", "int8")  # precisions of an accelerator in short
 _NUMBERS = ("memory_bytes", "price")
 LINKS = ("link_bandwidth", "domain", "network_bandwidth")
 NETWORK_BANDWIDTH = 50e9  # 400 Gb/s a device, as clusters of H100 have, where its own is not known
+UNBOUNDED = 2.0**20  # devices of a domain: more than any has, and finite, as an axis must be
 _OPTIONAL = ("price", *LINKS)
 _STATIC = {"static": True}
 
@@ -84,7 +84,7 @@ class Accelerator:
     note: str = field(default="", metadata=_STATIC)
     # Links: bytes/s per device in one direction, half of what most vendors print.
     link_bandwidth: ArrayLike | None = None  # to the other devices of its domain; None: not known
-    domain: ArrayLike | None = None  # devices joined by these links; 1: no links; None: not known
+    domain: ArrayLike | None = None  # devices that links join; 1: PCIe alone; None: not known
     network_bandwidth: ArrayLike | None = None  # out of the domain; None: not known
 
     def __repr__(self) -> str:
@@ -256,7 +256,7 @@ def custom(
 
     A single peak, in dense FLOP/s, is that of bf16 and of fp16; a mapping has one for each
     precision. Memory and its bandwidth may be left out where only the price of a FLOP is asked:
-    they are NaN then. Raises as `accelerator` does for an override.
+    they are 0 then, and nothing is served. Raises as `accelerator` does for an override.
 
     Examples:
         >>> js.hardware.custom(250e12, 64e9, 2e12, price=0.90)
@@ -264,7 +264,7 @@ def custom(
     """
     peaks = peak_flops if isinstance(peak_flops, Mapping) else dict.fromkeys(HALVES, peak_flops)
     memory = {"memory_bytes": memory_bytes, "memory_bandwidth": memory_bandwidth}
-    unknown_memory = {key: math.nan for key, value in memory.items() if value is None}
+    unknown_memory = {key: 0.0 for key, value in memory.items() if value is None}
     given = {key: value for key, value in memory.items() if value is not None}
     values = {"peak_flops": peaks, "name": name, "vendor": "", "quotes": (), "source": ""}
     checked = {key: _checked(key, value) for key, value in {**values, **given, **others}.items()}
@@ -302,8 +302,8 @@ def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
     """Accelerators by name, as the entries of a grid axis: of one structure, unlike in numbers.
 
     Each keeps the precisions that all of them have, and its name lists all of them. Where links are
-    known for some, the gaps of the others are filled: no end to the domain, 400 Gb/s a device for
-    the network, and NaN for a link that no source gives.
+    known for some, the gaps of the others are filled: a domain without end, a network of 400 Gb/s a
+    device, and 0 for a link that no source gives, over which several devices never finish.
 
     Raises:
         ValueError: a name is unknown or repeats, no precision is common to all, or some have
@@ -344,12 +344,12 @@ def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
 
 def _filled_links(device: Accelerator) -> dict[str, ArrayLike]:
     """Its links with a number for each, so that accelerators can be of one structure."""
-    link, domain, network = (getattr(device, name) for name in LINKS)
-    network = NETWORK_BANDWIDTH if network is None else network
-    if link is None:
-        # Within a domain of one device nothing is sent.
-        link = math.nan if domain is None else network
-    return dict(zip(LINKS, (link, math.inf if domain is None else domain, network), strict=True))
+    fallbacks = (0.0, UNBOUNDED, NETWORK_BANDWIDTH)
+    known = (getattr(device, name) for name in LINKS)
+    return {
+        name: fallback if value is None else value
+        for name, value, fallback in zip(LINKS, known, fallbacks, strict=True)
+    }
 
 
 def is_file_name(name: Any) -> bool:

@@ -160,6 +160,7 @@ def test_an_accelerator_may_be_in_a_file(tmp_path, monkeypatch):
         f"{LOSS}\nserve_on = {{ 'own.toml:ours' = 2, H100-SXM = 2 }}",
         f"{DEMAND}\ntrain_on = 'own.toml'",
     )
+    axis.space.axes["serve_on"].check("serve_on", "float32")
     assert axis.space.axes["serve_on"].labels == ("ours", "H100-SXM")
 
 
