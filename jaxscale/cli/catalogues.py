@@ -28,7 +28,6 @@ jaxscale laws kumar2024
 HARDWARE_EXAMPLES = """\
 jaxscale hardware
 jaxscale hardware A100-80GB
-jaxscale hardware device.toml
 """
 
 
