@@ -42,9 +42,10 @@ class DeviceRow:
 
     Examples:
         >>> shape = js.architectures.published("llama-3-70b")
-        >>> row = js.serving.compare(shape, js.serving.Requests(1024, 256), devices=["L4"]).rows[0]
+        >>> requests, limits = js.serving.Requests(1024, 256), js.serving.Limits(0.05)
+        >>> row = js.serving.compare(shape, requests, limits, devices=["L4"]).rows[0]
         >>> row.name, row.reason
-        ('L4', 'memory')
+        ('L4', 'time')
     """
 
     name: str
@@ -63,10 +64,12 @@ class DeviceComparison:
     Examples:
         >>> shape = js.architectures.published("llama-3-8b")
         >>> requests = js.serving.Requests(1024, 256)
-        >>> js.serving.compare(shape, requests, devices=["H100-SXM", "L4"], prices={"L4": 0.5})
+        >>> js.serving.compare(shape, requests, devices=["L4", "L40S"], prices={"L4": 0.5})
         Cheapest deployment of each accelerator
-        deployment    $/hour  batch  ms a token  first token  $/M output  reason
-        ------------------------------------------------------------------------
+        deployment             $/hour  batch  ms a token  first token  $/M output  reason
+        ---------------------------------------------------------------------------------
+        1 x L40S                 0.79    162        90.9      0.058 s      0.0735
+        2 x L4, 2 stages of 1    0.50    162       216.5      0.173 s       0.184
     """
 
     rows: tuple[DeviceRow, ...]

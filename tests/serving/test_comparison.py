@@ -32,11 +32,11 @@ def test_each_row_is_the_best_of_its_device_and_the_cheapest_comes_first():
 
 def test_those_that_cannot_say_why_in_a_word_and_a_sentence():
     large = js.architectures.published("llama-3-70b")
-    names = ("L4", "V100", "MI250X", "H200")
-    compared = compare(large, REQUESTS, LIMITS, devices=names, prices={"V100": 1.0})
+    names = ("A10G", "V100", "MI250X", "H200")
+    compared = compare(large, REQUESTS, LIMITS, devices=names, prices={"V100": 1.0, "A10G": 1.0})
     assert [(row.name, row.reason) for row in compared.rows] == [
         ("H200", ""),
-        ("L4", "memory"),
+        ("A10G", "memory"),
         ("V100", "precision"),
         ("MI250X", "price"),
     ]
@@ -47,7 +47,7 @@ def test_those_that_cannot_say_why_in_a_word_and_a_sentence():
     limits = js.serving.Limits(token_seconds=1e-4)
     (row,) = compare(large, REQUESTS, limits, devices=["H200"]).rows
     assert row.reason == "time"
-    (row,) = compare(large, REQUESTS, devices=["H100-PCIe"], counts=[8]).rows
+    (row,) = compare(large, REQUESTS, devices=["A10G"], prices={"A10G": 1.0}, counts=[8]).rows
     assert row.reason == "link"
 
 
