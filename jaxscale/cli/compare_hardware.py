@@ -92,7 +92,7 @@ def show(workload: Workload, comparison: DeviceComparison) -> None:
         tables.note("Accelerators that cannot, and why", style="bold")
         reasons = missing.items()
         tables.print_facts((word, f"{', '.join(names)}: {why}") for (word, why), names in reasons)
-        tables.note("\n")
+        tables.console().print()
 
 
 def _cells(row: DeviceRow, has_rate: bool) -> tuple[str, ...]:
