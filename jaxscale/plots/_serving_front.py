@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 SIZE = (7.2, 4.4)  # inches
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-APART = 0.07  # of the panel's sides, between points whose batch is written
-ROOM = 1.25  # factor around the points, for their batches
-SIDES: dict[str, dict[str, Any]] = {
-    "first": {"offset": (-7, 0), "ha": "right", "va": "center"},
-    "between": {"offset": (6, -8), "ha": "left", "va": "center"},
-    "last": {"offset": (-4, 12), "ha": "left", "va": "bottom"},
-}
+# Between points whose batch is written, as shares of the panel's sides; the text of the last is a
+# long one.
+APART, APART_FROM_LAST = 0.07, 0.22
+# Around the points, for their batches: a factor, or a share of the decades that they span.
+ROOM, SHARE_OF_ROOM = 1.25, 0.09
+ABOVE: dict[str, Any] = {"offset": (-7, 0), "ha": "right", "va": "center"}
+BELOW: dict[str, Any] = {"offset": (6, -8), "ha": "left", "va": "center"}
 
 
 def serving_front(front: Front, *, title: str = "", subtitle: str = "") -> "Figure":
@@ -88,7 +88,8 @@ def _frame(panel: "Axes", speed: np.ndarray, price: np.ndarray) -> None:
         (panel.xaxis, speed, panel.set_xlim),
         (panel.yaxis, price, panel.set_ylim),
     ):
-        low, high = values.min() / ROOM, values.max() * ROOM
+        room = max(ROOM, (values.max() / values.min()) ** SHARE_OF_ROOM)
+        low, high = values.min() / room, values.max() * room
         set_limits(low, high)
         count_axis(axis, math.log10(high / low))
     panel.yaxis.set_major_formatter(lambda x, _: f"${short(x)}")
@@ -102,14 +103,19 @@ def _write_batches(panel: "Axes", front: Front, speed: np.ndarray, price: np.nda
     last = len(front) - 1
     written: list[int] = []
     for index in dict.fromkeys((0, last, *range(1, last))):
-        if all(math.hypot(x[index] - x[i], y[index] - y[i]) > APART for i in written):
+        near = (
+            abs(x[index] - x[i]) < (APART_FROM_LAST if i == last else APART)
+            and abs(y[index] - y[i]) < APART
+            for i in written
+        )
+        if not any(near):
             written.append(index)
             count = round(float(front.batch[index]))
             text = f"{counted(count, 'sequence')} at once" if index in (0, last) else f"{count:,}"
-            # To the left of the steep end, above the flat one, and below the curve between them.
-            side = SIDES["first" if index == 0 else "last" if index == last else "between"]
-            look: dict[str, Any] = {"color": LINE, "size": 7.5, "rim": True, **side}
-            write(panel, text, (speed[index], price[index]), look.pop("offset"), **look)
+            # To the left of the steep end, and else below the curve.
+            look: dict[str, Any] = dict(ABOVE if index == 0 else BELOW)
+            at = speed[index], price[index]
+            write(panel, text, at, look.pop("offset"), color=LINE, size=7.5, rim=True, **look)
 
 
 def _share(values: np.ndarray) -> np.ndarray:
