@@ -11,6 +11,7 @@ from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.quantities import count, dollars, duration
 from jaxscale.cli.serving import (
     Workload,
+    limits_in_words,
     read_device_prices,
     read_workload,
     record_of_deployment,
@@ -77,7 +78,7 @@ def ask(workload: Workload, devices: Sequence[js.serving.Deployment]) -> DeviceC
 def show(workload: Workload, comparison: DeviceComparison) -> None:
     """Print those that can serve as a table, and under it why the others cannot."""
     tables.note(workload.title, style="bold")
-    tables.note(workload.limits_in_words, style="bold")
+    tables.note(limits_in_words(workload.limits), style="bold")
     for line in workload.shape.remarks:
         tables.note(line, style="dim")
     has_rate = workload.requests.rate is not None

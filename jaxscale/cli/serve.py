@@ -18,6 +18,7 @@ from jaxscale.cli.serving import (
     Rented,
     Workload,
     check_devices,
+    limits_in_words,
     read_rented,
     read_workload,
     record_of_deployment,
@@ -165,7 +166,7 @@ def show(found: Answer) -> None:
     """Print the cheapest deployment, and the front below it."""
     workload, rented, _, _, front = found
     tables.note(workload.title, style="bold")
-    tables.note(workload.limits_in_words, style="bold")
+    tables.note(limits_in_words(workload.limits), style="bold")
     for line in (*workload.shape.remarks, *(each.describe() for each in rented)):
         tables.note(line, style="dim")
     tables.print_facts(_facts(found))

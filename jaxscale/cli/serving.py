@@ -1,6 +1,7 @@
 """What commands that serve a model read from their options, and its records as JSON."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -10,11 +11,13 @@ import jaxscale as js
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import unknown
 from jaxscale._numerics.quantities import short
+from jaxscale.architectures import Family
+from jaxscale.cli import tables
 from jaxscale.cli.devices import EXAMPLE, device_of, read_device
 from jaxscale.cli.estimate import Shape, read_shape
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.quantities import dollars_per_hour, duration, params_of_model, percent
-from jaxscale.cli.serving_options import FAMILIES, OUTPUT, PROMPT
+from jaxscale.cli.serving_options import FAMILIES, FAMILY, OUTPUT, PROMPT
 from jaxscale.hardware import Accelerator, Quote
 from jaxscale.serving.comparison import priced
 from jaxscale.serving.deployment import ARITHMETIC, bytes_of
@@ -32,21 +35,25 @@ class Workload(NamedTuple):
     @property
     def title(self) -> str:
         """The model and its requests in words."""
-        prompt, output = (f"{x:,.0f}" for x in (self.requests.prompt, self.requests.output))
-        cached = float(self.requests.cached)
-        known = f", {percent(cached)} of them cached," if cached else ""
-        kept = self.requests.kept
-        room = "" if kept is None else f", room for {kept:,.0f}"
-        return f"{self.shape.name}: {prompt} tokens read{known} and {output} written{room}"
+        return f"{self.shape.name}: {requests_in_words(self.requests)}"
 
-    @property
-    def limits_in_words(self) -> str:
-        """The limits in a line; empty where there are none."""
-        token, first, batch = vars(self.limits).values()
-        parts = [f"{duration(token)} a token"] if token < float("inf") else []
-        parts += [f"{duration(first)} to the first"] if first < float("inf") else []
-        parts += [f"{batch:,g} at once"] if batch < float("inf") else []
-        return f"At most {', '.join(parts)}" if parts else ""
+
+def requests_in_words(requests: js.serving.Requests) -> str:
+    """What a request reads and writes, and how much room it keeps."""
+    prompt, output = (f"{x:,.0f}" for x in (requests.prompt, requests.output))
+    cached = float(np.asarray(requests.cached))
+    known = f", {percent(cached)} of them cached," if cached else ""
+    room = "" if requests.kept is None else f", room for {requests.kept:,.0f}"
+    return f"{prompt} tokens read{known} and {output} written{room}"
+
+
+def limits_in_words(limits: js.serving.Limits) -> str:
+    """The limits in a line; empty where there are none."""
+    token, first, batch = (float(x) for x in vars(limits).values())
+    parts = [f"{duration(token)} a token"] if token < math.inf else []
+    parts += [f"{duration(first)} to the first"] if first < math.inf else []
+    parts += [f"{batch:,g} at once"] if batch < math.inf else []
+    return f"At most {', '.join(parts)}" if parts else ""
 
 
 class Rented(NamedTuple):
@@ -68,48 +75,52 @@ class Rented(NamedTuple):
 def read_workload(model: str, given: Mapping[str, Any]) -> Workload:
     """The workload of the options, given by the names of ASKED."""
     shape = read_model(model, given["family"], given["context"])
-    inf = float("inf")
     return Workload(
         shape,
-        read_requests(shape, given),
-        js.serving.Limits(
-            given["max_latency"] or inf, given["max_first_token"] or inf, given["batch"] or inf
-        ),
+        read_requests(float(shape.architecture.context), shape.name, given),
+        read_limits(given),
         js.serving.COUNTS if given["count"] is None else (int(given["count"]),),
         given["utilisation"] or 1.0,
     )
 
 
-def read_model(text: str, family: str | None, context: float | None) -> Shape:
-    """The shape of a published model, of a file, or of a family with so many params.
+def read_limits(given: Mapping[str, Any]) -> js.serving.Limits:
+    """The limits of the options."""
+    names = ("max_latency", "max_first_token", "batch")
+    return js.serving.Limits(*(given.get(name) or math.inf for name in names))
 
-    A shape of a family is that of no model: its context is what is asked of it.
-    """
+
+def read_model(text: str, family: str | None, context: float | None) -> Shape:
+    """The shape of a published model, of a file, or of a family with so many params."""
     if not text[:1].isdigit() or text.lower().endswith((".toml", ".json")):
         if family is not None:
-            raise Mistake(
-                "--family: a number of params has a family, as 7B; MODEL has its own shape"
-            )
+            raise Mistake("--family: a number of params has one, as 7B; MODEL has its own shape")
         return read_shape(text, "MODEL")
-    name = family or "llama"
-    if name not in FAMILIES:
-        raise Mistake(f"--family: {unknown('family', name, FAMILIES)}")
+    shapes = read_family(family, context)
     with blamed_on("MODEL"):
         params = params_of_model(text)
-    chosen = FAMILIES[name]
-    if context is not None:
-        chosen = replace(chosen, context=context)
-    architecture = interpreted(chosen.architecture, params)
-    return Shape(f"{short(params)} {name}", architecture, ())
+    name = family or FAMILY
+    return Shape(f"{short(params)} {name}", interpreted(shapes.architecture, params), ())
 
 
-def read_requests(shape: Shape, given: Mapping[str, Any]) -> js.serving.Requests:
+def read_family(name: str | None, context: float | None) -> Family:
+    """The family of that name.
+
+    Its shapes are those of no model, so that their own context is what is asked of them.
+    """
+    name = name or FAMILY
+    if name not in FAMILIES:
+        raise Mistake(f"--family: {unknown('family', name, FAMILIES)}")
+    family = FAMILIES[name]
+    return family if context is None else replace(family, context=context)
+
+
+def read_requests(longest: float, model: str, given: Mapping[str, Any]) -> js.serving.Requests:
     """The requests of the options; a Mistake where the context does not hold them."""
     context, prompt, output = (given[name] for name in ("context", "prompt", "output"))
-    longest = float(shape.architecture.context)
     if context is not None and context > longest:
         raise Mistake(
-            f"--context: {context:,.0f} tokens are more than the {longest:,.0f} of {shape.name}"
+            f"--context: {context:,.0f} tokens are more than the {longest:,.0f} of {model}"
         )
     room = longest if context is None else context
     if prompt is None and output is None:
@@ -120,13 +131,13 @@ def read_requests(shape: Shape, given: Mapping[str, Any]) -> js.serving.Requests
     elif output is None:
         output = min(OUTPUT, room - prompt)
     if min(prompt, output) <= 0 or prompt + output > room * (1 + 1e-12):
-        options_given = " and ".join(f"--{x}" for x in ("prompt", "output") if given[x])
-        whose = f"of {shape.name}" if context is None else "of --context"
+        asked = " and ".join(f"--{x}" for x in ("prompt", "output") if given[x])
+        whose = f"of {model}" if context is None else "of --context"
         raise Mistake(
-            f"{options_given}: what a request reads and writes must fit the {room:,.0f} tokens "
-            f"{whose}"
+            f"{asked}: what a request reads and writes must fit the {room:,.0f} tokens {whose}"
         )
-    return js.serving.Requests(prompt, output, given["cached"] or 0.0, given["rate"], kept=context)
+    cached = given.get("cached") or 0.0
+    return js.serving.Requests(prompt, output, cached, given.get("rate"), kept=context)
 
 
 def read_rented(
@@ -188,7 +199,9 @@ def templates(
     return [js.serving.Deployment(device, **chosen) for device in devices]
 
 
-def check_devices(deployments: Sequence[js.serving.Deployment], counts: Sequence[int]) -> None:
+def check_devices(
+    deployments: Sequence[js.serving.Deployment], counts: Sequence[int], option: str = "--count"
+) -> None:
     """Refuse a device without the precision of the arithmetic, or without the links it needs."""
     for each in deployments:
         device = each.accelerator
@@ -196,40 +209,39 @@ def check_devices(deployments: Sequence[js.serving.Deployment], counts: Sequence
             device.peak(ARITHMETIC.get(each.activations, each.activations))
         if device.link_bandwidth is None and 1 not in counts:
             raise Mistake(
-                f"--count: no source gives the link between devices of {device.name}: give "
-                "--count 1, or a device of your own with link=NUMBER"
+                f"{option}: no source gives the link between devices of {device.name}: give "
+                f"{option} 1, or a device of your own with link=NUMBER"
             )
 
 
 def record_of_workload(workload: Workload) -> dict[str, Any]:
     """The model and what is asked of it, for machines."""
-    limits = vars(workload.limits)
     return {
         "model": workload.shape.name,
-        "requests": {
-            name: None if value is None else float(value) for name, value in _asked(workload)
-        },
-        "limits": {name: None if x == float("inf") else float(x) for name, x in limits.items()},
+        "requests": record_of_requests(workload.requests),
+        "limits": record_of_limits(workload.limits),
         "utilisation": workload.utilisation,
     }
 
 
-def _asked(workload: Workload) -> Iterator[tuple[str, Any]]:
-    for name in ("prompt", "output", "cached", "rate"):
-        yield name, getattr(workload.requests, name)
-    yield "context", workload.requests.kept
+def record_of_requests(requests: js.serving.Requests) -> dict[str, float | None]:
+    """Requests for machines; null for what was not said."""
+    values = {name: getattr(requests, name) for name in ("prompt", "output", "cached", "rate")}
+    values["context"] = requests.kept
+    return {name: None if value is None else float(value) for name, value in values.items()}
+
+
+def record_of_limits(limits: js.serving.Limits) -> dict[str, float | None]:
+    """Limits for machines; null for none."""
+    return tables.finite({name: float(value) for name, value in vars(limits).items()})
 
 
 def record_of_service(service: js.serving.Service) -> dict[str, Any]:
     """A service for machines; null for what is not known."""
     limit = js.serving.Limit(int(service.limit))
-    numbers = {
-        name: float(value)
-        for name, value in vars(service).items()
-        if name not in ("limit", "status")
-    }
-    known = {name: None if value != value else value for name, value in numbers.items()}
-    return {**known, "limit": limit.name, "limit_sentence": limit.sentence}
+    words = ("limit", "status")
+    numbers = {name: float(x) for name, x in vars(service).items() if name not in words}
+    return {**tables.finite(numbers), "limit": limit.name, "limit_sentence": limit.sentence}
 
 
 def record_of_deployment(deployment: js.serving.Deployment) -> dict[str, Any]:

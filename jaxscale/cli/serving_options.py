@@ -13,6 +13,7 @@ from jaxscale.cli.quantities import part, positive, seconds, whole
 
 # Means of the conversations in the trace of Azure 2023 (Splitwise), as microsoft/vidur has it.
 PROMPT, OUTPUT = 1155, 211
+FAMILY = "llama"
 FAMILIES = {"llama": architectures.LLAMA, "chinchilla": architectures.CHINCHILLA}
 
 REQUESTS = "Requests and limits"
@@ -141,6 +142,17 @@ Count = Annotated[
         "Devices that hold one copy of the model. [dim]\\[default: the best of "
         f"{', '.join(map(str, js.serving.COUNTS))}][/dim]",
         DEPLOYMENT,
+        _count,
+    ),
+]
+ServeCount = Annotated[
+    float | None,
+    _number(
+        "--serve-count",
+        "N",
+        "Devices that serve one copy of the model. [dim]\\[default: the best of "
+        f"{', '.join(map(str, js.serving.COUNTS))}][/dim]",
+        REQUESTS,
         _count,
     ),
 ]
