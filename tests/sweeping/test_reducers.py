@@ -151,7 +151,10 @@ def test_statuses_are_counted_by_name(rng):
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int32])
 def test_a_number_that_is_no_status_is_not_ok(dtype):
-    fields = {"x": np.arange(5, dtype=np.float32), "status": np.array([-1, 0, -128, 100, 15], dtype)}
+    fields = {
+        "x": np.arange(5, dtype=np.float32),
+        "status": np.array([-1, 0, -128, 100, 15], dtype),
+    }
     assert reduced(StatusCounts(), fields) == StatusCountsResult(
         5, 2, 3, {"OK": 1, "AT_LEVER_END": 1, "other": 3}
     )
