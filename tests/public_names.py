@@ -13,7 +13,7 @@ IN_ONE_FILE = {
         *("Allocation", "PORIAN_CHAIN", "Step", "catalog", "entry"),
         *("from_law", "from_params", "from_tokens", "published"),
     ),
-    "hardware": ("Accelerator", "Quote", "catalog", "comparable"),
+    "hardware": ("Accelerator", "Quote", "catalog", "comparable", "custom", "read"),
 }
 
 

@@ -116,6 +116,42 @@ def dollars_per_hour(text: str) -> float:
     return positive(text.strip().removeprefix("$"))
 
 
+_DATA = re.compile(r"(?P<number>[0-9.,_]+) *(?P<unit>[kmgtp])(?P<byte>i?b?)(?:/s)?", re.IGNORECASE)
+_UNITS = "KMGTP"
+SMALLEST_DEVICE = 1e6  # bytes, bytes/s or FLOP/s; below it a suffix was forgotten
+
+
+def memory(text: str) -> float:
+    """Bytes of a device, as `80G`, `80 GB`, `96GiB` or `80e9`; ValueError below a million."""
+    return _of_device(text, _bytes(text), "80G for 80 billion bytes")
+
+
+def data_rate(text: str) -> float:
+    """Bytes a second, as `3.35T`, `900 GB/s` or `3.35e12`; ValueError below a million."""
+    return _of_device(text, _bytes(text), "3.35T for 3.35 trillion bytes a second")
+
+
+def flop_rate(text: str) -> float:
+    """FLOP a second, as `989T` or `9.89e14`; ValueError below a million."""
+    return _of_device(text, positive(text), "989T for 989 trillion FLOP a second")
+
+
+def _bytes(text: str) -> float:
+    found = _DATA.fullmatch(text.strip())
+    if not found:
+        return positive(text)
+    unit = found["unit"].upper()
+    if "i" in found["byte"].lower():
+        return positive(found["number"]) * 1024.0 ** (1 + _UNITS.index(unit))
+    return positive(found["number"] + {"G": "B", "P": "Q"}.get(unit, unit))
+
+
+def _of_device(text: str, value: float, example: str) -> float:
+    if value < SMALLEST_DEVICE:
+        raise ValueError(f"{text!r} is too little for a device: write {example}")
+    return value
+
+
 def data_size(x: float) -> str:
     """A number of bytes with a few digits, in powers of a thousand: `16.1 GB`."""
     units = {"": "bytes", "K": "kB", "M": "MB", "B": "GB", "T": "TB", "Q": "PB"}
