@@ -70,7 +70,7 @@ def read(path: str | Path) -> Architecture:
 
 def from_fields(**fields: Any) -> Architecture:
     """The architecture of the fields of a file; raises ValueError as `read`, without the file."""
-    named = _by_our_names({name: value for name, value in fields.items() if value is not None})
+    named = _by_our_names(fields)
     _add_defaults(named)
     numbers = {name: _number(name, named) for name in NUMBERS}
     flags = {name: _flag(name, named) for name in FLAGS}
@@ -105,8 +105,12 @@ def _by_our_names(given: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     """Each field with the name that it has in the file."""
     ours = (*NUMBERS, *FLAGS)
     is_config = hugging_face.is_config(given)
+    if is_config:
+        given = hugging_face.architecture_fields(given)
     named: dict[str, tuple[str, Any]] = {}
-    for name, value in (hugging_face.architecture_fields(given) if is_config else given).items():
+    for name, value in given.items():
+        if value is None:
+            continue
         field = hugging_face.NAMES.get(name, name)
         if field not in ours:
             if is_config:
