@@ -233,21 +233,29 @@ def checked(formula: Callable[..., Array], architecture: Architecture, **numbers
     """
     if not isinstance(architecture, Architecture):
         raise TypeError(f"architecture must be an Architecture; got {architecture!r}")
-    entered = arrays.enter(**{name: getattr(architecture, name) for name in NUMBERS}, **numbers)
-    shape, others = entered[: len(NUMBERS)], entered[len(NUMBERS) :]
-    return _checked(
-        formula, replace(architecture, **dict(zip(NUMBERS, shape, strict=True))), others
-    )
+    given = {name: getattr(architecture, name) for name in NUMBERS}
+    # A part that is not there costs nothing: without the number, it is no input of the program.
+    absent = [name for name in OPTIONAL if type(given[name]) is int and given[name] == 0]
+    present = {name: x for name, x in given.items() if name not in absent}
+    entered = arrays.enter(**present, **numbers)
+    shape = dict(zip(present, entered, strict=False)) | dict.fromkeys(absent)
+    return _checked(formula, replace(architecture, **shape), entered[len(present) :])
 
 
 @partial(jax.jit, static_argnums=0)
 def _checked(formula, architecture, numbers):
     architecture, numbers = arrays.align(architecture, numbers)
-    good = architecture.is_valid()
+    good = _with_zeros(architecture).is_valid()
     for each in numbers:
         good &= is_positive(each)
     architecture, numbers = jax.tree.map(lambda x: where_safe(good, x), (architecture, numbers))
-    return jnp.where(good, formula(architecture, *numbers), jnp.nan)
+    return jnp.where(good, formula(_with_zeros(architecture), *numbers), jnp.nan)
+
+
+def _with_zeros(architecture: Architecture) -> Architecture:
+    """The architecture with 0 for None."""
+    absent = {name: 0 for name in OPTIONAL if getattr(architecture, name) is None}
+    return replace(architecture, **absent)
 
 
 # --- Bytes ----------------------------------------------------------------------------------
