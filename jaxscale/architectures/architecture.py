@@ -245,14 +245,14 @@ def checked(formula: Callable[..., Array], architecture: Architecture, **numbers
 @partial(jax.jit, static_argnums=0)
 def _checked(formula, architecture, numbers):
     architecture, numbers = arrays.align(architecture, numbers)
-    good = _with_zeros(architecture).is_valid()
+    good = with_zeros(architecture).is_valid()
     for each in numbers:
         good &= is_positive(each)
     architecture, numbers = jax.tree.map(lambda x: where_safe(good, x), (architecture, numbers))
-    return jnp.where(good, formula(_with_zeros(architecture), *numbers), jnp.nan)
+    return jnp.where(good, formula(with_zeros(architecture), *numbers), jnp.nan)
 
 
-def _with_zeros(architecture: Architecture) -> Architecture:
+def with_zeros(architecture: Architecture) -> Architecture:
     """The architecture with 0 for None."""
     absent = {name: 0 for name in OPTIONAL if getattr(architecture, name) is None}
     return replace(architecture, **absent)

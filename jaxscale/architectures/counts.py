@@ -88,7 +88,7 @@ def positions(a: Shape) -> Array:
 def norms(a: Shape) -> Array:
     """Weights of two norms in a layer and a last one, and of the norms of latents."""
     of_latents = (a.layers - a.linear_layers) * (a.kv_latent + a.query_latent)
-    return (2 * a.layers + 1) * a.width + of_latents
+    return (2 * a.layers + 1) * a.width + jnp.where(a.kv_latent > 0, of_latents, 0)
 
 
 def outside_matrices(a: Shape) -> Array:
