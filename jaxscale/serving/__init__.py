@@ -1,5 +1,6 @@
 """Serving a model: seconds and dollars of a token, from a chip's bandwidth and a model's shape."""
 
+from jaxscale.serving import erdil as erdil
 from jaxscale.serving.deployment import Deployment as Deployment
 from jaxscale.serving.passes import Limit as Limit
 from jaxscale.serving.passes import Pass as Pass
