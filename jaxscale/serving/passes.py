@@ -126,7 +126,14 @@ def step(
         12.2 ms, $0.13
     """
     return _public(
-        architecture, deployment, batch, 1.0, context, None, attention=attention, sharpness=sharpness
+        architecture,
+        deployment,
+        batch,
+        1.0,
+        context,
+        None,
+        attention=attention,
+        sharpness=sharpness,
     )
 
 
@@ -153,7 +160,14 @@ def prefill(
         46 ms at 68% of the peak
     """
     return _public(
-        architecture, deployment, batch, prompt, 0.0, cached, attention=attention, sharpness=sharpness
+        architecture,
+        deployment,
+        batch,
+        prompt,
+        0.0,
+        cached,
+        attention=attention,
+        sharpness=sharpness,
     )
 
 
@@ -321,7 +335,9 @@ def sending(m: Machine, split: Layout) -> tuple[Array, Array]:
     within = m.count <= m.domain
     rate = jnp.where(within, m.link_bandwidth, m.network_bandwidth) * m.link_efficiency
     # Without a time for reductions the machine is an ideal one.
-    latency = jnp.where(m.reduce_seconds > 0, jnp.where(within, SEND_SECONDS, SEND_ACROSS_SECONDS), 0)
+    latency = jnp.where(
+        m.reduce_seconds > 0, jnp.where(within, SEND_SECONDS, SEND_ACROSS_SECONDS), 0
+    )
     times = split.stages - 1
     return times * latency, times / (split.tensor * rate)
 

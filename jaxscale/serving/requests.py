@@ -30,7 +30,9 @@ class Requests:
     cached: Real = 0.0  # share of the prompt that a prefix cache knows, below 1
     rate: Real | None = None  # requests a second of all users
     prompt_context: Real | None = None  # that a token of a prompt attends to; half the prompt
-    output_context: Real | None = None  # that a new token attends to; the prompt and half the output
+    output_context: Real | None = (
+        None  # that a new token attends to; the prompt and half the output
+    )
     kept: Real | None = None  # that a request keeps room for; the prompt and the output
 
     @classmethod

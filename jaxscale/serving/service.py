@@ -227,7 +227,9 @@ class Load(NamedTuple):
             self.prompt_share() > 0, self.prompt_share(), jnp.inf
         )
         few = jnp.where(self.prompt_share() > 0, few, self.stages)
-        return jnp.where(stages, most, jnp.where(alone, jnp.minimum(few, self.stages), most / 2**20))
+        return jnp.where(
+            stages, most, jnp.where(alone, jnp.minimum(few, self.stages), most / 2**20)
+        )
 
     def _reaching(self, allowed: Array, fixed: Array, slope: Array, curves: list[Any]) -> Array:
         """The batch at which `fixed + slope B` and the experts that B tokens hit take `allowed`."""
@@ -340,14 +342,13 @@ def answered(
 
 
 def _is_valid(
-    is_given: bool,
     a: Architecture,
     m: Machine,
     prefill_m: Machine | None,
     requests: Requests,
     limits: Limits,
     speculation: Speculation | None,
-    batch: Array,
+    batch: Array | None,
     utilisation: Array,
 ) -> Array:
     good = a.is_valid() & m.is_valid() & requests.is_valid() & limits.is_valid()
@@ -357,7 +358,7 @@ def _is_valid(
     if speculation is not None:
         good &= speculation.draft.is_valid() & is_nonnegative(speculation.drafts)
         good &= (speculation.acceptance >= 0) & (speculation.acceptance <= 1)
-    return good & (batch >= 1) & is_finite(batch) if is_given else good
+    return good if batch is None else good & (batch >= 1) & is_finite(batch)
 
 
 @partial(compiled, static=1)
@@ -375,16 +376,30 @@ def _serve(
     utilisation: Array,
 ) -> Service:
     speculation = None if draft is None else Speculation(draft, drafts, acceptance)
+    given = a, m, prefill_m, requests, limits, speculation, batch if is_given else None, utilisation
+    return served(*arrays.align(*given))
+
+
+def served(
+    a: Architecture,
+    m: Machine,
+    prefill_m: Machine | None,
+    requests: Requests,
+    limits: Limits,
+    speculation: Speculation | None,
+    batch: Array | None,
+    utilisation: Array,
+) -> Service:
+    """The service of aligned arguments; with the largest batch allowed where none is given."""
     given = a, m, prefill_m, requests, limits, speculation, batch, utilisation
-    given = arrays.align(*given)
-    good = _is_valid(is_given, *given)
+    good = _is_valid(*given)
     a, m, prefill_m, requests, limits, speculation, batch, utilisation = jax.tree.map(
         lambda x: where_safe(good, x), given
     )
     asked = load(a, m, prefill_m, requests, speculation)
     in_memory, in_time = asked.most_in_memory(), asked.most_in_time(limits.token_seconds)
     most = jnp.minimum(jnp.minimum(in_memory, in_time), limits.max_batch)
-    if not is_given:
+    if batch is None:
         batch = jnp.maximum(most, 1)
     result = answered(asked, m, prefill_m, batch, utilisation)
     slow = (batch > in_time) | (result.first_token_seconds > limits.first_token_seconds)
@@ -423,3 +438,14 @@ def _serve(
         limit=jnp.broadcast_to(asked.decode[0].times(part).limit(), full.shape),
         status=jnp.broadcast_to(status, full.shape),
     )
+
+
+# Of the reasons of several deployments, the one that is nearest to an answer comes first.
+_NEAREST = (Status.OK, Status.TOO_SLOW, Status.OUT_OF_MEMORY, Status.CONTEXT_TOO_LONG)
+
+
+def unserved(status: Array) -> Array:
+    """Why none of several deployments, along the first axis, can serve; OK where one can."""
+    cases = [((status == int(each)).any(axis=0), each) for each in _NEAREST]
+    cases.append(((status == int(Status.OUT_OF_RANGE)).any(axis=0), Status.OUT_OF_RANGE))
+    return first_status(*cases, (cases[0][0] | True, Status.INVALID_INPUT))
