@@ -206,9 +206,9 @@ def step(
     `a B s width / n` bytes. "network_only" is Section 2.2: four all-reduces of
     `6 us + 2 us (sqrt(n) - 1)` in each layer, and `max(w P / (n W), 2 P B s / (n F))`.
 
-    Infinite where weights and cache exceed the memory of n devices. NaN with zero derivatives where
-    a number is bad: count, batch and tokens are at least 1. Raises ValueError for an unknown
-    variant or precision.
+    Seconds jump where a layout needs one more node. Infinite where weights and cache exceed the
+    memory of n devices. NaN with zero derivatives where a number is bad: count, batch and tokens
+    are at least 1. Raises ValueError for an unknown variant or precision.
 
     The released code counts one byte for each output of queries, keys and values, whatever a is.
     `as_released` does so too, which takes up to 0.4 % off the published points. That code also

@@ -8,6 +8,7 @@ from functools import partial, reduce
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -135,7 +136,8 @@ def row(devices: Array, domain: Array) -> Layout:
 
 def _nodes(devices: Array, domain: Array) -> Array:
     # A quotient may be an ulp above a whole number, where division is not exact.
-    return jnp.ceil(devices / domain * (1 - 4 * jnp.finfo(devices.dtype).eps))
+    exact = devices / domain * (1 - 4 * jnp.finfo(devices.dtype).eps)
+    return jnp.maximum(jnp.ceil(exact), 1)  # of an infinite domain too
 
 
 def bytes_moved(a: Shape, run: Run, layout: Layout, batch: Array) -> Array:
@@ -174,7 +176,7 @@ def words_reduced(a: Shape, layout: Layout) -> tuple[Array, ...]:
 Arrange: TypeAlias = Callable[[Array, Array], Layout]
 
 
-def arranged(a: Shape, device: Machine, run: Run, arrange: Arrange, stages: int) -> Array:
+def arranged(a: Shape, device: Machine, run: Run, arrange: Arrange, stages: Any) -> Array:
     """Seconds in one layout, in stages that take turns with as many parts of the batch."""
     devices, batch = run.count / stages, run.batch / stages
     layout = arrange(devices, device.domain)
@@ -186,11 +188,10 @@ def arranged(a: Shape, device: Machine, run: Run, arrange: Arrange, stages: int)
     reduces = sum(fastest_message(device, each, ways=2) for each in messages)
     memory = stages * bytes_moved(a, run, layout, batch) / device.memory_bandwidth
     busy = jnp.maximum(memory, flops(a, device, run) / device.peak) / run.count
-    seconds = a.layers * (MATMULS * device.launch_seconds + reduces) + busy
-    if stages > 1:
-        two = jnp.full_like(devices, 2)
-        handed_on = Message(a.width * bytes_of_word / devices, two, two)
-        seconds += (stages - 1) * fastest_message(device, handed_on, ways=1)
+    two = jnp.full_like(devices, 2)
+    handed_on = Message(a.width * bytes_of_word / devices, two, two)
+    hand_overs = (stages - 1) * fastest_message(device, handed_on, ways=1)
+    seconds = a.layers * (MATMULS * device.launch_seconds + reduces) + hand_overs + busy
     return jnp.where(jnp.minimum(run.count, run.batch) >= stages, seconds, jnp.inf)
 
 
@@ -202,9 +203,29 @@ def paper(a: Shape, device: Machine, run: Run) -> Array:
 
 
 def final(a: Shape, device: Machine, run: Run) -> Array:
-    ways = [(arrange, stages) for arrange in (square, row) for stages in STAGES]
-    plans = [arranged(a, device, run, *each) for each in ways]
-    return where_it_fits(a, device, run, reduce(jnp.minimum, plans))
+    return where_it_fits(a, device, run, _best_plan(a, device, run))
+
+
+def _square_or_row(a: Shape, device: Machine, run: Run, stages: Any) -> Array:
+    return jnp.minimum(*(arranged(a, device, run, each, stages) for each in (square, row)))
+
+
+@jax.custom_jvp
+def _best_plan(a: Shape, device: Machine, run: Run) -> Array:
+    return reduce(jnp.minimum, [_square_or_row(a, device, run, each) for each in STAGES])
+
+
+@_best_plan.defjvp
+def _best_plan_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    # To differentiate each number of stages would triple the time to compile: only the best.
+    a, device, run = primals
+    times = [_square_or_row(a, device, run, each) for each in STAGES]
+    least = reduce(jnp.minimum, times)
+    stages = jnp.ones_like(least)
+    for each, seconds in zip(STAGES, times, strict=True):
+        stages = jnp.where(seconds == least, each, stages)
+    _, slope = jax.jvp(partial(_square_or_row, stages=stages), primals, tangents)
+    return least, slope
 
 
 def network_only(a: Shape, device: Machine, run: Run) -> Array:

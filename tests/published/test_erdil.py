@@ -15,8 +15,8 @@ from published.numbers import assert_printed
 if not jax.config.jax_enable_x64:
     pytest.skip("printed digits are held to in float64", allow_module_level=True)
 
-CODE = "Erdil 2025, ege-erdil/inference-economics"
-NOTEBOOK = f"{CODE}, stored outputs"
+CODE = "Erdil 2025, ege-erdil/inference-economics, code run apart"
+NOTEBOOK = "Erdil 2025, ege-erdil/inference-economics, notebook"
 
 # Of that file, as links in one direction: it has a quarter of NVLink's total and half the network.
 H100 = erdil.Device(1e15, 3.3e12, 8e10, link_bandwidth=450e9, domain=8.0, network_bandwidth=50e9)
@@ -160,22 +160,21 @@ def test_latencies_of_nccl_are_those_of_the_code(column, protocol):
         assert_printed(found, printed[column], source=CODE, what=what)
 
 
-# Devices, milliseconds and tokens a second: the closed form of Section 2.2, worked out apart; they
-# are where the code's function has its least value.
+# Devices, milliseconds and tokens a second: least of the code's function of Section 2.2, found apart.
 FASTEST = {
-    "Llama 3 8B": ("11.31", "1.8032", "554.6"),
-    "Llama 3 70B": ("26.14", "6.1879", "161.6"),
-    "Llama 3 405B": ("62.42", "13.9614", "71.6"),
+    "Llama 3 8B": (11.31, 1.8032, 554.6),
+    "Llama 3 70B": (26.14, 6.1879, 161.6),
+    "Llama 3 405B": (62.42, 13.9614, 71.6),
 }
 
 
 @pytest.mark.parametrize("model", FASTEST)
 def test_the_fastest_serial_decoding_is_the_least_of_section_2_2(model):
     count, seconds = erdil.fastest(SHAPES[model], H100)
-    found = (count, 1e3 * seconds, 1 / seconds)
-    names = ("devices", "ms", "tokens/s")
-    for value, digits, what in zip(found, FASTEST[model], names, strict=True):
-        assert_printed(value, digits, source=CODE, what=f"fastest {model}, Section 2.2, {what}")
+    devices, milliseconds, speed = FASTEST[model]
+    assert abs(count - devices) <= 0.005
+    assert abs(1e3 * seconds - milliseconds) <= 5e-5
+    assert abs(1 / seconds - speed) <= 0.05
     # Memory apart, the closed form is the minimum of the variant.
     unlimited = erdil.Device(1e30, 3.3e12, np.inf, 450e9, 8.0, 50e9)
     nearby = count * np.array([0.97, 1, 1.03])
