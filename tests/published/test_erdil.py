@@ -160,7 +160,7 @@ def test_latencies_of_nccl_are_those_of_the_code(column, protocol):
         assert_printed(found, printed[column], source=CODE, what=what)
 
 
-# Devices, milliseconds and tokens a second: least of the code's function of Section 2.2, found apart.
+# Devices, milliseconds and tokens a second where the function of Section 2.2 is least, found apart.
 FASTEST = {
     "Llama 3 8B": (11.31, 1.8032, 554.6),
     "Llama 3 70B": (26.14, 6.1879, 161.6),
