@@ -42,10 +42,8 @@ from jaxscale.status import Status, first_status, is_ok
 # Natural logarithms of the narrowest and the widest model, and points between them.
 NARROWEST, WIDEST, POINTS = 2.0, 15.5, 40
 ENDS = 60  # halvings that find the largest size that a machine serves
-SECTIONS = 40
-# Machines whose curves are searched further: those with the best points. Curves of machines that cost
-# nearly the same are nearly parallel, and what points miss of a minimum they miss of all.
-SEARCHED = 3
+# Golden sections of all machines' curves, and of those that are the best by then.
+SECTIONS_OF_ALL, SECTIONS, SEARCHED = 10, 30, 2
 GOLDEN = 0.3819660112501051
 BITS = "bits"  # the lever that the precision of the served weights sets, where it has no value
 SETTLED = 3  # steps of Newton's method at the end
@@ -219,42 +217,59 @@ class Bracket(NamedTuple):
     value: Array  # at the best
 
 
-def _covered(at_loss: bool, given: Scenario, low: Array, high: Array, like: Array) -> Bracket:
-    """The best of points that cover all widths, and of the ends, with its neighbors."""
+def _searched(at_loss: bool, given: Scenario, low: Array, high: Array, like: Array) -> Bracket:
+    """A bracket of each machine's optimum: points that cover all widths, then golden sections.
+
+    The ends are points too, so that no range of widths is missed because it is narrow.
+    """
     spacing = (WIDEST - NARROWEST) / (POINTS - 1)
 
-    def look(i: Array, best: tuple[Array, Array]) -> tuple[Array, Array]:
-        value, at = best
+    def step(i: Array, b: Bracket) -> Bracket:
         here = jnp.clip(NARROWEST + spacing * i.astype(like.dtype), low, high)
         here = jnp.where(i == POINTS, high, jnp.where(i == POINTS + 1, low, here))
-        found = sized(at_loss, given, here).value
-        better = found < value
-        return jnp.where(better, found, value), jnp.where(better, here, at)
-
-    start = jnp.full_like(like, jnp.inf), high + jnp.zeros_like(like)
-    value, at = fori_loop(POINTS + 2, look, start)
-    return Bracket(jnp.maximum(at - spacing, low), at, jnp.minimum(at + spacing, high), value)
-
-
-def _narrowed(at_loss: bool, given: Scenario, start: Bracket, sections: int) -> Bracket:
-    """The bracket after so many golden sections of its larger part."""
-
-    def section(_: Array, b: Bracket) -> Bracket:
-        below = b.best - b.low > b.high - b.best
-        part = jnp.where(below, b.low - b.best, b.high - b.best)
-        here = b.best + GOLDEN * part
+        covers = i < POINTS + 2
+        here = jnp.where(covers, here, _between(b))
         value = sized(at_loss, given, here).value
         better = value < b.value
-        return Bracket(
-            low=jnp.where(below, jnp.where(better, b.low, here), jnp.where(better, b.best, b.low)),
-            best=jnp.where(better, here, b.best),
-            high=jnp.where(
-                below, jnp.where(better, b.best, b.high), jnp.where(better, b.high, here)
-            ),
-            value=jnp.where(better, value, b.value),
+        best = jnp.where(better, here, b.best)
+        around = Bracket(
+            jnp.maximum(best - spacing, low),
+            best,
+            jnp.minimum(best + spacing, high),
+            jnp.where(better, value, b.value),
         )
+        return jax.tree.map(lambda x, y: jnp.where(covers, x, y), around, _cut(b, here, value))
 
-    return fori_loop(sections, section, start)
+    best = high + jnp.zeros_like(like)
+    start = Bracket(best, best, best, jnp.full_like(best, jnp.inf))
+    return fori_loop(POINTS + 2 + SECTIONS_OF_ALL, step, start)
+
+
+def _narrowed(at_loss: bool, given: Scenario, start: Bracket) -> Bracket:
+    """The bracket after more golden sections."""
+
+    def section(_: Array, b: Bracket) -> Bracket:
+        here = _between(b)
+        return _cut(b, here, sized(at_loss, given, here).value)
+
+    return fori_loop(SECTIONS, section, start)
+
+
+def _between(b: Bracket) -> Array:
+    """A point in the larger part of a bracket."""
+    below = b.best - b.low > b.high - b.best
+    return b.best + GOLDEN * jnp.where(below, b.low - b.best, b.high - b.best)
+
+
+def _cut(b: Bracket, here: Array, value: Array) -> Bracket:
+    """The part of a bracket that holds its optimum, by the value at a point inside."""
+    better, below = value < b.value, here < b.best
+    return Bracket(
+        low=jnp.where(better == below, b.low, jnp.where(below, here, b.best)),
+        best=jnp.where(better, here, b.best),
+        high=jnp.where(better == below, jnp.where(below, b.best, here), b.high),
+        value=jnp.where(better, value, b.value),
+    )
 
 
 # --- What decides ---------------------------------------------------------------------------
@@ -416,18 +431,16 @@ def _plan(at_loss: bool, given: Scenario) -> Plan:
     like = sum(jnp.zeros_like(x) for x in jax.tree.leaves(given))
     like = jnp.zeros_like(like)
     low, high = _ends(fixed, jnp.zeros_like(_of_serving(fixed)))
-    covered = _covered(at_loss, fixed, low, high, like)
-    order = _first_of(covered.value, SEARCHED)
-    searched = jax.tree.map(partial(_taken, order), (fixed, covered))
-    bracket = _narrowed(at_loss, *searched, SECTIONS)
+    found = _searched(at_loss, fixed, low, high, like)
+    order = _first_of(found.value, SEARCHED)
+    bracket = _narrowed(at_loss, *jax.tree.map(partial(_taken, order), (fixed, found)))
     winner = jnp.argmin(bracket.value, axis=0)[None]
     choice = _taken(winner, order)
     chosen = jax.tree.map(partial(_taken, choice), given)
-    found, value = (_taken(winner, x) for x in (bracket.best, bracket.value))
-    decided = _decided(at_loss, chosen, found)
-    slack = ROUNDING * epsilon(found)
+    best = jnp.minimum(_taken(winner, bracket.value), jnp.min(found.value, axis=0, keepdims=True))
+    decided = _decided(at_loss, chosen, _taken(winner, bracket.best))
+    slack = ROUNDING * epsilon(best)
     model = sized(at_loss, chosen, decided.log_width, slack)
-    best = jnp.minimum(value, jnp.min(covered.value, axis=0, keepdims=True))
     plan = _finished(at_loss, chosen, model, decided, choice, _taken(choice, good), best)
     return jax.tree.map(lambda x: x[0], plan)
 
