@@ -1,5 +1,6 @@
 """Serving a model: seconds and dollars of a token, from a chip's bandwidth and a model's shape."""
 
+from jaxscale.serving import erdil as erdil
 from jaxscale.serving.best import Best as Best
 from jaxscale.serving.best import Front as Front
 from jaxscale.serving.best import best as best
