@@ -30,6 +30,7 @@ ALLOWED = {
     "status": set(),
     "plan": {*PRICES, "status", "costs"},
     "solve": {*PRICES, "status", "costs", "plan"},
+    "training": {*PRICES, "status", "costs"},
     "repeated_sampling": {*PRICES, "status", "costs", "plan", "solve"},
     "fitting": {*FACTS, "laws"},
     "_schema": {*PRICES, "costs", "plan"},
@@ -161,7 +162,7 @@ def test_the_public_names_are_those_of_the_design():
     names = {name for name in dir(jaxscale) if not name.startswith("_")}
     modules = {"costs", "plan", "solve", "status", "hardware", "laws", "sweeping"}
     modules |= {"allocations", "architectures", "fitting", "growth", "plots", "published"}
-    modules |= {"recipes", "repeated_sampling"}
+    modules |= {"recipes", "repeated_sampling", "training"}
     assert names - modules == {
         "Architecture",
         "Bounds",
@@ -189,6 +190,7 @@ def test_the_public_names_are_those_of_the_design():
         "choice",
         "compare_laws",
         "compute_optimal",
+        "devices_for",
         "downstream",
         "evaluate",
         "explain",
@@ -209,6 +211,7 @@ def test_the_public_names_are_those_of_the_design():
         "sweep",
         "training_recipe",
         "triangular",
+        "training_time",
         "uniform",
     }
 
