@@ -40,7 +40,8 @@ TOKENS_PER_DEVICE: Mapping[str, float] = {
 class DataParallelTraining(NamedTuple):
     """Devices, batch and time of data-parallel trainings; all fields have the full shape.
 
-    Where `status` is not ok all numbers are NaN, and their derivatives are zero.
+    Where `status` is not ok all numbers are NaN, and their derivatives are zero; but
+    INFEASIBLE_BOUNDS comes with the least time, which a deadline must exceed.
     """
 
     count: Array  # devices, not rounded
@@ -217,10 +218,12 @@ def _logs(status, flops, peak, critical_batch, tokens_per_device, mfu, goodput, 
     valid = all_positive(flops, critical_batch, tokens_per_device, given)
     valid &= is_rate(peak, mfu, goodput)
     good = valid & is_ok(status)
-    batches = (jnp.log(where_safe(good, x)) for x in (critical_batch, tokens_per_device))
+    log_critical, log_tokens = (
+        jnp.log(where_safe(good, x)) for x in (critical_batch, tokens_per_device)
+    )
     # At the critical batch training takes twice the fewest tokens.
     fewest = log_seconds(good, flops, peak, mfu, goodput) - math.log(2)
-    return valid, _Logs(*batches, fewest), jnp.log(where_safe(good, given))
+    return valid, _Logs(log_critical, log_tokens, fewest), jnp.log(where_safe(good, given))
 
 
 def _training(status, valid, feasible, logs, log_count):
@@ -235,4 +238,8 @@ def _training(status, valid, feasible, logs, log_count):
         (~in_range, Status.OUT_OF_RANGE),
     )
     status = jnp.where(is_ok(status), own, status)
-    return DataParallelTraining(*(exp_where(is_ok(status), x) for x in answers), status)
+    ok = is_ok(status)
+    has_least = ok | (valid & (status == jnp.int8(Status.INFEASIBLE_BOUNDS)))
+    has_answer = ok, ok, ok, has_least, ok
+    numbers = [exp_where(has, x) for has, x in zip(has_answer, answers, strict=True)]
+    return DataParallelTraining(*numbers, status=status)

@@ -65,4 +65,5 @@ def test_tokens_that_hide_communication(device, bandwidth, where):
     found = training.tokens_per_device(device, bandwidth)
     source, what = f"{SCALING_BOOK}, gpus.md", f"tokens per device, {where}"
     # Its peak of the H100 is 990e12, ours 989e12.
-    assert_printed(found, printed, source=source, what=what, within=0.0011 * float(printed))
+    within = 0.0011 * float(printed) if device is H100 else None
+    assert_printed(found, printed, source=source, what=what, within=within)

@@ -56,6 +56,7 @@ def test_a_deadline_below_the_least_time_is_infeasible_and_its_neighbours_are_no
     infeasible = js.Status.INFEASIBLE_BOUNDS
     assert_array_equal(found.status, [js.Status.OK, infeasible, infeasible])
     assert_array_equal(np.isnan(found.count), [False, True, True])
+    assert_allclose(found.least_seconds, np.full(3, LEAST), rtol=CLOSE)  # what would be feasible
 
     def total(seconds):
         return jnp.nansum(training.data_parallel_devices(PLAN, H100, seconds, **OPTIONS).count)
