@@ -15,9 +15,9 @@ SEQUENCE_TOKENS, UNIT_OF_TOKENS = 512, 1e9
 def critical_batch_of_tokens(tokens: ArrayLike) -> Array:
     """Tokens in the critical batch of a training on `tokens`, Zhang et al. 2024.
 
-    The batch at which steps exceed those of linear scaling by 20 %: smaller than Kaplan's, at which
-    they are twice the fewest, by more than that alone. Fitted to models of 85e6 to 1.2e9 params on
-    C4; hardly dependent on params. NaN with zero derivatives where tokens are not positive.
+    The batch at which steps exceed those of linear scaling by 20 %: a stricter threshold than
+    Kaplan's, at which they are twice the fewest. Fitted to models of 85e6 to 1.2e9 params on C4,
+    with hardly any dependence on params. NaN with zero derivatives where tokens are not positive.
 
     Source: Zhang et al. 2024, arXiv 2410.21676.
 
