@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale import published as published
     from jaxscale import recipes as recipes
     from jaxscale import repeated_sampling as repeated_sampling
+    from jaxscale import serving as serving
     from jaxscale import training as training
     from jaxscale._compare import LawComparison as LawComparison
     from jaxscale._compare import LawRow as LawRow
@@ -71,8 +72,8 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
 # each is loaded when one of its names is first asked for.
 _MODULES = {
     *("allocations", "architectures", "costs", "fitting", "growth", "hardware", "laws", "plan"),
-    *("plots", "published", "recipes", "repeated_sampling", "solve", "status", "sweeping"),
-    "training",
+    *("plots", "published", "recipes", "repeated_sampling", "serving", "solve", "status"),
+    *("sweeping", "training"),
 }
 _NAMES = {
     "_compare": ("LawComparison", "LawRow", "compare_laws"),

@@ -16,9 +16,8 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import is_nonnegative, is_positive, where_safe
-from jaxscale.hardware import Accelerator
+from jaxscale.hardware import SECONDS_PER_HOUR, Accelerator
 
-SECONDS_PER_HOUR = 3600
 DEFAULT_PRECISION = "bf16"
 DEFAULT_MFU = {"train": 0.5, "prefill": 0.5, "decode": 0.01}  # Sardana et al. 2024, Section 6
 

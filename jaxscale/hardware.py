@@ -7,6 +7,7 @@ dated quotes; only a device with exactly one quote has a price by default.
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,9 +30,16 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4")
 
+SECONDS_PER_HOUR = 3600
 HEADLINES = ("bf16", "fp8", "int8")  # precisions of an accelerator in short
 
 _NUMBERS = ("memory_bytes", "price")
+_LINKS = (
+    ("link", "link_bandwidth", "bytes/s in one direction"),
+    ("domain", "domain", "devices"),
+    ("network", "network_bandwidth", "bytes/s in one direction"),
+)
+_UNKNOWN_ALLOWED = ("price", *(attribute for _, attribute, _ in _LINKS))  # may be None
 _STATIC = {"static": True}
 
 
@@ -73,6 +81,10 @@ class Accelerator:
     quotes: tuple[Quote, ...] = field(metadata=_STATIC)
     source: str = field(metadata=_STATIC)
     note: str = field(default="", metadata=_STATIC)
+    # Links: bytes/s per device in one direction, half of what most vendors print.
+    link_bandwidth: ArrayLike | None = None  # to the other devices of its domain; None: not known
+    domain: ArrayLike | None = None  # devices joined by these links; 1: no links; None: not known
+    network_bandwidth: ArrayLike | None = None  # out of the domain; None: not known
 
     def __repr__(self) -> str:
         peaks = self.peak_flops if isinstance(self.peak_flops, Mapping) else {}  # JAX puts others
@@ -103,6 +115,9 @@ class Accelerator:
                 yield precision, f"{_written(self.peak_flops[precision])} operations/s"
         yield "memory", f"{_written(self.memory_bytes)} bytes"
         yield "bandwidth", f"{_written(self.memory_bandwidth)} bytes/s"
+        for name, attribute, unit in _LINKS:
+            if (value := getattr(self, attribute)) is not None:
+                yield name, f"{_written(value)} {unit}"
         yield (
             "price",
             f"{_written(self.price)} dollars/hour" if self.price is not None else "not chosen",
@@ -146,6 +161,9 @@ def _listed(
     peak_flops: Mapping[str, float],
     memory_bytes: float,
     memory_bandwidth: float,
+    link_bandwidth: float | None = None,
+    domain: float | None = None,
+    network_bandwidth: float | None = None,
     quotes: Iterable[Mapping[str, Any]] = (),
     note: str = "",
 ) -> Accelerator:
@@ -153,6 +171,8 @@ def _listed(
     rented = tuple(Quote(**quote) for quote in quotes)
     values = {"peak_flops": peak_flops, "memory_bytes": memory_bytes, "note": note}
     values |= {"memory_bandwidth": memory_bandwidth, "vendor": vendor, "quotes": rented}
+    values |= {"link_bandwidth": link_bandwidth, "domain": domain}
+    values |= {"network_bandwidth": network_bandwidth}
     checked = {field: _checked(field, value) for field, value in values.items()}
     return Accelerator(price=_only_price(rented), name=name, source=source, **checked)
 
@@ -195,6 +215,9 @@ _COLUMNS: Mapping[str, Callable[[Accelerator], Any]] = {
     "int8_ops": lambda device: device.peak_flops.get("int8"),
     "memory_bytes": lambda device: device.memory_bytes,
     "bytes_per_second": lambda device: device.memory_bandwidth,
+    "link_bytes_per_second": lambda device: device.link_bandwidth,
+    "domain": lambda device: device.domain,
+    "network_bytes_per_second": lambda device: device.network_bandwidth,
     "price": lambda device: device.price,
 }
 
@@ -213,7 +236,9 @@ def catalog() -> Catalog[Accelerator]:
 def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
     """Accelerators by name, as the entries of a grid axis: of one structure, unlike in numbers.
 
-    Each keeps the precisions that all of them have, and its name lists all of them.
+    Each keeps the precisions that all of them have, and its name lists all of them. A link, domain
+    or network that is known of some only is NaN for the others, so that a time which needs it is
+    NaN too.
 
     Raises:
         ValueError: a name is unknown or repeats, no precision is common to all, or some have
@@ -236,9 +261,13 @@ def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
     unpriced = [each.name for each in devices if each.price is None]
     if 0 < len(unpriced) < len(devices):
         raise ValueError(f"choose a price for {', '.join(unpriced)}: the others have one")
+    links = [
+        name for _, name, _ in _LINKS if any(getattr(one, name) is not None for one in devices)
+    ]
     return {
         each.name: dataclasses.replace(
             each,
+            **{name: _or_nan(getattr(each, name)) for name in links},
             peak_flops={precision: each.peak_flops[precision] for precision in common},
             name=" or ".join(names),
             vendor=" or ".join(sorted({each.vendor for each in devices})),
@@ -248,6 +277,10 @@ def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
         )
         for each in devices
     }
+
+
+def _or_nan(value: ArrayLike | None) -> ArrayLike:
+    return math.nan if value is None else value
 
 
 def _find(name: str) -> Entry:
@@ -285,9 +318,9 @@ def _checked(name: str, value: Any) -> Any:
         raise TypeError(f"an accelerator has no field {name!r}{near}; it has {', '.join(_FIELDS)}")
     if name == "peak_flops":
         return _peaks(value)
-    if name == "price" and value is None:
+    if name in _UNKNOWN_ALLOWED and value is None:
         return None
-    if name in ("price", "memory_bytes", "memory_bandwidth"):
+    if name in (*_UNKNOWN_ALLOWED, "memory_bytes", "memory_bandwidth"):
         return _positive(name, value)
     if name == "quotes":
         if not isinstance(value, Iterable) or isinstance(value, str):

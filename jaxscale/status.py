@@ -48,6 +48,12 @@ class Status(enum.IntEnum):
     )
     SEVERAL_OPTIMA = 14, "The law has more than one optimum here; bound params to one of them."
     AT_LEVER_END = 15, "A lever is at an end of its range: beyond it the law may do better."
+    OUT_OF_MEMORY = (
+        16,
+        "Weights and cache do not fit the memory; use more devices, or fewer bytes a number.",
+    )
+    CONTEXT_TOO_LONG = 17, "The context is longer than the model's own; shorten it."
+    TOO_SLOW = 18, "No batch answers within the limits; use more or faster devices, or wait longer."
 
     @property
     def ok(self) -> bool:

@@ -55,6 +55,35 @@ PRINTED = {
 }
 # fmt: on
 
+# Links as printed, in GB/s: of a device in both directions or in one, the devices that they join,
+# and the network outside in one direction. A dash in print is None.
+# fmt: off
+LINKS = {
+    #                   both    one    domain  network
+    "V100":            ( 300,   150,   None,   None),
+    "A100-80GB":       ( 600,   300,   8,      25),
+    "H100-SXM":        ( 900,   450,   8,      400 / 8),
+    "H200":            ( 900,   450,   8,      400 / 8),
+    "H100-PCIe":       ( None,  None,  1,      126 / 2),
+    "L40S":            ( None,  None,  1,      64 / 2),
+    "A10G":            ( None,  None,  None,   None),
+    "B200":            (1800,   900,   8,      400 / 8),
+    "GB200":           (1800,   900,   72,     3600 / 72),
+    "MI250X":          ( 700,   350,   None,   None),
+    "MI300X":          ( 896,   448,   8,      None),
+    "MI355X":          (1071,   535.5, 8,      None),
+    "TPU-v3":          (4 * 200, 400,  32 * 32, 25 / 8),
+    "TPU-v4":          (6 * 90, 270,   16 * 16 * 16, 25 / 4),
+    "TPU-v5e":         ( 400,   200,   16 * 16, 25 / 8),
+    "TPU-v5p":         (1200,   600,   16 * 20 * 28, 25 / 4),
+    "TPU-v6e":         ( 800,   400,   16 * 16, 25 / 8),
+    "TPU-v7x":         (1200,   600,   9216,   None),
+    "Trainium2":       ( None,  None,  None,   None),
+    "Gaudi2":          (2 * 21 * 12.5, 262.5, 8, 3 * 12.5),
+    "Gaudi3":          (2 * 21 * 25, 525, 8,   3 * 25),
+}
+# fmt: on
+
 # Dense bf16 peak over bandwidth, FLOP per byte, as printed (fp16 for the V100).
 RIDGES = {
     "V100": 139,
@@ -123,6 +152,27 @@ def test_figures_are_those_that_the_sources_print(name):
 def test_every_entry_is_checked_against_print_and_none_is_missing():
     assert set(ENTRIES) == set(PRINTED)
     assert len(catalog()) == len(ENTRIES)
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_links_are_those_that_the_sources_print(name):
+    entry = ENTRIES[name]
+    both, one, domain, network = LINKS[name]
+    if one is None:
+        assert entry.link_bandwidth is None
+    else:
+        assert one == both / 2  # what vendors print is twice what goes one way
+        assert entry.link_bandwidth == pytest.approx(1e9 * one, rel=1e-12)
+    assert entry.domain == domain
+    assert entry.network_bandwidth == (network and pytest.approx(1e9 * network, rel=1e-12))
+
+
+@every_entry
+def test_a_link_is_slower_than_memory_and_faster_than_the_network(entry):
+    link = entry.link_bandwidth or entry.memory_bandwidth
+    assert (entry.network_bandwidth or 0) < link <= entry.memory_bandwidth
+    # A card without links is alone in its domain.
+    assert (entry.domain == 1) <= (entry.link_bandwidth is None)
 
 
 @pytest.mark.parametrize("name", RIDGES)
@@ -331,6 +381,20 @@ def test_price_can_be_taken_back():
     assert accelerator("A100-40GB", price=None).price is None
 
 
+def test_links_can_be_given_and_taken_back():
+    device = accelerator("L40S", link_bandwidth=56e9, domain=2, network_bandwidth=None)
+    assert (device.link_bandwidth, device.domain, device.network_bandwidth) == (56e9, 2.0, None)
+
+
+def test_links_that_some_lack_are_nan_beside_those_that_are_known():
+    devices = hardware.comparable("L40S", "H100-SXM", "MI300X")
+    assert np.isnan(devices["L40S"].link_bandwidth)
+    assert np.isnan(devices["MI300X"].network_bandwidth)
+    assert devices["H100-SXM"].link_bandwidth == 450e9
+    assert {*map(jax.tree.structure, devices.values())} == {jax.tree.structure(devices["L40S"])}
+    assert hardware.comparable("A10G", "Trainium2")["A10G"].domain is None
+
+
 def test_new_quotes_set_the_price_by_the_same_rule():
     ours, theirs = Quote(3.0, "2026-11-01", "a contract"), Quote(4.0, "2026-11-02", "an offer")
     assert accelerator("H100-SXM", quotes=[ours]).price == 3.0
@@ -352,7 +416,9 @@ def test_arrays_may_stand_in_for_numbers():
 
 
 @pytest.mark.parametrize("value", [0, -1.5, np.nan, np.inf, np.array([1.0, 0.0])], ids=repr)
-@pytest.mark.parametrize("field", ["price", "memory_bytes", "memory_bandwidth", "peak_flops"])
+@pytest.mark.parametrize(
+    "field", ["price", "memory_bytes", "memory_bandwidth", "peak_flops", "link_bandwidth", "domain"]
+)
 def test_number_that_is_not_finite_and_positive_is_refused(field, value):
     given = {"bf16": value} if field == "peak_flops" else value
     with pytest.raises(ValueError, match=f"{field}.*must be finite and greater than 0") as error:
@@ -371,6 +437,7 @@ def test_concrete_device_array_is_checked_too():
         ({"prize": 1.0}, "no field 'prize'.*did you mean price.*memory_bandwidth"),
         ({"price": "1.50"}, "price must be a real number"),
         ({"price": True}, "price must be a real number"),
+        ({"network_bandwidth": "50e9"}, "network_bandwidth must be a real number"),
         ({"memory_bytes": None}, "memory_bytes must be a real number"),
         ({"peak_flops": 1e15}, "peak_flops must map"),
         ({"peak_flops": {"bf16": None}}, "peak_flops.'bf16'. must be a real number"),
@@ -421,7 +488,8 @@ def test_an_accelerator_is_an_argument_of_a_jitted_function():
 def test_pytree_round_trip_is_the_identity(entry):
     assert jax.tree.map(lambda leaf: leaf, entry) == entry
     leaves, structure = jax.tree.flatten(entry)
-    assert len(leaves) == len(entry.peak_flops) + 2 + (entry.price is not None)
+    known = (entry.price, entry.link_bandwidth, entry.domain, entry.network_bandwidth)
+    assert len(leaves) == len(entry.peak_flops) + 2 + sum(each is not None for each in known)
     assert jax.tree.unflatten(structure, leaves) == entry
 
 
@@ -456,4 +524,6 @@ def test_the_facts_of_an_accelerator_are_a_table():
     assert facts["bf16"] == "989T operations/s"
     assert facts["price"] == "not chosen"
     assert frame["fact"].tolist().count("quote") == len(device.quotes)
+    assert facts["link"] == "450B bytes/s in one direction"
+    assert facts["domain"] == "8 devices"
     assert "3.35T bytes/s" in device._repr_html_()

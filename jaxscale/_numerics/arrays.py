@@ -18,7 +18,8 @@ from jax import core
 Real: TypeAlias = Any
 
 # The arguments that have fields; all others are numbers.
-CONTAINERS = ("law", "demand", "costs", "bounds", "levers")
+CONTAINERS = ("law", "demand", "costs", "bounds", "levers", "architecture", "machine")
+CONTAINERS += ("reader", "requests", "limits", "draft", "family")
 
 NUMBER = "a real number or an array of float32, float64 or integers"
 

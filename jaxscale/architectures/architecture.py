@@ -229,7 +229,7 @@ def kv_cache_bytes(architecture: Architecture, tokens: ArrayLike, precision: str
         >>> print(f"{js.architectures.kv_cache_bytes(shape, tokens=8192):.3g}")
         1.07e+09
     """
-    return _bytes(precision) * checked(_cached, architecture, tokens=tokens)
+    return _bytes(precision) * checked(counts.cached_numbers, architecture, tokens=tokens)
 
 
 def optimizer_bytes(architecture: Architecture) -> Array:
@@ -294,10 +294,6 @@ def report(architecture: Architecture) -> dict[str, Any]:
         "flops_per_token": flops,
         "bytes": {name: float(size) for name, size in sizes.items()},
     }
-
-
-def _cached(a, tokens):
-    return 2 * a.layers * a.kv_heads * a.head_size * tokens
 
 
 def _bytes(precision: str) -> float:

@@ -82,6 +82,34 @@ def chinchilla(a: Shape) -> Array:
     return a.layers * (attention + feed_forward) + norms + (a.width + 1) * a.vocabulary
 
 
+# --- What a pass multiplies, reads and keeps ------------------------------------------------
+
+
+def matmul_params(a: Shape) -> Array:
+    """Params that one token is multiplied by: active matrices of layers, and that of logits."""
+    return active_non_embedding(a) + vocabulary_matrix(a)
+
+
+def read_params(a: Shape, share_of_experts: Array) -> Array:
+    """Params that a pass reads in which tokens run through that share of the experts.
+
+    One matrix of `vocabulary width`: a token looks up one row of the input table and of positions.
+    """
+    norms = (2 * a.layers + 1) * a.width
+    layers = a.layers * matrices_per_layer(a, a.experts * share_of_experts)
+    return layers + vocabulary_matrix(a) + norms
+
+
+def cached_numbers(a: Shape, context: Array) -> Array:
+    """Numbers that one sequence of `context` tokens keeps: keys and values of all layers."""
+    return 2 * a.layers * a.kv_heads * a.head_size * context
+
+
+def attention_flops(a: Shape, context: Array) -> Array:
+    """FLOPs of one new token's scores with `context` tokens, and of the values it sums."""
+    return 4 * a.layers * context * attention_width(a)
+
+
 # --- FLOPs ----------------------------------------------------------------------------------
 
 
@@ -92,7 +120,7 @@ def _matrices(a: Shape) -> Array:
 
 def _scores(a: Shape) -> Array:
     """FLOPs of queries times all keys, and of scores times all values: no causal mask."""
-    return 4 * a.layers * a.context * attention_width(a)
+    return attention_flops(a, a.context)
 
 
 def _softmax(a: Shape) -> Array:

@@ -19,6 +19,7 @@ from jaxscale.published.entry import Range
 from jaxscale.published.facts import coefficients
 
 RANGES = ("params_range", "tokens_range", "tokens_per_param_range")
+LINKS = ("link_bandwidth", "domain", "network_bandwidth")
 TEXTS = ("source", "dataset", "tokenizer", "params_convention")
 LAWS_EXAMPLES = """\
 jaxscale laws
@@ -98,6 +99,7 @@ def record_of_device(device: Accelerator) -> dict[str, Any]:
         "peak_flops": {name: float(x) for name, x in _peaks(device).items()},
         "memory_bytes": float(device.memory_bytes),  # pyright: ignore[reportArgumentType]
         "memory_bandwidth": float(device.memory_bandwidth),  # pyright: ignore[reportArgumentType]
+        **{name: _known(getattr(device, name)) for name in LINKS},
         "price": device.price,
         "quotes": [vars(quote) for quote in device.quotes],
         "source": device.source,
@@ -150,6 +152,10 @@ def _tera(peak: Any, digits: int = 6) -> str:
     return "" if peak is None else f"{_giga(peak) / 1e3:.{digits}g}"
 
 
+def _known(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
 def _giga(value: Any) -> float:
     return float(value) / 1e9
 
@@ -159,6 +165,11 @@ def _facts_of_device(device: Accelerator) -> Iterable[tuple[str, str]]:
     yield "peak", f"{peaks} TFLOP/s, dense"
     yield "memory", f"{_giga(device.memory_bytes):.4g} GB"
     yield "bandwidth", f"{_giga(device.memory_bandwidth) / 1e3:.4g} TB/s"
+    if device.link_bandwidth is not None:
+        joined = "" if device.domain is None else f", {device.domain:.0f} devices"
+        yield "link", f"{_giga(device.link_bandwidth):.4g} GB/s in one direction{joined}"
+    if device.network_bandwidth is not None:
+        yield "network", f"{_giga(device.network_bandwidth):.4g} GB/s in one direction"
     yield "default price", "none" if device.price is None else f"${device.price:.2f} an hour"
     for quote in device.quotes:
         yield "quote", f"${quote.dollars_per_hour:.2f} an hour, {quote.date}, {quote.source}"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from jaxscale.architectures import COUNTS, Architecture
+from jaxscale.architectures import COUNTS, Architecture, counts
 
 X64 = jax.config.read("jax_enable_x64")
 EPS = np.finfo(np.float64 if X64 else np.float32).eps
@@ -69,3 +69,22 @@ def test_a_token_pays_for_its_own_experts_and_for_the_router():
 def test_an_unknown_count_is_named():
     with pytest.raises(ValueError, match=r"unknown count 'hofmann' \(did you mean hoffmann\?\)"):
         CLASSIC.forward_flops("hofmann")
+
+
+def test_a_pass_reads_the_experts_it_hits_and_one_table():
+    a = replace(CLASSIC, gated=True, ff_width=3584, experts=8, active_experts=2, tied=False)
+    expert = 3 * D * 3584
+    outside = V * D + (2 * L + 1) * D
+    layer = 4 * D**2 + 8 * D
+    assert_allclose(counts.read_params(a, 0.5), L * (layer + 4 * expert) + outside, rtol=8 * EPS)
+    # All experts: every param but the input table. One table where it is tied.
+    assert_allclose(counts.read_params(a, 1.0), a.params - V * D, rtol=8 * EPS)
+    assert_allclose(counts.read_params(CLASSIC, 1.0), CLASSIC.params, rtol=8 * EPS)
+    assert_allclose(counts.matmul_params(a), L * (layer + 2 * expert) + V * D, rtol=8 * EPS)
+
+
+def test_a_token_keeps_keys_and_values_and_attends_its_context():
+    a = replace(CLASSIC, kv_heads=4)
+    assert_allclose(counts.cached_numbers(a, 100.0), 2 * L * 4 * K * 100, rtol=EPS)
+    # A score and a sum of values, each a multiplication and an addition, in every query head.
+    assert_allclose(counts.attention_flops(a, 100.0), 2 * 2 * L * H * K * 100, rtol=EPS)

@@ -1,0 +1,19 @@
+"""Serving a model: seconds and dollars of a token, from a chip's bandwidth and a model's shape."""
+
+from jaxscale.serving.best import Best as Best
+from jaxscale.serving.best import Front as Front
+from jaxscale.serving.best import best as best
+from jaxscale.serving.best import front as front
+from jaxscale.serving.deployment import Deployment as Deployment
+from jaxscale.serving.options import COUNTS as COUNTS
+from jaxscale.serving.options import name_of as name_of
+from jaxscale.serving.options import options as options
+from jaxscale.serving.passes import Limit as Limit
+from jaxscale.serving.passes import Pass as Pass
+from jaxscale.serving.passes import prefill as prefill
+from jaxscale.serving.passes import step as step
+from jaxscale.serving.requests import Limits as Limits
+from jaxscale.serving.requests import Requests as Requests
+from jaxscale.serving.service import Service as Service
+from jaxscale.serving.service import Speculation as Speculation
+from jaxscale.serving.service import serve as serve

@@ -1,0 +1,271 @@
+"""The cheapest deployment that answers in time, and the whole trade of speed against price."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxscale import _display
+from jaxscale._numerics import arrays
+from jaxscale._numerics.compiled import compiled
+from jaxscale.architectures.architecture import Architecture
+from jaxscale.serving.deployment import Deployment, Machine, machine
+from jaxscale.serving.options import COUNTS, Device, name_of, options, stacked
+from jaxscale.serving.requests import Limits, Requests
+from jaxscale.serving.service import Service, checked_limits, served, unserved
+from jaxscale.status import Status, is_ok
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+# Batches of each deployment on a front: powers of two up to this one's, and the largest allowed.
+DOUBLINGS = 16
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Best:
+    """The cheapest way to serve each scenario. Arrays have the full shape of all of them."""
+
+    service: Service
+    choice: Array  # int32, the index of the deployment among `options`; -1 where none can
+    options: tuple[Deployment, ...]  # in the order in which they were tried
+
+    @property
+    def status(self) -> Array:
+        """Int8, a member of Status."""
+        return self.service.status
+
+    @property
+    def ok(self) -> Array:
+        """Whether there is a way: boolean, of the full shape."""
+        return is_ok(self.status)
+
+    @property
+    def deployment(self) -> Deployment:
+        """The chosen deployment of a single scenario; ValueError where there is none, or several."""
+        if np.ndim(self.choice) or int(self.choice) < 0:
+            raise ValueError(f"deployment is of one scenario that is OK; choice is {self.choice!r}")
+        return self.options[int(self.choice)]
+
+
+def best(
+    architecture: Architecture,
+    devices: Device | Sequence[Device],
+    requests: Requests,
+    limits: Limits | None = None,
+    *,
+    counts: Iterable[int] = COUNTS,
+    weights: str | Sequence[str] | None = None,
+    utilisation: ArrayLike = 1.0,
+) -> Best:
+    """The deployment with the lowest cost of a request that keeps the limits, and its batch.
+
+    Tries every count, split and precision of the weights, each with the largest batch that limits
+    and memory allow, which is its cheapest. Batched over architectures, prices, requests and
+    limits; works under jit, vmap and grad.
+
+    Args:
+        architecture: the shape of the model.
+        devices: accelerators by name or with prices, or deployments whose count is left open.
+        requests: what is read and written.
+        limits: what an answer may take; nothing by default.
+        counts: numbers of devices to try.
+        weights: precisions of the weights to try; those of the devices where left out.
+        utilisation: share of the time in which devices work: see `serve`.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: shapes do not broadcast, or a device has no price or lacks a precision.
+
+    Examples:
+        >>> shape = js.architectures.published("llama-3-70b")
+        >>> devices = [js.accelerator("H100-SXM", price=2.0), js.accelerator("A100-80GB", price=1.2)]
+        >>> requests, limits = js.serving.Requests(1024, 256), js.serving.Limits(token_seconds=0.05)
+        >>> best = js.serving.best(shape, devices, requests, limits)
+        >>> print(js.serving.name_of(best.deployment))
+        8 x H100-SXM
+    """
+    found = options(devices, counts=counts, weights=weights)
+    entered = _entered(architecture, found, requests, limits, utilisation)
+    service, choice = _cheapest(*entered)
+    return Best(service, choice, found)
+
+
+def _entered(
+    architecture: Architecture,
+    found: Sequence[Deployment],
+    requests: Requests,
+    limits: Limits | None,
+    utilisation: ArrayLike,
+) -> tuple[Any, ...]:
+    if not isinstance(architecture, Architecture):
+        raise TypeError(f"architecture must be an Architecture; got {architecture!r}")
+    machines = {f"machine[{i}]": machine(each, priced=True) for i, each in enumerate(found)}
+    named = {name: value for name, each in machines.items() for name, value in _named(name, each)}
+    *numbers, architecture, requests, limits, utilisation = arrays.enter(
+        **named,
+        architecture=architecture,
+        requests=Requests.filled(requests),
+        limits=checked_limits(limits),
+        utilisation=utilisation,
+    )
+    size = len(Machine._fields)
+    entered = [Machine(*numbers[i : i + size]) for i in range(0, len(numbers), size)]
+    return tuple(entered), architecture, requests, limits, utilisation
+
+
+def _named(name: str, one: Machine) -> Iterator[tuple[str, Any]]:
+    return ((f"{name}.{field}", value) for field, value in one._asdict().items())
+
+
+@compiled
+def _cheapest(
+    machines: tuple[Machine, ...],
+    a: Architecture,
+    requests: Requests,
+    limits: Limits,
+    utilisation: Array,
+) -> tuple[Service, Array]:
+    rest = a, requests, limits, utilisation
+    rank = max(jnp.ndim(x) for x in jax.tree.leaves((machines, rest)))
+    m = stacked(machines, rank)
+    m, *rest = arrays.align(m, *rest)
+    tried = served(rest[0], m, None, rest[1], rest[2], None, None, rest[3])
+    cost = jnp.where(tried.ok, tried.dollars_per_request, jnp.inf)
+    choice = jnp.argmin(cost, axis=0)
+    taken = jax.tree.map(lambda x: jnp.take_along_axis(x, choice[None], axis=0)[0], tried)
+    status = unserved(tried.status)
+    return (
+        Service(**{**vars(taken), "status": jnp.where(taken.ok, taken.status, status)}),
+        jnp.where(taken.ok, choice, -1),
+    )
+
+
+# --- The front ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False)
+class Front:
+    """Deployments and batches that none beats in both speed and price, the fastest first.
+
+    Fields are NumPy arrays of one length. Results print as a table, and `plot()` draws them.
+    """
+
+    tokens_per_second_per_user: np.ndarray
+    dollars_per_million_output_tokens: np.ndarray
+    dollars_per_request: np.ndarray
+    first_token_seconds: np.ndarray
+    batch: np.ndarray
+    choice: np.ndarray  # index among `options`
+    options: tuple[Deployment, ...]
+    status: Status  # OK, or why there is nothing
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+    def __repr__(self) -> str:
+        return _display.table(self._header, self._rows(), title=self._title, total=len(self))
+
+    def _repr_html_(self) -> str:
+        return _display.html(self._header, self._rows(), title=self._title, total=len(self))
+
+    def to_dataframe(self) -> "DataFrame":
+        """A row for each point of the front, the fastest first."""
+        names = [each.name for each in fields(self) if each.name not in ("options", "status")]
+        columns = {name: getattr(self, name) for name in names}
+        columns["deployment"] = [name_of(self.options[i]) for i in self.choice]
+        return _display.dataframe(columns)
+
+    def plot(self) -> Any:
+        """The figure of speed against price, a colour for each count of devices."""
+        return _display.figure("serving_front", self)
+
+    @property
+    def _title(self) -> str:
+        return "Speed against price" if len(self) else f"Nothing serves: {self.status.sentence}"
+
+    @property
+    def _header(self) -> list[str]:
+        return ["deployment", "batch", "tokens/s/user", "first token", "$/M output", "$/request"]
+
+    def _rows(self) -> Iterator[list[str]]:
+        for i in range(len(self)):
+            yield [
+                name_of(self.options[self.choice[i]]),
+                f"{self.batch[i]:.0f}",
+                f"{self.tokens_per_second_per_user[i]:.1f}",
+                f"{self.first_token_seconds[i]:.3g} s",
+                f"{self.dollars_per_million_output_tokens[i]:.3g}",
+                f"{self.dollars_per_request[i]:.3g}",
+            ]
+
+
+def front(
+    architecture: Architecture,
+    devices: Device | Sequence[Device],
+    requests: Requests,
+    limits: Limits | None = None,
+    *,
+    counts: Iterable[int] = COUNTS,
+    weights: str | Sequence[str] | None = None,
+    utilisation: float = 1.0,
+) -> Front:
+    """The trade of speed against price: what no other deployment and batch beats in both.
+
+    Speed is tokens a second that one user sees, price that of a request. Every count, split and
+    precision is tried with batches of powers of two, and with the largest that the limits allow.
+    Arguments as in `best`, all of them single numbers; the same errors.
+
+    Examples:
+        >>> shape, device = js.architectures.published("llama-3-8b"), js.accelerator("L4", price=0.5)
+        >>> front = js.serving.front(shape, device, js.serving.Requests(1024, 256))
+        >>> print(f"{front.batch[-1]:.0f} at once for ${front.dollars_per_request[-1]:.2g} a request")
+        19 at once for $0.00027 a request
+    """
+    found = options(devices, counts=counts, weights=weights)
+    entered = _entered(architecture, found, requests, limits, utilisation)
+    for name, numbers in zip(("architecture", "requests", "limits"), entered[1:], strict=False):
+        shapes = {np.shape(x) for x in jax.tree.leaves(numbers)} - {()}
+        if shapes:
+            raise ValueError(f"{name} must be single numbers for a front; got shape {shapes.pop()}")
+    tried = jax.tree.map(np.asarray, _all_batches(*entered))
+    ok = np.asarray(tried.ok)
+    speed = np.where(ok, 1 / tried.token_seconds, -np.inf)
+    cost = np.where(ok, tried.dollars_per_request, np.inf)
+    order = np.lexsort((cost.ravel(), -speed.ravel()))
+    cheapest = np.minimum.accumulate(np.concatenate([[np.inf], cost.ravel()[order][:-1]]))
+    kept = order[cost.ravel()[order] < cheapest]
+    option, _ = np.unravel_index(kept, cost.shape)
+    status = Status.OK if len(kept) else Status(int(unserved(tried.status[:, -1])))
+    return Front(
+        speed.ravel()[kept],
+        tried.dollars_per_million_output_tokens.ravel()[kept],
+        cost.ravel()[kept],
+        tried.first_token_seconds.ravel()[kept],
+        tried.batch.ravel()[kept],
+        option,
+        found,
+        status,
+    )
+
+
+@compiled
+def _all_batches(
+    machines: tuple[Machine, ...],
+    a: Architecture,
+    requests: Requests,
+    limits: Limits,
+    utilisation: Array,
+) -> Service:
+    m = stacked(machines, 1)
+    m, a, requests, limits, utilisation = arrays.align(m, a, requests, limits, utilisation)
+    most = served(a, m, None, requests, limits, None, None, utilisation).batch
+    powers = jnp.asarray([2.0**i for i in range(DOUBLINGS + 1)] + [jnp.inf], most.dtype)
+    batch = jnp.minimum(powers, jnp.where(most >= 1, most, 1))
+    return served(a, m, None, requests, limits, None, batch, utilisation)

@@ -1,0 +1,128 @@
+"""What is asked of a server: tokens of a prompt and of an answer, and how soon."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import jax
+import numpy as np
+from jax import Array
+from numpy.typing import ArrayLike as HostArray
+
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.values import is_nonnegative, is_positive
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Requests:
+    """Tokens that a request reads and writes, in the mean, and how many requests come.
+
+    Three more means follow from the first two where all requests are alike, and from
+    `Requests.from_lengths` where they are not: long requests are longer in the server.
+
+    Examples:
+        >>> js.serving.Requests(prompt=1024, output=256, cached=0.5)
+        Requests(prompt=1024, output=256, cached=0.5, rate=None)
+    """
+
+    prompt: Real  # tokens read
+    output: Real  # tokens written
+    cached: Real = 0.0  # share of the prompt that a prefix cache knows, below 1
+    rate: Real | None = None  # requests a second of all users
+    prompt_context: Real | None = None  # that a token of a prompt attends to; half the prompt
+    output_context: Real | None = (
+        None  # that a new token attends to; the prompt and half the output
+    )
+    kept: Real | None = None  # that a request keeps room for; the prompt and the output
+
+    @classmethod
+    def from_lengths(
+        cls,
+        prompts: HostArray,
+        outputs: HostArray,
+        *,
+        cached: Real = 0.0,
+        rate: Real | None = None,
+    ) -> Self:
+        """The requests of a log: the tokens of each prompt and of each answer, as many of both.
+
+        What a decode step sees is weighted by the length of the answer, because long ones are in
+        more steps; what a prompt's tokens see, by the prompt's. Raises ValueError for lists that are
+        empty or of two lengths, and for lengths that are not positive.
+
+        Examples:
+            >>> requests = js.serving.Requests.from_lengths([100, 2000], [400, 20])
+            >>> print(f"{requests.prompt:.0f} tokens read, {requests.output_context:.0f} in a step")
+            1050 tokens read, 381 in a step
+        """
+        read, written = (np.asarray(x, np.float64) for x in (prompts, outputs))
+        if read.ndim != 1 or read.shape != written.shape or not read.size:
+            raise ValueError(
+                "prompts and outputs must be two lists of one length, not empty; got shapes "
+                f"{read.shape} and {written.shape}"
+            )
+        for name, lengths in (("prompts", read), ("outputs", written)):
+            bad = ~((lengths > 0) & np.isfinite(lengths))
+            if bad.any():
+                raise ValueError(f"{name} must be above 0; got {lengths[bad][0]:g}")
+        total = written.sum()
+        return cls(
+            prompt=float(read.mean()),
+            output=float(written.mean()),
+            cached=cached,
+            rate=rate,
+            prompt_context=float((read**2).sum() / (2 * read.sum())),
+            output_context=float((written * (read + written / 2)).sum() / total),
+            kept=float((written * (read + written)).sum() / total),
+        )
+
+    def __repr__(self) -> str:
+        told = {name: getattr(self, name) for name in ("prompt", "output", "cached", "rate")}
+        return f"Requests({', '.join(f'{name}={value!r}' for name, value in told.items())})"
+
+    def filled(self) -> "Requests":
+        """The same requests with the numbers that follow from others; no rate is NaN."""
+        if not isinstance(self, Requests):
+            raise TypeError(
+                f"requests must be js.serving.Requests(prompt=..., output=...); got {self!r}"
+            )
+        prompt, output = self.prompt, self.output
+        return Requests(
+            prompt,
+            output,
+            self.cached,
+            _or(self.rate, np.nan),
+            _or(self.prompt_context, prompt / 2),
+            _or(self.output_context, prompt + output / 2),
+            _or(self.kept, prompt + output),
+        )
+
+    def is_valid(self) -> Array:
+        """Whether each number is of the right sign and the cached share below 1; of filled ones."""
+        good = is_nonnegative(self.cached) & (self.cached < 1) & ~(self.rate <= 0)
+        for each in (self.prompt, self.output, self.prompt_context, self.output_context, self.kept):
+            good &= is_positive(each)
+        return good
+
+
+def _or(value: Any, other: Any) -> Any:
+    return other if value is None else value
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Limits:
+    """What an answer may take, and how many are written at once. The defaults limit nothing.
+
+    Examples:
+        >>> js.serving.Limits(token_seconds=0.05, first_token_seconds=1.0)
+        Limits(token_seconds=0.05, first_token_seconds=1.0, max_batch=inf)
+    """
+
+    token_seconds: Real = np.inf  # from one token of an answer to the next
+    first_token_seconds: Real = np.inf  # from a request to the first token of its answer
+    max_batch: Real = np.inf  # sequences that are decoded together
+
+    def is_valid(self) -> Array:
+        """Whether every limit is above 0, and the batch at least 1."""
+        return (self.token_seconds > 0) & (self.first_token_seconds > 0) & (self.max_batch >= 1)

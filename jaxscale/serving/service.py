@@ -1,0 +1,451 @@
+"""What it costs to serve requests on a deployment, and how soon they are answered."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxscale._numerics import arrays
+from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.typed import fori_loop
+from jaxscale._numerics.values import is_finite, is_nonnegative, where_safe
+from jaxscale.architectures.architecture import Architecture
+from jaxscale.serving.deployment import Deployment, Machine, machine
+from jaxscale.serving.passes import (
+    MILLION,
+    Layout,
+    Limit,
+    Rates,
+    Work,
+    layout,
+    rates,
+    sequence_bytes,
+    weight_bytes,
+)
+from jaxscale.serving.requests import Limits, Requests
+from jaxscale.status import Status, first_status, is_ok
+
+# Of Newton's method, from below, on a concave function: exact at once where no experts are idle.
+BATCH_STEPS = 8
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Speculation:
+    """A small model that drafts tokens, of which the large one verifies several in one pass.
+
+    Of `drafts` drafts, each is accepted with probability `acceptance` if those before it were:
+    `(1 - a^(g + 1)) / (1 - a)` tokens come of a round (Leviathan et al. 2023, as in the code of
+    Erdil 2025). The draft runs on the same devices, one token at a time, and reads prompts too.
+    """
+
+    draft: Architecture
+    drafts: Real = 4.0
+    acceptance: Real = 0.8
+
+    def tokens_per_round(self) -> Array:
+        """Tokens that a round gives, in the mean: from 1 to one more than the drafts."""
+        rate = self.acceptance
+        sure = rate >= 1
+        safe = jnp.where(sure, 0.5, rate)
+        return jnp.where(sure, self.drafts + 1, (1 - safe ** (self.drafts + 1)) / (1 - safe))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Service:
+    """What serving takes and costs. Every field has the full shape of all that was given.
+
+    Where the status is not OK, all numbers are NaN.
+    """
+
+    batch: Array  # sequences decoded together
+    token_seconds: Array  # from one token of an answer to the next
+    first_token_seconds: Array  # waiting and prefill
+    waiting_seconds: Array  # of a request, before its prefill
+    tokens_per_second: Array  # written by one deployment that is always busy
+    requests_per_second: Array  # of one deployment, at its utilisation
+    dollars_per_request: Array
+    dollars_per_million_input_tokens: Array  # of all that are read, cached ones too
+    dollars_per_million_output_tokens: Array
+    decode_mfu: Array
+    devices: Array  # that the rate of the requests takes, not rounded up; NaN without a rate
+    memory_left: Array  # of the usable memory of each device
+    limit: Array  # int8, a member of Limit: what a decode step spends most on
+    status: Array  # int8, a member of Status
+
+    @property
+    def ok(self) -> Array:
+        """Whether the numbers are given: boolean, of the full shape."""
+        return is_ok(self.status)
+
+
+def serve(
+    architecture: Architecture,
+    deployment: Deployment,
+    requests: Requests,
+    *,
+    batch: ArrayLike | None = None,
+    limits: Limits | None = None,
+    utilisation: ArrayLike = 1.0,
+    prefill_on: Deployment | None = None,
+    speculation: Speculation | None = None,
+) -> Service:
+    """Cost and speed of answering requests, with the largest batch that the limits allow.
+
+    A price per token never rises with the batch, so the largest one is the cheapest. It is not
+    rounded: it is the mean number of sequences in flight, at least 1. While a deployment both reads
+    and writes, each token of an answer waits for its share of the prompts as well: in the time of
+    one token, `batch / output` requests begin. With `prefill_on`, other devices read the prompts;
+    moving the cache is not counted.
+
+    At a utilisation u below 1 devices stand idle for a share 1 - u of the time, which their work
+    pays for, and a request waits `u s / (2 (1 - u))` before it is read: the mean of a queue of one
+    server that takes s seconds for each request, all alike, which come at random (M/D/1). The
+    default of 1 is work that is always there, and waiting is not counted.
+
+    All numbers broadcast as in NumPy; works under jit, vmap and grad.
+
+    Args:
+        architecture: the shape of the model.
+        deployment: what serves one copy of it.
+        requests: what is read and written.
+        batch: sequences decoded together; the largest that fits where left out.
+        limits: what an answer may take; nothing by default.
+        utilisation: share of the time in which devices work, above 0.
+        prefill_on: a deployment of its own for prompts.
+        speculation: a draft model, where one is used.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: shapes do not broadcast, the accelerator has no price or lacks a precision.
+
+    Examples:
+        >>> shape = js.architectures.published("llama-3-8b")
+        >>> deployment = js.serving.Deployment(js.accelerator("H100-SXM", price=2.0))
+        >>> requests = js.serving.Requests(prompt=1024, output=256)
+        >>> served = js.serving.serve(shape, deployment, requests)
+        >>> print(f"${served.dollars_per_million_output_tokens:.3f} a million tokens written")
+        $0.092 a million tokens written
+    """
+    if not isinstance(architecture, Architecture):
+        raise TypeError(f"architecture must be an Architecture; got {architecture!r}")
+    if not isinstance(speculation, Speculation | None):
+        raise TypeError(f"speculation must be js.serving.Speculation(...); got {speculation!r}")
+    guess = speculation
+    entered = arrays.enter(
+        architecture=architecture,
+        machine=machine(deployment, priced=True),
+        reader=None if prefill_on is None else machine(prefill_on, priced=True),
+        requests=Requests.filled(requests),
+        limits=checked_limits(limits),
+        draft=None if guess is None else guess.draft,
+        drafts=1.0 if guess is None else guess.drafts,
+        acceptance=0.5 if guess is None else guess.acceptance,
+        batch=np.nan if batch is None else batch,
+        utilisation=utilisation,
+    )
+    return _serve(batch is not None, *entered)
+
+
+def checked_limits(limits: Limits | None) -> Limits:
+    """The limits, or none; TypeError for what is something else."""
+    if limits is None:
+        return Limits()
+    if not isinstance(limits, Limits):
+        raise TypeError(f"limits must be js.serving.Limits(...); got {limits!r}")
+    return limits
+
+
+class Load(NamedTuple):
+    """What each request asks of a deployment, for any batch: all that a service follows from."""
+
+    decode: tuple[Rates, ...]  # passes of one round: the model's, and its draft's
+    passes: tuple[Any, ...]  # how often each is made in a round
+    per_round: Any  # tokens that a round gives to each sequence
+    stages: Array
+    prompt_seconds: Array  # of one prompt by itself
+    shares: bool  # whether the same devices read prompts
+    output: Array  # tokens of an answer
+    room: Array  # bytes for caches
+    each: Array  # bytes of one sequence
+    reads_fit: Array  # whether the devices that read hold the model and one sequence
+
+    def round_seconds(self, batch: Array) -> Array:
+        """Seconds of one round over the whole batch."""
+        part = jnp.maximum(batch / self.stages, 1)
+        times = (rate.times(part).total() for rate in self.decode)
+        return sum(n * t for n, t in zip(self.passes, times, strict=True))
+
+    def prompt_share(self) -> Array:
+        """Seconds of reading prompts that a token of each sequence in the batch waits for."""
+        return self.prompt_seconds / self.output if self.shares else jnp.zeros_like(self.output)
+
+    def token_seconds(self, batch: Array) -> Array:
+        """Seconds from one token of an answer to the next."""
+        return self.round_seconds(batch) / self.per_round + batch * self.prompt_share()
+
+    def most_in_memory(self) -> Array:
+        """Sequences whose caches fit; below 1 where not even one does."""
+        return self.room / self.each
+
+    def most_in_time(self, seconds: Array) -> Array:
+        """The largest batch whose tokens take at most so long; below 1 where one alone is longer.
+
+        Each pass takes the longer of arithmetic and reading weights, so that a round is as long as
+        the longest of all ways to choose one of the two for each pass: of the batches that each way
+        allows, the smallest.
+        """
+        lines = [(jnp.zeros_like(seconds), self.per_round * self.prompt_share(), [])]
+        for times, rate in zip(self.passes, self.decode, strict=True):
+            fixed = times * (rate.launch + rate.latency)
+            slope = times * (rate.network + jnp.maximum(rate.scores, rate.cache)) / self.stages
+            compute = times * rate.compute / self.stages
+            lines = [
+                way
+                for f, s, curves in lines
+                for way in (
+                    (f + fixed, s + slope + compute, curves),
+                    (f + fixed + times * rate.weights, s + slope, [*curves, (times, rate)]),
+                )
+            ]
+        allowed = seconds * self.per_round
+        batches = [self._reaching(allowed, *line) for line in lines]
+        most = batches[0]
+        for other in batches[1:]:
+            most = jnp.minimum(most, other)
+        # A batch of fewer sequences than there are stages takes as long as one of as many.
+        alone = self.token_seconds(jnp.ones_like(seconds)) <= seconds
+        stages = self.token_seconds(self.stages + jnp.zeros_like(seconds)) <= seconds
+        few = (seconds - self.round_seconds(jnp.ones_like(seconds)) / self.per_round) / jnp.where(
+            self.prompt_share() > 0, self.prompt_share(), jnp.inf
+        )
+        few = jnp.where(self.prompt_share() > 0, few, self.stages)
+        return jnp.where(
+            stages, most, jnp.where(alone, jnp.minimum(few, self.stages), most / 2**20)
+        )
+
+    def _reaching(self, allowed: Array, fixed: Array, slope: Array, curves: list[Any]) -> Array:
+        """The batch at which `fixed + slope B` and the experts that B tokens hit take `allowed`."""
+        all_of_them = fixed
+        for times, rate in curves:
+            all_of_them = all_of_them + times * rate.experts
+        bounded = allowed < jnp.inf
+        allowed = jnp.where(bounded, allowed, all_of_them)
+
+        def seconds(batch: Array) -> Array:
+            total = fixed + slope * batch
+            for times, rate in curves:
+                total = total + times * rate.times(jnp.maximum(batch, 1) / self.stages).weights
+                total = total - times * rate.weights
+            return total
+
+        def step(_: Array, batch: Array) -> Array:
+            value, rise = jax.jvp(seconds, (batch,), (jnp.ones_like(batch),))
+            return batch + (allowed - value) / rise
+
+        start = (allowed - all_of_them) / slope
+        return jnp.where(bounded, fori_loop(BATCH_STEPS, step, start), jnp.inf)
+
+
+def load(
+    a: Architecture,
+    m: Machine,
+    prefill_m: Machine | None,
+    requests: Requests,
+    speculation: Speculation | None = None,
+) -> Load:
+    """What requests ask of a machine; all numbers are aligned and valid."""
+    split = layout(m)
+    one = jnp.ones_like(requests.prompt)
+    context = requests.output_context
+    room = m.count * (m.usable_memory * m.memory - m.workspace_bytes) - weight_bytes(a, m)
+    each = sequence_bytes(a, m, split, requests.kept)
+    if speculation is None:
+        decode: tuple[Rates, ...] = (rates(a, m, split, Work(one, context, context, one)),)
+        passes, per_round = (1.0,), 1.0
+    else:
+        tokens, draft = speculation.drafts + 1, speculation.draft
+        seen = context + (tokens - 1) / 2
+        decode = (
+            rates(a, m, split, Work(tokens, seen, context, tokens)),
+            rates(draft, m, split, Work(one, context, context, one)),
+        )
+        passes, per_round = (1.0, speculation.drafts), speculation.tokens_per_round()
+        room -= weight_bytes(draft, m)
+        each += sequence_bytes(draft, m, split, requests.kept)
+    reader = m if prefill_m is None else prefill_m
+    reading = layout(reader)
+    reads_fit = jnp.asarray(True)
+    if prefill_m is not None:
+        held = reader.count * (reader.usable_memory * reader.memory - reader.workspace_bytes)
+        taken = weight_bytes(a, reader) + sequence_bytes(a, reader, reading, requests.prompt)
+        reads_fit = taken <= held
+    known = requests.prompt * requests.cached
+    attended = requests.prompt_context * (1 + requests.cached)
+    work = Work(requests.prompt - known, attended, requests.prompt, one)
+    prompt_seconds = rates(a, reader, reading, work).times(one).total()
+    if speculation is not None:
+        drafting = rates(speculation.draft, reader, reading, work).times(one).total()
+        prompt_seconds = prompt_seconds + drafting
+    return Load(
+        decode,
+        passes,
+        per_round,
+        split.stages,
+        prompt_seconds,
+        prefill_m is None,
+        requests.output,
+        room,
+        each,
+        reads_fit,
+    )
+
+
+class Answered(NamedTuple):
+    """Seconds of an answer, and what it takes of the devices."""
+
+    token_seconds: Array
+    first_token_seconds: Array
+    waiting: Array
+    reading: Array  # seconds of the devices that read a request's prompt
+    writing: Array  # and of those that write its answer
+    read_dollars: Array  # of a request's prompt
+    write_dollars: Array  # of a request's answer
+
+
+def answered(
+    asked: Load, m: Machine, prefill_m: Machine | None, batch: Array, utilisation: Array
+) -> Answered:
+    """What requests take and cost with a batch."""
+    reader = m if prefill_m is None else prefill_m
+    writing = asked.output * asked.round_seconds(batch) / (asked.per_round * batch)
+    served = asked.prompt_seconds + (writing if prefill_m is None else 0)
+    idle = utilisation < 1
+    left = jnp.where(idle, 1 - utilisation, 1)
+    waiting = jnp.where(idle, utilisation * served / (2 * left), 0)
+    return Answered(
+        asked.token_seconds(batch),
+        waiting + asked.prompt_seconds,
+        waiting,
+        asked.prompt_seconds,
+        writing,
+        reader.count * reader.price * asked.prompt_seconds / utilisation,
+        m.count * m.price * writing / utilisation,
+    )
+
+
+def _is_valid(
+    a: Architecture,
+    m: Machine,
+    prefill_m: Machine | None,
+    requests: Requests,
+    limits: Limits,
+    speculation: Speculation | None,
+    batch: Array | None,
+    utilisation: Array,
+) -> Array:
+    good = a.is_valid() & m.is_valid() & requests.is_valid() & limits.is_valid()
+    good &= (utilisation > 0) & (utilisation <= 1)
+    if prefill_m is not None:
+        good &= prefill_m.is_valid()
+    if speculation is not None:
+        good &= speculation.draft.is_valid() & is_nonnegative(speculation.drafts)
+        good &= (speculation.acceptance >= 0) & (speculation.acceptance <= 1)
+    return good if batch is None else good & (batch >= 1) & is_finite(batch)
+
+
+@partial(compiled, static=1)
+def _serve(
+    is_given: bool,
+    a: Architecture,
+    m: Machine,
+    prefill_m: Machine | None,
+    requests: Requests,
+    limits: Limits,
+    draft: Architecture | None,
+    drafts: Array,
+    acceptance: Array,
+    batch: Array,
+    utilisation: Array,
+) -> Service:
+    speculation = None if draft is None else Speculation(draft, drafts, acceptance)
+    given = a, m, prefill_m, requests, limits, speculation, batch if is_given else None, utilisation
+    return served(*arrays.align(*given))
+
+
+def served(
+    a: Architecture,
+    m: Machine,
+    prefill_m: Machine | None,
+    requests: Requests,
+    limits: Limits,
+    speculation: Speculation | None,
+    batch: Array | None,
+    utilisation: Array,
+) -> Service:
+    """The service of aligned arguments; with the largest batch allowed where none is given."""
+    given = a, m, prefill_m, requests, limits, speculation, batch, utilisation
+    good = _is_valid(*given)
+    a, m, prefill_m, requests, limits, speculation, batch, utilisation = jax.tree.map(
+        lambda x: where_safe(good, x), given
+    )
+    asked = load(a, m, prefill_m, requests, speculation)
+    in_memory, in_time = asked.most_in_memory(), asked.most_in_time(limits.token_seconds)
+    most = jnp.minimum(jnp.minimum(in_memory, in_time), limits.max_batch)
+    if batch is None:
+        batch = jnp.maximum(most, 1)
+    result = answered(asked, m, prefill_m, batch, utilisation)
+    slow = (batch > in_time) | (result.first_token_seconds > limits.first_token_seconds)
+    status = first_status(
+        (~good, Status.INVALID_INPUT),
+        (requests.prompt + requests.output > a.context, Status.CONTEXT_TOO_LONG),
+        ((batch > in_memory) | ~asked.reads_fit, Status.OUT_OF_MEMORY),
+        (slow, Status.TOO_SLOW),
+        (~is_finite(result.write_dollars + result.read_dollars), Status.OUT_OF_RANGE),
+    )
+    part = jnp.maximum(batch / asked.stages, 1)
+    seconds = asked.round_seconds(batch)
+    spent = result.read_dollars + result.write_dollars
+    flops = sum(n * rate.flops for n, rate in zip(asked.passes, asked.decode, strict=True))
+    reader = m if prefill_m is None else prefill_m
+    device_seconds = m.count * result.writing + reader.count * result.reading
+    own_seconds = result.writing + (result.reading if asked.shares else 0)
+    numbers = {
+        "batch": batch,
+        "token_seconds": result.token_seconds,
+        "first_token_seconds": result.first_token_seconds,
+        "waiting_seconds": result.waiting,
+        "tokens_per_second": batch / result.token_seconds,
+        "requests_per_second": utilisation / own_seconds,
+        "dollars_per_request": spent,
+        "dollars_per_million_input_tokens": MILLION * result.read_dollars / requests.prompt,
+        "dollars_per_million_output_tokens": MILLION * result.write_dollars / requests.output,
+        "decode_mfu": batch * flops / (m.count * m.peak * seconds),
+        "devices": requests.rate * device_seconds / utilisation,
+        "memory_left": (asked.room - batch * asked.each) / m.count,
+    }
+    full = jnp.zeros_like(spent + asked.room + most)
+    ok = jnp.broadcast_to(is_ok(status), full.shape)
+    return Service(
+        **{name: jnp.where(ok, x + full, jnp.nan) for name, x in numbers.items()},
+        limit=jnp.broadcast_to(asked.decode[0].times(part).limit(), full.shape),
+        status=jnp.broadcast_to(status, full.shape),
+    )
+
+
+# Of the reasons of several deployments, the one that is nearest to an answer comes first.
+_NEAREST = (Status.OK, Status.TOO_SLOW, Status.OUT_OF_MEMORY, Status.CONTEXT_TOO_LONG)
+
+
+def unserved(status: Array) -> Array:
+    """Why none of several deployments, along the first axis, can serve; OK where one can."""
+    cases = [((status == int(each)).any(axis=0), each) for each in _NEAREST]
+    cases.append(((status == int(Status.OUT_OF_RANGE)).any(axis=0), Status.OUT_OF_RANGE))
+    return first_status(*cases, (cases[0][0] | True, Status.INVALID_INPUT))
