@@ -111,6 +111,27 @@ def whole(text: str) -> int:
     return int(value)
 
 
+def devices(text: str) -> int:
+    """A number of devices; ValueError unless it is whole and above zero."""
+    positive(text)
+    return whole(text)
+
+
+SECONDS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def duration(text: str) -> float:
+    """Seconds of a number with a unit, such as `30d` or `50ms`; ValueError unless positive."""
+    found = re.fullmatch(r"(.*?) *([a-z]+)", text.strip(), re.IGNORECASE | re.DOTALL)
+    unit = found[2].lower() if found else ""
+    if not found or unit not in SECONDS:
+        raise ValueError(f"{text!r} is not a time; write it like 30d, 12h, 90min, 5s or 50ms")
+    seconds = positive(found[1]) * SECONDS[unit]
+    if math.isinf(seconds) or seconds == 0:
+        raise ValueError(f"{text!r} is beyond the range of float64")
+    return seconds
+
+
 def dollars_per_hour(text: str) -> float:
     """A price, with or without its dollar sign; ValueError unless above zero."""
     return positive(text.strip().removeprefix("$"))

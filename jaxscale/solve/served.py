@@ -30,14 +30,13 @@ from jaxscale.architectures.family import (
     log_params_of,
     log_width_of,
 )
-from jaxscale.costs import Costs, Demand
+from jaxscale.costs import Demand
 from jaxscale.laws import protocol
-from jaxscale.laws.chinchilla import log_other
 from jaxscale.laws.inverse import TOKENS, beginning, crossing, far, loss_value
 from jaxscale.plan import Bounds, Plan, lever_values
+from jaxscale.serving._options import stacked
 from jaxscale.serving.deployment import Machine, machine
 from jaxscale.serving.offer import Offer, Switches, offer
-from jaxscale.serving.options import stacked
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.status import Status, first_status, is_ok
 
@@ -348,7 +347,7 @@ def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
     never = jnp.zeros(jnp.shape(u), bool)
     if bounds is None:
         return Decided(u, limit, never, never)
-    bounded = [(NARROWEST < width) & (width < WIDEST) for width in widths]
+    bounded = [(width > NARROWEST) & (width < WIDEST) for width in widths]
     return Decided(u, limit, (which == last + 1) & bounded[0], (which == last + 2) & bounded[1])
 
 
