@@ -8,7 +8,7 @@ import jaxscale as js
 from jaxscale.cli import tables
 from jaxscale.cli.devices import read_device
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.quantities import count, dollars, duration
+from jaxscale.cli.quantities import count, dollars, elapsed
 from jaxscale.cli.serving import (
     Workload,
     limits_in_words,
@@ -105,7 +105,7 @@ def _cells(row: DeviceRow, has_rate: bool) -> tuple[str, ...]:
         f"{row.price:.2f}",
         f"{float(service.batch):,.0f}",
         count(1 / float(service.token_seconds)),
-        duration(float(service.first_token_seconds)),
+        elapsed(float(service.first_token_seconds)),
         dollars(float(service.dollars_per_million_output_tokens)),
         *[f"{float(service.devices):,.1f}"] * has_rate,
         js.serving.Limit(int(service.limit)).name.lower(),

@@ -14,8 +14,10 @@ from jaxscale.cli.devices import EXAMPLE, read_device
 from jaxscale.cli.mistakes import Mistake, blamed_on, reading
 from jaxscale.cli.quantities import (
     data_rate,
+    devices,
     dollars,
     dollars_per_hour,
+    duration,
     flop_rate,
     memory,
     nonnegative,
@@ -101,6 +103,7 @@ QUALITY = "Quality: a loss, or the model to match"
 DEMAND = "Demand over the model's life, in one of three ways"
 DOLLARS = "Dollars instead of FLOPs"
 BOUNDS = "Bounds"
+TIME = "Time of the training, on the accelerator of --train-on"
 SIZES = {"-params": params_of_model, "-tokens": tokens_of_training}  # by the ending of the option
 
 
@@ -261,6 +264,21 @@ ServePrice = Annotated[float | None, _price("serve")]
 MaxParams = Annotated[float | None, _bound("max_params")]
 MaxTokens = Annotated[float | None, _bound("max_tokens")]
 MaxTokensPerParam = Annotated[float | None, _bound("max_tokens_per_param")]
+
+TrainCount = Annotated[
+    int | None,
+    number_option("--train-count", "N", "Devices that train: prints the days.", TIME, devices),
+]
+Deadline = Annotated[
+    float | None,
+    number_option(
+        "--deadline",
+        "TIME",
+        "Longest training, such as 30d or 12h: prints the devices that it takes.",
+        TIME,
+        duration,
+    ),
+]
 
 # What `plan` and `compare` ask alike, by the names of their arguments.
 QUESTION: Mapping[str, Any] = {

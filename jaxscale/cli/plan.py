@@ -12,12 +12,13 @@ import jaxscale as js
 from jaxscale import _schema
 from jaxscale._explain import Asked, sentence_of
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale._numerics.quantities import short
 from jaxscale._schema import read_bounds
 from jaxscale.cli import options, plan_served, serving_options, tables
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
-from jaxscale.cli.quantities import count, percent
+from jaxscale.cli.quantities import SECONDS, count, percent
 from jaxscale.cli.solving import (
     compute_optimal_sizes,
     levers_of_plan,
@@ -26,6 +27,7 @@ from jaxscale.cli.solving import (
     solved,
     status_of,
 )
+from jaxscale.cli.training_time import Pace, TrainingTime, read_pace, time_of
 from jaxscale.laws.protocol import loss_scale
 from jaxscale.solve.levers import SIZES
 
@@ -35,6 +37,8 @@ jaxscale plan --loss 1.9 --input-tokens 2T --output-tokens 6T --max-params 34B
 jaxscale plan --like-params 30B --requests 1.5B --input-per-request 70 \\
     --output-per-request 215 --train-on A100-80GB --train-price 1.50 \\
     --serve-on A100-40GB --serve-precision int8
+jaxscale plan --like-params 70B --inference-tokens 10T --train-on H100-SXM \\
+    --train-price 2 --train-mfu 40% --serve-on H100-SXM --serve-price 2 --deadline 30d
 jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
 jaxscale plan --loss 2.1 --input-tokens 800B --output-tokens 200B --train-on H100-SXM \\
     --train-price 2 --serve-on H100-SXM --serve-price 2 --context 8k --max-latency 50ms
@@ -80,6 +84,7 @@ class Comparison(NamedTuple):
     question: Question
     optimum: js.Plan
     chinchilla: js.Plan
+    pace: Pace | None = None
 
     @property
     def saving(self) -> float:
@@ -89,6 +94,14 @@ class Comparison(NamedTuple):
     @property
     def knows_loss(self) -> bool:
         return not math.isnan(self.optimum.loss)
+
+    @property
+    def times(self) -> tuple[TrainingTime, TrainingTime] | None:
+        """Of both plans, where the time of the training is asked for."""
+        if self.pace is None:
+            return None
+        prices = self.question.prices
+        return time_of(self.optimum, self.pace, prices), time_of(self.chinchilla, self.pace, prices)
 
     @property
     def sentence(self) -> str:
@@ -111,6 +124,8 @@ def plan(
     max_first_token: serving_options.MaxFirstToken = None,
     serve_count: serving_options.ServeCount = None,
     family: serving_options.Family = None,
+    train_count: options.TrainCount = None,
+    deadline: options.Deadline = None,
     as_json: options.Json = False,
 ) -> None:
     """The cheapest plan for a quality, with training and serving counted.
@@ -125,12 +140,13 @@ def plan(
     asked = read_question(question)
     prices, timed = plan_served.read_timed(question, of_serving, asked.prices)
     asked = asked._replace(prices=prices, timed=timed)
+    pace = read_pace(train_count, deadline, asked.prices)
     named = read_law(law)
     # E is part of the loss of the model and of its plans alike.
     named.need_sizes() if asked.quality.loss is None else named.need_all()
     levers = levers_for(named, read_levers(lever))
     target = read_target(named.law, asked.quality, levers)
-    comparison = compare(named, levers, target, asked)
+    comparison = compare(named, levers, target, asked, pace)
     tables.print_json("plan", as_record(comparison)) if as_json else show(comparison)
 
 
@@ -168,7 +184,9 @@ def read_target(law: Any, quality: Quality, levers: Levers) -> float:
     return float(solved(plan, asked).loss)
 
 
-def compare(named: NamedLaw, levers: Levers, target: float, question: Question) -> Comparison:
+def compare(
+    named: NamedLaw, levers: Levers, target: float, question: Question, pace: Pace | None
+) -> Comparison:
     """Solve for both plans and price both with the demand; bounds hold the first alone."""
     law, (_, demand, prices, bounds, timed) = named.law, question
     choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
@@ -197,8 +215,8 @@ def compare(named: NamedLaw, levers: Levers, target: float, question: Question) 
     else:
         chinchilla = interpreted(js.evaluate, law, *sizes, demand, prices.costs, levers=size.levers)
     asked = asked._replace(bounds=None, params=sizes[0], tokens=sizes[1])
-    plans = map(named.as_known, (optimum, solved(chinchilla, asked)))
-    return Comparison(named, target, question, *plans)
+    chinchilla = named.as_known(solved(chinchilla, asked))
+    return Comparison(named, target, question, named.as_known(optimum), chinchilla, pace)
 
 
 def show(comparison: Comparison) -> None:
@@ -216,6 +234,7 @@ def show(comparison: Comparison) -> None:
     ]
     if not math.isnan(comparison.saving):
         rows.append(("saving", percent(comparison.saving), "", ""))
+    rows += _time_rows(comparison)
     tables.print_columns(("", "optimum", "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
     if question.timed:
         tables.print_facts(plan_served.facts(question.timed, comparison.optimum))
@@ -253,6 +272,19 @@ def _rows(comparison: Comparison) -> list[tuple[str, Any, float, float]]:
     ]
 
 
+def _time_rows(comparison: Comparison) -> list[tuple[str, str, str, str]]:
+    """A row for the time of the training, where it is asked for."""
+    if comparison.pace is None or comparison.times is None:
+        return []
+    optimum, chinchilla = comparison.times
+    if comparison.pace.deadline is None:
+        label, ratio = f"days on {optimum.devices_text()} devices", optimum.days / chinchilla.days
+        return [(label, count(optimum.days), count(chinchilla.days), count(ratio))]
+    label = f"devices for {short(comparison.pace.deadline / SECONDS['d'])} days"
+    ratio = count(optimum.count / chinchilla.count)
+    return [(label, optimum.devices_text(), chinchilla.devices_text(), ratio)]
+
+
 def as_record(comparison: Comparison) -> dict[str, Any]:
     """The comparison for machines: numbers and strings alone."""
     timed = comparison.question.timed
@@ -263,11 +295,19 @@ def as_record(comparison: Comparison) -> dict[str, Any]:
         "optimum": record_of_plan(comparison.optimum),
         "chinchilla": record_of_plan(comparison.chinchilla),
         "saving": None if math.isnan(comparison.saving) else comparison.saving,
+        "training_time": _record_of_times(comparison.times),
         "status": status_of(comparison.optimum).name,
         "status_sentence": comparison.sentence,
         "law_status": comparison.law.warning,
         "note": comparison.law.range_note(comparison.optimum),
         "serving": timed and plan_served.record_of(timed, comparison.optimum),
+    }
+
+
+def _record_of_times(times: tuple[TrainingTime, TrainingTime] | None) -> dict[str, Any] | None:
+    """Devices and seconds of both plans for machines; null where they are not asked for."""
+    return times and {
+        name: time._asdict() for name, time in zip(("optimum", "chinchilla"), times, strict=True)
     }
 
 

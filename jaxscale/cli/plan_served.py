@@ -14,7 +14,7 @@ from jaxscale._schema import option_of
 from jaxscale.cli import serving
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.options import Prices, given_of
-from jaxscale.cli.quantities import count, duration
+from jaxscale.cli.quantities import count, elapsed
 from jaxscale.cli.solving import status_of
 from jaxscale.solve.served import FIRST_TOKEN, MEMORY, REASONS, TOKEN_TIME
 
@@ -125,7 +125,7 @@ def why_not(timed: Timed, train: _schema.Rented, loss: float, asked: Asked) -> s
         f"no model of that quality keeps the limits on {tried} x "
         f"{timed.deployment.accelerator.name}; without them the cheapest has "
         f"{count(float(plan.params))} params on {js.serving.name_of(deployment)}, and takes "
-        f"{duration(token)} a token and {duration(first)} to the first"
+        f"{elapsed(token)} a token and {elapsed(first)} to the first"
     )
 
 
@@ -146,8 +146,8 @@ def facts(timed: Timed, plan: js.Plan) -> Iterator[tuple[str, str]]:
     yield "served by", js.serving.name_of(deployment_of(timed, plan))
     yield "batch", f"{numbers['batch']:,.1f} sequences at once"
     seconds = numbers["token_seconds"]
-    yield "token", f"{duration(seconds)}, {count(1 / seconds)} tokens/s for each user"
-    yield "first token", duration(numbers["first_token_seconds"])
+    yield "token", f"{elapsed(seconds)}, {count(1 / seconds)} tokens/s for each user"
+    yield "first token", elapsed(numbers["first_token_seconds"])
 
 
 def deployment_of(timed: Timed, plan: js.Plan) -> js.serving.Deployment:
@@ -162,8 +162,8 @@ def sentence_of(timed: Timed, plan: js.Plan) -> str:
     token, first = (float(np.asarray(x)) for x in list(vars(timed.limits).values())[:2])
     problem = {
         MEMORY: f"{name} has no room for a larger model and its cache",
-        TOKEN_TIME: f"a larger model takes more than {duration(token)} a token on {name}",
-        FIRST_TOKEN: f"a larger model takes more than {duration(first)} to the first token on "
+        TOKEN_TIME: f"a larger model takes more than {elapsed(token)} a token on {name}",
+        FIRST_TOKEN: f"a larger model takes more than {elapsed(first)} to the first token on "
         f"{name}",
     }
     reason = int(plan.serving["reason"])

@@ -105,24 +105,6 @@ def part(text: str) -> float:
     return value
 
 
-_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
-
-
-def seconds(text: str) -> float:
-    """A time, as `50ms` or `1.5 s`; ValueError without a unit, and unless above zero."""
-    written = text.strip()
-    unit = next((each for each in _SECONDS if written.lower().endswith(each)), None)
-    if unit is None:
-        raise ValueError(f"{text!r} has no unit of time; write it like 50ms or 1.5s")
-    return positive(written[: -len(unit)]) * _SECONDS[unit]
-
-
-def duration(x: float) -> str:
-    """A time with three digits: `50.0 ms`, `1.20 s`."""
-    unit = next((each for each in ("s", "ms") if x >= _SECONDS[each]), "us")
-    return f"{count(x / _SECONDS[unit])} {unit}"
-
-
 def _share(text: str, read: Callable[[str], float]) -> float:
     written = text.strip()
     value = read(written.removesuffix("%"))
@@ -135,6 +117,32 @@ def whole(text: str) -> int:
     if value != int(value):
         raise ValueError(f"{text!r} must be a whole number")
     return int(value)
+
+
+def devices(text: str) -> int:
+    """A number of devices; ValueError unless it is whole and above zero."""
+    positive(text)
+    return whole(text)
+
+
+SECONDS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def duration(text: str) -> float:
+    """Seconds of a number with a unit, such as `30d` or `50ms`; ValueError unless positive."""
+    found = re.fullmatch(r"(.*?) *([a-z]+)", text.strip(), re.IGNORECASE | re.DOTALL)
+    unit = found[2].lower() if found else ""
+    if not found or unit not in SECONDS:
+        raise ValueError(f"{text!r} is not a time; write it like 30d, 12h, 90min, 5s or 50ms")
+    seconds = positive(found[1]) * SECONDS[unit]
+    if math.isinf(seconds) or seconds == 0:
+        raise ValueError(f"{text!r} is beyond the range of float64")
+    return seconds
+
+
+def elapsed(x: float) -> str:
+    """A time in seconds with three digits: `50.0 ms`, `1.20 s`."""
+    return f"{count(x)} s" if x >= 1 else f"{count(1e3 * x)} ms"
 
 
 def dollars_per_hour(text: str) -> float:

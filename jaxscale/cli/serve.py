@@ -13,7 +13,7 @@ from jaxscale._numerics.interpreted import interpreted
 from jaxscale.cli import options, serving_options, tables
 from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.mistakes import Mistake
-from jaxscale.cli.quantities import count, data_size, dollars, duration, percent
+from jaxscale.cli.quantities import count, data_size, dollars, elapsed, percent
 from jaxscale.cli.serving import (
     Rented,
     Workload,
@@ -142,7 +142,7 @@ def _why_not(
         token = 1 / free.tokens_per_second_per_user.max()
         first = free.first_token_seconds.min()
         return (
-            f"{shape.name} takes {duration(token)} a token and {duration(first)} to the first at "
+            f"{shape.name} takes {elapsed(token)} a token and {elapsed(first)} to the first at "
             f"the least: {sentence[0].lower()}{sentence[1:]}"
         )
     return f"{shape.name}: {sentence}"
@@ -181,13 +181,13 @@ def _facts(found: Answer) -> Iterator[tuple[str, str]]:
     limit = js.serving.Limit(int(service.limit))
     name = js.serving.name_of(deployment)
     seconds, waiting = float(service.token_seconds), float(service.waiting_seconds)
-    first = duration(float(service.first_token_seconds))
+    first = elapsed(float(service.first_token_seconds))
     read = dollars(float(service.dollars_per_million_input_tokens))
     written = dollars(float(service.dollars_per_million_output_tokens))
     yield "cheapest", name
     yield "batch", f"{float(service.batch):,.1f} sequences at once, {_bound_of_batch(found)}"
-    yield "token", f"{duration(seconds)}, {count(1 / seconds)} tokens/s for each user"
-    yield "first token", f"{first}, of which {duration(waiting)} waiting" if waiting > 0 else first
+    yield "token", f"{elapsed(seconds)}, {count(1 / seconds)} tokens/s for each user"
+    yield "first token", f"{first}, of which {elapsed(waiting)} waiting" if waiting > 0 else first
     yield "price", f"{read} a million tokens read, {written} a million written"
     yield "price", f"{dollars(1e3 * float(service.dollars_per_request))} a thousand requests"
     tokens = count(float(service.tokens_per_second))
@@ -211,7 +211,7 @@ def _bound_of_batch(found: Answer) -> str:
         return "as many as memory holds"
     if float(service.batch) >= float(np.asarray(limits.max_batch)):
         return "as many as --batch allows"
-    return f"as many as {duration(float(np.asarray(limits.token_seconds)))} a token allows"
+    return f"as many as {elapsed(float(np.asarray(limits.token_seconds)))} a token allows"
 
 
 def _rows(front: js.serving.Front) -> Iterator[tuple[str, ...]]:
@@ -220,7 +220,7 @@ def _rows(front: js.serving.Front) -> Iterator[tuple[str, ...]]:
             js.serving.name_of(front.options[front.choice[i]]),
             f"{front.batch[i]:,.0f}",
             count(front.tokens_per_second_per_user[i]),
-            duration(front.first_token_seconds[i]),
+            elapsed(front.first_token_seconds[i]),
             dollars(front.dollars_per_million_output_tokens[i]),
             dollars(1e3 * front.dollars_per_request[i]),
         )

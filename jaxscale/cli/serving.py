@@ -16,7 +16,7 @@ from jaxscale.cli import tables
 from jaxscale.cli.devices import EXAMPLE, device_of, read_device
 from jaxscale.cli.estimate import Shape, read_shape
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.quantities import dollars_per_hour, duration, params_of_model, percent
+from jaxscale.cli.quantities import dollars_per_hour, elapsed, params_of_model, percent
 from jaxscale.cli.serving_options import FAMILIES, FAMILY, OUTPUT, PROMPT
 from jaxscale.hardware import Accelerator, Quote
 from jaxscale.serving.comparison import priced
@@ -50,8 +50,8 @@ def requests_in_words(requests: js.serving.Requests) -> str:
 def limits_in_words(limits: js.serving.Limits) -> str:
     """The limits in a line; empty where there are none."""
     token, first, batch = (float(x) for x in vars(limits).values())
-    parts = [f"{duration(token)} a token"] if token < math.inf else []
-    parts += [f"{duration(first)} to the first"] if first < math.inf else []
+    parts = [f"{elapsed(token)} a token"] if token < math.inf else []
+    parts += [f"{elapsed(first)} to the first"] if first < math.inf else []
     parts += [f"{batch:,g} at once"] if batch < math.inf else []
     return f"At most {', '.join(parts)}" if parts else ""
 

@@ -9,7 +9,7 @@ import jaxscale as js
 from jaxscale import architectures
 from jaxscale.cli import options
 from jaxscale.cli.devices import EXAMPLE
-from jaxscale.cli.quantities import part, positive, seconds, whole
+from jaxscale.cli.quantities import devices, duration, part, positive
 
 # Means of the conversations in the trace of Azure 2023 (Splitwise), as microsoft/vidur has it.
 PROMPT, OUTPUT = 1155, 211
@@ -26,13 +26,6 @@ def _number(name: str, metavar: str, description: str, panel: str, read: Any) ->
 
 def _batch(text: str) -> float:
     value = positive(text)
-    if value < 1:
-        raise ValueError(f"{text!r} must be at least 1")
-    return value
-
-
-def _count(text: str) -> int:
-    value = whole(text)
     if value < 1:
         raise ValueError(f"{text!r} must be at least 1")
     return value
@@ -107,12 +100,12 @@ Rate = Annotated[
 MaxLatency = Annotated[
     float | None,
     _number(
-        "--max-latency", "TIME", "From token to token of an answer, as 50ms.", REQUESTS, seconds
+        "--max-latency", "TIME", "From token to token of an answer, as 50ms.", REQUESTS, duration
     ),
 ]
 MaxFirstToken = Annotated[
     float | None,
-    _number("--max-first-token", "TIME", "To the first token, as 1s.", REQUESTS, seconds),
+    _number("--max-first-token", "TIME", "To the first token, as 1s.", REQUESTS, duration),
 ]
 On = Annotated[
     list[str] | None,
@@ -142,7 +135,7 @@ Count = Annotated[
         "Devices that hold one copy of the model. [dim]\\[default: the best of "
         f"{', '.join(map(str, js.serving.COUNTS))}][/dim]",
         DEPLOYMENT,
-        _count,
+        devices,
     ),
 ]
 ServeCount = Annotated[
@@ -153,7 +146,7 @@ ServeCount = Annotated[
         "Devices that serve one copy of the model. [dim]\\[default: the best of "
         f"{', '.join(map(str, js.serving.COUNTS))}][/dim]",
         REQUESTS,
-        _count,
+        devices,
     ),
 ]
 Weights = Annotated[

@@ -13,9 +13,9 @@ from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import unknown
 from jaxscale.architectures.architecture import Architecture
 from jaxscale.hardware import Accelerator, Quote, accelerator
-from jaxscale.serving.best import check_single, entered, served_by_each
+from jaxscale.serving._best import check_single, entered, served_by_each
+from jaxscale.serving._options import COUNTS, Device, name_of, options, templates
 from jaxscale.serving.deployment import ARITHMETIC, Deployment
-from jaxscale.serving.options import COUNTS, Device, name_of, options, templates
 from jaxscale.serving.passes import Limit
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.serving.service import Service, unserved

@@ -34,6 +34,7 @@ RECORDS = {
     "recipes": ["Recipe", "TimeAndCompute"],
     "growth": ["Schedule"],
     "serving": ["Best", "Front", "Pass", "Service", "Speculation"],
+    "training": ["DataParallelTraining"],
     "sweeping": ["Estimate", "StoreError", "Summary", "Verification"],
     "sweeping.spec": ["PlanScenario"],
 }
