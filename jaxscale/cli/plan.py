@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -209,7 +208,7 @@ def compare(
     size = solved(size, Asked(law, target, levers=levers.values))
     sizes = float(size.params), float(size.tokens)
     if timed:
-        trained = replace(prices.costs, prefill=0.0, decode=0.0, serving=())
+        trained = js.Costs(prices.costs.train, prefill=0.0, decode=0.0)
         chinchilla = interpreted(js.evaluate, law, *sizes, None, trained, levers=size.levers)
         chinchilla = plan_served.with_serving(timed, law, chinchilla, demand)
     else:
