@@ -14,8 +14,8 @@ from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
 from jaxscale.architectures.architecture import Architecture
-from jaxscale.serving._options import COUNTS, Device, name_of, options, stacked
-from jaxscale.serving.deployment import Deployment, Machine, machine
+from jaxscale.serving._options import COUNTS, Device, entered, name_of, options, stacked
+from jaxscale.serving.deployment import Deployment, Machine
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.serving.service import Service, checked_limits, served, unserved
 from jaxscale.status import Status, is_ok
@@ -92,8 +92,8 @@ def best(
         4 x H100-SXM
     """
     found = options(devices, counts=counts, weights=weights)
-    entered = _entered(architecture, found, requests, limits, utilisation)
-    service, choice = _cheapest(*entered)
+    asked = _entered(architecture, found, requests, limits, utilisation)
+    service, choice = _cheapest(*asked)
     return Best(service, choice, found)
 
 
@@ -106,22 +106,13 @@ def _entered(
 ) -> tuple[Any, ...]:
     if not isinstance(architecture, Architecture):
         raise TypeError(f"architecture must be an Architecture; got {architecture!r}")
-    machines = {f"machine[{i}]": machine(each, priced=True) for i, each in enumerate(found)}
-    named = {name: value for name, each in machines.items() for name, value in _named(name, each)}
-    *numbers, architecture, requests, limits, utilisation = arrays.enter(
-        **named,
+    return entered(
+        found,
         architecture=architecture,
         asked_requests=Requests.filled(requests),
         asked_limits=checked_limits(limits),
         utilisation=utilisation,
     )
-    size = len(Machine._fields)
-    entered = [Machine(*numbers[i : i + size]) for i in range(0, len(numbers), size)]
-    return tuple(entered), architecture, requests, limits, utilisation
-
-
-def _named(name: str, one: Machine) -> Iterator[tuple[str, Any]]:
-    return ((f"{name}.{field}", value) for field, value in one._asdict().items())
 
 
 @compiled
@@ -229,12 +220,12 @@ def front(
         33 at once, $0.00011 a request
     """
     found = options(devices, counts=counts, weights=weights)
-    entered = _entered(architecture, found, requests, limits, utilisation)
-    for name, numbers in zip(("architecture", "requests", "limits"), entered[1:], strict=False):
+    asked = _entered(architecture, found, requests, limits, utilisation)
+    for name, numbers in zip(("architecture", "requests", "limits"), asked[1:], strict=False):
         shapes = {np.shape(x) for x in jax.tree.leaves(numbers)} - {()}
         if shapes:
             raise ValueError(f"{name} must be single numbers for a front; got shape {shapes.pop()}")
-    tried = jax.tree.map(np.asarray, _all_batches(*entered))
+    tried = jax.tree.map(np.asarray, _all_batches(*asked))
     ok = np.asarray(tried.ok)
     speed = np.where(ok, 1 / tried.token_seconds, -np.inf)
     cost = np.where(ok, tried.dollars_per_request, np.inf)
