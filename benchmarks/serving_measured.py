@@ -48,7 +48,9 @@ class Case(NamedTuple):
     def what(self) -> str:
         """The row in words."""
         precision = self.setup.weights
-        did = [f"reads {self.prompt:,}"] * self.reads + [f"writes {self.steps:,}"] * bool(self.steps)
+        did = [f"reads {self.prompt:,}"] * self.reads + [f"writes {self.steps:,}"] * bool(
+            self.steps
+        )
         at = "" if self.reads else f" after {self.prompt:,}"
         devices = f"{self.devices} x {self.setup.device}, {precision}"
         return f"{self.model}, {devices}: {self.batch:,} at once, {', '.join(did)}{at}"

@@ -5,6 +5,8 @@ from jaxscale.serving.best import Front as Front
 from jaxscale.serving.best import best as best
 from jaxscale.serving.best import front as front
 from jaxscale.serving.deployment import Deployment as Deployment
+from jaxscale.serving.kernels import Efficiencies as Efficiencies
+from jaxscale.serving.kernels import fit_efficiencies as fit_efficiencies
 from jaxscale.serving.options import COUNTS as COUNTS
 from jaxscale.serving.options import name_of as name_of
 from jaxscale.serving.options import options as options

@@ -73,7 +73,9 @@ def fit_efficiencies(
     memory = bytes / float(np.asarray(accelerator.memory_bandwidth))
     highest = (arithmetic / times).max(), (memory / times).max()
     searches = [
-        _search(times, arithmetic, memory, np.log([a * highest[0], b * highest[1], times.min() / 2]))
+        _search(
+            times, arithmetic, memory, np.log([a * highest[0], b * highest[1], times.min() / 2])
+        )
         for a in STARTS
         for b in STARTS
     ]

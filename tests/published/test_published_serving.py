@@ -42,7 +42,6 @@ def shape(params, cache=1e-3, layers=1, width=1024.0):
     return replace(made, ff_width=1 + missing / (3 * layers * width))
 
 
-
 def row(shape, batch=1.0, context=0.0, *, count=1.0, link=np.inf, reduce=0.0, **device):
     """One step, on devices without limits but those that are named."""
     rates = {"peak": LARGE, "bandwidth": LARGE} | device
@@ -228,7 +227,9 @@ def test_as_many_sequences_fit_as_were_printed():
             64, 4096, 32, kv_heads, 256, 16384, 32128, 1e6, gated=True, tied=True
         )  # fmt: skip
 
-    assert_printed(book(8).params / 1e9, "18.4", source=INFERENCE, what="worked problem, 1e9 params")
+    assert_printed(
+        book(8).params / 1e9, "18.4", source=INFERENCE, what="worked problem, 1e9 params"
+    )
     # Answers of its problems, worked out apart: eight heads of keys and values, or one.
     batch = fits([book(8), book(1)], [16, 16], [16e9] * 2, [8192] * 2, "int8", "batch")
     assert jnp.floor(batch).tolist() == [110, 888]
