@@ -5,6 +5,7 @@ al. 2020, Section 2.1), so dollars enter the mathematics only as a price per mod
 """
 
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -65,7 +66,7 @@ class Demand:
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Costs:
     """Price of one model FLOP by phase: the price at peak over the utilisation.
 
@@ -83,6 +84,12 @@ class Costs:
     train: Real  # of a FLOP in training
     prefill: Real  # of a FLOP while reading tokens
     decode: Real  # of a FLOP while writing tokens
+    # A `js.serving.Served` that prices tokens by the model's size instead; by default there is none.
+    serving: Any = ()
+
+    def __repr__(self) -> str:
+        prices = f"train={self.train!r}, prefill={self.prefill!r}, decode={self.decode!r}"
+        return f"Costs({prices})" if not self.serving else f"Costs(train={self.train!r}, served)"
 
     @classmethod
     def flops(cls) -> Self:
@@ -129,6 +136,72 @@ class Costs:
             _price_per_flop("serve", serve, serve_precision, prefill_mfu),
             _price_per_flop("serve", serve, serve_precision, decode_mfu),
         )
+
+    @classmethod
+    def served(
+        cls,
+        family: Any,
+        devices: Any,
+        requests: Any,
+        limits: Any = None,
+        *,
+        train: Accelerator,
+        train_precision: str = DEFAULT_PRECISION,
+        train_mfu: ArrayLike = DEFAULT_MFU["train"],
+        counts: Iterable[int] | None = None,
+        weights: str | Sequence[str] | None = None,
+        utilisation: ArrayLike = 1.0,
+    ) -> Self:
+        """Dollars, with serving priced by the cheapest deployment for each size of model.
+
+        A token's price is that of `js.serving.best` for the shape that `family` has at the plan's
+        size, with the largest batch that memory and `limits` allow; each count is split as a
+        `js.serving.Deployment` does by itself. So limits on latency and memory bound the size of the
+        model: the plan is then AT_MAX_PARAMS, and `plan.serving["reason"]` says which of them does.
+        For `minimize_cost`, `minimize_loss` and `evaluate`.
+
+        Args:
+            family: shapes by size, such as `js.architectures.LLAMA`.
+            devices: accelerators with prices, or deployments whose count is left open.
+            requests: a `js.serving.Requests`; the demand says how many tokens there are in all.
+            limits: a `js.serving.Limits`; none by default.
+            train: the accelerator that trains.
+            train_precision: of the arithmetic in training.
+            train_mfu: model FLOPs utilisation in training.
+            counts: numbers of devices to try; powers of two to 64 by default.
+            weights: precisions of the served weights to try. Where the law has a lever `bits` that
+                has no value, it follows them.
+            utilisation: share of the time in which serving devices work.
+
+        Raises ValueError for an accelerator without a chosen price, for a precision that it lacks,
+        and for a concrete utilisation outside (0, 1].
+
+        Examples:
+            >>> law, demand = js.laws.published("sardana2024"), js.Demand(1e12, 2e11)
+            >>> h100 = js.accelerator("H100-SXM", price=2.0)
+            >>> costs = js.Costs.served(
+            ...     js.architectures.LLAMA, h100, js.serving.Requests(1000, 200), train=h100
+            ... )
+            >>> plan = js.minimize_cost(law, 2.1, demand, costs)
+            >>> print(f"{plan.params:.3g} params on {plan.serving['devices']:.0f} device")
+            8.25e+09 params on 1 device
+        """
+        from jaxscale.serving.options import COUNTS
+        from jaxscale.serving.priced import served_by
+
+        _check("train_mfu", train_mfu, above=0, at_most=1)
+        _check("utilisation", utilisation, above=0, at_most=1)
+        serving = served_by(
+            family,
+            devices,
+            requests,
+            limits,
+            counts=COUNTS if counts is None else counts,
+            weights=weights,
+            utilisation=utilisation,
+        )
+        price = _price_per_flop("train", train, train_precision, train_mfu)
+        return cls(price, np.nan, np.nan, serving)
 
     def effective_demand(self, demand: Demand) -> Array:
         """The demand Q, in tokens, that would cost as much at the price of training.

@@ -54,6 +54,7 @@ class Plan:
     decode_cost: Array  # of all tokens written
     status: Array  # int8, a member of Status
     levers: dict[str, Array] = field(default_factory=dict)  # what else the law lets one choose
+    serving: dict[str, Array] = field(default_factory=dict)  # how it is served, by `Costs.served`
 
     def __repr__(self) -> str:
         if not _display.are_concrete(self):
@@ -212,9 +213,17 @@ def evaluate(
 
 
 def plan_arguments(
-    law: Law, demand: Demand | None, costs: Costs | None, bounds: "Bounds | None" = None
+    law: Law,
+    demand: Demand | None,
+    costs: Costs | None,
+    bounds: "Bounds | None" = None,
+    *,
+    may_be_served: bool = False,
 ) -> dict[str, Any]:
-    """The arguments that all plans share, defaults filled in; TypeError for a wrong type."""
+    """The arguments that all plans share, defaults filled in; TypeError for a wrong type.
+
+    And for costs that price tokens by size, where these may not be.
+    """
     protocol.check_law(law)
     demand = Demand() if demand is None else demand
     costs = Costs.flops() if costs is None else costs
@@ -226,6 +235,11 @@ def plan_arguments(
             raise TypeError(
                 f"{name} must be a jaxscale {kind.__name__}; got {value!r} ({type(value).__name__})"
             )
+    if costs.serving and not may_be_served:
+        raise TypeError(
+            "costs of Costs.served price tokens by the model's size: they are for minimize_cost, "
+            "minimize_loss and evaluate"
+        )
     return {"law": law, **{name: value for name, (value, _) in arguments.items()}}
 
 

@@ -66,13 +66,18 @@ def is_concrete(value: Any) -> bool:
 
 
 def _flatten(name: str, tree: Any) -> tuple[list[tuple[str, Any]], Any]:
-    # Anything given for a number is a leaf to check; a law may be made of other laws.
+    # Anything given for a number is a leaf to check; a law may be made of other laws, and () is an
+    # option that was not taken.
     def is_leaf(x):
         is_law = is_dataclass(x) and callable(getattr(x, "loss", None))
-        return name not in CONTAINERS or (x is not tree and not is_law)
+        return name not in CONTAINERS or (x is not tree and not is_law and not _is_nothing(x))
 
     leaves, treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)
     return [(name + jax.tree_util.keystr(path), leaf) for path, leaf in leaves], treedef
+
+
+def _is_nothing(x: Any) -> bool:
+    return isinstance(x, tuple) and not x
 
 
 def _float_dtype(name: str, leaf: Any) -> np.dtype | None:

@@ -73,6 +73,25 @@ def _architecture(family, params):
 
 def architecture_of_log(family: Family, log_params: Array) -> Architecture:
     """The shape at a natural logarithm of parameters; checks and converts nothing."""
+    return architecture_of_width(family, log_root(_terms(family), log_params))
+
+
+def log_width_of(family: Family, log_params: Array) -> Array:
+    """Logarithm of the width at a logarithm of parameters; checks and converts nothing."""
+    return log_root(_terms(family), log_params)
+
+
+def log_params_of(family: Family, log_width: Array) -> Array:
+    """Logarithm of the parameters at a logarithm of the width; checks and converts nothing."""
+    log_sum, _ = _at(_terms(family), log_width)
+    return log_sum
+
+
+def _terms(family: Family) -> "tuple[Power, ...]":
+    """What `Architecture.params` adds up: matrices, norms and routers of layers, and embeddings.
+
+    The last norm is with the embeddings.
+    """
     one = jnp.ones_like(family.power)
     per_expert = (3 if family.gated else 2) * family.ff_ratio
     per_square = 2 + 2 / family.kv_group + family.experts * per_expert
@@ -80,18 +99,19 @@ def architecture_of_log(family: Family, log_params: Array) -> Architecture:
     per_width = 2 * one + jnp.where(family.experts > 1, family.experts, 0)
     tables = 1 if family.tied else 2
     log_scale = jnp.log(family.scale)
-    # What `Architecture.params` adds up: matrices of layers, their norms and routers, and
-    # embeddings with the last norm.
-    terms = (
+    return (
         Power(log_scale + jnp.log(per_square), 2 + family.power),
         Power(log_scale + jnp.log(per_width), 1 + family.power),
         Power(jnp.log(1 + tables * family.vocabulary), one),
     )
-    log_width = log_root(terms, log_params)
+
+
+def architecture_of_width(family: Family, log_width: Array) -> Architecture:
+    """The shape at a natural logarithm of the width; checks and converts nothing."""
     width = jnp.exp(log_width)
     heads = width / family.head_size
     return Architecture(
-        layers=jnp.exp(log_scale + family.power * log_width),
+        layers=jnp.exp(jnp.log(family.scale) + family.power * log_width),
         width=width,
         heads=heads,
         kv_heads=heads / family.kv_group,

@@ -111,8 +111,12 @@ def _minimize(
     levers: Mapping[str, ArrayLike] | None,
     over: Sequence[str],
 ) -> Plan:
-    arguments = plan_arguments(law, demand, costs, bounds)
+    arguments = plan_arguments(law, demand, costs, bounds, may_be_served=True)
     chosen = chosen_levers(over)
+    if arguments["costs"].serving:
+        from jaxscale.solve import served
+
+        return served.best_plan(at_loss, target, arguments, levers or {}, chosen)
     values = lever_values(law, levers or {}, chosen)
     if (closed_law := two_powers(law)) is not None:
         solve = closed.cheapest if at_loss else closed.best

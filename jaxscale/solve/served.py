@@ -1,0 +1,542 @@
+"""Both problems where the price of a token depends on the model's size: the joint optimum.
+
+Serving is priced by a machine for each size, and the cheapest of several machines is the minimum of
+several curves, each with kinks where another limit decides. So each curve is searched by itself,
+over the width of the model's family: first at points that cover all sizes, then, between the
+neighbors of the best point, by golden sections, which need no slope. What they found is moved onto
+the equation that decides there (a stationary point, a kink or an end) by Newton's method, and that
+gives it derivatives.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from jaxscale._numerics import arrays
+from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.typed import epsilon, fori_loop
+from jaxscale._numerics.values import is_finite, is_nonnegative, is_positive, where_safe
+from jaxscale.architectures import counts
+from jaxscale.architectures.family import (
+    Family,
+    architecture_of_width,
+    log_params_of,
+    log_width_of,
+)
+from jaxscale.costs import Costs, Demand
+from jaxscale.laws import protocol
+from jaxscale.laws.chinchilla import log_other
+from jaxscale.laws.inverse import TOKENS, beginning, crossing, far, loss_value
+from jaxscale.plan import Bounds, Plan, lever_values
+from jaxscale.serving.deployment import Machine, machine
+from jaxscale.serving.offer import Offer, Switches, offer
+from jaxscale.serving.options import stacked
+from jaxscale.serving.requests import Limits, Requests
+from jaxscale.status import Status, first_status, is_ok
+
+# Natural logarithms of the narrowest and the widest model, and points between them.
+NARROWEST, WIDEST, POINTS = 2.0, 15.5, 40
+ENDS = 60  # halvings that find the largest size that a machine serves
+# Golden sections of all machines' curves, and of those that are the best by then.
+SECTIONS_OF_ALL, SECTIONS, SEARCHED = 10, 30, 2
+GOLDEN = 0.3819660112501051
+BITS = "bits"  # the lever that the precision of the served weights sets, where it has no value
+SETTLED = 3  # steps of Newton's method at the end
+NEAR, BEATEN = 64.0, 64.0  # roots of an epsilon: a step to what decides, and a better plan
+ROUNDING = 256.0  # epsilons by which a limit may be missed that decides
+
+
+class Scenario(NamedTuple):
+    """All that one plan is solved for, with the machines along a first axis."""
+
+    law: Any
+    levers: dict[str, Array]
+    target: Array  # a loss, or a budget
+    demand: Demand
+    train: Array  # dollars for each FLOP in training
+    family: Family
+    requests: Requests
+    limits: Limits
+    utilisation: Array
+    bounds: Bounds | None
+    machine: Machine
+
+
+class Sized(NamedTuple):
+    """A model of one width, trained until it meets the target, and served."""
+
+    value: Array  # the lifetime cost, or the loss; infinite where it keeps not all limits
+    log_params: Array
+    log_tokens: Array
+    offer: Offer
+    switches: Switches
+    train_cost: Array
+    short: Array  # whether a bound on tokens makes it beat the target, or leave budget over
+    distance: Array  # in logarithms, of the tokens that the target asks for from that bound
+
+
+def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) -> Sized:
+    """The model of that width that just meets the target, by what it costs or what it reaches.
+
+    A limit may be missed by `slack`, as a share of it.
+    """
+    shape = architecture_of_width(given.family, log_width)
+    log_params = _log_params(given, shape, log_width)
+    made, switches = offer(shape, given.machine, given.requests, given.limits, given.utilisation)
+    served = given.demand.input_tokens * made.read + given.demand.output_tokens * made.write
+    bounds = given.bounds
+    if at_loss:
+        free = _tokens_of_loss(given, log_params)
+    else:
+        free = _tokens_of_budget(given, log_params, given.target - served)
+    log_tokens, kept, distance = free, jnp.asarray(True), jnp.zeros_like(free)
+    if bounds is not None:
+        low, high = jnp.log(bounds.min_tokens), jnp.log(bounds.max_tokens)
+        high = jnp.minimum(high, jnp.log(bounds.max_tokens_per_param) + log_params)
+        # A cheapest plan may be trained longer than its loss asks, a best one shorter than its
+        # budget allows.
+        log_tokens = jnp.maximum(free, low) if at_loss else jnp.minimum(free, high)
+        kept = (log_tokens <= high + slack) if at_loss else (log_tokens >= low - slack)
+        kept &= low <= high
+        distance = free - (low if at_loss else high)
+    if at_loss:
+        train = given.train * _train_flops(given, log_params, log_tokens)
+        value = train + served
+    else:
+        train = given.train * _train_flops(given, log_params, log_tokens)
+        value = protocol.loss_from_logs(given.law, log_params, log_tokens, **given.levers)
+    value = jnp.where(kept & (made.room >= -slack) & (value < jnp.inf), value, jnp.inf)
+    return Sized(value, log_params, log_tokens, made, switches, train, log_tokens != free, distance)
+
+
+def _log_params(given: Scenario, shape: Any, log_width: Array) -> Array:
+    """As the law counts them: some leave out embeddings."""
+    if protocol.counts_embeddings(given.law):
+        return log_params_of(given.family, log_width)
+    return jnp.log(counts.active_non_embedding(shape))
+
+
+def _train_flops(given: Scenario, log_params: Array, log_tokens: Array) -> Array:
+    if not protocol.has_own_flops(given.law):
+        return jnp.exp(log_params + log_tokens) * protocol.TRAIN_FLOPS
+    sizes = jnp.exp(log_params), jnp.exp(log_tokens)
+    return protocol.flops_of(given.law, *sizes, **given.levers).train
+
+
+def _tokens_of_loss(given: Scenario, log_params: Array) -> Array:
+    """Log tokens that reach the loss; infinite where none do."""
+    if (powers := protocol.two_powers(given.law)) is not None:
+        left = (given.target - powers.E) - powers.A * jnp.exp(-powers.alpha * log_params)
+        good = left > 0
+        found = (jnp.log(powers.B) - jnp.log(jnp.where(good, left, 1))) / powers.beta
+        return jnp.where(good, found, jnp.inf)
+    zero = jnp.zeros_like(log_params + given.target)
+    inputs = given.law, given.levers
+    start = lax.stop_gradient(beginning(given.law, given.levers, TOKENS, zero)) + zero
+    end = zero + far(zero.dtype)
+    at = log_params + zero, zero
+    return crossing(loss_value, TOKENS, *at, given.target + zero, inputs, start, end)
+
+
+def _tokens_of_budget(given: Scenario, log_params: Array, left: Array) -> Array:
+    """Log tokens that are paid for by what is left; minus infinity where nothing is."""
+    good = left > 0
+    flops = jnp.where(good, left, 1) / given.train
+    by_rule = jnp.log(flops / protocol.TRAIN_FLOPS) - log_params
+    if protocol.has_own_flops(given.law):
+        zero = jnp.zeros_like(by_rule)
+        start, end = lax.stop_gradient(by_rule), zero - far(zero.dtype)
+        inputs = given.law, given.levers
+        at = log_params + zero, zero
+        by_rule = crossing(_own_flops, TOKENS, *at, flops + zero, inputs, start, end)
+    return jnp.where(good, by_rule, -jnp.inf)
+
+
+def _own_flops(log_params: Array, log_tokens: Array, inputs: tuple[Any, dict[str, Array]]) -> Array:
+    law, levers = inputs
+    return protocol.flops_of(law, jnp.exp(log_params), jnp.exp(log_tokens), **levers).train
+
+
+# --- The search -----------------------------------------------------------------------------
+
+
+def _ends(given: Scenario, like: Array) -> tuple[Array, Array]:
+    """Log widths between which all limits that do not depend on the training are kept."""
+    low, high = jnp.full_like(like, NARROWEST), jnp.full_like(like, WIDEST)
+    if given.bounds is not None:
+        low = jnp.maximum(low, _width_at(given, given.bounds.min_params))
+        high = jnp.minimum(high, _width_at(given, given.bounds.max_params))
+
+    def room(log_width: Array) -> Array:
+        shape = architecture_of_width(given.family, log_width)
+        made, _ = offer(shape, given.machine, given.requests, given.limits, given.utilisation)
+        return made.room
+
+    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        inside, outside = ends
+        middle = (inside + outside) / 2
+        keeps = room(middle) >= 0
+        return jnp.where(keeps, middle, inside), jnp.where(keeps, outside, middle)
+
+    keeps_all = room(high) >= 0
+    inside, _ = fori_loop(ENDS, halve, (low + jnp.zeros_like(high), high))
+    return low, jnp.where(keeps_all, high, inside)
+
+
+def _width_at(given: Scenario, params: Array) -> Array:
+    """Log width of a number of params, as the law counts them, cut to the range that is searched."""
+    family = given.family
+    if protocol.counts_embeddings(given.law):
+        safe = jnp.clip(params, 1e-3, 1e30)
+        found = log_width_of(family, jnp.log(safe))
+        found = jnp.where(params > 0, found, -jnp.inf)
+        return jnp.clip(jnp.where(params < 1e30, found, jnp.inf), NARROWEST, WIDEST)
+
+    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low + high) / 2
+        shape = architecture_of_width(family, middle)
+        below = counts.active_non_embedding(shape) <= params
+        return jnp.where(below, middle, low), jnp.where(below, high, middle)
+
+    zero = jnp.zeros_like(params + family.power)
+    return fori_loop(ENDS, halve, (zero + NARROWEST, zero + WIDEST))[0]
+
+
+class Bracket(NamedTuple):
+    """A point with two neighbors, neither of which is better."""
+
+    low: Array
+    best: Array
+    high: Array
+    value: Array  # at the best
+
+
+def _searched(at_loss: bool, given: Scenario, low: Array, high: Array, like: Array) -> Bracket:
+    """A bracket of each machine's optimum: points that cover all widths, then golden sections.
+
+    The ends are points too, so that no range of widths is missed because it is narrow.
+    """
+    spacing = (WIDEST - NARROWEST) / (POINTS - 1)
+
+    def step(i: Array, b: Bracket) -> Bracket:
+        here = jnp.clip(NARROWEST + spacing * i.astype(like.dtype), low, high)
+        here = jnp.where(i == POINTS, high, jnp.where(i == POINTS + 1, low, here))
+        covers = i < POINTS + 2
+        here = jnp.where(covers, here, _between(b))
+        value = sized(at_loss, given, here).value
+        better = value < b.value
+        best = jnp.where(better, here, b.best)
+        around = Bracket(
+            jnp.maximum(best - spacing, low),
+            best,
+            jnp.minimum(best + spacing, high),
+            jnp.where(better, value, b.value),
+        )
+        return jax.tree.map(lambda x, y: jnp.where(covers, x, y), around, _cut(b, here, value))
+
+    best = high + jnp.zeros_like(like)
+    start = Bracket(best, best, best, jnp.full_like(best, jnp.inf))
+    return fori_loop(POINTS + 2 + SECTIONS_OF_ALL, step, start)
+
+
+def _narrowed(at_loss: bool, given: Scenario, start: Bracket) -> Bracket:
+    """The bracket after more golden sections."""
+
+    def section(_: Array, b: Bracket) -> Bracket:
+        here = _between(b)
+        return _cut(b, here, sized(at_loss, given, here).value)
+
+    return fori_loop(SECTIONS, section, start)
+
+
+def _between(b: Bracket) -> Array:
+    """A point in the larger part of a bracket."""
+    below = b.best - b.low > b.high - b.best
+    return b.best + GOLDEN * jnp.where(below, b.low - b.best, b.high - b.best)
+
+
+def _cut(b: Bracket, here: Array, value: Array) -> Bracket:
+    """The part of a bracket that holds its optimum, by the value at a point inside."""
+    better, below = value < b.value, here < b.best
+    return Bracket(
+        low=jnp.where(better == below, b.low, jnp.where(below, here, b.best)),
+        best=jnp.where(better, here, b.best),
+        high=jnp.where(better == below, jnp.where(below, b.best, here), b.high),
+        value=jnp.where(better, value, b.value),
+    )
+
+
+# --- What decides ---------------------------------------------------------------------------
+
+# Besides a stationary point: the fields of `Switches`, and the ends.
+MEMORY, TOKEN_TIME, FIRST_TOKEN = 1, 2, 3
+REASONS = ("none", "memory", "time of a token", "time of the first token")
+
+
+class Decided(NamedTuple):
+    """A log width, moved onto the equation that decides it."""
+
+    log_width: Array
+    limit: Array  # 0, or which limit of the machine decides: `REASONS`
+    at_max: Array  # whether the bound max_params does
+    at_min: Array
+
+
+def _decided(at_loss: bool, given: Scenario, found: Array) -> Decided:
+    """Which equation decides the width that was found, and the width with its derivatives."""
+    near = NEAR * epsilon(found) ** 0.5
+    bounds = given.bounds
+    ends = [] if bounds is None else [bounds.max_params, bounds.min_params]
+    widths = [_width_at(given, params) for params in ends]
+
+    def equations(u: Array) -> tuple[Array, ...]:
+        """Each is 0 where it decides: a stationary point, the end of a limit, a kink, a bound."""
+
+        def value(u: Array) -> tuple[Array, Sized]:
+            model = sized(at_loss, given, u, jnp.inf)
+            return jnp.log(model.value) if at_loss else model.value, model
+
+        _, slope, model = jax.jvp(value, (u,), (jnp.ones_like(u),), has_aux=True)
+        limits = model.offer.memory, model.offer.token, model.offer.first
+        kinks = (*model.switches, *([] if bounds is None else [model.distance]))
+        return slope, *limits, *kinks, *(u - width for width in widths)
+
+    def newton(i: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
+        u, which = at
+        values, rises = jax.jvp(equations, (u,), (jnp.ones_like(u),))
+        steps = []
+        for value, rise in zip(values, rises, strict=True):
+            known = is_finite(value) & is_finite(rise) & (rise != 0)
+            steps.append(jnp.where(known, value / jnp.where(known, rise, 1), jnp.inf))
+        # A stationary point decides wherever there is one; else what is nearest.
+        closest = jnp.where(jnp.abs(steps[0]) < near, 0, -1)
+        least = jnp.where(closest == 0, 0, near)
+        for number, step in enumerate(steps[1:], start=1):
+            closer = jnp.abs(step) < least
+            closest = jnp.where(closer, number, closest)
+            least = jnp.where(closer, jnp.abs(step), least)
+        which = jnp.where(i == 0, lax.stop_gradient(closest), which)
+        for number, step in enumerate(steps):
+            u = u - jnp.where((which == number) & is_finite(step), step, 0)
+        return u, which
+
+    u, which = lax.fori_loop(0, SETTLED, newton, (found, jnp.full_like(found, -1, jnp.int32)))
+    limit = jnp.where((which >= MEMORY) & (which <= FIRST_TOKEN), which, 0)
+    last = FIRST_TOKEN + len(Switches._fields) + 1
+    never = jnp.zeros(jnp.shape(u), bool)
+    if bounds is None:
+        return Decided(u, limit, never, never)
+    bounded = [(NARROWEST < width) & (width < WIDEST) for width in widths]
+    return Decided(u, limit, (which == last + 1) & bounded[0], (which == last + 2) & bounded[1])
+
+
+# --- The plan -------------------------------------------------------------------------------
+
+
+def best_plan(
+    at_loss: bool,
+    target: Mapping[str, ArrayLike],
+    arguments: Mapping[str, Any],
+    levers: Mapping[str, ArrayLike],
+    chosen: tuple[str, ...],
+) -> Plan:
+    """The cheapest plan of a loss (`at_loss`), or the best of a budget, with its deployment.
+
+    Raises ValueError for levers that would have to be searched.
+    """
+    law, costs = arguments["law"], arguments["costs"]
+    by_bits = BITS in protocol.levers_of(law) and BITS not in levers
+    if any(name != BITS or not by_bits for name in chosen):
+        raise ValueError(f"over may not hold levers with Costs.served; got {chosen!r}: give values")
+    values = lever_values(law, levers, (BITS,) if by_bits else ())
+    served = costs.serving
+    machines = {f"machine[{i}]": machine(each) for i, each in enumerate(served.options)}
+    named = {
+        f"{name}.{field}": x for name, m in machines.items() for field, x in m._asdict().items()
+    }
+    *rest, numbers = _entered(
+        **target,
+        levers=values,
+        law=law,
+        demand=arguments["demand"],
+        train=costs.train,
+        family=served.family,
+        requests=served.requests,
+        limits=served.limits,
+        utilisation=served.utilisation,
+        bounds=arguments.get("bounds"),
+        numbers=named,
+    )
+    size = len(Machine._fields)
+    machines = tuple(Machine(*numbers[i : i + size]) for i in range(0, len(numbers), size))
+    return minimize((at_loss, by_bits), *rest, machines)
+
+
+def _entered(*, numbers: Mapping[str, Any], **rest: Any) -> tuple[Any, ...]:
+    """`arrays.enter` of the rest, and of many numbers as the last."""
+    entered = arrays.enter(**rest, **numbers)
+    return (*entered[: len(rest)], entered[len(rest) :])
+
+
+@partial(compiled, static=1)
+def minimize(
+    kind: tuple[bool, bool],
+    target: Array,
+    levers: dict[str, Array],
+    law: Any,
+    demand: Demand,
+    train: Array,
+    family: Family,
+    requests: Requests,
+    limits: Limits,
+    utilisation: Array,
+    bounds: Bounds | None,
+    machines: tuple[Machine, ...],
+) -> Plan:
+    """The cheapest plan of a loss, or the best of a budget, with its deployment."""
+    at_loss, by_bits = kind
+    rest = target, levers, law, demand, train, family, requests, limits, utilisation, bounds
+    rank = max(jnp.ndim(x) for x in jax.tree.leaves((rest, machines)))
+    machine = stacked(machines, rank)
+    target, levers, law, demand, train, family, requests, limits, utilisation, bounds, machine = (
+        arrays.align(*rest, machine)
+    )
+    if by_bits:
+        levers = {**levers, BITS: 8 * machine.weight_bytes}
+    given = Scenario(
+        law, levers, target, demand, train, family, requests, limits, utilisation, bounds, machine
+    )
+    return _plan(at_loss, given)
+
+
+def _is_valid(at_loss: bool, given: Scenario) -> Array:
+    good = protocol.is_valid(given.law) & protocol.are_finite(given.levers)
+    good &= given.demand.is_valid() & is_positive(given.train) & given.family.is_valid()
+    good &= given.requests.is_valid() & given.limits.is_valid() & given.machine.is_valid()
+    good &= (given.utilisation > 0) & (given.utilisation <= 1)
+    good &= is_finite(given.target) if at_loss else is_positive(given.target)
+    return good if given.bounds is None else good & given.bounds.is_valid()
+
+
+def _plan(at_loss: bool, given: Scenario) -> Plan:
+    good = _is_valid(at_loss, given)
+    given = jax.tree.map(lambda x: where_safe(good, x), given)
+    fixed = lax.stop_gradient(given)
+    like = sum(jnp.zeros_like(x) for x in jax.tree.leaves(given))
+    like = jnp.zeros_like(like)
+    low, high = _ends(fixed, jnp.zeros_like(_of_serving(fixed)))
+    found = _searched(at_loss, fixed, low, high, like)
+    order = _first_of(found.value, SEARCHED)
+    bracket = _narrowed(at_loss, *jax.tree.map(partial(_taken, order), (fixed, found)))
+    winner = jnp.argmin(bracket.value, axis=0)[None]
+    choice = _taken(winner, order)
+    chosen = jax.tree.map(partial(_taken, choice), given)
+    best = jnp.minimum(_taken(winner, bracket.value), jnp.min(found.value, axis=0, keepdims=True))
+    decided = _decided(at_loss, chosen, _taken(winner, bracket.best))
+    slack = ROUNDING * epsilon(best)
+    model = sized(at_loss, chosen, decided.log_width, slack)
+    plan = _finished(at_loss, chosen, model, decided, choice, _taken(choice, good), best)
+    return jax.tree.map(lambda x: x[0], plan)
+
+
+def _first_of(values: Array, count: int) -> Array:
+    """Indices of the least values along the first axis, the least first."""
+    if values.shape[0] <= count:
+        shape = (values.shape[0],) + (1,) * (values.ndim - 1)
+        return jnp.broadcast_to(jnp.arange(values.shape[0]).reshape(shape), values.shape)
+    numbers = jnp.arange(values.shape[0]).reshape((-1,) + (1,) * (values.ndim - 1))
+    found = []
+    for _ in range(count):
+        found.append(jnp.argmin(values, axis=0))
+        values = jnp.where(numbers == found[-1], jnp.inf, values)
+    return jnp.stack(found)
+
+
+def _taken(index: Array, x: Array) -> Array:
+    """Elements along the first axis; what all share stays as it is."""
+    if jnp.ndim(x) == 0 or x.shape[0] == 1:
+        return x
+    return jnp.take_along_axis(jnp.broadcast_to(x, (x.shape[0], *index.shape[1:])), index, axis=0)
+
+
+def _of_serving(given: Scenario) -> Array:
+    leaves = jax.tree.leaves(
+        (given.machine, given.family, given.requests, given.limits, given.utilisation, given.bounds)
+    )
+    return sum(jnp.zeros_like(x) for x in leaves)
+
+
+def _finished(
+    at_loss: bool,
+    given: Scenario,
+    model: Sized,
+    decided: Decided,
+    choice: Array,
+    good: Array,
+    best: Array,
+) -> Plan:
+    found = model.value < jnp.inf
+    bounds = given.bounds
+    cases = [(~good, Status.INVALID_INPUT)]
+    floor = far(model.value.dtype)
+    if at_loss:
+        top = jnp.full_like(model.value, floor)
+        least = protocol.loss_from_logs(given.law, top, top, **given.levers)
+        cases.append((given.target <= least, Status.INFEASIBLE_LOSS))
+        cases.append((~found, Status.INFEASIBLE_BOUNDS))
+    else:
+        cases.append((~found, Status.INFEASIBLE_BUDGET))
+    beaten = best < model.value - jnp.abs(model.value) * (BEATEN * epsilon(best) ** 0.5)
+    cases.append((beaten, Status.NOT_CONVERGED))
+    if bounds is not None:
+        high = jnp.minimum(
+            jnp.log(bounds.max_tokens), jnp.log(bounds.max_tokens_per_param) + model.log_params
+        )
+        near = NEAR * epsilon(model.value) ** 0.5
+        edge = decided.at_max | decided.at_min | (decided.limit > 0)
+        at_low = model.log_tokens <= jnp.log(bounds.min_tokens) + near
+        at_high = model.log_tokens >= high - near
+        by_ratio = jnp.log(bounds.max_tokens) > high
+        cases += [
+            (model.short & edge, Status.AT_CORNER),
+            (at_low, Status.AT_MIN_TOKENS),
+            (at_high & by_ratio, Status.AT_MAX_RATIO),
+            (at_high, Status.AT_MAX_TOKENS),
+            (decided.at_min, Status.AT_MIN_PARAMS),
+        ]
+    cases.append((decided.at_max | (decided.limit > 0), Status.AT_MAX_PARAMS))
+    full = jnp.zeros_like(model.value)
+    status = jnp.broadcast_to(first_status(*cases), full.shape)
+    ok = is_ok(status)
+
+    def masked(x: Array) -> Array:
+        return jnp.where(ok, x + full, jnp.nan)
+
+    made = model.offer
+    tokens = jnp.exp(model.log_tokens)
+    return Plan(
+        params=masked(jnp.exp(model.log_params)),
+        tokens=masked(tokens),
+        loss=masked(
+            protocol.loss_from_logs(given.law, model.log_params, model.log_tokens, **given.levers)
+        ),
+        train_cost=masked(model.train_cost),
+        prefill_cost=masked(given.demand.input_tokens * made.read),
+        decode_cost=masked(given.demand.output_tokens * made.write),
+        status=status,
+        levers={name: masked(x) for name, x in given.levers.items()},
+        serving={
+            "choice": jnp.where(ok, choice, -1),
+            "devices": masked(given.machine.count),
+            "batch": masked(made.batch),
+            "token_seconds": masked(made.token_seconds),
+            "first_token_seconds": masked(made.first_token_seconds),
+            "reason": jnp.where(ok, decided.limit, 0).astype(jnp.int8),
+        },
+    )
