@@ -89,7 +89,7 @@ def best(
         >>> requests, limits = js.serving.Requests(1024, 256), js.serving.Limits(token_seconds=0.05)
         >>> best = js.serving.best(shape, devices, requests, limits)
         >>> print(js.serving.name_of(best.deployment))
-        8 x H100-SXM
+        4 x H100-SXM
     """
     found = options(devices, counts=counts, weights=weights)
     entered = _entered(architecture, found, requests, limits, utilisation)
@@ -226,7 +226,7 @@ def front(
         >>> shape, device = js.architectures.published("llama-3-8b"), js.accelerator("L4", price=0.5)
         >>> front = js.serving.front(shape, device, js.serving.Requests(1024, 256))
         >>> print(f"{front.batch[-1]:.0f} at once for ${front.dollars_per_request[-1]:.2g} a request")
-        19 at once for $0.00027 a request
+        33 at once for $0.00011 a request
     """
     found = options(devices, counts=counts, weights=weights)
     entered = _entered(architecture, found, requests, limits, utilisation)

@@ -17,6 +17,15 @@ class Efficiencies(NamedTuple):
 
     An efficiency is NaN where fewer than two kernels are bound by that rate. One above 1 says that
     the device is faster than its accelerator was said to be.
+
+    Examples:
+        >>> fit = js.serving.Efficiencies(0.7, 0.9, 40e-6, 0.1)
+        >>> deployment = js.serving.Deployment(
+        ...     js.accelerator("H100-SXM"),
+        ...     compute_efficiency=fit.compute_efficiency,
+        ...     bandwidth_efficiency=fit.bandwidth_efficiency,
+        ...     launch_seconds=fit.fixed_seconds / 4,  # of four kernels in a layer
+        ... )
     """
 
     compute_efficiency: float  # e_f, of the peak F
