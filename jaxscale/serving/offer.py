@@ -40,13 +40,19 @@ class Switches(NamedTuple):
 
 
 def offer(
-    a: Architecture, m: Machine, requests: Requests, limits: Limits, utilisation: Array
+    a: Architecture,
+    m: Machine,
+    requests: Requests,
+    limits: Limits,
+    utilisation: Array,
+    *,
+    dense: bool = False,
 ) -> tuple[Offer, Switches]:
     """The machine's offer with the largest batch that memory and limits allow, which is the best.
 
     All arguments are aligned and valid. A price where a limit is not kept means nothing.
     """
-    asked = load(a, m, None, requests)
+    asked = load(a, m, None, requests, dense=dense)
     in_memory, in_time = asked.most_in_memory(), asked.most_in_time(limits.token_seconds)
     batch = jnp.maximum(jnp.minimum(jnp.minimum(in_memory, in_time), limits.max_batch), 1)
     result = answered(asked, m, None, batch, utilisation)

@@ -228,7 +228,7 @@ class Rates(NamedTuple):
     cache: Array
     weights: Array  # of the whole pass
     experts: Array  # of the whole pass, were all of them read
-    idle: Array  # share of the experts that a token does not run through
+    idle: Array | None  # share of the experts that a token does not run through; None where none is
     new: Array  # tokens of each sequence
     flops: Array  # of each sequence
     bytes: Array  # of each sequence: keys and values
@@ -240,14 +240,30 @@ class Rates(NamedTuple):
             launch=self.launch,
             network=self.latency + part * self.network,
             compute=part * self.compute,
-            weights=self.weights + self.experts * share_of_experts(self.idle, part * self.new),
+            weights=self.weights + self.experts * self.share_of_experts(part * self.new),
             scores=part * self.scores,
             cache=part * self.cache,
         )
 
+    def share_of_experts(self, tokens: Array) -> Array | float:
+        """The expected share of the experts that at least one of `tokens` tokens runs through.
 
-def rates(a: Architecture, m: Machine, split: "Layout", work: Work) -> Rates:
-    """What a pass takes on the devices of one stage; all numbers are aligned and valid."""
+        `1 - (1 - k / E)^tokens` for k of E experts, as the code of Erdil 2025 has it.
+        """
+        if self.idle is None:
+            return 1.0
+        # A power of 0 has no derivative: of one expert, or of all of them, none is idle.
+        some = self.idle > 0
+        return 1 - jnp.where(some, jnp.where(some, self.idle, 0.5) ** tokens, 0)
+
+
+def rates(
+    a: Architecture, m: Machine, split: "Layout", work: Work, *, dense: bool = False
+) -> Rates:
+    """What a pass takes on the devices of one stage; all numbers are aligned and valid.
+
+    `dense` says that no expert is ever idle, which saves what depends on it.
+    """
     logits = counts.vocabulary_matrix(a)
     multiplied = work.new * (counts.matmul_params(a) - logits) + work.logits * logits
     scores = work.new * counts.attention_flops(a, work.attended)
@@ -267,7 +283,7 @@ def rates(a: Architecture, m: Machine, split: "Layout", work: Work) -> Rates:
         cache=kept * cache_copies(a, m, split) / split.bandwidth,
         weights=idle_weights / split.bandwidth,
         experts=(all_weights - idle_weights) / split.bandwidth,
-        idle=1 - a.active_experts / a.experts,
+        idle=None if dense else 1 - a.active_experts / a.experts,
         new=work.new,
         flops=2 * multiplied + scores,
         bytes=kept,
@@ -303,16 +319,6 @@ def layout(m: Machine) -> Layout:
         tensor * m.peak * m.compute_efficiency * share,
         tensor * m.bandwidth * m.bandwidth_efficiency * share,
     )
-
-
-def share_of_experts(idle: Array, tokens: Array) -> Array:
-    """The expected share of the experts that at least one of `tokens` tokens runs through.
-
-    `1 - (1 - k / E)^tokens` for k of E experts, as the code of Erdil 2025 has it.
-    """
-    # A power of 0 has no derivative: of one expert, or of all of them, none is idle.
-    some = idle > 0
-    return 1 - jnp.where(some, jnp.where(some, idle, 0.5) ** tokens, 0)
 
 
 def reduction(m: Machine, split: Layout) -> tuple[Array, Array]:

@@ -236,8 +236,12 @@ class Load(NamedTuple):
         all_of_them = fixed
         for times, rate in curves:
             all_of_them = all_of_them + times * rate.experts
+        curves = [(times, rate) for times, rate in curves if rate.idle is not None]
+        if not curves:
+            return (allowed - all_of_them) / slope
         bounded = allowed < jnp.inf
         allowed = jnp.where(bounded, allowed, all_of_them)
+        start = (allowed - all_of_them) / slope
 
         def seconds(batch: Array) -> Array:
             total = fixed + slope * batch
@@ -250,7 +254,6 @@ class Load(NamedTuple):
             value, rise = jax.jvp(seconds, (batch,), (jnp.ones_like(batch),))
             return batch + (allowed - value) / rise
 
-        start = (allowed - all_of_them) / slope
         return jnp.where(bounded, fori_loop(BATCH_STEPS, step, start), jnp.inf)
 
 
@@ -260,6 +263,8 @@ def load(
     prefill_m: Machine | None,
     requests: Requests,
     speculation: Speculation | None = None,
+    *,
+    dense: bool = False,
 ) -> Load:
     """What requests ask of a machine; all numbers are aligned and valid."""
     split = layout(m)
@@ -268,7 +273,9 @@ def load(
     room = m.count * (m.usable_memory * m.memory - m.workspace_bytes) - weight_bytes(a, m)
     each = sequence_bytes(a, m, split, requests.kept)
     if speculation is None:
-        decode: tuple[Rates, ...] = (rates(a, m, split, Work(one, context, context, one)),)
+        decode: tuple[Rates, ...] = (
+            rates(a, m, split, Work(one, context, context, one), dense=dense),
+        )
         passes, per_round = (1.0,), 1.0
     else:
         tokens, draft = speculation.drafts + 1, speculation.draft
@@ -290,7 +297,7 @@ def load(
     known = requests.prompt * requests.cached
     attended = requests.prompt_context * (1 + requests.cached)
     work = Work(requests.prompt - known, attended, requests.prompt, one)
-    prompt_seconds = rates(a, reader, reading, work).times(one).total()
+    prompt_seconds = rates(a, reader, reading, work, dense=dense).times(one).total()
     if speculation is not None:
         drafting = rates(speculation.draft, reader, reading, work).times(one).total()
         prompt_seconds = prompt_seconds + drafting

@@ -8,20 +8,22 @@ the equation that decides there (a stationary point, a kink or an end) by Newton
 gives it derivatives.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.typed import epsilon, fori_loop
-from jaxscale._numerics.values import is_finite, is_nonnegative, is_positive, where_safe
+from jaxscale._numerics.values import is_finite, is_positive, where_safe
 from jaxscale.architectures import counts
+from jaxscale.architectures.architecture import Architecture
 from jaxscale.architectures.family import (
     Family,
     architecture_of_width,
@@ -65,6 +67,12 @@ class Scenario(NamedTuple):
     utilisation: Array
     bounds: Bounds | None
     machine: Machine
+    dense: bool  # whether no expert is ever idle
+
+    def map(self, change: Callable[[Array], Array]) -> "Scenario":
+        """The scenario with every array changed."""
+        *arrays, dense = self
+        return Scenario(*jax.tree.map(change, tuple(arrays)), dense)
 
 
 class Sized(NamedTuple):
@@ -87,7 +95,7 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
     """
     shape = architecture_of_width(given.family, log_width)
     log_params = _log_params(given, shape, log_width)
-    made, switches = offer(shape, given.machine, given.requests, given.limits, given.utilisation)
+    made, switches = _offer(given, shape)
     served = given.demand.input_tokens * made.read + given.demand.output_tokens * made.write
     bounds = given.bounds
     if at_loss:
@@ -112,6 +120,11 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
         value = protocol.loss_from_logs(given.law, log_params, log_tokens, **given.levers)
     value = jnp.where(kept & (made.room >= -slack) & (value < jnp.inf), value, jnp.inf)
     return Sized(value, log_params, log_tokens, made, switches, train, log_tokens != free, distance)
+
+
+def _offer(given: Scenario, shape: Architecture) -> tuple[Offer, Switches]:
+    asked = given.machine, given.requests, given.limits, given.utilisation
+    return offer(shape, *asked, dense=given.dense)
 
 
 def _log_params(given: Scenario, shape: Any, log_width: Array) -> Array:
@@ -174,8 +187,7 @@ def _ends(given: Scenario, like: Array) -> tuple[Array, Array]:
 
     def room(log_width: Array) -> Array:
         shape = architecture_of_width(given.family, log_width)
-        made, _ = offer(shape, given.machine, given.requests, given.limits, given.utilisation)
-        return made.room
+        return _offer(given, shape)[0].room
 
     def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         inside, outside = ends
@@ -217,42 +229,34 @@ class Bracket(NamedTuple):
     value: Array  # at the best
 
 
-def _searched(at_loss: bool, given: Scenario, low: Array, high: Array, like: Array) -> Bracket:
-    """A bracket of each machine's optimum: points that cover all widths, then golden sections.
+def _covered(at_loss: bool, given: Scenario, low: Array, high: Array, like: Array) -> Bracket:
+    """A bracket of each machine's optimum: the best of points that cover all widths, and of the ends.
 
     The ends are points too, so that no range of widths is missed because it is narrow.
     """
     spacing = (WIDEST - NARROWEST) / (POINTS - 1)
 
-    def step(i: Array, b: Bracket) -> Bracket:
+    def look(i: Array, best: tuple[Array, Array]) -> tuple[Array, Array]:
+        value, at = best
         here = jnp.clip(NARROWEST + spacing * i.astype(like.dtype), low, high)
         here = jnp.where(i == POINTS, high, jnp.where(i == POINTS + 1, low, here))
-        covers = i < POINTS + 2
-        here = jnp.where(covers, here, _between(b))
-        value = sized(at_loss, given, here).value
-        better = value < b.value
-        best = jnp.where(better, here, b.best)
-        around = Bracket(
-            jnp.maximum(best - spacing, low),
-            best,
-            jnp.minimum(best + spacing, high),
-            jnp.where(better, value, b.value),
-        )
-        return jax.tree.map(lambda x, y: jnp.where(covers, x, y), around, _cut(b, here, value))
+        found = sized(at_loss, given, here).value
+        better = found < value
+        return jnp.where(better, found, value), jnp.where(better, here, at)
 
-    best = high + jnp.zeros_like(like)
-    start = Bracket(best, best, best, jnp.full_like(best, jnp.inf))
-    return fori_loop(POINTS + 2 + SECTIONS_OF_ALL, step, start)
+    start = jnp.full_like(like, jnp.inf), high + jnp.zeros_like(like)
+    value, at = fori_loop(POINTS + 2, look, start)
+    return Bracket(jnp.maximum(at - spacing, low), at, jnp.minimum(at + spacing, high), value)
 
 
-def _narrowed(at_loss: bool, given: Scenario, start: Bracket) -> Bracket:
-    """The bracket after more golden sections."""
+def _narrowed(at_loss: bool, given: Scenario, start: Bracket, sections: int) -> Bracket:
+    """The bracket after so many golden sections."""
 
     def section(_: Array, b: Bracket) -> Bracket:
         here = _between(b)
         return _cut(b, here, sized(at_loss, given, here).value)
 
-    return fori_loop(SECTIONS, section, start)
+    return fori_loop(sections, section, start)
 
 
 def _between(b: Bracket) -> Array:
@@ -375,7 +379,9 @@ def best_plan(
     )
     size = len(Machine._fields)
     machines = tuple(Machine(*numbers[i : i + size]) for i in range(0, len(numbers), size))
-    return minimize((at_loss, by_bits), *rest, machines)
+    experts = served.family.experts
+    dense = arrays.is_concrete(experts) and bool(np.all(np.asarray(experts) == 1))
+    return minimize((at_loss, by_bits, dense), *rest, machines)
 
 
 def _entered(*, numbers: Mapping[str, Any], **rest: Any) -> tuple[Any, ...]:
@@ -386,7 +392,7 @@ def _entered(*, numbers: Mapping[str, Any], **rest: Any) -> tuple[Any, ...]:
 
 @partial(compiled, static=1)
 def minimize(
-    kind: tuple[bool, bool],
+    kind: tuple[bool, bool, bool],
     target: Array,
     levers: dict[str, Array],
     law: Any,
@@ -400,7 +406,7 @@ def minimize(
     machines: tuple[Machine, ...],
 ) -> Plan:
     """The cheapest plan of a loss, or the best of a budget, with its deployment."""
-    at_loss, by_bits = kind
+    at_loss, by_bits, dense = kind
     rest = target, levers, law, demand, train, family, requests, limits, utilisation, bounds
     rank = max(jnp.ndim(x) for x in jax.tree.leaves((rest, machines)))
     machine = stacked(machines, rank)
@@ -410,33 +416,72 @@ def minimize(
     if by_bits:
         levers = {**levers, BITS: 8 * machine.weight_bytes}
     given = Scenario(
-        law, levers, target, demand, train, family, requests, limits, utilisation, bounds, machine
+        law,
+        levers,
+        target,
+        demand,
+        train,
+        family,
+        requests,
+        limits,
+        utilisation,
+        bounds,
+        machine,
+        dense,
     )
     return _plan(at_loss, given)
 
 
-def _is_valid(at_loss: bool, given: Scenario) -> Array:
-    good = protocol.is_valid(given.law) & protocol.are_finite(given.levers)
-    good &= given.demand.is_valid() & is_positive(given.train) & given.family.is_valid()
-    good &= given.requests.is_valid() & given.limits.is_valid() & given.machine.is_valid()
-    good &= (given.utilisation > 0) & (given.utilisation <= 1)
-    good &= is_finite(given.target) if at_loss else is_positive(given.target)
-    return good if given.bounds is None else good & given.bounds.is_valid()
+def _made_safe(at_loss: bool, given: Scenario) -> tuple[Scenario, Array]:
+    """The scenario with 1 for bad numbers when differentiated, and whether there are none.
+
+    What many scenarios share is judged by itself, so that it stays shared.
+    """
+    law = protocol.is_valid(given.law) & protocol.are_finite(given.levers)
+    asked = given.demand.is_valid() & is_positive(given.train)
+    asked &= is_finite(given.target) if at_loss else is_positive(given.target)
+    serving = given.family.is_valid() & given.requests.is_valid() & given.limits.is_valid()
+    serving &= given.machine.is_valid() & (given.utilisation > 0) & (given.utilisation <= 1)
+    bounded = True if given.bounds is None else given.bounds.is_valid()
+
+    def safe(good: Array, *parts: Any) -> Any:
+        return jax.tree.map(lambda x: where_safe(good, x), parts)
+
+    laws, levers = safe(law, given.law, given.levers)
+    target, demand, train = safe(asked, given.target, given.demand, given.train)
+    priced = given.family, given.requests, given.limits, given.utilisation, given.machine
+    family, requests, limits, utilisation, machine = safe(serving, *priced)
+    bounds = None if given.bounds is None else given.bounds.made_safe()
+    made = Scenario(
+        laws,
+        levers,
+        target,
+        demand,
+        train,
+        family,
+        requests,
+        limits,
+        utilisation,
+        bounds,
+        machine,
+        given.dense,
+    )
+    return made, law & asked & serving & bounded
 
 
 def _plan(at_loss: bool, given: Scenario) -> Plan:
-    good = _is_valid(at_loss, given)
-    given = jax.tree.map(lambda x: where_safe(good, x), given)
-    fixed = lax.stop_gradient(given)
-    like = sum(jnp.zeros_like(x) for x in jax.tree.leaves(given))
-    like = jnp.zeros_like(like)
+    given, good = _made_safe(at_loss, given)
+    fixed = given.map(lax.stop_gradient)
+    like = sum(jnp.zeros_like(x) for x in jax.tree.leaves(given[:-1]))
     low, high = _ends(fixed, jnp.zeros_like(_of_serving(fixed)))
-    found = _searched(at_loss, fixed, low, high, like)
+    found = _covered(at_loss, fixed, low, high, like)
+    found = _narrowed(at_loss, fixed, found, SECTIONS_OF_ALL)
     order = _first_of(found.value, SEARCHED)
-    bracket = _narrowed(at_loss, *jax.tree.map(partial(_taken, order), (fixed, found)))
+    take = partial(_taken, order)
+    bracket = _narrowed(at_loss, fixed.map(take), jax.tree.map(take, found), SECTIONS)
     winner = jnp.argmin(bracket.value, axis=0)[None]
     choice = _taken(winner, order)
-    chosen = jax.tree.map(partial(_taken, choice), given)
+    chosen = given.map(partial(_taken, choice))
     best = jnp.minimum(_taken(winner, bracket.value), jnp.min(found.value, axis=0, keepdims=True))
     decided = _decided(at_loss, chosen, _taken(winner, bracket.best))
     slack = ROUNDING * epsilon(best)
