@@ -128,7 +128,7 @@ def test_decoding_takes_what_the_book_prints():
         ),
         # The page has 11.65 us without (n - 1)/n, and cuts off the digits.
         (
-            INFERENCE, "70B on 32 v5e, batch 64, us of links", "11",
+            LLAMA, "70B on 32 v5e, batch 64, us of links", "11",
             row(shape(1e6, width=8192.0), 64, count=32, link=9e10),
         ),
     ]  # fmt: skip
@@ -137,7 +137,7 @@ def test_decoding_takes_what_the_book_prints():
     printed = [pair for ms, speeds in LLAMA_13B.values() for pair in zip(ms, speeds, strict=True)]
     for i, (ms, speed) in enumerate(printed):
         what = f"Llama 2 13B, cache {list(LLAMA_13B)[i // 6] / 1e9:g} GB, batch {BATCHES[i % 6]}"
-        source = f"{INFERENCE}, table of batches"
+        source = f"{INFERENCE}, modeling throughput"
         assert_printed(step.seconds[i] * 1e3, ms, source=source, what=f"{what}, ms")
         assert_printed(step.tokens_per_second[i], speed, source=source, what=f"{what}, tokens/s")
     # Up to here the weights and the cache are all that limits, if only just at a batch of 240.
@@ -164,7 +164,7 @@ def test_int8_weights_take_what_the_book_prints():
     # 2.57 and 21.05: the book cuts off.
     assert_printed(ms[0], "2.5", source=source, what=f"{what} 4", within=0.08)
     assert_printed(ms[1], "21", source=source, what=f"{what} 256")
-    source = f"{LLAMA}, worked problems"
+    source = LLAMA
     assert_printed(ms[2], "17", source=source, what="Llama 3 70B, batch 32, 8 v5e, ms")
     assert_printed(ms[3], "8.5", source=source, what="Llama 3 70B, batch 32, 16 v5e, ms")
     # The book divides by 17 ms, of 17.06.
@@ -179,9 +179,9 @@ def test_int8_weights_take_what_the_book_prints():
     )
     read, multiplied = each.seconds / 2 * 1e6
     what = "one matrix of 70B, batch 64, 32 v5e, us of"
-    assert_printed(read, "18", source=INFERENCE, what=f"{what} reading")
+    assert_printed(read, "18", source=LLAMA, what=f"{what} reading")
     # 4.77: the book cuts off.
-    assert_printed(multiplied, "4", source=INFERENCE, what=f"{what} arithmetic", within=0.8)
+    assert_printed(multiplied, "4", source=LLAMA, what=f"{what} arithmetic", within=0.8)
 
 
 def test_arithmetic_limits_an_a100_above_a_batch_of_208():
@@ -195,7 +195,7 @@ def test_reading_a_prompt_takes_what_the_book_prints():
     # The book leaves out attention, which the shape of no heads does too.
     seconds = js.serving.prefill(shape(70e9), deployment, 1, 8192).seconds
     what = "70B reads 8,192 tokens on 16 v5e at 40 % MFU, s"
-    assert_printed(seconds, "0.91", source=INFERENCE, what=what)
+    assert_printed(seconds, "0.91", source=LLAMA, what=what)
     # Scores of causal attention are 7 % more, of which the logits of all but one token are saved.
     real = replace(js.architectures.published("llama-3-70b"), vocabulary=1)
     params = float(real.params)
