@@ -204,6 +204,23 @@ def test_reading_a_prompt_takes_what_the_book_prints():
     assert whole == pytest.approx(2 * params * 8192 / (16 * 1.97e14 * 0.4) + scores, rel=1e-4)
 
 
+def test_three_servers_that_read_feed_one_that_writes():
+    # 0.91 s for 8,192 tokens, and 512 steps of 19 ms for 32 sequences; at the same price a share
+    # of the cost is a share of the devices.
+    device = js.accelerator(
+        "TPU-v5e", peak_flops={"bf16": 1.97e14}, memory_bandwidth=140e9 / 16 / 0.019,
+        memory_bytes=1e15, price=1.0,
+    )  # fmt: skip
+    writer = js.serving.Deployment(device, 16).ideal()
+    reader = replace(writer, compute_efficiency=0.4)
+    requests = js.serving.Requests(prompt=8192, output=512)
+    service = js.serving.serve(shape(70e9), writer, requests, batch=32, prefill_on=reader)
+    read = service.dollars_per_million_input_tokens * 8192
+    written = service.dollars_per_million_output_tokens * 512
+    what = "servers that read for one that writes"
+    assert_printed(read / written, "3", source=LLAMA, what=what)
+
+
 # --- Memory ------------------------------------------------------------------------------------
 
 
