@@ -2,7 +2,8 @@
 
 Whole servers, the kernels of a layer and reductions between devices; then a sweep of decode steps
 over models, devices, batches and contexts, whose rate stands beside that of plans in `sweep`. The
-aims: servers of one device within 30 %, and a layer's matrices within 15 % in the median.
+aims: servers of one device within 30 % of the prediction, and a layer's matrices within 15 % in the
+median.
 """
 
 import statistics
@@ -99,7 +100,7 @@ def _sources(servers: list[dict]) -> list[dict]:
 def _servers_aim(servers: list[dict]) -> dict:
     speeds = [row["speed"] for row in servers if (row["source"], row["kind"]) == THROUGHPUT]
     worst = max(abs(speed - 1) for speed in speeds)
-    return harness.at_most("error of servers of one device", "their speed", SERVER_ERROR, worst)
+    return harness.at_most("error of servers of one device", "the prediction", SERVER_ERROR, worst)
 
 
 def _kernels_aim(kernels: dict) -> dict:

@@ -48,6 +48,8 @@ def within(speeds, allowed):
 
 
 def test_one_node_is_within_30_percent(servers):
+    # Of the prediction. Seen from what was measured, one row of 13 is further off: Llama 7B in FP8,
+    # 768 at once, is predicted 36 % too fast.
     throughput = serving_measured.of(servers, TENSORRT, ONE_DEVICE)
     assert len(throughput) == 13
     assert within(throughput, 0.3)
