@@ -18,6 +18,7 @@ MILLI = 1e-3
 # Kinds of rows. TensorRT-LLM 0.5 and 0.6 had slow kernels for shared keys and values on several
 # devices, so these rows say little of what such devices can do.
 ONE_DEVICE, ONE_NODE, SLICE, OLD_KERNELS = "one device", "one node", "slice of 64", "old kernels"
+NODES = "several nodes"
 
 
 class Setup(NamedTuple):
@@ -84,6 +85,7 @@ SHAPES = {
     "GPT-J 6B": _shape(28, 4096, 16, 16, 256, 16384, 50400, matrices=2),
     "Falcon 180B": _shape(80, 14848, 232, 8, 64, 59392, 65024, matrices=2),
     "PaLM 540B": _shape(118, 18432, 48, 1, 256, 73728, 256000),
+    "DeepSeek-V3": js.architectures.published("deepseek-v3"),
     "13B": _shape(40, 5120, 40, 40, 128, 20480, 51200, matrices=2),
 }
 
@@ -184,6 +186,11 @@ _TPU = {
     for weights in ("int8", "bf16")
 }
 POPE = "Pope et al. 2022"
+# deepseek-ai/open-infra-index, day 6: 18 nodes decode together, 14.8e3 tokens/s each, 88
+# sequences a device and a mean context of 4,989, which follow from its figures. They split experts
+# over all devices, where we make stages of the nodes.
+DEEPSEEK = "DeepSeek 2025"
+_H800 = Setup("H800", "fp8", "fp8", "bf16", cache_split="batch")
 KIPPLY = "Chen 2022"  # kipply, Transformer Inference Arithmetic: FasterTransformer
 _A100 = Setup("A100-40GB", "fp16", "fp16", "fp16")
 OTHERS = (
@@ -192,6 +199,9 @@ OTHERS = (
     Case(POPE, SLICE, _TPU["bf16"], 64, "PaLM 540B", 64, 2048, False, 64, 64 * 0.0369, "s"),
     Case(POPE, SLICE, _TPU["bf16"], 64, "PaLM 540B", 512, 2048, True, 0, 85.2, "s"),
     Case(POPE, SLICE, _TPU["bf16"], 64, "PaLM 540B", 512, 2048, False, 64, 6.0, "s"),
+    Case(
+        DEEPSEEK, NODES, _H800, 144, "DeepSeek-V3", 144 * 88, 4989, False, 1, 14.8e3 / 8, "tokens/s"
+    ),
     Case(KIPPLY, ONE_DEVICE, _A100, 1, "13B", 1, 512, True, 0, 63.17 * MILLI, "s"),
     Case(KIPPLY, ONE_DEVICE, _A100, 1, "13B", 1, 512, False, 1, 22.0 * MILLI, "s"),
     Case(KIPPLY, ONE_NODE, _A100, 2, "13B", 1, 512, True, 0, 45.45 * MILLI, "s"),
@@ -224,7 +234,7 @@ def _predicted(setup: Setup, cases: list[Case]) -> np.ndarray:
     shapes = jax.tree.map(lambda *x: np.array(x, float), *(SHAPES[case.model] for case in cases))
     deployment = js.serving.Deployment(
         # They all did run, with less room left than a user would leave.
-        replace(js.accelerator(setup.device), memory_bytes=1e15),
+        replace(_accelerator(setup.device), memory_bytes=1e15),
         devices,
         weights=setup.weights,
         activations=setup.arithmetic,
@@ -237,6 +247,13 @@ def _predicted(setup: Setup, cases: list[Case]) -> np.ndarray:
     seconds = reads * reading + np.where(done < steps, each, 0).sum(axis=0)
     is_speed = np.array([case.unit == "tokens/s" for case in cases])
     return np.where(is_speed, batch * steps / (seconds * devices), seconds)
+
+
+def _accelerator(name):
+    """As in the catalogue; an H800 is an H100 with links of 160e9 bytes/s (DeepSeek-V3 report)."""
+    if name == "H800":
+        return js.accelerator("H100-SXM", link_bandwidth=160e9)
+    return js.accelerator(name)
 
 
 def of(found: Iterable[Row], source: str, *kinds: str) -> list[float]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale import recipes as recipes
     from jaxscale import repeated_sampling as repeated_sampling
     from jaxscale import serving as serving
+    from jaxscale import training as training
     from jaxscale._compare import LawComparison as LawComparison
     from jaxscale._compare import LawRow as LawRow
     from jaxscale._compare import compare_laws as compare_laws
@@ -64,13 +65,15 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale.sweeping import sweep as sweep
     from jaxscale.sweeping import triangular as triangular
     from jaxscale.sweeping import uniform as uniform
+    from jaxscale.training import devices_for as devices_for
+    from jaxscale.training import training_time as training_time
 
 # All modules together take longer to import than JAX lets a person notice, and most calls need few:
 # each is loaded when one of its names is first asked for.
 _MODULES = {
     *("allocations", "architectures", "costs", "fitting", "growth", "hardware", "laws", "plan"),
     *("plots", "published", "recipes", "repeated_sampling", "serving", "solve", "status"),
-    "sweeping",
+    *("sweeping", "training"),
 }
 _NAMES = {
     "_compare": ("LawComparison", "LawRow", "compare_laws"),
@@ -91,6 +94,7 @@ _NAMES = {
         *("linspace", "lognormal", "loguniform", "normal", "rows", "sweep", "triangular"),
         *("uniform",),
     ),
+    "training": ("devices_for", "training_time"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -196,11 +196,11 @@ class Rented(NamedTuple):
 
 
 def rented(role: str, given: Mapping[str, Any], spelled: Spelling = str) -> Rented:
-    """The accelerator named for a role; refused without that precision, or without a price."""
+    """The accelerator given for a role; refused without that precision, or without a price."""
     on, priced = f"{role}_on", f"{role}_price"
     precision = given.get(f"{role}_precision", DEFAULT_PRECISION)
     with _blaming(on):
-        device = accelerator(given[on])
+        device = given[on] if isinstance(given[on], Accelerator) else accelerator(given[on])
     with _blaming(f"{role}_precision" if f"{role}_precision" in given else on):
         device.peak(precision)
     price = given.get(priced, device.price)

@@ -186,7 +186,7 @@ class Costs:
             >>> print(f"{plan.params:.3g} params on {plan.serving['devices']:.0f} device")
             8.25e+09 params on 1 device
         """
-        from jaxscale.serving.options import COUNTS
+        from jaxscale.serving._options import COUNTS
         from jaxscale.serving.priced import served_by
 
         _check("train_mfu", train_mfu, above=0, at_most=1)

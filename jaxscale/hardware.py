@@ -7,10 +7,10 @@ dated quotes; only a device with exactly one quote has a price by default.
 """
 
 import dataclasses
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -23,6 +23,7 @@ from jaxscale._display import Catalog
 from jaxscale._numerics.names import hint, unknown
 from jaxscale._numerics.quantities import number
 from jaxscale.published import Entry, shipped
+from jaxscale.published import read as published_in
 from jaxscale.published.entry import by_name
 
 if TYPE_CHECKING:
@@ -31,15 +32,15 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4")
 
 SECONDS_PER_HOUR = 3600
+HALVES = ("bf16", "fp16")
+SUFFIX = ".toml"  # of a file with accelerators
 HEADLINES = ("bf16", "fp8", "int8")  # precisions of an accelerator in short
 
 _NUMBERS = ("memory_bytes", "price")
-_LINKS = (
-    ("link", "link_bandwidth", "bytes/s in one direction"),
-    ("domain", "domain", "devices"),
-    ("network", "network_bandwidth", "bytes/s in one direction"),
-)
-_UNKNOWN_ALLOWED = ("price", *(attribute for _, attribute, _ in _LINKS))  # may be None
+LINKS = ("link_bandwidth", "domain", "network_bandwidth")
+NETWORK_BANDWIDTH = 50e9  # 400 Gb/s a device, as clusters of H100 have, where its own is not known
+UNBOUNDED = 2.0**20  # devices of a domain: more than any has, and finite, as an axis must be
+_OPTIONAL = ("price", *LINKS)
 _STATIC = {"static": True}
 
 
@@ -83,7 +84,7 @@ class Accelerator:
     note: str = field(default="", metadata=_STATIC)
     # Links: bytes/s per device in one direction, half of what most vendors print.
     link_bandwidth: ArrayLike | None = None  # to the other devices of its domain; None: not known
-    domain: ArrayLike | None = None  # devices joined by these links; 1: no links; None: not known
+    domain: ArrayLike | None = None  # devices that links join; 1: PCIe alone; None: not known
     network_bandwidth: ArrayLike | None = None  # out of the domain; None: not known
 
     def __repr__(self) -> str:
@@ -109,15 +110,17 @@ class Accelerator:
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         """What is known, as pairs of a name and a text; a name may repeat."""
-        yield "vendor", self.vendor
+        if self.vendor:
+            yield "vendor", self.vendor
         for precision in PRECISIONS:
             if precision in self.peak_flops:
                 yield precision, f"{_written(self.peak_flops[precision])} operations/s"
         yield "memory", f"{_written(self.memory_bytes)} bytes"
         yield "bandwidth", f"{_written(self.memory_bandwidth)} bytes/s"
-        for name, attribute, unit in _LINKS:
-            if (value := getattr(self, attribute)) is not None:
-                yield name, f"{_written(value)} {unit}"
+        for name in LINKS:
+            if (value := getattr(self, name)) is not None:
+                unit = "devices" if name == "domain" else "bytes/s in one direction"
+                yield name.removesuffix("_bandwidth"), f"{_written(value)} {unit}"
         yield (
             "price",
             f"{_written(self.price)} dollars/hour" if self.price is not None else "not chosen",
@@ -157,10 +160,11 @@ def _listed(
     *,
     name: str,
     source: str,
-    vendor: str,
     peak_flops: Mapping[str, float],
     memory_bytes: float,
     memory_bandwidth: float,
+    vendor: str = "",
+    price: float | None = None,
     link_bandwidth: float | None = None,
     domain: float | None = None,
     network_bandwidth: float | None = None,
@@ -173,8 +177,9 @@ def _listed(
     values |= {"memory_bandwidth": memory_bandwidth, "vendor": vendor, "quotes": rented}
     values |= {"link_bandwidth": link_bandwidth, "domain": domain}
     values |= {"network_bandwidth": network_bandwidth}
+    values |= {"price": _only_price(rented) if price is None else price}
     checked = {field: _checked(field, value) for field, value in values.items()}
-    return Accelerator(price=_only_price(rented), name=name, source=source, **checked)
+    return Accelerator(name=name, source=source, **checked)
 
 
 FORMS = {"Accelerator": _listed}
@@ -184,13 +189,14 @@ _FIELDS = tuple(each.name for each in dataclasses.fields(Accelerator))
 def accelerator(name: str, /, **overrides: Any) -> Accelerator:
     """The accelerator of that name, with any field replaced: `accelerator("L4", price=0.44)`.
 
-    Case, spaces, hyphens and underscores in the name do not matter. `peak_flops` is merged
-    into the table, so that one precision can be set; new `quotes` without a price set the
-    price by the rule of the catalogue. Traced values pass unchecked.
+    Case, spaces, hyphens and underscores in the name do not matter. A name may also be that of a
+    TOML file with one accelerator, or `FILE.toml:NAME` of several; see `hardware.read`.
+    `peak_flops` is merged into the table, so that one precision can be set; new `quotes` without a
+    price set the price by the rule of the catalogue. Traced values pass unchecked.
 
     Raises:
-        ValueError: the name is unknown or fits several variants, a precision is unknown, or
-            a number is not finite and positive.
+        ValueError: the name is unknown or fits several variants, the file cannot be used, a
+            precision is unknown, or a number is not finite and positive.
         TypeError: an override is not a field, or not of the field's kind.
 
     Examples:
@@ -198,13 +204,72 @@ def accelerator(name: str, /, **overrides: Any) -> Accelerator:
         >>> device.name, device.price
         ('A100-80GB', 1.5)
     """
-    device = _find(name).accelerator
+    device = _in_file(str(name).strip()) if is_file_name(name) else _find(name).accelerator
     changes = {field: _checked(field, value) for field, value in overrides.items()}
     # Merged even when empty: each accelerator owns its dict, so none can change the catalogue.
     changes["peak_flops"] = {**device.peak_flops, **changes.get("peak_flops", {})}
     if "quotes" in changes:
         changes.setdefault("price", _only_price(changes["quotes"]))
     return dataclasses.replace(device, **changes)
+
+
+def read(path: str | Path) -> tuple[Accelerator, ...]:
+    """The accelerators of a TOML file, in its order: your own, in the format of the catalogue.
+
+    Each is a table with `peak_flops`, `memory_bytes`, `memory_bandwidth` and `source`, and any of
+    `price`, `quotes`, `link_bandwidth`, `domain`, `network_bandwidth`, `vendor` and `note`.
+
+    Raises ValueError that names the file, the accelerator, the key and what is allowed.
+
+    Examples:
+        >>> with open("device.toml", "w") as file:
+        ...     _ = file.write('''
+        ...     [accelerators.ours]
+        ...     peak_flops = { bf16 = 250e12 }
+        ...     memory_bytes = 64e9
+        ...     memory_bandwidth = 2e12
+        ...     price = 0.90
+        ...     source = "our data sheet"
+        ...     ''')
+        >>> (device,) = js.hardware.read("device.toml")
+        >>> device
+        Accelerator('ours', bf16=250T, memory_bytes=64.0B, price=0.9)
+        >>> js.accelerator("device.toml") == device
+        True
+    """
+    entries = published_in(path)
+    devices = tuple(entry.accelerator for entry in entries if entry.accelerator is not None)
+    if not devices:
+        raise ValueError(f"{path}: no table [accelerators.NAME]")
+    return devices
+
+
+def custom(
+    peak_flops: Mapping[str, ArrayLike] | ArrayLike,
+    memory_bytes: ArrayLike | None = None,
+    memory_bandwidth: ArrayLike | None = None,
+    *,
+    name: str = "custom device",
+    **others: Any,
+) -> Accelerator:
+    """An accelerator of your own by its numbers; `others` are any more of its fields.
+
+    A single peak, in dense FLOP/s, is that of bf16 and of fp16; a mapping has one for each
+    precision. Memory and its bandwidth may be left out where only the price of a FLOP is asked:
+    they are 0 then, and nothing is served. Raises as `accelerator` does for an override.
+
+    Examples:
+        >>> js.hardware.custom(250e12, 64e9, 2e12, price=0.90)
+        Accelerator('custom device', bf16=250T, memory_bytes=64.0B, price=0.9)
+    """
+    peaks = peak_flops if isinstance(peak_flops, Mapping) else dict.fromkeys(HALVES, peak_flops)
+    memory = {"memory_bytes": memory_bytes, "memory_bandwidth": memory_bandwidth}
+    unknown_memory = {key: 0.0 for key, value in memory.items() if value is None}
+    given = {key: value for key, value in memory.items() if value is not None}
+    values = {"peak_flops": peaks, "name": name, "vendor": "", "quotes": (), "source": ""}
+    checked = {key: _checked(key, value) for key, value in {**values, **given, **others}.items()}
+    checked.setdefault("price", _only_price(checked["quotes"]))
+    return Accelerator(**unknown_memory, **checked)
 
 
 _COLUMNS: Mapping[str, Callable[[Accelerator], Any]] = {
@@ -236,9 +301,9 @@ def catalog() -> Catalog[Accelerator]:
 def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
     """Accelerators by name, as the entries of a grid axis: of one structure, unlike in numbers.
 
-    Each keeps the precisions that all of them have, and its name lists all of them. A link, domain
-    or network that is known of some only is NaN for the others, so that a time which needs it is
-    NaN too.
+    Each keeps the precisions that all of them have, and its name lists all of them. Where links are
+    known for some, the gaps of the others are filled: a domain without end, a network of 400 Gb/s a
+    device, and 0 for a link that no source gives, over which several devices never finish.
 
     Raises:
         ValueError: a name is unknown or repeats, no precision is common to all, or some have
@@ -261,13 +326,11 @@ def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
     unpriced = [each.name for each in devices if each.price is None]
     if 0 < len(unpriced) < len(devices):
         raise ValueError(f"choose a price for {', '.join(unpriced)}: the others have one")
-    links = [
-        name for _, name, _ in _LINKS if any(getattr(one, name) is not None for one in devices)
-    ]
+    has_links = any(getattr(one, name) is not None for one in devices for name in LINKS)
     return {
         each.name: dataclasses.replace(
             each,
-            **{name: _or_nan(getattr(each, name)) for name in links},
+            **(_filled_links(each) if has_links else {}),
             peak_flops={precision: each.peak_flops[precision] for precision in common},
             name=" or ".join(names),
             vendor=" or ".join(sorted({each.vendor for each in devices})),
@@ -279,8 +342,33 @@ def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
     }
 
 
-def _or_nan(value: ArrayLike | None) -> ArrayLike:
-    return math.nan if value is None else value
+def _filled_links(device: Accelerator) -> dict[str, ArrayLike]:
+    """Its links with a number for each, so that accelerators can be of one structure."""
+    fallbacks = (0.0, UNBOUNDED, NETWORK_BANDWIDTH)
+    known = (getattr(device, name) for name in LINKS)
+    return {
+        name: fallback if value is None else value
+        for name, value, fallback in zip(LINKS, known, fallbacks, strict=True)
+    }
+
+
+def is_file_name(name: Any) -> bool:
+    """Whether a name is that of a file, as `FILE.toml` or `FILE.toml:NAME`, or of the catalogue."""
+    text = str(name).strip()
+    return text.lower().endswith(SUFFIX) or f"{SUFFIX}:" in text
+
+
+def _in_file(text: str) -> Accelerator:
+    """The accelerator that `FILE.toml:NAME` means, or the only one of `FILE.toml`."""
+    file, colon, name = text.partition(f"{SUFFIX}:")
+    path = f"{file}{SUFFIX}" if colon else file
+    devices = {each.name: each for each in read(path)}
+    if not name and len(devices) > 1:
+        choices = ", ".join(f"{path}:{each}" for each in devices)
+        raise ValueError(f"{path} has several accelerators: choose from {choices}")
+    if name and name not in devices:
+        raise ValueError(f"{path}: {unknown('accelerator', name, devices)}")
+    return devices[name] if name else next(iter(devices.values()))
 
 
 def _find(name: str) -> Entry:
@@ -318,9 +406,9 @@ def _checked(name: str, value: Any) -> Any:
         raise TypeError(f"an accelerator has no field {name!r}{near}; it has {', '.join(_FIELDS)}")
     if name == "peak_flops":
         return _peaks(value)
-    if name in _UNKNOWN_ALLOWED and value is None:
+    if name in _OPTIONAL and value is None:
         return None
-    if name in (*_UNKNOWN_ALLOWED, "memory_bytes", "memory_bandwidth"):
+    if name in (*_OPTIONAL, "memory_bytes", "memory_bandwidth"):
         return _positive(name, value)
     if name == "quotes":
         if not isinstance(value, Iterable) or isinstance(value, str):

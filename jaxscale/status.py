@@ -62,8 +62,9 @@ class Status(enum.IntEnum):
 
 
 def is_ok(status: Array) -> Array:
-    """Whether each status is one that comes with numbers."""
-    return (status <= int(Status.AT_CORNER)) | (status == int(Status.AT_LEVER_END))
+    """Whether each status is one that comes with numbers; no for a number that is no status."""
+    inside = (status >= int(Status.OK)) & (status <= int(Status.AT_CORNER))
+    return inside | (status == int(Status.AT_LEVER_END))
 
 
 def first_status(*cases: tuple[Array, Status]) -> Array:

@@ -13,7 +13,7 @@ IN_ONE_FILE = {
         *("Allocation", "PORIAN_CHAIN", "Step", "catalog", "entry"),
         *("from_law", "from_params", "from_tokens", "published"),
     ),
-    "hardware": ("Accelerator", "Quote", "catalog", "comparable"),
+    "hardware": ("Accelerator", "Quote", "catalog", "comparable", "custom", "read"),
 }
 
 
@@ -51,7 +51,7 @@ def names_of_submodule(module):
     package = importlib.import_module(module.__name__.rpartition(".")[0])
     for name, value in vars(module).items():
         here = getattr(value, "__module__", None) == module.__name__
-        if here and not name.startswith("_") and name not in vars(package):
+        if here and not name.startswith("_") and value is not vars(package).get(name):
             yield f"{module.__name__}.{name}", value
 
 

@@ -26,10 +26,12 @@ ALLOWED = {
     "recipes": {*FACTS, "laws"},
     "growth": {"_numerics"},
     "hardware": FACTS,
-    "costs": PRICES,
+    "costs": {*PRICES, "serving"},
     "status": set(),
+    "serving": {*PRICES, "architectures", "status"},
     "plan": {*PRICES, "status", "costs"},
-    "solve": {*PRICES, "status", "costs", "plan"},
+    "solve": {*PRICES, "architectures", "serving", "status", "costs", "plan"},
+    "training": {*PRICES, "status", "costs"},
     "repeated_sampling": {*PRICES, "status", "costs", "plan", "solve"},
     "fitting": {*FACTS, "laws"},
     "_schema": {*PRICES, "costs", "plan"},
@@ -44,7 +46,10 @@ MEETING = {"sweeping/spec.py", "sweeping/_spec_text.py"}
 OF_PLANS = {*PRICES, "costs", "plan", "solve", "_schema"}
 # Imported where a file or a bar needs them.
 FOR_FILES = {
-    **{part: {"pandas"} for part in ("_display", "_compare", "hardware", "plan", "published")},
+    **{
+        part: {"pandas"}
+        for part in ("_display", "_compare", "hardware", "plan", "published", "serving")
+    },
     "_labelled": {"xarray"},
     "sweeping": {"pandas", "pyarrow", "rich", "tensorstore", "xarray", "zarr"},
     "fitting": {"pandas"},
@@ -161,7 +166,7 @@ def test_the_public_names_are_those_of_the_design():
     names = {name for name in dir(jaxscale) if not name.startswith("_")}
     modules = {"costs", "plan", "solve", "status", "hardware", "laws", "sweeping"}
     modules |= {"allocations", "architectures", "fitting", "growth", "plots", "published"}
-    modules |= {"recipes", "repeated_sampling"}
+    modules |= {"recipes", "repeated_sampling", "training"}
     assert names - modules == {
         "Architecture",
         "Bounds",
@@ -189,6 +194,7 @@ def test_the_public_names_are_those_of_the_design():
         "choice",
         "compare_laws",
         "compute_optimal",
+        "devices_for",
         "downstream",
         "evaluate",
         "explain",
@@ -209,6 +215,7 @@ def test_the_public_names_are_those_of_the_design():
         "sweep",
         "training_recipe",
         "triangular",
+        "training_time",
         "uniform",
     }
 

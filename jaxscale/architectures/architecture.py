@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.names import unknown
-from jaxscale._numerics.values import is_positive, where_safe
+from jaxscale._numerics.values import is_nonnegative, is_positive, where_safe
 from jaxscale.architectures import counts
 
 STATIC = {"static": True}  # a field that is not a number, and part of the type for JAX
@@ -23,12 +23,25 @@ STATIC = {"static": True}  # a field that is not a number, and part of the type 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Architecture:
-    """A decoder, or a whole model, of equal layers.
+    """A decoder, or a whole model: its layers, what they attend and what they keep.
 
     Numbers are scalars or arrays that broadcast, whole or not, and may be traced; the constructor
     checks nothing. Where one is not positive, or there are more kv heads than heads or more active
     experts than experts, what follows is NaN with zero derivatives. `heads * head_size` need not
     be the width. There are no biases; of a model that has them, they are left out.
+
+    Layers are equal unless the fields that are 0 by default say otherwise:
+
+    - `window_layers` of the layers attend the last `window` tokens alone, and keep no more.
+    - `linear_layers` of them have linear attention in place of scores: `linear_params` params in
+      its matrices, and a state of `linear_state` numbers that does not grow with the context.
+    - With `kv_latent` (latent attention, DeepSeek-V2 2024, Section 2.1), a token keeps a latent
+      of that size, from which keys and values of all heads are made, and one rotary key of
+      `rope_size`; queries come from a latent of `query_latent`, or from the stream where that is
+      0. `head_size` is that of values and of keys without their rotary part. All heads share
+      what is kept, so `kv_heads` is 1; params do not depend on it.
+    - `shared_experts` are run through by every token, besides `active_experts` of `experts`.
+    - `dense_layers` of the layers have one feed-forward part of `dense_width`, and no experts.
 
     Examples:
         >>> shape = js.Architecture(
@@ -50,8 +63,20 @@ class Architecture:
     gated: bool = field(kw_only=True, metadata=STATIC)  # feed-forward parts of three matrices
     experts: Real = 1  # feed-forward parts in each layer
     active_experts: Real = 1  # of them, those that one token runs through
+    shared_experts: Real = field(default=0, kw_only=True)
+    dense_layers: Real = field(default=0, kw_only=True)
+    dense_width: Real = field(default=0, kw_only=True)
+    window_layers: Real = field(default=0, kw_only=True)
+    window: Real = field(default=0, kw_only=True)  # tokens
+    kv_latent: Real = field(default=0, kw_only=True)
+    rope_size: Real = field(default=0, kw_only=True)
+    query_latent: Real = field(default=0, kw_only=True)
+    linear_layers: Real = field(default=0, kw_only=True)
+    linear_params: Real = field(default=0, kw_only=True)  # of each such layer's matrices
+    linear_state: Real = field(default=0, kw_only=True)  # numbers in each such layer
     tied: bool = field(kw_only=True, metadata=STATIC)  # logits from the table of embeddings
     learned_positions: bool = field(default=False, kw_only=True, metadata=STATIC)
+    gated_attention: bool = field(default=False, kw_only=True, metadata=STATIC)  # its output
 
     @property
     def params(self) -> Array:
@@ -60,13 +85,17 @@ class Architecture:
         `layers (2 w (h + k) q + experts m w f + router) + (2 layers + 1) w + e V w`: matrices of
         attention, of feed-forward parts (m is 3 where gated, else 2) and of routers (w experts,
         where there are several), weights of norms, and embeddings (e is 1 where tied, else 2).
-        Learned positions add `context w`.
+        Learned positions add `context w`. Matrices of attention are others where it is latent,
+        linear or gated, and the norms of latents add their sizes.
         """
         return checked(counts.total, self)
 
     @property
     def active_params(self) -> Array:
-        """`params` without the experts that a token does not run through; the router is active."""
+        """`params` without the experts that a token does not run through; the router is active.
+
+        Both tables of a model that is not tied count, as in `params`.
+        """
         return checked(counts.active, self)
 
     @property
@@ -87,6 +116,10 @@ class Architecture:
         """FLOPs per token of a forward pass over a full context T, by one of `COUNTS`.
 
         N is `active_params`, M is `active_non_embedding_params`, and d is `heads * head_size`.
+        With windows, T is the mean over layers of the tokens that the last one attends. Latent
+        attention is counted with keys and values multiplied up, as in training: d is then
+        `heads * (head_size + rope_size / 2)`. A layer of linear attention takes 6 FLOPs for each
+        number of its state in place of scores.
 
         | count | forward FLOPs per token | source |
         | --- | --- | --- |
@@ -113,10 +146,19 @@ class Architecture:
         return counts.TRAIN_OVER_FORWARD * self.forward_flops(count)
 
     def is_valid(self) -> Array:
-        """Whether every number is positive and finite, and no part exceeds its whole."""
+        """Whether every number is positive and finite, and no part exceeds its whole.
+
+        Fields that are 0 by default may be 0, but for what a part needs: a window in
+        `window_layers`, a width in `dense_layers`, params in `linear_layers`.
+        """
         good = (self.kv_heads <= self.heads) & (self.active_experts <= self.experts)
-        for each in jax.tree.leaves(self):
-            good &= is_positive(each)
+        good &= self.window_layers + self.linear_layers <= self.layers
+        good &= self.dense_layers <= self.layers
+        good &= (self.kv_latent > 0) | ((self.rope_size == 0) & (self.query_latent == 0))
+        for part, size in NEEDED.items():
+            good &= (getattr(self, part) == 0) | (getattr(self, size) > 0)
+        for name in NUMBERS:
+            good &= (is_nonnegative if name in OPTIONAL else is_positive)(getattr(self, name))
         return good
 
     def summary(self) -> str:
@@ -127,13 +169,26 @@ class Architecture:
             32 layers of width 4,096; 32 heads of 128, 8 of keys and values; vocabulary of 128,256
         """
         keys = f", {self.kv_heads:,} of keys and values" if self.kv_heads != self.heads else ""
+        if self.kv_latent:
+            keys = f", latents of {self.kv_latent:,} and rotary keys of {self.rope_size:,}"
         parts = [
             f"{_counted(self.layers, 'layer')} of width {self.width:,}",
             f"{_counted(self.heads, 'head')} of {self.head_size:,}{keys}",
             f"vocabulary of {self.vocabulary:,}",
         ]
+        if self.window_layers:
+            parts.append(
+                f"{_counted(self.window_layers, 'layer')} with a window of {self.window:,}"
+            )
+        if self.linear_layers:
+            parts.append(f"{_counted(self.linear_layers, 'layer')} of linear attention")
         if self.experts != 1:
-            parts.append(f"{self.active_experts:,} of {_counted(self.experts, 'expert')}")
+            shared = f" and {self.shared_experts:,} shared" if self.shared_experts else ""
+            parts.append(f"{self.active_experts:,} of {_counted(self.experts, 'expert')}{shared}")
+        if self.dense_layers:
+            parts.append(
+                f"{_counted(self.dense_layers, 'layer')} without experts, {self.dense_width:,} wide"
+            )
         return "; ".join(parts)
 
 
@@ -142,6 +197,15 @@ def _counted(number: Real, noun: str) -> str:
 
 
 NUMBERS = tuple(each.name for each in fields(Architecture) if each.metadata != STATIC)
+OPTIONAL = tuple(
+    each.name for each in fields(Architecture) if each.default == 0 and each.name in NUMBERS
+)
+# Of a number of parts, what must be known of each.
+NEEDED = {
+    "window_layers": "window",
+    "dense_layers": "dense_width",
+    "linear_layers": "linear_params",
+}
 
 
 def chinchilla_params(architecture: Architecture) -> Array:
@@ -169,21 +233,29 @@ def checked(formula: Callable[..., Array], architecture: Architecture, **numbers
     """
     if not isinstance(architecture, Architecture):
         raise TypeError(f"architecture must be an Architecture; got {architecture!r}")
-    entered = arrays.enter(**{name: getattr(architecture, name) for name in NUMBERS}, **numbers)
-    shape, others = entered[: len(NUMBERS)], entered[len(NUMBERS) :]
-    return _checked(
-        formula, replace(architecture, **dict(zip(NUMBERS, shape, strict=True))), others
-    )
+    given = {name: getattr(architecture, name) for name in NUMBERS}
+    # A part that is not there costs nothing: without the number, it is no input of the program.
+    absent = [name for name in OPTIONAL if type(given[name]) is int and given[name] == 0]
+    present = {name: x for name, x in given.items() if name not in absent}
+    entered = arrays.enter(**present, **numbers)
+    shape = dict(zip(present, entered, strict=False)) | dict.fromkeys(absent)
+    return _checked(formula, replace(architecture, **shape), entered[len(present) :])
 
 
 @partial(jax.jit, static_argnums=0)
 def _checked(formula, architecture, numbers):
     architecture, numbers = arrays.align(architecture, numbers)
-    good = architecture.is_valid()
+    good = with_zeros(architecture).is_valid()
     for each in numbers:
         good &= is_positive(each)
     architecture, numbers = jax.tree.map(lambda x: where_safe(good, x), (architecture, numbers))
-    return jnp.where(good, formula(architecture, *numbers), jnp.nan)
+    return jnp.where(good, formula(with_zeros(architecture), *numbers), jnp.nan)
+
+
+def with_zeros(architecture: Architecture) -> Architecture:
+    """The architecture with 0 for None."""
+    absent = {name: 0 for name in OPTIONAL if getattr(architecture, name) is None}
+    return replace(architecture, **absent)
 
 
 # --- Bytes ----------------------------------------------------------------------------------
@@ -221,7 +293,9 @@ def weight_bytes(architecture: Architecture, precision: str = "bf16") -> Array:
 def kv_cache_bytes(architecture: Architecture, tokens: ArrayLike, precision: str = "bf16") -> Array:
     """Bytes of the keys and values of `tokens` tokens: `2 layers kv_heads head_size` of each.
 
-    `tokens` are those of all sequences together. NaN with zero derivatives where a number is not
+    `tokens` are those of all sequences together, but of one sequence where layers have windows or
+    linear attention: it keeps at most a window, or a state. Latent attention keeps `layers
+    (kv_latent + rope_size)` of each token. NaN with zero derivatives where a number is not
     positive; ValueError for an unknown precision.
 
     Examples:
@@ -264,7 +338,8 @@ def report(architecture: Architecture) -> dict[str, Any]:
     """Params, FLOPs per token by each of `COUNTS`, and bytes of a shape, as Python floats.
 
     The fields are concrete scalars. Bytes are those of weights and of cached keys and values in
-    bf16, and `training_bytes`.
+    bf16, and `training_bytes`. States of linear attention are in the cache of a context, and not
+    in that of a token.
 
     Examples:
         >>> report = js.architectures.report(js.architectures.published("llama-3-8b"))
@@ -282,9 +357,10 @@ def report(architecture: Architecture) -> dict[str, Any]:
         }
         for count in counts.COUNTS
     }
+    without_state = replace(architecture, linear_state=0)
     sizes = {
         "weights": weight_bytes(architecture),
-        "kv_cache_of_a_token": kv_cache_bytes(architecture, 1.0),
+        "kv_cache_of_a_token": kv_cache_bytes(without_state, 1.0),
         "kv_cache_of_a_context": kv_cache_bytes(architecture, architecture.context),
         "training_state": training_bytes(architecture),
     }

@@ -25,27 +25,54 @@ def attention_width(a: Shape) -> Array:
     return a.heads * a.head_size
 
 
-def matrices_per_layer(a: Shape, experts: Array) -> Array:
-    """Of attention, of `experts` feed-forward parts, and of the router among all experts.
+def attention_matrices(a: Shape) -> Array:
+    """Of one layer with attention.
 
-    Queries and output `2 w h q`, keys and values `2 w k q` of k heads (Ainslie et al. 2023), and
-    three matrices of a gated feed-forward part (Shazeer 2020) where a plain one has two.
+    Queries and output `2 w h q`, keys and values `2 w k q` of k heads (Ainslie et al. 2023).
+    Latent attention (DeepSeek-V2 2024, Section 2.1) projects the stream down to latents and a
+    rotary key, and latents up to keys and values of all heads. A gated output adds `w h q`.
     """
-    attention = 2 * a.width * (a.heads + a.kv_heads) * a.head_size
-    feed_forward = (3 if a.gated else 2) * a.width * a.ff_width
+    grouped = 2 * a.width * (a.heads + a.kv_heads) * a.head_size
+    queries = a.heads * (a.head_size + a.rope_size)
+    queries = jnp.where(a.query_latent > 0, a.query_latent * (a.width + queries), a.width * queries)
+    down = a.width * (a.kv_latent + a.rope_size)
+    up_and_output = attention_width(a) * (2 * a.kv_latent + a.width)
+    matrices = jnp.where(a.kv_latent > 0, queries + down + up_and_output, grouped)
+    return matrices + a.width * attention_width(a) if a.gated_attention else matrices
+
+
+def feed_forward(a: Shape, width: Array) -> Array:
+    """Of one feed-forward part: three matrices where gated (Shazeer 2020), else two."""
+    return (3 if a.gated else 2) * a.width * width
+
+
+def layer_matrices(a: Shape, experts: Array) -> Array:
+    """Of all layers, with `experts` feed-forward parts besides the shared ones, and routers.
+
+    A router chooses among all experts.
+    """
+    attention, expert = attention_matrices(a), feed_forward(a, a.ff_width)
     # One expert needs no choice; `experts` may be traced.
     router = jnp.where(a.experts > 1, a.width * a.experts, 0)
-    return attention + router + experts * feed_forward
+    chosen = experts + a.shared_experts
+    # Each condition keeps a shape without such layers at the plain product, to the last bit.
+    dense = a.dense_layers * (feed_forward(a, a.dense_width) - chosen * expert - router)
+    linear = a.linear_layers * (a.linear_params - attention)
+    return (
+        a.layers * (attention + router + chosen * expert)
+        + jnp.where(a.dense_layers > 0, dense, 0)
+        + jnp.where(a.linear_layers > 0, linear, 0)
+    )
 
 
 def non_embedding(a: Shape) -> Array:
     """All matrices of all layers."""
-    return a.layers * matrices_per_layer(a, a.experts)
+    return layer_matrices(a, a.experts)
 
 
 def active_non_embedding(a: Shape) -> Array:
     """The matrices of all layers that one token is multiplied by."""
-    return a.layers * matrices_per_layer(a, a.active_experts)
+    return layer_matrices(a, a.active_experts)
 
 
 def vocabulary_matrix(a: Shape) -> Array:
@@ -58,10 +85,15 @@ def positions(a: Shape) -> Array:
     return a.context * a.width if a.learned_positions else jnp.zeros_like(a.width)
 
 
+def norms(a: Shape) -> Array:
+    """Weights of two norms in a layer and a last one, and of the norms of latents."""
+    of_latents = (a.layers - a.linear_layers) * (a.kv_latent + a.query_latent)
+    return (2 * a.layers + 1) * a.width + jnp.where(a.kv_latent > 0, of_latents, 0)
+
+
 def outside_matrices(a: Shape) -> Array:
     """Params outside the layers' matrices: embeddings, head, positions, weights of norms."""
-    norms = (2 * a.layers + 1) * a.width
-    return (1 if a.tied else 2) * vocabulary_matrix(a) + positions(a) + norms
+    return (1 if a.tied else 2) * vocabulary_matrix(a) + positions(a) + norms(a)
 
 
 def total(a: Shape) -> Array:
@@ -84,6 +116,10 @@ def chinchilla(a: Shape) -> Array:
 
 # --- What a pass multiplies, reads and keeps ------------------------------------------------
 
+# A step of linear attention multiplies its state by a key, adds an outer product to it, and
+# multiplies it by a query (Yang et al. 2024, Gated Delta Networks): two FLOPs for each number.
+FLOPS_PER_STATE = 6
+
 
 def matmul_params(a: Shape) -> Array:
     """Params that one token is multiplied by: active matrices of layers, and that of logits."""
@@ -95,19 +131,56 @@ def read_params(a: Shape, share_of_experts: Array) -> Array:
 
     One matrix of `vocabulary width`: a token looks up one row of the input table and of positions.
     """
-    norms = (2 * a.layers + 1) * a.width
-    layers = a.layers * matrices_per_layer(a, a.experts * share_of_experts)
-    return layers + vocabulary_matrix(a) + norms
+    return layer_matrices(a, a.experts * share_of_experts) + vocabulary_matrix(a) + norms(a)
+
+
+def attended(a: Shape, context: Array) -> Array:
+    """Tokens that the last of `context` tokens attends, the mean over layers.
+
+    At most a window in a layer that has one, and none in a layer of linear attention.
+    """
+    full = a.layers - a.window_layers - a.linear_layers
+    tokens = full * context + a.window_layers * jnp.minimum(context, a.window)
+    return jnp.where(a.window_layers + a.linear_layers > 0, tokens / a.layers, context)
 
 
 def cached_numbers(a: Shape, context: Array) -> Array:
-    """Numbers that one sequence of `context` tokens keeps: keys and values of all layers."""
-    return 2 * a.layers * a.kv_heads * a.head_size * context
+    """Numbers that one sequence of `context` tokens keeps, in all layers.
+
+    Keys and values, or latents and a rotary key, and the states of linear attention.
+    """
+    grouped = 2 * a.layers * a.kv_heads * a.head_size * attended(a, context)
+    latent = a.layers * (a.kv_latent + a.rope_size) * attended(a, context)
+    return jnp.where(a.kv_latent > 0, latent, grouped) + a.linear_layers * a.linear_state
 
 
 def attention_flops(a: Shape, context: Array) -> Array:
-    """FLOPs of one new token's scores with `context` tokens, and of the values it sums."""
-    return 4 * a.layers * context * attention_width(a)
+    """FLOPs of one new token's scores with `context` tokens, and of the values it sums.
+
+    Latent attention in the form that decoding uses, which attends to latents as they are kept:
+    what it multiplies them up with is taken into queries and output.
+    """
+    latent = 2 * a.layers * attended(a, context) * a.heads * (2 * a.kv_latent + a.rope_size)
+    attention = jnp.where(a.kv_latent > 0, latent, _of_keys_and_values(a, context))
+    return attention + _of_states(a)
+
+
+def unpacked_attention_flops(a: Shape, context: Array) -> Array:
+    """`attention_flops` where latents are multiplied up to keys and values first.
+
+    That is how prompts are read and models trained: it takes fewer FLOPs for many tokens at once.
+    """
+    return _of_keys_and_values(a, context) + _of_states(a)
+
+
+def _of_keys_and_values(a: Shape, context: Array) -> Array:
+    # Keys have the rotary part and values do not.
+    width = a.heads * (a.head_size + a.rope_size / 2)
+    return 4 * a.layers * attended(a, context) * width
+
+
+def _of_states(a: Shape) -> Array:
+    return FLOPS_PER_STATE * a.linear_layers * a.linear_state
 
 
 # --- FLOPs ----------------------------------------------------------------------------------
@@ -120,11 +193,11 @@ def _matrices(a: Shape) -> Array:
 
 def _scores(a: Shape) -> Array:
     """FLOPs of queries times all keys, and of scores times all values: no causal mask."""
-    return attention_flops(a, a.context)
+    return unpacked_attention_flops(a, a.context)
 
 
 def _softmax(a: Shape) -> Array:
-    return 3 * a.layers * a.heads * a.context
+    return 3 * a.layers * a.heads * attended(a, a.context)
 
 
 def _logits(a: Shape) -> Array:
@@ -144,7 +217,7 @@ _COUNTS: Mapping[str, tuple[str, Formula]] = {
     "deepseek": ("the same without logits", lambda a: _matrices(a) + _scores(a)),
     "kaplan": (
         "layers, half the scores: Kaplan et al. 2020",
-        lambda a: _matrices(a) + _scores(a) / 2,
+        lambda a: _matrices(a) + _of_keys_and_values(a, a.context) / 2 + _of_states(a),
     ),
     # The lookup of an embedding is counted as if it were a product.
     "hoffmann": (

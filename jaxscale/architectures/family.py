@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import is_finite, is_positive, where_safe
-from jaxscale.architectures.architecture import STATIC, Architecture
+from jaxscale.architectures.architecture import OPTIONAL, STATIC, Architecture, with_zeros
 
 
 @jax.tree_util.register_dataclass
@@ -50,7 +50,8 @@ class Family:
         names = [each.name for each in fields(self) if each.metadata != STATIC]
         fields_of_numbers = {name: getattr(self, name) for name in names}
         *numbers, params = arrays.enter(**fields_of_numbers, params=params)
-        return _architecture(replace(self, **dict(zip(names, numbers, strict=True))), params)
+        family = replace(self, **dict(zip(names, numbers, strict=True)))
+        return with_zeros(_architecture(family, params))
 
     def is_valid(self) -> Array:
         """Whether the numbers are those of a family."""
@@ -68,6 +69,7 @@ def _architecture(family, params):
     good = family.is_valid() & is_positive(params)
     family, params = jax.tree.map(lambda x: where_safe(good, x), (family, params))
     shape = architecture_of_log(family, jnp.log(params))
+    shape = replace(shape, **dict.fromkeys(OPTIONAL))  # not to be arrays of zeros
     return jax.tree.map(lambda x: jnp.where(good, x, jnp.nan), shape)
 
 

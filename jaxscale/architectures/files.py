@@ -12,6 +12,9 @@ vocabulary = 128256
 context = 8192
 gated = true
 tied = false
+
+and, where the model has them, with the other fields of `Architecture`, which are 0 or false where
+left out.
 """
 
 import json
@@ -23,43 +26,28 @@ from pathlib import Path
 from typing import Any
 
 from jaxscale._numerics.names import unknown
-from jaxscale.architectures.architecture import NUMBERS, Architecture
+from jaxscale.architectures import hugging_face
+from jaxscale.architectures.architecture import NEEDED, NUMBERS, OPTIONAL, Architecture
 from jaxscale.published import Catalog, Entry, find, shipped
 
-FLAGS = ("gated", "tied", "learned_positions")
+FLAGS = ("gated", "tied", "learned_positions", "gated_attention")
 LARGEST = sys.float_info.max
-# Hugging Face Transformers' name of each field.
-OTHER_NAMES = {
-    "num_hidden_layers": "layers",
-    "hidden_size": "width",
-    "num_attention_heads": "heads",
-    "num_key_value_heads": "kv_heads",
-    "head_dim": "head_size",
-    "intermediate_size": "ff_width",
-    "vocab_size": "vocabulary",
-    "max_position_embeddings": "context",
-    "tie_word_embeddings": "tied",
-    "num_local_experts": "experts",
-    "num_experts_per_tok": "active_experts",
+PARTS = {
+    "kv_heads": "heads",
+    "active_experts": "experts",
+    "dense_layers": "layers",
 }
-# Of a `model_type`, (gated, tied where the file does not say): the modelling code of each, and its
-# configuration's default, in Transformers.
-MODEL_TYPES = {
-    "llama": (True, False),
-    "mistral": (True, False),
-    "mixtral": (True, False),
-    "qwen2": (True, False),
-    "gemma": (True, True),
-}
-# Fields of layers of another kind: shared experts, or compressed keys and values.
-OTHER_BUILDS = ("num_experts", "n_routed_experts", "moe_intermediate_size", "kv_lora_rank")
 
 
 def read(path: str | Path) -> Architecture:
     """The architecture in a file: TOML where its name ends in `.toml`, else JSON.
 
     Fields go by their names here or by those of a Hugging Face `config.json`, in which others are
-    passed over. Raises ValueError that names the file, the field, the value and what is allowed.
+    passed over. Its windows, latent and linear attention, experts and dense layers are read for
+    the model types llama, mistral, mixtral, qwen2, qwen3, qwen2_moe, qwen3_moe, qwen3_next, gemma,
+    gemma2, gemma3, gpt_oss, deepseek_v2 and deepseek_v3; of a model that reads images too, the
+    part that reads text. Raises ValueError that names the file, the field, the value and what is
+    allowed.
 
     Examples:
         >>> import json
@@ -82,16 +70,23 @@ def read(path: str | Path) -> Architecture:
 
 def from_fields(**fields: Any) -> Architecture:
     """The architecture of the fields of a file; raises ValueError as `read`, without the file."""
-    given = {name: value for name, value in fields.items() if value is not None}
-    named = _by_our_names(given)
+    named = _by_our_names(fields)
     _add_defaults(named)
     numbers = {name: _number(name, named) for name in NUMBERS}
     flags = {name: _flag(name, named) for name in FLAGS}
-    for part, whole in (("kv_heads", "heads"), ("active_experts", "experts")):
+    for part, whole in PARTS.items():
         if numbers[part] > numbers[whole]:
             raise ValueError(
                 f"{part} must be at most {whole}, {numbers[whole]}; got {numbers[part]}"
             )
+    if numbers["window_layers"] + numbers["linear_layers"] > numbers["layers"]:
+        raise ValueError("window_layers and linear_layers must be at most layers together")
+    for part, size in NEEDED.items():
+        if numbers[part] and not numbers[size]:
+            raise ValueError(f"{size} is missing, beside {part}")
+    for part in ("rope_size", "query_latent"):
+        if numbers[part] and not numbers["kv_latent"]:
+            raise ValueError(f"{part} is of latent attention: kv_latent is missing")
     return Architecture(**numbers, **flags)
 
 
@@ -109,13 +104,14 @@ def _table(file: str) -> Mapping[str, Any]:
 def _by_our_names(given: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     """Each field with the name that it has in the file."""
     ours = (*NUMBERS, *FLAGS)
-    is_config = any(name in OTHER_NAMES for name in given)
-    for name in OTHER_BUILDS:
-        if name in given:
-            raise ValueError(f"{name} is of a build that an Architecture cannot describe")
+    is_config = hugging_face.is_config(given)
+    if is_config:
+        given = hugging_face.architecture_fields(given)
     named: dict[str, tuple[str, Any]] = {}
     for name, value in given.items():
-        field = OTHER_NAMES.get(name, name)
+        if value is None:
+            continue
+        field = hugging_face.NAMES.get(name, name)
         if field not in ours:
             if is_config:
                 continue
@@ -123,18 +119,17 @@ def _by_our_names(given: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
         if field in named:
             raise ValueError(f"{named[field][0]} and {name} are one field: give it once")
         named[field] = name, value
-    kind = MODEL_TYPES.get(str(given.get("model_type"))) if is_config else None
-    for field, value in zip(("gated", "tied"), kind or (), strict=False):
-        named.setdefault(field, (field, value))
     return named
 
 
 def _add_defaults(named: dict[str, tuple[str, Any]]) -> None:
     """Add the fields that a file may leave out, where the others imply them."""
-    if "heads" in named:
+    if "kv_latent" in named:
+        named.setdefault("kv_heads", ("kv_heads", 1))
+    elif "heads" in named:
         named.setdefault("kv_heads", ("kv_heads", named["heads"][1]))
     numbers = [named.get(name, ("", None))[1] for name in ("width", "heads")]
-    if all(_is_positive(each) for each in numbers):
+    if all(_is_number(each) and each > 0 for each in numbers):
         width, heads = numbers
         named.setdefault(
             "head_size", ("head_size", width // heads if width % heads == 0 else width / heads)
@@ -142,14 +137,19 @@ def _add_defaults(named: dict[str, tuple[str, Any]]) -> None:
     if "experts" not in named:
         named.setdefault("experts", ("experts", 1))
         named.setdefault("active_experts", ("active_experts", 1))
-    named.setdefault("learned_positions", ("learned_positions", False))
+    for name in OPTIONAL:
+        named.setdefault(name, (name, 0))
+    for name in ("learned_positions", "gated_attention"):
+        named.setdefault(name, (name, False))
 
 
 def _number(field: str, named: Mapping[str, tuple[str, Any]]) -> float:
     name, value = _given(field, named)
-    if not _is_positive(value):
+    may_be_zero = field in OPTIONAL
+    if not _is_number(value) or value < 0 or (value == 0 and not may_be_zero):
         shown = f"{value!r:.40}" if isinstance(value, bool | float | str) else f"{value!s:.40}"
-        raise ValueError(f"{name} must be a finite number above 0; got {shown}")
+        allowed = "0 or above" if may_be_zero else "above 0"
+        raise ValueError(f"{name} must be a finite number {allowed}; got {shown}")
     return value
 
 
@@ -162,15 +162,15 @@ def _flag(field: str, named: Mapping[str, tuple[str, Any]]) -> bool:
 
 def _given(field: str, named: Mapping[str, tuple[str, Any]]) -> tuple[str, Any]:
     if field not in named:
-        others = [name for name, meant in OTHER_NAMES.items() if meant == field]
+        others = [name for name, meant in hugging_face.NAMES.items() if meant == field]
         also = f" (or {others[0]})" if others else ""
         raise ValueError(f"{field}{also} is missing")
     return named[field]
 
 
-def _is_positive(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 < value <= LARGEST
+    return is_number and abs(value) <= LARGEST
 
 
 # --- Published ------------------------------------------------------------------------------

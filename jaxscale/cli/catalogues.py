@@ -12,14 +12,13 @@ from jaxscale._schema import DEFAULT_FAMILY
 from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import blamed_on
 from jaxscale.cli.quantities import count, scientific
-from jaxscale.hardware import PRECISIONS, Accelerator
+from jaxscale.hardware import LINKS, PRECISIONS, Accelerator
 from jaxscale.laws.protocol import levers_of
 from jaxscale.published import Entry, Interval
 from jaxscale.published.entry import Range
 from jaxscale.published.facts import coefficients
 
 RANGES = ("params_range", "tokens_range", "tokens_per_param_range")
-LINKS = ("link_bandwidth", "domain", "network_bandwidth")
 TEXTS = ("source", "dataset", "tokenizer", "params_convention")
 LAWS_EXAMPLES = """\
 jaxscale laws
@@ -69,7 +68,7 @@ def hardware(name: DeviceName = None, as_json: options.Json = False) -> None:
             style="dim",
         )
     else:
-        tables.note(f"{devices[0].vendor} {devices[0].name}", style="bold")
+        tables.note(f"{devices[0].vendor} {devices[0].name}".strip(), style="bold")
         tables.print_facts(_facts_of_device(devices[0]))
 
 

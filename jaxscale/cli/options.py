@@ -10,10 +10,16 @@ import typer
 import jaxscale as js
 from jaxscale import _schema
 from jaxscale._schema import QUANTITIES, Refused, Rented, option_of
-from jaxscale.cli.mistakes import Mistake, reading
+from jaxscale.cli.devices import EXAMPLE, read_device
+from jaxscale.cli.mistakes import Mistake, blamed_on, reading
 from jaxscale.cli.quantities import (
+    data_rate,
+    devices,
     dollars,
     dollars_per_hour,
+    duration,
+    flop_rate,
+    memory,
     nonnegative,
     params_of_model,
     positive,
@@ -56,6 +62,10 @@ def read_prices(
 ) -> Prices:
     """Prices from the options of these roles, by name; None for an option that was not given."""
     given = given_of(options)
+    for name in (f"{role}_on" for role in roles):
+        if "=" in given.get(name, ""):
+            with blamed_on(option_of(name)):
+                given[name] = read_device(given[name])
     with blamed_on_options():
         if not _schema.in_dollars(given, option_of, roles):
             return Prices(js.Costs.flops())
@@ -90,6 +100,7 @@ QUALITY = "Quality: a loss, or the model to match"
 DEMAND = "Demand over the model's life, in one of three ways"
 DOLLARS = "Dollars instead of FLOPs"
 BOUNDS = "Bounds"
+TIME = "Time of the training, on the accelerator of --train-on"
 SIZES = {"-params": params_of_model, "-tokens": tokens_of_training}  # by the ending of the option
 
 
@@ -143,9 +154,18 @@ def complete_accelerators() -> list[str]:
     return [device.name for device in js.hardware.catalog()]
 
 
-def _name(name: str, description: str, names: Callable[[], list[str]] | None = None) -> Any:
+def _name(name: str, description: str) -> Any:
+    return typer.Option(name, metavar="NAME", help=description, rich_help_panel=DOLLARS)
+
+
+def _device(name: str, description: str) -> Any:
     return typer.Option(
-        name, metavar="NAME", help=description, rich_help_panel=DOLLARS, autocompletion=names
+        name,
+        metavar="NAME|FILE|NUMBERS",
+        help=f"{description} A name from [bold]jaxscale hardware[/bold], a TOML file of your own, "
+        f"or {EXAMPLE}.",
+        rich_help_panel=DOLLARS,
+        autocompletion=complete_accelerators,
     )
 
 
@@ -212,12 +232,24 @@ Requests = Annotated[float | None, _of_schema("requests", DEMAND)]
 InputPerRequest = Annotated[float | None, _of_schema("input_per_request", DEMAND)]
 OutputPerRequest = Annotated[float | None, _of_schema("output_per_request", DEMAND)]
 
-TrainOn = Annotated[
-    str | None, _name("--train-on", "Accelerator that trains.", complete_accelerators)
+# Numbers of a device, for a command that has one: see `devices.device_of`.
+Peak = Annotated[
+    float | None,
+    number_option("--peak", "N", "FLOP/s of a device of your own, dense, 16 bits.", read=flop_rate),
 ]
-ServeOn = Annotated[
-    str | None, _name("--serve-on", "Accelerator that serves.", complete_accelerators)
+Bandwidth = Annotated[
+    float | None, number_option("--bandwidth", "N", "Bytes/s of its memory.", read=data_rate)
 ]
+Memory = Annotated[
+    float | None, number_option("--memory", "N", "Bytes that it holds.", read=memory)
+]
+Price = Annotated[
+    float | None,
+    number_option("--price", "DOLLARS", "Dollars per device-hour.", read=dollars_per_hour),
+]
+
+TrainOn = Annotated[str | None, _device("--train-on", "Accelerator that trains.")]
+ServeOn = Annotated[str | None, _device("--serve-on", "Accelerator that serves.")]
 TrainPrecision = Annotated[str | None, _name("--train-precision", f"Whose peak counts. {_BF16}")]
 ServePrecision = Annotated[str | None, _name("--serve-precision", f"Whose peak counts. {_BF16}")]
 TrainMfu = Annotated[float | None, _mfu("train")]
@@ -229,6 +261,21 @@ ServePrice = Annotated[float | None, _price("serve")]
 MaxParams = Annotated[float | None, _bound("max_params")]
 MaxTokens = Annotated[float | None, _bound("max_tokens")]
 MaxTokensPerParam = Annotated[float | None, _bound("max_tokens_per_param")]
+
+TrainCount = Annotated[
+    int | None,
+    number_option("--train-count", "N", "Devices that train: prints the days.", TIME, devices),
+]
+Deadline = Annotated[
+    float | None,
+    number_option(
+        "--deadline",
+        "TIME",
+        "Longest training, such as 30d or 12h: prints the devices that it takes.",
+        TIME,
+        duration,
+    ),
+]
 
 # What `plan` and `compare` ask alike, by the names of their arguments.
 QUESTION: Mapping[str, Any] = {

@@ -11,12 +11,13 @@ import jaxscale as js
 from jaxscale import _schema
 from jaxscale._explain import Asked, sentence_of
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale._numerics.quantities import short
 from jaxscale._schema import read_bounds
 from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
-from jaxscale.cli.quantities import count, percent
+from jaxscale.cli.quantities import SECONDS, count, percent
 from jaxscale.cli.solving import (
     compute_optimal_sizes,
     levers_of_plan,
@@ -25,6 +26,7 @@ from jaxscale.cli.solving import (
     solved,
     status_of,
 )
+from jaxscale.cli.training_time import Pace, TrainingTime, read_pace, time_of
 from jaxscale.laws.protocol import loss_scale
 from jaxscale.solve.levers import SIZES
 
@@ -34,6 +36,8 @@ jaxscale plan --loss 1.9 --input-tokens 2T --output-tokens 6T --max-params 34B
 jaxscale plan --like-params 30B --requests 1.5B --input-per-request 70 \\
     --output-per-request 215 --train-on A100-80GB --train-price 1.50 \\
     --serve-on A100-40GB --serve-precision int8
+jaxscale plan --like-params 70B --inference-tokens 10T --train-on H100-SXM \\
+    --train-price 2 --train-mfu 40% --serve-on H100-SXM --serve-price 2 --deadline 30d
 jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
 """
 
@@ -67,6 +71,7 @@ class Comparison(NamedTuple):
     question: Question
     optimum: js.Plan
     chinchilla: js.Plan
+    pace: Pace | None = None
 
     @property
     def saving(self) -> float:
@@ -75,6 +80,14 @@ class Comparison(NamedTuple):
     @property
     def knows_loss(self) -> bool:
         return not math.isnan(self.optimum.loss)
+
+    @property
+    def times(self) -> tuple[TrainingTime, TrainingTime] | None:
+        """Of both plans, where the time of the training is asked for."""
+        if self.pace is None:
+            return None
+        prices = self.question.prices
+        return time_of(self.optimum, self.pace, prices), time_of(self.chinchilla, self.pace, prices)
 
     @property
     def sentence(self) -> str:
@@ -88,6 +101,8 @@ def plan(
     question: Mapping[str, Any],
     law: options.Law = _schema.DEFAULT_LAW,
     lever: options.LeverOrBest = None,
+    train_count: options.TrainCount = None,
+    deadline: options.Deadline = None,
     as_json: options.Json = False,
 ) -> None:
     """The cheapest plan for a quality, with training and serving counted.
@@ -97,12 +112,13 @@ def plan(
     Numbers are written 7B, 1.5T, 2e12 or 1,000,000, and shares 0.5 or 50%.
     """
     asked = read_question(question)
+    pace = read_pace(train_count, deadline, asked.prices)
     named = read_law(law)
     # E is part of the loss of the model and of its plans alike.
     named.need_sizes() if asked.quality.loss is None else named.need_all()
     levers = levers_for(named, read_levers(lever))
     target = read_target(named.law, asked.quality, levers)
-    comparison = compare(named, levers, target, asked)
+    comparison = compare(named, levers, target, asked, pace)
     tables.print_json("plan", as_record(comparison)) if as_json else show(comparison)
 
 
@@ -140,7 +156,9 @@ def read_target(law: Any, quality: Quality, levers: Levers) -> float:
     return float(solved(plan, asked).loss)
 
 
-def compare(named: NamedLaw, levers: Levers, target: float, question: Question) -> Comparison:
+def compare(
+    named: NamedLaw, levers: Levers, target: float, question: Question, pace: Pace | None
+) -> Comparison:
     """Solve for both plans and price both with the demand; bounds hold the first alone."""
     law, (_, demand, prices, bounds) = named.law, question
     choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
@@ -158,8 +176,8 @@ def compare(named: NamedLaw, levers: Levers, target: float, question: Question) 
     sizes = float(size.params), float(size.tokens)
     chinchilla = interpreted(js.evaluate, law, *sizes, demand, prices.costs, levers=size.levers)
     asked = asked._replace(bounds=None, params=sizes[0], tokens=sizes[1])
-    plans = map(named.as_known, (optimum, solved(chinchilla, asked)))
-    return Comparison(named, target, question, *plans)
+    chinchilla = named.as_known(solved(chinchilla, asked))
+    return Comparison(named, target, question, named.as_known(optimum), chinchilla, pace)
 
 
 def show(comparison: Comparison) -> None:
@@ -176,6 +194,7 @@ def show(comparison: Comparison) -> None:
         for name, write, x, y in _rows(comparison)
     ]
     rows.append(("saving", percent(comparison.saving), "", ""))
+    rows += _time_rows(comparison)
     tables.print_columns(("", "optimum", "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
     if status_of(comparison.optimum) is not js.Status.OK:
         tables.note(comparison.sentence)
@@ -205,6 +224,19 @@ def _rows(comparison: Comparison) -> list[tuple[str, Any, float, float]]:
     ]
 
 
+def _time_rows(comparison: Comparison) -> list[tuple[str, str, str, str]]:
+    """A row for the time of the training, where it is asked for."""
+    if comparison.pace is None or comparison.times is None:
+        return []
+    optimum, chinchilla = comparison.times
+    if comparison.pace.deadline is None:
+        label, ratio = f"days on {optimum.devices_text()} devices", optimum.days / chinchilla.days
+        return [(label, count(optimum.days), count(chinchilla.days), count(ratio))]
+    label = f"devices for {short(comparison.pace.deadline / SECONDS['d'])} days"
+    ratio = count(optimum.count / chinchilla.count)
+    return [(label, optimum.devices_text(), chinchilla.devices_text(), ratio)]
+
+
 def as_record(comparison: Comparison) -> dict[str, Any]:
     """The comparison for machines: numbers and strings alone."""
     return {
@@ -214,10 +246,18 @@ def as_record(comparison: Comparison) -> dict[str, Any]:
         "optimum": record_of_plan(comparison.optimum),
         "chinchilla": record_of_plan(comparison.chinchilla),
         "saving": comparison.saving,
+        "training_time": _record_of_times(comparison.times),
         "status": status_of(comparison.optimum).name,
         "status_sentence": comparison.sentence,
         "law_status": comparison.law.warning,
         "note": comparison.law.range_note(comparison.optimum),
+    }
+
+
+def _record_of_times(times: tuple[TrainingTime, TrainingTime] | None) -> dict[str, Any] | None:
+    """Devices and seconds of both plans for machines; null where they are not asked for."""
+    return times and {
+        name: time._asdict() for name, time in zip(("optimum", "chinchilla"), times, strict=True)
     }
 
 

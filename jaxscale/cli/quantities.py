@@ -111,9 +111,66 @@ def whole(text: str) -> int:
     return int(value)
 
 
+def devices(text: str) -> int:
+    """A number of devices; ValueError unless it is whole and above zero."""
+    positive(text)
+    return whole(text)
+
+
+SECONDS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def duration(text: str) -> float:
+    """Seconds of a number with a unit, such as `30d` or `50ms`; ValueError unless positive."""
+    found = re.fullmatch(r"(.*?) *([a-z]+)", text.strip(), re.IGNORECASE | re.DOTALL)
+    unit = found[2].lower() if found else ""
+    if not found or unit not in SECONDS:
+        raise ValueError(f"{text!r} is not a time; write it like 30d, 12h, 90min, 5s or 50ms")
+    seconds = positive(found[1]) * SECONDS[unit]
+    if math.isinf(seconds) or seconds == 0:
+        raise ValueError(f"{text!r} is beyond the range of float64")
+    return seconds
+
+
 def dollars_per_hour(text: str) -> float:
     """A price, with or without its dollar sign; ValueError unless above zero."""
     return positive(text.strip().removeprefix("$"))
+
+
+_DATA = re.compile(r"(?P<number>[0-9.,_]+) *(?P<unit>[kmgtp])(?P<byte>i?b?)(?:/s)?", re.IGNORECASE)
+_UNITS = "KMGTP"
+SMALLEST_DEVICE = 1e6  # bytes, bytes/s or FLOP/s; below it a suffix was forgotten
+
+
+def memory(text: str) -> float:
+    """Bytes of a device, as `80G`, `80 GB`, `96GiB` or `80e9`; ValueError below a million."""
+    return _of_device(text, _bytes(text), "80G for 80 billion bytes")
+
+
+def data_rate(text: str) -> float:
+    """Bytes a second, as `3.35T`, `900 GB/s` or `3.35e12`; ValueError below a million."""
+    return _of_device(text, _bytes(text), "3.35T for 3.35 trillion bytes a second")
+
+
+def flop_rate(text: str) -> float:
+    """FLOP a second, as `989T` or `9.89e14`; ValueError below a million."""
+    return _of_device(text, positive(text), "989T for 989 trillion FLOP a second")
+
+
+def _bytes(text: str) -> float:
+    found = _DATA.fullmatch(text.strip())
+    if not found:
+        return positive(text)
+    unit = found["unit"].upper()
+    if "i" in found["byte"].lower():
+        return positive(found["number"]) * 1024.0 ** (1 + _UNITS.index(unit))
+    return positive(found["number"] + {"G": "B", "P": "Q"}.get(unit, unit))
+
+
+def _of_device(text: str, value: float, example: str) -> float:
+    if value < SMALLEST_DEVICE:
+        raise ValueError(f"{text!r} is too little for a device: write {example}")
+    return value
 
 
 def data_size(x: float) -> str:

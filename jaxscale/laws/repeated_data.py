@@ -8,10 +8,12 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.custom_derivatives import SymbolicZero
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.logarithm import log
 from jaxscale._numerics.values import is_positive, quotient, where_safe
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.fitted import Coefficient
@@ -136,20 +138,84 @@ def _least(x, y):
 
 
 def _log_effective(log_seen, log_first, scale):
-    # Beyond this many repeats all of them have long been spent, and expm1 would overflow.
+    # Beyond this many repeats all of them have long been spent, and exp would overflow.
     most = 0.9 * math.log(float(jnp.finfo(log_seen.dtype).max))
-    repeats = jnp.expm1(_least(most, log_seen - log_first))
-    return log_first + jnp.log1p(_worth(repeats, scale))
+    return log_first + _log_gain(_least(most, log_seen - log_first), scale)
 
 
-def _worth(repeats, scale):
-    """`scale (1 - exp(-repeats / scale))`, with derivatives that are finite everywhere."""
-    # exp(-repeats / scale) is 0 from here on. An infinite quotient would do for the value, but its
-    # derivative is infinity times that 0.
-    enough = 1 - math.log(float(jnp.finfo(repeats.dtype).smallest_subnormal))
-    spent = quotient(_least(enough * scale, repeats), scale)
-    # JAX differentiates expm1 as itself plus 1, which is 0 long before exp(-spent) is.
-    return scale * jnp.where(spent > 0.5, 1 - jnp.exp(-spent), -jnp.expm1(-spent))
+# First and second derivatives in closed form: with those that JAX finds, a solver's step takes
+# two and a half times as long on a CPU.
+
+
+@jax.custom_jvp
+def _log_gain(log_seen, scale):
+    """Logarithm of what so many times the first are worth, in units of the first."""
+    return log(_gain(_spent(log_seen, scale), scale))
+
+
+def _log_gain_jvp(primals, tangents):
+    (log_seen, scale), (log_seen_dot, scale_dot) = primals, tangents
+    rate = _times(_elasticity(log_seen, scale), log_seen_dot)
+    return _log_gain(log_seen, scale), rate + _times(_by_scale(log_seen, scale), scale_dot)
+
+
+@jax.custom_jvp
+def _elasticity(log_seen, scale):
+    """Derivative of `_log_gain` by its first argument: 1 for the first repeat, 0 in the end."""
+    spent = _spent(log_seen, scale)
+    return jnp.exp(log_seen - spent) / _gain(spent, scale)
+
+
+def _elasticity_jvp(primals, tangents):
+    (log_seen, scale), (log_seen_dot, scale_dot) = primals, tangents
+    value, spent, inverse = _elasticity(log_seen, scale), _spent(log_seen, scale), 1 / scale
+    rate = _times(1 - value - spent - inverse, log_seen_dot)
+    rate += _times(spent * inverse - _by_scale(log_seen, scale), scale_dot)
+    return value, value * rate
+
+
+def _by_scale(log_seen, scale):
+    spent = _spent(log_seen, scale)
+    return (_fraction(spent) - spent * jnp.exp(-spent)) / _gain(spent, scale)
+
+
+def _times(slope, rate):
+    """A product that is not formed where the rate is known to be 0."""
+    return 0 if isinstance(rate, SymbolicZero) else slope * rate
+
+
+_log_gain.defjvp(_log_gain_jvp, symbolic_zeros=True)
+_elasticity.defjvp(_elasticity_jvp, symbolic_zeros=True)
+
+
+def _gain(spent, scale):
+    return 1 + scale * _fraction(spent)
+
+
+def _spent(log_seen, scale):
+    # Of few repeats, rounding leaves out no more than of the logarithm.
+    return _share_spent(jnp.exp(log_seen) - 1, scale)
+
+
+def _share_spent(repeats, scale):
+    """Repeats over their scale, up to where all of their worth is long spent."""
+    # There exp(-repeats / scale) is 0, times the repeats too. An infinite quotient would do for the
+    # value, but its derivative is infinity times that 0.
+    limits = jnp.finfo(repeats.dtype)
+    enough = 1 + math.log(float(limits.max)) - math.log(float(limits.smallest_subnormal))
+    return quotient(_least(enough * scale, repeats), scale)
+
+
+@jax.custom_jvp
+def _fraction(spent):
+    """`1 - exp(-spent)`, as exact as by expm1 and faster on a CPU."""
+    return jnp.tanh(spent / 2) * (1 + jnp.exp(-spent))
+
+
+@_fraction.defjvp
+def _fraction_jvp(primals, tangents):
+    # That of the product would be the small difference of large terms.
+    return _fraction(*primals), jnp.exp(-primals[0]) * tangents[0]
 
 
 def _safe(law):
@@ -163,6 +229,6 @@ def _effective_tokens(law, tokens, unique_tokens):
     law, tokens, unique_tokens = arrays.align(law, tokens, unique_tokens)
     answer = law.is_valid() & is_positive(tokens) & is_positive(unique_tokens)
     tokens, unique = (where_safe(is_positive(x), x) for x in (tokens, unique_tokens))
-    first = jnp.minimum(tokens, unique)
-    effective = first * (1 + _worth(quotient(tokens, first) - 1, _safe(law).R_D))
+    first, scale = jnp.minimum(tokens, unique), _safe(law).R_D
+    effective = first * _gain(_share_spent(quotient(tokens, first) - 1, scale), scale)
     return jnp.where(answer, effective, jnp.nan)

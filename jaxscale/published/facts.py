@@ -28,8 +28,10 @@ def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
     equation = getattr(entry.law, "equation", "")
     if equation:
         yield "equation", equation
+    absent = set[str]() if entry.architecture is None else _absent(entry.architecture)
     for name, value in coefficients(entry.content).items():
-        yield name, f"{value:.10g}"
+        if name not in absent:
+            yield name, f"{value:.10g}"
     for lever, limits in getattr(entry.law, "levers", {}).items():
         yield "lever", f"{lever}, {range_text(limits)}"
     yield "source", entry.source
@@ -59,6 +61,11 @@ def coefficients(content: Any) -> dict[str, float]:
         return {}
     values = {each.name: getattr(content, each.name) for each in fields(content)}
     return {name: float(x) for name, x in values.items() if isinstance(x, int | float)}
+
+
+def _absent(architecture: Any) -> set[str]:
+    """The fields of parts that it does not have, which are 0 by default."""
+    return {x.name for x in fields(architecture) if getattr(architecture, x.name) == x.default == 0}
 
 
 def _coordinates(law: Any) -> list[str]:

@@ -15,7 +15,7 @@ from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.names import unknown
 from jaxscale._numerics.values import is_finite, is_nonnegative, is_positive, where_safe
 from jaxscale.architectures.architecture import BYTES_PER_NUMBER
-from jaxscale.hardware import SECONDS_PER_HOUR, Accelerator
+from jaxscale.hardware import NETWORK_BANDWIDTH, SECONDS_PER_HOUR, Accelerator
 
 _STATIC = {"static": True}
 
@@ -31,8 +31,6 @@ REDUCE_SECONDS = 30e-6
 # From one device to the next: an H100 in the node, and across nodes; the same source.
 SEND_SECONDS = 8e-6
 SEND_ACROSS_SECONDS = 24e-6
-# 400 Gb/s for each device, as clusters of H100 have: where the accelerator's own is not known.
-NETWORK_BANDWIDTH = 50e9
 LAUNCH_SECONDS = 4e-6  # of a kernel: ege-erdil/inference-economics, the code of Erdil 2025
 USABLE_MEMORY = 0.9
 # The arithmetic that numbers stored in these formats run at, where it has another name.
@@ -188,7 +186,7 @@ def machine(deployment: Deployment, *, priced: bool = False) -> Machine:
         price=_per_second(device.price),
         count=deployment.count,
         tensor_parallel=0.0 if split is None else split,
-        link_bandwidth=link,
+        link_bandwidth=_needed(link, deployment.count),
         domain=np.inf if domain is None else domain,
         network_bandwidth=NETWORK_BANDWIDTH if across is None else across,
         weight_bytes=bytes_of("weights", deployment.weights),
@@ -204,6 +202,13 @@ def machine(deployment: Deployment, *, priced: bool = False) -> Machine:
         workspace_bytes=deployment.workspace_bytes,
         copies_heads=float(deployment.cache_split == "heads"),
     )
+
+
+def _needed(link: Any, count: Any) -> Any:
+    """The link, but any where one device serves alone: `comparable` has 0 for one not known."""
+    if arrays.is_concrete(link) and np.all(np.asarray(link) > 0):
+        return link
+    return jnp.where((jnp.asarray(count) <= 1) & (jnp.asarray(link) == 0), NETWORK_BANDWIDTH, link)
 
 
 def bytes_of(name: str, precision: str) -> float:

@@ -9,7 +9,7 @@ the code of Erdil 2025 (ege-erdil/inference-economics).
 import enum
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp

@@ -7,8 +7,8 @@ import jax
 
 from jaxscale._numerics.arrays import Real
 from jaxscale.architectures.family import Family
+from jaxscale.serving._options import COUNTS, Device, options
 from jaxscale.serving.deployment import Deployment
-from jaxscale.serving.options import COUNTS, Device, options
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.serving.service import checked_limits
 

@@ -1,6 +1,6 @@
 """What it costs to serve requests on a deployment, and how soon they are answered."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,8 +19,6 @@ from jaxscale.architectures.architecture import Architecture
 from jaxscale.serving.deployment import Deployment, Machine, machine
 from jaxscale.serving.passes import (
     MILLION,
-    Layout,
-    Limit,
     Rates,
     Work,
     layout,

@@ -12,6 +12,7 @@ from jax import Array, lax
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.merged import merged
 from jaxscale._numerics.typed import cond, epsilon, fori_loop, nth
 from jaxscale._numerics.values import any_of, is_finite, is_positive
 from jaxscale.costs import Costs, Demand
@@ -346,11 +347,11 @@ def _look_around(at_loss: bool, inputs: Inputs, point: Point, looks: Array | Non
 
     nothing = jnp.zeros_like(x, jnp.int32)
     if looks is None:
-        _, seen = fori_loop(len(offsets), look, (middle, nothing))
+        _, seen = fori_loop(len(offsets), merged(look), (middle, nothing))
     else:
         begin = middle, nothing | jnp.where(looks, 0, FALLS | RISES)
         count: Array = jnp.where(looks, len(offsets), 0)
-        _, seen = fori_loop(count, look, begin)
+        _, seen = fori_loop(count, merged(look), begin)
     falls, rises, climbs = (seen & bit > 0 for bit in (FALLS, RISES, CLIMBS))
     is_spent = middle - floor_of(inputs, x) <= noise
     if at_loss:

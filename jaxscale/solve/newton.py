@@ -13,6 +13,7 @@ the constraint. A law needs no more than a loss; the rest is automatic different
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -20,6 +21,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxscale._numerics.logarithm import log
+from jaxscale._numerics.merged import merged
 from jaxscale._numerics.typed import cond, custom_jvp, epsilon, fori_loop
 from jaxscale._numerics.values import any_of, is_finite, quotient
 from jaxscale.costs import Costs, Demand
@@ -245,7 +247,7 @@ def _round(
 
     def step(carry: tuple[Array, Point]) -> tuple[Array, Point]:
         count, last = carry
-        point = _guarded_step(at_loss, inputs, scale, is_first, last)
+        point = merged(partial(_guarded_step, at_loss))(inputs, scale, is_first, last)
         # An exact point stays as it is, whatever others it is computed with.
         return count + 1, _where(moves(last), point, last)
 

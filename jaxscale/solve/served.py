@@ -30,14 +30,13 @@ from jaxscale.architectures.family import (
     log_params_of,
     log_width_of,
 )
-from jaxscale.costs import Costs, Demand
+from jaxscale.costs import Demand
 from jaxscale.laws import protocol
-from jaxscale.laws.chinchilla import log_other
 from jaxscale.laws.inverse import TOKENS, beginning, crossing, far, loss_value
 from jaxscale.plan import Bounds, Plan, lever_values
+from jaxscale.serving._options import stacked
 from jaxscale.serving.deployment import Machine, machine
 from jaxscale.serving.offer import Offer, Switches, offer
-from jaxscale.serving.options import stacked
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.status import Status, first_status, is_ok
 
@@ -45,11 +44,12 @@ from jaxscale.status import Status, first_status, is_ok
 NARROWEST, WIDEST, POINTS = 2.0, 15.5, 40
 ENDS = 60  # halvings that find the largest size that a machine serves
 # Golden sections of all machines' curves, and of those that are the best by then.
-SECTIONS_OF_ALL, SECTIONS, SEARCHED = 10, 30, 2
+SECTIONS_OF_ALL, SECTIONS, SEARCHED = 6, 16, 2
 GOLDEN = 0.3819660112501051
 BITS = "bits"  # the lever that the precision of the served weights sets, where it has no value
-SETTLED = 3  # steps of Newton's method at the end
-NEAR, BEATEN = 64.0, 64.0  # roots of an epsilon: a step to what decides, and a better plan
+SETTLED = 4  # steps of Newton's method at the end
+BEYOND = 64.0  # epsilons by which what decides may lie outside its bracket
+BEATEN = 64.0  # roots of an epsilon by which another plan is better
 ROUNDING = 256.0  # epsilons by which a limit may be missed that decides
 
 
@@ -238,14 +238,21 @@ def _covered(at_loss: bool, given: Scenario, low: Array, high: Array, like: Arra
 
     def look(i: Array, best: tuple[Array, Array]) -> tuple[Array, Array]:
         value, at = best
-        here = jnp.clip(NARROWEST + spacing * i.astype(like.dtype), low, high)
-        here = jnp.where(i == POINTS, high, jnp.where(i == POINTS + 1, low, here))
+        # One width for all machines, whose training is computed once; then the ends of each.
+        here = NARROWEST + spacing * i.astype(like.dtype)
+        found = sized(at_loss, given, here).value
+        better = (found < value) & (low <= here) & (here <= high)
+        return jnp.where(better, found, value), jnp.where(better, here, at)
+
+    def look_at_end(i: Array, best: tuple[Array, Array]) -> tuple[Array, Array]:
+        value, at = best
+        here = jnp.where(i == 0, high, low) + jnp.zeros_like(like)
         found = sized(at_loss, given, here).value
         better = found < value
         return jnp.where(better, found, value), jnp.where(better, here, at)
 
     start = jnp.full_like(like, jnp.inf), high + jnp.zeros_like(like)
-    value, at = fori_loop(POINTS + 2, look, start)
+    value, at = fori_loop(2, look_at_end, fori_loop(POINTS, look, start))
     return Bracket(jnp.maximum(at - spacing, low), at, jnp.minimum(at + spacing, high), value)
 
 
@@ -292,9 +299,10 @@ class Decided(NamedTuple):
     at_min: Array
 
 
-def _decided(at_loss: bool, given: Scenario, found: Array) -> Decided:
+def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
     """Which equation decides the width that was found, and the width with its derivatives."""
-    near = NEAR * epsilon(found) ** 0.5
+    slack = BEYOND * epsilon(found.best)
+    low, high = found.low - slack, found.high + slack
     bounds = given.bounds
     ends = [] if bounds is None else [bounds.max_params, bounds.min_params]
     widths = [_width_at(given, params) for params in ends]
@@ -318,11 +326,12 @@ def _decided(at_loss: bool, given: Scenario, found: Array) -> Decided:
         for value, rise in zip(values, rises, strict=True):
             known = is_finite(value) & is_finite(rise) & (rise != 0)
             steps.append(jnp.where(known, value / jnp.where(known, rise, 1), jnp.inf))
-        # A stationary point decides wherever there is one; else what is nearest.
-        closest = jnp.where(jnp.abs(steps[0]) < near, 0, -1)
-        least = jnp.where(closest == 0, 0, near)
+        # A stationary point decides wherever the bracket holds one; else what is nearest.
+        inside = [(u - step >= low) & (u - step <= high) for step in steps]
+        closest = jnp.where(inside[0], 0, -1)
+        least = jnp.where(inside[0], 0, jnp.inf)
         for number, step in enumerate(steps[1:], start=1):
-            closer = jnp.abs(step) < least
+            closer = inside[number] & (jnp.abs(step) < least)
             closest = jnp.where(closer, number, closest)
             least = jnp.where(closer, jnp.abs(step), least)
         which = jnp.where(i == 0, lax.stop_gradient(closest), which)
@@ -330,13 +339,15 @@ def _decided(at_loss: bool, given: Scenario, found: Array) -> Decided:
             u = u - jnp.where((which == number) & is_finite(step), step, 0)
         return u, which
 
-    u, which = lax.fori_loop(0, SETTLED, newton, (found, jnp.full_like(found, -1, jnp.int32)))
+    u, which = lax.fori_loop(
+        0, SETTLED, newton, (found.best, jnp.full_like(found.best, -1, jnp.int32))
+    )
     limit = jnp.where((which >= MEMORY) & (which <= FIRST_TOKEN), which, 0)
     last = FIRST_TOKEN + len(Switches._fields) + 1
     never = jnp.zeros(jnp.shape(u), bool)
     if bounds is None:
         return Decided(u, limit, never, never)
-    bounded = [(NARROWEST < width) & (width < WIDEST) for width in widths]
+    bounded = [(width > NARROWEST) & (width < WIDEST) for width in widths]
     return Decided(u, limit, (which == last + 1) & bounded[0], (which == last + 2) & bounded[1])
 
 
@@ -483,7 +494,7 @@ def _plan(at_loss: bool, given: Scenario) -> Plan:
     choice = _taken(winner, order)
     chosen = given.map(partial(_taken, choice))
     best = jnp.minimum(_taken(winner, bracket.value), jnp.min(found.value, axis=0, keepdims=True))
-    decided = _decided(at_loss, chosen, _taken(winner, bracket.best))
+    decided = _decided(at_loss, chosen, jax.tree.map(partial(_taken, winner), bracket))
     slack = ROUNDING * epsilon(best)
     model = sized(at_loss, chosen, decided.log_width, slack)
     plan = _finished(at_loss, chosen, model, decided, choice, _taken(choice, good), best)
@@ -543,7 +554,7 @@ def _finished(
         high = jnp.minimum(
             jnp.log(bounds.max_tokens), jnp.log(bounds.max_tokens_per_param) + model.log_params
         )
-        near = NEAR * epsilon(model.value) ** 0.5
+        near = BEATEN * epsilon(model.value) ** 0.5
         edge = decided.at_max | decided.at_min | (decided.limit > 0)
         at_low = model.log_tokens <= jnp.log(bounds.min_tokens) + near
         at_high = model.log_tokens >= high - near

@@ -15,6 +15,7 @@ from jaxscale._numerics.names import hint, nearest, question, unknown
 from jaxscale._schema import (
     DEFAULT_LAW,
     DEVICES,
+    POSITIVE,
     PRECISIONS_OF,
     QUANTITIES,
     ROLES,
@@ -26,7 +27,7 @@ from jaxscale._schema import (
     read_law,
     rented,
 )
-from jaxscale.hardware import PRECISIONS, accelerator
+from jaxscale.hardware import PRECISIONS, accelerator, is_file_name
 from jaxscale.laws.protocol import levers_of
 from jaxscale.published import Entry
 from jaxscale.sweeping._toml_lines import TomlText, parsed
@@ -70,6 +71,8 @@ class Contents(NamedTuple):
     axes: Mapping[str, Values]
     fixed: Mapping[str, Any]  # numbers, names, and a law as a name or as an object
     fields: tuple[str, ...]
+    # Prices of the accelerators of an axis, where each has its own: by `serve_price`, say.
+    paired: Mapping[str, tuple[float, ...]]
 
 
 def read_text(name: str, text: str) -> Contents:
@@ -80,13 +83,16 @@ def read_text(name: str, text: str) -> Contents:
             source.refuse((key,), _misplaced(key))
     sections = {section: _section(source, section) for section in (AXES, FIXED)}
     axes = {NAMES[key]: _axis(source, key, x) for key, x in sections[AXES].items() if key in NAMES}
+    paired = _paired_prices(source, sections)
     fixed = {
-        NAMES[key]: _fixed(source, key, x) for key, x in sections[FIXED].items() if key in NAMES
+        NAMES[key]: _fixed(source, key, x)
+        for key, x in sections[FIXED].items()
+        if key in NAMES and NAMES[key] not in paired
     }
     if LAW not in axes:
         fixed.setdefault(LAW, DEFAULT_LAW)
     _add_levers(source, sections, axes, fixed)
-    contents = Contents(axes, fixed, _fields(source))
+    contents = Contents(axes, fixed, _fields(source), paired)
     _check_together(source, contents)
     return contents
 
@@ -160,8 +166,33 @@ def _axis(source: TomlText, key: str, given: Any) -> Values:
     if key in PRECISIONS_OF:
         source.refuse(path, f"cannot be an axis; put it under [{FIXED}]")
     if key in NAMED:
-        return _listed_names(source, path, given)
+        has_prices = key in DEVICES and isinstance(given, dict)
+        return _listed_names(source, path, list(given) if has_prices else given)
     return _numbers(source, path, given, QUANTITIES[NAMES[key]].rule)
+
+
+def _paired_prices(
+    source: TomlText, sections: Mapping[str, Mapping[str, Any]]
+) -> dict[str, tuple[float, ...]]:
+    """The price of each accelerator of an axis: a table of them, or a list as long as theirs."""
+    paired: dict[str, tuple[float, ...]] = {}
+    for role in ROLES:
+        on, price = f"{role}_on", f"{role}_price"
+        devices, key = sections[AXES].get(on), key_of(price)
+        listed = sections[FIXED].get(key)
+        if isinstance(devices, dict):
+            for section in (AXES, FIXED):
+                if key in sections[section]:
+                    source.refuse((section, key), f"{on} has a price for each accelerator already")
+            paired[price] = tuple(
+                _number(source, (AXES, on, name), x, POSITIVE) for name, x in devices.items()
+            )
+        elif isinstance(devices, list) and isinstance(listed, list):
+            if len(listed) != len(devices):
+                wanted = f"must have a price for each of the {len(devices)} accelerators of {on}"
+                source.refuse((FIXED, key), f"{wanted}; got {len(listed)}")
+            paired[price] = tuple(_number(source, (FIXED, key), x, POSITIVE) for x in listed)
+    return paired
 
 
 def _fixed(source: TomlText, key: str, given: Any) -> Any:
@@ -257,7 +288,9 @@ def _name(source: TomlText, path: Path, given: Any) -> str:
         source.refuse(path, f"must be the name of {article} {NAMED[path[-1]]}; got {given!r}")
     look_up = _law_entry if path[-1] == LAW else accelerator
     try:
-        return look_up(given.strip()).name
+        # An accelerator in a file keeps the name of the file, by which it is found again.
+        name = look_up(given.strip()).name
+        return given.strip() if path[-1] in DEVICES and is_file_name(given) else name
     except ValueError as error:
         source.refuse(path, str(error))
 
@@ -335,9 +368,12 @@ def _check_together(source: TomlText, contents: Contents) -> None:
         check_demand(given, key_of)
         if in_dollars(given, key_of):
             for role in ROLES:
-                on = f"{role}_on"
-                for device in axes.get(on, (given[on],)):
-                    rented(role, {**given, on: device}, key_of)
+                on, price = f"{role}_on", f"{role}_price"
+                devices = axes.get(on, (given[on],))
+                prices = contents.paired.get(price, (given.get(price),) * len(devices))
+                for device, own in zip(devices, prices, strict=True):
+                    priced = {} if own is None else {price: own}
+                    rented(role, {**given, on: device, **priced}, key_of)
     except Refused as error:
         if not error.name:
             source.fail(str(error))

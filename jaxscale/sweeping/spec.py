@@ -16,7 +16,8 @@
     serve_price_dollars_per_hour = 1.10
 
 A law of another family is a table such as `{family = "Kaplan", N_c = .., ...}`, and each lever of
-a law is an axis or a fixed value of its own, `levers.bits = 8`.
+a law is an axis or a fixed value of its own, `levers.bits = 8`. Accelerators of an axis each have a
+price in a table, `serve_on = {A100-40GB = 1.10, L40S = 0.79}`, or in a list under `[fixed]`.
 """
 
 import dataclasses
@@ -72,6 +73,8 @@ class Specification:
     axes: Mapping[str, Values]  # numbers, or names from a catalogue
     fixed: Mapping[str, Any]  # numbers, names, and a law as a name or as an object
     fields: tuple[str, ...]
+    # Prices of the accelerators of an axis, where each has its own: by `serve_price`, say.
+    paired: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of_text(cls, text: str, name: str) -> Self:
@@ -126,16 +129,19 @@ class Specification:
             self,
             axes={name: values for name, values in self.axes.items() if name in kept},
             fixed={name: value for name, value in self.fixed.items() if name in kept},
+            paired={},
         )
 
     def at_middle(self, keep: Iterable[str]) -> "Specification":
         """The same with all axes but these fixed at the value in their middle."""
-        axes, fixed = dict(self.axes), dict(self.fixed)
+        axes, fixed, paired = dict(self.axes), dict(self.fixed), dict(self.paired)
         for name, values in self.axes.items():
             if name not in keep:
                 middle = axes.pop(name)[len(values) // 2]
                 fixed[name] = middle if isinstance(middle, str) else float(middle)
-        return dataclasses.replace(self, axes=axes, fixed=fixed)
+                if (price := _price_of(name)) in paired:
+                    fixed[price] = paired.pop(price)[len(values) // 2]
+        return dataclasses.replace(self, axes=axes, fixed=fixed, paired=paired)
 
     def __repr__(self) -> str:
         axes = ", ".join(f"{name} ({len(values)})" for name, values in self.axes.items())
@@ -157,7 +163,10 @@ class Specification:
         if name == LAW:
             given = self.axes.get(LAW, (self.fixed.get(LAW),))
             return {law if isinstance(law, str) else "own": law_of(law) for law in given}
-        price = f"{name.removesuffix('_on')}_price"
+        price = _price_of(name)
+        if price in self.paired:
+            prices = zip(self.names(name), self.paired[price], strict=True)
+            return comparable(*(accelerator(device, price=each) for device, each in prices))
         # A price of its own would be one more number to choose from where one is given for all.
         own = {"price": None} if price in (*self.axes, *self.fixed) else {}
         return comparable(*(accelerator(device, **own) for device in self.names(name)))
@@ -231,6 +240,11 @@ def read(source: str | os.PathLike | None = None, *, name: str | None = None) ->
     return Specification.of_text(text, name)
 
 
+def _price_of(device: str) -> str:
+    """The name of a price, `serve_price`, beside that of its accelerator, `serve_on`."""
+    return f"{device.removesuffix('_on')}_price"
+
+
 # --- Conditions in words -------------------------------------------------------------------------
 
 VERBS = {"train": "trained", "serve": "served"}
@@ -289,6 +303,9 @@ def _device(spec: Specification, role: str) -> str:
             share = spec.fixed.get(mfu, DEFAULT_MFU[phase])
             details.append(f"{100 * share:g} %" + (f" {phase}" * (role == "serve")) + " MFU")
     where = f" on {name}" if name else ""
+    if price in spec.paired:
+        prices = zip(spec.axes[f"{role}_on"], spec.paired[price], strict=True)
+        where = " on " + ", ".join(f"{device} at ${each:.2f} an hour" for device, each in prices)
     return f"{VERBS[role]}{where} ({', '.join(details)})"
 
 

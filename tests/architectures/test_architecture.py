@@ -25,23 +25,62 @@ SHAPES = {
     ),
 }
 
+MOE = SHAPES["experts"]
+LATENT = {"kv_latent": 32, "rope_size": 8, "kv_heads": 1}
+SHAPES |= {
+    "shared experts": replace(MOE, shared_experts=3),
+    "dense layers": replace(MOE, shared_experts=1, dense_layers=2, dense_width=300),
+    "latents": replace(MOE, **LATENT, query_latent=48),
+    "latents, plain queries": replace(DENSE, **LATENT),
+    "linear": replace(
+        MOE, layers=5, linear_layers=3, linear_params=7777, linear_state=9, gated_attention=True
+    ),
+    "windows": replace(DENSE, window_layers=5, window=100),
+}
 
-def matrices_of_layer(a, experts):
-    """The shape of every matrix in a layer, as a checkpoint would list them."""
-    attention = [
+
+def matrices_of_attention(a):
+    """As a checkpoint would list them."""
+    d = a.heads * a.head_size
+    gate = [(a.width, d)] * a.gated_attention
+    if a.kv_latent:
+        down = (a.width, a.kv_latent + a.rope_size)
+        up = (a.kv_latent, a.heads * (a.head_size + a.head_size))
+        queries = a.heads * (a.head_size + a.rope_size)
+        if a.query_latent:
+            both = [(a.width, a.query_latent), (a.query_latent, queries)]
+        else:
+            both = [(a.width, queries)]
+        return [*both, down, up, (d, a.width), *gate]
+    return [
         (a.width, a.heads * a.head_size),  # queries
         (a.width, a.kv_heads * a.head_size),  # keys
         (a.width, a.kv_heads * a.head_size),  # values
         (a.heads * a.head_size, a.width),  # output
+        *gate,
     ]
+
+
+def matrices_of_layer(a, layer, experts):
+    """The shape of every matrix in the layer of that index."""
+    # Layers of linear attention come last here, as those without experts come first.
+    is_linear = layer >= a.layers - a.linear_layers
+    attention = [(a.linear_params, 1)] if is_linear else matrices_of_attention(a)
+    if layer < a.dense_layers:
+        up = [(a.width, a.dense_width)] * (2 if a.gated else 1)
+        return [*attention, *up, (a.dense_width, a.width)]
     up = [(a.width, a.ff_width)] * (2 if a.gated else 1)
     router = [(a.width, a.experts)] if a.experts > 1 else []
-    return attention + [*up, (a.ff_width, a.width)] * experts + router
+    return attention + [*up, (a.ff_width, a.width)] * (experts + a.shared_experts) + router
 
 
 def counted(a, experts):
-    layers = a.layers * sum(np.prod(shape) for shape in matrices_of_layer(a, experts))
+    layers = sum(
+        sum(np.prod(shape) for shape in matrices_of_layer(a, layer, experts))
+        for layer in range(a.layers)
+    )
     norms = a.layers * 2 * a.width + a.width
+    norms += (a.layers - a.linear_layers) * (a.kv_latent + a.query_latent)
     tables = a.vocabulary * a.width * (1 if a.tied else 2)
     return layers, layers + norms + tables + a.learned_positions * a.context * a.width
 
@@ -90,6 +129,11 @@ BAD = {
     "context": np.inf,
     "kv_heads": 13.0,  # of 12 heads
     "active_experts": 2.0,  # of 1
+    "window_layers": 3.0,  # without a window
+    "dense_layers": 13.0,  # of 12
+    "linear_layers": 1.0,  # without params
+    "rope_size": 8.0,  # without latents
+    "shared_experts": -1.0,
 }
 
 

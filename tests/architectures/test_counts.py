@@ -88,3 +88,52 @@ def test_a_token_keeps_keys_and_values_and_attends_its_context():
     assert_allclose(counts.cached_numbers(a, 100.0), 2 * L * 4 * K * 100, rtol=EPS)
     # A score and a sum of values, each a multiplication and an addition, in every query head.
     assert_allclose(counts.attention_flops(a, 100.0), 2 * 2 * L * H * K * 100, rtol=EPS)
+
+
+WINDOWS = replace(CLASSIC, window_layers=18, window=128)
+LATENT = replace(CLASSIC, kv_heads=1, kv_latent=512, rope_size=64)
+
+
+def test_a_layer_with_a_window_keeps_and_attends_no_more():
+    per_token = 2 * H * K
+    for context in (1.0, 100.0, 128.0, 2000.0):
+        tokens = 6 * context + 18 * min(context, 128)
+        assert_allclose(counts.cached_numbers(WINDOWS, context), per_token * tokens, rtol=4 * EPS)
+        assert_allclose(counts.attention_flops(WINDOWS, context), 4 * H * K * tokens, rtol=4 * EPS)
+    fewer = 4 * 18 * (T - 128) * D
+    assert_allclose(WINDOWS.forward_flops(), PAPERS["operations"] - fewer, rtol=8 * EPS)
+    fewer = (4 * D + 3 * H) * 18 * (T - 128)
+    found = WINDOWS.forward_flops("hoffmann_layers")
+    assert_allclose(found, PAPERS["hoffmann_layers"] - fewer, rtol=8 * EPS)
+
+
+def test_latent_attention_keeps_latents_and_attends_to_them():
+    assert_allclose(counts.cached_numbers(LATENT, 100.0), L * 100 * (512 + 64), rtol=EPS)
+    # A score with a latent and its rotary key, and a sum of latents, in every head.
+    flops = L * H * 100 * (2 * (512 + 64) + 2 * 512)
+    assert_allclose(counts.attention_flops(LATENT, 100.0), flops, rtol=2 * EPS)
+    # Multiplied up: keys of 64 and the rotary part, values of 64.
+    flops = L * H * 100 * (2 * (K + 64) + 2 * K)
+    assert_allclose(counts.unpacked_attention_flops(LATENT, 100.0), flops, rtol=2 * EPS)
+    scores = LATENT.forward_flops("deepseek") - LATENT.forward_flops("kipply")
+    assert_allclose(scores, T / 100 * flops, rtol=100 * EPS)
+    # Without latents the two forms are one.
+    found = counts.unpacked_attention_flops(CLASSIC, 100.0)
+    assert_allclose(found, counts.attention_flops(CLASSIC, 100.0), rtol=EPS)
+
+
+def test_linear_attention_keeps_a_state_of_one_size():
+    a = replace(CLASSIC, linear_layers=18, linear_params=4 * D**2, linear_state=1000)
+    for context in (1.0, 5000.0):
+        kept = 6 * 2 * H * K * context + 18 * 1000
+        assert_allclose(counts.cached_numbers(a, context), kept, rtol=4 * EPS)
+        flops = 6 * 4 * H * K * context + 18 * 6 * 1000
+        assert_allclose(counts.attention_flops(a, context), flops, rtol=4 * EPS)
+
+
+def test_shapes_of_several_kinds_are_one_batch():
+    kinds = [CLASSIC, WINDOWS, LATENT, replace(CLASSIC, dense_layers=2, dense_width=D)]
+    batch = jax.tree.map(lambda *x: np.array(x, float), *kinds)
+    for count in ("operations", "hoffmann"):
+        found = batch.forward_flops(count)
+        assert_allclose(found, [a.forward_flops(count) for a in kinds], rtol=8 * EPS)

@@ -142,6 +142,13 @@ MISTAKES = [
     ((*PLAN, "--train-mfu", "0.4"), "--train-mfu needs --train-on and --serve-on"),
     ((*PLAN, "--serve-price", "2"), "--serve-price needs --train-on and --serve-on"),
     ((*PLAN, "--train-precision", "fp8"), "--train-precision needs"),
+    # the time of the training
+    ((*PLAN, *ON, "--train-count", "1.5"), "--train-count: '1.5' must be a whole number"),
+    ((*PLAN, *ON, "--train-count", "0"), "--train-count: '0' must be greater than zero"),
+    ((*PLAN, *ON, "--deadline", "30"), "--deadline: '30' is not a time; write it like 30d"),
+    ((*PLAN, *ON, "--deadline", "0d"), "--deadline: '0' must be greater than zero"),
+    ((*PLAN, *ON, "--deadline", "1d", "--train-count", "8"), "not both: one follows"),
+    ((*PLAN, "--deadline", "1d"), "--deadline needs --train-on and --serve-on"),
     # what no plan satisfies
     (
         ("plan", "--loss", "1.5", *DEMAND),

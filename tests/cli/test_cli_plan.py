@@ -225,3 +225,53 @@ def test_a_law_of_unknown_range_says_so(plan):
     assert plan("--loss", "2.1", *DEMAND, "--law", "muennighoff2023")["note"] == (
         "The range of the runs behind muennighoff2023 is not known."
     )
+
+
+# --- Time of the training ------------------------------------------------------------------------
+
+H100S = ("--train-on", "H100-SXM", "--train-price", "2", "--train-mfu", "40%")
+H100S += ("--serve-on", "H100-SXM", "--serve-price", "2")
+
+
+def test_days_on_a_number_of_devices_are_those_of_the_library(plan, command):
+    asked = (*MODEL, *DEMAND, *H100S, "--train-count", "4096")
+    found = plan(*asked)
+    for name in ("optimum", "chinchilla"):
+        sizes = js.evaluate(
+            js.laws.published("sardana2024"), found[name]["params"], found[name]["tokens"]
+        )
+        seconds = float(js.training_time(sizes, js.accelerator("H100-SXM"), 4096, 0.4))
+        time = {"count": 4096, "seconds": pytest.approx(seconds, rel=1e-9)}
+        assert found["training_time"][name] == time
+    days = found["training_time"]["optimum"]["seconds"] / 86400
+    assert f"days on 4,096 devices      {count(days)}" in command("plan", *asked).out
+
+
+def test_devices_for_a_deadline_are_the_fewest_that_meet_it(plan, command):
+    asked = (*MODEL, *DEMAND, *H100S, "--deadline", "30d")
+    month = 30 * 86400
+    for time in (found := plan(*asked)["training_time"]).values():
+        assert time["seconds"] <= month < time["seconds"] * time["count"] / (time["count"] - 1)
+    devices = f"{found['optimum']['count']:,}"
+    assert f"devices for 30 days     {devices}" in command("plan", *asked).out
+
+
+def test_a_deadline_that_a_whole_count_just_meets_takes_that_count(plan):
+    asked = (*MODEL, *DEMAND, *H100S)
+    seconds = plan(*asked, "--train-count", "1000")["training_time"]["optimum"]["seconds"]
+    found = plan(*asked, "--deadline", f"{seconds!r}s")
+    assert found["training_time"]["optimum"]["count"] == 1000
+
+
+def test_a_law_that_counts_its_own_flops_trains_as_long_as_they_take(plan):
+    law = ("--law", "kumar2024", "--lever", "bits=8")
+    found = plan("--loss", "3", "--inference-tokens", "1T", *law, *H100S, "--train-count", "8")
+    sizes = found["optimum"]
+    flops = 6 * sizes["params"] * sizes["tokens"] * 8 / 16
+    assert found["training_time"]["optimum"]["seconds"] == pytest.approx(
+        flops / (8 * 989e12 * 0.4), rel=1e-9
+    )
+
+
+def test_no_time_is_asked_for_by_default(plan):
+    assert plan("--loss", "1.9", *DEMAND)["training_time"] is None

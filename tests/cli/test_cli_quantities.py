@@ -10,6 +10,7 @@ from jaxscale.cli.quantities import (
     count,
     dollars,
     dollars_per_hour,
+    duration,
     nonnegative,
     percent,
     positive,
@@ -107,6 +108,22 @@ def test_shares_are_read_with_and_without_percent(text, value):
 def test_shares_outside_their_range_are_refused(text):
     with pytest.raises(ValueError, match=r"share of the peak|zero|negative|not a number"):
         share(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30d", 2_592_000), ("1.5 h", 5400), ("90min", 5400), ("50ms", 0.05), ("2W", 1_209_600)],
+)
+def test_times_have_a_unit(text, seconds):
+    assert duration(text) == pytest.approx(seconds, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "30", "d", "30m", "30 fortnights", "1d1h", "0d", "-1d", "9Qd"]
+)
+def test_times_without_a_unit_or_out_of_range_are_refused(text):
+    with pytest.raises(ValueError, match=r"not a time|not a number|zero|negative"):
+        duration(text)
 
 
 def test_prices_may_carry_a_dollar_sign():

@@ -117,3 +117,27 @@ def test_a_law_without_embeddings_gets_the_params_that_it_counts(estimate):
 
 def test_what_a_machine_reads_has_the_notes(estimate):
     assert "dense model" in estimate("--architecture", "mixtral-8x7b", "--tokens", "1T")["note"]
+
+
+def test_a_shape_says_what_its_layers_keep(command, estimate):
+    found = estimate("--architecture", "deepseek-v3")
+    assert found["bytes"]["kv_cache_of_a_token"] == 61 * (512 + 64) * 2
+    code, out, _ = command("estimate", "--architecture", "deepseek-v3")
+    assert code == 0
+    assert "128 heads of 128, latents of 512 and rotary keys of 64" in " ".join(out.split())
+    assert "8 of 256 experts and 1 shared; 3 layers without experts" in " ".join(out.split())
+    found = estimate("--architecture", "gpt-oss-120b")
+    cached = 18 * 2 * 8 * 64 * 2 * (131072 + 128)
+    assert found["bytes"]["kv_cache_of_a_context"] == cached
+    found = estimate("--architecture", "qwen3-next-80b-a3b")
+    assert found["bytes"]["kv_cache_of_a_token"] == 12 * 2 * 2 * 256 * 2
+    of_states = 36 * (32 * 128 * 128 + 8192 * 4) * 2
+    cached = 12 * 2 * 2 * 256 * 2 * 262144 + of_states
+    assert found["bytes"]["kv_cache_of_a_context"] == cached
+
+
+def test_facts_are_of_the_parts_that_a_shape_has():
+    from jaxscale import architectures
+
+    assert "window" not in dict(architectures.entry("llama-3-8b").facts())
+    assert dict(architectures.entry("gpt-oss-20b").facts())["window"] == "128"

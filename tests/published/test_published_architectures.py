@@ -19,6 +19,8 @@ from jaxscale.architectures import (
 from jaxscale.laws.kaplan import PF_DAY
 from published.numbers import assert_printed
 
+X64 = jax.config.read("jax_enable_x64")
+
 if not jax.config.jax_enable_x64:
     pytest.skip("printed digits are held to in float64", allow_module_level=True)
 
@@ -243,6 +245,88 @@ def test_cache_of_llama():
     assert_printed(found / 1e9, "6.7", source=source, what="cache of 8192 tokens, GB")
     # Computed apart.
     assert_allclose(found, 6_710_886_400, rtol=1e-15)
+
+
+def norms(a):
+    return (2 * a.layers + 1) * a.width
+
+
+def routers(a):
+    return a.layers * a.width * a.experts if a.experts > 1 else 0
+
+
+# Erdil's code counts neither weights of norms nor routers.
+ERDIL = {
+    "mistral-large-2": ("122607894528", "122607894528", "360448"),
+    "mixtral-8x22b": ("140617187328", "39148584960", "229376"),
+}
+
+
+@pytest.mark.parametrize("name", ERDIL)
+@pytest.mark.skipif(not X64, reason="float32 holds seven digits")
+def test_sizes_of_erdil(name):
+    a, source = published(name), "Erdil 2025, inference-economics"
+    params, active, cache = ERDIL[name]
+    less = norms(a) + routers(a)
+    assert_printed(a.params - less, params, source=source, what=f"params of {name}")
+    assert_printed(a.active_params - less, active, source=source, what=f"active in {name}")
+    assert_printed(kv_cache_bytes(a, 1), cache, source=source, what=f"cache of {name}, bytes")
+
+
+# Active params leave out the table that tokens are looked up in. Biases are added, which no
+# Architecture has: of queries, keys, values and output, with a sink in each head; and of experts
+# and routers.
+GPT_OSS = {
+    "gpt-oss-120b": ("116.83", "5.13", "114.71", "0.96"),
+    "gpt-oss-20b": ("20.91", "3.61", "19.12", "0.64"),
+}
+
+
+@pytest.mark.parametrize("name", GPT_OSS)
+def test_sizes_of_gpt_oss(name):
+    a, source = published(name), "OpenAI 2025, gpt-oss model card, Table 1"
+    params, active, experts, attention = GPT_OSS[name]
+    of_heads = (2 * a.heads + 2 * a.kv_heads) * a.head_size
+    biases = a.layers * ((a.heads + 2 * a.kv_heads) * a.head_size + a.width + a.heads)
+    of_attention = a.layers * a.width * of_heads + biases
+    of_expert = 2 * a.ff_width + a.width
+
+    def with_biases(params, experts):
+        return params + biases + a.layers * (experts * of_expert + a.experts)
+
+    total = with_biases(a.params, a.experts)
+    of_tables_and_norms = 2 * a.vocabulary * a.width + norms(a)
+    run = with_biases(a.active_params, a.active_experts) - a.vocabulary * a.width
+    of_experts = total - of_tables_and_norms - of_attention
+    assert_printed(total / 1e9, params, source=source, what=f"{name}, 1e9")
+    assert_printed(run / 1e9, active, source=source, what=f"{name}, active, 1e9")
+    assert_printed(of_attention / 1e9, attention, source=source, what=f"attention of {name}, 1e9")
+    assert_printed(of_experts / 1e9, experts, source=source, what=f"experts of {name}, 1e9")
+
+
+def test_size_of_deepseek():
+    a, source = published("deepseek-v3"), "DeepSeek-AI 2024, arXiv 2412.19437, abstract"
+    assert_printed(a.params / 1e9, "671", source=source, what="params, 1e9")
+    active = a.active_params - a.vocabulary * a.width  # a token is looked up in one table
+    assert_printed(active / 1e9, "37", source=source, what="active params, 1e9")
+    # 61 layers that keep a latent of 512 and a rotary key of 64 in bf16.
+    assert_allclose(kv_cache_bytes(a, 1), 70_272, rtol=1e-6)
+
+
+@pytest.mark.skipif(not X64, reason="float32 holds seven digits")
+def test_params_in_files_of_sparse_models():
+    """The tensors' sizes, without the layer that predicts a second token."""
+    a = published("deepseek-v3")
+    biases_of_routers = (a.layers - a.dense_layers) * a.experts
+    source, what = "deepseek-ai model files", "params of DeepSeek-V3"
+    assert_printed(a.params + biases_of_routers, "671026419200", source=source, what=what)
+    a = published("qwen3-next-80b-a3b")
+    shared_gates = a.layers * a.width
+    norms_of_heads = (a.layers - a.linear_layers) * 2 * a.head_size
+    of_linear = a.linear_layers * (32 + 32 + 128)  # decays, steps and a norm
+    found = a.params + shared_gates + norms_of_heads + of_linear
+    source, what = "Qwen model files", "params of Qwen3-Next"
+    assert_printed(found, "79674391296", source=source, what=what)
 
 
 # --- Forms ----------------------------------------------------------------------------------

@@ -14,7 +14,9 @@ from numpy.testing import assert_allclose
 import jaxscale as js
 from benchmarks import serving_kernels, serving_measured
 from benchmarks.serving_measured import (
+    DEEPSEEK,
     KIPPLY,
+    NODES,
     OLD_KERNELS,
     ONE_DEVICE,
     ONE_NODE,
@@ -65,6 +67,11 @@ def test_a_slice_of_64_chips_is_within_a_factor_of_3(servers):
     # reduced, and attention beside the feed-forward part: at a batch of 512, 2.4 times as fast.
     decoding = [row.speed for row in servers if row.case.source == POPE and not row.case.reads]
     assert within(decoding, 0.2)
+
+
+def test_nodes_are_within_a_factor_of_3(servers):
+    (speed,) = serving_measured.of(servers, DEEPSEEK, NODES)
+    assert 1 / 3 <= speed <= 3
 
 
 def test_old_kernels_are_slower_but_not_faster(servers):

@@ -7,12 +7,18 @@ import jaxscale as js
 
 def shape_of(family, params):
     """Layers, width, and what follows, of a family at a size: by bisection of its params."""
-    per_square = 2 + 2 / family.kv_group + family.experts * (3 if family.gated else 2) * family.ff_ratio
+    per_square = (
+        2 + 2 / family.kv_group + family.experts * (3 if family.gated else 2) * family.ff_ratio
+    )
     tables = 1 if family.tied else 2
 
     def total(width):
         layers = family.scale * width**family.power
-        return layers * (per_square * width**2 + 2 * width) + width + tables * family.vocabulary * width
+        return (
+            layers * (per_square * width**2 + 2 * width)
+            + width
+            + tables * family.vocabulary * width
+        )
 
     low, high = np.full_like(params, 1e-3), np.full_like(params, 1e9)
     for _ in range(200):

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import jaxscale as js
+from benchmarks.laws_problem import OVER_TWO, cases
 from jaxscale import Status
 from jaxscale.solve import levers
 from solve.lanes import DTYPE, LOSS_FIRST, SOLVERS, X64, needs_x64
@@ -43,6 +44,51 @@ def test_no_value_on_a_fine_grid_is_better(target):
     found, grid = getattr(chosen(target), name), np.nanmin(getattr(fixed, name), axis=0)
     assert np.all(found <= grid * (1 + (1e-12 if X64 else 1e-4)))
     assert_allclose(found, grid, rtol=1e-5 if X64 else 1e-3)  # the grid is 0.01 bits apart
+
+
+# Loss and input tokens of scenarios whose best levers lie inside their ranges.
+PAIR_LOSSES, PAIR_DEMANDS = np.array([3.2, 3.4, 3.6], DTYPE), np.array([1e8, 1e12, 1e10], DTYPE)
+
+
+def cheapest_pair(law, loss, demand):
+    """Least cost over bits and sparsity, and those: a grid that closes in, golden section inside.
+
+    From the formulas of the law, by powers: params follow from the loss, and tokens are searched.
+    """
+    centers, widths = (10.0, 0.49), (6.0, 0.48)
+    for _ in range(8):
+        axes = (c + w * np.linspace(-1, 1, 21) for c, w in zip(centers, widths, strict=True))
+        bits, sparsity = np.meshgrid(*axes, indexing="ij")
+        left = loss - law.E - law.c * (1 - sparsity) ** -law.exponent
+
+        def cost(log_tokens, bits=bits, sparsity=sparsity, left=left):
+            size = left - law.B * np.exp(log_tokens) ** -law.beta
+            effective = (law.A / np.maximum(size, 1e-9)) ** (1 / law.alpha)
+            active = effective / (1 - np.exp(law.n - bits / law.gamma)) * (1 - sparsity) * bits / 16
+            return np.log(6 * np.exp(log_tokens) + 2 * demand) + np.log(active)
+
+        low, high = np.full_like(bits, np.log(1e7)), np.full_like(bits, np.log(1e16))
+        for _ in range(90):
+            first, second = high - 0.618034 * (high - low), low + 0.618034 * (high - low)
+            is_left = cost(first) < cost(second)
+            low, high = np.where(is_left, low, first), np.where(is_left, second, high)
+        costs = np.where(left > 0, cost((low + high) / 2), np.inf)
+        best = np.unravel_index(np.argmin(costs), costs.shape)
+        centers, widths = (bits[best], sparsity[best]), tuple(w / 4 for w in widths)
+    return np.exp(costs[best]), *centers
+
+
+def test_a_pair_of_levers_is_what_a_search_of_both_finds():
+    law = cases()[OVER_TWO].law
+    over = ("params", "tokens", "bits", "sparsity")
+    plan = js.minimize_cost(law, PAIR_LOSSES, js.Demand(PAIR_DEMANDS), over=over)
+    lanes = zip(PAIR_LOSSES.tolist(), PAIR_DEMANDS.tolist(), strict=True)
+    cost, bits, sparsity = np.transpose([cheapest_pair(law, *lane) for lane in lanes])
+    np.testing.assert_array_equal(plan.status, Status.OK)
+    assert_allclose(plan.total_cost, cost, rtol=1e-9 if X64 else 1e-4)
+    # A cost is flat at its least: levers are known to about the root of its error.
+    assert_allclose(plan.levers["bits"], bits, rtol=1e-4 if X64 else 1e-2)
+    assert_allclose(plan.levers["sparsity"], sparsity, atol=1e-4 if X64 else 1e-2)
 
 
 @needs_x64

@@ -149,6 +149,18 @@ def test_statuses_are_counted_by_name(rng):
     assert found.not_ok == status.size - found.ok
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int32])
+def test_a_number_that_is_no_status_is_not_ok(dtype):
+    fields = {
+        "x": np.arange(5, dtype=np.float32),
+        "status": np.array([-1, 0, -128, 100, 15], dtype),
+    }
+    assert reduced(StatusCounts(), fields) == StatusCountsResult(
+        5, 2, 3, {"OK": 1, "AT_LEVER_END": 1, "other": 3}
+    )
+    assert reduced(Moments("x"), fields).mean == (1 + 4) / 2
+
+
 def test_without_a_status_what_is_not_finite_is_not_ok():
     fields = {"x": np.array([1, np.nan, 2], np.float32), "y": np.array([1, 2, np.inf], np.float32)}
     assert reduced(StatusCounts(), fields) == StatusCountsResult(3, 1, 2, {})

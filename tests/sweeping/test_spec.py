@@ -117,6 +117,53 @@ serve_on = ["A100-40GB", "H100-SXM"]"""
     assert_agrees(one(found, loss=2.1, law=besiroglu, serve_on=h100), reference)
 
 
+PAIRED = {
+    "table": (f"{LOSS}\nserve_on = {{A100-40GB = 1.5, H100-SXM = 2.5}}", ""),
+    "lists": (
+        f'{LOSS}\nserve_on = ["a100 40gb", "H100-SXM"]',
+        "\nserve_price_dollars_per_hour = [1.5, 2.5]",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", PAIRED)
+def test_prices_pair_with_the_accelerators_of_an_axis(way):
+    axes, prices = PAIRED[way]
+    found = read(axes, f'{DEMAND}\ntrain_on = "A100-40GB"{prices}')
+    assert found.space.sizes == (3, 2)
+    device = found.space.axes["serve_on"]
+    assert device.labels == ("A100-40GB", "H100-SXM")
+    train = js.accelerator("A100-40GB")
+    for at, (name, price) in enumerate([("A100-40GB", 1.5), ("H100-SXM", 2.5)]):
+        own = jax.tree.map(lambda values, at=at: values[at], device.values)
+        costs = js.Costs.on(train=train, serve=js.accelerator(name, price=price))
+        reference = expected(js.laws.published("sardana2024"), 2.1, js.Demand(1e12), costs)
+        assert_agrees(one(found, loss=2.1, serve_on=own), reference)
+    conditions = found.scenario.attributes["conditions"]
+    assert "served on A100-40GB at $1.50 an hour, H100-SXM at $2.50 an hour (bf16" in conditions
+    middle = found.at_middle(keep=("loss",))
+    assert (middle.fixed["serve_on"], middle.fixed["serve_price"]) == ("H100-SXM", 2.5)
+    assert_agrees(one(middle, loss=2.1), reference)
+    assert found.in_flops().paired == {}
+
+
+def test_an_accelerator_may_be_in_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.toml").write_text(
+        "[accelerators.ours]\npeak_flops = { bf16 = 312e12 }\nmemory_bytes = 40e9\n"
+        "memory_bandwidth = 1.555e12\nprice = 1.1\nsource = 'ours'\n"
+    )
+    same = one(read(LOSS, f"{DEMAND}\n{DEVICES}"), loss=2.1)
+    own = read(LOSS, f"{DEMAND}\n{DEVICES}".replace("A100-40GB", "own.toml"))
+    assert one(own, loss=2.1) == same
+    axis = read(
+        f"{LOSS}\nserve_on = {{ 'own.toml:ours' = 2, H100-SXM = 2 }}",
+        f"{DEMAND}\ntrain_on = 'own.toml'",
+    )
+    axis.space.axes["serve_on"].check("serve_on", "float32")
+    assert axis.space.axes["serve_on"].labels == ("ours", "H100-SXM")
+
+
 def test_a_law_may_be_of_any_family_without_levers():
     found = read(fixed=f"law = 'kaplan2020'\n{DEMAND}")
     law = js.laws.published("kaplan2020")
@@ -351,6 +398,37 @@ MISTAKES = [
     (dict(fixed=f"{DEMAND}\n{DEVICES}\nserve_precision = 'fp61'"), "unknown precision 'fp61' (did"),
     (dict(fixed=f"{DEMAND}\n{DEVICES}\nserve_precision = 'fp8'"), "A100-40GB has no peak for prec"),
     (dict(fixed=f"{DEMAND}\ntrain_on = 'A100-41GB'"), "did you mean A100-40GB?"),
+    # prices of an axis of accelerators
+    (
+        dict(
+            axes=f"{LOSS}\nserve_on = ['A100-40GB', 'H100-SXM', 'L4']",
+            fixed=f"{DEMAND}\ntrain_on = 'A100-40GB'\nserve_price_dollars_per_hour = [1, 2]",
+        ),
+        "line 8: serve_price_dollars_per_hour: must have a price for each of the 3 accelerators of "
+        "serve_on; got 2",
+    ),
+    (
+        dict(
+            axes=f"{LOSS}\nserve_on = {{A100-40GB = 1, H100-SXM = 2}}",
+            fixed=f"{DEMAND}\ntrain_on = 'A100-40GB'\nserve_price_dollars_per_hour = 1",
+        ),
+        "line 8: serve_price_dollars_per_hour: serve_on has a price for each accelerator already",
+    ),
+    (
+        dict(axes=f"{LOSS}\nserve_on = {{A100-40GB = 1, H100-SXM = -2}}"),
+        "line 4: H100-SXM: must be above 0 and finite; got -2",
+    ),
+    (
+        dict(
+            axes=f"{LOSS}\nserve_on = {{A100-40GB = 1}}",
+            fixed=f"{DEMAND}\ntrain_on = 'A100-40GB'\nserve_precision = 'fp8'",
+        ),
+        "line 8: serve_precision: A100-40GB has no peak for precision 'fp8'",
+    ),
+    (
+        dict(fixed=f"{DEMAND}\n{DEVICES}\nserve_price_dollars_per_hour = [1, 2]"),
+        "must be a number; a list belongs under [axes]",
+    ),
     # together
     (dict(axes="decode_mfu = [0.1]"), "a.toml: loss_nats_per_token is missing"),
     (dict(fixed=""), "a.toml: the demand is missing: use inference_tokens; or input_tokens with"),

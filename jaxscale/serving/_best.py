@@ -14,8 +14,8 @@ from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
 from jaxscale.architectures.architecture import Architecture
+from jaxscale.serving._options import COUNTS, Device, name_of, options, stacked
 from jaxscale.serving.deployment import Deployment, Machine, machine
-from jaxscale.serving.options import COUNTS, Device, name_of, options, stacked
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.serving.service import Service, checked_limits, served, unserved
 from jaxscale.status import Status, is_ok
