@@ -84,8 +84,7 @@ class Costs:
     train: Real  # of a FLOP in training
     prefill: Real  # of a FLOP while reading tokens
     decode: Real  # of a FLOP while writing tokens
-    # A `js.serving.Served` that prices tokens by the model's size instead; by default there is none.
-    serving: Any = ()
+    serving: Any = arrays.NOTHING  # by default; a `Served` prices tokens by the model's size
 
     def __repr__(self) -> str:
         prices = f"train={self.train!r}, prefill={self.prefill!r}, decode={self.decode!r}"
@@ -156,8 +155,8 @@ class Costs:
 
         A token's price is that of `js.serving.best` for the shape that `family` has at the plan's
         size, with the largest batch that memory and `limits` allow; each count is split as a
-        `js.serving.Deployment` does by itself. So limits on latency and memory bound the size of the
-        model: the plan is then AT_MAX_PARAMS, and `plan.serving["reason"]` says which of them does.
+        `js.serving.Deployment` does by itself. So limits on latency and memory bound the model's
+        size: the plan is then AT_MAX_PARAMS, and `plan.serving["reason"]` says which of them does.
         For `minimize_cost`, `minimize_loss` and `evaluate`.
 
         Args:

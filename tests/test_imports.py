@@ -166,7 +166,7 @@ def test_the_public_names_are_those_of_the_design():
     names = {name for name in dir(jaxscale) if not name.startswith("_")}
     modules = {"costs", "plan", "solve", "status", "hardware", "laws", "sweeping"}
     modules |= {"allocations", "architectures", "fitting", "growth", "plots", "published"}
-    modules |= {"recipes", "repeated_sampling", "training"}
+    modules |= {"recipes", "repeated_sampling", "serving", "training"}
     assert names - modules == {
         "Architecture",
         "Bounds",

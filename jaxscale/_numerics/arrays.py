@@ -6,7 +6,7 @@ an exception.
 
 import math
 from dataclasses import is_dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,15 @@ Real: TypeAlias = Any
 
 # The arguments that have fields; all others are numbers.
 CONTAINERS = ("law", "demand", "costs", "bounds", "levers", "architecture", "machine")
-CONTAINERS += ("reader", "requests", "limits", "draft", "family")
+CONTAINERS += ("reader", "asked_requests", "asked_limits", "draft", "family")
+
+
+class Nothing(NamedTuple):
+    """An option that was not taken: false, and a pytree of no numbers."""
+
+
+NOTHING = Nothing()
+
 
 NUMBER = "a real number or an array of float32, float64 or integers"
 
@@ -66,18 +74,15 @@ def is_concrete(value: Any) -> bool:
 
 
 def _flatten(name: str, tree: Any) -> tuple[list[tuple[str, Any]], Any]:
-    # Anything given for a number is a leaf to check; a law may be made of other laws, and () is an
-    # option that was not taken.
+    # Anything given for a number is a leaf to check; a law may be made of other laws.
     def is_leaf(x):
         is_law = is_dataclass(x) and callable(getattr(x, "loss", None))
-        return name not in CONTAINERS or (x is not tree and not is_law and not _is_nothing(x))
+        return name not in CONTAINERS or (
+            x is not tree and not is_law and not isinstance(x, Nothing)
+        )
 
     leaves, treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)
     return [(name + jax.tree_util.keystr(path), leaf) for path, leaf in leaves], treedef
-
-
-def _is_nothing(x: Any) -> bool:
-    return isinstance(x, tuple) and not x
 
 
 def _float_dtype(name: str, leaf: Any) -> np.dtype | None:

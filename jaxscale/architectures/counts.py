@@ -134,14 +134,25 @@ def read_params(a: Shape, share_of_experts: Array) -> Array:
     return layer_matrices(a, a.experts * share_of_experts) + vocabulary_matrix(a) + norms(a)
 
 
-def attended(a: Shape, context: Array) -> Array:
+def attended(a: Shape, context: Array, first: Array | None = None) -> Array:
     """Tokens that the last of `context` tokens attends, the mean over layers.
 
-    At most a window in a layer that has one, and none in a layer of linear attention.
+    At most a window in a layer that has one, and none in a layer of linear attention. With
+    `first`, the mean over all tokens from the first to the last.
     """
     full = a.layers - a.window_layers - a.linear_layers
-    tokens = full * context + a.window_layers * jnp.minimum(context, a.window)
-    return jnp.where(a.window_layers + a.linear_layers > 0, tokens / a.layers, context)
+    all_of_them = context if first is None else (first + context) / 2
+    tokens = full * all_of_them + a.window_layers * _in_window(a.window, context, first)
+    return jnp.where(a.window_layers + a.linear_layers > 0, tokens / a.layers, all_of_them)
+
+
+def _in_window(window: Array, last: Array, first: Array | None) -> Array:
+    """The mean of min(x, window) over x from the first to the last."""
+    if first is None:
+        return jnp.minimum(last, window)
+    low, high = jnp.minimum(first, window), jnp.minimum(last, window)
+    area = (high**2 - low**2) / 2 + window * ((last - high) - (first - low))
+    return area / (last - first)
 
 
 def cached_numbers(a: Shape, context: Array) -> Array:
@@ -161,22 +172,23 @@ def attention_flops(a: Shape, context: Array) -> Array:
     what it multiplies them up with is taken into queries and output.
     """
     latent = 2 * a.layers * attended(a, context) * a.heads * (2 * a.kv_latent + a.rope_size)
-    attention = jnp.where(a.kv_latent > 0, latent, _of_keys_and_values(a, context))
+    attention = jnp.where(a.kv_latent > 0, latent, _of_keys_and_values(a, attended(a, context)))
     return attention + _of_states(a)
 
 
-def unpacked_attention_flops(a: Shape, context: Array) -> Array:
+def unpacked_attention_flops(a: Shape, context: Array, first: Array | None = None) -> Array:
     """`attention_flops` where latents are multiplied up to keys and values first.
 
     That is how prompts are read and models trained: it takes fewer FLOPs for many tokens at once.
+    With `first`, the mean over all tokens from the first to the last.
     """
-    return _of_keys_and_values(a, context) + _of_states(a)
+    return _of_keys_and_values(a, attended(a, context, first)) + _of_states(a)
 
 
-def _of_keys_and_values(a: Shape, context: Array) -> Array:
+def _of_keys_and_values(a: Shape, attended: Array) -> Array:
     # Keys have the rotary part and values do not.
     width = a.heads * (a.head_size + a.rope_size / 2)
-    return 4 * a.layers * attended(a, context) * width
+    return 4 * a.layers * attended * width
 
 
 def _of_states(a: Shape) -> Array:
@@ -217,7 +229,7 @@ _COUNTS: Mapping[str, tuple[str, Formula]] = {
     "deepseek": ("the same without logits", lambda a: _matrices(a) + _scores(a)),
     "kaplan": (
         "layers, half the scores: Kaplan et al. 2020",
-        lambda a: _matrices(a) + _of_keys_and_values(a, a.context) / 2 + _of_states(a),
+        lambda a: _matrices(a) + _of_keys_and_values(a, attended(a, a.context)) / 2 + _of_states(a),
     ),
     # The lookup of an embedding is counted as if it were a product.
     "hoffmann": (

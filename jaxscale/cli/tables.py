@@ -166,8 +166,9 @@ def finite(numbers: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def plain(numbers: Any) -> dict[str, float]:
-    """The fields of a dataclass of numbers, as Python floats."""
-    return {name: float(value) for name, value in asdict(numbers).items()}
+    """The fields of a dataclass that are numbers, as Python floats."""
+    fields = asdict(numbers).items()
+    return {name: float(value) for name, value in fields if not isinstance(value, dict | tuple)}
 
 
 Advance = Callable[[int], None]

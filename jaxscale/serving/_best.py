@@ -48,7 +48,7 @@ class Best:
 
     @property
     def deployment(self) -> Deployment:
-        """The chosen deployment of a single scenario; ValueError where there is none, or several."""
+        """The chosen deployment of one scenario; ValueError where there is none, or several."""
         if np.ndim(self.choice) or int(self.choice) < 0:
             raise ValueError(f"deployment is of one scenario that is OK; choice is {self.choice!r}")
         return self.options[int(self.choice)]
@@ -85,9 +85,9 @@ def best(
 
     Examples:
         >>> shape = js.architectures.published("llama-3-70b")
-        >>> devices = [js.accelerator("H100-SXM", price=2.0), js.accelerator("A100-80GB", price=1.2)]
+        >>> h100, a100 = js.accelerator("H100-SXM", price=2), js.accelerator("A100-80GB", price=1.2)
         >>> requests, limits = js.serving.Requests(1024, 256), js.serving.Limits(token_seconds=0.05)
-        >>> best = js.serving.best(shape, devices, requests, limits)
+        >>> best = js.serving.best(shape, [h100, a100], requests, limits)
         >>> print(js.serving.name_of(best.deployment))
         4 x H100-SXM
     """
@@ -111,8 +111,8 @@ def _entered(
     *numbers, architecture, requests, limits, utilisation = arrays.enter(
         **named,
         architecture=architecture,
-        requests=Requests.filled(requests),
-        limits=checked_limits(limits),
+        asked_requests=Requests.filled(requests),
+        asked_limits=checked_limits(limits),
         utilisation=utilisation,
     )
     size = len(Machine._fields)
@@ -223,10 +223,10 @@ def front(
     Arguments as in `best`, all of them single numbers; the same errors.
 
     Examples:
-        >>> shape, device = js.architectures.published("llama-3-8b"), js.accelerator("L4", price=0.5)
-        >>> front = js.serving.front(shape, device, js.serving.Requests(1024, 256))
-        >>> print(f"{front.batch[-1]:.0f} at once for ${front.dollars_per_request[-1]:.2g} a request")
-        162 at once for $9.5e-05 a request
+        >>> shape, l4 = js.architectures.published("llama-3-8b"), js.accelerator("L4", price=0.5)
+        >>> front = js.serving.front(shape, l4, js.serving.Requests(1024, 256))
+        >>> print(f"{front.batch[-1]:.0f} at once, ${front.dollars_per_request[-1]:.2g} a request")
+        33 at once, $0.00011 a request
     """
     found = options(devices, counts=counts, weights=weights)
     entered = _entered(architecture, found, requests, limits, utilisation)

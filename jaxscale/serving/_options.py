@@ -35,8 +35,8 @@ def options(
 
     Examples:
         >>> device = js.accelerator("H100-SXM", price=2.0)
-        >>> [f"{each.count}/{each.tensor_parallel}" for each in js.serving.options(device, counts=[1, 2])]
-        ['1/1', '2/1', '2/2']
+        >>> [each.tensor_parallel for each in js.serving.options(device, counts=[1, 2])]
+        [1, 1, 2]
     """
     counts = tuple(counts)
     for count in counts:

@@ -24,8 +24,8 @@ _STATIC = {"static": True}
 COMPUTE_EFFICIENCY = 0.7
 BANDWIDTH_EFFICIENCY = 0.85
 EIGHT_WAY_EFFICIENCY = 0.85
-# Of the link's bandwidth in one direction, what a reduction over eight H100 of one node reaches (387
-# of 450 GB/s; eight A100 218 of 300), and the time of a short one; the same source.
+# Of the link's bandwidth in one direction, what a reduction over eight H100 of one node reaches
+# (387 of 450 GB/s; eight A100 218 of 300), and the time of a short one; the same source.
 LINK_EFFICIENCY = 0.86
 REDUCE_SECONDS = 30e-6
 # From one device to the next: an H100 in the node, and across nodes; the same source.

@@ -2,8 +2,8 @@
 
 Each layer multiplies by its matrices, attends to the cache, and adds up the parts that its devices
 have; each of these is bound by arithmetic, by memory or by the links. Sources: the additive form is
-that of the JAX scaling book (jax-ml/scaling-book, `inference.md`), the form with one maximum that of
-the code of Erdil 2025 (ege-erdil/inference-economics).
+that of the JAX scaling book (jax-ml/scaling-book, `inference.md`), the form with one maximum that
+of the code of Erdil 2025 (ege-erdil/inference-economics).
 """
 
 import enum
@@ -175,9 +175,10 @@ class Work(NamedTuple):
     """What a pass does with each sequence."""
 
     new: Array  # tokens that it adds
-    attended: Array  # tokens that a new one attends to, in the mean
+    attended: Array  # tokens that the last one attends to
     cached: Array  # tokens whose keys and values are read
     logits: Array  # tokens whose logits are wanted
+    first: Array | None = None  # tokens that the first one attends to, where it reads a prompt
 
 
 class Times(NamedTuple):
@@ -266,7 +267,10 @@ def rates(
     """
     logits = counts.vocabulary_matrix(a)
     multiplied = work.new * (counts.matmul_params(a) - logits) + work.logits * logits
-    scores = work.new * counts.attention_flops(a, work.attended)
+    if work.first is None:
+        scores = work.new * counts.attention_flops(a, work.attended)
+    else:
+        scores = work.new * counts.unpacked_attention_flops(a, work.attended, work.first)
     kept = counts.cached_numbers(a, work.cached) * m.cache_bytes
     idle_weights = counts.read_params(a, 0.0) * m.weight_bytes
     all_weights = counts.read_params(a, 1.0) * m.weight_bytes
@@ -350,7 +354,8 @@ def sending(m: Machine, split: Layout) -> tuple[Array, Array]:
 
 def cache_copies(a: Architecture, m: Machine, split: Layout) -> Array:
     """How many devices keep the same keys and values: those that share a head of them."""
-    return jnp.where(m.copies_heads > 0, jnp.maximum(split.tensor / a.kv_heads, 1), 1)
+    heads = jnp.where(a.kv_latent > 0, 1, a.kv_heads)  # latents are one head that all share
+    return jnp.where(m.copies_heads > 0, jnp.maximum(split.tensor / heads, 1), 1)
 
 
 def weight_bytes(a: Architecture, m: Machine) -> Array:
@@ -409,7 +414,7 @@ def _one_pass(
         lambda x: where_safe(good, x), (a, m, batch, new, known, cached)
     )
     if reads:
-        longest, work = new, Work(new - cached, (new + cached) / 2, new, jnp.ones_like(new))
+        longest, work = new, Work(new - cached, new, new, jnp.ones_like(new), cached)
     else:
         longest, work = known, Work(new, known, known, jnp.ones_like(new))
     split = layout(m)

@@ -47,8 +47,8 @@ class Requests:
         """The requests of a log: the tokens of each prompt and of each answer, as many of both.
 
         What a decode step sees is weighted by the length of the answer, because long ones are in
-        more steps; what a prompt's tokens see, by the prompt's. Raises ValueError for lists that are
-        empty or of two lengths, and for lengths that are not positive.
+        more steps; what a prompt's tokens see, by the prompt's. Raises ValueError for lists that
+        are empty or of two lengths, and for lengths that are not positive.
 
         Examples:
             >>> requests = js.serving.Requests.from_lengths([100, 2000], [400, 20])

@@ -141,8 +141,8 @@ def serve(
         architecture=architecture,
         machine=machine(deployment, priced=True),
         reader=None if prefill_on is None else machine(prefill_on, priced=True),
-        requests=Requests.filled(requests),
-        limits=checked_limits(limits),
+        asked_requests=Requests.filled(requests),
+        asked_limits=checked_limits(limits),
         draft=None if guess is None else guess.draft,
         drafts=1.0 if guess is None else guess.drafts,
         acceptance=0.5 if guess is None else guess.acceptance,
@@ -293,8 +293,9 @@ def load(
         taken = weight_bytes(a, reader) + sequence_bytes(a, reader, reading, requests.prompt)
         reads_fit = taken <= held
     known = requests.prompt * requests.cached
-    attended = requests.prompt_context * (1 + requests.cached)
-    work = Work(requests.prompt - known, attended, requests.prompt, one)
+    # Of prompts of several lengths, one of the length that their tokens see in the mean.
+    last = 2 * requests.prompt_context
+    work = Work(requests.prompt - known, last, requests.prompt, one, last * requests.cached)
     prompt_seconds = rates(a, reader, reading, work, dense=dense).times(one).total()
     if speculation is not None:
         drafting = rates(speculation.draft, reader, reading, work).times(one).total()

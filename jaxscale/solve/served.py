@@ -201,7 +201,7 @@ def _ends(given: Scenario, like: Array) -> tuple[Array, Array]:
 
 
 def _width_at(given: Scenario, params: Array) -> Array:
-    """Log width of a number of params, as the law counts them, cut to the range that is searched."""
+    """Log width of a number of params, as the law counts them, cut to the range of the search."""
     family = given.family
     if protocol.counts_embeddings(given.law):
         safe = jnp.clip(params, 1e-3, 1e30)
@@ -230,7 +230,7 @@ class Bracket(NamedTuple):
 
 
 def _covered(at_loss: bool, given: Scenario, low: Array, high: Array, like: Array) -> Bracket:
-    """A bracket of each machine's optimum: the best of points that cover all widths, and of the ends.
+    """A bracket of each machine's optimum: the best of points over all widths, and of the ends.
 
     The ends are points too, so that no range of widths is missed because it is narrow.
     """
@@ -382,8 +382,8 @@ def best_plan(
         demand=arguments["demand"],
         train=costs.train,
         family=served.family,
-        requests=served.requests,
-        limits=served.limits,
+        asked_requests=served.requests,
+        asked_limits=served.limits,
         utilisation=served.utilisation,
         bounds=arguments.get("bounds"),
         numbers=named,

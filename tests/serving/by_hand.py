@@ -1,4 +1,4 @@
-"""The serving model once more, in NumPy and scalars' order: what the library's numbers are held to."""
+"""The serving model once more, in NumPy: what the library's numbers are held to."""
 
 import numpy as np
 
