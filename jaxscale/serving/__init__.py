@@ -9,6 +9,8 @@ from jaxscale.serving._options import COUNTS as COUNTS
 from jaxscale.serving._options import name_of as name_of
 from jaxscale.serving._options import options as options
 from jaxscale.serving.deployment import Deployment as Deployment
+from jaxscale.serving.kernels import Efficiencies as Efficiencies
+from jaxscale.serving.kernels import fit_efficiencies as fit_efficiencies
 from jaxscale.serving.passes import Limit as Limit
 from jaxscale.serving.passes import Pass as Pass
 from jaxscale.serving.passes import prefill as prefill

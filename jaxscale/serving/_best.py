@@ -217,7 +217,7 @@ def front(
         >>> shape, l4 = js.architectures.published("llama-3-8b"), js.accelerator("L4", price=0.5)
         >>> front = js.serving.front(shape, l4, js.serving.Requests(1024, 256))
         >>> print(f"{front.batch[-1]:.0f} at once, ${front.dollars_per_request[-1]:.2g} a request")
-        33 at once, $0.00011 a request
+        162 at once, $9.5e-05 a request
     """
     found = options(devices, counts=counts, weights=weights)
     asked = _entered(architecture, found, requests, limits, utilisation)

@@ -123,7 +123,7 @@ def step(
         >>> deployment = js.serving.Deployment(js.accelerator("H100-SXM", price=2.5))
         >>> step = js.serving.step(shape, deployment, batch=64, context=2048)
         >>> print(f"{step.seconds * 1e3:.1f} ms, ${step.dollars_per_million_tokens:.2f}")
-        12.2 ms, $0.13
+        11.8 ms, $0.13
     """
     return _public(
         architecture,
@@ -157,7 +157,7 @@ def prefill(
         >>> deployment = js.serving.Deployment(js.accelerator("H100-SXM", price=2.5))
         >>> prefill = js.serving.prefill(shape, deployment, batch=1, prompt=2048)
         >>> print(f"{prefill.seconds * 1e3:.0f} ms at {prefill.mfu:.0%} of the peak")
-        46 ms at 68% of the peak
+        43 ms at 69% of the peak
     """
     return _public(
         architecture,

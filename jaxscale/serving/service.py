@@ -130,7 +130,7 @@ def serve(
         >>> requests = js.serving.Requests(prompt=1024, output=256)
         >>> served = js.serving.serve(shape, deployment, requests)
         >>> print(f"${served.dollars_per_million_output_tokens:.3f} a million tokens written")
-        $0.092 a million tokens written
+        $0.042 a million tokens written
     """
     if not isinstance(architecture, Architecture):
         raise TypeError(f"architecture must be an Architecture; got {architecture!r}")
