@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks solve`, `sweep`, `fit` or `laws`."""
+"""The command line: `python -m benchmarks solve`, `sweep`, `fit`, `laws` or `serving`."""
 
 import argparse
 import math
@@ -7,7 +7,7 @@ import time
 
 import jax
 
-from benchmarks import fit, harness, laws, ours, report, solve, sweep
+from benchmarks import fit, harness, laws, ours, report, serving, solve, sweep
 from benchmarks.harness import DEVICE_SECONDS, Disagreement, Options
 
 EXAMPLES = """\
@@ -23,8 +23,9 @@ examples:
   python -m benchmarks fit                          fits, in about four minutes
   python -m benchmarks fit --largest 1000000        with a million resamples: minutes more
   python -m benchmarks laws                         other laws than Chinchilla's, and levers
+  python -m benchmarks serving                      measured servers beside predictions, in a minute
 """
-SUITES = {"solve": solve, "sweep": sweep, "fit": fit, "laws": laws}
+SUITES = {"solve": solve, "sweep": sweep, "fit": fit, "laws": laws, "serving": serving}
 
 
 def main(arguments: list[str] | None = None) -> int:

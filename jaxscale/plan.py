@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -207,9 +207,32 @@ def evaluate(
         >>> print(f"loss {plan.loss:.3f}, {plan.total_cost:.3g} FLOPs")
         loss 2.026, 9.8e+22 FLOPs
     """
-    arguments = plan_arguments(law, demand, costs)
+    arguments = plan_arguments(law, demand, costs, may_be_served=True)
     values = lever_values(law, levers or {})
+    if arguments["costs"].serving:
+        return _evaluate_served(params, tokens, values, arguments)
     return _evaluate(*arrays.enter(params=params, tokens=tokens, levers=values, **arguments))
+
+
+def _evaluate_served(
+    params: ArrayLike,
+    tokens: ArrayLike,
+    levers: Mapping[str, ArrayLike],
+    arguments: Mapping[str, Any],
+) -> Plan:
+    """The plan with serving priced for its size: at that size, prices are those of FLOPs."""
+    law, demand, costs = (arguments[name] for name in ("law", "demand", "costs"))
+    offered = costs.serving.prices(
+        params, demand, counts_embeddings=protocol.counts_embeddings(law)
+    )
+    sizes = arrays.enter(params=params, tokens=tokens)
+    flops = protocol.flops_of(law, *arrays.align(*sizes), **levers)
+    prices = Costs(costs.train, offered["read"] / flops.prefill, offered["write"] / flops.decode)
+    entered = {"law": law, "demand": demand, "costs": prices}
+    plan = _evaluate(*arrays.enter(params=params, tokens=tokens, levers=levers, **entered))
+    status = jnp.where(is_ok(offered["status"]), plan.status, offered["status"])
+    kept = ("choice", "devices", "batch", "token_seconds", "first_token_seconds")
+    return replace(plan, status=status, serving={name: offered[name] for name in kept})
 
 
 def plan_arguments(

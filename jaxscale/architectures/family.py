@@ -83,6 +83,11 @@ def log_width_of(family: Family, log_params: Array) -> Array:
     return log_root(_terms(family), log_params)
 
 
+def log_width_of_matrices(family: Family, log_params: Array) -> Array:
+    """Logarithm of the width at that of the active matrices of layers: params without embeddings."""
+    return log_root(_terms_of_matrices(family), log_params)
+
+
 def log_params_of(family: Family, log_width: Array) -> Array:
     """Logarithm of the parameters at a logarithm of the width; checks and converts nothing."""
     log_sum, _ = _at(_terms(family), log_width)
@@ -105,6 +110,18 @@ def _terms(family: Family) -> "tuple[Power, ...]":
         Power(log_scale + jnp.log(per_square), 2 + family.power),
         Power(log_scale + jnp.log(per_width), 1 + family.power),
         Power(jnp.log(1 + tables * family.vocabulary), one),
+    )
+
+
+def _terms_of_matrices(family: Family) -> "tuple[Power, ...]":
+    """What `Architecture.active_non_embedding_params` adds up: matrices and routers of layers."""
+    per_expert = (3 if family.gated else 2) * family.ff_ratio
+    per_square = 2 + 2 / family.kv_group + family.active_experts * per_expert
+    log_scale = jnp.log(family.scale)
+    routers = jnp.where(family.experts > 1, family.experts, 0)
+    return (
+        Power(log_scale + jnp.log(per_square), 2 + family.power),
+        Power(log_scale + jnp.log(routers), 1 + family.power),
     )
 
 

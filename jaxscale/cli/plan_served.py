@@ -131,12 +131,8 @@ def why_not(timed: Timed, train: _schema.Rented, loss: float, asked: Asked) -> s
 
 def with_serving(timed: Timed, law: Any, size: js.Plan, demand: js.Demand) -> js.Plan:
     """A plan that is only trained, with what serving it costs; NaN where limits forbid that."""
-    params = float(size.params)
-    bounds = js.Bounds(min_params=params, max_params=params)
-    loss = float(size.loss)
-    served = interpreted(
-        js.minimize_cost, law, loss, demand, timed.costs, bounds, levers=size.levers
-    )
+    sizes = float(size.params), float(size.tokens)
+    served = interpreted(js.evaluate, law, *sizes, demand, timed.costs, levers=size.levers)
     return replace(size, prefill_cost=served.prefill_cost, decode_cost=served.decode_cost)
 
 

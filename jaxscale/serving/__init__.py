@@ -12,6 +12,8 @@ from jaxscale.serving.comparison import DeviceComparison as DeviceComparison
 from jaxscale.serving.comparison import DeviceRow as DeviceRow
 from jaxscale.serving.comparison import compare as compare
 from jaxscale.serving.deployment import Deployment as Deployment
+from jaxscale.serving.kernels import Efficiencies as Efficiencies
+from jaxscale.serving.kernels import fit_efficiencies as fit_efficiencies
 from jaxscale.serving.passes import Limit as Limit
 from jaxscale.serving.passes import Pass as Pass
 from jaxscale.serving.passes import prefill as prefill

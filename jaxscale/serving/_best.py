@@ -15,8 +15,8 @@ from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale.architectures.architecture import Architecture
-from jaxscale.serving._options import COUNTS, Device, name_of, options, stacked
-from jaxscale.serving.deployment import Deployment, Machine, machine
+from jaxscale.serving._options import COUNTS, Device, entered, name_of, options, stacked
+from jaxscale.serving.deployment import Deployment, Machine
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.serving.service import Service, checked_limits, served, unserved
 from jaxscale.status import Status, is_ok
@@ -93,11 +93,11 @@ def best(
         4 x H100-SXM
     """
     found = options(devices, counts=counts, weights=weights)
-    service, choice = _cheapest(*entered(architecture, found, requests, limits, utilisation))
+    service, choice = _cheapest(*arguments(architecture, found, requests, limits, utilisation))
     return Best(service, choice, found)
 
 
-def entered(
+def arguments(
     architecture: Architecture,
     found: Sequence[Deployment],
     requests: Requests,
@@ -107,22 +107,13 @@ def entered(
     """The arguments of a choice among deployments as arrays; raises as `best` does."""
     if not isinstance(architecture, Architecture):
         raise TypeError(f"architecture must be an Architecture; got {architecture!r}")
-    machines = {f"machine[{i}]": machine(each, priced=True) for i, each in enumerate(found)}
-    named = {name: value for name, each in machines.items() for name, value in _named(name, each)}
-    *numbers, architecture, requests, limits, utilisation = arrays.enter(
-        **named,
+    return entered(
+        found,
         architecture=architecture,
         asked_requests=Requests.filled(requests),
         asked_limits=checked_limits(limits),
         utilisation=utilisation,
     )
-    size = len(Machine._fields)
-    found_machines = (Machine(*numbers[i : i + size]) for i in range(0, len(numbers), size))
-    return tuple(found_machines), architecture, requests, limits, utilisation
-
-
-def _named(name: str, one: Machine) -> Iterator[tuple[str, Any]]:
-    return ((f"{name}.{field}", value) for field, value in one._asdict().items())
 
 
 def served_by_each(
@@ -241,7 +232,7 @@ def front(
         162 at once, $9.5e-05 a request
     """
     found = options(devices, counts=counts, weights=weights)
-    numbers = entered(architecture, found, requests, limits, utilisation)
+    numbers = arguments(architecture, found, requests, limits, utilisation)
     check_single(numbers)
     # Interpreted, as one front takes far longer to compile than to compute.
     tried = interpreted(_all_batches, *numbers)

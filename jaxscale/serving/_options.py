@@ -101,6 +101,19 @@ def stacked(machines: Sequence[Machine], rank: int) -> Machine:
     return jax.tree.map(stack, *machines)
 
 
+def entered(found: Sequence[Deployment], **rest: Any) -> tuple[Any, ...]:
+    """The machines of deployments, and the rest, as `arrays.enter` makes them."""
+    named = {
+        f"machine[{i}].{field}": value
+        for i, each in enumerate(found)
+        for field, value in machine(each, priced=True)._asdict().items()
+    }
+    numbers = arrays.enter(**rest, **named)
+    made, size = numbers[len(rest) :], len(Machine._fields)
+    machines = tuple(Machine(*made[i : i + size]) for i in range(0, len(made), size))
+    return machines, *numbers[: len(rest)]
+
+
 def name_of(deployment: Deployment) -> str:
     """A deployment in a few words: `8 x H100-SXM, fp8, 2 stages`.
 

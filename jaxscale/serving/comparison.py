@@ -13,7 +13,7 @@ from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import unknown
 from jaxscale.architectures.architecture import Architecture
 from jaxscale.hardware import Accelerator, Quote, accelerator
-from jaxscale.serving._best import check_single, entered, served_by_each
+from jaxscale.serving._best import arguments, check_single, served_by_each
 from jaxscale.serving._options import COUNTS, Device, name_of, options, templates
 from jaxscale.serving.deployment import ARITHMETIC, Deployment
 from jaxscale.serving.passes import Limit
@@ -200,7 +200,7 @@ def compare(
         tried.append((row, slice(start, len(found))))
     if not tried:
         return DeviceComparison(tuple(refused))
-    numbers = entered(architecture, found, requests, limits, utilisation)
+    numbers = arguments(architecture, found, requests, limits, utilisation)
     check_single(numbers)
     services = interpreted(served_by_each, *numbers)
     answers = [_answer(row, services, found, part) for row, part in tried]

@@ -29,11 +29,11 @@ class Requests:
     output: Real  # tokens written
     cached: Real = 0.0  # share of the prompt that a prefix cache knows, below 1
     rate: Real | None = None  # requests a second of all users
-    prompt_context: Real | None = None  # that a token of a prompt attends to; half the prompt
-    output_context: Real | None = (
-        None  # that a new token attends to; the prompt and half the output
-    )
-    kept: Real | None = None  # that a request keeps room for; the prompt and the output
+    # Tokens that one of the prompt attends to, that a new one does, and that a request keeps room for;
+    # by default half the prompt, the prompt with half the output, and the prompt with the output.
+    prompt_context: Real = None
+    output_context: Real = None
+    kept: Real = None
 
     @classmethod
     def from_lengths(

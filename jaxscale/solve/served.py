@@ -8,13 +8,16 @@ the equation that decides there (a stationary point, a kink or an end) by Newton
 gives it derivatives.
 """
 
+# JAX leaves what `jvp`, `tree.map` and its loops return without a type.
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
@@ -29,15 +32,17 @@ from jaxscale.architectures.family import (
     architecture_of_width,
     log_params_of,
     log_width_of,
+    log_width_of_matrices,
 )
 from jaxscale.costs import Demand
 from jaxscale.laws import protocol
 from jaxscale.laws.inverse import TOKENS, beginning, crossing, far, loss_value
 from jaxscale.plan import Bounds, Plan, lever_values
-from jaxscale.serving._options import stacked
-from jaxscale.serving.deployment import Machine, machine
+from jaxscale.serving._options import entered, stacked
+from jaxscale.serving.deployment import Machine
 from jaxscale.serving.offer import Offer, Switches, offer
 from jaxscale.serving.requests import Limits, Requests
+from jaxscale.solve.general import zeros_of_full_shape
 from jaxscale.status import Status, first_status, is_ok
 
 # Natural logarithms of the narrowest and the widest model, and points between them.
@@ -71,8 +76,7 @@ class Scenario(NamedTuple):
 
     def map(self, change: Callable[[Array], Array]) -> "Scenario":
         """The scenario with every array changed."""
-        *arrays, dense = self
-        return Scenario(*jax.tree.map(change, tuple(arrays)), dense)
+        return jax.tree.map(change, self._replace(dense=()))._replace(dense=self.dense)
 
 
 class Sized(NamedTuple):
@@ -202,22 +206,11 @@ def _ends(given: Scenario, like: Array) -> tuple[Array, Array]:
 
 def _width_at(given: Scenario, params: Array) -> Array:
     """Log width of a number of params, as the law counts them, cut to the range of the search."""
-    family = given.family
-    if protocol.counts_embeddings(given.law):
-        safe = jnp.clip(params, 1e-3, 1e30)
-        found = log_width_of(family, jnp.log(safe))
-        found = jnp.where(params > 0, found, -jnp.inf)
-        return jnp.clip(jnp.where(params < 1e30, found, jnp.inf), NARROWEST, WIDEST)
-
-    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
-        middle = (low + high) / 2
-        shape = architecture_of_width(family, middle)
-        below = counts.active_non_embedding(shape) <= params
-        return jnp.where(below, middle, low), jnp.where(below, high, middle)
-
-    zero = jnp.zeros_like(params + family.power)
-    return fori_loop(ENDS, halve, (zero + NARROWEST, zero + WIDEST))[0]
+    safe = jnp.log(jnp.clip(params, 1e-3, 1e30))
+    counts_all = protocol.counts_embeddings(given.law)
+    found = (log_width_of if counts_all else log_width_of_matrices)(given.family, safe)
+    found = jnp.where(params > 0, found, -jnp.inf)
+    return jnp.clip(jnp.where(params < 1e30, found, jnp.inf), NARROWEST, WIDEST)
 
 
 class Bracket(NamedTuple):
@@ -371,11 +364,8 @@ def best_plan(
         raise ValueError(f"over may not hold levers with Costs.served; got {chosen!r}: give values")
     values = lever_values(law, levers, (BITS,) if by_bits else ())
     served = costs.serving
-    machines = {f"machine[{i}]": machine(each) for i, each in enumerate(served.options)}
-    named = {
-        f"{name}.{field}": x for name, m in machines.items() for field, x in m._asdict().items()
-    }
-    *rest, numbers = _entered(
+    machines, *rest = entered(
+        served.options,
         **target,
         levers=values,
         law=law,
@@ -386,19 +376,8 @@ def best_plan(
         asked_limits=served.limits,
         utilisation=served.utilisation,
         bounds=arguments.get("bounds"),
-        numbers=named,
     )
-    size = len(Machine._fields)
-    machines = tuple(Machine(*numbers[i : i + size]) for i in range(0, len(numbers), size))
-    experts = served.family.experts
-    dense = arrays.is_concrete(experts) and bool(np.all(np.asarray(experts) == 1))
-    return minimize((at_loss, by_bits, dense), *rest, machines)
-
-
-def _entered(*, numbers: Mapping[str, Any], **rest: Any) -> tuple[Any, ...]:
-    """`arrays.enter` of the rest, and of many numbers as the last."""
-    entered = arrays.enter(**rest, **numbers)
-    return (*entered[: len(rest)], entered[len(rest) :])
+    return minimize((at_loss, by_bits, served.is_dense), *rest, machines)
 
 
 @partial(compiled, static=1)
@@ -483,8 +462,9 @@ def _made_safe(at_loss: bool, given: Scenario) -> tuple[Scenario, Array]:
 def _plan(at_loss: bool, given: Scenario) -> Plan:
     given, good = _made_safe(at_loss, given)
     fixed = given.map(lax.stop_gradient)
-    like = sum(jnp.zeros_like(x) for x in jax.tree.leaves(given[:-1]))
-    low, high = _ends(fixed, jnp.zeros_like(_of_serving(fixed)))
+    like = zeros_of_full_shape(given[:-1])
+    serving = fixed.machine, fixed.family, fixed.requests, fixed.limits, fixed.utilisation
+    low, high = _ends(fixed, zeros_of_full_shape((serving, fixed.bounds)))
     found = _covered(at_loss, fixed, low, high, like)
     found = _narrowed(at_loss, fixed, found, SECTIONS_OF_ALL)
     order = _first_of(found.value, SEARCHED)
@@ -519,13 +499,6 @@ def _taken(index: Array, x: Array) -> Array:
     if jnp.ndim(x) == 0 or x.shape[0] == 1:
         return x
     return jnp.take_along_axis(jnp.broadcast_to(x, (x.shape[0], *index.shape[1:])), index, axis=0)
-
-
-def _of_serving(given: Scenario) -> Array:
-    leaves = jax.tree.leaves(
-        (given.machine, given.family, given.requests, given.limits, given.utilisation, given.bounds)
-    )
-    return sum(jnp.zeros_like(x) for x in leaves)
 
 
 def _finished(
