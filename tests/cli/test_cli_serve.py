@@ -108,7 +108,7 @@ def test_a_device_of_ones_own_serves(command):
             "--count: no source gives the link between devices of",
         ),
         ("llama-3-70b --on H200 --max-latency 2ms", "no batch answers within the limits"),
-        ("llama-3-70b --on H200 --max-latency 50", "--max-latency: '50' is not a time; write it like"),
+        ("llama-3-70b --on H200 --max-latency 50", "--max-latency: '50' is not a time"),
         ("llama-3-70b --on H200 --on L4 --price 2", "--price: '2' is of no device: write NAME=2"),
         ("llama-3-70b --on H200 --price L4=2", "--price: unknown device 'L4'; known: H200"),
         ("llama-3-70b", "give --on, such as --on H100-SXM"),
