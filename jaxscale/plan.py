@@ -217,7 +217,7 @@ def evaluate(
 def _evaluate_served(
     params: ArrayLike,
     tokens: ArrayLike,
-    levers: Mapping[str, ArrayLike],
+    levers: Mapping[str, Any],
     arguments: Mapping[str, Any],
 ) -> Plan:
     """The plan with serving priced for its size: at that size, prices are those of FLOPs."""

@@ -84,7 +84,7 @@ def log_width_of(family: Family, log_params: Array) -> Array:
 
 
 def log_width_of_matrices(family: Family, log_params: Array) -> Array:
-    """Logarithm of the width at that of the active matrices of layers: params without embeddings."""
+    """Logarithm of the width at that of active params without embeddings; converts nothing."""
     return log_root(_terms_of_matrices(family), log_params)
 
 

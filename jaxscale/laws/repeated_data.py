@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.logarithm import log
+from jaxscale._numerics.typed import custom_jvp
 from jaxscale._numerics.values import is_positive, quotient, where_safe
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.fitted import Coefficient
@@ -147,7 +148,7 @@ def _log_effective(log_seen, log_first, scale):
 # two and a half times as long on a CPU.
 
 
-@jax.custom_jvp
+@custom_jvp()
 def _log_gain(log_seen, scale):
     """Logarithm of what so many times the first are worth, in units of the first."""
     return log(_gain(_spent(log_seen, scale), scale))
@@ -159,7 +160,7 @@ def _log_gain_jvp(primals, tangents):
     return _log_gain(log_seen, scale), rate + _times(_by_scale(log_seen, scale), scale_dot)
 
 
-@jax.custom_jvp
+@custom_jvp()
 def _elasticity(log_seen, scale):
     """Derivative of `_log_gain` by its first argument: 1 for the first repeat, 0 in the end."""
     spent = _spent(log_seen, scale)
@@ -206,7 +207,7 @@ def _share_spent(repeats, scale):
     return quotient(_least(enough * scale, repeats), scale)
 
 
-@jax.custom_jvp
+@custom_jvp()
 def _fraction(spent):
     """`1 - exp(-spent)`, as exact as by expm1 and faster on a CPU."""
     return jnp.tanh(spent / 2) * (1 + jnp.exp(-spent))

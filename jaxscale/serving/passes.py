@@ -272,8 +272,8 @@ def rates(
     else:
         scores = work.new * counts.unpacked_attention_flops(a, work.attended, work.first)
     kept = counts.cached_numbers(a, work.cached) * m.cache_bytes
-    idle_weights = counts.read_params(a, 0.0) * m.weight_bytes
-    all_weights = counts.read_params(a, 1.0) * m.weight_bytes
+    idle_weights = counts.read_params(a, jnp.zeros_like(a.experts)) * m.weight_bytes
+    all_weights = counts.read_params(a, jnp.ones_like(a.experts)) * m.weight_bytes
     reduces = REDUCES * a.layers
     between = work.new * a.width * m.activation_bytes
     reduce_latency, reduce_rate = reduction(m, split)
@@ -313,9 +313,22 @@ class Layout(NamedTuple):
     bandwidth: Array  # bytes/s
 
 
+def tensor_of(m: Machine) -> Array:
+    """Devices that share each matrix: as given, or of as few equal stages as domains allow."""
+    stages = jnp.maximum(jnp.ceil(m.count / m.domain), 1)
+    return jnp.where(m.tensor_parallel > 0, m.tensor_parallel, m.count / stages)
+
+
+def is_whole(m: Machine) -> Array:
+    """Whether all stages have as many devices, a whole number of them."""
+    tensor = tensor_of(m)
+    stages = m.count / tensor
+    return (tensor == jnp.round(tensor)) & (stages == jnp.round(stages))
+
+
 def layout(m: Machine) -> Layout:
     """How the machine is split: over a domain where nothing is said, and else as given."""
-    tensor = jnp.where(m.tensor_parallel > 0, m.tensor_parallel, jnp.minimum(m.count, m.domain))
+    tensor = tensor_of(m)
     share = m.eight_way_efficiency ** (jnp.log2(tensor) / 3)
     return Layout(
         tensor,
@@ -408,7 +421,7 @@ def _one_pass(
 ) -> Pass:
     reads, form, sharpness = kind
     a, m, batch, new, known, cached = arrays.align(a, m, batch, new, known, cached)
-    good = a.is_valid() & m.is_valid() & (batch >= 1) & is_finite(batch)
+    good = a.is_valid() & m.is_valid() & is_whole(m) & (batch >= 1) & is_finite(batch)
     good &= is_positive(new) & is_nonnegative(known) & is_nonnegative(cached) & (cached < new)
     a, m, batch, new, known, cached = jax.tree.map(
         lambda x: where_safe(good, x), (a, m, batch, new, known, cached)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpy.typing import ArrayLike as HostArray
@@ -29,8 +30,8 @@ class Requests:
     output: Real  # tokens written
     cached: Real = 0.0  # share of the prompt that a prefix cache knows, below 1
     rate: Real | None = None  # requests a second of all users
-    # Tokens that one of the prompt attends to, that a new one does, and that a request keeps room for;
-    # by default half the prompt, the prompt with half the output, and the prompt with the output.
+    # Tokens that one of the prompt attends to, that a new one does, and that a request keeps room
+    # for; by default half the prompt, the prompt with half the output, the prompt with the output.
     prompt_context: Real = None
     output_context: Real = None
     kept: Real = None
@@ -99,7 +100,7 @@ class Requests:
 
     def is_valid(self) -> Array:
         """Whether each number is of the right sign and the cached share below 1; of filled ones."""
-        good = is_nonnegative(self.cached) & (self.cached < 1) & ~(self.rate <= 0)
+        good = is_nonnegative(self.cached) & (self.cached < 1) & ~(jnp.asarray(self.rate) <= 0)
         for each in (self.prompt, self.output, self.prompt_context, self.output_context, self.kept):
             good &= is_positive(each)
         return good

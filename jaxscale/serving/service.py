@@ -1,7 +1,8 @@
 """What it costs to serve requests on a deployment, and how soon they are answered."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +22,7 @@ from jaxscale.serving.passes import (
     MILLION,
     Rates,
     Work,
+    is_whole,
     layout,
     rates,
     sequence_bytes,
@@ -179,7 +181,7 @@ class Load(NamedTuple):
         """Seconds of one round over the whole batch."""
         part = jnp.maximum(batch / self.stages, 1)
         times = (rate.times(part).total() for rate in self.decode)
-        return sum(n * t for n, t in zip(self.passes, times, strict=True))
+        return reduce(add, (n * t for n, t in zip(self.passes, times, strict=True)))
 
     def prompt_share(self) -> Array:
         """Seconds of reading prompts that a token of each sequence in the batch waits for."""
@@ -357,10 +359,10 @@ def _is_valid(
     batch: Array | None,
     utilisation: Array,
 ) -> Array:
-    good = a.is_valid() & m.is_valid() & requests.is_valid() & limits.is_valid()
+    good = a.is_valid() & m.is_valid() & is_whole(m) & requests.is_valid() & limits.is_valid()
     good &= (utilisation > 0) & (utilisation <= 1)
     if prefill_m is not None:
-        good &= prefill_m.is_valid()
+        good &= prefill_m.is_valid() & is_whole(prefill_m)
     if speculation is not None:
         good &= speculation.draft.is_valid() & is_nonnegative(speculation.drafts)
         good &= (speculation.acceptance >= 0) & (speculation.acceptance <= 1)
