@@ -213,10 +213,12 @@ def _fraction(spent):
     return jnp.tanh(spent / 2) * (1 + jnp.exp(-spent))
 
 
-@_fraction.defjvp
 def _fraction_jvp(primals, tangents):
     # That of the product would be the small difference of large terms.
     return _fraction(*primals), jnp.exp(-primals[0]) * tangents[0]
+
+
+_fraction.defjvp(_fraction_jvp)
 
 
 def _safe(law):
