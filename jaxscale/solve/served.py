@@ -43,6 +43,7 @@ from jaxscale.serving.deployment import Machine
 from jaxscale.serving.offer import Offer, Switches, offer
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.solve.general import zeros_of_full_shape
+from jaxscale.solve.in_chunks import in_chunks
 from jaxscale.status import Status, first_status, is_ok
 
 # Natural logarithms of the narrowest and the widest model, and points between them.
@@ -51,6 +52,7 @@ ENDS = 60  # halvings that find the largest size that a machine serves
 # Golden sections of all machines' curves, and of those that are the best by then.
 SECTIONS_OF_ALL, SECTIONS, SEARCHED = 6, 16, 2
 GOLDEN = 0.3819660112501051
+ARRAYS = 128  # intermediate arrays at a time: some twenty for each machine
 BITS = "bits"  # the lever that the precision of the served weights sets, where it has no value
 SETTLED = 5  # steps of the secant method at the end
 BEYOND = 64.0  # epsilons by which what decides may lie outside its bracket
@@ -428,30 +430,36 @@ def minimize(
     machines: tuple[Machine, ...],
 ) -> Plan:
     """The cheapest plan of a loss, or the best of a budget, with its deployment."""
+    given = target, levers, law, demand, train, family, requests, limits, utilisation, bounds
+    return in_chunks(partial(_stacked, kind), *arrays.align(*given, machines), arrays=ARRAYS)
+
+
+def _stacked(kind: tuple[bool, bool, bool], *given: Any) -> Plan:
+    """The plan of aligned arguments, the machines put along a first axis."""
     at_loss, by_bits, dense = kind
-    rest = target, levers, law, demand, train, family, requests, limits, utilisation, bounds
-    rank = max(jnp.ndim(x) for x in jax.tree.leaves((rest, machines)))
-    machine = stacked(machines, rank)
-    target, levers, law, demand, train, family, requests, limits, utilisation, bounds, machine = (
-        arrays.align(*rest, machine)
-    )
+    *rest, machines = given
+    rank = max(jnp.ndim(x) for x in jax.tree.leaves(given))
+    *rest, machine = arrays.align(*rest, stacked(machines, rank))
+    target, levers, law, demand, train, family, requests, limits, utilisation, bounds = rest
     if by_bits:
         levers = {**levers, BITS: 8 * machine.weight_bytes}
-    given = Scenario(
-        law,
-        levers,
-        target,
-        demand,
-        train,
-        family,
-        requests,
-        limits,
-        utilisation,
-        bounds,
-        machine,
-        dense,
+    return _plan(
+        at_loss,
+        Scenario(
+            law,
+            levers,
+            target,
+            demand,
+            train,
+            family,
+            requests,
+            limits,
+            utilisation,
+            bounds,
+            machine,
+            dense,
+        ),
     )
-    return _plan(at_loss, given)
 
 
 def _made_safe(at_loss: bool, given: Scenario) -> tuple[Scenario, Array]:
