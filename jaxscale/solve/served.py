@@ -3,9 +3,9 @@
 Serving is priced by a machine for each size, and the cheapest of several machines is the minimum of
 several curves, each with kinks where another limit decides. So each curve is searched by itself,
 over the width of the model's family: first at points that cover all sizes, then, between the
-neighbors of the best point, by golden sections, which need no slope. What they found is moved onto
-the equation that decides there (a stationary point, a kink or an end) by the secant method, and that
-equation gives it derivatives.
+neighbors of the best point, by golden sections, which need no slope. What they found is moved
+onto the equation that decides there (a stationary point, a kink or an end) by the secant method,
+and that equation gives it derivatives.
 """
 
 # JAX leaves what `jvp`, `tree.map` and its loops return without a type.
@@ -552,7 +552,8 @@ def _finished(
 ) -> Plan:
     found = model.value < jnp.inf
     bounds = given.bounds
-    cases = [(~good, Status.INVALID_INPUT)]
+    long = given.requests.prompt + given.requests.output > given.family.context
+    cases = [(~good, Status.INVALID_INPUT), (long, Status.CONTEXT_TOO_LONG)]
     floor = far(model.value.dtype)
     if at_loss:
         top = jnp.full_like(model.value, floor)
