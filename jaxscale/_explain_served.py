@@ -13,7 +13,7 @@ from jaxscale._numerics.quantities import count, counted, elapsed
 from jaxscale.architectures.family import log_params_of
 from jaxscale.costs import Costs
 from jaxscale.laws.protocol import levers_of
-from jaxscale.plan import Plan
+from jaxscale.plan import REASONS, Plan
 from jaxscale.serving import COUNTS, Deployment, Limits, name_of, options
 from jaxscale.solve import minimize_cost, minimize_loss
 from jaxscale.solve.served import (
@@ -21,7 +21,6 @@ from jaxscale.solve.served import (
     MEMORY,
     NARROWEST,
     POINTS,
-    REASONS,
     TOKEN_TIME,
     WIDEST,
 )

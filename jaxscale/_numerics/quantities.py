@@ -51,6 +51,8 @@ def dollars(x: float) -> str:
 
 def elapsed(x: float) -> str:
     """A time in seconds with three digits: `50.0 ms`, `1.20 s`."""
+    if math.isnan(x):
+        return "nan"
     return f"{count(x)} s" if x >= 1 else f"{count(1e3 * x)} ms"
 
 

@@ -13,7 +13,7 @@ from jaxscale.cli import serving
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.options import Prices, given_of
 from jaxscale.cli.quantities import count, elapsed
-from jaxscale.solve.served import REASONS
+from jaxscale.plan import REASONS
 
 # Options of serving in phases of a share each, which here follow from the devices.
 ASSUMED = ("prefill_mfu", "decode_mfu")
