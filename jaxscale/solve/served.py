@@ -490,7 +490,7 @@ def _first_of(values: Array, count: int) -> Array:
     found = []
     for _ in range(count):
         found.append(jnp.argmin(values, axis=0))
-        values = jnp.where(numbers == found[-1], jnp.inf, values)
+        values = jnp.where(numbers == found[-1][None], jnp.inf, values)
     return jnp.stack(found)
 
 
