@@ -49,7 +49,7 @@ from jaxscale.status import Status, first_status, is_ok
 NARROWEST, WIDEST, POINTS = 2.0, 15.5, 40
 ENDS = 60  # halvings that find the largest size that a machine serves
 # Golden sections of all machines' curves, and of those that are the best by then.
-SECTIONS_OF_ALL, SECTIONS, SEARCHED = 6, 16, 2
+SECTIONS_OF_ALL, SECTIONS, SEARCHED = 12, 10, 2
 GOLDEN = 0.3819660112501051
 BITS = "bits"  # the lever that the precision of the served weights sets, where it has no value
 SETTLED = 4  # steps of Newton's method at the end

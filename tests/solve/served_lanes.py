@@ -77,22 +77,34 @@ def solve(draws, target, law=LAW, levers=None, **chosen):
 # --- By hand --------------------------------------------------------------------------------
 
 
-def priced(draws, count, log_params, log_batch):
+def priced(draws, count, log_params, batch):
     """Dollars of serving all tokens; infinite where a limit is not kept."""
     shape = by_hand.shape_of(FAMILY, np.exp(log_params))
-    # The price of an hour is each scenario's own.
-    rates = by_hand.rates_of(TRAINER, count)
-    limits = draws["token"], draws["first"]
-    batch = np.minimum(np.exp(log_batch), draws["max_batch"])
+    return _priced(draws, count, shape, batch)
+
+
+def _priced(draws, count, shape, batch):
+    rates, limits = by_hand.rates_of(TRAINER, count), (draws["token"], draws["first"])
     each = by_hand.price(shape, rates, draws["prompt"], draws["output"], batch, limits)
+    # The price of an hour is each scenario's own.
     read, written = (draws["price"] / TRAINER.price * x for x in each)
     return draws["read"] * read + draws["written"] * written
 
 
-def value(draws, target, count, log_params, log_batch):
+def largest(draws, count, shape):
+    """The largest batch that keeps all limits, by bisection; 1 where none does."""
+    low = np.zeros_like(shape["params"])
+    high = low + np.log(np.minimum(draws["max_batch"], 2.0**20))
+    for _ in range(40):
+        middle = (low + high) / 2
+        keeps = np.isfinite(_priced(draws, count, shape, np.exp(middle)))
+        low, high = np.where(keeps, middle, low), np.where(keeps, high, middle)
+    return np.exp(low)
+
+
+def value(draws, target, count, shape, batch):
     """The lifetime cost, or the loss, of the best training of such a model."""
-    served = priced(draws, count, log_params, log_batch)
-    params = np.exp(log_params)
+    served, params = _priced(draws, count, shape, batch), shape["params"]
     size = LAW.E + LAW.A / params**LAW.alpha
     low, high = draws["min_tokens"], draws["max_tokens"]
     high = np.minimum(high, draws["max_tokens_per_param"] * params)
@@ -106,27 +118,27 @@ def value(draws, target, count, log_params, log_batch):
         return np.where((tokens >= low) & (tokens > 0), size + LAW.B / tokens**LAW.beta, np.inf)
 
 
-def searched(draws, target, *, points=(100, 50), zooms=5, finer=15):
-    """The least value over numbers of devices, sizes and batches: a grid, and finer ones in it."""
+def searched(draws, target, *, points=100, zooms=5, finer=21, batches=7):
+    """The least value over numbers of devices, sizes and batches: a grid, and finer ones in it.
+
+    Batches are powers of the largest that a size may have.
+    """
     draws = {name: np.asarray(x)[:, None, None] for name, x in draws.items()}
+    powers = np.linspace(0, 1, batches)[None, None, :]
     best = []
     for count in COUNTS:
         low = np.log(np.maximum(draws["min_params"], 1e6))
         high = np.log(np.clip(draws["max_params"], 1e6, 1e14))
-        ends = [low, high, np.zeros_like(low), np.full_like(low, np.log(2.0**20))]
-        least = np.full(len(low), np.inf)
-        for size, batches in [points, *[(finer, finer)] * zooms]:
-            sizes = ends[0] + (ends[1] - ends[0]) * np.linspace(0, 1, size)[None, :, None]
-            batch = ends[2] + (ends[3] - ends[2]) * np.linspace(0, 1, batches)[None, None, :]
-            found = value(draws, target, count, sizes, batch)
-            least = np.minimum(least, found.min(axis=(1, 2)))
-            i, j = np.unravel_index(found.reshape(len(low), -1).argmin(1), found.shape[1:])
-            sizes, batch = sizes[:, :, 0], batch[:, 0, :]
-            near = []
-            for axis, k in ((sizes, i), (batch, j)):
-                for step in (-1, 1):
-                    index = np.clip(k + step, 0, axis.shape[1] - 1)
-                    near.append(np.take_along_axis(axis, index[:, None], 1)[:, :, None])
-            ends = near
+        start, end, least = low, high, np.full(len(low), np.inf)
+        for size in [points, *[finer] * zooms]:
+            line = np.linspace(0, 1, size)[None, :, None]
+            sizes = start * (1 - line) + end * line
+            shape = by_hand.shape_of(FAMILY, np.exp(sizes))
+            batch = largest(draws, count, shape) ** powers
+            found = value(draws, target, count, shape, batch).min(axis=2)
+            least = np.minimum(least, found.min(axis=1))
+            middle = np.take_along_axis(sizes, found.argmin(axis=1)[:, None, None], 1)
+            step = (end - start) / (size - 1)
+            start, end = np.maximum(middle - step, low), np.minimum(middle + step, high)
         best.append(least)
     return np.min(best, axis=0)
