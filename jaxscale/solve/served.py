@@ -232,7 +232,7 @@ def _covered(at_loss: bool, given: Scenario, low: Array, high: Array, like: Arra
     def look(i: Array, best: tuple[Array, Array]) -> tuple[Array, Array]:
         value, at = best
         # One width for all machines, whose training is computed once; then the ends of each.
-        here = NARROWEST + spacing * i.astype(like.dtype)
+        here = NARROWEST + spacing * jnp.asarray(i, like.dtype)
         found = sized(at_loss, given, here).value
         better = (found < value) & (low <= here) & (here <= high)
         return jnp.where(better, found, value), jnp.where(better, here, at)
