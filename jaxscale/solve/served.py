@@ -4,8 +4,8 @@ Serving is priced by a machine for each size, and the cheapest of several machin
 several curves, each with kinks where another limit decides. So each curve is searched by itself,
 over the width of the model's family: first at points that cover all sizes, then, between the
 neighbors of the best point, by golden sections, which need no slope. What they found is moved onto
-the equation that decides there (a stationary point, a kink or an end) by the secant method, and that
-equation gives it derivatives.
+the equation that decides there (a stationary point, a kink or an end) by the secant method, and
+that equation gives it derivatives.
 """
 
 # JAX leaves what `jvp`, `tree.map` and its loops return without a type.
@@ -14,7 +14,7 @@ equation gives it derivatives.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -311,6 +311,9 @@ def _equations(at_loss: bool, given: Scenario, u: Array) -> tuple[Array, ...]:
     return *decide, model.distance, *(u - width for width in widths)
 
 
+Secant: TypeAlias = tuple[Array, Array, Array, Array]  # two widths, each with its value
+
+
 def _selected(equations: tuple[Array, ...], which: Array) -> Array:
     chosen = jnp.where(which == 0, equations[0], jnp.nan)
     for number, equation in enumerate(equations[1:], start=1):
@@ -334,7 +337,7 @@ def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
         which = jnp.where((which != 0) & crosses, number, which)
     which = which.astype(jnp.int32)
 
-    def secant(_: Array, at: tuple[Array, Array, Array, Array]) -> tuple[Array, ...]:
+    def secant(_: Array, at: Secant) -> Secant:
         u, value, before, old = at
         rise = value - old
         moved = jnp.where(rise != 0, value * (u - before) / jnp.where(rise != 0, rise, 1), 0)
