@@ -210,7 +210,8 @@ def _target(asked: Asked) -> str:
 def _numbers(asked: Asked) -> dict[str, float]:
     """All numbers of the scenario, by name."""
     demand = {} if asked.demand is None else vars(asked.demand)
-    prices = {} if asked.costs is None else vars(asked.costs)
+    phases = () if asked.costs is None or asked.costs.serving else ("train", "prefill", "decode")
+    prices = {phase: getattr(asked.costs, phase) for phase in phases}
     given = {name: getattr(asked, name) for name in ("loss", "budget", "params", "tokens")}
     given |= {name.replace("_", " "): x for name, x in demand.items()}
     given |= {f"{phase} cost per FLOP": x for phase, x in prices.items()}

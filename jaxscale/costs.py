@@ -183,7 +183,7 @@ class Costs:
             ... )
             >>> plan = js.minimize_cost(law, 2.1, demand, costs)
             >>> print(f"{plan.params:.3g} params on {plan.serving['devices']:.0f} device")
-            8.25e+09 params on 1 device
+            3.76e+09 params on 1 device
         """
         from jaxscale.serving._options import COUNTS
         from jaxscale.serving.priced import served_by

@@ -39,7 +39,7 @@ ALLOWED = {
     "_compare": {*PRICES, "_explain", "costs", "plan", "solve", "status"},
     "_labelled": set(),
     "sweeping": {"_numerics", "_labelled", "status"},
-    "plots": {*FACTS, "_labelled", "laws", "solve", "allocations", "architectures"},
+    "plots": {*FACTS, "_labelled", "laws", "solve", "allocations", "architectures", "serving"},
 }
 # Where sweeps meet plans.
 MEETING = {"sweeping/spec.py", "sweeping/_spec_text.py"}

@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": ("plan", "EXAMPLES"),
     "compare": ("compare", "EXAMPLES"),
     "estimate": ("estimate", "EXAMPLES"),
+    "serve": ("serve", "EXAMPLES"),
     "recipe": ("recipe", "EXAMPLES"),
     "fit": ("fit", "EXAMPLES"),
     "simulate": ("simulate", "EXAMPLES"),
@@ -46,6 +47,7 @@ def application(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
             "jaxscale plan --like-params 70B --inference-tokens 10T\n"
             "jaxscale compare --loss 2.0 --inference-tokens 2T\n"
             "jaxscale estimate --params 7B --compute-optimal --train-on A100-40GB\n"
+            "jaxscale serve llama-3-70b --on H100-SXM --max-latency 50ms\n"
             "jaxscale fit runs.csv\n"
             "jaxscale laws besiroglu2024\n"
             "jaxscale sweep\n"

@@ -1,13 +1,17 @@
-"""`jaxscale compare`: the cheapest plan by each of several laws, side by side."""
+"""`jaxscale compare`: the cheapest plan by each of several laws, or accelerators, side by side."""
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from jaxscale import _compare
 from jaxscale._compare import BEST, LawComparison, LawRow, Spelling, remarks
-from jaxscale.cli import options, tables
+from jaxscale._schema import option_of
+from jaxscale.cli import options, serving_options, tables
+from jaxscale.cli.compare_hardware import compare_hardware
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.named_law import NamedLaw, read_law, read_levers
 from jaxscale.cli.plan import Question, check_quality, read_question, record_of
@@ -24,22 +28,82 @@ EXAMPLES = """\
 jaxscale compare --loss 2.0 --inference-tokens 2T
 jaxscale compare --loss 2.0 --inference-tokens 2T --law besiroglu2024 --law fit.json
 jaxscale compare --like-params 7B --inference-tokens 2T --lever unique_tokens=1T
+jaxscale compare --hardware llama-3-70b --max-latency 50ms --price MI300X=2.50
 """
+Hardware = Annotated[
+    bool,
+    typer.Option(
+        "--hardware",
+        help="Compare accelerators instead, by what serving MODEL costs on each within limits.",
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODEL ...]",
+        help="With --hardware: models to serve, as in [bold]jaxscale serve[/bold].",
+        autocompletion=serving_options.complete_models,
+    ),
+]
 
 
 @options.asked
 def compare(
     question: Mapping[str, Any],
+    models: Models = None,
     law: options.Laws = None,
     lever: options.LeverOrBest = None,
+    hardware: Hardware = False,
+    on: serving_options.On = None,
+    count: serving_options.Count = None,
+    price: serving_options.Price = None,
+    weights: serving_options.Weights = None,
+    activations: serving_options.Activations = None,
+    batch: serving_options.Batch = None,
+    utilisation: serving_options.Utilisation = None,
+    context: serving_options.Context = None,
+    prompt: serving_options.Prompt = None,
+    output: serving_options.Output = None,
+    cached: serving_options.Cached = None,
+    rate: serving_options.Rate = None,
+    max_latency: serving_options.MaxLatency = None,
+    max_first_token: serving_options.MaxFirstToken = None,
+    family: serving_options.Family = None,
     as_json: options.Json = False,
 ) -> None:
     """The cheapest plan for a quality by each of several laws, or by every published one.
 
     Asked as jaxscale plan is. A model to match has, by each law, the loss of that law. Sparsity,
     granularity, bits and vocabulary are chosen where they are not given; a model to match then
-    is dense, in 16 bits and with layers in one piece.
+    is dense, in 16 bits and with layers in one piece. With --hardware, accelerators instead: what
+    serving a model costs on each that has a price, asked as jaxscale serve is.
     """
+    of_serving = {name: value for name, value in locals().items() if name in serving_options.ASKED}
+    of_laws = {**question, "law": law, "lever": lever}
+    if hardware:
+        _refuse(of_laws, "without --hardware")
+        compare_hardware(models or (), on, of_serving, as_json=as_json)
+        return
+    if models:
+        raise Mistake(f"{models[0]!r} is a model to serve: add --hardware")
+    _refuse({**of_serving, "on": on}, "with --hardware")
+    by_laws(question, law, lever, as_json=as_json)
+
+
+def _refuse(given: Mapping[str, Any], where: str) -> None:
+    """Refuse options that are of the other comparison."""
+    for name in options.given_of(given):
+        raise Mistake(f"{option_of(name)} is an option of jaxscale compare {where}")
+
+
+def by_laws(
+    question: Mapping[str, Any],
+    law: Sequence[str] | None,
+    lever: Sequence[str] | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print the plans by several laws."""
     asked = read_question(question)
     check_quality(asked.quality)
     levers = read_levers(lever)
@@ -51,7 +115,7 @@ def compare(
         _compare.check_levers(laws, levers)
     except ValueError as error:
         raise Mistake(f"--lever: {error}") from None
-    _, demand, prices, bounds = asked
+    _, demand, prices, bounds, _ = asked
     of_laws = _compare.Question(*asked.quality, demand, prices.costs, bounds)
     with tables.progress("Asking every law" if not named else "Asking the laws"):
         comparison = _compare.compare(laws, levers, of_laws, SPELLING)

@@ -216,9 +216,9 @@ def as_record(found: Estimate) -> dict[str, Any]:
     }
 
 
-def read_shape(text: str) -> Shape:
-    """The architecture that `--architecture` names, or the one in that file."""
-    with blamed_on("--architecture"):
+def read_shape(text: str, option: str = "--architecture") -> Shape:
+    """The architecture that an option names, or the one in that file."""
+    with blamed_on(option):
         if text.lower().endswith((".toml", ".json")) or os.sep in text:
             return Shape(text, architectures.read(text), ())
         entry = architectures.entry(text)

@@ -38,6 +38,7 @@ class Prices(NamedTuple):
     costs: js.Costs
     train: Rented | None = None
     serve: Rented | None = None
+    note: str = ""  # on serving, where its price follows from the size of the model
 
     @property
     def unit(self) -> str:
@@ -49,7 +50,8 @@ class Prices(NamedTuple):
     def describe(self) -> list[str]:
         """Lines on the accelerators and their prices; none for FLOPs."""
         uses = {"Trained": self.train, "Served": self.serve}
-        return [_described(verb, use) for verb, use in uses.items() if use]
+        lines = [_described(verb, use) for verb, use in uses.items() if use]
+        return [*lines, *[self.note] * bool(self.note)]
 
 
 def _described(verb: str, use: Rented) -> str:
@@ -71,7 +73,8 @@ def read_prices(
             return Prices(js.Costs.flops())
         uses = {role: _schema.rented(role, given, option_of) for role in roles}
     devices = {f"{role}_on": use.device for role, use in uses.items()}
-    return Prices(_schema.read_costs({**given, **devices}), **uses)
+    costs = _schema.read_costs({**given, **devices})
+    return Prices(costs, uses.get("train"), uses.get("serve"))
 
 
 def read_demand(options: Mapping[str, Any]) -> js.Demand:

@@ -13,7 +13,7 @@ from jaxscale._explain import Asked, sentence_of
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.quantities import short
 from jaxscale._schema import read_bounds
-from jaxscale.cli import options, tables
+from jaxscale.cli import options, plan_served, serving_options, tables
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
@@ -39,7 +39,18 @@ jaxscale plan --like-params 30B --requests 1.5B --input-per-request 70 \\
 jaxscale plan --like-params 70B --inference-tokens 10T --train-on H100-SXM \\
     --train-price 2 --train-mfu 40% --serve-on H100-SXM --serve-price 2 --deadline 30d
 jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
+jaxscale plan --loss 2.1 --input-tokens 800B --output-tokens 200B --train-on H100-SXM \\
+    --train-price 2 --serve-on H100-SXM --serve-price 2 --context 8k --max-latency 50ms
 """
+
+
+SERVED = ("prefill", "decode")
+TIMED_LEVERS = "none is chosen where serving is timed"
+# Options by which serving is timed.
+TIMED = (
+    *("context", "prompt", "output", "max_latency", "max_first_token"),
+    *("serve_count", "family"),
+)
 
 
 class Quality(NamedTuple):
@@ -57,6 +68,7 @@ class Question(NamedTuple):
     demand: js.Demand
     prices: Prices
     bounds: js.Bounds | None
+    timed: plan_served.Timed | None = None
 
     def demand_in_words(self) -> str:
         read, written = float(self.demand.input_tokens), float(self.demand.output_tokens)
@@ -75,6 +87,7 @@ class Comparison(NamedTuple):
 
     @property
     def saving(self) -> float:
+        """NaN where limits forbid to serve the Chinchilla plan."""
         return 1 - float(self.optimum.total_cost / self.chinchilla.total_cost)
 
     @property
@@ -91,7 +104,9 @@ class Comparison(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        _, demand, prices, bounds = self.question
+        _, demand, prices, bounds, timed = self.question
+        if timed and (sentence := plan_served.sentence_of(timed, self.optimum)):
+            return sentence
         asked = Asked(self.law.law, self.target, demand, prices.costs, bounds)
         return sentence_of(status_of(self.optimum), asked)
 
@@ -101,6 +116,13 @@ def plan(
     question: Mapping[str, Any],
     law: options.Law = _schema.DEFAULT_LAW,
     lever: options.LeverOrBest = None,
+    context: serving_options.Context = None,
+    prompt: serving_options.Prompt = None,
+    output: serving_options.Output = None,
+    max_latency: serving_options.MaxLatency = None,
+    max_first_token: serving_options.MaxFirstToken = None,
+    serve_count: serving_options.ServeCount = None,
+    family: serving_options.Family = None,
     train_count: options.TrainCount = None,
     deadline: options.Deadline = None,
     as_json: options.Json = False,
@@ -109,9 +131,14 @@ def plan(
 
     Beside it stands the Chinchilla plan: the one of equal loss that is cheapest to train. Where
     a lever is chosen, a model to match is dense, in 16 bits and with layers in one piece.
-    Numbers are written 7B, 1.5T, 2e12 or 1,000,000, and shares 0.5 or 50%.
+    Numbers are written 7B, 1.5T, 2e12 or 1,000,000, and shares 0.5 or 50%. With any of the options
+    on requests and limits, the price of a token follows from the size of the model, as in jaxscale
+    serve, and limits bound that size; --serve-precision is then that of weights and arithmetic.
     """
+    of_serving = {name: value for name, value in locals().items() if name in TIMED}
     asked = read_question(question)
+    prices, timed = plan_served.read_timed(question, of_serving, asked.prices)
+    asked = asked._replace(prices=prices, timed=timed)
     pace = read_pace(train_count, deadline, asked.prices)
     named = read_law(law)
     # E is part of the loss of the model and of its plans alike.
@@ -160,9 +187,11 @@ def compare(
     named: NamedLaw, levers: Levers, target: float, question: Question, pace: Pace | None
 ) -> Comparison:
     """Solve for both plans and price both with the demand; bounds hold the first alone."""
-    law, (_, demand, prices, bounds) = named.law, question
+    law, (_, demand, prices, bounds, timed) = named.law, question
     choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
     asked = Asked(law, target, demand, prices.costs, bounds, levers=levers.values)
+    if levers.chosen and timed:
+        raise Mistake(f"--lever: give {levers.chosen[0]} a value: {TIMED_LEVERS}")
     if levers.chosen and bounds is None:
         # One search for both plans: it takes no longer for two.
         both = js.Demand(*(np.array([x, 0.0]) for x in (demand.input_tokens, demand.output_tokens)))
@@ -171,10 +200,19 @@ def compare(
     else:
         optimum = interpreted(js.minimize_cost, law, target, demand, prices.costs, bounds, **choice)
         size = interpreted(js.minimize_cost, law, target, **choice)
+    if timed and status_of(optimum) is js.Status.INFEASIBLE_BOUNDS and prices.train:
+        reason = plan_served.why_not(timed, prices.train, target, asked)
+        if reason is not None:
+            raise Mistake(reason)
     optimum = solved(optimum, asked)
     size = solved(size, Asked(law, target, levers=levers.values))
     sizes = float(size.params), float(size.tokens)
-    chinchilla = interpreted(js.evaluate, law, *sizes, demand, prices.costs, levers=size.levers)
+    if timed:
+        trained = js.Costs(prices.costs.train, prefill=0.0, decode=0.0)
+        chinchilla = interpreted(js.evaluate, law, *sizes, None, trained, levers=size.levers)
+        chinchilla = plan_served.with_serving(timed, law, chinchilla, demand)
+    else:
+        chinchilla = interpreted(js.evaluate, law, *sizes, demand, prices.costs, levers=size.levers)
     asked = asked._replace(bounds=None, params=sizes[0], tokens=sizes[1])
     chinchilla = named.as_known(solved(chinchilla, asked))
     return Comparison(named, target, question, named.as_known(optimum), chinchilla, pace)
@@ -190,15 +228,24 @@ def show(comparison: Comparison) -> None:
     for line in question.prices.describe():
         tables.note(line, style="dim")
     rows = [
-        (name, write(x), write(y), count(x / y) if x > 0 else "")
+        (name, write(x), *("-" if math.isnan(y) else write(y), _ratio(x, y)))
         for name, write, x, y in _rows(comparison)
     ]
-    rows.append(("saving", percent(comparison.saving), "", ""))
+    if not math.isnan(comparison.saving):
+        rows.append(("saving", percent(comparison.saving), "", ""))
     rows += _time_rows(comparison)
     tables.print_columns(("", "optimum", "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
+    if question.timed:
+        tables.print_facts(plan_served.facts(question.timed, comparison.optimum))
+        if math.isnan(comparison.saving):
+            tables.note("The Chinchilla plan cannot be served within the limits.")
     if status_of(comparison.optimum) is not js.Status.OK:
         tables.note(comparison.sentence)
     tables.note(comparison.law.range_note(comparison.optimum), style="dim")
+
+
+def _ratio(x: float, y: float) -> str:
+    return count(x / y) if x > 0 and not math.isnan(y) else ""
 
 
 def _rows(comparison: Comparison) -> list[tuple[str, Any, float, float]]:
@@ -239,18 +286,20 @@ def _time_rows(comparison: Comparison) -> list[tuple[str, str, str, str]]:
 
 def as_record(comparison: Comparison) -> dict[str, Any]:
     """The comparison for machines: numbers and strings alone."""
+    timed = comparison.question.timed
     return {
         "law": {"name": comparison.law.name, **tables.plain(comparison.law.law)},
         "target_loss": comparison.target if comparison.knows_loss else None,
         **record_of(comparison.question),
         "optimum": record_of_plan(comparison.optimum),
         "chinchilla": record_of_plan(comparison.chinchilla),
-        "saving": comparison.saving,
+        "saving": None if math.isnan(comparison.saving) else comparison.saving,
         "training_time": _record_of_times(comparison.times),
         "status": status_of(comparison.optimum).name,
         "status_sentence": comparison.sentence,
         "law_status": comparison.law.warning,
         "note": comparison.law.range_note(comparison.optimum),
+        "serving": timed and plan_served.record_of(timed, comparison.optimum),
     }
 
 
@@ -266,5 +315,7 @@ def record_of(question: Question) -> dict[str, Any]:
     return {
         "demand": tables.plain(question.demand),
         "unit": question.prices.unit,
-        "costs_per_flop": tables.plain(question.prices.costs),
+        "costs_per_flop": tables.finite(
+            {name: float(getattr(question.prices.costs, name)) for name in ("train", *SERVED)}
+        ),
     }

@@ -97,6 +97,14 @@ def deviation(text: str) -> float:
     return value
 
 
+def part(text: str) -> float:
+    """A part of a whole, as `0.4` or `40%`; ValueError outside [0, 1]."""
+    value = _share(text, nonnegative)
+    if value > 1:
+        raise ValueError(f"{text!r} must be a share: at most 1, or 100%")
+    return value
+
+
 def _share(text: str, read: Callable[[str], float]) -> float:
     written = text.strip()
     value = read(written.removesuffix("%"))
@@ -130,6 +138,11 @@ def duration(text: str) -> float:
     if math.isinf(seconds) or seconds == 0:
         raise ValueError(f"{text!r} is beyond the range of float64")
     return seconds
+
+
+def elapsed(x: float) -> str:
+    """A time in seconds with three digits: `50.0 ms`, `1.20 s`."""
+    return f"{count(x)} s" if x >= 1 else f"{count(1e3 * x)} ms"
 
 
 def dollars_per_hour(text: str) -> float:

@@ -8,6 +8,9 @@ from jaxscale.serving._best import front as front
 from jaxscale.serving._options import COUNTS as COUNTS
 from jaxscale.serving._options import name_of as name_of
 from jaxscale.serving._options import options as options
+from jaxscale.serving.comparison import DeviceComparison as DeviceComparison
+from jaxscale.serving.comparison import DeviceRow as DeviceRow
+from jaxscale.serving.comparison import compare as compare
 from jaxscale.serving.deployment import Deployment as Deployment
 from jaxscale.serving.kernels import Efficiencies as Efficiencies
 from jaxscale.serving.kernels import fit_efficiencies as fit_efficiencies

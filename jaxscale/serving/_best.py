@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale.architectures.architecture import Architecture
 from jaxscale.serving._options import COUNTS, Device, entered, name_of, options, stacked
 from jaxscale.serving.deployment import Deployment, Machine
@@ -92,18 +93,18 @@ def best(
         4 x H100-SXM
     """
     found = options(devices, counts=counts, weights=weights)
-    asked = _entered(architecture, found, requests, limits, utilisation)
-    service, choice = _cheapest(*asked)
+    service, choice = _cheapest(*arguments(architecture, found, requests, limits, utilisation))
     return Best(service, choice, found)
 
 
-def _entered(
+def arguments(
     architecture: Architecture,
     found: Sequence[Deployment],
     requests: Requests,
     limits: Limits | None,
     utilisation: ArrayLike,
 ) -> tuple[Any, ...]:
+    """The arguments of a choice among deployments as arrays; raises as `best` does."""
     if not isinstance(architecture, Architecture):
         raise TypeError(f"architecture must be an Architecture; got {architecture!r}")
     return entered(
@@ -115,6 +116,21 @@ def _entered(
     )
 
 
+def served_by_each(
+    machines: tuple[Machine, ...],
+    a: Architecture,
+    requests: Requests,
+    limits: Limits,
+    utilisation: Array,
+) -> Service:
+    """The services of all machines along a first axis, each with its largest batch."""
+    rest = a, requests, limits, utilisation
+    rank = max(jnp.ndim(x) for x in jax.tree.leaves((machines, rest)))
+    m = stacked(machines, rank)
+    m, *rest = arrays.align(m, *rest)
+    return served(rest[0], m, None, rest[1], rest[2], None, None, rest[3])
+
+
 @compiled
 def _cheapest(
     machines: tuple[Machine, ...],
@@ -123,11 +139,7 @@ def _cheapest(
     limits: Limits,
     utilisation: Array,
 ) -> tuple[Service, Array]:
-    rest = a, requests, limits, utilisation
-    rank = max(jnp.ndim(x) for x in jax.tree.leaves((machines, rest)))
-    m = stacked(machines, rank)
-    m, *rest = arrays.align(m, *rest)
-    tried = served(rest[0], m, None, rest[1], rest[2], None, None, rest[3])
+    tried = served_by_each(machines, a, requests, limits, utilisation)
     cost = jnp.where(tried.ok, tried.dollars_per_request, jnp.inf)
     choice = jnp.argmin(cost, axis=0)
     taken = jax.tree.map(lambda x: jnp.take_along_axis(x, choice[None], axis=0)[0], tried)
@@ -220,12 +232,10 @@ def front(
         162 at once, $9.5e-05 a request
     """
     found = options(devices, counts=counts, weights=weights)
-    asked = _entered(architecture, found, requests, limits, utilisation)
-    for name, numbers in zip(("architecture", "requests", "limits"), asked[1:], strict=False):
-        shapes = {np.shape(x) for x in jax.tree.leaves(numbers)} - {()}
-        if shapes:
-            raise ValueError(f"{name} must be single numbers for a front; got shape {shapes.pop()}")
-    tried = jax.tree.map(np.asarray, _all_batches(*asked))
+    numbers = arguments(architecture, found, requests, limits, utilisation)
+    check_single(numbers)
+    # Interpreted, as one front takes far longer to compile than to compute.
+    tried = interpreted(_all_batches, *numbers)
     ok = np.asarray(tried.ok)
     speed = np.where(ok, 1 / tried.token_seconds, -np.inf)
     cost = np.where(ok, tried.dollars_per_request, np.inf)
@@ -246,6 +256,15 @@ def front(
     )
 
 
+def check_single(numbers: tuple[Any, ...]) -> None:
+    """Refuse arrays among entered arguments, where an answer is for one scenario."""
+    names = ("devices", "architecture", "requests", "limits", "utilisation")
+    for name, each in zip(names, numbers, strict=True):
+        shapes = {np.shape(x) for x in jax.tree.leaves(each)} - {()}
+        if shapes:
+            raise ValueError(f"{name} must be single numbers here; got shape {shapes.pop()}")
+
+
 @compiled
 def _all_batches(
     machines: tuple[Machine, ...],
@@ -257,6 +276,6 @@ def _all_batches(
     m = stacked(machines, 1)
     m, a, requests, limits, utilisation = arrays.align(m, a, requests, limits, utilisation)
     most = served(a, m, None, requests, limits, None, None, utilisation).batch
-    powers = jnp.asarray([2.0**i for i in range(DOUBLINGS + 1)] + [jnp.inf], most.dtype)
+    powers = jnp.asarray([2.0**i for i in range(DOUBLINGS + 1)] + [jnp.inf], most.dtype)[None]
     batch = jnp.minimum(powers, jnp.where(most >= 1, most, 1))
     return served(a, m, None, requests, limits, None, batch, utilisation)

@@ -37,6 +37,7 @@ class Switches(NamedTuple):
     memory_or_batch: Array  # memory, or the limit of the batch itself
     time_or_batch: Array
     compute_or_weights: Array  # which takes longer in a step
+    batch_or_stages: Array  # whether each stage has a sequence
 
 
 def offer(
@@ -88,4 +89,5 @@ def _switches(
         compared(in_memory, limits.max_batch + jnp.zeros_like(batch)),
         compared(in_time, limits.max_batch + jnp.zeros_like(batch)),
         log(times.compute) - log(times.weights),
+        log(batch) - log(asked.stages + jnp.zeros_like(batch)),
     )

@@ -171,6 +171,7 @@ class Load(NamedTuple):
     per_round: Any  # tokens that a round gives to each sequence
     stages: Array
     prompt_seconds: Array  # of one prompt by itself
+    prompt_work: Array  # of the devices that read it: stages of a pipeline read several at a time
     shares: bool  # whether the same devices read prompts
     output: Array  # tokens of an answer
     room: Array  # bytes for caches
@@ -185,7 +186,7 @@ class Load(NamedTuple):
 
     def prompt_share(self) -> Array:
         """Seconds of reading prompts that a token of each sequence in the batch waits for."""
-        return self.prompt_seconds / self.output if self.shares else jnp.zeros_like(self.output)
+        return self.prompt_work / self.output if self.shares else jnp.zeros_like(self.output)
 
     def token_seconds(self, batch: Array) -> Array:
         """Seconds from one token of an answer to the next."""
@@ -308,6 +309,7 @@ def load(
         per_round,
         split.stages,
         prompt_seconds,
+        prompt_seconds / reading.stages,
         prefill_m is None,
         requests.output,
         room,
@@ -334,7 +336,7 @@ def answered(
     """What requests take and cost with a batch."""
     reader = m if prefill_m is None else prefill_m
     writing = asked.output * asked.round_seconds(batch) / (asked.per_round * batch)
-    served = asked.prompt_seconds + (writing if prefill_m is None else 0)
+    served = asked.prompt_work + (writing if prefill_m is None else 0)
     idle = utilisation < 1
     left = jnp.where(idle, 1 - utilisation, 1)
     waiting = jnp.where(idle, utilisation * served / (2 * left), 0)
@@ -342,9 +344,9 @@ def answered(
         asked.token_seconds(batch),
         waiting + asked.prompt_seconds,
         waiting,
-        asked.prompt_seconds,
+        asked.prompt_work,
         writing,
-        reader.count * reader.price * asked.prompt_seconds / utilisation,
+        reader.count * reader.price * asked.prompt_work / utilisation,
         m.count * m.price * writing / utilisation,
     )
 
@@ -410,10 +412,11 @@ def served(
     if batch is None:
         batch = jnp.maximum(most, 1)
     result = answered(asked, m, prefill_m, batch, utilisation)
+    longest = jnp.maximum(requests.prompt + requests.output, requests.kept)
     slow = (batch > in_time) | (result.first_token_seconds > limits.first_token_seconds)
     status = first_status(
         (~good, Status.INVALID_INPUT),
-        (requests.prompt + requests.output > a.context, Status.CONTEXT_TOO_LONG),
+        (longest > a.context, Status.CONTEXT_TOO_LONG),
         ((batch > in_memory) | ~asked.reads_fit, Status.OUT_OF_MEMORY),
         (slow, Status.TOO_SLOW),
         (~is_finite(result.write_dollars + result.read_dollars), Status.OUT_OF_RANGE),

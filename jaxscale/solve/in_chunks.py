@@ -24,32 +24,34 @@ Answer = TypeVar("Answer")
 # Of each core, for intermediate arrays: a second-level cache and a share of the third. A smaller
 # chunk costs more than it saves, because each loop is handed to threads and waited for.
 CACHE_BYTES = 2 * 2**20
-# Intermediate arrays at a time.
 ARRAYS = 8
 
 
-def in_chunks(solve: Callable[..., Answer], *arguments: Any) -> Answer:
+def in_chunks(solve: Callable[..., Answer], *arguments: Any, arrays: int = ARRAYS) -> Answer:
     """`solve(*arguments)`, by a loop over chunks where a CPU is faster so.
 
     Arguments are aligned; every array that `solve` returns has the shape of all of them
-    together. Derivatives are those of the whole: the reverse of a loop is slower.
+    together, and it works on as many `arrays` of that shape at a time. Derivatives are those of
+    the whole: the reverse of a loop is slower.
     """
     leaves, _ = flattened(arguments)
     shape = _shape(leaves)
     scenarios = math.prod(shape)
-    is_large = 2 * _chunk_size(leaves[0]) < scenarios < 2**31
-    return _loop(solve, *arguments) if is_large and _has_cpu(leaves) else solve(*arguments)
+    is_large = 2 * _chunk_size(leaves[0], arrays) < scenarios < 2**31
+    if is_large and _has_cpu(leaves):
+        return _loop(solve, arrays, *arguments)
+    return solve(*arguments)
 
 
 def _shape(leaves: list[Array]) -> tuple[int, ...]:
     return np.broadcast_shapes(*(x.shape for x in leaves))
 
 
-def _chunk_size(x: Array) -> int:
+def _chunk_size(x: Array, arrays: int) -> int:
     """Scenarios at a time."""
     has_affinity = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return cores * CACHE_BYTES // (ARRAYS * x.dtype.itemsize)
+    return cores * CACHE_BYTES // (arrays * x.dtype.itemsize)
 
 
 def _has_cpu(leaves: list[Array]) -> bool:
@@ -58,16 +60,18 @@ def _has_cpu(leaves: list[Array]) -> bool:
     return is_alone and all(jax.typeof(x).sharding.mesh.empty for x in leaves)
 
 
-@custom_jvp(0)
-def _loop(solve: Callable[..., Answer], *arguments: Any) -> Answer:
+@custom_jvp(0, 1)
+def _loop(solve: Callable[..., Answer], arrays: int, *arguments: Any) -> Answer:
     leaves, _ = flattened(arguments)
     shape = _shape(leaves)
     axis = next(i for i, size in enumerate(shape) if size > 1)
-    most_rows = max(1, _chunk_size(leaves[0]) // math.prod(shape[axis + 1 :]))
+    most_rows = max(1, _chunk_size(leaves[0], arrays) // math.prod(shape[axis + 1 :]))
     chunks = -(-shape[axis] // most_rows)
     rows = -(-shape[axis] // chunks)
 
-    solve_part = jit(partial(in_chunks, solve))  # traced once, though it is asked for twice
+    solve_part = jit(
+        partial(in_chunks, solve, arrays=arrays)
+    )  # traced once, though it is asked for twice
 
     def cut(row: Array | int) -> list[Any]:
         def rows_of(x: Array) -> Array:
@@ -92,8 +96,9 @@ def _loop(solve: Callable[..., Answer], *arguments: Any) -> Answer:
 
 
 def _loop_jvp(
-    solve: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]
+    solve: Callable[..., Any], arrays: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[Any, Any]:
+    del arrays
     leaves, structure = flattened(primals)
     rates: list[Any] = structure.flatten_up_to(tangents)
     moving = [i for i, rate in enumerate(rates) if not isinstance(rate, SymbolicZero)]

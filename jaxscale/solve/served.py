@@ -4,8 +4,8 @@ Serving is priced by a machine for each size, and the cheapest of several machin
 several curves, each with kinks where another limit decides. So each curve is searched by itself,
 over the width of the model's family: first at points that cover all sizes, then, between the
 neighbors of the best point, by golden sections, which need no slope. What they found is moved onto
-the equation that decides there (a stationary point, a kink or an end) by Newton's method, and that
-gives it derivatives.
+the equation that decides there (a stationary point, a kink or an end) by the secant method, and
+that equation gives it derivatives.
 """
 
 # JAX leaves what `jvp`, `tree.map` and its loops return without a type.
@@ -14,7 +14,7 @@ gives it derivatives.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
-from jaxscale._numerics.typed import epsilon, fori_loop
+from jaxscale._numerics.typed import custom_jvp, epsilon, fori_loop
 from jaxscale._numerics.values import is_finite, is_positive, where_safe
 from jaxscale.architectures import counts
 from jaxscale.architectures.architecture import Architecture
@@ -43,6 +43,7 @@ from jaxscale.serving.deployment import Machine
 from jaxscale.serving.offer import Offer, Switches, offer
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.solve.general import zeros_of_full_shape
+from jaxscale.solve.in_chunks import in_chunks
 from jaxscale.status import Status, first_status, is_ok
 
 # Natural logarithms of the narrowest and the widest model, and points between them.
@@ -51,9 +52,11 @@ ENDS = 60  # halvings that find the largest size that a machine serves
 # Golden sections of all machines' curves, and of those that are the best by then.
 SECTIONS_OF_ALL, SECTIONS, SEARCHED = 12, 10, 2
 GOLDEN = 0.3819660112501051
+ARRAYS = 128  # intermediate arrays at a time: some twenty for each machine
 BITS = "bits"  # the lever that the precision of the served weights sets, where it has no value
-SETTLED = 4  # steps of Newton's method at the end
+SETTLED = 5  # steps of the secant method at the end
 BEYOND = 64.0  # epsilons by which what decides may lie outside its bracket
+SMOOTH = 1e-4  # by which the slope of ln(cost) changes across the last bracket without a kink
 BEATEN = 64.0  # roots of an epsilon by which another plan is better
 ROUNDING = 256.0  # epsilons by which a limit may be missed that decides
 
@@ -292,56 +295,90 @@ class Decided(NamedTuple):
     at_min: Array
 
 
+def _equations(at_loss: bool, given: Scenario, u: Array) -> tuple[Array, ...]:
+    """Each is 0 where it decides: a stationary point, the end of a limit, a kink, a bound."""
+
+    def value(u: Array) -> tuple[Array, Sized]:
+        model = sized(at_loss, given, u, jnp.inf)
+        return jnp.log(model.value) if at_loss else model.value, model
+
+    _, slope, model = jax.jvp(value, (u,), (jnp.ones_like(u),), has_aux=True)
+    limits = model.offer.memory, model.offer.token, model.offer.first
+    decide = slope, *limits, *model.switches
+    if given.bounds is None:
+        return decide
+    widths = (_width_at(given, x) for x in (given.bounds.max_params, given.bounds.min_params))
+    return *decide, model.distance, *(u - width for width in widths)
+
+
+Secant: TypeAlias = tuple[Array, Array, Array, Array]  # two widths, each with its value
+
+
+def _selected(equations: tuple[Array, ...], which: Array) -> Array:
+    chosen = jnp.where(which == 0, equations[0], jnp.nan)
+    for number, equation in enumerate(equations[1:], start=1):
+        chosen = jnp.where(which == number, equation, chosen)
+    return chosen
+
+
 def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
     """Which equation decides the width that was found, and the width with its derivatives."""
+    fixed = given.map(lax.stop_gradient)
     slack = BEYOND * epsilon(found.best)
-    low, high = found.low - slack, found.high + slack
-    bounds = given.bounds
-    ends = [] if bounds is None else [bounds.max_params, bounds.min_params]
-    widths = [_width_at(given, params) for params in ends]
+    ends = jnp.concatenate([found.low - slack, found.high + slack])
+    values = _equations(at_loss, fixed, ends)
+    low, high = ([x[i : i + 1] for x in values] for i in (0, 1))
+    # Across a stationary point the slope changes by little, across a kink by much more.
+    jump = SMOOTH if at_loss else SMOOTH * jnp.abs(found.value)
+    which = jnp.where((low[0] < 0) & (high[0] > 0) & (high[0] - low[0] < jump), 0, -1)
+    for number in range(len(values) - 1, 0, -1):
+        crosses = (low[number] > 0) != (high[number] > 0)
+        crosses &= is_finite(low[number]) & is_finite(high[number])
+        which = jnp.where((which != 0) & crosses, number, which)
+    which = which.astype(jnp.int32)
 
-    def equations(u: Array) -> tuple[Array, ...]:
-        """Each is 0 where it decides: a stationary point, the end of a limit, a kink, a bound."""
+    def secant(_: Array, at: Secant) -> Secant:
+        u, value, before, old = at
+        rise = value - old
+        moved = jnp.where(rise != 0, value * (u - before) / jnp.where(rise != 0, rise, 1), 0)
+        here = jnp.clip(u - moved, ends[:1], ends[1:])
+        return here, _selected(_equations(at_loss, fixed, here), which), u, value
 
-        def value(u: Array) -> tuple[Array, Sized]:
-            model = sized(at_loss, given, u, jnp.inf)
-            return jnp.log(model.value) if at_loss else model.value, model
-
-        _, slope, model = jax.jvp(value, (u,), (jnp.ones_like(u),), has_aux=True)
-        limits = model.offer.memory, model.offer.token, model.offer.first
-        kinks = (*model.switches, *([] if bounds is None else [model.distance]))
-        return slope, *limits, *kinks, *(u - width for width in widths)
-
-    def newton(i: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
-        u, which = at
-        values, rises = jax.jvp(equations, (u,), (jnp.ones_like(u),))
-        steps = []
-        for value, rise in zip(values, rises, strict=True):
-            known = is_finite(value) & is_finite(rise) & (rise != 0)
-            steps.append(jnp.where(known, value / jnp.where(known, rise, 1), jnp.inf))
-        # A stationary point decides wherever the bracket holds one; else what is nearest.
-        inside = [(u - step >= low) & (u - step <= high) for step in steps]
-        closest = jnp.where(inside[0], 0, -1)
-        least = jnp.where(inside[0], 0, jnp.inf)
-        for number, step in enumerate(steps[1:], start=1):
-            closer = inside[number] & (jnp.abs(step) < least)
-            closest = jnp.where(closer, number, closest)
-            least = jnp.where(closer, jnp.abs(step), least)
-        which = jnp.where(i == 0, lax.stop_gradient(closest), which)
-        for number, step in enumerate(steps):
-            u = u - jnp.where((which == number) & is_finite(step), step, 0)
-        return u, which
-
-    u, which = lax.fori_loop(
-        0, SETTLED, newton, (found.best, jnp.full_like(found.best, -1, jnp.int32))
-    )
+    start = ends[1:], _selected(tuple(high), which), ends[:1], _selected(tuple(low), which)
+    u, value, _, _ = fori_loop(SETTLED, secant, start)
+    known = is_finite(u) & is_finite(value)
+    which = jnp.where(known, which, -1)
+    u = _root(at_loss, given, which, jnp.where(which >= 0, u, found.best))
     limit = jnp.where((which >= MEMORY) & (which <= FIRST_TOKEN), which, 0)
     last = FIRST_TOKEN + len(Switches._fields) + 1
-    never = jnp.zeros(jnp.shape(u), bool)
-    if bounds is None:
-        return Decided(u, limit, never, never)
-    bounded = [(width > NARROWEST) & (width < WIDEST) for width in widths]
-    return Decided(u, limit, (which == last + 1) & bounded[0], (which == last + 2) & bounded[1])
+    return Decided(u, limit, which == last + 1, which == last + 2)
+
+
+def _root(at_loss: bool, given: Scenario, which: Array, u: Array) -> Array:
+    """The log width u, with the derivatives that the equation which decides it gives it."""
+    return _implicit((at_loss, given.dense), given._replace(dense=False), which, u)
+
+
+@custom_jvp(0)
+def _implicit(kind: tuple[bool, bool], given: Scenario, which: Array, u: Array) -> Array:
+    del kind, given, which
+    return u
+
+
+@_implicit.defjvp
+def _implicit_jvp(
+    kind: tuple[bool, bool], primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> tuple[Array, Array]:
+    (at_loss, dense), (given, which, u) = kind, primals
+    u = _implicit(kind, given, which, u)
+
+    def equation(given: Scenario, u: Array) -> Array:
+        return _selected(_equations(at_loss, given._replace(dense=dense), u), which)
+
+    _, change = jax.jvp(lambda given: equation(given, u), (given,), tangents[:1])
+    _, rise = jax.jvp(lambda u: equation(given, u), (u,), (jnp.ones_like(u),))
+    safe = (which >= 0) & is_finite(rise) & (rise != 0) & is_finite(change)
+    return u, jnp.where(safe, -change / jnp.where(safe, rise, 1), 0)
 
 
 # --- The plan -------------------------------------------------------------------------------
@@ -396,30 +433,36 @@ def minimize(
     machines: tuple[Machine, ...],
 ) -> Plan:
     """The cheapest plan of a loss, or the best of a budget, with its deployment."""
+    given = target, levers, law, demand, train, family, requests, limits, utilisation, bounds
+    return in_chunks(partial(_stacked, kind), *arrays.align(*given, machines), arrays=ARRAYS)
+
+
+def _stacked(kind: tuple[bool, bool, bool], *given: Any) -> Plan:
+    """The plan of aligned arguments, the machines put along a first axis."""
     at_loss, by_bits, dense = kind
-    rest = target, levers, law, demand, train, family, requests, limits, utilisation, bounds
-    rank = max(jnp.ndim(x) for x in jax.tree.leaves((rest, machines)))
-    machine = stacked(machines, rank)
-    target, levers, law, demand, train, family, requests, limits, utilisation, bounds, machine = (
-        arrays.align(*rest, machine)
-    )
+    *rest, machines = given
+    rank = max(jnp.ndim(x) for x in jax.tree.leaves(given))
+    *rest, machine = arrays.align(*rest, stacked(machines, rank))
+    target, levers, law, demand, train, family, requests, limits, utilisation, bounds = rest
     if by_bits:
         levers = {**levers, BITS: 8 * machine.weight_bytes}
-    given = Scenario(
-        law,
-        levers,
-        target,
-        demand,
-        train,
-        family,
-        requests,
-        limits,
-        utilisation,
-        bounds,
-        machine,
-        dense,
+    return _plan(
+        at_loss,
+        Scenario(
+            law,
+            levers,
+            target,
+            demand,
+            train,
+            family,
+            requests,
+            limits,
+            utilisation,
+            bounds,
+            machine,
+            dense,
+        ),
     )
-    return _plan(at_loss, given)
 
 
 def _made_safe(at_loss: bool, given: Scenario) -> tuple[Scenario, Array]:

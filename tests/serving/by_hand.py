@@ -82,10 +82,11 @@ def price(a, r, prompt, output, batch, limits=(np.inf, np.inf)):
     reading = pass_seconds(a, r, 1.0, prompt, prompt / 2, prompt)
     copies = np.maximum(r["tensor"] / a["kv_heads"], 1)
     used = a["params"] * r["weights"] + batch * a["kv"] * (prompt + output) * 2.0 * copies
-    token = step + batch / output * reading
+    work = reading / r["stages"]  # stages read several prompts at a time
+    token = step + batch / output * work
     good = (used <= r["memory"] * (1 + 1e-9)) & (token <= limits[0] * (1 + 1e-9))
     good &= reading <= limits[1] * (1 + 1e-9)
-    read = np.where(good, r["price"] * reading / prompt, np.inf)
+    read = np.where(good, r["price"] * work / prompt, np.inf)
     return read, np.where(good, r["price"] * step / batch, np.inf)
 
 

@@ -1,0 +1,258 @@
+"""What commands that serve a model read from their options, and its records as JSON."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import jaxscale as js
+from jaxscale._numerics.interpreted import interpreted
+from jaxscale._numerics.names import unknown
+from jaxscale._numerics.quantities import short
+from jaxscale.architectures import Family
+from jaxscale.cli import tables
+from jaxscale.cli.devices import EXAMPLE, device_of, read_device
+from jaxscale.cli.estimate import Shape, read_shape
+from jaxscale.cli.mistakes import Mistake, blamed_on
+from jaxscale.cli.quantities import dollars_per_hour, elapsed, params_of_model, percent
+from jaxscale.cli.serving_options import FAMILIES, FAMILY, OUTPUT, PROMPT
+from jaxscale.hardware import Accelerator, Quote
+from jaxscale.serving.comparison import priced
+from jaxscale.serving.deployment import ARITHMETIC, bytes_of
+
+
+class Workload(NamedTuple):
+    """A model, what is asked of it, and how it may be served."""
+
+    shape: Shape
+    requests: js.serving.Requests
+    limits: js.serving.Limits
+    counts: tuple[int, ...]
+    utilisation: float
+
+    @property
+    def title(self) -> str:
+        """The model and its requests in words."""
+        return f"{self.shape.name}: {requests_in_words(self.requests)}"
+
+
+def requests_in_words(requests: js.serving.Requests) -> str:
+    """What a request reads and writes, and how much room it keeps."""
+    prompt, output = (f"{x:,.0f}" for x in (requests.prompt, requests.output))
+    cached = float(np.asarray(requests.cached))
+    known = f", {percent(cached)} of them cached," if cached else ""
+    room = "" if requests.kept is None else f", room for {requests.kept:,.0f}"
+    return f"{prompt} tokens read{known} and {output} written{room}"
+
+
+def limits_in_words(limits: js.serving.Limits) -> str:
+    """The limits in a line; empty where there are none."""
+    token, first, batch = (float(x) for x in vars(limits).values())
+    parts = [f"{elapsed(token)} a token"] if token < math.inf else []
+    parts += [f"{elapsed(first)} to the first"] if first < math.inf else []
+    parts += [f"{batch:,g} at once"] if batch < math.inf else []
+    return f"At most {', '.join(parts)}" if parts else ""
+
+
+class Rented(NamedTuple):
+    """An accelerator with its price, and the quote that it is from, if it is from one."""
+
+    device: Accelerator
+    quote: Quote | None
+
+    def describe(self) -> str:
+        """A line on the price and where it is from."""
+        start = f"{self.device.name} at ${float(np.asarray(self.device.price)):.2f} an hour"
+        if self.quote is None:
+            return start
+        number = len(self.device.quotes)
+        which = "the only quote" if number == 1 else f"the lowest of {number} quotes"
+        return f"{start}: {which} ({self.quote.date}, {self.quote.source})"
+
+
+def read_workload(model: str, given: Mapping[str, Any]) -> Workload:
+    """The workload of the options, given by the names of ASKED."""
+    shape = read_model(model, given["family"], given["context"])
+    return Workload(
+        shape,
+        read_requests(float(shape.architecture.context), shape.name, given),
+        read_limits(given),
+        js.serving.COUNTS if given["count"] is None else (int(given["count"]),),
+        given["utilisation"] or 1.0,
+    )
+
+
+def read_limits(given: Mapping[str, Any]) -> js.serving.Limits:
+    """The limits of the options."""
+    names = ("max_latency", "max_first_token", "batch")
+    return js.serving.Limits(*(given.get(name) or math.inf for name in names))
+
+
+def read_model(text: str, family: str | None, context: float | None) -> Shape:
+    """The shape of a published model, of a file, or of a family with so many params."""
+    if not text[:1].isdigit() or text.lower().endswith((".toml", ".json")):
+        if family is not None:
+            raise Mistake("--family: a number of params has one, as 7B; MODEL has its own shape")
+        return read_shape(text, "MODEL")
+    shapes = read_family(family, context)
+    with blamed_on("MODEL"):
+        params = params_of_model(text)
+    name = family or FAMILY
+    return Shape(f"{short(params)} {name}", interpreted(shapes.architecture, params), ())
+
+
+def read_family(name: str | None, context: float | None) -> Family:
+    """The family of that name.
+
+    Its shapes are those of no model, so that their own context is what is asked of them.
+    """
+    name = name or FAMILY
+    if name not in FAMILIES:
+        raise Mistake(f"--family: {unknown('family', name, FAMILIES)}")
+    family = FAMILIES[name]
+    return family if context is None else replace(family, context=context)
+
+
+def read_requests(longest: float, model: str, given: Mapping[str, Any]) -> js.serving.Requests:
+    """The requests of the options; a Mistake where the context does not hold them."""
+    context, prompt, output = (given[name] for name in ("context", "prompt", "output"))
+    if context is not None and context > longest:
+        raise Mistake(
+            f"--context: {context:,.0f} tokens are more than the {longest:,.0f} of {model}"
+        )
+    room = longest if context is None else context
+    if prompt is None and output is None:
+        fits = min(1.0, room / (PROMPT + OUTPUT))
+        prompt, output = PROMPT * fits, OUTPUT * fits
+    elif prompt is None:
+        prompt = min(PROMPT, room - output)
+    elif output is None:
+        output = min(OUTPUT, room - prompt)
+    if min(prompt, output) <= 0 or prompt + output > room * (1 + 1e-12):
+        asked = " and ".join(f"--{x}" for x in ("prompt", "output") if given[x])
+        whose = f"of {model}" if context is None else "of --context"
+        raise Mistake(
+            f"{asked}: what a request reads and writes must fit the {room:,.0f} tokens {whose}"
+        )
+    cached = given.get("cached") or 0.0
+    return js.serving.Requests(prompt, output, cached, given.get("rate"), kept=context)
+
+
+def read_rented(
+    texts: Sequence[str] | None, prices: Sequence[str] | None, numbers: Mapping[str, float | None]
+) -> list[Rented]:
+    """The accelerators of `--on` with their prices, or the one that the numbers describe."""
+    several = list(texts or ())
+    if any(value is not None for value in numbers.values()):
+        if len(several) > 1:
+            raise Mistake("--peak, --bandwidth and --memory are of one device: give one --on")
+        found = [device_of("--on", several[0] if several else None, numbers)]
+        devices = [each for each in found if each is not None]
+    else:
+        with blamed_on("--on"):
+            devices = [read_device(text) for text in several]
+    if not devices:
+        raise Mistake("give --on, such as --on H100-SXM; jaxscale hardware lists what there is")
+    by_name = read_device_prices(prices, [each.name for each in devices])
+    rented = [Rented(*priced(each, by_name.get(each.name))) for each in devices]
+    for device, _ in rented:
+        if device.price is None:
+            raise Mistake(f"--price: no quote for {device.name} is known; give its price")
+        if not float(device.memory_bytes) > 0 or not float(device.memory_bandwidth) > 0:  # pyright: ignore[reportArgumentType]
+            raise Mistake(f"--on: {device.name} needs its memory and bandwidth too, as {EXAMPLE}")
+    return rented
+
+
+def read_device_prices(texts: Sequence[str] | None, names: Sequence[str]) -> dict[str, float]:
+    """Prices by the names of devices: NAME=2.00, or 2.00 where there is one device."""
+    prices: dict[str, float] = {}
+    for text in texts or ():
+        name, equals, value = text.rpartition("=")
+        with blamed_on("--price"):
+            price = dollars_per_hour(value)
+            if equals:
+                name = name if name in names else js.accelerator(name).name
+        if not equals:
+            if len(set(names)) != 1:
+                raise Mistake(
+                    f"--price: {text!r} is of no device: write NAME={text}, as {names[0]}={text}"
+                )
+            name = names[0]
+        if name not in names:
+            raise Mistake(f"--price: {unknown('device', name, names)}")
+        if name in prices:
+            raise Mistake(f"--price: {name} has two prices")
+        prices[name] = price
+    return prices
+
+
+def templates(
+    devices: Sequence[Accelerator], weights: str | None, activations: str | None
+) -> list[js.serving.Deployment]:
+    """A deployment of each device with these precisions; a Mistake for one that nobody knows."""
+    chosen = {"weights": weights or "bf16", "activations": activations or "bf16"}
+    for name, precision in chosen.items():
+        with blamed_on(f"--{name}"):
+            bytes_of(name, precision)
+    return [js.serving.Deployment(device, **chosen) for device in devices]
+
+
+def check_devices(
+    deployments: Sequence[js.serving.Deployment], counts: Sequence[int], option: str = "--count"
+) -> None:
+    """Refuse a device without the precision of the arithmetic, or without the links it needs."""
+    for each in deployments:
+        device = each.accelerator
+        with blamed_on("--activations"):
+            device.peak(ARITHMETIC.get(each.activations, each.activations))
+        if device.link_bandwidth is None and 1 not in counts:
+            raise Mistake(
+                f"{option}: no source gives the link between devices of {device.name}: give "
+                f"{option} 1, or a device of your own with link=NUMBER"
+            )
+
+
+def record_of_workload(workload: Workload) -> dict[str, Any]:
+    """The model and what is asked of it, for machines."""
+    return {
+        "model": workload.shape.name,
+        "requests": record_of_requests(workload.requests),
+        "limits": record_of_limits(workload.limits),
+        "utilisation": workload.utilisation,
+    }
+
+
+def record_of_requests(requests: js.serving.Requests) -> dict[str, float | None]:
+    """Requests for machines; null for what was not said."""
+    values = {name: getattr(requests, name) for name in ("prompt", "output", "cached", "rate")}
+    values["context"] = requests.kept
+    return {name: None if value is None else float(value) for name, value in values.items()}
+
+
+def record_of_limits(limits: js.serving.Limits) -> dict[str, float | None]:
+    """Limits for machines; null for none."""
+    return tables.finite({name: float(value) for name, value in vars(limits).items()})
+
+
+def record_of_service(service: js.serving.Service) -> dict[str, Any]:
+    """A service for machines; null for what is not known."""
+    limit = js.serving.Limit(int(service.limit))
+    words = ("limit", "status")
+    numbers = {name: float(x) for name, x in vars(service).items() if name not in words}
+    return {**tables.finite(numbers), "limit": limit.name, "limit_sentence": limit.sentence}
+
+
+def record_of_deployment(deployment: js.serving.Deployment) -> dict[str, Any]:
+    """A deployment for machines."""
+    split = deployment.tensor_parallel
+    return {
+        "deployment": js.serving.name_of(deployment),
+        "accelerator": deployment.accelerator.name,
+        "price": float(deployment.accelerator.price or 0),  # pyright: ignore[reportArgumentType]
+        "count": int(deployment.count),  # pyright: ignore[reportArgumentType]
+        "tensor_parallel": None if split is None else int(split),  # pyright: ignore[reportArgumentType]
+        "weights": deployment.weights,
+        "activations": deployment.activations,
+    }

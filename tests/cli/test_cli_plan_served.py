@@ -1,0 +1,86 @@
+"""`jaxscale plan` with serving timed: the library's joint optimum, and what bounds it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+import jaxscale as js
+
+pytest.importorskip("typer")
+
+DEVICES = ("--train-on", "H100-SXM", "--train-price", "2", "--serve-on", "H100-SXM")
+DEVICES += ("--serve-price", "2", "--context", "8k")
+H100 = js.accelerator("H100-SXM", price=2.0)
+LAW = js.laws.published("sardana2024")
+
+
+def asked(loss, read, written, *rest):
+    demand = ("--input-tokens", read, "--output-tokens", written)
+    return ("plan", "--loss", loss, *demand, *DEVICES, *rest)
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def test_the_plan_is_that_of_the_library_and_its_deployment_is_told(command):
+    question = asked("2.1", "800B", "200B", "--max-latency", "50ms", "--serve-count", "1")
+    code, out, err = command(*question, "--json")
+    assert (code, err) == (0, "")
+    record = json.loads(out)
+    family = replace(js.architectures.LLAMA, context=8000.0)
+    requests = js.serving.Requests(1155, 211, kept=8000.0)
+    limits = js.serving.Limits(token_seconds=0.05)
+    costs = js.Costs.served(family, H100, requests, limits, train=H100, counts=[1])
+    plan = js.minimize_cost(LAW, 2.1, js.Demand(8e11, 2e11), costs)
+    for name in ("params", "tokens", "total_cost"):
+        assert record["optimum"][name] == pytest.approx(float(getattr(plan, name)), rel=1e-3)
+    assert record["serving"]["deployment"] == "1 x H100-SXM"
+    assert record["serving"]["bounded_by"] is None
+    # The Chinchilla plan is larger, so that its tokens cost more.
+    assert record["chinchilla"]["params"] > 2 * record["optimum"]["params"]
+    assert record["chinchilla"]["decode_cost"] > 2 * record["optimum"]["decode_cost"]
+    # What a model of its size costs to serve, from `serve`.
+    shape = family.architecture(record["chinchilla"]["params"])
+    served = js.serving.serve(shape, js.serving.Deployment(H100), requests, limits=limits)
+    million = float(served.dollars_per_million_output_tokens)
+    assert record["chinchilla"]["decode_cost"] == pytest.approx(2e5 * million, rel=1e-3)
+
+
+def test_a_limit_that_bounds_the_size_is_named(command):
+    code, out, err = command(*asked("1.9", "8B", "2B", "--serve-count", "1"))
+    assert (code, err) == (0, "")
+    text = words(out)
+    assert "The size is bounded: 1 x H100-SXM has no room for a larger model and its cache." in text
+    assert "The Chinchilla plan cannot be served within the limits." in text
+    assert "served by 1 x H100-SXM" in text
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        (
+            asked("1.9", "8B", "2B", "--max-latency", "2ms", "--serve-count", "8"),
+            "no model of that quality keeps the limits on 8 x H100-SXM; without them the cheapest",
+        ),
+        (
+            ("plan", "--loss", "2", "--inference-tokens", "1T", "--max-latency", "50ms"),
+            "--max-latency needs --train-on and --serve-on",
+        ),
+        (
+            asked("2.1", "8B", "2B", "--decode-mfu", "1%"),
+            "--decode-mfu is not assumed with --context: leave it out",
+        ),
+        (
+            asked("2.1", "8B", "2B", "--prompt", "9k"),
+            "--prompt: what a request reads and writes must fit the 8,000 tokens of --context",
+        ),
+        (asked("2.1", "8B", "2B", "--family", "x"), "--family: unknown family 'x'"),
+    ],
+)
+def test_a_mistake_is_one_line(command, question, answer):
+    code, out, err = command(*question)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert answer in err
