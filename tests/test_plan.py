@@ -73,8 +73,11 @@ def test_statuses_fit_in_a_byte_and_keep_their_numbers():
         "NOT_CONVERGED",
         "SEVERAL_OPTIMA",
         "AT_LEVER_END",
+        "OUT_OF_MEMORY",
+        "CONTEXT_TOO_LONG",
+        "TOO_SLOW",
     ]
-    assert [int(status) for status in js.Status] == list(range(16))
+    assert [int(status) for status in js.Status] == list(range(19))
 
 
 def test_a_plan_shows_itself_in_few_lines():

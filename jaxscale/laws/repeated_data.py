@@ -149,7 +149,7 @@ def _log_effective(log_seen, log_first, scale):
 
 
 @custom_jvp()
-def _log_gain(log_seen, scale):
+def _log_gain(log_seen: Array, scale: Array) -> Array:
     """Logarithm of what so many times the first are worth, in units of the first."""
     return log(_gain(_spent(log_seen, scale), scale))
 
@@ -161,7 +161,7 @@ def _log_gain_jvp(primals, tangents):
 
 
 @custom_jvp()
-def _elasticity(log_seen, scale):
+def _elasticity(log_seen: Array, scale: Array) -> Array:
     """Derivative of `_log_gain` by its first argument: 1 for the first repeat, 0 in the end."""
     spent = _spent(log_seen, scale)
     return jnp.exp(log_seen - spent) / _gain(spent, scale)
@@ -208,7 +208,7 @@ def _share_spent(repeats, scale):
 
 
 @custom_jvp()
-def _fraction(spent):
+def _fraction(spent: Array) -> Array:
     """`1 - exp(-spent)`, as exact as by expm1 and faster on a CPU."""
     return jnp.tanh(spent / 2) * (1 + jnp.exp(-spent))
 

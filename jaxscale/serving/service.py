@@ -246,6 +246,9 @@ class Load(NamedTuple):
                     (f + fixed + times * rate.weights, s + slope, [*curves, (times, rate)]),
                 )
             ]
+        # Infinitely many seconds would make derivatives NaN, even where something else decides.
+        bounded = seconds < jnp.inf
+        seconds = jnp.where(bounded, seconds, 1)
         allowed = seconds * self.per_round
         batches = [self._reaching(allowed, *line) for line in lines]
         most = batches[0]
@@ -258,9 +261,8 @@ class Load(NamedTuple):
             self.prompt_share() > 0, self.prompt_share(), jnp.inf
         )
         few = jnp.where(self.prompt_share() > 0, few, self.stages)
-        return jnp.where(
-            stages, most, jnp.where(alone, jnp.minimum(few, self.stages), most / 2**20)
-        )
+        few = jnp.where(alone, jnp.minimum(few, self.stages), most / 2**20)
+        return jnp.where(bounded, jnp.where(stages, most, few), jnp.inf)
 
     def _reaching(self, allowed: Array, fixed: Array, slope: Array, curves: list[Any]) -> Array:
         """The batch at which `fixed + slope B` and the experts that B tokens hit take `allowed`."""
@@ -270,8 +272,6 @@ class Load(NamedTuple):
         curves = [(times, rate) for times, rate in curves if rate.idle is not None]
         if not curves:
             return (allowed - all_of_them) / slope
-        bounded = allowed < jnp.inf
-        allowed = jnp.where(bounded, allowed, all_of_them)
         start = (allowed - all_of_them) / slope
 
         def seconds(batch: Array) -> Array:
@@ -285,7 +285,7 @@ class Load(NamedTuple):
             value, rise = jax.jvp(seconds, (batch,), (jnp.ones_like(batch),))
             return batch + (allowed - value) / rise
 
-        return jnp.where(bounded, fori_loop(BATCH_STEPS, step, start), jnp.inf)
+        return fori_loop(BATCH_STEPS, step, start)
 
 
 def load(

@@ -3,9 +3,9 @@
 Serving is priced by a machine for each size, and the cheapest of several machines is the minimum of
 several curves, each with kinks where another limit decides. So each curve is searched by itself,
 over the width of the model's family: first at points that cover all sizes, then, between the
-neighbors of the best point, by golden sections, which need no slope. What they found is moved
-onto the equation that decides there (a stationary point, a kink or an end) by the secant method,
-and that equation gives it derivatives.
+neighbors of the best point, by golden sections, which need no slope. What they found is moved onto
+the equation that decides there (a stationary point, a kink or an end) by the secant method, and
+that equation gives it derivatives.
 """
 
 # JAX leaves what `jvp`, `tree.map` and its loops return without a type.
@@ -14,7 +14,7 @@ and that equation gives it derivatives.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +50,7 @@ from jaxscale.status import Status, first_status, is_ok
 NARROWEST, WIDEST, POINTS = 2.0, 15.5, 40
 ENDS = 60  # halvings that find the largest size that a machine serves
 # Golden sections of all machines' curves, and of those that are the best by then.
-SECTIONS_OF_ALL, SECTIONS, SEARCHED = 6, 16, 2
+SECTIONS_OF_ALL, SECTIONS, SEARCHED = 12, 10, 2
 GOLDEN = 0.3819660112501051
 ARRAYS = 128  # intermediate arrays at a time: some twenty for each machine
 BITS = "bits"  # the lever that the precision of the served weights sets, where it has no value
@@ -235,7 +235,7 @@ def _covered(at_loss: bool, given: Scenario, low: Array, high: Array, like: Arra
     def look(i: Array, best: tuple[Array, Array]) -> tuple[Array, Array]:
         value, at = best
         # One width for all machines, whose training is computed once; then the ends of each.
-        here = NARROWEST + spacing * i.astype(like.dtype)
+        here = NARROWEST + spacing * jnp.asarray(i, like.dtype)
         found = sized(at_loss, given, here).value
         better = (found < value) & (low <= here) & (here <= high)
         return jnp.where(better, found, value), jnp.where(better, here, at)
@@ -310,6 +310,9 @@ def _equations(at_loss: bool, given: Scenario, u: Array) -> tuple[Array, ...]:
     return *decide, model.distance, *(u - width for width in widths)
 
 
+Secant: TypeAlias = tuple[Array, Array, Array, Array]  # two widths, each with its value
+
+
 def _selected(equations: tuple[Array, ...], which: Array) -> Array:
     chosen = jnp.where(which == 0, equations[0], jnp.nan)
     for number, equation in enumerate(equations[1:], start=1):
@@ -333,7 +336,7 @@ def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
         which = jnp.where((which != 0) & crosses, number, which)
     which = which.astype(jnp.int32)
 
-    def secant(_: Array, at: tuple[Array, Array, Array, Array]) -> tuple[Array, ...]:
+    def secant(_: Array, at: Secant) -> Secant:
         u, value, before, old = at
         rise = value - old
         moved = jnp.where(rise != 0, value * (u - before) / jnp.where(rise != 0, rise, 1), 0)
@@ -529,7 +532,7 @@ def _first_of(values: Array, count: int) -> Array:
     found = []
     for _ in range(count):
         found.append(jnp.argmin(values, axis=0))
-        values = jnp.where(numbers == found[-1], jnp.inf, values)
+        values = jnp.where(numbers == found[-1][None], jnp.inf, values)
     return jnp.stack(found)
 
 

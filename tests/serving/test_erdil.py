@@ -107,6 +107,9 @@ def test_a_device_has_the_numbers_of_its_accelerator():
     device = erdil.device_of(js.accelerator("H100-SXM"), "fp8", launch_seconds=0.0)
     assert device == erdil.Device(1.979e15, 3.35e12, 80e9, 450e9, 8, 50e9, 0.0)
     card = erdil.device_of(js.accelerator("A100-PCIe-80GB"))
+    assert (card.domain, card.link_bandwidth) == (1, 31e9)  # PCIe alone
+    alone = js.accelerator("A100-PCIe-80GB", link_bandwidth=None, domain=1)
+    card = erdil.device_of(alone)
     assert (card.domain, card.link_bandwidth) == (1, np.inf)
     assert np.isfinite(erdil.step(LLAMA, card, 2, 1, 0))
     unknown = js.accelerator("H100-SXM", link_bandwidth=None, domain=None)

@@ -25,7 +25,7 @@ def small_chunks(monkeypatch):
         loops.append(1)
         return loop(*arguments)
 
-    monkeypatch.setattr(in_chunks, "_chunk_size", lambda x: 8)
+    monkeypatch.setattr(in_chunks, "_chunk_size", lambda x, arrays: 8)
     monkeypatch.setattr(in_chunks, "_loop", counted)
     jax.clear_caches()
     yield loops
