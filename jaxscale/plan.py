@@ -208,16 +208,19 @@ def _evaluate_served(
     offered = costs.serving.prices(
         params, demand, counts_embeddings=protocol.counts_embeddings(law)
     )
-    sizes = arrays.enter(params=params, tokens=tokens)
-    flops = protocol.flops_of(law, *arrays.align(*sizes), **levers)
-    prices = Costs(costs.train, offered["read"] / flops.prefill, offered["write"] / flops.decode)
+    sizes = arrays.enter(law=law, params=params, tokens=tokens, levers=levers)
+    *sizes, values = arrays.align(*sizes)
+    flops = protocol.flops_of(*sizes, **values)
+    of_flops = flops.prefill, flops.decode
+    read, write, *of_flops = arrays.align(offered["read"], offered["write"], *of_flops)
+    prices = Costs(costs.train, read / of_flops[0], write / of_flops[1])
     entered = {"law": law, "demand": demand, "costs": prices}
     plan = _evaluate(*arrays.enter(params=params, tokens=tokens, levers=levers, **entered))
+    shape = jnp.shape(plan.status)
+    offered = {name: jnp.broadcast_to(x, shape) for name, x in offered.items()}
     status = jnp.where(is_ok(offered["status"]), plan.status, offered["status"])
     kept = ("choice", "devices", "batch", "token_seconds", "first_token_seconds")
-    shape = jnp.shape(status)
-    serving = {name: jnp.broadcast_to(offered[name], shape) for name in kept}
-    return replace(plan, status=status, serving=serving)
+    return replace(plan, status=status, serving={name: offered[name] for name in kept})
 
 
 def plan_arguments(
