@@ -1,16 +1,14 @@
-"""Plans whose serving is priced by size: none in a grid of sizes, machines and batches is better."""
+"""Plans whose serving is priced by size: nothing in a grid by hand is better."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-import jaxscale as js
 from jaxscale import Status
 from solve import served_lanes as served
 from solve.lanes import TARGETS, needs_x64
-from solve.served_lanes import FREE, LANES, drawn, lanes, searched, solve
+from solve.served_lanes import drawn, searched, solve
 
 NUMBERS = ("params", "tokens", "loss", "train_cost", "prefill_cost", "decode_cost", "total_cost")
 
