@@ -111,7 +111,7 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
         free = _tokens_of_budget(given, log_params, given.target - served)
     log_tokens, kept, distance = free, jnp.asarray(True), jnp.zeros_like(free)
     if bounds is not None:
-        low, high = jnp.log(bounds.min_tokens), jnp.log(bounds.max_tokens)
+        low, high = _log_or_none(bounds.min_tokens), jnp.log(bounds.max_tokens)
         high = jnp.minimum(high, jnp.log(bounds.max_tokens_per_param) + log_params)
         # A cheapest plan may be trained longer than its loss asks, a best one shorter than its
         # budget allows.
@@ -127,6 +127,11 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
         value = protocol.loss_from_logs(given.law, log_params, log_tokens, **given.levers)
     value = jnp.where(kept & (made.room >= -slack) & (value < jnp.inf), value, jnp.inf)
     return Sized(value, log_params, log_tokens, made, switches, train, log_tokens != free, distance)
+
+
+def _log_or_none(x: Array) -> Array:
+    """The logarithm; minus infinity with zero derivatives at 0, which is no bound."""
+    return jnp.where(x > 0, jnp.log(jnp.where(x > 0, x, 1)), -jnp.inf)
 
 
 def _offer(given: Scenario, shape: Architecture) -> tuple[Offer, Switches]:
@@ -330,12 +335,13 @@ def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
     low, high = ([x[i : i + 1] for x in values] for i in (0, 1))
     # Across a stationary point the slope changes by little, across a kink by much more.
     jump = SMOOTH if at_loss else SMOOTH * jnp.abs(found.value)
-    which = jnp.where((low[0] < 0) & (high[0] > 0) & (high[0] - low[0] < jump), 0, -1)
+    which = jnp.full_like(found.best, -1, jnp.int32)
     for number in range(len(values) - 1, 0, -1):
         crosses = (low[number] > 0) != (high[number] > 0)
         crosses &= is_finite(low[number]) & is_finite(high[number])
-        which = jnp.where((which != 0) & crosses, number, which)
-    which = which.astype(jnp.int32)
+        which = jnp.where(crosses, number, which)
+    smooth = (high[0] - low[0] < jump) | (which < 0)
+    which = jnp.where((low[0] < 0) & (high[0] > 0) & smooth, 0, which)
 
     def secant(_: Array, at: Secant) -> Secant:
         u, value, before, old = at
@@ -377,7 +383,8 @@ def _implicit_jvp(
 
     _, change = jax.jvp(lambda given: equation(given, u), (given,), tangents[:1])
     _, rise = jax.jvp(lambda u: equation(given, u), (u,), (jnp.ones_like(u),))
-    safe = (which >= 0) & is_finite(rise) & (rise != 0) & is_finite(change)
+    # Of the tangents nothing may be asked, or there would be no reverse mode.
+    safe = (which >= 0) & is_finite(rise) & (rise != 0)
     return u, jnp.where(safe, -change / jnp.where(safe, rise, 1), 0)
 
 
