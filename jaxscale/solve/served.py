@@ -92,7 +92,7 @@ class Sized(NamedTuple):
     switches: Switches
     train_cost: Array
     short: Array  # whether a bound on tokens makes it beat the target, or leave budget over
-    distance: Array  # in logarithms, of the tokens that the target asks for from that bound
+    distances: tuple[Array, ...]  # in logarithms, of the tokens that it asks for from each bound
 
 
 def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) -> Sized:
@@ -109,7 +109,7 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
         free = _tokens_of_loss(given, log_params)
     else:
         free = _tokens_of_budget(given, log_params, given.target - served)
-    log_tokens, kept, distance = free, jnp.asarray(True), jnp.zeros_like(free)
+    log_tokens, kept, distances = free, jnp.asarray(True), ()
     if bounds is not None:
         low, high = _log_or_none(bounds.min_tokens), jnp.log(bounds.max_tokens)
         high = jnp.minimum(high, jnp.log(bounds.max_tokens_per_param) + log_params)
@@ -118,7 +118,7 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
         log_tokens = jnp.maximum(free, low) if at_loss else jnp.minimum(free, high)
         kept = (log_tokens <= high + slack) if at_loss else (log_tokens >= low - slack)
         kept &= low <= high
-        distance = free - (low if at_loss else high)
+        distances = free - low, free - high
     if at_loss:
         train = given.train * _train_flops(given, log_params, log_tokens)
         value = train + served
@@ -126,7 +126,7 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
         train = given.train * _train_flops(given, log_params, log_tokens)
         value = protocol.loss_from_logs(given.law, log_params, log_tokens, **given.levers)
     value = jnp.where(kept & (made.room >= -slack) & (value < jnp.inf), value, jnp.inf)
-    return Sized(value, log_params, log_tokens, made, switches, train, log_tokens != free, distance)
+    return Sized(value, log_params, log_tokens, made, switches, train, log_tokens != free, distances)
 
 
 def _log_or_none(x: Array) -> Array:
@@ -313,7 +313,7 @@ def _equations(at_loss: bool, given: Scenario, u: Array) -> tuple[Array, ...]:
     if given.bounds is None:
         return decide
     widths = (_width_at(given, x) for x in (given.bounds.max_params, given.bounds.min_params))
-    return *decide, model.distance, *(u - width for width in widths)
+    return *decide, *model.distances, *(u - width for width in widths)
 
 
 Secant: TypeAlias = tuple[Array, Array, Array, Array]  # two widths, each with its value
@@ -356,7 +356,7 @@ def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
     which = jnp.where(known, which, -1)
     u = _root(at_loss, given, which, jnp.where(which >= 0, u, found.best))
     limit = jnp.where((which >= MEMORY) & (which <= FIRST_TOKEN), which, 0)
-    last = FIRST_TOKEN + len(Switches._fields) + 1
+    last = FIRST_TOKEN + len(Switches._fields) + 2
     return Decided(u, limit, which == last + 1, which == last + 2)
 
 
@@ -551,6 +551,15 @@ def _taken(index: Array, x: Array) -> Array:
     return jnp.take_along_axis(jnp.broadcast_to(x, (x.shape[0], *index.shape[1:])), index, axis=0)
 
 
+def _is_outside(bounds: Bounds | None, model: Sized) -> Array:
+    """Whether bounds on params cross each other, or no width in the search keeps them."""
+    if bounds is None:
+        return jnp.zeros_like(model.value, dtype=bool)
+    params, slack = jnp.exp(model.log_params), ROUNDING * epsilon(model.value)
+    outside = (params > bounds.max_params * (1 + slack)) | (bounds.min_params * (1 - slack) > params)
+    return outside | (bounds.min_params > bounds.max_params)
+
+
 def _finished(
     at_loss: bool,
     given: Scenario,
@@ -568,8 +577,9 @@ def _finished(
         top = jnp.full_like(model.value, floor)
         least = protocol.loss_from_logs(given.law, top, top, **given.levers)
         cases.append((given.target <= least, Status.INFEASIBLE_LOSS))
-        cases.append((~found, Status.INFEASIBLE_BOUNDS))
+        cases.append((~found | _is_outside(bounds, model), Status.INFEASIBLE_BOUNDS))
     else:
+        cases.append((_is_outside(bounds, model), Status.INFEASIBLE_BOUNDS))
         cases.append((~found, Status.INFEASIBLE_BUDGET))
     beaten = best < model.value - jnp.abs(model.value) * (BEATEN * epsilon(best) ** 0.5)
     cases.append((beaten, Status.NOT_CONVERGED))
