@@ -92,7 +92,9 @@ class Sized(NamedTuple):
     switches: Switches
     train_cost: Array
     short: Array  # whether a bound on tokens makes it beat the target, or leave budget over
-    distances: tuple[Array, ...]  # in logarithms, of the tokens that it asks for from each bound
+    # In logarithms: of the tokens that it asks for from each bound, of the bounds from each other,
+    # and of the two that bound them above.
+    distances: tuple[Array, ...]
 
 
 def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) -> Sized:
@@ -112,13 +114,14 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
     log_tokens, kept, distances = free, jnp.asarray(True), ()
     if bounds is not None:
         low, high = _log_or_none(bounds.min_tokens), jnp.log(bounds.max_tokens)
-        high = jnp.minimum(high, jnp.log(bounds.max_tokens_per_param) + log_params)
+        by_ratio = jnp.log(bounds.max_tokens_per_param) + log_params
+        either, high = high - by_ratio, jnp.minimum(high, by_ratio)
         # A cheapest plan may be trained longer than its loss asks, a best one shorter than its
         # budget allows.
         log_tokens = jnp.maximum(free, low) if at_loss else jnp.minimum(free, high)
         kept = (log_tokens <= high + slack) if at_loss else (log_tokens >= low - slack)
-        kept &= low <= high
-        distances = free - low, free - high
+        kept &= low <= high + slack
+        distances = free - low, free - high, low - high, either
     if at_loss:
         train = given.train * _train_flops(given, log_params, log_tokens)
         value = train + served
@@ -288,6 +291,7 @@ def _cut(b: Bracket, here: Array, value: Array) -> Bracket:
 
 # Besides a stationary point: the fields of `Switches`, and the ends.
 MEMORY, TOKEN_TIME, FIRST_TOKEN = 1, 2, 3
+TOKEN_BOUNDS = 4  # `distances` of a model
 REASONS = ("none", "memory", "time of a token", "time of the first token")
 
 
@@ -356,7 +360,7 @@ def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
     which = jnp.where(known, which, -1)
     u = _root(at_loss, given, which, jnp.where(which >= 0, u, found.best))
     limit = jnp.where((which >= MEMORY) & (which <= FIRST_TOKEN), which, 0)
-    last = FIRST_TOKEN + len(Switches._fields) + 2
+    last = FIRST_TOKEN + len(Switches._fields) + TOKEN_BOUNDS
     return Decided(u, limit, which == last + 1, which == last + 2)
 
 
@@ -588,10 +592,10 @@ def _finished(
             jnp.log(bounds.max_tokens), jnp.log(bounds.max_tokens_per_param) + model.log_params
         )
         near = BEATEN * epsilon(model.value) ** 0.5
-        edge = decided.at_max | decided.at_min | (decided.limit > 0)
         at_low = model.log_tokens <= jnp.log(bounds.min_tokens) + near
         at_high = model.log_tokens >= high - near
         by_ratio = jnp.log(bounds.max_tokens) > high
+        edge = decided.at_max | decided.at_min | (decided.limit > 0) | (at_low & at_high)
         cases += [
             (model.short & edge, Status.AT_CORNER),
             (at_low, Status.AT_MIN_TOKENS),
