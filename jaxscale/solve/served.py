@@ -49,8 +49,9 @@ from jaxscale.status import Status, first_status, is_ok
 # Natural logarithms of the narrowest and the widest model, and points between them.
 NARROWEST, WIDEST, POINTS = 2.0, 15.5, 40
 ENDS = 60  # halvings that find the largest size that a machine serves
-# Golden sections of all machines' curves, and of those that are the best by then.
-SECTIONS_OF_ALL, SECTIONS, SEARCHED = 12, 10, 2
+# Golden sections of each machine's curve, all to the end: at a kink or an end of a curve a smaller
+# width is worth as much in the cost, so that fewer would not tell which machine is the cheapest.
+SECTIONS = 22
 GOLDEN = 0.3819660112501051
 ARRAYS = 128  # intermediate arrays at a time: some twenty for each machine
 BITS = "bits"  # the lever that the precision of the served weights sets, where it has no value
@@ -520,32 +521,17 @@ def _plan(at_loss: bool, given: Scenario) -> Plan:
     serving = fixed.machine, fixed.family, fixed.requests, fixed.limits, fixed.utilisation
     low, high = _ends(fixed, zeros_of_full_shape((serving, fixed.bounds)))
     found = _covered(at_loss, fixed, low, high, like)
-    found = _narrowed(at_loss, fixed, found, SECTIONS_OF_ALL)
-    order = _first_of(found.value, SEARCHED)
-    take = partial(_taken, order)
-    bracket = _narrowed(at_loss, fixed.map(take), jax.tree.map(take, found), SECTIONS)
-    winner = jnp.argmin(bracket.value, axis=0)[None]
-    choice = _taken(winner, order)
-    chosen = given.map(partial(_taken, choice))
-    best = jnp.minimum(_taken(winner, bracket.value), jnp.min(found.value, axis=0, keepdims=True))
-    decided = _decided(at_loss, chosen, jax.tree.map(partial(_taken, winner), bracket))
+    bracket = _narrowed(at_loss, fixed, found, SECTIONS)
+    choice = jnp.argmin(bracket.value, axis=0)[None]
+    take = partial(_taken, choice)
+    chosen = given.map(take)
+    bracket = jax.tree.map(take, bracket)
+    best = bracket.value
+    decided = _decided(at_loss, chosen, bracket)
     slack = ROUNDING * epsilon(best)
     model = sized(at_loss, chosen, decided.log_width, slack)
     plan = _finished(at_loss, chosen, model, decided, choice, _taken(choice, good), best)
     return jax.tree.map(lambda x: x[0], plan)
-
-
-def _first_of(values: Array, count: int) -> Array:
-    """Indices of the least values along the first axis, the least first."""
-    if values.shape[0] <= count:
-        shape = (values.shape[0],) + (1,) * (values.ndim - 1)
-        return jnp.broadcast_to(jnp.arange(values.shape[0]).reshape(shape), values.shape)
-    numbers = jnp.arange(values.shape[0]).reshape((-1,) + (1,) * (values.ndim - 1))
-    found = []
-    for _ in range(count):
-        found.append(jnp.argmin(values, axis=0))
-        values = jnp.where(numbers == found[-1][None], jnp.inf, values)
-    return jnp.stack(found)
 
 
 def _taken(index: Array, x: Array) -> Array:
