@@ -198,7 +198,10 @@ def _ends(given: Scenario, like: Array) -> tuple[Array, Array]:
     """Log widths between which all limits that do not depend on the training are kept."""
     low, high = jnp.full_like(like, NARROWEST), jnp.full_like(like, WIDEST)
     if given.bounds is not None:
-        low = jnp.maximum(low, _width_at(given, given.bounds.min_params))
+        # Fewer params may not be trained on the least tokens.
+        by_ratio = given.bounds.min_tokens / given.bounds.max_tokens_per_param
+        by_ratio *= 1 + BEYOND * epsilon(like)
+        low = jnp.maximum(low, _width_at(given, jnp.maximum(given.bounds.min_params, by_ratio)))
         high = jnp.minimum(high, _width_at(given, given.bounds.max_params))
 
     def room(log_width: Array) -> Array:
