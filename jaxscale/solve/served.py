@@ -130,7 +130,9 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
         train = given.train * _train_flops(given, log_params, log_tokens)
         value = protocol.loss_from_logs(given.law, log_params, log_tokens, **given.levers)
     value = jnp.where(kept & (made.room >= -slack) & (value < jnp.inf), value, jnp.inf)
-    return Sized(value, log_params, log_tokens, made, switches, train, log_tokens != free, distances)
+    return Sized(
+        value, log_params, log_tokens, made, switches, train, log_tokens != free, distances
+    )
 
 
 def _log_or_none(x: Array) -> Array:
@@ -549,7 +551,9 @@ def _is_outside(bounds: Bounds | None, model: Sized) -> Array:
     if bounds is None:
         return jnp.zeros_like(model.value, dtype=bool)
     params, slack = jnp.exp(model.log_params), ROUNDING * epsilon(model.value)
-    outside = (params > bounds.max_params * (1 + slack)) | (bounds.min_params * (1 - slack) > params)
+    outside = (params > bounds.max_params * (1 + slack)) | (
+        bounds.min_params * (1 - slack) > params
+    )
     return outside | (bounds.min_params > bounds.max_params)
 
 

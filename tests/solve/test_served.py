@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-import jaxscale as js
 from jaxscale import Status
 from solve import served_lanes as served
 from solve.lanes import TARGETS, needs_x64
@@ -90,7 +89,9 @@ def test_bounds_are_kept_and_nothing_within_them_is_better(rng, target):
         return np.where(rng.random(LANES) < 0.3, moved, np.nan)
 
     for name, number in zip(
-        FREE, (free.params, free.params, free.tokens, free.tokens, free.tokens_per_param), strict=True
+        FREE,
+        (free.params, free.params, free.tokens, free.tokens, free.tokens_per_param),
+        strict=True,
     ):
         bound = near(number)
         draws[name] = np.where(np.isnan(bound), FREE[name], bound)
