@@ -51,8 +51,9 @@ from jaxscale.status import Status, first_status, is_ok
 # Natural logarithms of the narrowest and the widest model, and points between them.
 NARROWEST, WIDEST, POINTS = 2.0, 15.5, 40
 ENDS = 60  # halvings that find the largest size that a machine serves
-# Golden sections of all machines' curves, and of those that are the best by then.
-SECTIONS_OF_ALL, SECTIONS, SEARCHED = 12, 10, 2
+# Golden sections of each machine's curve, all to the end: at a kink or an end of a curve a smaller
+# width is worth as much in the cost, so that fewer would not tell which machine is the cheapest.
+SECTIONS = 22
 GOLDEN = 0.3819660112501051
 ARRAYS = 128  # intermediate arrays at a time: some twenty for each machine
 BITS = "bits"  # the lever that the precision of the served weights sets, where it has no value
@@ -94,7 +95,9 @@ class Sized(NamedTuple):
     switches: Switches
     train_cost: Array
     short: Array  # whether a bound on tokens makes it beat the target, or leave budget over
-    distance: Array  # in logarithms, of the tokens that the target asks for from that bound
+    # In logarithms: of the tokens that it asks for from each bound, of the bounds from each other,
+    # and of the two that bound them above.
+    distances: tuple[Array, ...]
 
 
 def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) -> Sized:
@@ -110,24 +113,42 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
     if at_loss:
         free = _tokens_of_loss(given, log_params)
     else:
+<<<<<<< HEAD
         free = _tokens_of_budget(given, shape, log_params, given.target - served)
     log_tokens, kept, distance = free, jnp.asarray(True), jnp.zeros_like(free)
+=======
+        free = _tokens_of_budget(given, log_params, given.target - served)
+    log_tokens, kept, distances = free, jnp.asarray(True), ()
+>>>>>>> servedtests
     if bounds is not None:
-        low, high = jnp.log(bounds.min_tokens), jnp.log(bounds.max_tokens)
-        high = jnp.minimum(high, jnp.log(bounds.max_tokens_per_param) + log_params)
+        low, high = _log_or_none(bounds.min_tokens), jnp.log(bounds.max_tokens)
+        by_ratio = jnp.log(bounds.max_tokens_per_param) + log_params
+        either, high = high - by_ratio, jnp.minimum(high, by_ratio)
         # A cheapest plan may be trained longer than its loss asks, a best one shorter than its
         # budget allows.
         log_tokens = jnp.maximum(free, low) if at_loss else jnp.minimum(free, high)
         kept = (log_tokens <= high + slack) if at_loss else (log_tokens >= low - slack)
+<<<<<<< HEAD
         kept &= low <= high
         distance = free - (low if at_loss else high)
     train = given.train * _train_flops(given, shape, log_params, log_tokens)
+=======
+        kept &= low <= high + slack
+        distances = free - low, free - high, low - high, either
+>>>>>>> servedtests
     if at_loss:
         value = train + served
     else:
         value = protocol.loss_from_logs(given.law, log_params, log_tokens, **given.levers)
     value = jnp.where(kept & (made.room >= -slack) & (value < jnp.inf), value, jnp.inf)
-    return Sized(value, log_params, log_tokens, made, switches, train, log_tokens != free, distance)
+    return Sized(
+        value, log_params, log_tokens, made, switches, train, log_tokens != free, distances
+    )
+
+
+def _log_or_none(x: Array) -> Array:
+    """The logarithm; minus infinity with zero derivatives at 0, which is no bound."""
+    return jnp.where(x > 0, jnp.log(jnp.where(x > 0, x, 1)), -jnp.inf)
 
 
 def _offer(given: Scenario, shape: Architecture) -> tuple[Offer, Switches]:
@@ -205,7 +226,10 @@ def _ends(given: Scenario, like: Array) -> tuple[Array, Array, Array]:
     """
     low, high = jnp.full_like(like, NARROWEST), jnp.full_like(like, WIDEST)
     if given.bounds is not None:
-        low = jnp.maximum(low, _width_at(given, given.bounds.min_params))
+        # Fewer params may not be trained on the least tokens.
+        by_ratio = given.bounds.min_tokens / given.bounds.max_tokens_per_param
+        by_ratio *= 1 + BEYOND * epsilon(like)
+        low = jnp.maximum(low, _width_at(given, jnp.maximum(given.bounds.min_params, by_ratio)))
         high = jnp.minimum(high, _width_at(given, given.bounds.max_params))
 
     def room(log_width: Array) -> Array:
@@ -299,6 +323,7 @@ def _cut(b: Bracket, here: Array, value: Array) -> Bracket:
 
 # Besides a stationary point: the fields of `Switches`, and the ends.
 MEMORY, TOKEN_TIME, FIRST_TOKEN = 1, 2, 3
+TOKEN_BOUNDS = 4  # `distances` of a model
 REASONS = ("none", "memory", "time of a token", "time of the first token")
 
 
@@ -324,7 +349,7 @@ def _equations(at_loss: bool, given: Scenario, u: Array) -> tuple[Array, ...]:
     if given.bounds is None:
         return decide
     widths = (_width_at(given, x) for x in (given.bounds.max_params, given.bounds.min_params))
-    return *decide, model.distance, *(u - width for width in widths)
+    return *decide, *model.distances, *(u - width for width in widths)
 
 
 Secant: TypeAlias = tuple[Array, Array, Array, Array]  # two widths, each with its value
@@ -342,17 +367,26 @@ def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
     fixed = given.map(lax.stop_gradient)
     slack = BEYOND * epsilon(found.best)
     ends = jnp.concatenate([found.low - slack, found.high + slack])
+<<<<<<< HEAD
     values = _equations(at_loss, fixed, jnp.concatenate([ends, found.best]))
     low, high, middle = ([x[i : i + 1] for x in values] for i in range(3))
     # Across a stationary point the slope changes evenly, across a kink it jumps.
     rise, share = high[0] - low[0], (found.best - ends[:1]) / (ends[1:] - ends[:1])
     is_even = jnp.abs(middle[0] - low[0] - share * rise) < EVEN * rise
     which = jnp.where((low[0] < 0) & (high[0] > 0) & is_even, 0, -1)
+=======
+    values = _equations(at_loss, fixed, ends)
+    low, high = ([x[i : i + 1] for x in values] for i in (0, 1))
+    # Across a stationary point the slope changes by little, across a kink by much more.
+    jump = SMOOTH if at_loss else SMOOTH * jnp.abs(found.value)
+    which = jnp.full_like(found.best, -1, jnp.int32)
+>>>>>>> servedtests
     for number in range(len(values) - 1, 0, -1):
         crosses = (low[number] > 0) != (high[number] > 0)
         crosses &= is_finite(low[number]) & is_finite(high[number])
-        which = jnp.where((which != 0) & crosses, number, which)
-    which = which.astype(jnp.int32)
+        which = jnp.where(crosses, number, which)
+    smooth = (high[0] - low[0] < jump) | (which < 0)
+    which = jnp.where((low[0] < 0) & (high[0] > 0) & smooth, 0, which)
 
     def secant(_: Array, at: Secant) -> Secant:
         u, value, before, old = at
@@ -367,7 +401,7 @@ def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
     which = jnp.where(known, which, -1)
     u = _root(at_loss, given, which, jnp.where(which >= 0, u, found.best))
     limit = jnp.where((which >= MEMORY) & (which <= FIRST_TOKEN), which, 0)
-    last = FIRST_TOKEN + len(Switches._fields) + 1
+    last = FIRST_TOKEN + len(Switches._fields) + TOKEN_BOUNDS
     return Decided(u, limit, which == last + 1, which == last + 2)
 
 
@@ -394,6 +428,10 @@ def _implicit_jvp(
 
     _, change = jax.jvp(lambda given: equation(given, u), (given,), tangents[:1])
     _, rise = jax.jvp(lambda u: equation(given, u), (u,), (jnp.ones_like(u),))
+<<<<<<< HEAD
+=======
+    # Of the tangents nothing may be asked, or there would be no reverse mode.
+>>>>>>> servedtests
     safe = (which >= 0) & is_finite(rise) & (rise != 0)
     return u, jnp.where(safe, -change / jnp.where(safe, rise, 1), 0)
 
@@ -531,15 +569,13 @@ def _plan(at_loss: bool, given: Scenario) -> Plan:
     serving = fixed.machine, fixed.family, fixed.requests, fixed.limits, fixed.utilisation
     low, high, never = _ends(fixed, zeros_of_full_shape((serving, fixed.bounds)))
     found = _covered(at_loss, fixed, low, high, like)
-    found = _narrowed(at_loss, fixed, found, SECTIONS_OF_ALL)
-    order = _first_of(found.value, SEARCHED)
-    take = partial(_taken, order)
-    bracket = _narrowed(at_loss, fixed.map(take), jax.tree.map(take, found), SECTIONS)
-    winner = jnp.argmin(bracket.value, axis=0)[None]
-    choice = _taken(winner, order)
-    chosen = given.map(partial(_taken, choice))
-    best = jnp.minimum(_taken(winner, bracket.value), jnp.min(found.value, axis=0, keepdims=True))
-    decided = _decided(at_loss, chosen, jax.tree.map(partial(_taken, winner), bracket))
+    bracket = _narrowed(at_loss, fixed, found, SECTIONS)
+    choice = jnp.argmin(bracket.value, axis=0)[None]
+    take = partial(_taken, choice)
+    chosen = given.map(take)
+    bracket = jax.tree.map(take, bracket)
+    best = bracket.value
+    decided = _decided(at_loss, chosen, bracket)
     slack = ROUNDING * epsilon(best)
     model = sized(at_loss, chosen, decided.log_width, slack)
     good = _taken(choice, good)
@@ -552,24 +588,22 @@ def _plan(at_loss: bool, given: Scenario) -> Plan:
     return jax.tree.map(lambda x: x[0], plan)
 
 
-def _first_of(values: Array, count: int) -> Array:
-    """Indices of the least values along the first axis, the least first."""
-    if values.shape[0] <= count:
-        shape = (values.shape[0],) + (1,) * (values.ndim - 1)
-        return jnp.broadcast_to(jnp.arange(values.shape[0]).reshape(shape), values.shape)
-    numbers = jnp.arange(values.shape[0]).reshape((-1,) + (1,) * (values.ndim - 1))
-    found = []
-    for _ in range(count):
-        found.append(jnp.argmin(values, axis=0))
-        values = jnp.where(numbers == found[-1][None], jnp.inf, values)
-    return jnp.stack(found)
-
-
 def _taken(index: Array, x: Array) -> Array:
     """Elements along the first axis; what all share stays as it is."""
     if jnp.ndim(x) == 0 or x.shape[0] == 1:
         return x
     return jnp.take_along_axis(jnp.broadcast_to(x, (x.shape[0], *index.shape[1:])), index, axis=0)
+
+
+def _is_outside(bounds: Bounds | None, model: Sized) -> Array:
+    """Whether bounds on params cross each other, or no width in the search keeps them."""
+    if bounds is None:
+        return jnp.zeros_like(model.value, dtype=bool)
+    params, slack = jnp.exp(model.log_params), ROUNDING * epsilon(model.value)
+    outside = (params > bounds.max_params * (1 + slack)) | (
+        bounds.min_params * (1 - slack) > params
+    )
+    return outside | (bounds.min_params > bounds.max_params)
 
 
 def _finished(
@@ -589,8 +623,9 @@ def _finished(
         top = jnp.full_like(model.value, floor)
         least = protocol.loss_from_logs(given.law, top, top, **given.levers)
         cases.append((given.target <= least, Status.INFEASIBLE_LOSS))
-        cases.append((~found, Status.INFEASIBLE_BOUNDS))
+        cases.append((~found | _is_outside(bounds, model), Status.INFEASIBLE_BOUNDS))
     else:
+        cases.append((_is_outside(bounds, model), Status.INFEASIBLE_BOUNDS))
         cases.append((~found, Status.INFEASIBLE_BUDGET))
     beaten = best < model.value - jnp.abs(model.value) * (BEATEN * epsilon(best) ** 0.5)
     cases.append((beaten, Status.NOT_CONVERGED))
@@ -599,10 +634,10 @@ def _finished(
             jnp.log(bounds.max_tokens), jnp.log(bounds.max_tokens_per_param) + model.log_params
         )
         near = BEATEN * epsilon(model.value) ** 0.5
-        edge = decided.at_max | decided.at_min | (decided.limit > 0)
         at_low = model.log_tokens <= jnp.log(bounds.min_tokens) + near
         at_high = model.log_tokens >= high - near
         by_ratio = jnp.log(bounds.max_tokens) > high
+        edge = decided.at_max | decided.at_min | (decided.limit > 0) | (at_low & at_high)
         cases += [
             (model.short & edge, Status.AT_CORNER),
             (at_low, Status.AT_MIN_TOKENS),
