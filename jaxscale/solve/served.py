@@ -113,13 +113,8 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
     if at_loss:
         free = _tokens_of_loss(given, log_params)
     else:
-<<<<<<< HEAD
         free = _tokens_of_budget(given, shape, log_params, given.target - served)
-    log_tokens, kept, distance = free, jnp.asarray(True), jnp.zeros_like(free)
-=======
-        free = _tokens_of_budget(given, log_params, given.target - served)
     log_tokens, kept, distances = free, jnp.asarray(True), ()
->>>>>>> servedtests
     if bounds is not None:
         low, high = _log_or_none(bounds.min_tokens), jnp.log(bounds.max_tokens)
         by_ratio = jnp.log(bounds.max_tokens_per_param) + log_params
@@ -128,14 +123,9 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
         # budget allows.
         log_tokens = jnp.maximum(free, low) if at_loss else jnp.minimum(free, high)
         kept = (log_tokens <= high + slack) if at_loss else (log_tokens >= low - slack)
-<<<<<<< HEAD
-        kept &= low <= high
-        distance = free - (low if at_loss else high)
-    train = given.train * _train_flops(given, shape, log_params, log_tokens)
-=======
         kept &= low <= high + slack
         distances = free - low, free - high, low - high, either
->>>>>>> servedtests
+    train = given.train * _train_flops(given, shape, log_params, log_tokens)
     if at_loss:
         value = train + served
     else:
@@ -367,26 +357,17 @@ def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
     fixed = given.map(lax.stop_gradient)
     slack = BEYOND * epsilon(found.best)
     ends = jnp.concatenate([found.low - slack, found.high + slack])
-<<<<<<< HEAD
     values = _equations(at_loss, fixed, jnp.concatenate([ends, found.best]))
     low, high, middle = ([x[i : i + 1] for x in values] for i in range(3))
     # Across a stationary point the slope changes evenly, across a kink it jumps.
     rise, share = high[0] - low[0], (found.best - ends[:1]) / (ends[1:] - ends[:1])
     is_even = jnp.abs(middle[0] - low[0] - share * rise) < EVEN * rise
-    which = jnp.where((low[0] < 0) & (high[0] > 0) & is_even, 0, -1)
-=======
-    values = _equations(at_loss, fixed, ends)
-    low, high = ([x[i : i + 1] for x in values] for i in (0, 1))
-    # Across a stationary point the slope changes by little, across a kink by much more.
-    jump = SMOOTH if at_loss else SMOOTH * jnp.abs(found.value)
     which = jnp.full_like(found.best, -1, jnp.int32)
->>>>>>> servedtests
     for number in range(len(values) - 1, 0, -1):
         crosses = (low[number] > 0) != (high[number] > 0)
         crosses &= is_finite(low[number]) & is_finite(high[number])
         which = jnp.where(crosses, number, which)
-    smooth = (high[0] - low[0] < jump) | (which < 0)
-    which = jnp.where((low[0] < 0) & (high[0] > 0) & smooth, 0, which)
+    which = jnp.where((low[0] < 0) & (high[0] > 0) & (is_even | (which < 0)), 0, which)
 
     def secant(_: Array, at: Secant) -> Secant:
         u, value, before, old = at
@@ -428,10 +409,7 @@ def _implicit_jvp(
 
     _, change = jax.jvp(lambda given: equation(given, u), (given,), tangents[:1])
     _, rise = jax.jvp(lambda u: equation(given, u), (u,), (jnp.ones_like(u),))
-<<<<<<< HEAD
-=======
     # Of the tangents nothing may be asked, or there would be no reverse mode.
->>>>>>> servedtests
     safe = (which >= 0) & is_finite(rise) & (rise != 0)
     return u, jnp.where(safe, -change / jnp.where(safe, rise, 1), 0)
 

@@ -1,6 +1,7 @@
 """Plans whose serving is priced by size: nothing in a grid by hand is better."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -8,7 +9,7 @@ from numpy.testing import assert_allclose
 from jaxscale import Status
 from solve import served_lanes as served
 from solve.lanes import TARGETS, needs_x64
-from solve.served_lanes import drawn, searched, solve
+from solve.served_lanes import FREE, LANES, drawn, lanes, searched, solve
 
 NUMBERS = ("params", "tokens", "loss", "train_cost", "prefill_cost", "decode_cost", "total_cost")
 
@@ -249,5 +250,6 @@ def test_derivatives_are_those_of_differences(rng, target):
     at = np.argwhere(wrong)
     assert not len(at), (
         f"{len(at)}: number {at[0][0]} by {BY[target][at[0][1]]}: {exact[tuple(at[0])]}, "
-        f"{right[tuple(at[0])]}, {left[tuple(at[0])]}: {describe(draws, plan, np.flatnonzero(plan.ok)[at[0][2]])}"
+        f"{right[tuple(at[0])]}, {left[tuple(at[0])]}: "
+        f"{describe(draws, plan, np.flatnonzero(plan.ok)[at[0][2]])}"
     )
