@@ -314,14 +314,13 @@ def _cut(b: Bracket, here: Array, value: Array) -> Bracket:
 # Besides a stationary point: the fields of `Switches`, and the ends.
 MEMORY, TOKEN_TIME, FIRST_TOKEN = 1, 2, 3
 TOKEN_BOUNDS = 4  # `distances` of a model
-REASONS = ("none", "memory", "time of a token", "time of the first token")
 
 
 class Decided(NamedTuple):
     """A log width, moved onto the equation that decides it."""
 
     log_width: Array
-    limit: Array  # 0, or which limit of the machine decides: `REASONS`
+    limit: Array  # 0, or which limit of the machine decides: `jaxscale.plan.REASONS`
     at_max: Array  # whether the bound max_params does
     at_min: Array
 
