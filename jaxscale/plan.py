@@ -205,22 +205,23 @@ def _evaluate_served(
 ) -> Plan:
     """The plan with serving priced for its size: at that size, prices are those of FLOPs."""
     law, demand, costs = (arguments[name] for name in ("law", "demand", "costs"))
-    offered = costs.serving.prices(
-        params, demand, counts_embeddings=protocol.counts_embeddings(law)
-    )
-    sizes = arrays.enter(law=law, params=params, tokens=tokens, levers=levers)
-    *sizes, values = arrays.align(*sizes)
+    counts_embeddings = protocol.counts_embeddings(law)
+    offered = costs.serving.prices(params, demand, counts_embeddings=counts_embeddings)
+    entered = arrays.enter(law=law, params=params, tokens=tokens, levers=levers, train=costs.train)
+    *sizes, values, train, offered = arrays.align(*entered, offered)
     flops = protocol.flops_of(*sizes, **values)
-    of_flops = flops.prefill, flops.decode
-    read, write, *of_flops = arrays.align(offered["read"], offered["write"], *of_flops)
-    prices = Costs(costs.train, read / of_flops[0], write / of_flops[1])
-    entered = {"law": law, "demand": demand, "costs": prices}
-    plan = _evaluate(*arrays.enter(params=params, tokens=tokens, levers=levers, **entered))
+    # Experts that a token does not run through cost nothing in training.
+    by_rule = counts_embeddings and not protocol.has_own_flops(law)
+    train = train * offered["active_share"] if by_rule else train
+    prices = Costs(train, offered["read"] / flops.prefill, offered["write"] / flops.decode)
+    priced = {"law": law, "demand": demand, "costs": prices}
+    plan = _evaluate(*arrays.enter(params=params, tokens=tokens, levers=levers, **priced))
     shape = jnp.shape(plan.status)
     offered = {name: jnp.broadcast_to(x, shape) for name, x in offered.items()}
     status = jnp.where(is_ok(offered["status"]), plan.status, offered["status"])
     kept = ("choice", "devices", "batch", "token_seconds", "first_token_seconds")
-    return replace(plan, status=status, serving={name: offered[name] for name in kept})
+    serving = {name: offered[name] for name in kept} | {"reason": jnp.zeros_like(status)}
+    return replace(plan, status=status, serving=serving)
 
 
 def plan_arguments(

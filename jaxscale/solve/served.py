@@ -41,22 +41,25 @@ from jaxscale.plan import Bounds, Plan, lever_values
 from jaxscale.serving._options import entered, stacked
 from jaxscale.serving.deployment import Machine
 from jaxscale.serving.offer import Offer, Switches, offer
+from jaxscale.serving.passes import is_whole
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.solve.general import zeros_of_full_shape
 from jaxscale.solve.in_chunks import in_chunks
+from jaxscale.solve.validate import Case
 from jaxscale.status import Status, first_status, is_ok
 
 # Natural logarithms of the narrowest and the widest model, and points between them.
 NARROWEST, WIDEST, POINTS = 2.0, 15.5, 40
 ENDS = 60  # halvings that find the largest size that a machine serves
-# Golden sections of all machines' curves, and of those that are the best by then.
-SECTIONS_OF_ALL, SECTIONS, SEARCHED = 12, 10, 2
+# Golden sections of each machine's curve, all to the end: at a kink or an end of a curve a smaller
+# width is worth as much in the cost, so that fewer would not tell which machine is the cheapest.
+SECTIONS = 22
 GOLDEN = 0.3819660112501051
 ARRAYS = 128  # intermediate arrays at a time: some twenty for each machine
 BITS = "bits"  # the lever that the precision of the served weights sets, where it has no value
 SETTLED = 5  # steps of the secant method at the end
 BEYOND = 64.0  # epsilons by which what decides may lie outside its bracket
-SMOOTH = 1e-4  # by which the slope of ln(cost) changes across the last bracket without a kink
+EVEN = 0.1  # of the change of a slope, by which it is off a line
 BEATEN = 64.0  # roots of an epsilon by which another plan is better
 ROUNDING = 256.0  # epsilons by which a limit may be missed that decides
 
@@ -92,7 +95,9 @@ class Sized(NamedTuple):
     switches: Switches
     train_cost: Array
     short: Array  # whether a bound on tokens makes it beat the target, or leave budget over
-    distance: Array  # in logarithms, of the tokens that the target asks for from that bound
+    # In logarithms: of the tokens that it asks for from each bound, of the bounds from each other,
+    # and of the two that bound them above.
+    distances: tuple[Array, ...]
 
 
 def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) -> Sized:
@@ -108,25 +113,32 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
     if at_loss:
         free = _tokens_of_loss(given, log_params)
     else:
-        free = _tokens_of_budget(given, log_params, given.target - served)
-    log_tokens, kept, distance = free, jnp.asarray(True), jnp.zeros_like(free)
+        free = _tokens_of_budget(given, shape, log_params, given.target - served)
+    log_tokens, kept, distances = free, jnp.asarray(True), ()
     if bounds is not None:
-        low, high = jnp.log(bounds.min_tokens), jnp.log(bounds.max_tokens)
-        high = jnp.minimum(high, jnp.log(bounds.max_tokens_per_param) + log_params)
+        low, high = _log_or_none(bounds.min_tokens), jnp.log(bounds.max_tokens)
+        by_ratio = jnp.log(bounds.max_tokens_per_param) + log_params
+        either, high = high - by_ratio, jnp.minimum(high, by_ratio)
         # A cheapest plan may be trained longer than its loss asks, a best one shorter than its
         # budget allows.
         log_tokens = jnp.maximum(free, low) if at_loss else jnp.minimum(free, high)
         kept = (log_tokens <= high + slack) if at_loss else (log_tokens >= low - slack)
-        kept &= low <= high
-        distance = free - (low if at_loss else high)
+        kept &= low <= high + slack
+        distances = free - low, free - high, low - high, either
+    train = given.train * _train_flops(given, shape, log_params, log_tokens)
     if at_loss:
-        train = given.train * _train_flops(given, log_params, log_tokens)
         value = train + served
     else:
-        train = given.train * _train_flops(given, log_params, log_tokens)
         value = protocol.loss_from_logs(given.law, log_params, log_tokens, **given.levers)
     value = jnp.where(kept & (made.room >= -slack) & (value < jnp.inf), value, jnp.inf)
-    return Sized(value, log_params, log_tokens, made, switches, train, log_tokens != free, distance)
+    return Sized(
+        value, log_params, log_tokens, made, switches, train, log_tokens != free, distances
+    )
+
+
+def _log_or_none(x: Array) -> Array:
+    """The logarithm; minus infinity with zero derivatives at 0, which is no bound."""
+    return jnp.where(x > 0, jnp.log(jnp.where(x > 0, x, 1)), -jnp.inf)
 
 
 def _offer(given: Scenario, shape: Architecture) -> tuple[Offer, Switches]:
@@ -141,9 +153,19 @@ def _log_params(given: Scenario, shape: Any, log_width: Array) -> Array:
     return jnp.log(counts.active_non_embedding(shape))
 
 
-def _train_flops(given: Scenario, log_params: Array, log_tokens: Array) -> Array:
+def _log_trained(given: Scenario, shape: Architecture, log_params: Array) -> Array:
+    """Of the params that a training token runs through: not of experts that it does not choose."""
+    if given.dense or not protocol.counts_embeddings(given.law):
+        return log_params
+    return jnp.log(counts.active(shape))
+
+
+def _train_flops(
+    given: Scenario, shape: Architecture, log_params: Array, log_tokens: Array
+) -> Array:
     if not protocol.has_own_flops(given.law):
-        return jnp.exp(log_params + log_tokens) * protocol.TRAIN_FLOPS
+        log_flops = _log_trained(given, shape, log_params) + log_tokens
+        return jnp.exp(log_flops) * protocol.TRAIN_FLOPS
     sizes = jnp.exp(log_params), jnp.exp(log_tokens)
     return protocol.flops_of(given.law, *sizes, **given.levers).train
 
@@ -163,11 +185,13 @@ def _tokens_of_loss(given: Scenario, log_params: Array) -> Array:
     return crossing(loss_value, TOKENS, *at, given.target + zero, inputs, start, end)
 
 
-def _tokens_of_budget(given: Scenario, log_params: Array, left: Array) -> Array:
+def _tokens_of_budget(
+    given: Scenario, shape: Architecture, log_params: Array, left: Array
+) -> Array:
     """Log tokens that are paid for by what is left; minus infinity where nothing is."""
     good = left > 0
     flops = jnp.where(good, left, 1) / given.train
-    by_rule = jnp.log(flops / protocol.TRAIN_FLOPS) - log_params
+    by_rule = jnp.log(flops / protocol.TRAIN_FLOPS) - _log_trained(given, shape, log_params)
     if protocol.has_own_flops(given.law):
         zero = jnp.zeros_like(by_rule)
         start, end = lax.stop_gradient(by_rule), zero - far(zero.dtype)
@@ -185,11 +209,17 @@ def _own_flops(log_params: Array, log_tokens: Array, inputs: tuple[Any, dict[str
 # --- The search -----------------------------------------------------------------------------
 
 
-def _ends(given: Scenario, like: Array) -> tuple[Array, Array]:
-    """Log widths between which all limits that do not depend on the training are kept."""
+def _ends(given: Scenario, like: Array) -> tuple[Array, Array, Array]:
+    """Log widths between which all limits that do not depend on the training are kept.
+
+    And whether there are none.
+    """
     low, high = jnp.full_like(like, NARROWEST), jnp.full_like(like, WIDEST)
     if given.bounds is not None:
-        low = jnp.maximum(low, _width_at(given, given.bounds.min_params))
+        # Fewer params may not be trained on the least tokens.
+        by_ratio = given.bounds.min_tokens / given.bounds.max_tokens_per_param
+        by_ratio *= 1 + BEYOND * epsilon(like)
+        low = jnp.maximum(low, _width_at(given, jnp.maximum(given.bounds.min_params, by_ratio)))
         high = jnp.minimum(high, _width_at(given, given.bounds.max_params))
 
     def room(log_width: Array) -> Array:
@@ -202,9 +232,9 @@ def _ends(given: Scenario, like: Array) -> tuple[Array, Array]:
         keeps = room(middle) >= 0
         return jnp.where(keeps, middle, inside), jnp.where(keeps, outside, middle)
 
-    keeps_all = room(high) >= 0
+    keeps_all, keeps_none = room(high) >= 0, room(low) < 0
     inside, _ = fori_loop(ENDS, halve, (low + jnp.zeros_like(high), high))
-    return low, jnp.where(keeps_all, high, inside)
+    return low, jnp.where(keeps_all, high, inside), keeps_none
 
 
 def _width_at(given: Scenario, params: Array) -> Array:
@@ -283,6 +313,7 @@ def _cut(b: Bracket, here: Array, value: Array) -> Bracket:
 
 # Besides a stationary point: the fields of `Switches`, and the ends.
 MEMORY, TOKEN_TIME, FIRST_TOKEN = 1, 2, 3
+TOKEN_BOUNDS = 4  # `distances` of a model
 
 
 class Decided(NamedTuple):
@@ -307,7 +338,7 @@ def _equations(at_loss: bool, given: Scenario, u: Array) -> tuple[Array, ...]:
     if given.bounds is None:
         return decide
     widths = (_width_at(given, x) for x in (given.bounds.max_params, given.bounds.min_params))
-    return *decide, model.distance, *(u - width for width in widths)
+    return *decide, *model.distances, *(u - width for width in widths)
 
 
 Secant: TypeAlias = tuple[Array, Array, Array, Array]  # two widths, each with its value
@@ -325,16 +356,17 @@ def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
     fixed = given.map(lax.stop_gradient)
     slack = BEYOND * epsilon(found.best)
     ends = jnp.concatenate([found.low - slack, found.high + slack])
-    values = _equations(at_loss, fixed, ends)
-    low, high = ([x[i : i + 1] for x in values] for i in (0, 1))
-    # Across a stationary point the slope changes by little, across a kink by much more.
-    jump = SMOOTH if at_loss else SMOOTH * jnp.abs(found.value)
-    which = jnp.where((low[0] < 0) & (high[0] > 0) & (high[0] - low[0] < jump), 0, -1)
+    values = _equations(at_loss, fixed, jnp.concatenate([ends, found.best]))
+    low, high, middle = ([x[i : i + 1] for x in values] for i in range(3))
+    # Across a stationary point the slope changes evenly, across a kink it jumps.
+    rise, share = high[0] - low[0], (found.best - ends[:1]) / (ends[1:] - ends[:1])
+    is_even = jnp.abs(middle[0] - low[0] - share * rise) < EVEN * rise
+    which = jnp.full_like(found.best, -1, jnp.int32)
     for number in range(len(values) - 1, 0, -1):
         crosses = (low[number] > 0) != (high[number] > 0)
         crosses &= is_finite(low[number]) & is_finite(high[number])
-        which = jnp.where((which != 0) & crosses, number, which)
-    which = which.astype(jnp.int32)
+        which = jnp.where(crosses, number, which)
+    which = jnp.where((low[0] < 0) & (high[0] > 0) & (is_even | (which < 0)), 0, which)
 
     def secant(_: Array, at: Secant) -> Secant:
         u, value, before, old = at
@@ -349,7 +381,7 @@ def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
     which = jnp.where(known, which, -1)
     u = _root(at_loss, given, which, jnp.where(which >= 0, u, found.best))
     limit = jnp.where((which >= MEMORY) & (which <= FIRST_TOKEN), which, 0)
-    last = FIRST_TOKEN + len(Switches._fields) + 1
+    last = FIRST_TOKEN + len(Switches._fields) + TOKEN_BOUNDS
     return Decided(u, limit, which == last + 1, which == last + 2)
 
 
@@ -376,7 +408,8 @@ def _implicit_jvp(
 
     _, change = jax.jvp(lambda given: equation(given, u), (given,), tangents[:1])
     _, rise = jax.jvp(lambda u: equation(given, u), (u,), (jnp.ones_like(u),))
-    safe = (which >= 0) & is_finite(rise) & (rise != 0) & is_finite(change)
+    # Of the tangents nothing may be asked, or there would be no reverse mode.
+    safe = (which >= 0) & is_finite(rise) & (rise != 0)
     return u, jnp.where(safe, -change / jnp.where(safe, rise, 1), 0)
 
 
@@ -473,7 +506,12 @@ def _made_safe(at_loss: bool, given: Scenario) -> tuple[Scenario, Array]:
     asked = given.demand.is_valid() & is_positive(given.train)
     asked &= is_finite(given.target) if at_loss else is_positive(given.target)
     serving = given.family.is_valid() & given.requests.is_valid() & given.limits.is_valid()
-    serving &= given.machine.is_valid() & (given.utilisation > 0) & (given.utilisation <= 1)
+    serving &= (
+        given.machine.is_valid()
+        & is_whole(given.machine)
+        & (given.utilisation > 0)
+        & (given.utilisation <= 1)
+    )
     bounded = True if given.bounds is None else given.bounds.is_valid()
 
     def safe(good: Array, *parts: Any) -> Any:
@@ -506,34 +544,25 @@ def _plan(at_loss: bool, given: Scenario) -> Plan:
     fixed = given.map(lax.stop_gradient)
     like = zeros_of_full_shape(given[:-1])
     serving = fixed.machine, fixed.family, fixed.requests, fixed.limits, fixed.utilisation
-    low, high = _ends(fixed, zeros_of_full_shape((serving, fixed.bounds)))
+    low, high, never = _ends(fixed, zeros_of_full_shape((serving, fixed.bounds)))
     found = _covered(at_loss, fixed, low, high, like)
-    found = _narrowed(at_loss, fixed, found, SECTIONS_OF_ALL)
-    order = _first_of(found.value, SEARCHED)
-    take = partial(_taken, order)
-    bracket = _narrowed(at_loss, fixed.map(take), jax.tree.map(take, found), SECTIONS)
-    winner = jnp.argmin(bracket.value, axis=0)[None]
-    choice = _taken(winner, order)
-    chosen = given.map(partial(_taken, choice))
-    best = jnp.minimum(_taken(winner, bracket.value), jnp.min(found.value, axis=0, keepdims=True))
-    decided = _decided(at_loss, chosen, jax.tree.map(partial(_taken, winner), bracket))
+    bracket = _narrowed(at_loss, fixed, found, SECTIONS)
+    choice = jnp.argmin(bracket.value, axis=0)[None]
+    take = partial(_taken, choice)
+    chosen = given.map(take)
+    bracket = jax.tree.map(take, bracket)
+    best = bracket.value
+    decided = _decided(at_loss, chosen, bracket)
     slack = ROUNDING * epsilon(best)
     model = sized(at_loss, chosen, decided.log_width, slack)
-    plan = _finished(at_loss, chosen, model, decided, choice, _taken(choice, good), best)
+    good = _taken(choice, good)
+    refused = (
+        (~good, Status.INVALID_INPUT),
+        (chosen.requests.longest > chosen.family.context, Status.CONTEXT_TOO_LONG),
+        (jnp.all(never, axis=0, keepdims=True), Status.INFEASIBLE_BOUNDS),
+    )
+    plan = _finished(at_loss, chosen, model, decided, choice, refused, best)
     return jax.tree.map(lambda x: x[0], plan)
-
-
-def _first_of(values: Array, count: int) -> Array:
-    """Indices of the least values along the first axis, the least first."""
-    if values.shape[0] <= count:
-        shape = (values.shape[0],) + (1,) * (values.ndim - 1)
-        return jnp.broadcast_to(jnp.arange(values.shape[0]).reshape(shape), values.shape)
-    numbers = jnp.arange(values.shape[0]).reshape((-1,) + (1,) * (values.ndim - 1))
-    found = []
-    for _ in range(count):
-        found.append(jnp.argmin(values, axis=0))
-        values = jnp.where(numbers == found[-1][None], jnp.inf, values)
-    return jnp.stack(found)
 
 
 def _taken(index: Array, x: Array) -> Array:
@@ -543,26 +572,37 @@ def _taken(index: Array, x: Array) -> Array:
     return jnp.take_along_axis(jnp.broadcast_to(x, (x.shape[0], *index.shape[1:])), index, axis=0)
 
 
+def _is_outside(bounds: Bounds | None, model: Sized) -> Array:
+    """Whether bounds on params cross each other, or no width in the search keeps them."""
+    if bounds is None:
+        return jnp.zeros_like(model.value, dtype=bool)
+    params, slack = jnp.exp(model.log_params), ROUNDING * epsilon(model.value)
+    outside = (params > bounds.max_params * (1 + slack)) | (
+        bounds.min_params * (1 - slack) > params
+    )
+    return outside | (bounds.min_params > bounds.max_params)
+
+
 def _finished(
     at_loss: bool,
     given: Scenario,
     model: Sized,
     decided: Decided,
     choice: Array,
-    good: Array,
+    refused: tuple[Case, ...],
     best: Array,
 ) -> Plan:
     found = model.value < jnp.inf
     bounds = given.bounds
-    long = given.requests.prompt + given.requests.output > given.family.context
-    cases = [(~good, Status.INVALID_INPUT), (long, Status.CONTEXT_TOO_LONG)]
+    cases = [*refused]
     floor = far(model.value.dtype)
     if at_loss:
         top = jnp.full_like(model.value, floor)
         least = protocol.loss_from_logs(given.law, top, top, **given.levers)
         cases.append((given.target <= least, Status.INFEASIBLE_LOSS))
-        cases.append((~found, Status.INFEASIBLE_BOUNDS))
+        cases.append((~found | _is_outside(bounds, model), Status.INFEASIBLE_BOUNDS))
     else:
+        cases.append((_is_outside(bounds, model), Status.INFEASIBLE_BOUNDS))
         cases.append((~found, Status.INFEASIBLE_BUDGET))
     beaten = best < model.value - jnp.abs(model.value) * (BEATEN * epsilon(best) ** 0.5)
     cases.append((beaten, Status.NOT_CONVERGED))
@@ -571,10 +611,10 @@ def _finished(
             jnp.log(bounds.max_tokens), jnp.log(bounds.max_tokens_per_param) + model.log_params
         )
         near = BEATEN * epsilon(model.value) ** 0.5
-        edge = decided.at_max | decided.at_min | (decided.limit > 0)
         at_low = model.log_tokens <= jnp.log(bounds.min_tokens) + near
         at_high = model.log_tokens >= high - near
         by_ratio = jnp.log(bounds.max_tokens) > high
+        edge = decided.at_max | decided.at_min | (decided.limit > 0) | (at_low & at_high)
         cases += [
             (model.short & edge, Status.AT_CORNER),
             (at_low, Status.AT_MIN_TOKENS),

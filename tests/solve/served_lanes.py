@@ -136,6 +136,7 @@ def searched(draws, target, *, points=100, zooms=5, finer=21, batches=7):
             shape = by_hand.shape_of(FAMILY, np.exp(sizes))
             batch = largest(draws, count, shape) ** powers
             found = value(draws, target, count, shape, batch).min(axis=2)
+            found = np.where((low <= high)[:, :, 0], found, np.inf)
             least = np.minimum(least, found.min(axis=1))
             middle = np.take_along_axis(sizes, found.argmin(axis=1)[:, None, None], 1)
             step = (end - start) / (size - 1)
