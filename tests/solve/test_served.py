@@ -116,7 +116,7 @@ LIMITED = {
 @needs_x64
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_limit_that_bounds_the_size_is_named(target):
-    from jaxscale.solve.served import REASONS
+    from jaxscale.plan import REASONS
 
     wanted = {"loss": 1.7 if target == "budget" else 1.80, "budget": 1e15, "read": 1e6}
     draws = lanes(*({**wanted, "written": 1e6, **each} for each in LIMITED.values()))
