@@ -157,7 +157,9 @@ class Costs:
         size, with the largest batch that memory and `limits` allow; each count is split as a
         `js.serving.Deployment` does by itself. So limits on latency and memory bound the model's
         size: the plan is then AT_MAX_PARAMS, and `plan.serving["reason"]` says which of them does.
-        For `minimize_cost`, `minimize_loss` and `evaluate`.
+        For `minimize_cost`, `minimize_loss` and `evaluate`. The requests must fit the context of
+        the family: `dataclasses.replace(family, context=8192)`. Of a family with experts a training
+        token costs FLOPs of the active params.
 
         Args:
             family: shapes by size, such as `js.architectures.LLAMA`.
@@ -169,7 +171,7 @@ class Costs:
             train_mfu: model FLOPs utilisation in training.
             counts: numbers of devices to try; powers of two to 64 by default.
             weights: precisions of the served weights to try. Where the law has a lever `bits` that
-                has no value, it follows them.
+                has no value, it follows them in `minimize_cost` and `minimize_loss`.
             utilisation: share of the time in which serving devices work.
 
         Raises ValueError for an accelerator without a chosen price, for a precision that it lacks,
@@ -213,6 +215,8 @@ class Costs:
             >>> print(f"{costs.effective_demand(js.Demand(1e12, 1e12)):.3g} tokens")
             5.5e+12 tokens
         """
+        if self.serving:
+            raise TypeError("costs of Costs.served price tokens by size: they have no such demand")
         # In units of the training price: its square, in the derivative, underflows float32.
         # The 4 keeps the reciprocal of the largest price normal.
         unit = jax.lax.stop_gradient(4 / self.train)

@@ -222,17 +222,21 @@ def _evaluate_served(
 ) -> Plan:
     """The plan with serving priced for its size: at that size, prices are those of FLOPs."""
     law, demand, costs = (arguments[name] for name in ("law", "demand", "costs"))
-    offered = costs.serving.prices(
-        params, demand, counts_embeddings=protocol.counts_embeddings(law)
-    )
+    counts_embeddings = protocol.counts_embeddings(law)
+    offered = costs.serving.prices(params, demand, counts_embeddings=counts_embeddings)
     sizes = arrays.enter(params=params, tokens=tokens)
     flops = protocol.flops_of(law, *arrays.align(*sizes), **levers)
-    prices = Costs(costs.train, offered["read"] / flops.prefill, offered["write"] / flops.decode)
+    # Experts that a token does not run through cost nothing in training.
+    by_rule = counts_embeddings and not protocol.has_own_flops(law)
+    train = costs.train * offered["active_share"] if by_rule else costs.train
+    prices = Costs(train, offered["read"] / flops.prefill, offered["write"] / flops.decode)
     entered = {"law": law, "demand": demand, "costs": prices}
     plan = _evaluate(*arrays.enter(params=params, tokens=tokens, levers=levers, **entered))
     status = jnp.where(is_ok(offered["status"]), plan.status, offered["status"])
     kept = ("choice", "devices", "batch", "token_seconds", "first_token_seconds")
-    return replace(plan, status=status, serving={name: offered[name] for name in kept})
+    serving = {name: jnp.broadcast_to(offered[name], status.shape) for name in kept}
+    serving["reason"] = jnp.zeros_like(status)
+    return replace(plan, status=status, serving=serving)
 
 
 def plan_arguments(

@@ -38,6 +38,8 @@ def options(
         >>> [each.tensor_parallel for each in js.serving.options(device, counts=[1, 2])]
         [1, 1, 2]
     """
+    if not isinstance(counts, Iterable) or isinstance(counts, str):
+        raise TypeError(f"counts must be several whole numbers, such as (1, 2, 4); got {counts!r}")
     counts = tuple(counts)
     for count in counts:
         if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
@@ -51,7 +53,7 @@ def options(
         for count in known:
             for split in _splits(count, device.domain) if every_split else (None,):
                 found.append(replace(template, count=count, tensor_parallel=split))
-                machine(found[-1], priced=True)
+                _check(found[-1])
     if not found:
         raise ValueError(
             "no device can serve together in these counts: give count 1, or a link_bandwidth"
@@ -59,10 +61,28 @@ def options(
     return tuple(found)
 
 
+def _check(deployment: Deployment) -> None:
+    """Raises for what is wrong by structure, and for a count that no equal stages make up."""
+    made = machine(deployment, priced=True)
+    numbers = made.count, made.domain, made.tensor_parallel
+    if not all(map(arrays.is_concrete, numbers)):
+        return
+    # By NumPy: within a trace the numbers of JAX have no values.
+    count, domain, tensor = (np.asarray(x, np.float64) for x in numbers)
+    tensor = np.where(tensor > 0, tensor, count / np.maximum(np.ceil(count / domain), 1))
+    if np.any(tensor % 1) or np.any(count / tensor % 1):
+        raise ValueError(
+            f"counts: {deployment.count} of {deployment.accelerator.name} cannot be split into "
+            f"equal stages of at most {float(np.max(domain)):g} devices"
+        )
+
+
 def templates(
     devices: Device | Sequence[Device], weights: str | Sequence[str] | None
 ) -> list[Deployment]:
     """A deployment of each device and precision; names and accelerators with all else as usual."""
+    if not isinstance(devices, str | Accelerator | Deployment | Iterable):
+        raise TypeError(f"devices must be accelerators by name or with prices; got {devices!r}")
     several = [devices] if isinstance(devices, str | Accelerator | Deployment) else list(devices)
     if not several:
         raise ValueError("devices must hold at least one accelerator")
@@ -86,7 +106,9 @@ def _splits(count: int, domain: Any) -> list[int]:
         if domain is not None and arrays.is_concrete(domain)
         else count
     )
-    return [2**i for i in range(int(np.log2(most)) + 1) if count % 2**i == 0] or [1]
+    usual = count / max(np.ceil(count / most), 1)
+    powers = [2**i for i in range(int(np.log2(most)) + 1) if count % 2**i == 0]
+    return sorted({*powers, *([int(usual)] if usual == int(usual) else [])})
 
 
 def stacked(machines: Sequence[Machine], rank: int) -> Machine:

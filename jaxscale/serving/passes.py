@@ -284,7 +284,7 @@ def rates(
         network=between * (reduces * reduce_rate + send_rate),
         compute=2 * multiplied / split.flops,
         scores=scores / split.flops,
-        cache=kept * cache_copies(a, m, split) / split.bandwidth,
+        cache=sequence_bytes(a, m, split, work.cached) / split.bandwidth,
         weights=idle_weights / split.bandwidth,
         experts=(all_weights - idle_weights) / split.bandwidth,
         idle=None if dense else 1 - a.active_experts / a.experts,
@@ -301,7 +301,8 @@ def larger(x: Array, y: Array, sharpness: float | None) -> Array:
         return jnp.maximum(x, y)
     top = jax.lax.stop_gradient(jnp.maximum(jnp.maximum(x, y), jnp.finfo(x.dtype).tiny))
     a, b = ((each / top) ** sharpness for each in (x, y))
-    return top * (a + b) ** (1 / sharpness)
+    some = a + b > 0
+    return top * jnp.where(some, jnp.where(some, a + b, 1) ** (1 / sharpness), 0)
 
 
 class Layout(NamedTuple):
@@ -377,8 +378,10 @@ def weight_bytes(a: Architecture, m: Machine) -> Array:
 
 
 def sequence_bytes(a: Architecture, m: Machine, split: Layout, kept: Array) -> Array:
-    """Bytes that `kept` tokens of one sequence take, copies counted."""
-    return counts.cached_numbers(a, kept) * m.cache_bytes * cache_copies(a, m, split)
+    """Bytes that `kept` tokens of one sequence take, copies counted; a state has none."""
+    state = a.linear_layers * a.linear_state
+    keys_and_values = counts.cached_numbers(a, kept) - state
+    return (keys_and_values * cache_copies(a, m, split) + state) * m.cache_bytes
 
 
 def _public(
@@ -396,7 +399,7 @@ def _public(
         raise unknown("attention", attention, FORMS)
     if not isinstance(architecture, Architecture):
         raise TypeError(f"architecture must be an Architecture; got {architecture!r}")
-    if sharpness is not None and not sharpness >= 1:
+    if sharpness is not None and not (isinstance(sharpness, int | float) and sharpness >= 1):
         raise ValueError(f"sharpness must be at least 1; got {sharpness!r}")
     entered = arrays.enter(
         architecture=architecture,

@@ -15,6 +15,7 @@ from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.values import is_positive, where_safe
+from jaxscale.architectures import counts
 from jaxscale.architectures.family import (
     Family,
     architecture_of_width,
@@ -24,6 +25,7 @@ from jaxscale.architectures.family import (
 from jaxscale.serving._options import COUNTS, Device, entered, options, stacked
 from jaxscale.serving.deployment import Deployment, Machine
 from jaxscale.serving.offer import offer
+from jaxscale.serving.passes import is_whole
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.serving.service import checked_limits
 from jaxscale.status import Status, first_status
@@ -52,8 +54,9 @@ class Served:
         """Dollars of a token read and of one written for models of these sizes, and by what.
 
         `read`, `write`, `batch`, `token_seconds`, `first_token_seconds`, the index `choice` among
-        `options`, its number of `devices`, and a `status`; NaN and -1 where none can serve. The
-        cheapest is that for the tokens of the demand, or for those of one request.
+        `options`, its number of `devices`, the `active_share` of the params, and a `status`; NaN
+        and -1 where none can serve. The cheapest is that for the tokens of the demand, or for those
+        of one request.
         """
         tokens = self.requests if demand is None else demand
         names = ("prompt", "output") if demand is None else ("input_tokens", "output_tokens")
@@ -86,7 +89,9 @@ def _prices(
     given = family, requests, limits, utilisation, params, read, written
     rank = max(jnp.ndim(x) for x in jax.tree.leaves((given, machines)))
     m, *given = arrays.align(stacked(machines, rank), *given)
-    good = given[0].is_valid() & m.is_valid() & given[1].is_valid() & given[2].is_valid()
+    good = (
+        given[0].is_valid() & m.is_valid() & is_whole(m) & given[1].is_valid() & given[2].is_valid()
+    )
     good &= (given[3] > 0) & (given[3] <= 1) & is_positive(given[4])
     m, family, requests, limits, utilisation, params, read, written = jax.tree.map(
         lambda x: where_safe(good, x), (m, *given)
@@ -97,7 +102,7 @@ def _prices(
         log_width = log_width_of_matrices(family, jnp.log(params))
     shape = architecture_of_width(family, log_width)
     made, _ = offer(shape, m, requests, limits, utilisation, dense=dense)
-    long = requests.prompt + requests.output > shape.context
+    long = requests.longest > shape.context
     fits = (made.room >= 0) & good & ~long
     # Tokens of no demand cost nothing anywhere: then one of each.
     none = (read + written) <= 0
@@ -121,6 +126,7 @@ def _prices(
     return {
         **{name: jnp.where(ok, taken(x), jnp.nan) for name, x in numbers.items()},
         "choice": jnp.where(ok, choice[0], -1),
+        "active_share": jnp.broadcast_to((counts.active(shape) / counts.total(shape))[0], ok.shape),
         "status": jnp.broadcast_to(status, ok.shape),
     }
 

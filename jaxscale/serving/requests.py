@@ -35,6 +35,7 @@ class Requests:
     prompt_context: Real = None
     output_context: Real = None
     kept: Real = None
+    longest: Real = None  # tokens of the longest request; by default all are alike
 
     @classmethod
     def from_lengths(
@@ -75,6 +76,7 @@ class Requests:
             prompt_context=float((read**2).sum() / (2 * read.sum())),
             output_context=float((written * (read + written / 2)).sum() / total),
             kept=float((written * (read + written)).sum() / total),
+            longest=float((read + written).max()),
         )
 
     def __repr__(self) -> str:
@@ -96,14 +98,31 @@ class Requests:
             _or(self.prompt_context, prompt / 2),
             _or(self.output_context, prompt + output / 2),
             _or(self.kept, prompt + output),
+            _longest(self.longest, self.kept, prompt + output),
         )
 
     def is_valid(self) -> Array:
         """Whether each number is of the right sign and the cached share below 1; of filled ones."""
         good = is_nonnegative(self.cached) & (self.cached < 1) & ~(jnp.asarray(self.rate) <= 0)
-        for each in (self.prompt, self.output, self.prompt_context, self.output_context, self.kept):
+        for each in (
+            self.prompt,
+            self.output,
+            self.prompt_context,
+            self.output_context,
+            self.kept,
+            self.longest,
+        ):
             good &= is_positive(each)
         return good
+
+
+def _longest(longest: Any, kept: Any, usual: Any) -> Any:
+    if longest is not None or kept is None:
+        return _or(longest, usual)
+    # Room may be kept for more than comes.
+    concrete = all(isinstance(x, np.ndarray | np.generic | int | float) for x in (kept, usual))
+    larger: Any = np.maximum if concrete else jnp.maximum
+    return larger(kept, usual)
 
 
 def _or(value: Any, other: Any) -> Any:

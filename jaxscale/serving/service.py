@@ -32,7 +32,7 @@ from jaxscale.serving.requests import Limits, Requests
 from jaxscale.status import Status, first_status, is_ok
 
 # Of Newton's method, from below, on a concave function: exact at once where no experts are idle.
-BATCH_STEPS = 8
+BATCH_STEPS = 12
 
 
 @jax.tree_util.register_dataclass
@@ -139,6 +139,8 @@ def serve(
     if not isinstance(speculation, Speculation | None):
         raise TypeError(f"speculation must be js.serving.Speculation(...); got {speculation!r}")
     guess = speculation
+    if guess is not None and not isinstance(guess.draft, Architecture):
+        raise TypeError(f"draft must be an Architecture; got {guess.draft!r}")
     entered = arrays.enter(
         architecture=architecture,
         machine=machine(deployment, priced=True),
@@ -177,6 +179,7 @@ class Load(NamedTuple):
     room: Array  # bytes for caches
     each: Array  # bytes of one sequence
     reads_fit: Array  # whether the devices that read hold the model and one sequence
+    context: Array  # that the model, and its draft, can attend to
 
     def round_seconds(self, batch: Array) -> Array:
         """Seconds of one round over the whole batch."""
@@ -231,7 +234,7 @@ class Load(NamedTuple):
             self.prompt_share() > 0, self.prompt_share(), jnp.inf
         )
         few = jnp.where(self.prompt_share() > 0, few, self.stages)
-        few = jnp.where(alone, jnp.minimum(few, self.stages), most / 2**20)
+        few = jnp.where(alone, jnp.minimum(few, self.stages), 0)
         return jnp.where(bounded, jnp.where(stages, most, few), jnp.inf)
 
     def _reaching(self, allowed: Array, fixed: Array, slope: Array, curves: list[Any]) -> Array:
@@ -242,12 +245,14 @@ class Load(NamedTuple):
         curves = [(times, rate) for times, rate in curves if rate.idle is not None]
         if not curves:
             return (allowed - all_of_them) / slope
-        start = (allowed - all_of_them) / slope
+        # From below, where all experts are hit at once, tangents never lead beyond the answer: the
+        # share that is hit is concave from one sequence a stage on.
+        start = jnp.maximum((allowed - all_of_them) / slope, self.stages)
 
         def seconds(batch: Array) -> Array:
             total = fixed + slope * batch
             for times, rate in curves:
-                total = total + times * rate.times(jnp.maximum(batch, 1) / self.stages).weights
+                total = total + times * rate.times(jnp.maximum(batch / self.stages, 1)).weights
                 total = total - times * rate.weights
             return total
 
@@ -293,8 +298,12 @@ def load(
     reads_fit = jnp.asarray(True)
     if prefill_m is not None:
         held = reader.count * (reader.usable_memory * reader.memory - reader.workspace_bytes)
-        taken = weight_bytes(a, reader) + sequence_bytes(a, reader, reading, requests.prompt)
-        reads_fit = taken <= held
+        models = [a] if speculation is None else [a, speculation.draft]
+        taken = [
+            weight_bytes(each, reader) + sequence_bytes(each, reader, reading, requests.prompt)
+            for each in models
+        ]
+        reads_fit = reduce(add, taken) <= held
     known = requests.prompt * requests.cached
     # Of prompts of several lengths, one of the length that their tokens see in the mean.
     last = 2 * requests.prompt_context
@@ -315,6 +324,7 @@ def load(
         room,
         each,
         reads_fit,
+        a.context if speculation is None else jnp.minimum(a.context, speculation.draft.context),
     )
 
 
@@ -412,19 +422,21 @@ def served(
     if batch is None:
         batch = jnp.maximum(most, 1)
     result = answered(asked, m, prefill_m, batch, utilisation)
-    longest = jnp.maximum(requests.prompt + requests.output, requests.kept)
     slow = (batch > in_time) | (result.first_token_seconds > limits.first_token_seconds)
+    crowded = batch > limits.max_batch
     status = first_status(
         (~good, Status.INVALID_INPUT),
-        (longest > a.context, Status.CONTEXT_TOO_LONG),
+        (requests.longest > asked.context, Status.CONTEXT_TOO_LONG),
         ((batch > in_memory) | ~asked.reads_fit, Status.OUT_OF_MEMORY),
         (slow, Status.TOO_SLOW),
+        (crowded, Status.INVALID_INPUT),
         (~is_finite(result.write_dollars + result.read_dollars), Status.OUT_OF_RANGE),
     )
     part = jnp.maximum(batch / asked.stages, 1)
     seconds = asked.round_seconds(batch)
     spent = result.read_dollars + result.write_dollars
-    flops = sum(n * rate.flops for n, rate in zip(asked.passes, asked.decode, strict=True))
+    # Of the tokens that are kept, by the model itself.
+    flops = asked.per_round * asked.decode[0].flops / asked.decode[0].new
     reader = m if prefill_m is None else prefill_m
     device_seconds = m.count * result.writing + reader.count * result.reading
     own_seconds = result.writing + (result.reading if asked.shares else 0)

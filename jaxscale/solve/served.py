@@ -41,9 +41,11 @@ from jaxscale.plan import Bounds, Plan, lever_values
 from jaxscale.serving._options import entered, stacked
 from jaxscale.serving.deployment import Machine
 from jaxscale.serving.offer import Offer, Switches, offer
+from jaxscale.serving.passes import is_whole
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.solve.general import zeros_of_full_shape
 from jaxscale.solve.in_chunks import in_chunks
+from jaxscale.solve.validate import Case
 from jaxscale.status import Status, first_status, is_ok
 
 # Natural logarithms of the narrowest and the widest model, and points between them.
@@ -111,7 +113,7 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
     if at_loss:
         free = _tokens_of_loss(given, log_params)
     else:
-        free = _tokens_of_budget(given, log_params, given.target - served)
+        free = _tokens_of_budget(given, shape, log_params, given.target - served)
     log_tokens, kept, distances = free, jnp.asarray(True), ()
     if bounds is not None:
         low, high = _log_or_none(bounds.min_tokens), jnp.log(bounds.max_tokens)
@@ -123,11 +125,10 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
         kept = (log_tokens <= high + slack) if at_loss else (log_tokens >= low - slack)
         kept &= low <= high + slack
         distances = free - low, free - high, low - high, either
+    train = given.train * _train_flops(given, shape, log_params, log_tokens)
     if at_loss:
-        train = given.train * _train_flops(given, log_params, log_tokens)
         value = train + served
     else:
-        train = given.train * _train_flops(given, log_params, log_tokens)
         value = protocol.loss_from_logs(given.law, log_params, log_tokens, **given.levers)
     value = jnp.where(kept & (made.room >= -slack) & (value < jnp.inf), value, jnp.inf)
     return Sized(
@@ -152,9 +153,19 @@ def _log_params(given: Scenario, shape: Any, log_width: Array) -> Array:
     return jnp.log(counts.active_non_embedding(shape))
 
 
-def _train_flops(given: Scenario, log_params: Array, log_tokens: Array) -> Array:
+def _log_trained(given: Scenario, shape: Architecture, log_params: Array) -> Array:
+    """Of the params that a training token runs through: not of experts that it does not choose."""
+    if given.dense or not protocol.counts_embeddings(given.law):
+        return log_params
+    return jnp.log(counts.active(shape))
+
+
+def _train_flops(
+    given: Scenario, shape: Architecture, log_params: Array, log_tokens: Array
+) -> Array:
     if not protocol.has_own_flops(given.law):
-        return jnp.exp(log_params + log_tokens) * protocol.TRAIN_FLOPS
+        log_flops = _log_trained(given, shape, log_params) + log_tokens
+        return jnp.exp(log_flops) * protocol.TRAIN_FLOPS
     sizes = jnp.exp(log_params), jnp.exp(log_tokens)
     return protocol.flops_of(given.law, *sizes, **given.levers).train
 
@@ -174,11 +185,13 @@ def _tokens_of_loss(given: Scenario, log_params: Array) -> Array:
     return crossing(loss_value, TOKENS, *at, given.target + zero, inputs, start, end)
 
 
-def _tokens_of_budget(given: Scenario, log_params: Array, left: Array) -> Array:
+def _tokens_of_budget(
+    given: Scenario, shape: Architecture, log_params: Array, left: Array
+) -> Array:
     """Log tokens that are paid for by what is left; minus infinity where nothing is."""
     good = left > 0
     flops = jnp.where(good, left, 1) / given.train
-    by_rule = jnp.log(flops / protocol.TRAIN_FLOPS) - log_params
+    by_rule = jnp.log(flops / protocol.TRAIN_FLOPS) - _log_trained(given, shape, log_params)
     if protocol.has_own_flops(given.law):
         zero = jnp.zeros_like(by_rule)
         start, end = lax.stop_gradient(by_rule), zero - far(zero.dtype)
@@ -196,8 +209,11 @@ def _own_flops(log_params: Array, log_tokens: Array, inputs: tuple[Any, dict[str
 # --- The search -----------------------------------------------------------------------------
 
 
-def _ends(given: Scenario, like: Array) -> tuple[Array, Array]:
-    """Log widths between which all limits that do not depend on the training are kept."""
+def _ends(given: Scenario, like: Array) -> tuple[Array, Array, Array]:
+    """Log widths between which all limits that do not depend on the training are kept.
+
+    And whether there are none.
+    """
     low, high = jnp.full_like(like, NARROWEST), jnp.full_like(like, WIDEST)
     if given.bounds is not None:
         # Fewer params may not be trained on the least tokens.
@@ -216,9 +232,9 @@ def _ends(given: Scenario, like: Array) -> tuple[Array, Array]:
         keeps = room(middle) >= 0
         return jnp.where(keeps, middle, inside), jnp.where(keeps, outside, middle)
 
-    keeps_all = room(high) >= 0
+    keeps_all, keeps_none = room(high) >= 0, room(low) < 0
     inside, _ = fori_loop(ENDS, halve, (low + jnp.zeros_like(high), high))
-    return low, jnp.where(keeps_all, high, inside)
+    return low, jnp.where(keeps_all, high, inside), keeps_none
 
 
 def _width_at(given: Scenario, params: Array) -> Array:
@@ -491,7 +507,12 @@ def _made_safe(at_loss: bool, given: Scenario) -> tuple[Scenario, Array]:
     asked = given.demand.is_valid() & is_positive(given.train)
     asked &= is_finite(given.target) if at_loss else is_positive(given.target)
     serving = given.family.is_valid() & given.requests.is_valid() & given.limits.is_valid()
-    serving &= given.machine.is_valid() & (given.utilisation > 0) & (given.utilisation <= 1)
+    serving &= (
+        given.machine.is_valid()
+        & is_whole(given.machine)
+        & (given.utilisation > 0)
+        & (given.utilisation <= 1)
+    )
     bounded = True if given.bounds is None else given.bounds.is_valid()
 
     def safe(good: Array, *parts: Any) -> Any:
@@ -524,7 +545,7 @@ def _plan(at_loss: bool, given: Scenario) -> Plan:
     fixed = given.map(lax.stop_gradient)
     like = zeros_of_full_shape(given[:-1])
     serving = fixed.machine, fixed.family, fixed.requests, fixed.limits, fixed.utilisation
-    low, high = _ends(fixed, zeros_of_full_shape((serving, fixed.bounds)))
+    low, high, never = _ends(fixed, zeros_of_full_shape((serving, fixed.bounds)))
     found = _covered(at_loss, fixed, low, high, like)
     bracket = _narrowed(at_loss, fixed, found, SECTIONS)
     choice = jnp.argmin(bracket.value, axis=0)[None]
@@ -535,7 +556,13 @@ def _plan(at_loss: bool, given: Scenario) -> Plan:
     decided = _decided(at_loss, chosen, bracket)
     slack = ROUNDING * epsilon(best)
     model = sized(at_loss, chosen, decided.log_width, slack)
-    plan = _finished(at_loss, chosen, model, decided, choice, _taken(choice, good), best)
+    good = _taken(choice, good)
+    refused = (
+        (~good, Status.INVALID_INPUT),
+        (chosen.requests.longest > chosen.family.context, Status.CONTEXT_TOO_LONG),
+        (jnp.all(never, axis=0, keepdims=True), Status.INFEASIBLE_BOUNDS),
+    )
+    plan = _finished(at_loss, chosen, model, decided, choice, refused, best)
     return jax.tree.map(lambda x: x[0], plan)
 
 
@@ -563,12 +590,12 @@ def _finished(
     model: Sized,
     decided: Decided,
     choice: Array,
-    good: Array,
+    refused: tuple[Case, ...],
     best: Array,
 ) -> Plan:
     found = model.value < jnp.inf
     bounds = given.bounds
-    cases = [(~good, Status.INVALID_INPUT)]
+    cases = [*refused]
     floor = far(model.value.dtype)
     if at_loss:
         top = jnp.full_like(model.value, floor)

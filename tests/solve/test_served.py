@@ -1,4 +1,4 @@
-"""Plans whose serving is priced by size: none in a grid of sizes, machines and batches is better."""
+"""Plans whose serving is priced by size: nothing in a grid by hand is better."""
 
 import jax
 import jax.numpy as jnp
@@ -250,5 +250,6 @@ def test_derivatives_are_those_of_differences(rng, target):
     at = np.argwhere(wrong)
     assert not len(at), (
         f"{len(at)}: number {at[0][0]} by {BY[target][at[0][1]]}: {exact[tuple(at[0])]}, "
-        f"{right[tuple(at[0])]}, {left[tuple(at[0])]}: {describe(draws, plan, np.flatnonzero(plan.ok)[at[0][2]])}"
+        f"{right[tuple(at[0])]}, {left[tuple(at[0])]}: "
+        f"{describe(draws, plan, np.flatnonzero(plan.ok)[at[0][2]])}"
     )
