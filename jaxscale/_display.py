@@ -6,6 +6,7 @@ look alike, and none prints more than 30 lines.
 
 import html as markup
 import importlib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -69,6 +70,52 @@ def html(header: Row, rows: Iterable[Row], *, title: str = "", total: int | None
     body = "".join(line("td", cells) for cells in shown)
     more = f"<tfoot>{line('td', [f'... and {missing:,} more'])}</tfoot>" if missing else ""
     return f"<table>{caption}{head}<tbody>{body}</tbody>{more}</table>"
+
+
+Columns = Callable[[], Mapping[str, Any]]  # arrays of one shape, by name
+Writers = Mapping[str, Callable[[Any], str]]  # how a cell is written, where not by `count`
+
+
+def scenarios(result: Any, columns: Columns, write: Writers, numbers: Any = None) -> str:
+    """A result of some scenarios: a table with a row for each, or one line for a single one.
+
+    `numbers` is the part of the result that may be traced, all of it by default. What is traced
+    prints as a dataclass does.
+    """
+    name = type(result).__name__
+    if not are_concrete(result if numbers is None else numbers):
+        return f"{name}({', '.join(f'{key}={x!r}' for key, x in vars(result).items())})"
+    header, rows, shape = _of_scenarios(columns(), write)
+    if shape:
+        return table(header, rows, title=f"{name} of shape {shape}", total=math.prod(shape))
+    (row,) = rows
+    cells = zip(header[1:], row[1:], strict=True)
+    return f"{name}({', '.join(f'{key}={cell}' for key, cell in cells)})"
+
+
+def scenarios_html(
+    result: Any, columns: Columns, write: Writers, numbers: Any = None
+) -> str | None:
+    """The same as an HTML table; None for what is traced."""
+    if not are_concrete(result if numbers is None else numbers):
+        return None
+    header, rows, shape = _of_scenarios(columns(), write)
+    name = type(result).__name__
+    title = f"{name} of shape {shape}" if shape else name
+    return html(header, rows, title=title, total=math.prod(shape))
+
+
+def _of_scenarios(
+    columns: Mapping[str, Any], write: Writers
+) -> tuple[Row, list[Row], tuple[int, ...]]:
+    """A header, cells of the first scenarios after their index, and the shape of all."""
+    arrays = {name: np.asarray(x) for name, x in columns.items()}
+    shape = next(iter(arrays.values())).shape
+    rows = []
+    for index in islice(np.ndindex(shape), ROWS):
+        cells = (write.get(name, count)(x[index]) for name, x in arrays.items())
+        rows.append([", ".join(map(str, index)), *cells])
+    return ["", *arrays], rows, shape
 
 
 def dataframe(columns: Mapping[str, Any], index: Any = None) -> "DataFrame":

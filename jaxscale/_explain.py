@@ -49,7 +49,8 @@ def explain(
     """The reason for a plan's status: its sentence, with the numbers of the scenario.
 
     Pass what the plan was solved for: `loss`, `budget`, or sizes. A number that is left out is
-    left out of the sentence.
+    left out of the sentence. With costs of `Costs.served` it names the limit of the devices that
+    bounds a plan, or what the best plan without limits would take where none keeps them.
 
     Raises ValueError for plans of several scenarios and for both a loss and a budget, and
     TypeError for what is no plan or no law.
@@ -76,11 +77,30 @@ def explain(
             "jax.tree.map(lambda x: x[0], plan)"
         )
     asked = Asked(law, loss, demand, costs, bounds, budget, params, tokens, levers)
+    if isinstance(plan, Plan):
+        return sentence_of_plan(plan, asked)
     return sentence_of(Status(int(status)), asked)
+
+
+def sentence_of_plan(plan: Plan, asked: Asked) -> str:
+    """The sentence of a plan's status; of the devices that serve it, where they bound it."""
+    bounded = ""
+    if plan.serving:
+        from jaxscale._explain_served import of_limit
+
+        bounded = of_limit(plan, asked)
+    return bounded or sentence_of(Status(int(plan.status)), asked)
 
 
 def sentence_of(status: Status, asked: Asked) -> str:
     """The sentence of a status, with the numbers of the scenario."""
+    served = asked.costs is not None and asked.costs.serving
+    if served and status in (Status.INFEASIBLE_BOUNDS, Status.INFEASIBLE_BUDGET):
+        from jaxscale._explain_served import of_none
+
+        sentence = of_none(asked)
+        if sentence:
+            return sentence
     write = _SENTENCES.get(status)
     return (write(asked) if write else "") or status.sentence
 

@@ -1,7 +1,7 @@
 """Plans: a model size and a training length with their loss, their costs and a status."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +16,7 @@ from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.logarithm import exponent
-from jaxscale._numerics.quantities import count
+from jaxscale._numerics.quantities import elapsed
 from jaxscale._numerics.values import exp_or_nan, has_normal_exp, is_finite, is_positive, where_safe
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws import protocol
@@ -29,6 +29,19 @@ if TYPE_CHECKING:
 
 _NUMBERS = ("params", "tokens", "tokens_per_param", "loss", "train_cost", "prefill_cost")
 _NUMBERS += ("decode_cost", "total_cost")
+_SERVED = ("devices", "batch", "token_seconds")  # shown of how a plan is served
+# What bounds the size of a plan, by `Plan.serving["reason"]`.
+REASONS = ("none", "memory", "time of a token", "time of the first token")
+_WORDS: dict[str, Callable[[Any], str]] = {
+    "reason": lambda x: REASONS[x],
+    "status": lambda x: Status(int(x)).name,
+}
+_WRITERS: dict[str, Callable[[Any], str]] = {
+    "loss": lambda x: f"{x:.4f}",
+    "devices": lambda x: f"{x:g}",
+    "token_seconds": elapsed,
+    "status": _WORDS["status"],
+}
 
 
 @jax.tree_util.register_dataclass
@@ -57,18 +70,10 @@ class Plan:
     serving: dict[str, Array] = field(default_factory=dict)  # how it is served, by `Costs.served`
 
     def __repr__(self) -> str:
-        if not _display.are_concrete(self):
-            return f"Plan({', '.join(f'{name}={x!r}' for name, x in vars(self).items())})"
-        if self._shape:
-            return _display.table(self._header, self._rows(), title=self._title, total=self._size)
-        (row,) = self._rows()
-        cells = zip(self._header[1:], row[1:], strict=True)
-        return f"Plan({', '.join(f'{name}={cell}' for name, cell in cells)})"
+        return _display.scenarios(self, self._columns, _WRITERS)
 
     def _repr_html_(self) -> str | None:
-        if not _display.are_concrete(self):
-            return None
-        return _display.html(self._header, self._rows(), title=self._title, total=self._size)
+        return _display.scenarios_html(self, self._columns, _WRITERS)
 
     def to_dataframe(self) -> "DataFrame":
         """A row for each scenario, in C order, by its index along each axis.
@@ -79,11 +84,15 @@ class Plan:
             >>> frame["status"].tolist()
             ['OK', 'OK']
         """
-        columns = {name: np.ravel(x) for name, x in self._numbers().items()}
-        columns["status"] = np.array([Status(x).name for x in np.ravel(self.status).tolist()])
+        numbers = {**self._numbers(), **self.serving, "status": self.status}
+        columns = {name: np.ravel(x) for name, x in numbers.items()}
+        for name, words in _WORDS.items():
+            if name in columns:
+                columns[name] = np.array([words(x) for x in columns[name].tolist()])
+        shape = np.shape(self.status)
         axes = {}
-        if len(self._shape) > 1:
-            axes = {f"axis_{i}": np.ravel(x) for i, x in enumerate(np.indices(self._shape))}
+        if len(shape) > 1:
+            axes = {f"axis_{i}": np.ravel(x) for i, x in enumerate(np.indices(shape))}
         return _display.dataframe({**axes, **columns})
 
     def _numbers(self) -> dict[str, Any]:
@@ -92,36 +101,10 @@ class Plan:
             **{name: getattr(self, name) for name in _NUMBERS},
         }
 
-    def _rows(self) -> Iterator[list[str]]:
-        """Cells of the first scenarios, after their index."""
-        for flat in range(min(self._size, _display.ROWS)):
-            index = np.unravel_index(flat, self._shape)
-            numbers = (float(np.asarray(x)[index]) for x in self._numbers().values())
-            written = (
-                f"{x:.4f}" if i == self._at_loss else count(x) for i, x in enumerate(numbers)
-            )
-            status = Status(int(np.asarray(self.status)[index])).name
-            yield [", ".join(map(str, index)), *written, status]
-
-    @property
-    def _header(self) -> list[str]:
-        return ["", *self._numbers(), "status"]
-
-    @property
-    def _at_loss(self) -> int:
-        return list(self._numbers()).index("loss")
-
-    @property
-    def _title(self) -> str:
-        return f"Plan of shape {self._shape}" if self._shape else "Plan"
-
-    @property
-    def _shape(self) -> tuple[int, ...]:
-        return np.shape(self.status)
-
-    @property
-    def _size(self) -> int:
-        return math.prod(self._shape)
+    def _columns(self) -> dict[str, Any]:
+        """What is shown of each scenario."""
+        served = {name: self.serving[name] for name in _SERVED} if self.serving else {}
+        return {**self._numbers(), **served, "status": self.status}
 
     @property
     def inference_cost(self) -> Array:
@@ -235,7 +218,7 @@ def _evaluate_served(
     plan = _evaluate(*arrays.enter(params=params, tokens=tokens, levers=levers, **entered))
     status = jnp.where(is_ok(offered["status"]), plan.status, offered["status"])
     kept = ("choice", "devices", "batch", "token_seconds", "first_token_seconds")
-    serving = {name: jnp.broadcast_to(offered[name], status.shape) for name in kept}
+    serving = {name: jnp.broadcast_to(offered[name], jnp.shape(status)) for name in kept}
     serving["reason"] = jnp.zeros_like(status)
     return replace(plan, status=status, serving=serving)
 

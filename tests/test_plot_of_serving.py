@@ -1,12 +1,14 @@
 """The picture of speed against price: every point of a front, in its deployment's colour."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
 
 import jaxscale as js
-from jaxscale.plots import serving_front
+from jaxscale.plots import serving_front, serving_prices
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +54,32 @@ def test_a_front_without_points_is_refused_with_its_reason():
         serving_front(empty)
     with pytest.raises(TypeError, match=r"must come from js\.serving\.front"):
         serving_front(None)
+
+
+def plans(params, costs):
+    return SimpleNamespace(params=np.array(params), total_cost=np.array(costs))
+
+
+def test_both_ways_of_pricing_are_drawn_and_what_the_first_costs_more():
+    tokens = np.array([1e10, 1e11, 1e12])
+    assumed, served = (
+        plans([7e9, 5e9, 3e9], [2e4, 4e4, 9e4]),
+        plans([8e9, 7e9, 4e9], [2e4, 2e4, 4e4]),
+    )
+    repriced = plans(assumed.params, [2e4, 2.1e4, np.nan])
+    figure = serving_prices(tokens, assumed, served, repriced, subtitle="a subtitle")
+    figure.draw_without_rendering()
+    sizes, prices, excess = figure.axes
+    for panel, name in ((sizes, "params"), (prices, "total_cost")):
+        for line, plan in zip(panel.lines, (assumed, served), strict=True):
+            np.testing.assert_array_equal(line.get_ydata(), getattr(plan, name))
+            np.testing.assert_array_equal(line.get_xdata(), tokens)
+    np.testing.assert_allclose(excess.lines[-1].get_ydata(), [0, 5, np.nan], atol=1e-12)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["utilisation assumed", "priced by size"]
+
+
+def test_plans_of_another_shape_than_their_tokens_are_refused():
+    one = plans([7e9], [2e4])
+    with pytest.raises(ValueError, match=r"assumed must have one plan for each of tokens"):
+        serving_prices([1e10, 1e11], one, one, one)

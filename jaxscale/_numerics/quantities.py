@@ -49,6 +49,13 @@ def dollars(x: float) -> str:
     return f"${count(x)}"
 
 
+def elapsed(x: float) -> str:
+    """A time in seconds with three digits: `50.0 ms`, `1.20 s`."""
+    if math.isnan(x):
+        return "nan"
+    return f"{count(x)} s" if x >= 1 else f"{count(1e3 * x)} ms"
+
+
 def percent(x: float) -> str:
     """A share in percent with two digits: `12 %`, `9.1 %`."""
     value = 100 * x

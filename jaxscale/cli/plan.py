@@ -9,7 +9,7 @@ import numpy as np
 
 import jaxscale as js
 from jaxscale import _schema
-from jaxscale._explain import Asked, sentence_of
+from jaxscale._explain import Asked, sentence_of_plan
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.quantities import short
 from jaxscale._schema import read_bounds
@@ -104,11 +104,9 @@ class Comparison(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        _, demand, prices, bounds, timed = self.question
-        if timed and (sentence := plan_served.sentence_of(timed, self.optimum)):
-            return sentence
+        _, demand, prices, bounds, _ = self.question
         asked = Asked(self.law.law, self.target, demand, prices.costs, bounds)
-        return sentence_of(status_of(self.optimum), asked)
+        return sentence_of_plan(self.optimum, asked)
 
 
 @options.asked
@@ -200,10 +198,6 @@ def compare(
     else:
         optimum = interpreted(js.minimize_cost, law, target, demand, prices.costs, bounds, **choice)
         size = interpreted(js.minimize_cost, law, target, **choice)
-    if timed and status_of(optimum) is js.Status.INFEASIBLE_BOUNDS and prices.train:
-        reason = plan_served.why_not(timed, prices.train, target, asked)
-        if reason is not None:
-            raise Mistake(reason)
     optimum = solved(optimum, asked)
     size = solved(size, Asked(law, target, levers=levers.values))
     sizes = float(size.params), float(size.tokens)

@@ -7,16 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jaxscale as js
-from jaxscale import _schema
-from jaxscale._explain import Asked
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._schema import option_of
 from jaxscale.cli import serving
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.options import Prices, given_of
 from jaxscale.cli.quantities import count, elapsed
-from jaxscale.cli.solving import status_of
-from jaxscale.solve.served import FIRST_TOKEN, MEMORY, REASONS, TOKEN_TIME
+from jaxscale.plan import REASONS
 
 # Options of serving in phases of a share each, which here follow from the devices.
 ASSUMED = ("prefill_mfu", "decode_mfu")
@@ -78,55 +75,18 @@ def read_timed(
         limits,
         deployment,
         counts,
-        _costs(family, deployment, requests, limits, prices.train, counts),
+        js.Costs.served(
+            family,
+            deployment,
+            requests,
+            limits,
+            train=replace(prices.train.device, price=prices.train.price),
+            train_precision=prices.train.precision,
+            train_mfu=prices.train.mfu["train"],
+            counts=counts,
+        ),
     )
     return Prices(timed.costs, prices.train, note=timed.describe()), timed
-
-
-def _costs(
-    family: Any,
-    deployment: js.serving.Deployment,
-    requests: js.serving.Requests,
-    limits: js.serving.Limits | None,
-    train: _schema.Rented,
-    counts: tuple[int, ...],
-) -> js.Costs:
-    return js.Costs.served(
-        family,
-        deployment,
-        requests,
-        limits,
-        train=replace(train.device, price=train.price),
-        train_precision=train.precision,
-        train_mfu=train.mfu["train"],
-        counts=counts,
-    )
-
-
-def why_not(timed: Timed, train: _schema.Rented, loss: float, asked: Asked) -> str | None:
-    """Why no model keeps the limits, by the one that would be cheapest without them."""
-    served = timed.costs.serving
-    free = _costs(served.family, timed.deployment, timed.requests, None, train, js.serving.COUNTS)
-    plan = interpreted(
-        js.minimize_cost,
-        asked.law,
-        loss,
-        asked.demand,
-        free,
-        asked.bounds,
-        levers=asked.levers,
-    )
-    if not status_of(plan).ok:
-        return None
-    token, first = (float(plan.serving[name]) for name in ("token_seconds", "first_token_seconds"))
-    deployment = free.serving.options[int(plan.serving["choice"])]
-    tried = " to ".join(dict.fromkeys(str(timed.counts[i]) for i in (0, -1)))
-    return (
-        f"no model of that quality keeps the limits on {tried} x "
-        f"{timed.deployment.accelerator.name}; without them the cheapest has "
-        f"{count(float(plan.params))} params on {js.serving.name_of(deployment)}, and takes "
-        f"{elapsed(token)} a token and {elapsed(first)} to the first"
-    )
 
 
 def with_serving(timed: Timed, law: Any, size: js.Plan, demand: js.Demand) -> js.Plan:
@@ -149,21 +109,6 @@ def facts(timed: Timed, plan: js.Plan) -> Iterator[tuple[str, str]]:
 def deployment_of(timed: Timed, plan: js.Plan) -> js.serving.Deployment:
     """The deployment that a plan is served by."""
     return timed.costs.serving.options[int(plan.serving["choice"])]
-
-
-def sentence_of(timed: Timed, plan: js.Plan) -> str:
-    """The limit that keeps a plan from being larger, with its numbers; empty for none."""
-    name = js.serving.name_of(deployment_of(timed, plan))
-    others = ", and other counts cost more" if len(timed.counts) > 1 else ""
-    token, first = (float(np.asarray(x)) for x in list(vars(timed.limits).values())[:2])
-    problem = {
-        MEMORY: f"{name} has no room for a larger model and its cache",
-        TOKEN_TIME: f"a larger model takes more than {elapsed(token)} a token on {name}",
-        FIRST_TOKEN: f"a larger model takes more than {elapsed(first)} to the first token on "
-        f"{name}",
-    }
-    reason = int(plan.serving["reason"])
-    return f"The size is bounded: {problem[reason]}{others}." if reason else ""
 
 
 def record_of(timed: Timed, plan: js.Plan) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from jaxscale._numerics.quantities import POWERS
 from jaxscale._numerics.quantities import count as count
 from jaxscale._numerics.quantities import counted as counted
 from jaxscale._numerics.quantities import dollars as dollars
+from jaxscale._numerics.quantities import elapsed as elapsed
 from jaxscale._numerics.quantities import percent as percent
 from jaxscale._numerics.quantities import scientific as scientific
 
@@ -138,11 +139,6 @@ def duration(text: str) -> float:
     if math.isinf(seconds) or seconds == 0:
         raise ValueError(f"{text!r} is beyond the range of float64")
     return seconds
-
-
-def elapsed(x: float) -> str:
-    """A time in seconds with three digits: `50.0 ms`, `1.20 s`."""
-    return f"{count(x)} s" if x >= 1 else f"{count(1e3 * x)} ms"
 
 
 def dollars_per_hour(text: str) -> float:

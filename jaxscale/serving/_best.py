@@ -1,6 +1,6 @@
 """The cheapest deployment that answers in time, and the whole trade of speed against price."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from jaxscale._numerics.interpreted import interpreted
 from jaxscale.architectures.architecture import Architecture
 from jaxscale.serving._options import COUNTS, Device, entered, name_of, options, stacked
 from jaxscale.serving.deployment import Deployment, Machine
+from jaxscale.serving.passes import WRITERS
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.serving.service import Service, checked_limits, served, unserved
 from jaxscale.status import Status, is_ok
@@ -29,13 +30,40 @@ DOUBLINGS = 16
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Best:
-    """The cheapest way to serve each scenario. Arrays have the full shape of all of them."""
+    """The cheapest way to serve each scenario. Arrays have the full shape of all of them.
+
+    Examples:
+        >>> shape = js.architectures.published("llama-3-70b")
+        >>> device, requests = js.accelerator("H100-SXM", price=2.0), js.serving.Requests(1024, 256)
+        >>> limits = js.serving.Limits(token_seconds=0.03)
+        >>> best = js.serving.best(shape, device, requests, limits)
+        >>> print(f"{best.service.batch:.0f} at once on {js.serving.name_of(best.deployment)}")
+        76 at once on 8 x H100-SXM
+    """
 
     service: Service
     choice: Array  # int32, the index of the deployment among `options`; -1 where none can
     options: tuple[Deployment, ...]  # in the order in which they were tried
+
+    def __repr__(self) -> str:
+        numbers = self.service, self.choice
+        return _display.scenarios(self, self._columns, self._writers, numbers)
+
+    def _repr_html_(self) -> str | None:
+        numbers = self.service, self.choice
+        return _display.scenarios_html(self, self._columns, self._writers, numbers)
+
+    def _columns(self) -> dict[str, Array]:
+        return {"deployment": self.choice, **self.service._columns()}
+
+    @property
+    def _writers(self) -> dict[str, Callable[[Any], str]]:
+        return {**WRITERS, "deployment": self._name}
+
+    def _name(self, choice: int) -> str:
+        return name_of(self.options[choice]) if choice >= 0 else "none"
 
     @property
     def status(self) -> Array:
@@ -158,6 +186,12 @@ class Front:
     """Deployments and batches that none beats in both speed and price, the fastest first.
 
     Fields are NumPy arrays of one length. Results print as a table, and `plot()` draws them.
+
+    Examples:
+        >>> shape, l4 = js.architectures.published("llama-3-8b"), js.accelerator("L4", price=0.5)
+        >>> front = js.serving.front(shape, l4, js.serving.Requests(1024, 256), counts=[1])
+        >>> print(f"{len(front)} batches, from {front.batch[0]:.0f} to {front.batch[-1]:.0f}")
+        7 batches, from 1 to 33
     """
 
     tokens_per_second_per_user: np.ndarray

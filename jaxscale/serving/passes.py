@@ -7,18 +7,22 @@ of the code of Erdil 2025 (ege-erdil/inference-economics).
 """
 
 import enum
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.names import unknown
+from jaxscale._numerics.quantities import elapsed, percent
 from jaxscale._numerics.values import is_finite, is_nonnegative, is_positive, where_safe
 from jaxscale.architectures import counts
 from jaxscale.architectures.architecture import Architecture
@@ -62,12 +66,37 @@ class Limit(enum.IntEnum):
     LAUNCH = 4, "Launching kernels takes the most time: use fewer layers, or graphs of kernels."
 
 
+def _share(x: float) -> str:
+    return "nan" if math.isnan(x) else percent(x)
+
+
+# How cells of results are written; speeds, prices and batches as counts.
+WRITERS: dict[str, Callable[[Any], str]] = {
+    "seconds": elapsed,
+    "token_seconds": elapsed,
+    "first_token_seconds": elapsed,
+    "mfu": _share,
+    "mbu": _share,
+    "decode_mfu": _share,
+    "limit": lambda x: Limit(int(x)).name if x >= 0 else "none",
+    "status": lambda x: Status(int(x)).name,
+}
+_SHOWN = ("seconds", "tokens_per_second", "mfu", "mbu", "dollars_per_million_tokens")
+
+
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pass:
     """One pass over a batch. Every field has the full shape of all that was given.
 
     Where the status is not OK, all numbers but those of memory are NaN.
+
+    Examples:
+        >>> shape = js.architectures.published("llama-3-8b")
+        >>> deployment = js.serving.Deployment(js.accelerator("H100-SXM", price=2.0))
+        >>> step = js.serving.step(shape, deployment, batch=64, context=1024)
+        >>> print(f"{step.seconds * 1e3:.2f} ms, {step.mbu:.0%} of the bandwidth")
+        8.80 ms, 80% of the bandwidth
     """
 
     seconds: Array
@@ -80,6 +109,17 @@ class Pass:
     memory_left: Array  # of the usable memory of each device; negative where it does not fit
     dollars_per_million_tokens: Array  # NaN without a price
     status: Array  # int8, a member of Status
+
+    def __repr__(self) -> str:
+        return _display.scenarios(self, self._columns, WRITERS)
+
+    def _repr_html_(self) -> str | None:
+        return _display.scenarios_html(self, self._columns, WRITERS)
+
+    def _columns(self) -> dict[str, Array]:
+        """What is shown of each scenario."""
+        numbers = {name: getattr(self, name) for name in _SHOWN}
+        return {**numbers, "limit": jnp.where(self.ok, self.limit, -1), "status": self.status}
 
     @property
     def ok(self) -> Array:

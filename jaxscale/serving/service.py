@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.compiled import compiled
@@ -20,6 +21,7 @@ from jaxscale.architectures.architecture import Architecture
 from jaxscale.serving.deployment import Deployment, Machine, machine
 from jaxscale.serving.passes import (
     MILLION,
+    WRITERS,
     Rates,
     Work,
     is_whole,
@@ -43,6 +45,12 @@ class Speculation:
     Of `drafts` drafts, each is accepted with probability `acceptance` if those before it were:
     `(1 - a^(g + 1)) / (1 - a)` tokens come of a round (Leviathan et al. 2023, as in the code of
     Erdil 2025). The draft runs on the same devices, one token at a time, and reads prompts too.
+
+    Examples:
+        >>> draft = js.architectures.published("llama-3-8b")
+        >>> guess = js.serving.Speculation(draft, drafts=4, acceptance=0.8)
+        >>> print(f"{guess.tokens_per_round():.2f} tokens a round")
+        3.36 tokens a round
     """
 
     draft: Architecture
@@ -57,12 +65,23 @@ class Speculation:
         return jnp.where(sure, self.drafts + 1, (1 - safe ** (self.drafts + 1)) / (1 - safe))
 
 
+_SHOWN = ("batch", "token_seconds", "first_token_seconds", "dollars_per_million_output_tokens")
+_SHOWN += ("decode_mfu",)
+
+
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Service:
     """What serving takes and costs. Every field has the full shape of all that was given.
 
     Where the status is not OK, all numbers are NaN.
+
+    Examples:
+        >>> shape = js.architectures.published("llama-3-8b")
+        >>> deployment = js.serving.Deployment(js.accelerator("H100-SXM", price=2.0))
+        >>> service = js.serving.serve(shape, deployment, js.serving.Requests(1024, 256))
+        >>> print(f"{service.batch:.0f} at once, {service.token_seconds * 1e3:.0f} ms a token")
+        333 at once, 53 ms a token
     """
 
     batch: Array  # sequences decoded together
@@ -79,6 +98,17 @@ class Service:
     memory_left: Array  # of the usable memory of each device
     limit: Array  # int8, a member of Limit: what a decode step spends most on
     status: Array  # int8, a member of Status
+
+    def __repr__(self) -> str:
+        return _display.scenarios(self, self._columns, WRITERS)
+
+    def _repr_html_(self) -> str | None:
+        return _display.scenarios_html(self, self._columns, WRITERS)
+
+    def _columns(self) -> dict[str, Array]:
+        """What is shown of each scenario."""
+        numbers = {name: getattr(self, name) for name in _SHOWN}
+        return {**numbers, "limit": jnp.where(self.ok, self.limit, -1), "status": self.status}
 
     @property
     def ok(self) -> Array:

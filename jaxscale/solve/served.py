@@ -59,7 +59,7 @@ ARRAYS = 128  # intermediate arrays at a time: some twenty for each machine
 BITS = "bits"  # the lever that the precision of the served weights sets, where it has no value
 SETTLED = 5  # steps of the secant method at the end
 BEYOND = 64.0  # epsilons by which what decides may lie outside its bracket
-SMOOTH = 1e-4  # by which the slope of ln(cost) changes across the last bracket without a kink
+EVEN = 0.1  # of the change of a slope, by which it is off a line
 BEATEN = 64.0  # roots of an epsilon by which another plan is better
 ROUNDING = 256.0  # epsilons by which a limit may be missed that decides
 
@@ -314,14 +314,13 @@ def _cut(b: Bracket, here: Array, value: Array) -> Bracket:
 # Besides a stationary point: the fields of `Switches`, and the ends.
 MEMORY, TOKEN_TIME, FIRST_TOKEN = 1, 2, 3
 TOKEN_BOUNDS = 4  # `distances` of a model
-REASONS = ("none", "memory", "time of a token", "time of the first token")
 
 
 class Decided(NamedTuple):
     """A log width, moved onto the equation that decides it."""
 
     log_width: Array
-    limit: Array  # 0, or which limit of the machine decides: `REASONS`
+    limit: Array  # 0, or which limit of the machine decides: `jaxscale.plan.REASONS`
     at_max: Array  # whether the bound max_params does
     at_min: Array
 
@@ -357,17 +356,17 @@ def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
     fixed = given.map(lax.stop_gradient)
     slack = BEYOND * epsilon(found.best)
     ends = jnp.concatenate([found.low - slack, found.high + slack])
-    values = _equations(at_loss, fixed, ends)
-    low, high = ([x[i : i + 1] for x in values] for i in (0, 1))
-    # Across a stationary point the slope changes by little, across a kink by much more.
-    jump = SMOOTH if at_loss else SMOOTH * jnp.abs(found.value)
+    values = _equations(at_loss, fixed, jnp.concatenate([ends, found.best]))
+    low, high, middle = ([x[i : i + 1] for x in values] for i in range(3))
+    # Across a stationary point the slope changes evenly, across a kink it jumps.
+    rise, share = high[0] - low[0], (found.best - ends[:1]) / (ends[1:] - ends[:1])
+    is_even = jnp.abs(middle[0] - low[0] - share * rise) < EVEN * rise
     which = jnp.full_like(found.best, -1, jnp.int32)
     for number in range(len(values) - 1, 0, -1):
         crosses = (low[number] > 0) != (high[number] > 0)
         crosses &= is_finite(low[number]) & is_finite(high[number])
         which = jnp.where(crosses, number, which)
-    smooth = (high[0] - low[0] < jump) | (which < 0)
-    which = jnp.where((low[0] < 0) & (high[0] > 0) & smooth, 0, which)
+    which = jnp.where((low[0] < 0) & (high[0] > 0) & (is_even | (which < 0)), 0, which)
 
     def secant(_: Array, at: Secant) -> Secant:
         u, value, before, old = at

@@ -62,7 +62,7 @@ def test_a_limit_that_bounds_the_size_is_named(command):
     [
         (
             asked("1.9", "8B", "2B", "--max-latency", "2ms", "--serve-count", "8"),
-            "no model of that quality keeps the limits on 8 x H100-SXM; without them the cheapest",
+            "No model of that quality keeps the limits on 8 x H100-SXM; without them the cheapest",
         ),
         (
             ("plan", "--loss", "2", "--inference-tokens", "1T", "--max-latency", "50ms"),

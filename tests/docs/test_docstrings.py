@@ -33,7 +33,6 @@ RECORDS = {
     "published": ["Entry", "Interval"],
     "recipes": ["Recipe", "TimeAndCompute"],
     "growth": ["Schedule"],
-    "serving": ["Best", "Front", "Pass", "Service", "Speculation"],
     "training": ["DataParallelTraining"],
     "sweeping": ["Estimate", "StoreError", "Summary", "Verification"],
     "sweeping.spec": ["PlanScenario"],
