@@ -207,8 +207,9 @@ def _evaluate_served(
     law, demand, costs = (arguments[name] for name in ("law", "demand", "costs"))
     counts_embeddings = protocol.counts_embeddings(law)
     offered = costs.serving.prices(params, demand, counts_embeddings=counts_embeddings)
-    sizes = arrays.enter(params=params, tokens=tokens)
-    flops = protocol.flops_of(law, *arrays.align(*sizes), **levers)
+    sizes = arrays.enter(law=law, params=params, tokens=tokens, levers=levers)
+    *aligned, chosen = arrays.align(*sizes)
+    flops = protocol.flops_of(*aligned, **chosen)
     # Experts that a token does not run through cost nothing in training.
     by_rule = counts_embeddings and not protocol.has_own_flops(law)
     train = costs.train * offered["active_share"] if by_rule else costs.train
