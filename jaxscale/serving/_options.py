@@ -65,11 +65,20 @@ def options(
 def _check(deployment: Deployment) -> None:
     """Raises for what is wrong by structure, and for a count that no equal stages make up."""
     made = machine(deployment, priced=True)
-    if arrays.is_concrete(made.domain) and not np.all(is_whole(Machine(*map(np.asarray, made)))):
+    split = made.count, made.domain, made.tensor_parallel
+    if not all(map(arrays.is_concrete, split)):
+        return
+    numbers = dict(zip(_SPLIT, (np.asarray(x, float) for x in split), strict=True))
+    with jax.ensure_compile_time_eval():  # also while a caller is being traced
+        whole = bool(jnp.all(is_whole(made._replace(**numbers))))
+    if not whole:
         raise ValueError(
             f"counts: {deployment.count} of {deployment.accelerator.name} cannot be split into "
             f"equal stages of at most {float(np.max(made.domain)):g} devices"
         )
+
+
+_SPLIT = ("count", "domain", "tensor_parallel")
 
 
 def templates(

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from jaxscale import Status
+from jaxscale.plan import REASONS
 from solve import served_lanes as served
 from solve.lanes import TARGETS, needs_x64
 from solve.served_lanes import FREE, LANES, drawn, lanes, searched, solve
@@ -116,7 +117,6 @@ LIMITED = {
 @needs_x64
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_limit_that_bounds_the_size_is_named(target):
-    from jaxscale.solve.served import REASONS
 
     wanted = {"loss": 1.7 if target == "budget" else 1.80, "budget": 1e15, "read": 1e6}
     draws = lanes(*({**wanted, "written": 1e6, **each} for each in LIMITED.values()))
