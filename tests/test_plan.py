@@ -132,18 +132,19 @@ def test_a_plan_that_is_served_shows_its_devices():
     device = js.accelerator("H100-SXM", price=2.0)
     requests = js.serving.Requests(1000, 200)
     costs = js.Costs.served(js.architectures.LLAMA, device, requests, train=device, counts=[1])
-    law, tokens = js.laws.published("sardana2024"), np.array([1e12, 2e12, 3e12])
-    plan = js.evaluate(law, 3e9, tokens, js.Demand(1e12, 1e11), costs)
+    law, tokens = js.laws.published("sardana2024"), np.array([[1e12], [2e12], [3e12]])
+    plan = js.evaluate(law, 3e9, tokens, js.Demand(np.array([1e12, 2e12]), 1e11), costs)
     # One size is served alike however long it was trained, and has the shape of all nonetheless.
-    assert {np.shape(x) for x in jax.tree.leaves(plan)} == {(3,)}
+    assert {np.shape(x) for x in jax.tree.leaves(plan)} == {(3, 2)}
     assert "devices  batch  token_seconds" in repr(plan).splitlines()[1]
-    one = repr(jax.tree.map(lambda x: x[0], plan))
-    milliseconds = float(plan.serving["token_seconds"][0]) * 1e3
-    assert f"devices=1, batch={plan.serving['batch'][0]:.0f}, " in one
+    one = repr(jax.tree.map(lambda x: x[0, 0], plan))
+    milliseconds = float(plan.serving["token_seconds"][0, 0]) * 1e3
+    assert f"devices=1, batch={plan.serving['batch'][0, 0]:.0f}, " in one
     assert f"token_seconds={milliseconds:.1f} ms, status=OK)" in one
     frame = plan.to_dataframe()
-    for name, values in plan.serving.items():
-        np.testing.assert_array_equal(frame[name], values)
+    assert set(frame["reason"]) == {"none"}
+    for name in set(plan.serving) - {"reason"}:
+        np.testing.assert_array_equal(frame[name], np.ravel(plan.serving[name]))
 
 
 def test_a_data_frame_says_in_words_what_bounds_a_plan():

@@ -11,6 +11,7 @@ import numpy as np
 from jaxscale._numerics import arrays
 from jaxscale.hardware import Accelerator, accelerator
 from jaxscale.serving.deployment import Deployment, Machine, machine
+from jaxscale.serving.passes import is_whole
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
 
