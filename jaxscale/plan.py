@@ -207,21 +207,24 @@ def _evaluate_served(
     law, demand, costs = (arguments[name] for name in ("law", "demand", "costs"))
     counts_embeddings = protocol.counts_embeddings(law)
     offered = costs.serving.prices(params, demand, counts_embeddings=counts_embeddings)
-    entered = arrays.enter(law=law, params=params, tokens=tokens, levers=levers, train=costs.train)
-    *sizes, values, train, offered = arrays.align(*entered, offered)
-    flops = protocol.flops_of(*sizes, **values)
+    sizes = arrays.enter(
+        law=law, params=params, tokens=tokens, levers=levers, train=costs.train, **offered
+    )
+    law_, params_, tokens_, values, train, *numbers = arrays.align(*sizes)
+    prices = dict(zip(offered, numbers, strict=True))
+    flops = protocol.flops_of(law_, params_, tokens_, **values)
     # Experts that a token does not run through cost nothing in training.
-    by_rule = counts_embeddings and not protocol.has_own_flops(law)
-    train = train * offered["active_share"] if by_rule else train
-    prices = Costs(train, offered["read"] / flops.prefill, offered["write"] / flops.decode)
-    priced = {"law": law, "demand": demand, "costs": prices}
-    plan = _evaluate(*arrays.enter(params=params, tokens=tokens, levers=levers, **priced))
+    if counts_embeddings and not protocol.has_own_flops(law):
+        train = train * prices["active_share"]
+    prices = Costs(train, prices["read"] / flops.prefill, prices["write"] / flops.decode)
+    entered = {"law": law, "demand": demand, "costs": prices}
+    plan = _evaluate(*arrays.enter(params=params, tokens=tokens, levers=levers, **entered))
     shape = jnp.shape(plan.status)
     offered = {name: jnp.broadcast_to(x, shape) for name, x in offered.items()}
     status = jnp.where(is_ok(offered["status"]), plan.status, offered["status"])
     kept = ("choice", "devices", "batch", "token_seconds", "first_token_seconds")
-    serving = {name: offered[name] for name in kept} | {"reason": jnp.zeros_like(status)}
-    return replace(plan, status=status, serving=serving)
+    serving = {name: offered[name] for name in kept}
+    return replace(plan, status=status, serving={**serving, "reason": jnp.zeros_like(status)})
 
 
 def plan_arguments(
