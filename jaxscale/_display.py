@@ -165,7 +165,7 @@ class Catalog(tuple[Item, ...], Generic[Item]):
     Examples:
         >>> catalog = js.hardware.catalog()
         >>> len(catalog), catalog[0].name
-        (31, 'V100')
+        (41, 'V100')
         >>> list(catalog.to_dataframe().columns)[:3]
         ['accelerator', 'vendor', 'bf16_flops']
     """

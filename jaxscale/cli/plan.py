@@ -221,8 +221,9 @@ def show(comparison: Comparison) -> None:
     tables.note(title, style="bold")
     for line in question.prices.describe():
         tables.note(line, style="dim")
+    # Of a plan that cannot be served, serving has no price; a loss may be unknown.
     rows = [
-        (name, write(x), *("-" if math.isnan(y) else write(y), _ratio(x, y)))
+        (name, write(x), "-" if question.timed and math.isnan(y) else write(y), _ratio(x, y))
         for name, write, x, y in _rows(comparison)
     ]
     if not math.isnan(comparison.saving):

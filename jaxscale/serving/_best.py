@@ -261,16 +261,18 @@ def front(
 
     Examples:
         >>> shape, l4 = js.architectures.published("llama-3-8b"), js.accelerator("L4", price=0.5)
-        >>> front = js.serving.front(shape, l4, js.serving.Requests(1024, 256))
+        >>> front = js.serving.front(shape, l4, js.serving.Requests(1024, 256), counts=[1])
         >>> print(f"{front.batch[-1]:.0f} at once, ${front.dollars_per_request[-1]:.2g} a request")
-        162 at once, $9.5e-05 a request
+        33 at once, $0.00011 a request
     """
     found = options(devices, counts=counts, weights=weights)
     numbers = arguments(architecture, found, requests, limits, utilisation)
     check_single(numbers)
     # Interpreted, as one front takes far longer to compile than to compute.
     tried = interpreted(_all_batches, *numbers)
-    ok = np.asarray(tried.ok)
+    # A stage without a sequence of its own idles: such a batch is for a smaller deployment.
+    stages = np.array([each.count / (each.tensor_parallel or each.count) for each in found])
+    ok = np.asarray(tried.ok) & (tried.batch >= stages[:, None] * (1 - 1e-6))
     speed = np.where(ok, 1 / tried.token_seconds, -np.inf)
     cost = np.where(ok, tried.dollars_per_request, np.inf)
     order = np.lexsort((cost.ravel(), -speed.ravel()))

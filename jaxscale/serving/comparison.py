@@ -66,10 +66,10 @@ class DeviceComparison:
         >>> requests = js.serving.Requests(1024, 256)
         >>> js.serving.compare(shape, requests, devices=["L4", "L40S"], prices={"L4": 0.5})
         Cheapest deployment of each accelerator
-        deployment             $/hour  batch  ms a token  first token  $/M output  reason
-        ---------------------------------------------------------------------------------
-        1 x L40S                 0.79    162        90.9      0.058 s      0.0735
-        2 x L4, 2 stages of 1    0.50    162       216.5      0.173 s       0.184
+        deployment               $/hour  batch  ms a token  first token  $/M output  reason
+        -----------------------------------------------------------------------------------
+        4 x L40S, 4 stages of 1    0.79    934       123.1      0.059 s      0.0651
+        16 x L4, 16 stages of 1    0.50   1964       218.1      0.177 s        0.15
     """
 
     rows: tuple[DeviceRow, ...]
