@@ -163,6 +163,21 @@ def test_every_solver_lowers_into_a_kernel(solver, dtype):
     assert "triton" in text
 
 
+def test_serving_lowers_into_a_kernel():
+    """Passes and services; a choice among deployments is left to XLA, for a stack of many."""
+    shape, device = js.architectures.published("llama-3-8b"), js.accelerator("H100-SXM", price=2.0)
+    deployment = js.serving.Deployment(device)
+
+    def scenario(batch, context):
+        step = js.serving.step(shape, deployment, batch, context)
+        requests = js.serving.Requests(context, 200.0)
+        served = js.serving.serve(shape, deployment, requests, limits=js.serving.Limits(0.05))
+        return {"step": step.seconds, "dollars": served.dollars_per_request, "status": step.status}
+
+    space = js.Grid(batch=js.geomspace(1, 64, 64), context=js.geomspace(100, 4000, 64))
+    assert "triton" in lowered(scenario, space, [js.Moments("step"), js.Moments("dollars")])
+
+
 def test_every_reducer_but_one_lowers_into_a_kernel():
     assert "triton" in lowered(plan, GRID, REDUCERS)
     with pytest.raises(NotImplementedError, match="sums along 'loss' have no form in a kernel"):
