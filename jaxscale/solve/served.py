@@ -506,37 +506,24 @@ def _made_safe(at_loss: bool, given: Scenario) -> tuple[Scenario, Array]:
     asked = given.demand.is_valid() & is_positive(given.train)
     asked &= is_finite(given.target) if at_loss else is_positive(given.target)
     serving = given.family.is_valid() & given.requests.is_valid() & given.limits.is_valid()
-    serving &= (
-        given.machine.is_valid()
-        & is_whole(given.machine)
-        & (given.utilisation > 0)
-        & (given.utilisation <= 1)
-    )
+    serving &= given.machine.is_valid() & is_whole(given.machine)
+    serving &= (given.utilisation > 0) & (given.utilisation <= 1)
     bounded = True if given.bounds is None else given.bounds.is_valid()
 
     def safe(good: Array, *parts: Any) -> Any:
         return jax.tree.map(lambda x: where_safe(good, x), parts)
 
-    laws, levers = safe(law, given.law, given.levers)
-    target, demand, train = safe(asked, given.target, given.demand, given.train)
-    priced = given.family, given.requests, given.limits, given.utilisation, given.machine
-    family, requests, limits, utilisation, machine = safe(serving, *priced)
+    groups = {
+        ("law", "levers"): law,
+        ("target", "demand", "train"): asked,
+        ("family", "requests", "limits", "utilisation", "machine"): serving,
+    }
+    made = {}
+    for names, good in groups.items():
+        parts = (getattr(given, name) for name in names)
+        made |= dict(zip(names, safe(good, *parts), strict=True))
     bounds = None if given.bounds is None else given.bounds.made_safe()
-    made = Scenario(
-        laws,
-        levers,
-        target,
-        demand,
-        train,
-        family,
-        requests,
-        limits,
-        utilisation,
-        bounds,
-        machine,
-        given.dense,
-    )
-    return made, law & asked & serving & bounded
+    return given._replace(**made, bounds=bounds), law & asked & serving & bounded
 
 
 def _plan(at_loss: bool, given: Scenario) -> Plan:
