@@ -24,7 +24,7 @@ from jaxscale.serving.comparison import priced
 
 HEADER = ("deployment", "$ an\nhour", "batch", "tokens/s\na user", "first\ntoken")
 QUOTED = "Prices that are not given are the lowest quotes: jaxscale hardware NAME."
-WRITTEN = "a million\nwritten"
+PRICES = ("a million\nwritten", "a thousand\nrequests")
 
 
 def compare_hardware(
@@ -82,7 +82,7 @@ def show(workload: Workload, comparison: DeviceComparison) -> None:
     for line in workload.shape.remarks:
         tables.note(line, style="dim")
     has_rate = workload.requests.rate is not None
-    header = (*HEADER, WRITTEN, *["devices"] * has_rate, "limit")
+    header = (*HEADER, *PRICES, *["devices"] * has_rate, "limit")
     rows = [_cells(row, has_rate) for row in comparison.rows if row.service is not None]
     tables.print_columns(header, rows, words=("limit",))
     missing: dict[tuple[str, str], list[str]] = {}
@@ -107,6 +107,7 @@ def _cells(row: DeviceRow, has_rate: bool) -> tuple[str, ...]:
         count(1 / float(service.token_seconds)),
         elapsed(float(service.first_token_seconds)),
         dollars(float(service.dollars_per_million_output_tokens)),
+        dollars(1e3 * float(service.dollars_per_request)),
         *[f"{float(service.devices):,.1f}"] * has_rate,
         js.serving.Limit(int(service.limit)).name.lower(),
     )

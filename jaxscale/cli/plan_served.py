@@ -56,7 +56,12 @@ def read_timed(
         if given[name] is not None:
             raise Mistake(f"{option_of(name)} is not assumed with {option_of(first)}: leave it out")
     context = options["context"]
-    requests = serving.read_requests(float("inf") if context is None else context, "", options)
+    # Tokens of each request may be given for the demand already.
+    asked = dict(options)
+    for name, other in (("prompt", "input_per_request"), ("output", "output_per_request")):
+        if asked[name] is None:
+            asked[name] = given.get(other)
+    requests = serving.read_requests(float("inf") if context is None else context, "", asked)
     longest = float(np.asarray(requests.prompt)) + float(np.asarray(requests.output))
     family = serving.read_family(options["family"], context or longest)
     limits = serving.read_limits(options)

@@ -199,9 +199,19 @@ def _facts(found: Answer) -> Iterator[tuple[str, str]]:
     yield "memory left", f"{data_size(left)} of the {data_size(usable)} to use on each device"
     devices = float(service.devices)
     if not math.isnan(devices):
-        copies = math.ceil(devices / float(np.asarray(deployment.count)) - 1e-9)
-        asked = f"{workload.requests.rate:,g} requests/s"
-        yield "devices", f"{devices:,.1f} for {asked}: {copies:,} copies of {name}"
+        size = float(np.asarray(deployment.count))
+        copies = max(math.ceil(devices / size - 1e-9), 1)
+        rate = float(np.asarray(workload.requests.rate))
+        hour = copies * size * float(np.asarray(deployment.accelerator.price))
+        asked = (
+            f"{copies:,} {'copies' if copies > 1 else 'copy'} of {name} for {rate:,g} requests/s"
+        )
+        yield (
+            "devices",
+            f"{copies * size:,.0f}: {asked}, {devices / copies / size:.0%} busy or more",
+        )
+        thousand = dollars(1e3 * hour / (3600 * rate))
+        yield "at that rate", f"{dollars(hour)} an hour, {thousand} a thousand requests"
 
 
 def _bound_of_batch(found: Answer) -> str:

@@ -29,10 +29,10 @@ def options(
 ) -> tuple[Deployment, ...]:
     """Every deployment of these devices, in these numbers and with these weights.
 
-    With `every_split`, each count is split in all powers of two that one domain links; else as a
-    `Deployment` does by itself. Where the link of a device is not known, it serves alone. Raises
-    TypeError or ValueError for what is no device, for counts that are not whole numbers from 1,
-    and for devices without a price.
+    With `every_split`, each count is split in all powers of two that one domain links, and in as
+    few stages as domains allow; else in the latter alone. Where the link of a device is not known,
+    it serves alone. Raises TypeError or ValueError for what is no device, for counts that are not
+    whole numbers from 1, and for devices without a price.
 
     Examples:
         >>> device = js.accelerator("H100-SXM", price=2.0)
@@ -52,7 +52,8 @@ def options(
         device = template.accelerator
         known = counts if device.link_bandwidth is not None else tuple(x for x in counts if x == 1)
         for count in known:
-            for split in _splits(count, device.domain) if every_split else (None,):
+            splits = _splits(count, device.domain)
+            for split in splits if every_split else splits[-1:]:
                 found.append(replace(template, count=count, tensor_parallel=split))
                 _check(found[-1])
     if not found:
@@ -105,14 +106,12 @@ def templates(
 
 
 def _splits(count: int, domain: Any) -> list[int]:
-    most = (
-        min(count, float(np.max(domain)))
-        if domain is not None and arrays.is_concrete(domain)
-        else count
-    )
-    usual = count / max(np.ceil(count / most), 1)
-    powers = [2**i for i in range(int(np.log2(most)) + 1) if count % 2**i == 0]
-    return sorted({*powers, *([int(usual)] if usual == int(usual) else [])})
+    """Powers of two that divide a count, and the largest divisor that one domain links, last."""
+    most = int(count)
+    if domain is not None and arrays.is_concrete(domain):
+        most = int(min(count, float(np.min(np.asarray(domain)))))
+    divisors = [i for i in range(1, most + 1) if count % i == 0]
+    return [i for i in divisors if i & (i - 1) == 0 or i == divisors[-1]]
 
 
 def stacked(machines: Sequence[Machine], rank: int) -> Machine:

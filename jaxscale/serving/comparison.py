@@ -34,6 +34,7 @@ WORDS: Mapping[Status, str] = {
 }
 ALONE = "Only one device was tried: no source gives the link between several."
 SHOWN = ("token_seconds", "first_token_seconds", "dollars_per_million_output_tokens")
+SHOWN += ("dollars_per_request",)
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,12 @@ class DeviceComparison:
     Examples:
         >>> shape = js.architectures.published("llama-3-8b")
         >>> requests = js.serving.Requests(1024, 256)
-        >>> js.serving.compare(shape, requests, devices=["L4", "L40S"], prices={"L4": 0.5})
+        >>> js.serving.compare(shape, requests, devices=["L4", "L40S"], counts=[1])
         Cheapest deployment of each accelerator
-        deployment               $/hour  batch  ms a token  first token  $/M output  reason
-        -----------------------------------------------------------------------------------
-        4 x L40S, 4 stages of 1    0.79    934       123.1      0.059 s      0.0651
-        16 x L4, 16 stages of 1    0.50   1964       218.1      0.177 s        0.15
+        deployment  $/hour  batch  ms a token  first token  $/M output  $/request  reason
+        ---------------------------------------------------------------------------------
+        1 x L40S      0.79    162        90.9      0.058 s      0.0735   3.16e-05
+        1 x L4        0.44     33       101.2      0.173 s       0.292   9.59e-05
     """
 
     rows: tuple[DeviceRow, ...]
@@ -116,16 +117,24 @@ class DeviceComparison:
 
     @property
     def _header(self) -> list[str]:
-        heads = ["$/hour", "batch", "ms a token", "first token", "$/M output", "reason"]
+        heads = [
+            "$/hour",
+            "batch",
+            "ms a token",
+            "first token",
+            "$/M output",
+            "$/request",
+            "reason",
+        ]
         return ["deployment", *heads]
 
     def _cells(self) -> Iterator[list[str]]:
         for row in self.rows:
             price = "" if row.price is None else f"{row.price:.2f}"
             if row.service is None or row.deployment is None:
-                yield [row.name, price, "", "", "", "", row.reason]
+                yield [row.name, price, "", "", "", "", "", row.reason]
                 continue
-            token, first, dollars = (float(getattr(row.service, name)) for name in SHOWN)
+            token, first, dollars, spent = (float(getattr(row.service, name)) for name in SHOWN)
             yield [
                 name_of(row.deployment),
                 price,
@@ -133,6 +142,7 @@ class DeviceComparison:
                 f"{1e3 * token:.1f}",
                 f"{first:.3g} s",
                 f"{dollars:.3g}",
+                f"{spent:.3g}",
                 "",
             ]
 
@@ -150,7 +160,7 @@ def compare(
 ) -> DeviceComparison:
     """What each accelerator can do with a model: its cheapest deployment that keeps the limits.
 
-    By dollars per million tokens written, the cheapest first; then those that cannot serve, with
+    By dollars per request, the cheapest first; then those that cannot serve, with
     the reason. A price is that in `prices`, of the accelerator, or its lowest quote. All arguments
     are single numbers.
 
@@ -174,7 +184,7 @@ def compare(
         >>> limits = js.serving.Limits(token_seconds=0.05)
         >>> compared = js.serving.compare(shape, requests, limits)
         >>> [row.name for row in compared.rows][:2]
-        ['B200', 'H200']
+        ['B200', 'H100-SXM']
     """
     counts = tuple(counts)
     of_catalogue = devices is None
@@ -210,7 +220,7 @@ def compare(
 
 def _price_of(row: DeviceRow) -> float:
     assert row.service is not None
-    return float(row.service.dollars_per_million_output_tokens)
+    return float(row.service.dollars_per_request)
 
 
 def priced(device: Accelerator, price: float | None = None) -> tuple[Accelerator, Quote | None]:

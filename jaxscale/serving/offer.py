@@ -7,6 +7,7 @@ from jax import Array
 
 from jaxscale.architectures.architecture import Architecture
 from jaxscale.serving.deployment import Machine
+from jaxscale.serving.passes import layout
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.serving.service import Load, answered, load
 
@@ -38,6 +39,8 @@ class Switches(NamedTuple):
     time_or_batch: Array
     compute_or_weights: Array  # which takes longer in a step
     batch_or_stages: Array  # whether each stage has a sequence
+    prompt_compute_or_weights: Array  # which takes longer in a prefill
+    devices_or_heads: Array  # whether devices keep copies of heads
 
 
 def offer(
@@ -68,11 +71,17 @@ def offer(
         token=1 - asked.token_seconds(one) / limits.token_seconds,
         first=1 - result.first_token_seconds / limits.first_token_seconds,
     )
-    return made, _switches(asked, batch, in_memory, in_time, limits)
+    return made, _switches(asked, batch, in_memory, in_time, limits, a, m)
 
 
 def _switches(
-    asked: Load, batch: Array, in_memory: Array, in_time: Array, limits: Limits
+    asked: Load,
+    batch: Array,
+    in_memory: Array,
+    in_time: Array,
+    limits: Limits,
+    a: Architecture,
+    m: Machine,
 ) -> Switches:
     def log(x: Array) -> Array:
         return jnp.log(jnp.maximum(x, jnp.finfo(batch.dtype).tiny))
@@ -90,4 +99,6 @@ def _switches(
         compared(in_time, limits.max_batch + jnp.zeros_like(batch)),
         log(times.compute) - log(times.weights),
         log(batch) - log(asked.stages + jnp.zeros_like(batch)),
+        log(asked.prompt_times.compute) - log(asked.prompt_times.weights),
+        log(layout(m).tensor + jnp.zeros_like(batch)) - log(a.kv_heads + jnp.zeros_like(batch)),
     )

@@ -103,7 +103,8 @@ def _prices(
     shape = architecture_of_width(family, log_width)
     made, _ = offer(shape, m, requests, limits, utilisation, dense=dense)
     long = requests.longest > shape.context
-    fits = (made.room >= 0) & good & ~long
+    # As a joint plan that lies on a limit meets it, to rounding.
+    fits = (made.room >= -ROUNDING * jnp.finfo(made.room.dtype).eps) & good & ~long
     # Tokens of no demand cost nothing anywhere: then one of each.
     none = (read + written) <= 0
     total = jnp.where(none, made.read + made.write, made.read * read + made.write * written)
@@ -131,6 +132,7 @@ def _prices(
     }
 
 
+ROUNDING = 1024.0  # epsilons by which a limit may be missed that a plan lies on
 _NUMBERS = ("read", "write", "batch", "token_seconds", "first_token_seconds")
 
 

@@ -23,6 +23,7 @@ from jaxscale.serving.passes import (
     MILLION,
     WRITERS,
     Rates,
+    Times,
     Work,
     is_whole,
     layout,
@@ -88,7 +89,7 @@ class Service:
     token_seconds: Array  # from one token of an answer to the next
     first_token_seconds: Array  # waiting and prefill
     waiting_seconds: Array  # of a request, before its prefill
-    tokens_per_second: Array  # written by one deployment that is always busy
+    tokens_per_second: Array  # written by one deployment, at its utilisation
     requests_per_second: Array  # of one deployment, at its utilisation
     dollars_per_request: Array
     dollars_per_million_input_tokens: Array  # of all that are read, cached ones too
@@ -210,6 +211,7 @@ class Load(NamedTuple):
     each: Array  # bytes of one sequence
     reads_fit: Array  # whether the devices that read hold the model and one sequence
     context: Array  # that the model, and its draft, can attend to
+    prompt_times: Times  # of one prompt, by the model
 
     def round_seconds(self, batch: Array) -> Array:
         """Seconds of one round over the whole batch."""
@@ -338,7 +340,8 @@ def load(
     # Of prompts of several lengths, one of the length that their tokens see in the mean.
     last = 2 * requests.prompt_context
     work = Work(requests.prompt - known, last, requests.prompt, one, last * requests.cached)
-    prompt_seconds = rates(a, reader, reading, work, dense=dense).times(one).total()
+    prompt_times = rates(a, reader, reading, work, dense=dense).times(one)
+    prompt_seconds = prompt_times.total()
     if speculation is not None:
         drafting = rates(speculation.draft, reader, reading, work).times(one).total()
         prompt_seconds = prompt_seconds + drafting
@@ -355,6 +358,7 @@ def load(
         each,
         reads_fit,
         a.context if speculation is None else jnp.minimum(a.context, speculation.draft.context),
+        prompt_times,
     )
 
 
@@ -475,7 +479,7 @@ def served(
         "token_seconds": result.token_seconds,
         "first_token_seconds": result.first_token_seconds,
         "waiting_seconds": result.waiting,
-        "tokens_per_second": batch / result.token_seconds,
+        "tokens_per_second": utilisation * batch / result.token_seconds,
         "requests_per_second": utilisation / own_seconds,
         "dollars_per_request": spent,
         "dollars_per_million_input_tokens": MILLION * result.read_dollars / requests.prompt,

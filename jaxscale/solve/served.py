@@ -61,6 +61,7 @@ SETTLED = 5  # steps of the secant method at the end
 BEYOND = 64.0  # epsilons by which what decides may lie outside its bracket
 EVEN = 0.1  # of the change of a slope, by which it is off a line
 BEATEN = 64.0  # roots of an epsilon by which another plan is better
+TIED = 64.0  # epsilons by which losses that are the same differ
 ROUNDING = 256.0  # epsilons by which a limit may be missed that decides
 
 
@@ -534,7 +535,8 @@ def _plan(at_loss: bool, given: Scenario) -> Plan:
     low, high, never = _ends(fixed, zeros_of_full_shape((serving, fixed.bounds)))
     found = _covered(at_loss, fixed, low, high, like)
     bracket = _narrowed(at_loss, fixed, found, SECTIONS)
-    choice = jnp.argmin(bracket.value, axis=0)[None]
+    worth = bracket.value if at_loss else _cheapest_of_ties(fixed, bracket)
+    choice = jnp.argmin(worth, axis=0)[None]
     take = partial(_taken, choice)
     chosen = given.map(take)
     bracket = jax.tree.map(take, bracket)
@@ -550,6 +552,19 @@ def _plan(at_loss: bool, given: Scenario) -> Plan:
     )
     plan = _finished(at_loss, chosen, model, decided, choice, refused, best)
     return jax.tree.map(lambda x: x[0], plan)
+
+
+def _cheapest_of_ties(given: Scenario, found: Bracket) -> Array:
+    """The costs of the machines whose losses are the least; infinite for others.
+
+    Where bounds leave budget over, all machines serve a plan of the same loss.
+    """
+    model = sized(False, given, found.best, jnp.inf)
+    demand = given.demand
+    spent = demand.input_tokens * model.offer.read + demand.output_tokens * model.offer.write
+    least = jnp.min(found.value, axis=0, keepdims=True)
+    ties = found.value <= least + TIED * epsilon(least) * jnp.abs(least)
+    return jnp.where(ties & (found.value < jnp.inf), model.train_cost + spent, jnp.inf)
 
 
 def _taken(index: Array, x: Array) -> Array:

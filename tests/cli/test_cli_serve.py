@@ -138,7 +138,7 @@ def test_accelerators_are_compared_cheapest_first_with_reasons(command):
     (record,) = json.loads(command(*asked, "--json").out)["models"]
     able = [each for each in record["accelerators"] if each["best"]]
     others = {each["accelerator"]: each for each in record["accelerators"] if not each["best"]}
-    costs = [each["best"]["dollars_per_million_output_tokens"] for each in able]
+    costs = [each["best"]["dollars_per_request"] for each in able]
     assert costs == sorted(costs)
     assert {each["accelerator"]: each["price"] for each in able}["MI300X"] == 2.5
     assert all(each["best"]["token_seconds"] <= 0.05 * (1 + 1e-9) for each in able)
@@ -151,7 +151,7 @@ def test_accelerators_are_compared_cheapest_first_with_reasons(command):
     device = js.accelerator(able[1]["accelerator"], price=able[1]["price"])
     requests = js.serving.Requests(1155, 211)
     alone = js.serving.best(SHAPE, device, requests, LIMITS).service
-    assert costs[1] == pytest.approx(float(alone.dollars_per_million_output_tokens), rel=1e-4)
+    assert costs[1] == pytest.approx(float(alone.dollars_per_request), rel=1e-4)
     text = words(command(*asked).out)
     assert "precision V100: V100 has no peak for precision 'bf16'" in text
     assert text.index("x MI300X") < text.index("x H200") < text.index("x A100-40GB")

@@ -15,7 +15,7 @@ LIMITS = js.serving.Limits(token_seconds=0.2)
 def test_each_row_is_the_best_of_its_device_and_the_cheapest_comes_first():
     names = ("A10G", "L4", "H100-SXM", "L40S")
     compared = compare(SHAPE, REQUESTS, LIMITS, devices=names, prices={"a10g": 0.8})
-    costs = [float(row.service.dollars_per_million_output_tokens) for row in compared.rows]
+    costs = [float(row.service.dollars_per_request) for row in compared.rows]
     assert costs == sorted(costs)
     row = next(row for row in compared.rows if row.name == "H100-SXM")
     assert row.price == min(each.dollars_per_hour for each in js.accelerator("H100-SXM").quotes)
