@@ -123,8 +123,10 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
         # A cheapest plan may be trained longer than its loss asks, a best one shorter than its
         # budget allows.
         log_tokens = jnp.maximum(free, low) if at_loss else jnp.minimum(free, high)
-        kept = (log_tokens <= high + slack) if at_loss else (log_tokens >= low - slack)
-        kept &= low <= high + slack
+        # Logarithms are rounded by their size.
+        near = slack * (1 + jnp.abs(log_tokens)) if slack else 0.0
+        kept = (log_tokens <= high + near) if at_loss else (log_tokens >= low - near)
+        kept &= low <= high + near
         distances = free - low, free - high, low - high, either
     train = given.train * _train_flops(given, shape, log_params, log_tokens)
     if at_loss:

@@ -127,8 +127,9 @@ def searched(draws, target, *, points=100, zooms=5, finer=21, batches=7):
     powers = np.linspace(0, 1, batches)[None, None, :]
     best = []
     for count in COUNTS:
-        low = np.log(np.maximum(draws["min_params"], 1e6))
-        high = np.log(np.clip(draws["max_params"], 1e6, 1e14))
+        # From where the family has its narrowest models.
+        low = np.log(np.maximum(draws["min_params"], 6e5))
+        high = np.log(np.minimum(draws["max_params"], 1e14))
         start, end, least = low, high, np.full(len(low), np.inf)
         for size in [points, *[finer] * zooms]:
             line = np.linspace(0, 1, size)[None, :, None]
