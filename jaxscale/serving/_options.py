@@ -11,7 +11,6 @@ import numpy as np
 from jaxscale._numerics import arrays
 from jaxscale.hardware import Accelerator, accelerator
 from jaxscale.serving.deployment import Deployment, Machine, machine
-from jaxscale.serving.passes import is_whole
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -55,31 +54,12 @@ def options(
             splits = _splits(count, device.domain)
             for split in splits if every_split else splits[-1:]:
                 found.append(replace(template, count=count, tensor_parallel=split))
-                _check(found[-1])
+                machine(found[-1], priced=True)
     if not found:
         raise ValueError(
             "no device can serve together in these counts: give count 1, or a link_bandwidth"
         )
     return tuple(found)
-
-
-def _check(deployment: Deployment) -> None:
-    """Raises for what is wrong by structure, and for a count that no equal stages make up."""
-    made = machine(deployment, priced=True)
-    split = made.count, made.domain, made.tensor_parallel
-    if not all(map(arrays.is_concrete, split)):
-        return
-    numbers = dict(zip(_SPLIT, (np.asarray(x, float) for x in split), strict=True))
-    with jax.ensure_compile_time_eval():  # also while a caller is being traced
-        whole = bool(jnp.all(is_whole(made._replace(**numbers))))
-    if not whole:
-        raise ValueError(
-            f"counts: {deployment.count} of {deployment.accelerator.name} cannot be split into "
-            f"equal stages of at most {float(np.max(made.domain)):g} devices"
-        )
-
-
-_SPLIT = ("count", "domain", "tensor_parallel")
 
 
 def templates(

@@ -146,7 +146,6 @@ def served_costs(family=FAMILY, devices=PRICED, requests=ASKED, limits=None, **c
         ({"train": "H100-SXM"}, TypeError, "train must be an Accelerator"),
         ({"counts": []}, ValueError, "counts must hold at least one"),
         ({"counts": [0]}, ValueError, "counts must be whole numbers from 1; got 0"),
-        ({"counts": [9]}, ValueError, "9 of H100-SXM cannot be split into equal stages"),
         ({"utilisation": 1.5}, ValueError, "utilisation must be finite, above 0 and at most 1"),
     ],
 )
