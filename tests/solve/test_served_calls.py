@@ -42,7 +42,9 @@ def test_scenarios_one_by_one_are_a_batch():
     together, alone = solve(draws, "loss"), jax.jit(jax.vmap(lambda x: solve(x, "loss")))(draws)
     assert_allclose(alone.status, together.status)
     for name, number in numbers_of(together).items():
-        assert_allclose(getattr(alone, name), number, rtol=1e-11 if X64 else 1e-4)
+        # In float32 the cost is flat to rounding for half a percent of the params around its least.
+        tolerance = 1e-11 if X64 else 1e-4 if name == "total_cost" else 0.02
+        assert_allclose(getattr(alone, name), number, rtol=tolerance)
 
 
 @needs_x64
