@@ -610,6 +610,11 @@ def _finished(
         cases.append((~found, Status.INFEASIBLE_BUDGET))
     beaten = best < model.value - jnp.abs(model.value) * (BEATEN * epsilon(best) ** 0.5)
     cases.append((beaten, Status.NOT_CONVERGED))
+    # Where the search ends, no limit and no bound decides: the optimum may lie beyond.
+    edge_of_search = BEYOND * epsilon(best) * WIDEST
+    ends = decided.log_width <= NARROWEST + edge_of_search
+    ends |= decided.log_width >= WIDEST - edge_of_search
+    cases.append((ends, Status.NO_INTERIOR_OPTIMUM))
     if bounds is not None:
         high = jnp.minimum(
             jnp.log(bounds.max_tokens), jnp.log(bounds.max_tokens_per_param) + model.log_params
