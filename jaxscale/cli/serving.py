@@ -205,6 +205,9 @@ def check_devices(
     """Refuse a device without the precision of the arithmetic, or without the links it needs."""
     for each in deployments:
         device = each.accelerator
+        for value in (device.memory_bytes, device.memory_bandwidth):
+            if not float(np.asarray(value)) > 0:
+                raise Mistake(f"{device.name}: serving needs its memory and bandwidth too")
         with blamed_on("--activations"):
             device.peak(ARITHMETIC.get(each.activations, each.activations))
         if device.link_bandwidth is None and 1 not in counts:

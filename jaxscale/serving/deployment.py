@@ -169,10 +169,6 @@ def machine(deployment: Deployment, *, priced: bool = False) -> Machine:
             f"no price was chosen for {device.name}; pass js.accelerator({device.name!r}, "
             f"price=...) in dollars per device-hour. Quotes: {_quotes(device)}"
         )
-    for name in ("memory_bytes", "memory_bandwidth"):
-        value = getattr(device, name)
-        if value is None or (arrays.is_concrete(value) and np.all(np.isnan(np.asarray(value)))):
-            raise ValueError(f"the {name} of {device.name} is not known, and serving needs it")
     link, domain = device.link_bandwidth, device.domain
     if link is None:
         if not _is_one(deployment.count):
