@@ -8,6 +8,7 @@ from jaxscale._version import __version__ as __version__
 if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers and editors
     from jaxscale import allocations as allocations
     from jaxscale import architectures as architectures
+    from jaxscale import economics as economics
     from jaxscale import fitting as fitting
     from jaxscale import growth as growth
     from jaxscale import hardware as hardware
@@ -71,8 +72,17 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
 # All modules together take longer to import than JAX lets a person notice, and most calls need few:
 # each is loaded when one of its names is first asked for.
 _MODULES = {
-    *("allocations", "architectures", "costs", "fitting", "growth", "hardware", "laws", "plan"),
-    *("plots", "published", "recipes", "repeated_sampling", "serving", "solve", "status"),
+    *(
+        "allocations",
+        "architectures",
+        "costs",
+        "economics",
+        "fitting",
+        "growth",
+        "hardware",
+        "laws",
+    ),
+    *("plan", "plots", "published", "recipes", "repeated_sampling", "serving", "solve", "status"),
     *("sweeping", "training"),
 }
 _NAMES = {

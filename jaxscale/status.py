@@ -9,8 +9,8 @@ from jax import Array
 class Status(enum.IntEnum):
     """Outcome of a solver: a code with a message, its `sentence`, that says what to do.
 
-    Members up to AT_CORNER, and AT_LEVER_END, are `ok`: the plan has numbers. With all others they
-    are NaN. Stores keep the codes, so a new status comes last.
+    Members up to AT_CORNER, AT_LEVER_END and BEST_OF_SEVERAL are `ok`: the plan has numbers. With all
+    others they are NaN. Stores keep the codes, so a new status comes last.
 
     Examples:
         >>> plan = js.minimize_cost(js.laws.published("sardana2024"), 1.5)
@@ -54,17 +54,21 @@ class Status(enum.IntEnum):
     )
     CONTEXT_TOO_LONG = 17, "The context is longer than the model's own; shorten it."
     TOO_SLOW = 18, "No batch answers within the limits; use more or faster devices, or wait longer."
+    DO_NOT_TRAIN = 19, "No plan earns more than it costs; raise the value or lower the prices."
+    NO_FINITE_PRICE = 20, "Profit rises with the price without end; use an elasticity above 1."
+    BEST_OF_SEVERAL = 21, "Profit has more than one optimum; this is the best of them."
 
     @property
     def ok(self) -> bool:
         """Whether the plan's numbers are given."""
-        return self <= Status.AT_CORNER or self == Status.AT_LEVER_END
+        return self <= Status.AT_CORNER or self in (Status.AT_LEVER_END, Status.BEST_OF_SEVERAL)
 
 
 def is_ok(status: Array) -> Array:
     """Whether each status is one that comes with numbers; no for a number that is no status."""
     inside = (status >= int(Status.OK)) & (status <= int(Status.AT_CORNER))
-    return inside | (status == int(Status.AT_LEVER_END))
+    at_end = status == int(Status.AT_LEVER_END)
+    return inside | at_end | (status == int(Status.BEST_OF_SEVERAL))
 
 
 def first_status(*cases: tuple[Array, Status]) -> Array:

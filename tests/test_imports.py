@@ -32,6 +32,7 @@ ALLOWED = {
     "plan": {*PRICES, "status", "costs"},
     "solve": {*PRICES, "architectures", "serving", "status", "costs", "plan"},
     "training": {*PRICES, "status", "costs"},
+    "economics": {*PRICES, "status", "costs", "plan", "solve", "training"},
     "repeated_sampling": {*PRICES, "status", "costs", "plan", "solve"},
     "fitting": {*FACTS, "laws"},
     "_schema": {*PRICES, "costs", "plan"},
@@ -40,7 +41,16 @@ ALLOWED = {
     "_compare": {*PRICES, "_explain", "costs", "plan", "solve", "status"},
     "_labelled": set(),
     "sweeping": {"_numerics", "_labelled", "status"},
-    "plots": {*FACTS, "_labelled", "laws", "solve", "allocations", "architectures", "serving"},
+    "plots": {
+        *FACTS,
+        "_labelled",
+        "laws",
+        "solve",
+        "allocations",
+        "architectures",
+        "serving",
+        "economics",
+    },
 }
 # Where sweeps meet plans.
 MEETING = {"sweeping/spec.py", "sweeping/_spec_text.py"}
@@ -167,7 +177,7 @@ def test_the_public_names_are_those_of_the_design():
     names = {name for name in dir(jaxscale) if not name.startswith("_")}
     modules = {"costs", "plan", "solve", "status", "hardware", "laws", "sweeping"}
     modules |= {"allocations", "architectures", "fitting", "growth", "plots", "published"}
-    modules |= {"recipes", "repeated_sampling", "serving", "training"}
+    modules |= {"economics", "recipes", "repeated_sampling", "serving", "training"}
     assert names - modules == {
         "Architecture",
         "Bounds",

@@ -76,8 +76,11 @@ def test_statuses_fit_in_a_byte_and_keep_their_numbers():
         "OUT_OF_MEMORY",
         "CONTEXT_TOO_LONG",
         "TOO_SLOW",
+        "DO_NOT_TRAIN",
+        "NO_FINITE_PRICE",
+        "BEST_OF_SEVERAL",
     ]
-    assert [int(status) for status in js.Status] == list(range(19))
+    assert [int(status) for status in js.Status] == list(range(22))
 
 
 def test_a_plan_shows_itself_in_few_lines():

@@ -1,0 +1,1 @@
+"""Money, time and risk: what quality is worth, what machines cost, and what doubt costs."""
