@@ -9,8 +9,8 @@ from jax import Array
 class Status(enum.IntEnum):
     """Outcome of a solver: a code with a message, its `sentence`, that says what to do.
 
-    Members up to AT_CORNER, AT_LEVER_END and BEST_OF_SEVERAL are `ok`: the plan has numbers. With all
-    others they are NaN. Stores keep the codes, so a new status comes last.
+    Members up to AT_CORNER, AT_LEVER_END and BEST_OF_SEVERAL are `ok`: the plan has numbers. With
+    all others they are NaN. Stores keep the codes, so a new status comes last.
 
     Examples:
         >>> plan = js.minimize_cost(js.laws.published("sardana2024"), 1.5)
@@ -56,7 +56,7 @@ class Status(enum.IntEnum):
     TOO_SLOW = 18, "No batch answers within the limits; use more or faster devices, or wait longer."
     DO_NOT_TRAIN = 19, "No plan earns more than it costs; raise the value or lower the prices."
     NO_FINITE_PRICE = 20, "Profit rises with the price without end; use an elasticity above 1."
-    BEST_OF_SEVERAL = 21, "Profit has more than one optimum; this is the best of them."
+    BEST_OF_SEVERAL = 21, "Profit has several optima and this is the best; bound params to choose another."
 
     @property
     def ok(self) -> bool:
