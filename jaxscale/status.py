@@ -56,7 +56,7 @@ class Status(enum.IntEnum):
     TOO_SLOW = 18, "No batch answers within the limits; use more or faster devices, or wait longer."
     DO_NOT_TRAIN = 19, "No plan earns more than it costs; raise the value or lower the prices."
     NO_FINITE_PRICE = 20, "Profit rises with the price without end; use an elasticity above 1."
-    BEST_OF_SEVERAL = 21, "Profit has several optima and this is the best; bound params to choose another."
+    BEST_OF_SEVERAL = 21, "Profit has several optima; this is the best. Bound params for another."
 
     @property
     def ok(self) -> bool:
