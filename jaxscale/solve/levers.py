@@ -16,6 +16,7 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
@@ -31,7 +32,8 @@ from jaxscale.costs import Costs, Demand
 from jaxscale.laws.protocol import levers_of, loss_from_logs
 from jaxscale.plan import Bounds, Plan
 from jaxscale.solve.general import Search, aligned, best_sizes, solve, zeros_of_full_shape
-from jaxscale.solve.newton import Inputs, floor_of, log_cost
+from jaxscale.solve.marginal import by_levers
+from jaxscale.solve.newton import Inputs, cost_value, floor_of, log_cost
 from jaxscale.solve.start import usual_point
 from jaxscale.status import Status, is_ok
 
@@ -108,6 +110,8 @@ def _solved_jointly(
     box = _searched(problem, *fixed, like)
     moved = _with_derivatives(problem, inputs, bounds, box.center)
     plan = _best_plan(problem, inputs, bounds, moved)
+    if bounds is not None:
+        plan = replace(plan, marginal_cost=_marginal_cost(problem, inputs, bounds, moved, plan))
     at_end = _any([(z <= 0) | (z >= 1) for z in box.center])
     status = plan.status
     status = jnp.where(at_end & (status == int(Status.OK)), int(Status.AT_LEVER_END), status)
@@ -117,6 +121,20 @@ def _solved_jointly(
 
 
 _joint = compiled(_solved_jointly, static=1)
+
+
+def _marginal_cost(
+    problem: _Problem, inputs: Inputs, bounds: Bounds, position: Position, plan: Plan
+) -> Array:
+    ok = plan.params == plan.params
+    inputs = jax.tree.map(partial(where_safe, ok), inputs)
+    x, y = (jnp.log(where_safe(ok, size)) for size in (plan.params, plan.tokens))
+
+    def surfaces(*position: Array) -> tuple[Array, Array]:
+        asked = _with_levers(problem, inputs, position)
+        return cost_value(x, y, asked), asked.loss(x, y)
+
+    return by_levers(surfaces, position, bounds, plan)
 
 
 def _masked(plan: Plan, status: Array) -> Plan:

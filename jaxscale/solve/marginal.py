@@ -5,16 +5,19 @@ By the envelope theorem it is what any small change of the plan costs, over the 
 gains, along a direction that the bounds leave open: tokens, where none of them decides.
 """
 
+import operator
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxscale._numerics.typed import epsilon
 from jaxscale._numerics.values import is_finite, quotient, where_safe
 from jaxscale.laws.protocol import has_own_flops, made_safe
-from jaxscale.plan import Plan, Sizes
+from jaxscale.plan import Bounds, Plan, Sizes
 from jaxscale.solve.newton import Inputs, cost_value
 from jaxscale.status import Status
 
@@ -31,9 +34,7 @@ def with_marginal_cost(
     return replace(plan, marginal_cost=_marginal_cost(at_loss, inputs, sizes, plan, bounded))
 
 
-def _marginal_cost(
-    at_loss: bool, inputs: Inputs, sizes: Sizes, plan: Plan, bounded: bool
-) -> Array:
+def _marginal_cost(at_loss: bool, inputs: Inputs, sizes: Sizes, plan: Plan, bounded: bool) -> Array:
     # As in `priced`: XLA would evaluate all that the status rests on again.
     ok = plan.params == plan.params
     x, y = where_safe(ok, sizes.log_params), where_safe(ok, sizes.log_tokens)
@@ -66,6 +67,47 @@ def cost_of_a_nat(ok: Array, rise: Array, gain: Array) -> Array:
 def at_corner(at_loss: bool, status: Array, value: Array) -> Array:
     """The value but at a corner: there a loss is beaten for free, or no budget lowers it."""
     return jnp.where(status == int(Status.AT_CORNER), 0 if at_loss else jnp.nan, value)
+
+
+def by_levers(
+    surfaces: Callable[..., tuple[Array, Array]],
+    position: tuple[Array, ...],
+    bounds: Bounds,
+    plan: Plan,
+) -> Array:
+    """The marginal cost of a plan whose levers are chosen; `surfaces` are cost and loss by levers.
+
+    Where bounds fix both sizes, the levers decide alone: each that is not at an end of its range,
+    from 0 to 1, says what a nat costs. The one that moves the loss most says it best.
+    """
+    ok = plan.params == plan.params
+    rise, gain = jnp.zeros_like(plan.params), jnp.zeros_like(plan.params)
+    for at in range(len(position)):
+        way = tuple(jnp.full_like(z, float(i == at)) for i, z in enumerate(position))
+        _, (by_cost, by_loss) = jax.jvp(surfaces, position, way)
+        inside = (position[at] > 0) & (position[at] < 1)
+        better = inside & (jnp.abs(by_loss) > jnp.abs(gain))
+        rise, gain = jnp.where(better, by_cost, rise), jnp.where(better, -by_loss, gain)
+    decide = ok & _are_fixed(bounds, plan) & (gain != 0)
+    return jnp.where(decide, cost_of_a_nat(decide, rise, gain), plan.marginal_cost)
+
+
+def _are_fixed(bounds: Bounds, plan: Plan) -> Array:
+    """Whether both sizes are on bounds, as near as a search over levers comes to a kink.
+
+    It need not be sure: the slopes along a lever hold at any plan that is best.
+    """
+    near = epsilon(plan.params) ** 0.25
+
+    def is_on(size: Array, *limits: Array) -> Array:
+        return reduce(operator.or_, [jnp.abs(size - limit) <= near * size for limit in limits])
+
+    on = (
+        is_on(plan.params, bounds.min_params, bounds.max_params),
+        is_on(plan.tokens, bounds.min_tokens, bounds.max_tokens),
+        is_on(plan.tokens_per_param, bounds.max_tokens_per_param),
+    )
+    return (on[0] & on[1]) | (on[2] & (on[0] | on[1]))
 
 
 def _rise_with_tokens(ok: Array, inputs: Inputs, x: Array, y: Array, plan: Plan) -> Array:
