@@ -245,7 +245,13 @@ def _price_per_flop(role: str, device: Accelerator, precision: str, mfu: ArrayLi
         )
     if not isinstance(precision, str):
         raise TypeError(f"{role}_precision must be a string such as 'bf16'; got {precision!r}")
-    peak = device.peak(precision)
+    peak, price = device.peak(precision), chosen_price(role, device)
+    price, peak, mfu = _ready(price=price, peak=peak, mfu=mfu)
+    return price / SECONDS_PER_HOUR / peak / mfu
+
+
+def chosen_price(role: str, device: Accelerator) -> ArrayLike:
+    """Dollars per device-hour; ValueError that lists the quotes where none was chosen."""
     if device.price is None:
         quotes = "; ".join(
             f"${quote.dollars_per_hour:g} ({quote.date}, {quote.source})" for quote in device.quotes
@@ -255,8 +261,7 @@ def _price_per_flop(role: str, device: Accelerator, precision: str, mfu: ArrayLi
             f"accelerator({device.name!r}, price=...) in dollars per device-hour. "
             f"Quotes: {quotes or 'none known'}"
         )
-    price, peak, mfu = _ready(price=device.price, peak=peak, mfu=mfu)
-    return price / SECONDS_PER_HOUR / peak / mfu
+    return device.price
 
 
 def _ready(**values: Any) -> tuple:

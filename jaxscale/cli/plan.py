@@ -44,6 +44,7 @@ jaxscale plan --loss 2.1 --input-tokens 800B --output-tokens 200B --train-on H10
 """
 
 
+SMALL = 0.01  # nats, of which the cost is nearly that of each times their number
 SERVED = ("prefill", "decode")
 TIMED_LEVERS = "none is chosen where serving is timed"
 # Options by which serving is timed.
@@ -230,6 +231,7 @@ def show(comparison: Comparison) -> None:
         rows.append(("saving", percent(comparison.saving), "", ""))
     rows += _time_rows(comparison)
     tables.print_columns(("", "optimum", "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
+    tables.note(_nat_note(comparison))
     if question.timed:
         tables.print_facts(plan_served.facts(question.timed, comparison.optimum))
         if math.isnan(comparison.saving):
@@ -237,6 +239,14 @@ def show(comparison: Comparison) -> None:
     if status_of(comparison.optimum) is not js.Status.OK:
         tables.note(comparison.sentence)
     tables.note(comparison.law.range_note(comparison.optimum), style="dim")
+
+
+def _nat_note(comparison: Comparison) -> str:
+    """What a slightly lower loss costs; empty where it is not known, or not in nats."""
+    cost = SMALL * float(comparison.optimum.marginal_cost)
+    if math.isnan(cost) or loss_scale(comparison.law.law):
+        return ""
+    return f"A loss {SMALL} nat lower costs about {comparison.question.prices.format(cost)} more."
 
 
 def _ratio(x: float, y: float) -> str:

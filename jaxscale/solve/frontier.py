@@ -50,8 +50,8 @@ from jaxscale.plan import (
     with_finite_loss,
 )
 from jaxscale.solve.general import zeros_of_full_shape
-from jaxscale.solve.minimize import minimize_cost, minimize_loss
 from jaxscale.solve.marginal import with_marginal_cost
+from jaxscale.solve.minimize import minimize_cost, minimize_loss
 from jaxscale.solve.newton import Inputs, cost_value, equations
 from jaxscale.solve.validate import is_verified, outcome
 from jaxscale.status import Status

@@ -32,7 +32,7 @@ def expected(loss=1.9, demand=None, costs=None, bounds=None, law="sardana2024"):
     law = js.laws.published(law) if isinstance(law, str) else law
     found = js.minimize_cost(law, loss, demand, costs, bounds)
     names = ("params", "tokens", "tokens_per_param", "loss", "train_cost", "prefill_cost")
-    names += ("decode_cost", "total_cost")
+    names += ("decode_cost", "total_cost", "marginal_cost")
     return pytest.approx({name: float(getattr(found, name)) for name in names}, rel=1e-9)
 
 
