@@ -360,8 +360,9 @@ def priced(
     chosen = {name: jnp.broadcast_to(value, shape) for name, value in chosen.items()}
     unmasked = (loss, *phase_costs), chosen
     numbers, chosen = jax.tree.map(lambda x: jnp.where(ok, x, jnp.nan), unmasked)
+    loss, train, prefill, decode = numbers
     no_optimum = jnp.full_like(params, jnp.nan)
-    return Plan(params, tokens, *numbers, no_optimum, status=status, levers=chosen)
+    return Plan(params, tokens, loss, train, prefill, decode, no_optimum, status, chosen)
 
 
 def _masked_size(ok: Array, size: Array | None, log_size: Array) -> Array:

@@ -242,9 +242,9 @@ def show(comparison: Comparison) -> None:
 
 
 def _nat_note(comparison: Comparison) -> str:
-    """What a slightly lower loss costs; empty where it is not known, or not in nats."""
+    """What a slightly lower loss costs; empty where that is free, not known or not in nats."""
     cost = SMALL * float(comparison.optimum.marginal_cost)
-    if math.isnan(cost) or loss_scale(comparison.law.law):
+    if not cost > 0 or loss_scale(comparison.law.law):
         return ""
     return f"A loss {SMALL} nat lower costs about {comparison.question.prices.format(cost)} more."
 

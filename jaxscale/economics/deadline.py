@@ -240,8 +240,10 @@ def _best_count(day_value: Array, price: Array, critical: Array, each: Array) ->
 
 def _priced(training: DataParallelTraining, price: ArrayLike) -> PricedTraining:
     numbers = {name: x for name, x in training._asdict().items() if name != "status"}
-    price, *entered = arrays.enter(price=price, **numbers)
-    return _with_dollars(training.status, price, dict(zip(numbers, entered, strict=True)))
+    dollars_per_hour, *entered = arrays.enter(price=price, **numbers)
+    return _with_dollars(
+        training.status, dollars_per_hour, dict(zip(numbers, entered, strict=True))
+    )
 
 
 @jit

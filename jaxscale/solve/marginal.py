@@ -5,15 +5,15 @@ By the envelope theorem it is what any small change of the plan costs, over the 
 gains, along a direction that the bounds leave open: tokens, where none of them decides.
 """
 
-import operator
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial, reduce
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.typed import epsilon
 from jaxscale._numerics.values import is_finite, quotient, where_safe
 from jaxscale.laws.protocol import has_own_flops, made_safe
@@ -97,28 +97,33 @@ def _are_fixed(bounds: Bounds, plan: Plan) -> Array:
 
     It need not be sure: the slopes along a lever hold at any plan that is best.
     """
-    near = epsilon(plan.params) ** 0.25
+    within = epsilon(plan.params) ** 0.25
 
-    def is_on(size: Array, *limits: Array) -> Array:
-        return reduce(operator.or_, [jnp.abs(size - limit) <= near * size for limit in limits])
+    def near(size: Array, limit: Real) -> Array:
+        return jnp.abs(size - limit) <= within * size
 
-    on = (
-        is_on(plan.params, bounds.min_params, bounds.max_params),
-        is_on(plan.tokens, bounds.min_tokens, bounds.max_tokens),
-        is_on(plan.tokens_per_param, bounds.max_tokens_per_param),
-    )
-    return (on[0] & on[1]) | (on[2] & (on[0] | on[1]))
+    params = near(plan.params, bounds.min_params) | near(plan.params, bounds.max_params)
+    tokens = near(plan.tokens, bounds.min_tokens) | near(plan.tokens, bounds.max_tokens)
+    ratio = near(plan.tokens_per_param, bounds.max_tokens_per_param)
+    return (params & tokens) | (ratio & (params | tokens))
 
 
 def _rise_with_tokens(ok: Array, inputs: Inputs, x: Array, y: Array, plan: Plan) -> Array:
     if not has_own_flops(inputs.law):
         return where_safe(ok, plan.train_cost)
-    return jax.jvp(lambda y: cost_value(x, y, inputs), (y,), (jnp.ones_like(y),))[1]
+
+    def cost(y: Array) -> Array:
+        return cost_value(x, y, inputs)
+
+    return jax.jvp(cost, (y,), (jnp.ones_like(y),))[1]
 
 
 def _rise(ok: Array, inputs: Inputs, at: Way, way: Way, plan: Plan) -> Array:
+    def cost(x: Array, y: Array) -> Array:
+        return cost_value(x, y, inputs)
+
     if has_own_flops(inputs.law):
-        return jax.jvp(lambda x, y: cost_value(x, y, inputs), at, way)[1]
+        return jax.jvp(cost, at, way)[1]
     # Training grows with both sizes alike, and serving with params alone.
     train, serving = where_safe(ok, plan.train_cost), where_safe(ok, plan.inference_cost)
     return (way[0] + way[1]) * train + way[0] * serving

@@ -64,6 +64,16 @@ def test_every_row_of_table_2(plan, model, demand, params, tokens, flops, saving
     assert found["saving"] == pytest.approx(saving, abs=0.005)
 
 
+def test_what_a_slightly_lower_loss_costs_is_printed_where_it_is_known(command):
+    law = js.laws.published("sardana2024")
+    nat = float(js.minimize_cost(law, 1.9, js.Demand(1e13)).marginal_cost)
+    _, out, _ = command("plan", "--loss", "1.9", *DEMAND)
+    assert f"A loss 0.01 nat lower costs about {nat / 1e25:.2f}e23 FLOPs more." in out
+    # Bounds beat this loss, so the next lower one is free.
+    _, out, _ = command("plan", "--loss", "3", *DEMAND, "--min-params", "7B", "--min-tokens", "1T")
+    assert "nat lower" not in out
+
+
 def test_table_3_of_sardana_et_al_is_printed_in_dollars(command):
     # Row 4, with the split of 70 tokens in and 145 out that its numbers were made with.
     tokens = ("--input-tokens", f"{5e12 * 70 / 215}", "--output-tokens", f"{5e12 * 145 / 215}")
