@@ -221,7 +221,7 @@ def read(path: str | Path) -> tuple[Accelerator, ...]:
     """The accelerators of a TOML file, in its order: your own, in the format of the catalogue.
 
     Each is a table with `peak_flops`, `memory_bytes`, `memory_bandwidth` and `source`, and any of
-    `price`, `quotes`, `link_bandwidth`, `domain`, `network_bandwidth`, `watts`, `vendor` and `note`.
+    `price`, `quotes`, `link_bandwidth`, `domain`, `network_bandwidth`, `watts`, `vendor`, `note`.
 
     Raises ValueError that names the file, the accelerator, the key and what is allowed.
 

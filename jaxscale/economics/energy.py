@@ -71,8 +71,8 @@ def kilowatts(
 
     Examples:
         >>> h100 = js.accelerator("H100-SXM")
-        >>> print(f"{js.economics.kilowatts(h100):.2f} kW; {h100.watts:.0f} W at TDP, the device alone")
-        1.05 kW; 700 W at TDP, the device alone
+        >>> print(f"{js.economics.kilowatts(h100):.2f} kW for a device of {h100.watts:.0f} W")
+        1.05 kW for a device of 700 W
         >>> at_peak = js.economics.kilowatts(h100, average_power=1)
         >>> print(f"{1e3 * at_peak / 1850:.2f} J per token at 1850 tokens/s a device")
         0.76 J per token at 1850 tokens/s a device
@@ -121,8 +121,8 @@ def energy(
         >>> h100 = js.accelerator("H100-SXM", price=2.00)
         >>> plan = js.minimize_cost(law, 2.0, demand, js.Costs.on(train=h100, serve=h100))
         >>> energy = js.economics.energy(plan, h100, h100)
-        >>> print(f"{energy.train_kwh / 1e3:.0f} MWh to train, {energy.inference_kwh / 1e3:.0f} more")
-        96 MWh to train, 98 more
+        >>> print(f"{energy.train_kwh:.3g} kWh to train, {energy.inference_kwh:.3g} to serve")
+        9.61e+04 kWh to train, 9.78e+04 to serve
         >>> print(f"{energy.tonnes(0.4):.0f} t of CO2 at 0.4 kg/kWh")
         78 t of CO2 at 0.4 kg/kWh
     """

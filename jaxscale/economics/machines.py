@@ -127,8 +127,8 @@ def owned(
     over some years has a `decline` of 1 over the years. Pass the result to `rental` to count
     failures. Staff, buildings and the cost of capital are not counted.
 
-    NaN with zero derivatives where `purchase`, `server_overhead` or `decline` is not positive, power
-    or its price is negative, or `interconnect` is not in [0, 1).
+    NaN with zero derivatives where `purchase`, `server_overhead` or `decline` is not positive,
+    power or its price is negative, or `interconnect` is not in [0, 1).
 
     Args:
         purchase: dollars for one device.
