@@ -106,8 +106,8 @@ def goodput(
     Examples:
         >>> failure = js.economics.LLAMA_3_FAILURE_SECONDS
         >>> share = js.economics.goodput(np.array([1024, 16384]), failure, 60, 600)
-        >>> print(np.round(share, 3))
-        [0.971 0.853]
+        >>> print(", ".join(f"{x:.1%}" for x in share))
+        97.1%, 85.3%
     """
     return _goodput(
         *arrays.enter(

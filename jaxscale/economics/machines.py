@@ -22,7 +22,7 @@ from jaxscale._numerics.values import (
     where_safe,
 )
 from jaxscale.economics.failures import best_log_slowdown, in_failure_times
-from jaxscale.economics.machine_facts import OTHERS, machine_facts
+from jaxscale.economics.facts import OTHERS, machine_facts
 from jaxscale.hardware import SECONDS_PER_HOUR
 
 HOURS_PER_YEAR = 365.25 * 24

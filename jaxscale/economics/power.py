@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.values import all_positive, is_finite, is_nonnegative, where_safe
-from jaxscale.economics.machine_facts import fact_of, machine_facts
+from jaxscale.economics.facts import fact_of, machine_facts
 from jaxscale.hardware import Accelerator
 from jaxscale.plan import Plan
 
