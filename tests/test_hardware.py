@@ -65,9 +65,6 @@ PRINTED = {
 }
 # fmt: on
 
-# Links as printed, in GB/s: of a device in both directions or in one, the devices that they join,
-# and the network outside in one direction. A dash in print is None.
-# fmt: off
 # Watts at TDP, of those whose power is printed.
 WATTS = {
     **{"V100": 300, "A100-40GB": 400, "A100-80GB": 400, "A100-80GB-PCIe": 300, "H100-SXM": 700},
@@ -75,6 +72,10 @@ WATTS = {
     **{"GB300": 1400, "MI250X": 500, "MI300X": 750, "MI325X": 1000, "MI355X": 1400},
     **{"Gaudi2": 600, "Gaudi3": 900},
 }
+
+# Links as printed, in GB/s: of a device in both directions or in one, the devices that they join,
+# and the network outside in one direction. A dash in print is None.
+# fmt: off
 LINKS = {
     #                   both    one    domain  network
     "V100":            ( 300,   150,   None,   None),

@@ -21,8 +21,8 @@ from jaxscale._numerics.values import (
     is_nonnegative,
     where_safe,
 )
-from jaxscale.economics.failures import best_log_slowdown, in_failure_times
 from jaxscale.economics.facts import OTHERS, machine_facts
+from jaxscale.economics.failures import best_log_slowdown, in_failure_times
 from jaxscale.hardware import SECONDS_PER_HOUR
 
 HOURS_PER_YEAR = 365.25 * 24
