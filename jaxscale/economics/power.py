@@ -5,7 +5,7 @@ server (half as much again, or twice as much), and the average that a training d
 quarters). Power usage effectiveness, which adds cooling, is counted once: in `kilowatts`.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +15,19 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale._numerics.values import all_positive, is_finite, is_nonnegative, where_safe
 from jaxscale.economics.facts import fact_of, machine_facts
-from jaxscale.hardware import Accelerator
+from jaxscale.hardware import SECONDS_PER_HOUR, Accelerator
+from jaxscale.laws.protocol import TRAIN_FLOPS
 from jaxscale.plan import Plan
+
+# A plan below this share of the peak was priced in something else than dollars, such as FLOPs.
+LEAST_MFU = 1e-6
 
 
 class Energy(NamedTuple):
     """Energy of plans by phase, in kWh at the meter; all fields have the full shape.
 
-    NaN with zero derivatives where the plan is not ok or a number is bad.
+    NaN with zero derivatives where the plan is not ok, where a number is bad, and where the plan's
+    cost is no price of its training: that would run at a millionth of the peak or less.
     """
 
     train_kwh: Array
@@ -129,12 +134,13 @@ def energy(
     if not isinstance(plan, Plan):
         raise TypeError(f"plan must be a jaxscale Plan; got {plan!r} ({type(plan).__name__})")
     roles = {"train": (train, train_kilowatts), "serve": (serve, serve_kilowatts)}
-    numbers = {}
+    numbers: dict[str, Any] = {}
     for role, (device, power) in roles.items():
         numbers[f"{role}_price"] = _price(role, device)
         numbers[f"{role}_kilowatts"] = kilowatts(device) if power is None else power
     costs = {name: getattr(plan, name) for name in ("train_cost", "prefill_cost", "decode_cost")}
-    return _energy(*arrays.enter(**costs, **numbers, goodput=goodput))
+    sizes = {"params": plan.params, "tokens": plan.tokens, "peak": _a_peak(train)}
+    return _energy(*arrays.enter(**costs, **sizes, **numbers, goodput=goodput))
 
 
 def carbon(kwh: ArrayLike, kg_per_kwh: ArrayLike) -> Array:
@@ -162,10 +168,15 @@ def _kilowatts(watts, *factors):
 
 
 @jax.jit
-def _energy(train_cost, prefill_cost, decode_cost, *numbers):
-    costs, numbers = arrays.align([train_cost, prefill_cost, decode_cost], numbers)
+def _energy(train_cost, prefill_cost, decode_cost, params, tokens, peak, *numbers):
+    costs, sizes, numbers = arrays.align(
+        [train_cost, prefill_cost, decode_cost], (params, tokens, peak), numbers
+    )
     train_price, train_kilowatts, serve_price, serve_kilowatts, goodput = numbers
     good = all_positive(*numbers) & (goodput <= 1)
+    params, tokens, peak = sizes
+    seconds = costs[0] / train_price * SECONDS_PER_HOUR
+    good &= TRAIN_FLOPS * params * (tokens / peak) > LEAST_MFU * seconds
     train = train_kilowatts / (train_price * goodput)  # kWh per dollar
     serve = serve_kilowatts / serve_price
     for cost, each in zip(costs, (train, serve, serve), strict=True):
@@ -186,6 +197,11 @@ def _carbon(kwh, kg_per_kwh):
     good = is_nonnegative(kwh) & is_nonnegative(kg_per_kwh) & is_finite(kwh * kg_per_kwh)
     tonnes = where_safe(good, kwh) * where_safe(good, kg_per_kwh) / 1000
     return jnp.where(good, tonnes, jnp.nan)
+
+
+def _a_peak(device: Accelerator) -> ArrayLike:
+    """FLOP/s at one of its precisions, whichever comes first."""
+    return next(iter(device.peak_flops.values()))
 
 
 def _watts(device: Accelerator | ArrayLike) -> ArrayLike:

@@ -140,6 +140,11 @@ def test_derivatives_are_central_differences():
         assert_allclose(slope, difference, rtol=1e-7)
 
 
+def test_a_plan_priced_in_flops_has_no_energy():
+    plan = js.evaluate(LAW, 7e9, 2e12, DEMAND)
+    assert np.isnan(economics.energy(plan, H100, L40S)).all()
+
+
 @pytest.mark.parametrize(
     "bad",
     [{"goodput": 0.0}, {"goodput": 1.5}, {"train_kilowatts": 0.0}, {"serve_kilowatts": np.nan}],
