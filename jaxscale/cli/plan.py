@@ -156,7 +156,7 @@ def plan(
     named.need_sizes() if asked.quality.loss is None else named.need_all()
     levers = levers_for(named, read_levers(lever))
     target = read_target(named.law, asked.quality, levers)
-    comparison = compare(named, levers, target, asked, pace)._replace(machines=used)
+    comparison = compare(named, levers, target, asked, pace, used)
     tables.print_json("plan", as_record(comparison)) if as_json else show(comparison)
 
 
@@ -195,7 +195,12 @@ def read_target(law: Any, quality: Quality, levers: Levers) -> float:
 
 
 def compare(
-    named: NamedLaw, levers: Levers, target: float, question: Question, pace: Pace | None
+    named: NamedLaw,
+    levers: Levers,
+    target: float,
+    question: Question,
+    pace: Pace | None,
+    used: Machines,
 ) -> Comparison:
     """Solve for both plans and price both with the demand; bounds hold the first alone."""
     law, (_, demand, prices, bounds, timed) = named.law, question
@@ -222,7 +227,7 @@ def compare(
         chinchilla = interpreted(js.evaluate, law, *sizes, demand, prices.costs, levers=size.levers)
     asked = asked._replace(bounds=None, params=sizes[0], tokens=sizes[1])
     chinchilla = named.as_known(solved(chinchilla, asked))
-    return Comparison(named, target, question, named.as_known(optimum), chinchilla, pace)
+    return Comparison(named, target, question, named.as_known(optimum), chinchilla, pace, used)
 
 
 def show(comparison: Comparison) -> None:
