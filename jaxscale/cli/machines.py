@@ -171,22 +171,16 @@ class Metered(NamedTuple):
 
     def tonnes(self, energy: economics.Energy) -> float:
         """NaN where no carbon intensity is given."""
-        return (
-            float(energy.total_kwh) * (self.kg_per_kwh or 0) / 1000
-            if self.counts_carbon
-            else math.nan
-        )
-
-    @property
-    def counts_carbon(self) -> bool:
-        return self.kg_per_kwh is not None
+        if self.kg_per_kwh is None:
+            return math.nan
+        return float(interpreted(economics.carbon, float(energy.total_kwh), self.kg_per_kwh))
 
     def rows(self, plans: tuple[js.Plan, js.Plan]) -> Iterator[tuple[str, Any, float, float]]:
         """Label, writer and the numbers of both plans."""
         x, y = (self.energy(plan) for plan in plans)
         yield "training energy", _energy_text, float(x.train_kwh), float(y.train_kwh)
         yield "serving energy", _energy_text, float(x.inference_kwh), float(y.inference_kwh)
-        if self.counts_carbon:
+        if self.kg_per_kwh is not None:
             yield "CO2", _tonnes_text, self.tonnes(x), self.tonnes(y)
 
     def record(self, plans: Mapping[str, js.Plan]) -> dict[str, Any]:

@@ -38,7 +38,8 @@ class Checkpointing(NamedTuple):
 
     An interval is the work between the end of a checkpoint and the start of the next, in seconds.
     A slowdown is the expected time over the time of useful work, at least 1: goodput is 1 over it.
-    All are NaN with zero derivatives where an argument is bad.
+    All are NaN with zero derivatives where an argument is bad, and a slowdown also where it is
+    beyond the range of its dtype.
     """
 
     interval: Array  # that costs the least time

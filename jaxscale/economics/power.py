@@ -26,8 +26,8 @@ LEAST_MFU = 1e-6
 class Energy(NamedTuple):
     """Energy of plans by phase, in kWh at the meter; all fields have the full shape.
 
-    NaN with zero derivatives where the plan is not ok, where a number is bad, and where the plan's
-    cost is no price of its training: that would run at a millionth of the peak or less.
+    NaN with zero derivatives where the plan is not ok, where a number of the phase is bad, and
+    where the plan was not priced in dollars: its training would run at a millionth of the peak.
     """
 
     train_kwh: Array
@@ -172,23 +172,21 @@ def _energy(train_cost, prefill_cost, decode_cost, params, tokens, peak, *number
     costs, sizes, numbers = arrays.align(
         [train_cost, prefill_cost, decode_cost], (params, tokens, peak), numbers
     )
-    train_price, train_kilowatts, serve_price, serve_kilowatts, goodput = numbers
-    good = all_positive(*numbers) & (goodput <= 1)
     params, tokens, peak = sizes
+    train_price, train_kilowatts, serve_price, serve_kilowatts, goodput = numbers
     seconds = costs[0] / train_price * SECONDS_PER_HOUR
-    good &= TRAIN_FLOPS * params * (tokens / peak) > LEAST_MFU * seconds
-    train = train_kilowatts / (train_price * goodput)  # kWh per dollar
-    serve = serve_kilowatts / serve_price
-    for cost, each in zip(costs, (train, serve, serve), strict=True):
-        good &= is_nonnegative(cost) & is_finite(cost * each)
-    costs = [where_safe(good, x) for x in costs]
-    train_price, train_kilowatts, serve_price, serve_kilowatts, goodput = (
-        where_safe(good, x) for x in numbers
-    )
-    train = train_kilowatts / (train_price * goodput)
-    serve = serve_kilowatts / serve_price
-    each = zip(costs, (train, serve, serve), strict=True)
-    return Energy(*(jnp.where(good, cost * rate, jnp.nan) for cost, rate in each))
+    good = TRAIN_FLOPS * params * (tokens / peak) > LEAST_MFU * seconds
+    shares = good & all_positive(train_price, goodput) & (goodput <= 1)
+    train = _kwh(shares, costs[0], train_kilowatts, train_price * goodput)
+    return Energy(train, *(_kwh(good, x, serve_kilowatts, serve_price) for x in costs[1:]))
+
+
+def _kwh(good: Array, cost: Array, kilowatts: Array, price: Array) -> Array:
+    """Power times the hours that a cost buys, NaN with zero derivatives where not good."""
+    good &= is_nonnegative(cost) & all_positive(kilowatts, price, kilowatts / price)
+    good &= is_finite(cost * (kilowatts / price))
+    cost, kilowatts, price = (where_safe(good, x) for x in (cost, kilowatts, price))
+    return jnp.where(good, cost * (kilowatts / price), jnp.nan)
 
 
 @jax.jit

@@ -150,7 +150,11 @@ def test_a_plan_priced_in_flops_has_no_energy():
     [{"goodput": 0.0}, {"goodput": 1.5}, {"train_kilowatts": 0.0}, {"serve_kilowatts": np.nan}],
 )
 def test_a_bad_number_is_nan(bad):
-    assert np.isnan(economics.energy(priced(), H100, L40S, **bad)).all()
+    found = economics.energy(priced(), H100, L40S, **bad)
+    assert np.isnan(found.total_kwh).all()
+    serving = "serve_kilowatts" in bad  # the other phase does not depend on it
+    assert_array_equal(np.isnan(found.train_kwh), not serving)
+    assert_array_equal(np.isnan(found.inference_kwh), serving)
 
 
 def test_bad_numbers_of_power_and_carbon_are_nan():
