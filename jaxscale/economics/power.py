@@ -105,7 +105,7 @@ def energy(
 
     A plan's dollars over the price of an hour are its device-hours, so utilisation, precision and
     demand are those of its costs: `js.Costs.on` with the same two accelerators, or
-    `js.Costs.served` with one device that serves.
+    `js.Costs.served` with one device that serves, whose idle hours draw as much as others.
 
     Args:
         plan: a plan whose costs are dollars on these accelerators.
