@@ -273,7 +273,6 @@ def show(comparison: Comparison) -> None:
         rows.append(("saving", saving, "", ""))
     rows += [*_time_rows(comparison), *_energy_rows(comparison)]
     tables.print_columns(("", "optimum", "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
-    tables.note(_nat_note(comparison))
     if question.timed:
         tables.print_facts(plan_served.facts(question.timed, comparison.optimum))
         if math.isnan(comparison.saving):
@@ -283,6 +282,7 @@ def show(comparison: Comparison) -> None:
         tables.note(f"Bounds make the optimum cost {times} times what the Chinchilla plan costs.")
     if status_of(comparison.optimum) is not js.Status.OK:
         tables.note(comparison.sentence)
+    tables.note(_nat_note(comparison))
     tables.note(comparison.law.range_note(comparison.optimum), style="dim")
     if comparison.note_on_serving:
         typer.echo(comparison.note_on_serving, err=True)
