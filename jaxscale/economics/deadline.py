@@ -54,6 +54,13 @@ class PricedTraining:
 
     Where `ok` is False all numbers are NaN, and their derivatives are zero; but INFEASIBLE_BOUNDS
     comes with the least time, which a deadline must exceed.
+
+    Examples:
+        >>> device = js.accelerator("H100-SXM", price=2.0)
+        >>> batches = {"critical_batch": 8e6, "tokens_per_device": 2475.0}
+        >>> priced = js.economics.deadlines(6e24, device, 60 * 86400.0, mfu=0.4, **batches)
+        >>> print(f"{priced.days:.0f} days, {priced.devices:.0f} devices")
+        60 days, 2672 devices
     """
 
     seconds: Array
@@ -154,8 +161,8 @@ def deadlines(
         ...     critical_batch=js.training_recipe(plan, "kaplan2020").batch_tokens,
         ...     tokens_per_device=js.training.TOKENS_PER_DEVICE["H100 across nodes"],
         ... )
-        >>> print(np.round(priced.devices), (priced.dollars / 1e6).round(1))
-        [  929.  2351. 10020.] [ 5.3  6.8 14.4]
+        >>> print(np.round(priced.devices), np.round(priced.dollars / 1e3), "thousand dollars")
+        [  929.  2351. 10020.] [ 5351.  6771. 14429.] thousand dollars
     """
     price = chosen_price("accelerator", accelerator)
     training = data_parallel_devices(

@@ -35,15 +35,16 @@ BOUNDS = js.Bounds(*(np.array(x, DTYPE) for x in zip(*CASES.values(), strict=Tru
 
 @pytest.mark.parametrize("exponents", [(0.2, 1.0), (0.02, 2.0)])
 def test_it_is_the_slope_of_the_exact_optimum(rng, exponents):
-    draws = random_scenarios(rng, 10, DTYPE, exponents=exponents)
+    draws = random_scenarios(rng, 100, DTYPE, exponents=exponents)
     scenarios, plan = list(rows(draws)), SOLVERS["loss"](*scenario(draws, "loss"))
-    assert np.count_nonzero(plan.ok) >= 4
-    for lane in np.flatnonzero(plan.ok):
+    lanes = np.flatnonzero(plan.ok)[:8]
+    assert len(lanes) >= 4
+    for lane in lanes:
         slope = -gradient_by_name(cheapest, scenarios[lane], "loss").total_cost
         if slope > np.finfo(DTYPE).max:
             assert np.isnan(plan.marginal_cost[lane])
-        else:  # the error of tokens, as promised, and of a power of them
-            assert_allclose(plan.marginal_cost[lane], float(slope), rtol=1e-12 if X64 else 2e-4)
+        else:  # the error of both sizes, as promised, and of a power of tokens
+            assert_allclose(plan.marginal_cost[lane], float(slope), rtol=3e-12 if X64 else 1e-3)
 
 
 def differences(solve, target, step):
