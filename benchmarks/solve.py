@@ -155,7 +155,7 @@ ONE_THREAD, FLOAT32 = "one thread", "float32"
 BUILDERS: dict[str, Callable[[str, int], Row]] = {
     OURS: partial(arrays, solve=ours.params_and_tokens),
     OURS32: partial(arrays, solve=ours.params_and_tokens, dtype=FLOAT32),
-    OURS_PLAN: partial(arrays, solve=_every_field, note="7 fields"),
+    OURS_PLAN: partial(arrays, solve=_every_field, note="8 fields"),
     LOOP: partial(
         given, solve=peers.scipy_loop, package="scipy", sample=LOOP_SAMPLE,
         note="a sample of {count:,}",
