@@ -5,12 +5,15 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
+
 import jaxscale as js
 from jaxscale._schema import option_of
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.options import given_of, number_option
 from jaxscale.cli.quantities import count, nonnegative, positive
 
+ASKED = ("growth", "price_decline", "discount", "years", "delay")
 PANEL = "Demand over time: the demand above is then that of a year"
 YEARS = {"y": 1.0, "mo": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25}
 UNITS = {
@@ -34,39 +37,36 @@ def years_of(text: str) -> float:
 
 def growth_rate(text: str) -> float:
     """Continuous rate per year of `2x/year`, `100%/year` or `-30%/year`."""
-    return _rate(text, "2x/year, 100%/year or 5%/month")
+    return _rate(text, text, "2x/year, 100%/year or 5%/month")
 
 
 def decline_rate(text: str) -> float:
     """Continuous rate per year at which a price falls: `30%/year`, or `1.4x/year` as much for it."""
-    if text.strip().startswith("+"):
-        raise ValueError(f"{text!r} is not a decline; write it like 30%/year or 1.4x/year")
     example = "30%/year, or 1.4x/year for 1.4 times as much for the money"
     if "x" in text.lower():
-        return _rate(text, example)
-    written = text.strip()
-    # A price that rises is a decline below zero.
-    flipped = written.removeprefix("-") if written.startswith("-") else f"-{written}"
-    return -_rate(flipped, example, written)
+        return _rate(text, text, example)
+    if text.strip().startswith(("-", "+")):
+        raise ValueError(f"{text!r} must have no sign: a decline is written {example}")
+    return -_rate(f"-{text.strip()}", text, example)
 
 
 def discount_rate(text: str) -> float:
     """Continuous rate per year of an interest such as `10%`."""
     if "x" in text.lower() or text.strip().startswith("-"):
         raise ValueError(f"{text!r} is not an interest; write it like 10%")
-    return _rate(text, "10%")
+    return _rate(text, text, "10%")
 
 
-def _rate(text: str, example: str, written: str | None = None) -> float:
+def _rate(text: str, shown: str, example: str) -> float:
     """The logarithm of what a rate multiplies by in a year."""
-    shown = text if written is None else written
     found = _RATE.fullmatch(text.strip().lower())
     if not found or (found["per"] or "year") not in PERIODS:
         raise ValueError(f"{shown!r} is not a rate; write it like {example}")
     number = nonnegative(found["number"])
-    factor = number if found["unit"] == "x" else 1 + float(f"{found['sign']}1") * number / 100
-    if factor <= 0 or (found["unit"] == "x" and found["sign"] == "-"):
-        raise ValueError(f"{shown!r} leaves nothing after a year; write it like {example}")
+    change = -number if found["sign"] == "-" else number
+    factor = change if found["unit"] == "x" else 1 + change / 100
+    if factor <= 0:
+        raise ValueError(f"{shown!r} leaves nothing; write it like {example}")
     return math.log(factor) * PERIODS[found["per"] or "year"]
 
 
@@ -112,20 +112,18 @@ class OverTime(NamedTuple):
     demand: js.Demand
 
     def describe(self) -> str:
-        """A line on the demand of a year and how it adds up."""
-        read, written = float(self.rate.input_tokens), float(self.rate.output_tokens)
-        rates = {
-            f"demand {_times(self.growth)}": self.growth,
-            f"compute {_percent(-math.expm1(-self.price_decline))} cheaper": self.price_decline,
-            f"interest {_percent(math.expm1(self.discount))}": self.discount,
+        """A line on the demand of a year and what it adds up to."""
+        changes = {
+            f"demand times {np.exp(self.growth):.3g}": self.growth,
+            f"compute {_percent(-np.expm1(-self.price_decline))} cheaper": self.price_decline,
+            f"interest of {_percent(np.expm1(self.discount))}": self.discount,
         }
-        parts = [f"{text} a year" for text, value in rates.items() if value]
-        delay = f", after {_span(self.delay)}" if self.delay else ""
+        each = ", ".join(text for text, rate in changes.items() if rate)
+        delay = f", from {_span(self.delay)} after training is paid" if self.delay else ""
         return (
-            f"{count(read)} tokens read and {count(written)} written in the first year's pace, for "
-            f"{_span(self.years)}{delay}{': ' if parts else ''}{', '.join(parts)}. In tokens that "
-            f"cost as much today: {count(float(self.demand.input_tokens))} read and "
-            f"{count(float(self.demand.output_tokens))} written."
+            f"At first {_tokens(self.rate)} a year, for {_span(self.years)}{delay}"
+            f"{'; each year ' if each else ''}{each}. All of it counts as {_tokens(self.demand)} "
+            "today."
         )
 
     def record(self) -> dict[str, Any]:
@@ -136,8 +134,9 @@ class OverTime(NamedTuple):
         return {**numbers, "rate": rate}
 
 
-def _times(rate: float) -> str:
-    return f"{math.exp(rate):.3g} times" if rate > 0 else f"falls {_percent(-math.expm1(rate))}"
+def _tokens(demand: js.Demand) -> str:
+    read, written = float(demand.input_tokens), float(demand.output_tokens)
+    return f"{count(read)} tokens read and {count(written)} written"
 
 
 def _percent(share: float) -> str:
@@ -147,22 +146,20 @@ def _percent(share: float) -> str:
 def _span(years: float) -> str:
     if years < 2 and abs(12 * years - round(12 * years)) < 1e-9:
         months = round(12 * years)
-        return f"{months} months" if months != 12 else "a year"
+        return "1 year" if months == 12 else f"{months} month{'s' * (months != 1)}"
     return f"{years:.3g} years"
 
 
-def read_over_time(rate: js.Demand, options: Mapping[str, Any]) -> OverTime | None:
-    """The demand of a year over time, where an option asks for that; None without."""
+def applied(question: Any, options: Mapping[str, Any]) -> Any:
+    """The question with its demand taken as that of a year, where an option asks for that."""
     given = given_of(options)
     if not given:
-        return None
+        return question
     if "years" not in given:
         raise Mistake(f"{option_of(next(iter(given)))} needs --years: how long the model is served")
-    numbers = {name: given.get(name, 0.0) for name in OverTime._fields[1:-1]}
-    try:
-        demand = js.Demand.growing(rate, **numbers)
-    except (ValueError, OverflowError) as error:
-        raise Mistake(str(error)) from None
+    numbers = {name: given.get(name, 0.0) for name in ASKED}
+    demand = js.Demand.growing(question.demand, **numbers)
     if not math.isfinite(float(demand.input_tokens) + float(demand.output_tokens)):
-        raise Mistake("--growth: the demand leaves the range of float64 within --years")
-    return OverTime(rate, **numbers, demand=demand)
+        raise Mistake("--years: the demand leaves the range of float64 in that time")
+    over_time = OverTime(question.demand, **numbers, demand=demand)
+    return question._replace(demand=demand, over_time=over_time)

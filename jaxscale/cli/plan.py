@@ -13,9 +13,10 @@ from jaxscale._explain import Asked, sentence_of_plan
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.quantities import short
 from jaxscale._schema import read_bounds
-from jaxscale.cli import options, plan_served, serving_options, tables
+from jaxscale.cli import options, over_time, plan_served, serving_options, tables
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_levers
+from jaxscale.cli.over_time import OverTime
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
 from jaxscale.cli.quantities import SECONDS, count, percent
 from jaxscale.cli.solving import (
@@ -41,6 +42,8 @@ jaxscale plan --like-params 70B --inference-tokens 10T --train-on H100-SXM \\
 jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
 jaxscale plan --loss 2.1 --input-tokens 800B --output-tokens 200B --train-on H100-SXM \\
     --train-price 2 --serve-on H100-SXM --serve-price 2 --context 8k --max-latency 50ms
+jaxscale plan --like-params 70B --inference-tokens 10T --growth 2x/year --years 2 \\
+    --discount 10% --price-decline 30%/year --delay 3mo
 """
 
 
@@ -69,6 +72,7 @@ class Question(NamedTuple):
     prices: Prices
     bounds: js.Bounds | None
     timed: plan_served.Timed | None = None
+    over_time: OverTime | None = None
 
     def demand_in_words(self) -> str:
         read, written = float(self.demand.input_tokens), float(self.demand.output_tokens)
@@ -104,7 +108,7 @@ class Comparison(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        _, demand, prices, bounds, _ = self.question
+        _, demand, prices, bounds, *_ = self.question
         asked = Asked(self.law.law, self.target, demand, prices.costs, bounds)
         return sentence_of_plan(self.optimum, asked)
 
@@ -123,6 +127,11 @@ def plan(
     family: serving_options.Family = None,
     train_count: options.TrainCount = None,
     deadline: options.Deadline = None,
+    growth: over_time.Growth = None,
+    years: over_time.Years = None,
+    discount: over_time.Discount = None,
+    price_decline: over_time.PriceDecline = None,
+    delay: over_time.Delay = None,
     as_json: options.Json = False,
 ) -> None:
     """The cheapest plan for a quality, with training and serving counted.
@@ -132,9 +141,11 @@ def plan(
     Numbers are written 7B, 1.5T, 2e12 or 1,000,000, and shares 0.5 or 50%. With any of the options
     on requests and limits, the price of a token follows from the size of the model, as in jaxscale
     serve, and limits bound that size; --serve-precision is then that of weights and arithmetic.
+    With --years the demand is that of a year, and what is served later counts for less.
     """
     of_serving = {name: value for name, value in locals().items() if name in TIMED}
-    asked = read_question(question)
+    of_time = {name: value for name, value in locals().items() if name in over_time.ASKED}
+    asked = over_time.applied(read_question(question), of_time)
     prices, timed = plan_served.read_timed(question, of_serving, asked.prices)
     asked = asked._replace(prices=prices, timed=timed)
     pace = read_pace(train_count, deadline, asked.prices)
@@ -185,7 +196,7 @@ def compare(
     named: NamedLaw, levers: Levers, target: float, question: Question, pace: Pace | None
 ) -> Comparison:
     """Solve for both plans and price both with the demand; bounds hold the first alone."""
-    law, (_, demand, prices, bounds, timed) = named.law, question
+    law, (_, demand, prices, bounds, timed, _) = named.law, question
     choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
     asked = Asked(law, target, demand, prices.costs, bounds, levers=levers.values)
     if levers.chosen and timed:
@@ -219,6 +230,7 @@ def show(comparison: Comparison) -> None:
     loss = f"Loss {comparison.target:.5g}" if comparison.knows_loss else "The loss of the model"
     title = f"{loss}, {question.demand_in_words()}, law {comparison.law.name}"
     tables.note(title, style="bold")
+    tables.note(question.over_time.describe() if question.over_time else "", style="dim")
     for line in question.prices.describe():
         tables.note(line, style="dim")
     # Of a plan that cannot be served, serving has no price; a loss may be unknown.
@@ -286,6 +298,7 @@ def as_record(comparison: Comparison) -> dict[str, Any]:
         "law": {"name": comparison.law.name, **tables.plain(comparison.law.law)},
         "target_loss": comparison.target if comparison.knows_loss else None,
         **record_of(comparison.question),
+        "demand_over_time": comparison.question.over_time and comparison.question.over_time.record(),
         "optimum": record_of_plan(comparison.optimum),
         "chinchilla": record_of_plan(comparison.chinchilla),
         "saving": None if math.isnan(comparison.saving) else comparison.saving,

@@ -42,6 +42,7 @@ from jaxscale.status import Status, is_ok
 EVEN = Demand(1.0, 1.0)  # a token written for each one read
 OVER_SIZED = "Larger than what is cheapest to train to its loss, so no demand explains its size."
 EXPLAINED = "The cheapest model of its loss for this demand."
+UNEXPLAINED = "By this law and these prices, no demand makes this size the best."
 _WRITERS = {"status": lambda x: Status(int(x)).name}
 
 
@@ -104,10 +105,17 @@ class ImpliedDemand:
             Larger than what is cheapest to train to its loss, so no demand explains its size.
         """
         if jnp.ndim(self.status):
-            raise ValueError("sentence is that of one model; take one of several by indexing")
-        if not self.ok:
-            return Status(int(self.status)).sentence
-        return OVER_SIZED if self.over_sized else EXPLAINED
+            raise ValueError("sentence is that of one model; take one by jax.tree.map")
+        return sentence_of(Status(int(self.status)), bool(self.over_sized))
+
+
+def sentence_of(status: Status, over_sized: bool) -> str:
+    """What a number of this status means."""
+    if over_sized:
+        return OVER_SIZED
+    return {Status.OK: EXPLAINED, Status.NO_INTERIOR_OPTIMUM: UNEXPLAINED}.get(
+        status, status.sentence
+    )
 
 
 def implied_demand(
