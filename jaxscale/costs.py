@@ -7,6 +7,7 @@ al. 2020, Section 2.1), so dollars enter the mathematics only as a price per mod
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Self
 
 import jax
@@ -106,13 +107,10 @@ class Demand:
             read=rate.input_tokens, written=rate.output_tokens, years=years, delay=delay, **rates
         )
         functions = np if all(isinstance(value, int | float) for value in values) else jnp
-        read, written, years, delay, growth, price_decline, discount = values
-        fall = price_decline + discount
-        with np.errstate(over="ignore"):  # the solvers have a status for an infinite demand
-            served = years * expm1_over((growth - fall) * years, functions)
-            served = served * functions.exp(-fall * delay)
-            counts = read * served, written * served
-        return cls(*(map(float, counts) if functions is np else counts))
+        # The solvers have a status for an infinite demand.
+        with np.errstate(over="ignore", invalid="ignore"):
+            counts = _counts_over_time(functions, *values)
+        return cls(*map(float, counts)) if functions is np else cls(*counts)
 
     @classmethod
     def monthly(
@@ -365,6 +363,23 @@ def _price_per_flop(role: str, device: Accelerator, precision: str, mfu: ArrayLi
         )
     price, peak, mfu = _ready(price=device.price, peak=peak, mfu=mfu)
     return price / SECONDS_PER_HOUR / peak / mfu
+
+
+def _counts_over_time(
+    functions: ModuleType,
+    read: Real,
+    written: Real,
+    years: Real,
+    delay: Real,
+    growth: Real,
+    price_decline: Real,
+    discount: Real,
+) -> tuple[Real, Real]:
+    """Tokens of today, from those of a year at first; `functions` is `numpy` or `jax.numpy`."""
+    fall = price_decline + discount
+    served = years * expm1_over((growth - fall) * years, functions)
+    served = served * functions.exp(-fall * delay)
+    return read * served, written * served
 
 
 def _ready(**values: Any) -> tuple:

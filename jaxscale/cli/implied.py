@@ -18,6 +18,7 @@ from jaxscale.cli.options import Prices, read_prices
 from jaxscale.cli.plan import SERVED
 from jaxscale.cli.quantities import count
 from jaxscale.economics.implied import sentence_of
+from jaxscale.economics.released import SIZES
 from jaxscale.published import Entry
 
 EXAMPLES = """\
@@ -61,8 +62,9 @@ class Answer(NamedTuple):
         entry, models = self.named.entry, [each.release for each in self.explained.releases]
         if entry is None or not entry.has_range:
             return ""
-        sizes = (np.array([getattr(each, x) for each in models]) for x in ("params", "tokens"))
-        outside = np.sum(~np.asarray(interpreted(entry.in_range, js.Runs(*sizes, np.ones(len(models))))))
+        params, tokens = (np.array([getattr(x, name) for x in models]) for name in SIZES)
+        inside = interpreted(entry.in_range, js.Runs(params, tokens, np.ones(len(models))))
+        outside = len(models) - int(np.sum(inside))
         if not outside:
             return ""
         which = f"{outside} of {len(models)} models lie" if len(models) > 1 else "the model lies"
@@ -158,13 +160,29 @@ def show(answer: Answer) -> None:
     tables.note(title, style="bold")
     for line in answer.prices.describe():
         tables.note(line, style="dim")
-    header = ("model", "date", "params", "training\ntokens", "read", "written", "per training\ntoken")
+    header = (
+        "model",
+        "date",
+        "params",
+        "training\ntokens",
+        "read",
+        "written",
+        "per training\ntoken",
+    )
     rows = []
     for i, entry in enumerate(explained.releases):
         model = entry.release
         demand = [float(x[i]) for x in vars(explained.implied.demand).values()]
         numbers = [count(model.params), count(model.tokens), *map(_count, demand)]
-        rows.append((entry.name, model.date, *numbers, _count(sum(demand) / model.tokens), _meaning(answer, i)[0]))
+        rows.append(
+            (
+                entry.name,
+                model.date,
+                *numbers,
+                _count(sum(demand) / model.tokens),
+                _meaning(answer, i)[0],
+            )
+        )
     tables.print_columns((*header, "note"), rows, words=("note",))
     for word, sentence in dict(_meaning(answer, i) for i in range(len(rows))).items():
         if word:
@@ -177,7 +195,7 @@ def _count(x: float) -> str:
 
 
 def _meaning(answer: Answer, i: int) -> tuple[str, str]:
-    """What a number means, in a word that is empty for a demand that explains the size, and more."""
+    """The word for what a number means, empty where the demand explains the size; a sentence."""
     implied = answer.explained.implied
     status, over_sized = js.Status(int(implied.status[i])), bool(implied.over_sized[i])
     word = {js.Status.OK: "", js.Status.NO_INTERIOR_OPTIMUM: "no demand"}.get(status, status.name)

@@ -23,7 +23,9 @@ UNITS = {
     **dict.fromkeys(("d", "day", "days"), "d"),
 }
 PERIODS = {"year": 1.0, "yr": 1.0, "y": 1.0, "month": 12.0, "mo": 12.0}
-_RATE = re.compile(r"(?P<sign>[+-]?)(?P<number>[0-9.,_e]+) *(?P<unit>[x%])(?: */ *(?P<per>[a-z]+))?")
+_RATE = re.compile(
+    r"(?P<sign>[+-]?)(?P<number>[0-9.,_e]+) *(?P<unit>[x%])(?: */ *(?P<per>[a-z]+))?"
+)
 
 
 def years_of(text: str) -> float:
@@ -41,7 +43,7 @@ def growth_rate(text: str) -> float:
 
 
 def decline_rate(text: str) -> float:
-    """Continuous rate per year at which a price falls: `30%/year`, or `1.4x/year` as much for it."""
+    """Continuous rate per year of a falling price: `30%/year`, or `1.4x/year` as much for it."""
     example = "30%/year, or 1.4x/year for 1.4 times as much for the money"
     if "x" in text.lower():
         return _rate(text, text, example)
@@ -72,7 +74,9 @@ def _rate(text: str, shown: str, example: str) -> float:
 
 Growth = Annotated[
     float | None,
-    number_option("--growth", "RATE", "Of the demand, as 2x/year or 100%/year.", PANEL, growth_rate),
+    number_option(
+        "--growth", "RATE", "Of the demand, as 2x/year or 100%/year.", PANEL, growth_rate
+    ),
 ]
 Years = Annotated[
     float | None,
@@ -95,7 +99,11 @@ PriceDecline = Annotated[
 Delay = Annotated[
     float | None,
     number_option(
-        "--delay", "TIME", "From the payment of training to the first day of service.", PANEL, years_of
+        "--delay",
+        "TIME",
+        "From the payment of training to the first day of service.",
+        PANEL,
+        years_of,
     ),
 ]
 

@@ -16,8 +16,8 @@ from jaxscale._schema import read_bounds
 from jaxscale.cli import options, over_time, plan_served, serving_options, tables
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_levers
-from jaxscale.cli.over_time import OverTime
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
+from jaxscale.cli.over_time import OverTime
 from jaxscale.cli.quantities import SECONDS, count, percent
 from jaxscale.cli.solving import (
     compute_optimal_sizes,
@@ -298,7 +298,8 @@ def as_record(comparison: Comparison) -> dict[str, Any]:
         "law": {"name": comparison.law.name, **tables.plain(comparison.law.law)},
         "target_loss": comparison.target if comparison.knows_loss else None,
         **record_of(comparison.question),
-        "demand_over_time": comparison.question.over_time and comparison.question.over_time.record(),
+        "demand_over_time": comparison.question.over_time
+        and comparison.question.over_time.record(),
         "optimum": record_of_plan(comparison.optimum),
         "chinchilla": record_of_plan(comparison.chinchilla),
         "saving": None if math.isnan(comparison.saving) else comparison.saving,

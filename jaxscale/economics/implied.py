@@ -190,15 +190,15 @@ def _implied(params, tokens, law, costs, mix, levers, bounds):
     valid = is_valid(inputs, None) & is_positive(params) & is_positive(tokens)
     valid &= is_positive(mix.input_tokens + mix.output_tokens)
     like = zeros_of_full_shape((params, tokens, inputs))
-    logs = tuple(jnp.log(where_safe(valid, size)) + like for size in (params, tokens))
-    sizes = Sizes(params, tokens, *logs, *outcome((~valid, Status.INVALID_INPUT)))
-    sizes = _judged(sizes, inputs, bounds)
+    x, y = (jnp.log(where_safe(valid, size)) + like for size in (params, tokens))
+    judged = outcome((~valid, Status.INVALID_INPUT))
+    sizes = _judged(Sizes(params, tokens, x, y, *judged), inputs, bounds)
     # Derivatives of what overflows, or divides by 0, must not reach the other models.
-    logs, inputs = jax.tree.map(lambda x: where_safe(sizes.ok, x), (logs, inputs))
-    point = _point(*logs, inputs)
-    numbers = _demand(point, inputs.demand), point.ratio, _substitution(*logs, inputs, point.ratio)
-    numbers = jax.tree.map(lambda x: jnp.where(sizes.ok, x, jnp.nan), numbers)
-    return ImpliedDemand(*numbers, sizes.status)
+    x, y, inputs = jax.tree.map(lambda x: where_safe(sizes.ok, x), (x, y, inputs))
+    point = _point(x, y, inputs)
+    numbers = _demand(point, inputs.demand), point.ratio, _substitution(x, y, inputs, point.ratio)
+    demand, ratio, elasticity = jax.tree.map(lambda x: jnp.where(sizes.ok, x, jnp.nan), numbers)
+    return ImpliedDemand(demand, ratio, elasticity, sizes.status)
 
 
 def _judged(sizes: Sizes, inputs: Inputs, bounds: Bounds) -> Sizes:
@@ -244,7 +244,8 @@ def _point(x: Array, y: Array, inputs: Inputs) -> _Point:
 
 def _slopes(surface: Surface, x: Array, y: Array) -> _Slopes:
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
-    return _Slopes(*(jax.jvp(surface, (x, y), along)[1] for along in ((one, zero), (zero, one))))
+    slopes = (jax.jvp(surface, (x, y), along)[1] for along in ((one, zero), (zero, one)))
+    return _Slopes(*slopes)
 
 
 def _shares(mix: Demand) -> Demand:

@@ -104,9 +104,7 @@ class ReleasesExplained:
 
     def _cells(self) -> list[list[str]]:
         rows = []
-        for entry, total, word in zip(
-            self.releases, self.implied.tokens, self._words, strict=True
-        ):
+        for entry, total, word in zip(self.releases, self.implied.tokens, self._words, strict=True):
             model = entry.release
             numbers = [count(x) for x in (model.params, model.tokens, total)]
             rows.append([model.title, model.date, *numbers, count(total / model.tokens), word])
@@ -184,8 +182,8 @@ def implied_by_releases(
     other = next((each for each in entries if getattr(each, "release", None) is None), None)
     if other is not None:
         raise TypeError(f"models must be entries of js.economics.releases(); got {other!r}")
-    sizes = [np.array([getattr(each.release, name) for each in entries]) for name in SIZES]
-    implied = interpreted(implied_demand, law, *sizes, costs, mix=mix, levers=levers)
+    params, tokens = (np.array([getattr(x.release, name) for x in entries]) for name in SIZES)
+    implied = interpreted(implied_demand, law, params, tokens, costs, mix=mix, levers=levers)
     if np.shape(implied.status) != (len(entries),):
         raise ValueError("law, costs, mix and levers must have one number, or one for each model")
     return ReleasesExplained(entries, implied)

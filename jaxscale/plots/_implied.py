@@ -29,7 +29,9 @@ WIDTH, ROW, REST = 7.2, 0.2, 1.3  # inches, of which REST is for what is not a r
 ROOM = 3.0  # on both sides of the numbers, as a factor
 
 
-def implied_demand(explained: ReleasesExplained, *, title: str = "", subtitle: str = "") -> "Figure":
+def implied_demand(
+    explained: ReleasesExplained, *, title: str = "", subtitle: str = ""
+) -> "Figure":
     """The demand that explains the size of each released model, by date, on a logarithmic axis.
 
     Beside it, a ring for the tokens of its training. A model that is larger than what is cheapest
@@ -50,7 +52,9 @@ def implied_demand(explained: ReleasesExplained, *, title: str = "", subtitle: s
     order = [explained.releases.index(entry) for entry in models]
     demand = np.asarray(explained.implied.tokens, float)[order]
     trained = np.array([entry.release.tokens for entry in models])
-    figure = titled((WIDTH, REST + ROW * len(models)), title or "What makers seem to expect", subtitle)
+    figure = titled(
+        (WIDTH, REST + ROW * len(models)), title or "What makers seem to expect", subtitle
+    )
     panel = figure.subplots()
     dress(panel, "")
     rows = np.arange(len(models))
@@ -76,11 +80,13 @@ def _draw(panel: "Axes", rows: np.ndarray, demand: np.ndarray, trained: np.ndarr
     for row in rows[explained]:
         ends = trained[row], demand[row]
         panel.plot(ends, (row, row), color=LINES[0], linewidth=1.2, alpha=0.35, zorder=2)
-        text = count(demand[row], 2)
+        text = count(float(demand[row]), 2)
         # On the far side of the ring, so that neither covers the other.
         to_right = demand[row] >= trained[row]
         look: dict[str, Any] = {"ha": "left" if to_right else "right", "va": "center"}
-        write(panel, text, (demand[row], row), (7 if to_right else -7, 0), color=INK, size=7, **look)
+        write(
+            panel, text, (demand[row], row), (7 if to_right else -7, 0), color=INK, size=7, **look
+        )
     marks: dict[str, Any] = {"markersize": 5, "linestyle": "none", "zorder": 4}
     panel.plot(trained, rows, **{**RING, "markersize": 4}, color=LINE, label="training tokens")
     label_of = "demand that explains the size"
