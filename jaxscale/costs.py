@@ -139,7 +139,7 @@ class Demand:
             >>> months = js.Demand(input_tokens=np.linspace(1e11, 3e11, 24))
             >>> demand = js.Demand.monthly(months, discount=np.log1p(0.10))
             >>> print(f"{demand.input_tokens:.3g} of {months.input_tokens.sum():.3g} tokens")
-            4.33e+12 of 4.8e+12 tokens
+            4.3e+12 of 4.8e+12 tokens
         """
         _check("delay", delay, at_least=0)
         rates = {"price_decline": price_decline, "discount": discount}
