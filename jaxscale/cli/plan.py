@@ -6,19 +6,19 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import typer
 
 import jaxscale as js
 from jaxscale import _schema
 from jaxscale._explain import Asked, sentence_of_plan
 from jaxscale._numerics.interpreted import interpreted
-from jaxscale._numerics.quantities import short
 from jaxscale._schema import read_bounds
 from jaxscale.cli import options, over_time, plan_served, serving_options, tables
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
 from jaxscale.cli.over_time import OverTime
-from jaxscale.cli.quantities import SECONDS, count, percent
+from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.solving import (
     compute_optimal_sizes,
     levers_of_plan,
@@ -27,7 +27,7 @@ from jaxscale.cli.solving import (
     solved,
     status_of,
 )
-from jaxscale.cli.training_time import Pace, TrainingTime, read_pace, time_of
+from jaxscale.cli.training_time import Pace, TrainingTime, deadline_text, read_pace, time_of
 from jaxscale.laws.protocol import loss_scale
 from jaxscale.solve.levers import SIZES
 
@@ -52,7 +52,7 @@ TIMED_LEVERS = "none is chosen where serving is timed"
 # Options by which serving is timed.
 TIMED = (
     *("context", "prompt", "output", "max_latency", "max_first_token"),
-    *("serve_count", "family"),
+    *("serve_count", "family", "cached", "batch", "utilisation"),
 )
 
 
@@ -95,6 +95,21 @@ class Comparison(NamedTuple):
         return 1 - float(self.optimum.total_cost / self.chinchilla.total_cost)
 
     @property
+    def is_dearer(self) -> bool:
+        """Whether the optimum costs more than the Chinchilla plan, which no bound holds."""
+        return percent(self.saving).startswith("-")
+
+    @property
+    def note(self) -> str:
+        """What to know of the plan: on the range of the law, and on the models that serve."""
+        return " ".join(filter(None, (self.law.range_note(self.optimum), self.note_on_serving)))
+
+    @property
+    def note_on_serving(self) -> str:
+        timed = self.question.timed
+        return plan_served.note_on(timed, self.law.law) if timed else ""
+
+    @property
     def knows_loss(self) -> bool:
         return not math.isnan(self.optimum.loss)
 
@@ -121,9 +136,12 @@ def plan(
     context: serving_options.Context = None,
     prompt: serving_options.Prompt = None,
     output: serving_options.Output = None,
+    cached: serving_options.Cached = None,
     max_latency: serving_options.MaxLatency = None,
     max_first_token: serving_options.MaxFirstToken = None,
     serve_count: serving_options.ServeCount = None,
+    batch: serving_options.Batch = None,
+    utilisation: serving_options.Utilisation = None,
     family: serving_options.Family = None,
     train_count: options.TrainCount = None,
     deadline: options.Deadline = None,
@@ -140,19 +158,22 @@ def plan(
     a lever is chosen, a model to match is dense, in 16 bits and with layers in one piece.
     Numbers are written 7B, 1.5T, 2e12 or 1,000,000, and shares 0.5 or 50%. With any of the options
     on requests and limits, the price of a token follows from the size of the model, as in jaxscale
-    serve, and limits bound that size; --serve-precision is then that of weights and arithmetic.
+    serve, and limits bound that size; --serve-precision is then that of weights and arithmetic, by
+    default the narrowest that holds the bits of a law that has them as a lever.
     With --years the demand is that of a year, and what is served later counts for less.
     """
     of_serving = {name: value for name, value in locals().items() if name in TIMED}
     of_time = {name: value for name, value in locals().items() if name in over_time.ASKED}
     asked = over_time.applied(read_question(question), of_time)
-    prices, timed = plan_served.read_timed(question, of_serving, asked.prices)
-    asked = asked._replace(prices=prices, timed=timed)
-    pace = read_pace(train_count, deadline, asked.prices)
     named = read_law(law)
     # E is part of the loss of the model and of its plans alike.
     named.need_sizes() if asked.quality.loss is None else named.need_all()
     levers = levers_for(named, read_levers(lever))
+    prices, timed = plan_served.read_timed(
+        question, of_serving, asked.prices, levers.values.get("bits")
+    )
+    asked = asked._replace(prices=prices, timed=timed)
+    pace = read_pace(train_count, deadline, asked.prices)
     target = read_target(named.law, asked.quality, levers)
     comparison = compare(named, levers, target, asked, pace)
     tables.print_json("plan", as_record(comparison)) if as_json else show(comparison)
@@ -239,16 +260,22 @@ def show(comparison: Comparison) -> None:
         for name, write, x, y in _rows(comparison)
     ]
     if not math.isnan(comparison.saving):
-        rows.append(("saving", percent(comparison.saving), "", ""))
+        saving = "-" if comparison.is_dearer else percent(comparison.saving)
+        rows.append(("saving", saving, "", ""))
     rows += _time_rows(comparison)
     tables.print_columns(("", "optimum", "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
     if question.timed:
         tables.print_facts(plan_served.facts(question.timed, comparison.optimum))
         if math.isnan(comparison.saving):
             tables.note("The Chinchilla plan cannot be served within the limits.")
+    if comparison.is_dearer:
+        times = count(1 - comparison.saving)
+        tables.note(f"Bounds make the optimum cost {times} times what the Chinchilla plan costs.")
     if status_of(comparison.optimum) is not js.Status.OK:
         tables.note(comparison.sentence)
     tables.note(comparison.law.range_note(comparison.optimum), style="dim")
+    if comparison.note_on_serving:
+        typer.echo(comparison.note_on_serving, err=True)
 
 
 def _ratio(x: float, y: float) -> str:
@@ -286,7 +313,7 @@ def _time_rows(comparison: Comparison) -> list[tuple[str, str, str, str]]:
     if comparison.pace.deadline is None:
         label, ratio = f"days on {optimum.devices_text()} devices", optimum.days / chinchilla.days
         return [(label, count(optimum.days), count(chinchilla.days), count(ratio))]
-    label = f"devices for {short(comparison.pace.deadline / SECONDS['d'])} days"
+    label = f"devices for {deadline_text(comparison.pace.deadline)}"
     ratio = count(optimum.count / chinchilla.count)
     return [(label, optimum.devices_text(), chinchilla.devices_text(), ratio)]
 
@@ -307,7 +334,7 @@ def as_record(comparison: Comparison) -> dict[str, Any]:
         "status": status_of(comparison.optimum).name,
         "status_sentence": comparison.sentence,
         "law_status": comparison.law.warning,
-        "note": comparison.law.range_note(comparison.optimum),
+        "note": comparison.note,
         "serving": timed and plan_served.record_of(timed, comparison.optimum),
     }
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jaxscale as js
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale._numerics.quantities import short
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.options import Prices
 from jaxscale.cli.quantities import SECONDS, count
@@ -31,6 +32,14 @@ class TrainingTime(NamedTuple):
 
     def devices_text(self) -> str:
         return f"{self.count:,}" if self.count < 1e9 else count(self.count)
+
+
+def deadline_text(seconds: float) -> str:
+    """A deadline in days, or in hours or minutes where it is less: `30 days`, `1 hour`."""
+    units = {"day": SECONDS["d"], "hour": SECONDS["h"], "minute": SECONDS["min"]}
+    unit = next((name for name, size in units.items() if seconds >= size), "minute")
+    number = short(seconds / units[unit])
+    return f"{number} {unit}{'s' * (number != '1')}"
 
 
 def read_pace(train_count: int | None, deadline: float | None, prices: Prices) -> Pace | None:
