@@ -13,7 +13,8 @@ from jaxscale import _schema
 from jaxscale._explain import Asked, sentence_of_plan
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._schema import read_bounds
-from jaxscale.cli import options, over_time, plan_served, serving_options, tables
+from jaxscale.cli import machines, options, over_time, plan_served, serving_options, tables
+from jaxscale.cli.machines import Machines
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
@@ -39,6 +40,9 @@ jaxscale plan --like-params 30B --requests 1.5B --input-per-request 70 \\
     --serve-on A100-40GB --serve-precision int8
 jaxscale plan --like-params 70B --inference-tokens 10T --train-on H100-SXM \\
     --train-price 2 --train-mfu 40% --serve-on H100-SXM --serve-price 2 --deadline 30d
+jaxscale plan --like-params 30B --inference-tokens 1T --train-on H100-SXM --train-price 1 \\
+    --serve-on H100-SXM --serve-price 2 --spot-preemptions 0.01/h --spot-instances 64 \\
+    --checkpoint 1min --restart 5min --carbon 0.4kg/kWh
 jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
 jaxscale plan --loss 2.1 --input-tokens 800B --output-tokens 200B --train-on H100-SXM \\
     --train-price 2 --serve-on H100-SXM --serve-price 2 --context 8k --max-latency 50ms
@@ -88,6 +92,7 @@ class Comparison(NamedTuple):
     optimum: js.Plan
     chinchilla: js.Plan
     pace: Pace | None = None
+    machines: Machines = Machines()
 
     @property
     def saving(self) -> float:
@@ -118,8 +123,8 @@ class Comparison(NamedTuple):
         """Of both plans, where the time of the training is asked for."""
         if self.pace is None:
             return None
-        prices = self.question.prices
-        return time_of(self.optimum, self.pace, prices), time_of(self.chinchilla, self.pace, prices)
+        asked = self.pace, self.question.prices, self.machines.goodput
+        return time_of(self.optimum, *asked), time_of(self.chinchilla, *asked)
 
     @property
     def sentence(self) -> str:
@@ -150,6 +155,12 @@ def plan(
     discount: over_time.Discount = None,
     price_decline: over_time.PriceDecline = None,
     delay: over_time.Delay = None,
+    spot_preemptions: machines.SpotPreemptions = None,
+    checkpoint: machines.Checkpoint = None,
+    restart: machines.Restart = None,
+    spot_instances: machines.SpotInstances = None,
+    carbon: machines.Carbon = None,
+    pue: machines.Pue = None,
     as_json: options.Json = False,
 ) -> None:
     """The cheapest plan for a quality, with training and serving counted.
@@ -165,6 +176,8 @@ def plan(
     of_serving = {name: value for name, value in locals().items() if name in TIMED}
     of_time = {name: value for name, value in locals().items() if name in over_time.ASKED}
     asked = over_time.applied(read_question(question), of_time)
+    of_machines = {name: value for name, value in locals().items() if name in machines.OPTIONS}
+    used = machines.read_machines(of_machines, train_count, asked.prices)
     named = read_law(law)
     # E is part of the loss of the model and of its plans alike.
     named.need_sizes() if asked.quality.loss is None else named.need_all()
@@ -172,10 +185,10 @@ def plan(
     prices, timed = plan_served.read_timed(
         question, of_serving, asked.prices, levers.values.get("bits")
     )
-    asked = asked._replace(prices=prices, timed=timed)
+    asked = asked._replace(prices=used.priced(prices), timed=timed)
     pace = read_pace(train_count, deadline, asked.prices)
     target = read_target(named.law, asked.quality, levers)
-    comparison = compare(named, levers, target, asked, pace)
+    comparison = compare(named, levers, target, asked, pace, used)
     tables.print_json("plan", as_record(comparison)) if as_json else show(comparison)
 
 
@@ -214,7 +227,12 @@ def read_target(law: Any, quality: Quality, levers: Levers) -> float:
 
 
 def compare(
-    named: NamedLaw, levers: Levers, target: float, question: Question, pace: Pace | None
+    named: NamedLaw,
+    levers: Levers,
+    target: float,
+    question: Question,
+    pace: Pace | None,
+    used: Machines,
 ) -> Comparison:
     """Solve for both plans and price both with the demand; bounds hold the first alone."""
     law, (_, demand, prices, bounds, timed, _) = named.law, question
@@ -241,7 +259,7 @@ def compare(
         chinchilla = interpreted(js.evaluate, law, *sizes, demand, prices.costs, levers=size.levers)
     asked = asked._replace(bounds=None, params=sizes[0], tokens=sizes[1])
     chinchilla = named.as_known(solved(chinchilla, asked))
-    return Comparison(named, target, question, named.as_known(optimum), chinchilla, pace)
+    return Comparison(named, target, question, named.as_known(optimum), chinchilla, pace, used)
 
 
 def show(comparison: Comparison) -> None:
@@ -254,6 +272,8 @@ def show(comparison: Comparison) -> None:
     tables.note(question.over_time.describe() if question.over_time else "", style="dim")
     for line in question.prices.describe():
         tables.note(line, style="dim")
+    if comparison.machines.spot:
+        tables.note(comparison.machines.spot.describe(), style="dim")
     # Of a plan that cannot be served, serving has no price; a loss may be unknown.
     rows = [
         (name, write(x), "-" if question.timed and math.isnan(y) else write(y), _ratio(x, y))
@@ -262,7 +282,7 @@ def show(comparison: Comparison) -> None:
     if not math.isnan(comparison.saving):
         saving = "-" if comparison.is_dearer else percent(comparison.saving)
         rows.append(("saving", saving, "", ""))
-    rows += _time_rows(comparison)
+    rows += [*_time_rows(comparison), *_energy_rows(comparison)]
     tables.print_columns(("", "optimum", "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
     if question.timed:
         tables.print_facts(plan_served.facts(question.timed, comparison.optimum))
@@ -318,9 +338,23 @@ def _time_rows(comparison: Comparison) -> list[tuple[str, str, str, str]]:
     return [(label, optimum.devices_text(), chinchilla.devices_text(), ratio)]
 
 
+def _energy_rows(comparison: Comparison) -> list[tuple[str, str, str, str]]:
+    """Rows for energy and carbon, where they are asked for."""
+    metered = comparison.machines.metered
+    if metered is None:
+        return []
+    rows = metered.rows((comparison.optimum, comparison.chinchilla))
+    return [
+        (name, write(x), "-" if math.isnan(y) else write(y), _ratio(x, y))
+        for name, write, x, y in rows
+    ]
+
+
 def as_record(comparison: Comparison) -> dict[str, Any]:
     """The comparison for machines: numbers and strings alone."""
     timed = comparison.question.timed
+    spot, metered = comparison.machines
+    plans = {"optimum": comparison.optimum, "chinchilla": comparison.chinchilla}
     return {
         "law": {"name": comparison.law.name, **tables.plain(comparison.law.law)},
         "target_loss": comparison.target if comparison.knows_loss else None,
@@ -331,6 +365,8 @@ def as_record(comparison: Comparison) -> dict[str, Any]:
         "chinchilla": record_of_plan(comparison.chinchilla),
         "saving": None if math.isnan(comparison.saving) else comparison.saving,
         "training_time": _record_of_times(comparison.times),
+        "spot": spot and spot.record(),
+        "energy": metered and metered.record(plans),
         "status": status_of(comparison.optimum).name,
         "status_sentence": comparison.sentence,
         "law_status": comparison.law.warning,

@@ -55,17 +55,15 @@ def read_pace(train_count: int | None, deadline: float | None, prices: Prices) -
     return Pace(train_count, deadline)
 
 
-def time_of(plan: js.Plan, pace: Pace, prices: Prices) -> TrainingTime:
+def time_of(plan: js.Plan, pace: Pace, prices: Prices, goodput: float = 1.0) -> TrainingTime:
     """How long a plan trains at a pace, by the FLOPs that its law counts."""
     train = prices.train
     assert train is not None  # `read_pace` refuses it
     flops = float(plan.train_cost) / float(prices.costs.train)
-    rest = (train.mfu["train"],)
+    rest = {"mfu": train.mfu["train"], "precision": train.precision, "goodput": goodput}
 
     def asked(function, number):
-        answer = float(
-            interpreted(function, flops, train.device, number, *rest, precision=train.precision)
-        )
+        answer = float(interpreted(function, flops, train.device, number, **rest))
         if math.isnan(answer):
             raise Mistake("the time of the training is beyond the range of float64")
         return answer
