@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxscale._numerics.merged import merged
 from jaxscale._numerics.typed import epsilon
 from jaxscale._numerics.values import any_of, is_finite, is_positive
 from jaxscale.laws.protocol import two_powers
@@ -21,14 +22,12 @@ from jaxscale.plan import Bounds
 from jaxscale.solve.bounds import Curve
 from jaxscale.solve.closed import budget_curve, iso_loss_curve
 from jaxscale.solve.general import Free, constraint_curve, zeros_of_full_shape
-from jaxscale.solve.newton import Inputs, cost_over_budget
+from jaxscale.solve.newton import Inputs, cost_over_budget, partials
 from jaxscale.status import Status, first_status
 
 # Newton's method needs five steps where resamples are alike; halving a bracket takes the others.
 STEPS, MORE_STEPS = 6, 48
 CONVERGED = 1e2  # in roots of an epsilon: a step this small leaves an error of its square
-LOOKS = 8  # intervals of the bracket, at whose ends the mean is compared
-SAME = 64.0  # epsilons: means closer than this count as equal
 
 
 class Resamples(NamedTuple):
@@ -49,10 +48,21 @@ class Resamples(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The best log params of a scenario, and the status of the search."""
+    """The log params of the least mean, and the bracket in which they were searched."""
 
     log_params: Array
+    low: Array
+    high: Array
     status: Array
+
+
+class Along(NamedTuple):
+    """The objective's change with log params in each resample, the target being met."""
+
+    rise: Array  # what a larger model costs, or the loss of its shorter training
+    fall: Array  # what its shorter training saves, or what loss the model takes off
+    rise_x: Array  # their derivatives
+    fall_x: Array
 
 
 def curve_of(at_loss: bool, inputs: Inputs) -> Curve:
@@ -74,12 +84,28 @@ def log_tokens_at(at_loss: bool, resamples: Resamples, x: Array) -> Array:
     return curve_of(at_loss, resamples.inputs).tokens_at(lanes) + jnp.zeros_like(lanes)
 
 
-def slopes(at_loss: bool, resamples: Resamples, x: Array) -> tuple[Array, Array]:
-    """By log params, in each resample: what the objective rises by, and what it falls by.
+def along(at_loss: bool, resamples: Resamples, x: Array, y: Array) -> Along:
+    """The change with log params x, where log tokens y meet the target. Not for differentiation."""
+    x = x + jnp.zeros_like(y)
+    held = partials(lambda x, y: resamples.constraint(at_loss, x, y), x, y)
+    goal = partials(lambda x, y: resamples.objective(at_loss, x, y), x, y)
+    y_x = -held.x / held.y
+    y_xx = -(held.xx + (2 * held.xy + held.yy * y_x) * y_x) / held.y
+    size, size_x = goal.x, goal.xx + goal.xy * y_x
+    data, data_x = goal.y * y_x, (goal.xy + goal.yy * y_x) * y_x + goal.y * y_xx
+    return Along(size, -data, size_x, -data_x) if at_loss else Along(data, -size, data_x, -size_x)
 
-    A larger model costs more by itself and less for the shorter training; or it lowers the loss by
-    itself and raises it for the shorter training.
-    """
+
+def _with_slope(at_loss: bool, resamples: Resamples, x: Array) -> tuple[Array, Array]:
+    """`log_ratio` and its derivative by x. Not for differentiation."""
+    y = log_tokens_at(at_loss, resamples, x)
+    means = Along(*map(jnp.mean, merged(partial(along, at_loss))(resamples, x, y)))
+    value = jnp.log(means.rise) - jnp.log(means.fall)
+    return value, means.rise_x / means.rise - means.fall_x / means.fall
+
+
+def log_ratio(at_loss: bool, resamples: Resamples, x: Array) -> Array:
+    """Log of the mean rise over the mean fall: 0 at the minimum, and close to a straight line."""
     y = log_tokens_at(at_loss, resamples, x)
     x = x + jnp.zeros_like(y)
     one, zero = jnp.ones_like(y), jnp.zeros_like(y)
@@ -90,20 +116,8 @@ def slopes(at_loss: bool, resamples: Resamples, x: Array) -> tuple[Array, Array]
     _, (held_x, size) = jax.jvp(both, (x, y), (one, zero))
     _, (held_y, data) = jax.jvp(both, (x, y), (zero, one))
     shorter = held_x / held_y * data
-    return (size, shorter) if at_loss else (-shorter, -size)
-
-
-def log_ratio(at_loss: bool, resamples: Resamples, x: Array) -> Array:
-    """Log of the mean rise over the mean fall: 0 at the minimum, and close to a straight line."""
-    rise, fall = slopes(at_loss, resamples, x)
+    rise, fall = (size, shorter) if at_loss else (-shorter, -size)
     return jnp.log(jnp.mean(rise)) - jnp.log(jnp.mean(fall))
-
-
-def mean_objective(at_loss: bool, resamples: Resamples, x: Array) -> Array:
-    """The mean over resamples; infinite where one of them cannot meet the target."""
-    y = log_tokens_at(at_loss, resamples, x)
-    value = jnp.mean(resamples.objective(at_loss, x + jnp.zeros_like(y), y))
-    return jnp.where(jnp.isnan(value), jnp.inf, value)
 
 
 def best_on_average(
@@ -127,13 +141,14 @@ def best_on_average(
         lambda _, start: start,
         lambda tangent, y: y / _safe(tangent(jnp.ones_like(y))),
     )
-    status = first_status(
-        (~(step < _converged(step)), Status.NOT_CONVERGED),
-        (_is_beaten(at_loss, fixed, point, low, high), Status.SEVERAL_OPTIMA),
-    )
+    status = first_status((~(step < _converged(step)), Status.NOT_CONVERGED))
     if end is None:
-        return Best(root, status)
-    return Best(jnp.where(is_free, root, end.log_params), jnp.where(is_free, status, end.status))
+        return Best(root, low, high, status)
+    root, status = (
+        jnp.where(is_free, free, at_end)
+        for free, at_end in ((root, end.log_params), (status, end.status))
+    )
+    return Best(root, low, high, status)
 
 
 class _End(NamedTuple):
@@ -215,8 +230,7 @@ def _search(
         carry: tuple[Array, Array, Array, Array, Array],
     ) -> tuple[Array, Array, Array, Array, Array]:
         count, at, low, high, _ = carry
-        one = jnp.ones_like(at)
-        value, slope = jax.jvp(partial(log_ratio, at_loss, resamples), (at,), (one,))
+        value, slope = _with_slope(at_loss, resamples, at)
         # Where it is no number, a model is too small for the loss, or too large for the budget.
         rises = value > 0 if at_loss else ~(value < 0)
         low, high = jnp.where(rises, low, at), jnp.where(rises, at, high)
@@ -229,16 +243,3 @@ def _search(
     begin = jnp.int32(0), jnp.clip(start, low, high), low, high, jnp.full_like(low, jnp.inf)
     _, at, _, _, step = lax.while_loop(goes_on, body, begin)
     return at, step
-
-
-def _is_beaten(at_loss: bool, resamples: Resamples, at: Array, low: Array, high: Array) -> Array:
-    """Whether a size elsewhere in the bracket has a lower mean, which a convex one cannot have."""
-    here = mean_objective(at_loss, resamples, at)
-    least = here * (1 - SAME * epsilon(at))
-
-    def compare(beaten: Array, share: Array) -> tuple[Array, None]:
-        there = mean_objective(at_loss, resamples, low + share * (high - low))
-        return beaten | (there < least), None
-
-    shares = jnp.linspace(0, 1, LOOKS + 1, dtype=at.dtype)
-    return lax.scan(compare, ~is_finite(here), shares)[0]

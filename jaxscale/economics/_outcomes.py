@@ -4,18 +4,21 @@ A regret is the small difference of two large numbers. Near the best size it is 
 slope instead, which has more digits by far: in float32, all that there are.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxscale._numerics.merged import merged
 from jaxscale._numerics.typed import epsilon
 from jaxscale._numerics.values import is_finite
-from jaxscale.economics._least_expected import Resamples, log_tokens_at, log_where, slopes
-from jaxscale.plan import Bounds
+from jaxscale.economics._least_expected import Resamples, along, log_tokens_at, log_where
+from jaxscale.plan import Bounds, Plan
 from jaxscale.solve import minimize_cost, minimize_loss
 from jaxscale.solve.newton import cost_value, floor_of
+from jaxscale.status import Status
 
 AT_BOUND = 1e3  # epsilons of a logarithm by which a plan may miss its own bound
 # In log params and in log cost, where the error of an integral by two points equals that of a
@@ -28,7 +31,10 @@ class Own(NamedTuple):
     """Each resample's own best plan."""
 
     log_params: Array
-    value: Array  # cost, or loss
+    log_tokens: Array
+    cost: Array
+    loss: Array
+    status: Array
 
 
 class Outcomes(NamedTuple):
@@ -42,23 +48,36 @@ class Outcomes(NamedTuple):
 
 
 def outcomes(
-    at_loss: bool, resamples: Resamples, bounds: Bounds | None, log_params: Array, own: Own
-) -> Outcomes:
-    """The outcomes of some sizes; an infinite cost where one cannot reach the loss."""
-    inputs = resamples.inputs
-    y = jax.vmap(lambda x: log_tokens_at(at_loss, resamples, x))(log_params)
-    x = log_params[:, None] + jnp.zeros_like(y)
+    at_loss: bool,
+    resamples: Resamples,
+    bounds: Bounds | None,
+    own: Own,
+    looks: Array,
+    log_params: Array,
+) -> tuple[Array, Outcomes]:
+    """The mean objective at the log params `looks`, and what comes of some other `log_params`.
+
+    An infinite cost where these cannot reach the loss.
+    """
+    # One loop, for its body is a long program.
+    sizes = jnp.concatenate([looks, log_params])[:, None] + jnp.zeros_like(own.log_params)
+    rows = jnp.concatenate([sizes, own.log_params[None]])
+    y, value, slope, curvature = lax.map(partial(_row, at_loss, resamples), rows)
+    count = len(looks)
+    means = jnp.mean(value[:count], axis=1)
+    x, y = rows[count:-1], y[count:-1]
+    by_slopes = _integral(x - own.log_params, slope[count:], curvature[count:])
     most = _most_tokens(x, bounds)
     within = (y <= most + AT_BOUND * epsilon(y) * (1 + jnp.abs(x))) & is_finite(y)
     # Where bounds leave some of a budget over, they leave it over in every resample.
     y = jnp.where(within, y, jnp.where(is_finite(most), most, 0))
+    inputs = resamples.inputs
     loss, cost = inputs.loss(x, y), cost_value(x, y, inputs)
-    by_slopes = _integral(at_loss, resamples, log_params, own.log_params)
     if at_loss:
-        regret = _nearer(cost - own.value, *by_slopes, resamples.unit)
-        lost = _loss_for_cost(resamples, bounds, cost, regret, own)
+        regret = _nearer(cost - own.cost, *by_slopes, resamples.unit)
+        lost = _loss_for_cost(resamples, bounds, own, cost, regret)
         unreached = inputs.target - floor_of(inputs, y)  # whatever is spent
-        return Outcomes(
+        return means, Outcomes(
             tokens=jnp.where(within, jnp.exp(y), jnp.inf),
             cost=jnp.where(within, cost, jnp.inf),
             loss=inputs.target + jnp.zeros_like(y),
@@ -66,9 +85,17 @@ def outcomes(
             regret_loss=jnp.where(within, lost, unreached),
         )
     cost = jnp.where(within, inputs.target, cost)
-    regret = _nearer(loss - own.value, *by_slopes)
-    wasted = _cost_for_loss(resamples, bounds, loss, regret, own)
-    return Outcomes(jnp.exp(y), cost, loss, cost * wasted, regret)
+    regret = _nearer(loss - own.loss, *by_slopes)
+    saved = _share_for_loss(resamples, bounds, own, loss, regret)
+    return means, Outcomes(jnp.exp(y), cost, loss, cost * saved, regret)
+
+
+def _row(at_loss: bool, resamples: Resamples, x: Array) -> tuple[Array, Array, Array, Array]:
+    """Log tokens, the objective, its slope and its curvature, at log params of each resample."""
+    y = log_tokens_at(at_loss, resamples, x)
+    change = merged(partial(along, at_loss))(*lax.stop_gradient((resamples, x, y)))
+    value = lax.stop_gradient(resamples).objective(at_loss, *lax.stop_gradient((x, y)))
+    return y, value, change.rise - change.fall, change.rise_x - change.fall_x
 
 
 def _most_tokens(log_params: Array, bounds: Bounds | None) -> Array:
@@ -80,26 +107,15 @@ def _most_tokens(log_params: Array, bounds: Bounds | None) -> Array:
     return jnp.minimum(log_where(bounds.max_tokens, jnp.inf), by_ratio)
 
 
-def _integral(
-    at_loss: bool, resamples: Resamples, log_params: Array, own: Array
-) -> tuple[Array, Array]:
-    """The objective at some log params less that at each resample's own, and where it is near.
+# --- Differences of nearly equal numbers -----------------------------------------------------
+
+
+def _integral(apart: Array, slope: Array, curvature: Array) -> tuple[Array, Array]:
+    """The objective at some sizes less that at the last, and whether they are near it.
 
     By the corrected trapezoid rule: slopes and curvatures at both ends.
     """
-    resamples, log_params, own = lax.stop_gradient((resamples, log_params, own))
-
-    def slope(x: Array) -> Array:
-        rise, fall = slopes(at_loss, resamples, x)
-        return rise - fall
-
-    def with_curvature(x: Array) -> tuple[Array, Array]:
-        return jax.jvp(slope, (x,), (jnp.ones_like(x),))
-
-    sizes = jnp.broadcast_to(log_params[:, None], (len(log_params), *own.shape))
-    slope_at, curvature = lax.map(with_curvature, jnp.concatenate([sizes, own[None]]))
-    apart = log_params[:, None] - own
-    value = (slope_at[:-1] + slope_at[-1]) / 2 + apart * (curvature[-1] - curvature[:-1]) / 12
+    value = (slope[:-1] + slope[-1]) / 2 + apart * (curvature[-1] - curvature[:-1]) / 12
     return value * apart, jnp.abs(apart) < _near(NEAR_SIZE, apart)
 
 
@@ -108,42 +124,61 @@ def _near(limit: tuple[float, float], like: Array) -> float:
 
 
 def _nearer(difference: Array, integral: Array, is_near: Array, unit: Array | float = 1.0) -> Array:
-    """The integral where it is the more exact of the two, with the derivatives of the difference."""
+    """The integral where it has more digits, with the derivatives of the difference."""
     better = is_near & is_finite(integral)
     correction = jnp.where(better, unit * integral - difference, 0)
     return difference + lax.stop_gradient(correction)
 
 
+# --- The other regret: what the money would have bought, what the loss would have cost -----------
+
+
 def _loss_for_cost(
-    resamples: Resamples, bounds: Bounds | None, cost: Array, regret: Array, own: Own
+    resamples: Resamples, bounds: Bounds | None, own: Own, cost: Array, regret: Array
 ) -> Array:
     """Loss that `cost` would have bought beyond the target, with the law known."""
-    law, levers, _, demand, costs = resamples.inputs
-
-    def least_loss(cost: Array) -> Array:
-        return minimize_loss(law, cost, demand, costs, bounds, levers=levers).loss
-
-    both = jnp.concatenate([own.value[None], cost])
-    loss, slope = jax.jvp(least_loss, (both,), (both,))  # by log cost
-    apart = jnp.log1p(regret / own.value)
-    integral = -(slope[:1] + slope[1:]) / 2 * apart
+    law, levers, target, demand, costs = resamples.inputs
+    plan = minimize_loss(law, cost, demand, costs, bounds, levers=levers)
+    here, there = _nats_for_log_cost(resamples, own), _nats_for_log_cost(resamples, best_of(plan))
+    apart = jnp.log1p(regret / own.cost)
     is_near = jnp.abs(apart) < _near(NEAR_COST, apart)
-    return _nearer(loss[:1] - loss[1:], integral, is_near)
+    return _nearer(target - plan.loss, (here + there) / 2 * apart, is_near)
 
 
-def _cost_for_loss(
-    resamples: Resamples, bounds: Bounds | None, loss: Array, regret: Array, own: Own
+def _share_for_loss(
+    resamples: Resamples, bounds: Bounds | None, own: Own, loss: Array, regret: Array
 ) -> Array:
     """Share of the cost that would have been saved at the same `loss`, with the law known."""
     law, levers, _, demand, costs = resamples.inputs
-
-    def least_cost(loss: Array) -> Array:
-        return minimize_cost(law, loss, demand, costs, bounds, levers=levers).total_cost
-
-    both = jnp.concatenate([own.value[None], loss])
-    cost, slope = jax.jvp(least_cost, (both,), (jnp.ones_like(both),))
-    slope = slope / cost
-    integral = -(slope[:1] + slope[1:]) / 2 * regret  # of log cost
+    plan = best_of(minimize_cost(law, loss, demand, costs, bounds, levers=levers))
+    here, there = _nats_for_log_cost(resamples, own), _nats_for_log_cost(resamples, plan)
+    integral = (1 / here + 1 / there) / 2 * regret  # of log cost
     is_near = jnp.abs(integral) < _near(NEAR_COST, integral)
-    difference = jnp.log(cost[:1]) - jnp.log(cost[1:])
+    difference = jnp.log(own.cost) - jnp.log(plan.cost)
     return -jnp.expm1(-_nearer(difference, integral, is_near))
+
+
+def best_of(plan: Plan) -> Own:
+    """What is needed of best plans; of those that are not ok, numbers of no meaning."""
+    safe = (jnp.where(plan.ok, x, 1) for x in (plan.params, plan.tokens, plan.total_cost))
+    log_params, log_tokens, cost = jnp.log(next(safe)), jnp.log(next(safe)), next(safe)
+    return Own(log_params, log_tokens, cost, jnp.where(plan.ok, plan.loss, 1), plan.status)
+
+
+def _nats_for_log_cost(resamples: Resamples, own: Own) -> Array:
+    """How much lower the least loss is for a slightly larger log cost, at best plans.
+
+    Along what a bound leaves free; without bounds all directions give the same.
+    """
+    resamples, own = lax.stop_gradient((resamples, own))
+    by_params = own.status == int(Status.AT_MAX_TOKENS)
+    by_both = own.status == int(Status.AT_MAX_RATIO)
+    move = jnp.where(by_params | by_both, 1.0, 0.0), jnp.where(by_params, 0.0, 1.0)
+
+    def both(x: Array, y: Array) -> tuple[Array, Array]:
+        return resamples.inputs.loss(x, y), cost_value(x, y, resamples.inputs)
+
+    like = own.log_params
+    at, step = (like, own.log_tokens), tuple(x.astype(like.dtype) for x in move)
+    (_, cost), (nats, more) = jax.jvp(both, at, step)
+    return -nats * cost / more

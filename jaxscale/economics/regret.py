@@ -20,10 +20,11 @@ from jax.typing import ArrayLike
 from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.typed import epsilon
 from jaxscale._numerics.values import is_finite
 from jaxscale.costs import Costs, Demand
 from jaxscale.economics._least_expected import Resamples, best_on_average
-from jaxscale.economics._outcomes import Own, outcomes
+from jaxscale.economics._outcomes import best_of, outcomes
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import check_law
 from jaxscale.plan import Bounds, Plan, lever_values, plan_arguments
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 LANES = 2**18  # resamples of scenarios at a time: a few hundred arrays of them fit in memory
+LOOKS = 9  # sizes in the bracket at which the mean is compared with the least that was found
+SAME = 64.0  # epsilons: means closer than this count as equal
 
 _WRITERS = {
     "loss": lambda x: f"{x:.4f}",
@@ -262,10 +265,7 @@ def _regrets(
 
     own = [x for x, is_shared in zip(flat, shared, strict=True) if not is_shared]
     most = max(1, LANES // resamples)
-    if scenarios <= most:
-        result = jax.vmap(solve)(own)
-    else:
-        result = lax.map(solve, own, batch_size=most)
+    result = jax.vmap(solve)(own) if scenarios <= most else lax.map(solve, own, batch_size=most)
 
     def shaped(x: Array) -> Array:
         if x.ndim == 1:
@@ -300,23 +300,27 @@ def _regret(
         return jnp.log(jnp.where(plan.ok, plan.params, 1)), plan
 
     log_params, pullback, plans = jax.vjp(own_plans, law, has_aux=True)
-    share = _shares(law, lax.stop_gradient(pullback), plans.ok[-1])
-    own, sizes = jax.tree.map(lambda x: x[:-1], (plans, log_params))
+    share = _shares(law, lambda x: pullback(x)[0], plans.ok[-1])
+    own, point = (jax.tree.map(lambda x, part=part: x[part], plans) for part in (slice(-1), -1))
     ok = jnp.all(own.ok)
     inputs = Inputs(jax.tree.map(lambda x: x[:-1], law), levers, target, demand, costs)
-    inputs, bounds, sizes = _made_safe(at_loss, inputs, bounds, sizes, ok)
-    unit = lax.stop_gradient(jnp.max(jnp.where(ok, own.total_cost, 1)))
+    inputs, bounds = _made_safe(at_loss, inputs, bounds, ok)
+    each = jax.tree.map(lambda x: jnp.where(ok, x, 0), best_of(own))
+    unit = lax.stop_gradient(jnp.where(ok, jnp.max(each.cost), 1))
     resamples = Resamples(inputs, unit)
-    best = best_on_average(at_loss, resamples, bounds, sizes)
-    has_naive = ok & plans.ok[-1]
+    best = best_on_average(at_loss, resamples, bounds, each.log_params)
+    has_naive = ok & point.ok
     naive = jnp.where(has_naive, log_params[-1], best.log_params)
-    least = jnp.where(ok, own.total_cost if at_loss else own.loss, 1)
-    outcome = outcomes(
-        at_loss, resamples, bounds, jnp.stack([best.log_params, naive]), Own(sizes, least)
-    )
+    looks = best.low + (best.high - best.low) * jnp.linspace(0, 1, LOOKS, dtype=unit.dtype)
+    sizes = jnp.stack([best.log_params, naive])
+    means, outcome = outcomes(at_loss, resamples, bounds, each, lax.stop_gradient(looks), sizes)
     chosen, other = (jax.tree.map(lambda x, i=i: x[i], outcome) for i in range(2))
-    status = jnp.where(ok, best.status, jnp.max(jnp.where(own.ok, 0, own.status)))
+    least = jnp.mean(chosen.cost / unit if at_loss else chosen.loss)
+    beaten = jnp.any(means < least * (1 - SAME * epsilon(least)))
     good = jnp.all(jnp.stack([jnp.all(is_finite(x)) for x in chosen]))
+    failed = jnp.max(jnp.where(own.ok, 0, own.status)).astype(jnp.int8)
+    status = jnp.where(ok, best.status, failed)
+    status = jnp.where((status == int(Status.OK)) & beaten, jnp.int8(Status.SEVERAL_OPTIMA), status)
     status = jnp.where(is_ok(status) & ~good, jnp.int8(Status.OUT_OF_RANGE), status)
     ok &= is_ok(status)
 
@@ -350,15 +354,15 @@ def _regret(
 
 
 def _made_safe(
-    at_loss: bool, inputs: Inputs, bounds: Bounds | None, sizes: Array, ok: Array
-) -> tuple[Inputs, Bounds | None, Array]:
+    at_loss: bool, inputs: Inputs, bounds: Bounds | None, ok: Array
+) -> tuple[Inputs, Bounds | None]:
     """The same, or where not ok a scenario that has a plan of one param and one token."""
     safe = jax.tree.map(jnp.ones_like, inputs)
     zero = jnp.zeros_like(inputs.target)
     target = safe.loss(zero, zero) if at_loss else cost_value(zero, zero, safe)
     safe = safe._replace(target=jnp.mean(target))
     nothing = None if bounds is None else jax.tree.map(jnp.full_like, bounds, Bounds())
-    given, instead = (inputs, bounds, sizes), (safe, nothing, jnp.zeros_like(sizes))
+    given, instead = (inputs, bounds), (safe, nothing)
     return jax.tree.map(lambda x, y: jnp.where(ok, x, y), given, instead)
 
 
