@@ -7,6 +7,7 @@ largest, so that its minimum is bracketed. For a sum of two powers it is convex 
 has no other.
 """
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -16,8 +17,9 @@ from jax import Array, lax
 
 from jaxscale._numerics.merged import merged
 from jaxscale._numerics.typed import epsilon
-from jaxscale._numerics.values import any_of, is_finite, is_positive
-from jaxscale.laws.protocol import two_powers
+from jaxscale._numerics.values import any_of, is_finite, is_positive, where_safe
+from jaxscale.laws.chinchilla import Chinchilla, log_other
+from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, two_powers
 from jaxscale.plan import Bounds
 from jaxscale.solve.bounds import Curve
 from jaxscale.solve.closed import budget_curve, iso_loss_curve
@@ -80,8 +82,31 @@ def curve_of(at_loss: bool, inputs: Inputs) -> Curve:
 
 def log_tokens_at(at_loss: bool, resamples: Resamples, x: Array) -> Array:
     """Log tokens with which log params x meet the target in each resample; infinite if none do."""
-    lanes = x + zeros_of_full_shape(resamples.inputs)
-    return curve_of(at_loss, resamples.inputs).tokens_at(lanes) + jnp.zeros_like(lanes)
+    inputs = resamples.inputs
+    lanes = x + zeros_of_full_shape(inputs)
+    closed_law = two_powers(inputs.law)
+    if closed_law is None:
+        return curve_of(at_loss, inputs).tokens_at(lanes)
+    return (_tokens_of_loss if at_loss else _tokens_of_budget)(closed_law, inputs, lanes)
+
+
+def _tokens_of_loss(law: Chinchilla, inputs: Inputs, x: Array) -> Array:
+    log_reducible = jnp.log(inputs.target - law.E)
+    excess = law.alpha * x - (jnp.log(law.A) - log_reducible)
+    reachable = excess > 0
+    log_tokens = log_other(where_safe(reachable, excess), jnp.log(law.B) - log_reducible, law.beta)
+    return jnp.where(reachable, log_tokens, jnp.inf)
+
+
+def _tokens_of_budget(law: Chinchilla, inputs: Inputs, x: Array) -> Array:
+    """The same in all resamples: D is F / (6 N) less Q / 3, F the FLOPs that training could buy."""
+    del law
+    _, _, budget, demand, costs = inputs
+    affordable = jnp.log(budget) - jnp.log(costs.train) - x
+    served = INFERENCE_FLOPS * costs.effective_demand(demand) * jnp.exp(-affordable)
+    some_left = served < 1
+    log_tokens = affordable - math.log(TRAIN_FLOPS) + jnp.log1p(-jnp.where(some_left, served, 0))
+    return jnp.where(some_left, log_tokens, -jnp.inf)
 
 
 def along(at_loss: bool, resamples: Resamples, x: Array, y: Array) -> Along:
