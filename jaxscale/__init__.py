@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale.architectures import Architecture as Architecture
     from jaxscale.costs import Costs as Costs
     from jaxscale.costs import Demand as Demand
+    from jaxscale.economics import expected_regret as expected_regret
     from jaxscale.fitting import Runs as Runs
     from jaxscale.fitting import bootstrap as bootstrap
     from jaxscale.fitting import fit as fit
@@ -91,6 +92,7 @@ _NAMES = {
     "_numerics.padded": ("padded",),
     "architectures": ("Architecture",),
     "costs": ("Costs", "Demand"),
+    "economics": ("expected_regret",),
     "fitting": ("Runs", "bootstrap", "fit", "holdout", "profile_likelihood"),
     "hardware": ("accelerator",),
     "laws": ("downstream",),

@@ -55,29 +55,57 @@ def outcomes(
     looks: Array,
     log_params: Array,
 ) -> tuple[Array, Outcomes]:
-    """The mean objective at the log params `looks`, and what comes of some other `log_params`.
-
-    An infinite cost where these cannot reach the loss.
-    """
+    """The mean objective at the log params `looks`, and what comes of some other `log_params`."""
     # One loop, for its body is a long program.
-    sizes = jnp.concatenate([looks, log_params])[:, None] + jnp.zeros_like(own.log_params)
-    rows = jnp.concatenate([sizes, own.log_params[None]])
-    y, value, slope, curvature = lax.map(partial(_row, at_loss, resamples), rows)
+    sizes = jnp.concatenate([looks, log_params])
+    shape = len(sizes), *own.log_params.shape
+    sizes = jnp.broadcast_to(sizes[:, None], shape)
+    rows = lax.map(
+        partial(_row, at_loss, resamples), jnp.concatenate([sizes, own.log_params[None]])
+    )
     count = len(looks)
-    means = jnp.mean(value[:count], axis=1)
-    x, y = rows[count:-1], y[count:-1]
-    by_slopes = _integral(x - own.log_params, slope[count:], curvature[count:])
+    means = jnp.mean(rows.value[:count], axis=1)
+    at_own = jax.tree.map(lambda x: x[-1], rows)
+    at_sizes = jax.tree.map(lambda x: x[count:-1], rows)
+    outcome_of = partial(_outcome, at_loss, resamples, bounds, own, at_own)
+    return means, lax.map(outcome_of, at_sizes)
+
+
+class _Row(NamedTuple):
+    """A size in each resample, with its tokens, its objective, and derivatives of that."""
+
+    log_params: Array
+    log_tokens: Array
+    value: Array
+    slope: Array
+    curvature: Array
+
+
+def _row(at_loss: bool, resamples: Resamples, x: Array) -> _Row:
+    y = log_tokens_at(at_loss, resamples, x)
+    fixed = lax.stop_gradient((resamples, x, y))
+    change = merged(partial(along, at_loss))(*fixed)
+    value = fixed[0].objective(at_loss, *fixed[1:])
+    return _Row(x, y, value, change.rise - change.fall, change.rise_x - change.fall_x)
+
+
+def _outcome(
+    at_loss: bool, resamples: Resamples, bounds: Bounds | None, own: Own, at_own: _Row, at: _Row
+) -> Outcomes:
+    """What comes of one size; an infinite cost where it cannot reach the loss."""
+    inputs = resamples.inputs
+    x, y = at.log_params, at.log_tokens
     most = _most_tokens(x, bounds)
     within = (y <= most + AT_BOUND * epsilon(y) * (1 + jnp.abs(x))) & is_finite(y)
     # Where bounds leave some of a budget over, they leave it over in every resample.
     y = jnp.where(within, y, jnp.where(is_finite(most), most, 0))
-    inputs = resamples.inputs
     loss, cost = inputs.loss(x, y), cost_value(x, y, inputs)
+    by_slopes = _integral(at_own, at)
     if at_loss:
         regret = _nearer(cost - own.cost, *by_slopes, resamples.unit)
         lost = _loss_for_cost(resamples, bounds, own, cost, regret)
         unreached = inputs.target - floor_of(inputs, y)  # whatever is spent
-        return means, Outcomes(
+        return Outcomes(
             tokens=jnp.where(within, jnp.exp(y), jnp.inf),
             cost=jnp.where(within, cost, jnp.inf),
             loss=inputs.target + jnp.zeros_like(y),
@@ -87,15 +115,7 @@ def outcomes(
     cost = jnp.where(within, inputs.target, cost)
     regret = _nearer(loss - own.loss, *by_slopes)
     saved = _share_for_loss(resamples, bounds, own, loss, regret)
-    return means, Outcomes(jnp.exp(y), cost, loss, cost * saved, regret)
-
-
-def _row(at_loss: bool, resamples: Resamples, x: Array) -> tuple[Array, Array, Array, Array]:
-    """Log tokens, the objective, its slope and its curvature, at log params of each resample."""
-    y = log_tokens_at(at_loss, resamples, x)
-    change = merged(partial(along, at_loss))(*lax.stop_gradient((resamples, x, y)))
-    value = lax.stop_gradient(resamples).objective(at_loss, *lax.stop_gradient((x, y)))
-    return y, value, change.rise - change.fall, change.rise_x - change.fall_x
+    return Outcomes(jnp.exp(y), cost, loss, cost * saved, regret)
 
 
 def _most_tokens(log_params: Array, bounds: Bounds | None) -> Array:
@@ -110,12 +130,13 @@ def _most_tokens(log_params: Array, bounds: Bounds | None) -> Array:
 # --- Differences of nearly equal numbers -----------------------------------------------------
 
 
-def _integral(apart: Array, slope: Array, curvature: Array) -> tuple[Array, Array]:
-    """The objective at some sizes less that at the last, and whether they are near it.
+def _integral(own: _Row, at: _Row) -> tuple[Array, Array]:
+    """The objective at a size less that at each resample's own, and whether the two are near.
 
     By the corrected trapezoid rule: slopes and curvatures at both ends.
     """
-    value = (slope[:-1] + slope[-1]) / 2 + apart * (curvature[-1] - curvature[:-1]) / 12
+    apart = at.log_params - own.log_params
+    value = (at.slope + own.slope) / 2 + apart * (own.curvature - at.curvature) / 12
     return value * apart, jnp.abs(apart) < _near(NEAR_SIZE, apart)
 
 

@@ -376,8 +376,9 @@ def _shares(law: Any, pullback: Any, has_plan: Array) -> Any:
     for (path, x), slope in zip(leaves, gradient, strict=True):
         name, draws, point = _name(path), x[:-1], x[-1]
         positive = jnp.all(x > 0) & (name not in families or families[name].positive)
-        logs = jnp.log(jnp.where(positive, draws, 1))
-        moved = jnp.where(positive, point * (logs - logs.mean()), draws - draws.mean())
+        logs = jnp.log(jnp.where(positive, draws / draws[0], 1))
+        apart = jnp.where(positive, point * logs, draws - draws[0])
+        moved = apart - apart.mean()
         parts.append(slope[-1] * moved)
     total = reduce(operator.add, parts)
     variance = jnp.mean(total * total)
