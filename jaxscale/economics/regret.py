@@ -5,6 +5,7 @@ made for all of them. Its regret in one of them is what it costs, or what loss i
 best plan of that law.
 """
 
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -245,10 +246,10 @@ def _regrets(
     rest = target, levers, demand, costs, bounds
     leaves, structure = jax.tree.flatten((law, rest))
     of_law = len(jax.tree.leaves(law))
-    shape = jnp.broadcast_shapes(
-        *(x.shape[1:] for x in leaves[:of_law]), *(jnp.shape(x) for x in leaves[of_law:])
+    shape = np.broadcast_shapes(
+        *(np.shape(x)[1:] for x in leaves[:of_law]), *(np.shape(x) for x in leaves[of_law:])
     )
-    scenarios = int(np.prod(shape))
+    scenarios = math.prod(shape)
     resamples = leaves[0].shape[0]
     # A coefficient that all scenarios share is not copied for each.
     flat = [
@@ -376,8 +377,9 @@ def _shares(law: Any, pullback: Any, has_plan: Array) -> Any:
     for (path, x), slope in zip(leaves, gradient, strict=True):
         name, draws, point = _name(path), x[:-1], x[-1]
         positive = jnp.all(x > 0) & (name not in families or families[name].positive)
-        logs = jnp.log(jnp.where(positive, draws / draws[0], 1))
-        apart = jnp.where(positive, point * logs, draws - draws[0])
+        logs = jnp.log(jnp.where(positive, draws, 1))
+        apart = jnp.where(positive, point * (logs - logs[0]), draws - draws[0])
+        apart = jnp.where(draws == draws[0], 0, apart)  # not rounding, of which shares add up to 1
         moved = apart - apart.mean()
         parts.append(slope[-1] * moved)
     total = reduce(operator.add, parts)
