@@ -56,6 +56,12 @@ class ExpectedRegret:
     Fields have the shape of the scenarios; those of the resamples have one more axis, the first.
     The naive plan is that of the fit itself. Costs are in the unit of the `Costs`, losses in nats
     per token. Where `ok` is False all numbers are NaN, and their derivatives are zero.
+
+    Examples:
+        >>> law = js.laws.Chinchilla(1.7, 400.0, 400.0, np.array([0.33, 0.34]), 0.28)
+        >>> regret = js.expected_regret(law, loss=2.1)
+        >>> print(f"{regret.regret_cost / regret.cost:.1%} of the cost, {regret.ok}")
+        1.0% of the cost, True
     """
 
     params: Array  # size of the model
@@ -162,14 +168,11 @@ def expected_regret(
             and budget are given, bounds have a min_tokens, or a lever is unknown or has no value.
 
     Examples:
-        >>> fit = js.fit(
-        ...     js.laws.Chinchilla,
-        ...     js.fitting.simulate(js.laws.published("besiroglu2024"), 60, key=1),
-        ... )
-        >>> boot = js.bootstrap(fit, resamples=200, key=1)
+        >>> runs = js.fitting.simulate(js.laws.published("sardana2024"), 60, key=1)
+        >>> boot = js.bootstrap(js.fit(js.laws.Chinchilla, runs), resamples=200, key=1)
         >>> regret = js.expected_regret(boot, budget=1e24)
-        >>> print(f"{regret.params:.3g} params, {1e4 * regret.regret_loss:.2f}e-4 nats")
-        1 params
+        >>> print(f"{regret.params:.3g} params, {regret.regret_loss:.2g} nats")
+        4.46e+10 params, 0.00053 nats
     """
     if (loss is None) == (budget is None):
         raise ValueError("expected_regret takes exactly one of loss and budget")
