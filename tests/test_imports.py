@@ -59,7 +59,15 @@ OF_PLANS = {*PRICES, "costs", "plan", "solve", "_schema"}
 FOR_FILES = {
     **{
         part: {"pandas"}
-        for part in ("_display", "_compare", "hardware", "plan", "published", "serving")
+        for part in (
+            "_display",
+            "_compare",
+            "economics",
+            "hardware",
+            "plan",
+            "published",
+            "serving",
+        )
     },
     "_labelled": {"xarray"},
     "sweeping": {"pandas", "pyarrow", "rich", "tensorstore", "xarray", "zarr"},

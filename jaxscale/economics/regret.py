@@ -61,7 +61,7 @@ class ExpectedRegret:
         >>> law = js.laws.Chinchilla(1.7, 400.0, 400.0, np.array([0.33, 0.34]), 0.28)
         >>> regret = js.expected_regret(law, loss=2.1)
         >>> print(f"{regret.regret_cost / regret.cost:.1%} of the cost, {regret.ok}")
-        1.0% of the cost, True
+        2.6% of the cost, True
     """
 
     params: Array  # size of the model
