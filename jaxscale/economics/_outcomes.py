@@ -25,6 +25,7 @@ AT_BOUND = 1e3  # epsilons of a logarithm by which a plan may miss its own bound
 # difference: (epsilons, power). Errors are h^5 / 720 of a slope with its curvature, and about
 # q^3 / 500 without.
 NEAR_SIZE, NEAR_COST = (2880.0, 1 / 5), (1e4, 1 / 3)
+BENT = 2.0  # relative change of a curvature, over a distance in log params
 
 
 class Own(NamedTuple):
@@ -133,11 +134,15 @@ def _most_tokens(log_params: Array, bounds: Bounds | None) -> Array:
 def _integral(own: _Row, at: _Row) -> tuple[Array, Array]:
     """The objective at a size less that at each resample's own, and whether the two are near.
 
-    By the corrected trapezoid rule: slopes and curvatures at both ends.
+    By the corrected trapezoid rule: slopes and curvatures at both ends. Where a model is hardly
+    large enough for the loss, the curvature is another one a thousandth of an e-fold away.
     """
     apart = at.log_params - own.log_params
-    value = (at.slope + own.slope) / 2 + apart * (own.curvature - at.curvature) / 12
-    return value * apart, jnp.abs(apart) < _near(NEAR_SIZE, apart)
+    bent = own.curvature - at.curvature
+    value = (at.slope + own.slope) / 2 + apart * bent / 12
+    limit = _near(NEAR_SIZE, apart)
+    is_smooth = jnp.abs(bent) <= BENT * limit * jnp.minimum(own.curvature, at.curvature)
+    return value * apart, (jnp.abs(apart) < limit) & is_smooth
 
 
 def _near(limit: tuple[float, float], like: Array) -> float:

@@ -109,6 +109,19 @@ def mean_of(x):
     return float(np.mean(x))
 
 
+def test_regrets_hold_where_a_model_is_hardly_large_enough_for_the_loss():
+    # Serving is so dear that each resample's own model is the smallest that reaches the loss: a
+    # thousandth of an e-fold away, tokens are ten times as many.
+    demand = js.Demand(1e17, 3e11)
+    regret = js.expected_regret(LAW, loss=2.1, demand=demand, costs=COSTS)
+    own = js.minimize_cost(LAW, 2.1, demand, COSTS)
+    tokens = LAW.tokens_for(2.1, regret.params)
+    plan = js.evaluate(LAW, regret.params, tokens, demand, COSTS)
+    slack = 10 * RTOL * float(np.max(plan.total_cost))
+    assert_allclose(regret.resample_regret_cost, plan.total_cost - own.total_cost, atol=slack)
+    assert (regret.resample_regret_cost >= -slack).all()
+
+
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_a_law_without_spread_has_no_regret(name):
     same = law_of({key: np.full(5, x) for key, x in CENTRE.items()})
