@@ -7,15 +7,18 @@ al. 2020, Section 2.1), so dollars enter the mathematics only as a price per mod
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.exponential import expm1_over
 from jaxscale._numerics.values import is_nonnegative, is_positive, where_safe
 from jaxscale.hardware import SECONDS_PER_HOUR, Accelerator
 
@@ -55,6 +58,109 @@ class Demand:
             requests=requests, input_tokens=input_tokens, output_tokens=output_tokens
         )
         return cls(requests * input_tokens, requests * output_tokens)
+
+    @classmethod
+    def growing(
+        cls,
+        rate: "Demand",
+        *,
+        years: ArrayLike,
+        growth: ArrayLike = 0.0,
+        price_decline: ArrayLike = 0.0,
+        discount: ArrayLike = 0.0,
+        delay: ArrayLike = 0.0,
+    ) -> Self:
+        """Demand of several years, in tokens that cost as much today as all of them in their time.
+
+        Rates are continuous, per year: one of 10 % a year is `np.log1p(0.10)`, and doubling every
+        year is `np.log(2)`. With costs at today's prices, solvers take the demand as any other:
+        training is paid today, and each token when it is served, with what compute costs then. All
+        arguments broadcast and may be traced; derivatives are exact at a net growth of 0 too.
+
+        Args:
+            rate: tokens of a year, at the pace of the first day of service.
+            years: how long the model serves.
+            growth: of the demand; negative where a model goes out of use.
+            price_decline: how fast the price of compute falls.
+            discount: interest on money.
+            delay: years from today, when training is paid, to the first day of service. The pace
+                there and the years of service stay the same.
+
+        Raises ValueError for a concrete value that is not finite, for years that are not above 0,
+        and for a negative rate or delay.
+
+        Examples:
+            >>> year = js.Demand(input_tokens=1e12)
+            >>> demand = js.Demand.growing(
+            ...     year, years=2, growth=np.log(3), price_decline=0.32, discount=0.10
+            ... )
+            >>> print(f"{demand.input_tokens:.3g} tokens")
+            4.25e+12 tokens
+        """
+        _check("years", years, above=0)
+        _check("delay", delay, at_least=0)
+        rates = {"growth": growth, "price_decline": price_decline, "discount": discount}
+        for name, value in rates.items():
+            _check(name, value)
+        _check_tokens("rate", rate)
+        values = _ready(
+            read=rate.input_tokens, written=rate.output_tokens, years=years, delay=delay, **rates
+        )
+        functions = np if all(isinstance(value, int | float) for value in values) else jnp
+        # The solvers have a status for an infinite demand.
+        with np.errstate(over="ignore", invalid="ignore"):
+            counts = _counts_over_time(functions, *values)
+        return cls(*map(float, counts)) if functions is np else cls(*counts)
+
+    @classmethod
+    def monthly(
+        cls,
+        months: "Demand",
+        *,
+        price_decline: ArrayLike = 0.0,
+        discount: ArrayLike = 0.0,
+        delay: ArrayLike = 0.0,
+    ) -> Self:
+        """Demand of a list of months, in tokens that cost as much today as all of them then.
+
+        A month counts with `exp(-(discount + price_decline) m / 12)`, m months from the first day
+        of service to the middle of it: 0.5, 1.5 and so on. Rates and `delay` are those of
+        `Demand.growing`, and broadcast with the axes before the last.
+
+        Args:
+            months: tokens of each month, along the last axis of its arrays.
+            price_decline: how fast the price of compute falls, per year.
+            discount: interest on money, per year.
+            delay: years from today, when training is paid, to the first day of service.
+
+        Raises ValueError for months without an axis and as `Demand.growing`.
+
+        Examples:
+            >>> months = js.Demand(input_tokens=np.linspace(1e11, 3e11, 24))
+            >>> demand = js.Demand.monthly(months, discount=np.log1p(0.10))
+            >>> print(f"{demand.input_tokens:.3g} of {months.input_tokens.sum():.3g} tokens")
+            4.3e+12 of 4.8e+12 tokens
+        """
+        _check("delay", delay, at_least=0)
+        rates = {"price_decline": price_decline, "discount": discount}
+        for name, value in rates.items():
+            _check(name, value)
+        _check_tokens("months", months)
+        # Those of a single scenario stay scalars, and take any dtype.
+        columns = {
+            name: jnp.expand_dims(x, -1) if np.ndim(x) else x
+            for name, x in {"delay": delay, **rates}.items()
+        }
+        read, written, delay, *rest = arrays.align(
+            *arrays.enter(read=months.input_tokens, written=months.output_tokens, **columns)
+        )
+        count = max((np.shape(x)[-1] for x in (read, written) if np.ndim(x)), default=0)
+        if not count:
+            raise ValueError("months must have arrays, with the months along their last axis")
+        middle = (np.arange(count, dtype=read.dtype) + 0.5) / 12
+        middle, delay, *rest = arrays.align(middle, delay, *rest)
+        weights = jnp.exp(-sum(rest) * (middle + delay))
+        return cls(*(jnp.sum(x * weights, -1) for x in (read, written)))
 
     def is_valid(self) -> Array:
         """Whether no count is negative, infinite or NaN."""
@@ -266,11 +372,36 @@ def _price_per_flop(role: str, device: Accelerator, precision: str, mfu: ArrayLi
     return price / SECONDS_PER_HOUR / peak / mfu
 
 
+def _counts_over_time(
+    functions: ModuleType,
+    read: Real,
+    written: Real,
+    years: Real,
+    delay: Real,
+    growth: Real,
+    price_decline: Real,
+    discount: Real,
+) -> tuple[Real, Real]:
+    """Tokens of today, from those of a year at first; `functions` is `numpy` or `jax.numpy`."""
+    fall = price_decline + discount
+    served = years * expm1_over((growth - fall) * years, functions)
+    served = served * functions.exp(-fall * delay)
+    return read * served, written * served
+
+
 def _ready(**values: Any) -> tuple:
     """Plain numbers as they are, to take any dtype later; else arrays of one dtype and rank."""
     if all(type(value) in (int, float) for value in values.values()):
         return tuple(values.values())
     return arrays.align(*arrays.enter(**values))
+
+
+def _check_tokens(name: str, demand: Demand) -> None:
+    """Raise TypeError for what is no demand, ValueError for a concrete count that is not one."""
+    if not isinstance(demand, Demand):
+        raise TypeError(f"{name} must be a jaxscale Demand; got {demand!r}")
+    for count in ("input_tokens", "output_tokens"):
+        _check(f"{name}.{count}", getattr(demand, count), at_least=0)
 
 
 def _check(
@@ -289,6 +420,7 @@ def _check(
     host = np.asarray(np.inf if huge else value, dtype=np.float64)
     good = np.isfinite(host) & (host > above) & (host >= at_least) & (host <= at_most)
     if not good.all():
-        lower = f"above {above:g}" if above > -np.inf else f"at least {at_least:g}"
-        upper = f" and at most {at_most:g}" if at_most < np.inf else ""
-        raise ValueError(f"{name} must be finite, {lower}{upper}; got {host[~good].flat[0]:g}")
+        limit = f", above {above:g}" if above > -np.inf else ""
+        limit += f", at least {at_least:g}" if at_least > -np.inf else ""
+        limit += f" and at most {at_most:g}" if at_most < np.inf else ""
+        raise ValueError(f"{name} must be finite{limit}; got {host[~good].flat[0]:g}")

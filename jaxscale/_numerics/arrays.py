@@ -18,7 +18,7 @@ from jax import core
 Real: TypeAlias = Any
 
 # The arguments that have fields; all others are numbers.
-CONTAINERS = ("law", "demand", "costs", "bounds", "levers", "architecture", "machine")
+CONTAINERS = ("law", "demand", "mix", "costs", "bounds", "levers", "architecture", "machine")
 CONTAINERS += ("reader", "asked_requests", "asked_limits", "draft", "family")
 
 

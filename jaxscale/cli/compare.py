@@ -119,7 +119,7 @@ def by_laws(
         _compare.check_levers(laws, levers)
     except ValueError as error:
         raise Mistake(f"--lever: {error}") from None
-    _, demand, prices, bounds, _ = asked
+    _, demand, prices, bounds, *_ = asked
     of_laws = _compare.Question(*asked.quality, demand, prices.costs, bounds)
     with tables.progress("Asking every law" if not named else "Asking the laws"):
         comparison = _compare.compare(laws, levers, of_laws, SPELLING)

@@ -13,11 +13,12 @@ from jaxscale import _schema
 from jaxscale._explain import Asked, sentence_of_plan
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._schema import read_bounds
-from jaxscale.cli import machines, options, plan_served, serving_options, tables
+from jaxscale.cli import machines, options, over_time, plan_served, serving_options, tables
 from jaxscale.cli.machines import Machines
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
+from jaxscale.cli.over_time import OverTime
 from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.solving import (
     compute_optimal_sizes,
@@ -45,6 +46,8 @@ jaxscale plan --like-params 30B --inference-tokens 1T --train-on H100-SXM --trai
 jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
 jaxscale plan --loss 2.1 --input-tokens 800B --output-tokens 200B --train-on H100-SXM \\
     --train-price 2 --serve-on H100-SXM --serve-price 2 --context 8k --max-latency 50ms
+jaxscale plan --like-params 70B --inference-tokens 10T --growth 2x/year --years 2 \\
+    --discount 10% --price-decline 30%/year --delay 3mo
 """
 
 
@@ -73,6 +76,7 @@ class Question(NamedTuple):
     prices: Prices
     bounds: js.Bounds | None
     timed: plan_served.Timed | None = None
+    over_time: OverTime | None = None
 
     def demand_in_words(self) -> str:
         read, written = float(self.demand.input_tokens), float(self.demand.output_tokens)
@@ -124,7 +128,7 @@ class Comparison(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        _, demand, prices, bounds, _ = self.question
+        _, demand, prices, bounds, *_ = self.question
         asked = Asked(self.law.law, self.target, demand, prices.costs, bounds)
         return sentence_of_plan(self.optimum, asked)
 
@@ -146,6 +150,11 @@ def plan(
     family: serving_options.Family = None,
     train_count: options.TrainCount = None,
     deadline: options.Deadline = None,
+    growth: over_time.Growth = None,
+    years: over_time.Years = None,
+    discount: over_time.Discount = None,
+    price_decline: over_time.PriceDecline = None,
+    delay: over_time.Delay = None,
     spot_preemptions: machines.SpotPreemptions = None,
     checkpoint: machines.Checkpoint = None,
     restart: machines.Restart = None,
@@ -162,10 +171,12 @@ def plan(
     on requests and limits, the price of a token follows from the size of the model, as in jaxscale
     serve, and limits bound that size; --serve-precision is then that of weights and arithmetic, by
     default the narrowest that holds the bits of a law that has them as a lever.
+    With --years the demand is that of a year, and what is served later counts for less.
     """
     of_serving = {name: value for name, value in locals().items() if name in TIMED}
+    of_time = {name: value for name, value in locals().items() if name in over_time.ASKED}
+    asked = over_time.applied(read_question(question), of_time)
     of_machines = {name: value for name, value in locals().items() if name in machines.OPTIONS}
-    asked = read_question(question)
     used = machines.read_machines(of_machines, train_count, asked.prices)
     named = read_law(law)
     # E is part of the loss of the model and of its plans alike.
@@ -224,7 +235,7 @@ def compare(
     used: Machines,
 ) -> Comparison:
     """Solve for both plans and price both with the demand; bounds hold the first alone."""
-    law, (_, demand, prices, bounds, timed) = named.law, question
+    law, (_, demand, prices, bounds, timed, _) = named.law, question
     choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
     asked = Asked(law, target, demand, prices.costs, bounds, levers=levers.values)
     if levers.chosen and timed:
@@ -258,6 +269,7 @@ def show(comparison: Comparison) -> None:
     loss = f"Loss {comparison.target:.5g}" if comparison.knows_loss else "The loss of the model"
     title = f"{loss}, {question.demand_in_words()}, law {comparison.law.name}"
     tables.note(title, style="bold")
+    tables.note(question.over_time.describe() if question.over_time else "", style="dim")
     for line in question.prices.describe():
         tables.note(line, style="dim")
     if comparison.machines.spot:
@@ -347,6 +359,8 @@ def as_record(comparison: Comparison) -> dict[str, Any]:
         "law": {"name": comparison.law.name, **tables.plain(comparison.law.law)},
         "target_loss": comparison.target if comparison.knows_loss else None,
         **record_of(comparison.question),
+        "demand_over_time": comparison.question.over_time
+        and comparison.question.over_time.record(),
         "optimum": record_of_plan(comparison.optimum),
         "chinchilla": record_of_plan(comparison.chinchilla),
         "saving": None if math.isnan(comparison.saving) else comparison.saving,

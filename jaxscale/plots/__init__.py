@@ -6,6 +6,7 @@ returns a figure that belongs to no window: a notebook shows it as the value of 
 """
 
 from jaxscale.plots._allocation_chain import allocation_chain as allocation_chain
+from jaxscale.plots._implied import implied_demand as implied_demand
 from jaxscale.plots._iso_loss import iso_loss as iso_loss
 from jaxscale.plots._serving_front import serving_front as serving_front
 from jaxscale.plots._serving_prices import serving_prices as serving_prices

@@ -1,7 +1,7 @@
 """Published facts, in TOML files, and the reader of such files.
 
-Six files list laws, allocations, recipes, accelerators, architectures and tasks, each with its
-source. A file of your own has the same format:
+Seven files list laws, allocations, recipes, accelerators, architectures, tasks and released models,
+each with its source. A file of your own has the same format:
 
     [laws.ours2026]
     form = "Chinchilla"

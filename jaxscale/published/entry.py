@@ -46,19 +46,20 @@ class Sized(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """A law, allocation, recipe, accelerator, architecture or task, with its source and faults.
+    """A law, allocation, recipe, accelerator, architecture, task or release, with its source.
 
     Ranges are the smallest and the largest of the runs behind it, as far as the source says; None
     where it does not. An entry is not a pytree: pass its `law` to functions that compute.
     """
 
     name: str
-    # One of the four, by kind; a recipe and a task are laws too. Numbers are Python's.
+    # One of the five, by kind; a recipe and a task are laws too. Numbers are Python's.
     law: Any = None  # losses in nats per token, or as the errata say
     _: KW_ONLY
     allocation: Any = None  # None where only exponents are published
     accelerator: Any = field(default=None, hash=False)  # its peaks are in a dict
     architecture: Any = None
+    release: Any = None  # a model: its maker, params and training tokens
     source: str = NOT_STATED  # paper and table, or code
 
     # The runs.
@@ -121,8 +122,8 @@ class Entry:
 
     @property
     def content(self) -> Any:
-        """The law, allocation, accelerator or architecture; None where no number is published."""
-        contents = self.law, self.allocation, self.accelerator, self.architecture
+        """What the entry is of, such as its law; None where no number is published."""
+        contents = self.law, self.allocation, self.accelerator, self.architecture, self.release
         return next((each for each in contents if each is not None), None)
 
     @property

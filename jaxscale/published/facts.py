@@ -18,6 +18,7 @@ _TEXTS = {
 _RANGES = ("params", "tokens", "tokens_per_param", "flops")
 # Of a law it is said where these are not stated.
 _OF_LAWS = {"dataset", "tokenizer", "params_convention", "params", "tokens", "tokens_per_param"}
+_OF_RELEASES = ("title", "maker", "date")
 
 
 def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
@@ -28,6 +29,8 @@ def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
     equation = getattr(entry.law, "equation", "")
     if equation:
         yield "equation", equation
+    for name in _OF_RELEASES if entry.release is not None else ():
+        yield name, getattr(entry.release, name)
     absent = set[str]() if entry.architecture is None else _absent(entry.architecture)
     for name, value in coefficients(entry.content).items():
         if name not in absent:
@@ -118,6 +121,14 @@ COLUMNS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
         "width": lambda entry: entry.architecture.width,
         "heads": lambda entry: entry.architecture.heads,
         "vocabulary": lambda entry: entry.architecture.vocabulary,
+        **_SOURCE,
+    },
+    "releases": {
+        **_NAMED,
+        "maker": lambda entry: entry.release.maker,
+        "params": lambda entry: entry.release.params,
+        "tokens": lambda entry: entry.release.tokens,
+        "date": lambda entry: entry.release.date,
         **_SOURCE,
     },
 }

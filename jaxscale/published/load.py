@@ -26,6 +26,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "recipes": ("law", "jaxscale.recipes.recipe"),
     "accelerators": ("accelerator", "jaxscale.hardware"),
     "architectures": ("architecture", "jaxscale.architectures.files"),
+    "releases": ("release", "jaxscale.economics.released"),
 }
 
 

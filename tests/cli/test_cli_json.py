@@ -27,6 +27,7 @@ CALLS = {
     "plan": ("--loss", "2", "--inference-tokens", "1T"),
     "estimate": ("--params", "7B", "--tokens", "1T"),
     "serve": ("llama-3-8b", "--on", "L4"),
+    "implied": ("llama-3-8b",),
     "recipe": ("--params", "1B", "--tokens", "100B"),
     "laws": ("sardana2024",),
     "hardware": ("L4",),
