@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale.costs import Costs as Costs
     from jaxscale.costs import Demand as Demand
     from jaxscale.economics import ImpliedDemand as ImpliedDemand
+    from jaxscale.economics import expected_regret as expected_regret
     from jaxscale.economics import implied_demand as implied_demand
     from jaxscale.fitting import Runs as Runs
     from jaxscale.fitting import bootstrap as bootstrap
@@ -93,7 +94,7 @@ _NAMES = {
     "_numerics.padded": ("padded",),
     "architectures": ("Architecture",),
     "costs": ("Costs", "Demand"),
-    "economics": ("ImpliedDemand", "implied_demand"),
+    "economics": ("ImpliedDemand", "expected_regret", "implied_demand"),
     "fitting": ("Runs", "bootstrap", "fit", "holdout", "profile_likelihood"),
     "hardware": ("accelerator",),
     "laws": ("downstream",),

@@ -217,6 +217,7 @@ def test_the_public_names_are_those_of_the_design():
         "devices_for",
         "downstream",
         "evaluate",
+        "expected_regret",
         "explain",
         "fit",
         "geomspace",

@@ -19,6 +19,8 @@ from jaxscale.economics.power import Energy as Energy
 from jaxscale.economics.power import carbon as carbon
 from jaxscale.economics.power import energy as energy
 from jaxscale.economics.power import kilowatts as kilowatts
+from jaxscale.economics.regret import ExpectedRegret as ExpectedRegret
+from jaxscale.economics.regret import expected_regret as expected_regret
 from jaxscale.economics.released import Release as Release
 from jaxscale.economics.released import ReleasesExplained as ReleasesExplained
 from jaxscale.economics.released import implied_by_releases as implied_by_releases
