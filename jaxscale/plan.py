@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 _NUMBERS = ("params", "tokens", "tokens_per_param", "loss", "train_cost", "prefill_cost")
-_NUMBERS += ("decode_cost", "total_cost")
+_NUMBERS += ("decode_cost", "total_cost", "marginal_cost")
 _SERVED = ("devices", "batch", "token_seconds")  # shown of how a plan is served
 # What bounds the size of a plan, by `Plan.serving["reason"]`.
 REASONS = ("none", "memory", "time of a token", "time of the first token")
@@ -52,11 +52,18 @@ class Plan:
     Costs are in the unit of the `Costs` they were priced with. Where `ok` is False all
     numbers are NaN, and their derivatives are zero.
 
+    `marginal_cost` is what a nat costs: the cost of a slightly lower loss, over the nats gained,
+    along the best plans within the bounds. At AT_CORNER it is 0 for `minimize_cost`, whose loss is
+    beaten for free, and NaN for `minimize_loss`, where no budget buys a lower loss. It is also
+    NaN for plans of `evaluate`, which need not be optimal, and beyond the range of the dtype.
+
     Examples:
         >>> law = js.laws.published("sardana2024")
         >>> plan = js.minimize_cost(law, 2.0)
         >>> print(f"{plan.tokens_per_param:.1f} tokens per param, {plan.ok}")
         47.8 tokens per param, True
+        >>> print(f"0.01 nat lower costs about {0.01 * plan.marginal_cost:.1e} FLOPs more")
+        0.01 nat lower costs about FIXME FLOPs more
     """
 
     params: Array  # size of the model
@@ -65,6 +72,7 @@ class Plan:
     train_cost: Array  # of all training tokens
     prefill_cost: Array  # of all tokens read
     decode_cost: Array  # of all tokens written
+    marginal_cost: Array  # of a nat of loss, per nat
     status: Array  # int8, a member of Status
     levers: dict[str, Array] = field(default_factory=dict)  # what else the law lets one choose
     serving: dict[str, Array] = field(default_factory=dict)  # how it is served, by `Costs.served`
@@ -104,7 +112,10 @@ class Plan:
     def _columns(self) -> dict[str, Any]:
         """What is shown of each scenario."""
         served = {name: self.serving[name] for name in _SERVED} if self.serving else {}
-        return {**self._numbers(), **served, "status": self.status}
+        numbers = self._numbers()
+        if np.all(np.isnan(self.marginal_cost)):  # as `evaluate` leaves it
+            del numbers["marginal_cost"]
+        return {**numbers, **served, "status": self.status}
 
     @property
     def inference_cost(self) -> Array:
@@ -314,6 +325,8 @@ def priced(
 ) -> Plan:
     """The plan of these sizes with its loss and costs; NaN where its status is not ok.
 
+    Its marginal cost is NaN: these sizes need not be the best.
+
     All arguments are aligned and safe, and the status has the full shape. A lane whose
     costs overflow becomes OUT_OF_RANGE.
     """
@@ -347,7 +360,8 @@ def priced(
     chosen = {name: jnp.broadcast_to(value, shape) for name, value in chosen.items()}
     unmasked = (loss, *phase_costs), chosen
     numbers, chosen = jax.tree.map(lambda x: jnp.where(ok, x, jnp.nan), unmasked)
-    return Plan(params, tokens, *numbers, status=status, levers=chosen)
+    no_optimum = jnp.full_like(params, jnp.nan)
+    return Plan(params, tokens, *numbers, no_optimum, status=status, levers=chosen)
 
 
 def _masked_size(ok: Array, size: Array | None, log_size: Array) -> Array:

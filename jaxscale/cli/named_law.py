@@ -59,7 +59,7 @@ class NamedLaw(NamedTuple):
         sizes = float(plan.params), float(plan.tokens)
         if self.entry is None or self.entry.tells_loss(*sizes):
             return plan
-        return js.Plan(**{**vars(plan), "loss": math.nan})
+        return js.Plan(**{**vars(plan), "loss": math.nan, "marginal_cost": math.nan})
 
     def need_loss(self, params: float, tokens: float) -> None:
         """Refuse a fit whose runs do not tell the loss at this size."""

@@ -18,6 +18,7 @@ NUMBERS = (
     "prefill_cost",
     "decode_cost",
     "total_cost",
+    "marginal_cost",
 )
 
 

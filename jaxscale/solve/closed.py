@@ -17,9 +17,10 @@ from jaxscale._numerics.values import is_finite, is_normal, is_positive, where_s
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.chinchilla import Chinchilla, log_other
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, made_safe
-from jaxscale.plan import Bounds, Plan, priced, with_finite_loss
+from jaxscale.plan import Bounds, Plan, Sizes, priced, with_finite_loss
 from jaxscale.solve.bounds import Curve, optimum
 from jaxscale.solve.in_chunks import in_chunks
+from jaxscale.solve.marginal import with_marginal_cost
 from jaxscale.solve.newton import Inputs
 from jaxscale.solve.root import root_above, softplus_root
 from jaxscale.solve.validate import Case, costs_fit, is_valid, outcome
@@ -50,7 +51,8 @@ def _cheapest(
     )
     law, reducible, demand, costs, bounds = made_safe((law, reducible, demand, costs, bounds), ok)
     inputs = law, reducible, costs.effective_demand(demand)
-    return priced(law, optimum(iso_loss_curve, inputs, bounds, status, ok), demand, costs)
+    sizes = optimum(iso_loss_curve, inputs, bounds, status, ok)
+    return _finished(True, Inputs(law, {}, loss, demand, costs), sizes, bounds)
 
 
 @jit
@@ -74,8 +76,13 @@ def _best(
     )
     law, budget, demand, costs, bounds = made_safe((law, budget, demand, costs, bounds), ok)
     inputs = law, budget, costs.effective_demand(demand), demand, costs
-    sizes = optimum(budget_curve, inputs, bounds, status, ok)
-    return priced(law, with_finite_loss(law, sizes), demand, costs)
+    sizes = with_finite_loss(law, optimum(budget_curve, inputs, bounds, status, ok))
+    return _finished(False, Inputs(law, {}, budget, demand, costs), sizes, bounds)
+
+
+def _finished(at_loss: bool, inputs: Inputs, sizes: Sizes, bounds: Bounds | None) -> Plan:
+    plan = priced(inputs.law, sizes, inputs.demand, inputs.costs)
+    return with_marginal_cost(at_loss, inputs, sizes, plan, bounded=bounds is not None)
 
 
 def _judged(

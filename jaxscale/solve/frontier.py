@@ -51,6 +51,7 @@ from jaxscale.plan import (
 )
 from jaxscale.solve.general import zeros_of_full_shape
 from jaxscale.solve.minimize import minimize_cost, minimize_loss
+from jaxscale.solve.marginal import with_marginal_cost
 from jaxscale.solve.newton import Inputs, cost_value, equations
 from jaxscale.solve.validate import is_verified, outcome
 from jaxscale.status import Status
@@ -115,8 +116,8 @@ def _at_flops(flops: Array, law: Any) -> Plan:
     judged = outcome((~valid, Status.INVALID_INPUT))
     sizes = Sizes(jnp.exp(logs[0]), jnp.exp(logs[1]), *logs, *judged)
     one, zero = jnp.ones((), flops.dtype), jnp.zeros((), flops.dtype)
-    demand, costs = Demand(zero, zero), Costs(one, one, one)
-    return priced(law, with_finite_loss(law, sizes), demand, costs)
+    inputs = Inputs(law, {}, one, Demand(zero, zero), Costs(one, one, one))
+    return _finished(inputs, with_finite_loss(law, sizes))
 
 
 @partial(compiled, static=1)
@@ -125,8 +126,7 @@ def _at_size(is_params: bool, size: Array, levers: dict[str, Array], law: Any) -
     valid = is_valid(law) & is_positive(size) & are_finite(levers)
     law, levers = made_safe((law, levers), valid)
     one, zero = jnp.ones((), size.dtype), jnp.zeros((), size.dtype)
-    demand, costs = Demand(zero, zero), Costs(one, one, one)
-    inputs = Inputs(law, levers, one, demand, costs)
+    inputs = Inputs(law, levers, one, Demand(zero, zero), Costs(one, one, one))
     like = zeros_of_full_shape((size, law, levers))
     log_size = jnp.log(where_safe(valid, size)) + like
     if has_frontier(law):
@@ -146,7 +146,12 @@ def _at_size(is_params: bool, size: Array, levers: dict[str, Array], law: Any) -
         verified = is_verified(False, inputs._replace(target=budget), _endless(size.dtype), sizes)
         verified |= ~is_finite(budget)  # which `priced` says
         sizes = sizes.require(verified, Status.NO_INTERIOR_OPTIMUM)
-    return priced(law, with_finite_loss(law, sizes, levers), demand, costs, levers)
+    return _finished(inputs, with_finite_loss(law, sizes, levers))
+
+
+def _finished(inputs: Inputs, sizes: Sizes) -> Plan:
+    plan = priced(inputs.law, sizes, inputs.demand, inputs.costs, inputs.levers)
+    return with_marginal_cost(False, inputs, sizes, plan, bounded=False)
 
 
 def _endless(dtype: Any) -> Bounds:

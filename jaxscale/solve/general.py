@@ -30,6 +30,7 @@ from jaxscale.laws.inverse import (
 from jaxscale.laws.protocol import TRAIN_FLOPS, made_safe
 from jaxscale.plan import Bounds, Plan, Sizes, priced, with_finite_loss
 from jaxscale.solve.bounds import Curve, optimum
+from jaxscale.solve.marginal import with_marginal_cost
 from jaxscale.solve.newton import (
     Inputs,
     Point,
@@ -94,7 +95,8 @@ def solve(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Plan:
     inputs, sizes = best_sizes(at_loss, inputs, bounds)
     if not at_loss:
         sizes = with_finite_loss(inputs.law, sizes, inputs.levers)
-    return priced(inputs.law, sizes, inputs.demand, inputs.costs, inputs.levers)
+    plan = priced(inputs.law, sizes, inputs.demand, inputs.costs, inputs.levers)
+    return with_marginal_cost(at_loss, inputs, sizes, plan, bounded=bounds is not None)
 
 
 class Search(NamedTuple):

@@ -45,6 +45,7 @@ from jaxscale.serving.passes import is_whole
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.solve.general import zeros_of_full_shape
 from jaxscale.solve.in_chunks import in_chunks
+from jaxscale.solve.marginal import at_corner, cost_of_a_nat, open_way
 from jaxscale.solve.validate import Case
 from jaxscale.status import Status, first_status, is_ok
 
@@ -641,6 +642,7 @@ def _finished(
 
     made = model.offer
     tokens = jnp.exp(model.log_tokens)
+    nat = _marginal_cost(at_loss, given, model, decided.log_width, status)
     return Plan(
         params=masked(jnp.exp(model.log_params)),
         tokens=masked(tokens),
@@ -650,6 +652,7 @@ def _finished(
         train_cost=masked(model.train_cost),
         prefill_cost=masked(given.demand.input_tokens * made.read),
         decode_cost=masked(given.demand.output_tokens * made.write),
+        marginal_cost=masked(nat),
         status=status,
         levers={name: masked(x) for name, x in given.levers.items()},
         serving={
@@ -661,3 +664,38 @@ def _finished(
             "reason": jnp.where(ok, decided.limit, 0).astype(jnp.int8),
         },
     )
+
+
+def _marginal_cost(
+    at_loss: bool, given: Scenario, model: Sized, log_width: Array, status: Array
+) -> Array:
+    """What a nat costs, as `solve.marginal` has it, with the width in the role of params.
+
+    Tokens decide it also where a limit of the machine, or a kink of its prices, fixes the width.
+    """
+    ok = is_ok(status)
+    at = where_safe(ok, log_width + 0 * model.value), where_safe(ok, model.log_tokens)
+
+    def surfaces(log_width: Array, log_tokens: Array) -> tuple[Array, Array]:
+        shape = architecture_of_width(given.family, log_width)
+        log_params = _log_params(given, shape, log_width)
+        cost = given.train * _train_flops(given, shape, log_params, log_tokens)
+        loss = protocol.loss_from_logs(given.law, log_params, log_tokens, **given.levers)
+        if given.bounds is not None:  # only they may fix the tokens
+            made, _ = _offer(given, shape)
+            cost += given.demand.input_tokens * made.read + given.demand.output_tokens * made.write
+        return cost, loss
+
+    one = jnp.ones_like(at[0])
+    if given.bounds is None:
+        _, (rise, slope) = jax.jvp(partial(surfaces, at[0]), at[1:], (one,))
+        return cost_of_a_nat(ok, rise, -slope)
+
+    def log_params(log_width: Array) -> Array:
+        return _log_params(given, architecture_of_width(given.family, log_width), log_width)
+
+    by_width, by_tokens = open_way(status, one)
+    _, per_width = jax.jvp(log_params, at[:1], (one,))
+    by_tokens = jnp.where(status == int(Status.AT_MAX_RATIO), per_width, by_tokens)
+    _, (rise, slope) = jax.jvp(surfaces, at, (by_width, by_tokens))
+    return at_corner(at_loss, status, cost_of_a_nat(ok, rise, -slope))

@@ -51,6 +51,7 @@ RESULTS: Mapping[str, tuple[str, str]] = {  # units and long name of each field
     "decode_cost": (COST, "cost of decode"),
     "inference_cost": (COST, "cost of prefill and decode"),
     "total_cost": (COST, "cost of training and inference"),
+    "marginal_cost": (COST, "cost of a nat of loss"),
     "cost_ratio": ("1", "total cost over that of the Chinchilla plan"),
     "params_ratio": ("1", "params over those of the Chinchilla plan"),
     "tokens_ratio": ("1", "training tokens over those of the Chinchilla plan"),
