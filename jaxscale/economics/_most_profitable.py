@@ -12,7 +12,7 @@ bracketed between two of them. The secant method and two steps of Newton's metho
 latter are differentiated, and so first and second derivatives are exact.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -35,12 +35,13 @@ Value = Callable[[Array], Array]  # from a loss to what it is worth
 
 # Points of the path in e-folds of params, from those of a common model: between some fifty thousand
 # params and a thousand trillion.
-LOWEST, HIGHEST, POINTS = -10.0, 14.0, 25
+LOWEST, HIGHEST, POINTS = -10.0, 20.0, 25
 GAP = (HIGHEST - LOWEST) / (POINTS - 1)
-SECANTS = 6
+SECANTS, MORE_SECANTS = 6, 14  # without bounds, and with: slopes are steep beyond one
 SALES = 3  # evaluations until what is sold agrees with the price
 STEEPEST = 8.0  # in logarithms, between what a nat costs and what it earns
 NEWTON = 2
+CORNERS = 8  # of two sizes within bounds on both and on their ratio
 CONVERGED = 1e4  # roots of an epsilon: a last step so small leaves an error of its square
 # How far from a plan others are compared with it, in logarithms of params and tokens.
 NEIGHBORS = tuple(
@@ -109,8 +110,8 @@ def most_profitable(problem: Problem) -> Answer:
     converged = last_step < CONVERGED * epsilon(like) ** 0.5
     best = best.require(~is_inside | converged, Status.NOT_CONVERGED)
     best = best.require(is_inside, found.otherwise)
-    for corner in _corners(problem, like):
-        best = _better(corner, best)
+    if problem.bounds is not None:
+        best = _better_corner(problem, problem.bounds, best)
     best = best.require(is_ok(status), status)
     best = best.require(best.profit > 0, Status.DO_NOT_TRAIN)
     best = best.require(~_has_better_neighbor(fixed, lax.stop_gradient(best)), Status.NOT_CONVERGED)
@@ -160,8 +161,7 @@ class _Offer(NamedTuple):
 def _offer(problem: Problem, origin: Array, at: _At) -> _Offer:
     """The cheapest plan at a point of the path, and what it earns."""
     value, levers, law, demand, costs, bounds, market, price = problem
-    x = origin + at.path
-    loss = protocol.loss_from_logs(law, x, x + LOG_TOKENS_PER_PARAM, **levers)
+    loss = protocol.loss_from_logs(law, *_sizes_on_path(bounds, origin, at.path), **levers)
     log_price, log_scale = -jnp.inf, at.log_scale
     if market is not None:
         if price is None:
@@ -182,7 +182,27 @@ def _offer(problem: Problem, origin: Array, at: _At) -> _Offer:
         earned += market.per_nat / market.elasticity * answer.revenue
         per_token = jnp.log(plan.inference_cost) - log_scale
         step = market.log_scale(loss, _log_best_price(market, per_token)) - log_scale
-    return _Offer(answer, jnp.log(_marginal_cost(problem, plan)) - jnp.log(earned), step)
+    return _Offer(answer, jnp.log(plan.marginal_cost) - jnp.log(earned), step)
+
+
+def _sizes_on_path(bounds: Bounds | None, origin: Array, path: Array) -> tuple[Array, Array]:
+    """Log params and log tokens of a point, within the bounds, so that a plan reaches its loss."""
+    x = origin + path
+    y = x + LOG_TOKENS_PER_PARAM
+    if bounds is None:
+        return x, y
+    least, most, ratio = _log_limits(bounds)
+    x = jnp.clip(x, least[0], most[0])
+    return x, jnp.clip(y, least[1], jnp.minimum(most[1], x + ratio))
+
+
+def _log_limits(bounds: Bounds) -> tuple[tuple[Array, Array], tuple[Array, Array], Array]:
+    """Logarithms of the least and most params and tokens, and of the largest ratio."""
+    ratio = jnp.log(bounds.max_tokens_per_param)
+    low, high = jnp.log(bounds.min_params), jnp.log(bounds.max_params)
+    low_tokens, high_tokens = jnp.log(bounds.min_tokens), jnp.log(bounds.max_tokens)
+    least = jnp.maximum(low, low_tokens - ratio)
+    return (least, low_tokens), (high, jnp.minimum(high_tokens, high + ratio)), ratio
 
 
 def _value_of(value: Value, plan: Plan) -> tuple[Array, Array]:
@@ -306,9 +326,10 @@ def _seen(problem: Problem, origin: Array, at: _At) -> tuple[Array, Array, Array
 
     def look(log_scale: Array) -> tuple[Array, Array, Array, Array]:
         answer, slope, step = lax.stop_gradient(_offer(problem, origin, _At(at.path, log_scale)))
-        # What cannot be reached is too dear, and what bounds beat anyway is free.
-        slope = jnp.where(jnp.isnan(slope) & answer.plan.ok, STEEPEST, slope)
-        slope = jnp.where(answer.plan.ok, jnp.clip(slope, -STEEPEST, STEEPEST), STEEPEST)
+        # What loses money by every token sold earns nothing by a lower loss.
+        slope = jnp.where(jnp.isnan(slope), STEEPEST, jnp.clip(slope, -STEEPEST, STEEPEST))
+        if problem.bounds is not None:
+            slope = _turned_at_corners(problem.bounds, origin, at.path, slope)
         return slope, answer.profit, step, answer.plan.status
 
     if not problem.chooses_price:
@@ -331,6 +352,14 @@ def _seen(problem: Problem, origin: Array, at: _At) -> tuple[Array, Array, Array
     return slope, profit, log_scale, status
 
 
+def _turned_at_corners(bounds: Bounds, origin: Array, path: Array, slope: Array) -> Array:
+    """The slope, but where the path ends in a corner one that leads out of it."""
+    x, y = _sizes_on_path(bounds, origin, path)
+    least, most, _ = _log_limits(bounds)
+    slope = jnp.where((x >= most[0]) & (y >= most[1]), STEEPEST, slope)
+    return jnp.where((x <= least[0]) & (y <= least[1]), -STEEPEST, slope)
+
+
 def _refined(problem: Problem, origin: Array, bracket: _Bracket) -> tuple[_At, Array]:
     """The optimum in a bracket and its profit, by the Illinois form of the secant method."""
 
@@ -344,9 +373,10 @@ def _refined(problem: Problem, origin: Array, bracket: _Bracket) -> tuple[_At, A
         slopes = jnp.where(is_low, slope, low / 2), jnp.where(is_low, high / 2, slope)
         return *ends, *slopes, log_scale, here, profit
 
+    count = SECANTS if problem.bounds is None else MORE_SECANTS
     a = bracket.path
     begin = a, a + GAP, bracket.low, bracket.high, bracket.log_scale, a, bracket.height
-    *_, log_scale, at, profit = fori_loop(SECANTS, step, begin)
+    *_, log_scale, at, profit = fori_loop(count, step, begin)
     return _At(at, log_scale), profit
 
 
@@ -378,29 +408,44 @@ def _exact(problem: Problem, origin: Array, at: _At, is_inside: Array) -> tuple[
 # --- Corners and neighbors -------------------------------------------------------------------
 
 
-def _corners(problem: Problem, like: Array) -> Iterator[Answer]:
-    """The largest and the smallest plan within the bounds, where there is one."""
-    bounds = problem.bounds
-    if bounds is None:
-        return
-    ratio = bounds.max_tokens_per_param
-    most = jnp.minimum(bounds.max_tokens, ratio * bounds.max_params)
-    least = jnp.maximum(bounds.min_params, bounds.min_tokens / ratio)
-    for params, tokens in ((bounds.max_params, most), (least, bounds.min_tokens)):
-        exists = is_positive(params) & is_positive(tokens)
-        sizes = (where_safe(exists, jnp.where(exists, x, 1)) + like for x in (params, tokens))
-        answer = _of_sizes(problem, *sizes).require(exists, Status.INFEASIBLE_BOUNDS)
-        fits = (params >= bounds.min_params) & (params <= bounds.max_params)
-        fits &= (tokens >= bounds.min_tokens) & (tokens <= bounds.max_tokens)
-        yield answer.require(fits, Status.INFEASIBLE_BOUNDS)
+def _better_corner(problem: Problem, bounds: Bounds, best: Answer) -> Answer:
+    """The corner of the bounds that earns most, where it earns more; or the best.
+
+    Where two bounds meet, what a nat costs leaps, so that no plan is stationary.
+    """
+    fixed = lax.stop_gradient(problem)
+    like = jnp.zeros_like(best.plan.params)
+
+    def compare(index: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
+        profit = _at_corner(fixed, lax.stop_gradient(bounds), index, like).profit
+        is_better = profit > found[0]
+        return jnp.where(is_better, profit, found[0]), jnp.where(is_better, index, found[1])
+
+    least = jnp.where(best.plan.ok, lax.stop_gradient(best.profit), -jnp.inf)
+    _, index = fori_loop(CORNERS, compare, (least, jnp.full_like(like, -1, jnp.int32)))
+    return _where(index >= 0, _at_corner(problem, bounds, index, like), best)
 
 
-def _better(corner: Answer, best: Answer) -> Answer:
-    """The corner where it earns more, with its status; or the best."""
-    wins = corner.plan.ok & (~best.plan.ok | (corner.profit > best.profit))
-    at_corner = jnp.where(corner.plan.ok, jnp.int8(Status.AT_CORNER), corner.plan.status)
-    corner = corner._replace(plan=replace(corner.plan, status=at_corner))
-    return _where(wins, corner, best)
+def _at_corner(problem: Problem, bounds: Bounds, index: Array, like: Array) -> Answer:
+    """What the corner of that index earns; INFEASIBLE_BOUNDS where it is none."""
+    low, high, ratio = bounds.min_params, bounds.max_params, bounds.max_tokens_per_param
+    low_tokens, high_tokens = bounds.min_tokens, bounds.max_tokens
+    corners = (
+        *((x, y) for x in (low, high) for y in (low_tokens, high_tokens, x * ratio)),
+        *((y / ratio, y) for y in (low_tokens, high_tokens)),
+    )
+    params, tokens = like + corners[0][0], like + corners[0][1]
+    for at, (x, y) in enumerate(corners[1:], start=1):
+        params, tokens = jnp.where(index == at, x, params), jnp.where(index == at, y, tokens)
+    slack = 1 + SAME * epsilon(like)
+    exists = is_positive(params) & is_positive(tokens) & (low <= high)
+    exists &= (params * slack >= low) & (params <= high * slack)
+    exists &= (tokens * slack >= low_tokens) & (tokens <= high_tokens * slack)
+    exists &= (tokens <= ratio * params * slack) & (low_tokens <= high_tokens)
+    answer = _of_sizes(problem, *(jnp.where(exists, x, 1) for x in (params, tokens)))
+    status = jnp.where(answer.plan.ok, jnp.int8(Status.AT_CORNER), answer.plan.status)
+    answer = answer._replace(plan=replace(answer.plan, status=status))
+    return answer.require(exists, Status.INFEASIBLE_BOUNDS)
 
 
 def _has_better_neighbor(problem: Problem, best: Answer) -> Array:
@@ -424,13 +469,3 @@ def _are_within(bounds: Bounds | None, params: Array, tokens: Array) -> Array:
     inside = (params >= bounds.min_params) & (params <= bounds.max_params)
     inside &= (tokens >= bounds.min_tokens) & (tokens <= bounds.max_tokens)
     return inside & (tokens <= bounds.max_tokens_per_param * params)
-
-
-def _marginal_cost(problem: Problem, plan: Plan) -> Array:
-    x, y = (jnp.log(where_safe(plan.ok, z)) for z in (plan.params, plan.tokens))
-    falls = jax.jvp(
-        lambda y: protocol.loss_from_logs(problem.law, x, y, **problem.levers),
-        (y,),
-        (jnp.ones_like(y),),
-    )[1]
-    return jnp.where(plan.ok, plan.train_cost / -falls, jnp.nan)

@@ -31,9 +31,7 @@ def with_marginal_cost(
     return replace(plan, marginal_cost=_marginal_cost(at_loss, inputs, sizes, plan, bounded))
 
 
-def _marginal_cost(
-    at_loss: bool, inputs: Inputs, sizes: Sizes, plan: Plan, bounded: bool
-) -> Array:
+def _marginal_cost(at_loss: bool, inputs: Inputs, sizes: Sizes, plan: Plan, bounded: bool) -> Array:
     # As in `priced`: XLA would evaluate all that the status rests on again.
     ok = plan.params == plan.params
     x, y = where_safe(ok, sizes.log_params), where_safe(ok, sizes.log_tokens)
