@@ -37,8 +37,9 @@ Value = Callable[[Array], Array]  # from a loss to what it is worth
 # params and a thousand trillion.
 LOWEST, HIGHEST, POINTS = -10.0, 20.0, 25
 GAP = (HIGHEST - LOWEST) / (POINTS - 1)
-SECANTS, MORE_SECANTS = 6, 14  # without bounds, and with: slopes are steep beyond one
-SALES = 3  # evaluations until what is sold agrees with the price
+SECANTS, WITH_BOUNDS = 6, 24  # steps; with bounds every other one halves, as slopes have kinks
+SALES = 5  # evaluations until what is sold agrees with the price
+MOST_SOLD = 40.0  # logarithm of what is sold over the known demand, beyond any answer
 STEEPEST = 8.0  # in logarithms, between what a nat costs and what it earns
 NEWTON = 2
 CORNERS = 8  # of two sizes within bounds on both and on their ratio
@@ -88,12 +89,12 @@ class Answer(NamedTuple):
         """Value and revenue less the cost; NaN where there is no plan."""
         return self.value + self.revenue - self.plan.total_cost
 
-    def require(self, good: Array, status: Status | Array) -> "Answer":
-        """The same answer, NaN with `status` where it is ok and not good."""
-        good |= ~self.plan.ok
-        failed = jnp.where(good, self.plan.status, jnp.asarray(status).astype(jnp.int8))
-        numbers = jax.tree.map(lambda x: jnp.where(good, x, jnp.nan), self)
-        return numbers._replace(plan=replace(numbers.plan, status=failed))
+    def failed(self, bad: Array, status: Status | Array) -> "Answer":
+        """The same answer, NaN with `status` where it is bad."""
+        numbers = jax.tree.map(lambda x: jnp.where(bad, jnp.nan, x), self._replace(plan=None))
+        plan = jax.tree.map(lambda x: jnp.where(bad, jnp.nan, x), replace(self.plan, status=None))
+        code = jnp.where(bad, jnp.asarray(status).astype(jnp.int8), self.plan.status)
+        return numbers._replace(plan=replace(plan, status=code))
 
 
 def most_profitable(problem: Problem) -> Answer:
@@ -108,13 +109,16 @@ def most_profitable(problem: Problem) -> Answer:
     at, last_step = _exact(problem, origin, found.at, is_inside)
     best = _offer(problem, origin, at).answer
     converged = last_step < CONVERGED * epsilon(like) ** 0.5
-    best = best.require(~is_inside | converged, Status.NOT_CONVERGED)
-    best = best.require(is_inside, found.otherwise)
+    best = best.failed(best.plan.ok & ~found.is_bracketed, Status.DO_NOT_TRAIN)
+    best = best.failed(best.plan.ok & ~converged, Status.NOT_CONVERGED)
     if problem.bounds is not None:
         best = _better_corner(problem, problem.bounds, best)
-    best = best.require(is_ok(status), status)
-    best = best.require(best.profit > 0, Status.DO_NOT_TRAIN)
-    best = best.require(~_has_better_neighbor(fixed, lax.stop_gradient(best)), Status.NOT_CONVERGED)
+    profit = lax.stop_gradient(best.profit)
+    runs_off = found.beyond > jnp.where(best.plan.ok, jnp.maximum(profit, 0), 0)
+    best = best.failed(runs_off, Status.NO_INTERIOR_OPTIMUM)
+    best = best.failed(best.plan.ok & ~(profit > 0), Status.DO_NOT_TRAIN)
+    best = best.failed(_has_better_neighbor(fixed, lax.stop_gradient(best)), Status.NOT_CONVERGED)
+    best = best.failed(~is_ok(status), status)
     several = found.has_several & (best.plan.status == int(Status.OK))
     status = jnp.where(several, jnp.int8(Status.BEST_OF_SEVERAL), best.plan.status)
     return best._replace(plan=replace(best.plan, status=status))
@@ -258,7 +262,8 @@ class _Found(NamedTuple):
     at: _At
     is_bracketed: Array
     has_several: Array
-    otherwise: Array  # status where no optimum is bracketed
+    beyond: Array  # profit at an end of the path from which it rises; -inf at neither
+    status: Array  # of the last plan
 
 
 class _Walk(NamedTuple):
@@ -266,7 +271,6 @@ class _Walk(NamedTuple):
 
     slope: Array
     profit: Array
-    log_scale: Array
     best: _Bracket
     second: _Bracket
     first_profit: Array  # where profit rises towards ever smaller models
@@ -280,7 +284,7 @@ def _search(problem: Problem, origin: Array) -> _Found:
 
     def look(count: Array, walk: _Walk) -> _Walk:
         path = like + (LOWEST + GAP * count)
-        slope, profit, log_scale, status = _seen(problem, origin, _At(path, walk.log_scale))
+        slope, profit, log_scale, status = _best_seen(problem, origin, path)
         is_optimum = (walk.slope < 0) & (slope >= 0)
         height = jnp.where(is_optimum, jnp.fmax(walk.profit, profit), -jnp.inf)
         new = _Bracket(path - GAP, walk.slope, slope, log_scale, height)
@@ -290,14 +294,13 @@ def _search(problem: Problem, origin: Array) -> _Found:
         return _Walk(
             slope,
             profit,
-            log_scale,
             _where(is_best, new, walk.best),
             _where(other.height > walk.second.height, other, walk.second),
             jnp.where(rises_back, profit, walk.first_profit),
             status,
         )
 
-    begin = _Walk(like, like, like, none, none, none.height, like.astype(jnp.int8))
+    begin = _Walk(like, like, none, none, none.height, like.astype(jnp.int8))
     walk = fori_loop(POINTS, look, begin)
     several = walk.second.height > -jnp.inf
 
@@ -308,13 +311,9 @@ def _search(problem: Problem, origin: Array) -> _Found:
     # Which of two optima is better may depend on less than what their points tell.
     at, _ = fori_loop(1 + any_of(several), refine, (_At(like, like), like))
     # A batch does not change what is found in a scenario without a second optimum.
-    rises = (walk.slope < 0) & ~(walk.profit <= walk.best.height)
-    falls_back = walk.first_profit > jnp.maximum(walk.best.height, 0)
-    bracketed = (walk.best.height > -jnp.inf) & ~rises & ~falls_back
-    otherwise = first_status(
-        (rises | falls_back, Status.NO_INTERIOR_OPTIMUM), (walk.slope >= 0, Status.DO_NOT_TRAIN)
-    )
-    return _Found(at, bracketed, several, jnp.where(jnp.isnan(walk.slope), walk.status, otherwise))
+    last_profit = jnp.where(walk.slope < 0, walk.profit, -jnp.inf)
+    beyond = jnp.fmax(walk.first_profit, last_profit)
+    return _Found(at, walk.best.height > -jnp.inf, several, beyond, walk.status)
 
 
 def _where(condition: Array, yes: Any, no: Any) -> Any:
@@ -352,6 +351,21 @@ def _seen(problem: Problem, origin: Array, at: _At) -> tuple[Array, Array, Array
     return slope, profit, log_scale, status
 
 
+def _best_seen(problem: Problem, origin: Array, path: Array) -> tuple[Array, Array, Array, Array]:
+    """The same without a guess: what is sold may be best at a high price, and at a low one."""
+    nothing = jnp.zeros_like(path)
+    if not problem.chooses_price:
+        return _seen(problem, origin, _At(path, nothing))
+
+    def look(count: Array, best: tuple[Array, ...]) -> tuple[Array, ...]:
+        # The largest model, of no demand, asks the highest price, and the smallest the lowest.
+        guess = nothing + jnp.where(count == 0, -MOST_SOLD, MOST_SOLD).astype(path.dtype)
+        seen = _seen(problem, origin, _At(path, guess))
+        return _where((count == 0) | (seen[1] > best[1]), seen, best)
+
+    return fori_loop(2, look, (nothing, nothing, nothing, nothing.astype(jnp.int8)))
+
+
 def _turned_at_corners(bounds: Bounds, origin: Array, path: Array, slope: Array) -> Array:
     """The slope, but where the path ends in a corner one that leads out of it."""
     x, y = _sizes_on_path(bounds, origin, path)
@@ -363,9 +377,11 @@ def _turned_at_corners(bounds: Bounds, origin: Array, path: Array, slope: Array)
 def _refined(problem: Problem, origin: Array, bracket: _Bracket) -> tuple[_At, Array]:
     """The optimum in a bracket and its profit, by the Illinois form of the secant method."""
 
-    def step(_: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    def step(count: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
         a, b, low, high, log_scale, *_ = carry
         here = (a * high - b * low) / (high - low)
+        if problem.bounds is not None:
+            here = jnp.where(count % 2, here, (a + b) / 2)
         slope, profit, log_scale, _ = _seen(problem, origin, _At(here, log_scale))
         is_low = slope < 0
         # The end that stays counts for half, so that it moves soon.
@@ -373,7 +389,7 @@ def _refined(problem: Problem, origin: Array, bracket: _Bracket) -> tuple[_At, A
         slopes = jnp.where(is_low, slope, low / 2), jnp.where(is_low, high / 2, slope)
         return *ends, *slopes, log_scale, here, profit
 
-    count = SECANTS if problem.bounds is None else MORE_SECANTS
+    count = SECANTS if problem.bounds is None else WITH_BOUNDS
     a = bracket.path
     begin = a, a + GAP, bracket.low, bracket.high, bracket.log_scale, a, bracket.height
     *_, log_scale, at, profit = fori_loop(count, step, begin)
@@ -445,7 +461,7 @@ def _at_corner(problem: Problem, bounds: Bounds, index: Array, like: Array) -> A
     answer = _of_sizes(problem, *(jnp.where(exists, x, 1) for x in (params, tokens)))
     status = jnp.where(answer.plan.ok, jnp.int8(Status.AT_CORNER), answer.plan.status)
     answer = answer._replace(plan=replace(answer.plan, status=status))
-    return answer.require(exists, Status.INFEASIBLE_BOUNDS)
+    return answer.failed(~exists, Status.INFEASIBLE_BOUNDS)
 
 
 def _has_better_neighbor(problem: Problem, best: Answer) -> Array:

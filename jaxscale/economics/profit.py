@@ -104,7 +104,7 @@ def maximize_profit(
     price: ArrayLike | None = None,
     levers: Mapping[str, ArrayLike] | None = None,
 ) -> Profit:
-    """The plan of the greatest profit: what its loss is worth and its tokens sell for, less its cost.
+    """The plan of the greatest profit: what a loss is worth and tokens sell for, less all costs.
 
     All arguments broadcast as in NumPy. Works under jit, vmap, grad and hessian.
 
