@@ -26,6 +26,9 @@ from jaxscale.solve.served import (
 )
 from jaxscale.status import Status
 
+# The limits of `Limits` on times, in words after the time.
+TIMES = {"token_seconds": "a token", "first_token_seconds": "to the first token"}
+
 
 def of_limit(plan: Plan, asked: Any) -> str:
     """The limit that keeps a plan from being larger, with its numbers; empty for none.
@@ -79,8 +82,47 @@ def of_none(asked: Any) -> str:
         f"No model of {quality} keeps the limits on {_tried(served.options)}; without them the "
         f"{best} has {count(float(plan.params))} params on "
         f"{name_of(loose.options[int(plan.serving['choice'])])}, and takes {token} a token and "
-        f"{first} to the first."
+        f"{first} to the first.{_of_first_failure(asked, loose.options)}"
     )
+
+
+def _of_first_failure(asked: Any, all_counts: tuple[Deployment, ...]) -> str:
+    """The limit that fails first, and what would make a plan feasible; empty if unknown.
+
+    Memory comes before the times, and a time that fails alone before both.
+    """
+    served = asked.costs.serving
+    plan = None
+    if {each.count for each in all_counts} > {each.count for each in served.options}:
+        plan = _freed(asked, options=all_counts)
+    devices = "" if plan is None else name_of(all_counts[int(plan.serving["choice"])])
+    limits = {name: float(np.asarray(getattr(served.limits, name))) for name in TIMES}
+    timeless = _freed(asked, limits=replace(served.limits, **dict.fromkeys(TIMES, math.inf)))
+    if timeless is None:
+        if asked.loss is None:  # the price of these devices may be what fails
+            return f" Use {devices}." if devices else ""
+        more = f": use {devices}" if devices else "; with more devices the limits of time fail too"
+        return f" Memory fails first{more}."
+    instead = f", or use {devices}" if devices else ""
+    bounded = [name for name, limit in limits.items() if limit < math.inf]
+    for name in bounded:
+        plan = timeless
+        if len(bounded) > 1:
+            plan = _freed(asked, limits=replace(served.limits, **{name: math.inf}))
+        if plan is not None:
+            allowed = elapsed(float(plan.serving[name]))
+            return (
+                f" The limit of {elapsed(limits[name])} {TIMES[name]} fails first: "
+                f"allow {allowed}{instead}."
+            )
+    return f" Each limit of time fails by itself: raise both{instead}."
+
+
+def _freed(asked: Any, **changes: Any) -> Plan | None:
+    """The plan with other limits or options of serving; None where there is none."""
+    served = replace(asked.costs.serving, **changes)
+    plan = _solved(asked, replace(asked.costs, serving=served))
+    return plan if Status(int(plan.status)).ok else None
 
 
 def _of_size(asked: Any) -> str:

@@ -40,7 +40,7 @@ _NUMBERS = ("memory_bytes", "price")
 LINKS = ("link_bandwidth", "domain", "network_bandwidth")
 NETWORK_BANDWIDTH = 50e9  # 400 Gb/s a device, as clusters of H100 have, where its own is not known
 UNBOUNDED = 2.0**20  # devices of a domain: more than any has, and finite, as an axis must be
-_OPTIONAL = ("price", *LINKS)
+_OPTIONAL = ("price", *LINKS, "watts")
 _STATIC = {"static": True}
 
 
@@ -86,6 +86,7 @@ class Accelerator:
     link_bandwidth: ArrayLike | None = None  # to the other devices of its domain; None: not known
     domain: ArrayLike | None = None  # devices that links join; 1: PCIe alone; None: not known
     network_bandwidth: ArrayLike | None = None  # out of the domain; None: not known
+    watts: ArrayLike | None = None  # at TDP, of the device alone; None: not known
 
     def __repr__(self) -> str:
         peaks = self.peak_flops if isinstance(self.peak_flops, Mapping) else {}  # JAX puts others
@@ -121,6 +122,8 @@ class Accelerator:
             if (value := getattr(self, name)) is not None:
                 unit = "devices" if name == "domain" else "bytes/s in one direction"
                 yield name.removesuffix("_bandwidth"), f"{_written(value)} {unit}"
+        if self.watts is not None:
+            yield "power", f"{_written(self.watts)} W at TDP"
         yield (
             "price",
             f"{_written(self.price)} dollars/hour" if self.price is not None else "not chosen",
@@ -168,6 +171,7 @@ def _listed(
     link_bandwidth: float | None = None,
     domain: float | None = None,
     network_bandwidth: float | None = None,
+    watts: float | None = None,
     quotes: Iterable[Mapping[str, Any]] = (),
     note: str = "",
 ) -> Accelerator:
@@ -176,7 +180,7 @@ def _listed(
     values = {"peak_flops": peak_flops, "memory_bytes": memory_bytes, "note": note}
     values |= {"memory_bandwidth": memory_bandwidth, "vendor": vendor, "quotes": rented}
     values |= {"link_bandwidth": link_bandwidth, "domain": domain}
-    values |= {"network_bandwidth": network_bandwidth}
+    values |= {"network_bandwidth": network_bandwidth, "watts": watts}
     values |= {"price": _only_price(rented) if price is None else price}
     checked = {field: _checked(field, value) for field, value in values.items()}
     return Accelerator(name=name, source=source, **checked)
@@ -217,7 +221,7 @@ def read(path: str | Path) -> tuple[Accelerator, ...]:
     """The accelerators of a TOML file, in its order: your own, in the format of the catalogue.
 
     Each is a table with `peak_flops`, `memory_bytes`, `memory_bandwidth` and `source`, and any of
-    `price`, `quotes`, `link_bandwidth`, `domain`, `network_bandwidth`, `vendor` and `note`.
+    `price`, `quotes`, `link_bandwidth`, `domain`, `network_bandwidth`, `watts`, `vendor`, `note`.
 
     Raises ValueError that names the file, the accelerator, the key and what is allowed.
 
@@ -283,6 +287,7 @@ _COLUMNS: Mapping[str, Callable[[Accelerator], Any]] = {
     "link_bytes_per_second": lambda device: device.link_bandwidth,
     "domain": lambda device: device.domain,
     "network_bytes_per_second": lambda device: device.network_bandwidth,
+    "watts": lambda device: device.watts,
     "price": lambda device: device.price,
 }
 
@@ -303,7 +308,8 @@ def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
 
     Each keeps the precisions that all of them have, and its name lists all of them. Where links are
     known for some, the gaps of the others are filled: a domain without end, a network of 400 Gb/s a
-    device, and 0 for a link that no source gives, over which several devices never finish.
+    device, and 0 for a link that no source gives, over which several devices never finish. Their
+    power is kept where it is known for all.
 
     Raises:
         ValueError: a name is unknown or repeats, no precision is common to all, or some have
@@ -326,12 +332,14 @@ def comparable(*accelerators: Accelerator | str) -> dict[str, Accelerator]:
     unpriced = [each.name for each in devices if each.price is None]
     if 0 < len(unpriced) < len(devices):
         raise ValueError(f"choose a price for {', '.join(unpriced)}: the others have one")
+    has_watts = all(each.watts is not None for each in devices)
     has_links = any(getattr(one, name) is not None for one in devices for name in LINKS)
     return {
         each.name: dataclasses.replace(
             each,
             **(_filled_links(each) if has_links else {}),
             peak_flops={precision: each.peak_flops[precision] for precision in common},
+            watts=each.watts if has_watts else None,
             name=" or ".join(names),
             vendor=" or ".join(sorted({each.vendor for each in devices})),
             quotes=(),

@@ -69,6 +69,24 @@ def test_what_no_limit_allows_is_told_by_the_plan_without_limits():
     seconds = float(free.serving["token_seconds"])
     assert f"{float(free.params) / 1e9:.1f}B params on {int(free.serving['devices'])} x" in told
     assert f"takes {seconds * 1e3:.1f} ms a token" in told
+    # What is allowed instead is the time of the cheapest plan on the same devices.
+    free, _ = solved(costs(counts=(8,)), loss=1.9)
+    needed = f"{float(free.serving['token_seconds']) * 1e3:.1f} ms"
+    assert told.endswith(f"The limit of 2.00 ms a token fails first: allow {needed}.")
+    limits = js.serving.Limits(token_seconds=1.02 * float(free.serving["token_seconds"]))
+    assert js.Status(int(solved(costs(limits, (8,)), loss=1.9)[0].status)).ok
+
+
+def test_the_limit_that_fails_first_is_told_with_what_keeps_the_others():
+    late = js.serving.Limits(token_seconds=0.05, first_token_seconds=0.001)
+    _, told = solved(costs(late, (8,)), loss=1.9)
+    assert " The limit of 1.00 ms to the first token fails first: allow " in told
+    large = js.serving.Limits(token_seconds=0.2)
+    _, told = solved(costs(large, (1,)), loss=1.8)
+    assert told.endswith(" Memory fails first: use 64 x H100-SXM, 8 stages of 8.")
+    both = js.serving.Limits(token_seconds=0.001, first_token_seconds=0.001)
+    _, told = solved(costs(both, (8,)), loss=1.9)
+    assert told.endswith(" Each limit of time fails by itself: raise both.")
 
 
 def test_bounds_and_quality_are_told_where_limits_are_not_the_reason():

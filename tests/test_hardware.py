@@ -65,6 +65,14 @@ PRINTED = {
 }
 # fmt: on
 
+# Watts at TDP, of those whose power is printed.
+WATTS = {
+    **{"V100": 300, "A100-40GB": 400, "A100-80GB": 400, "A100-80GB-PCIe": 300, "H100-SXM": 700},
+    **{"H200": 700, "L4": 72, "L40S": 350, "B200": 1000, "GB200": 1200, "B300": 1000},
+    **{"GB300": 1400, "MI250X": 500, "MI300X": 750, "MI325X": 1000, "MI355X": 1400},
+    **{"Gaudi2": 600, "Gaudi3": 900},
+}
+
 # Links as printed, in GB/s: of a device in both directions or in one, the devices that they join,
 # and the network outside in one direction. A dash in print is None.
 # fmt: off
@@ -182,6 +190,17 @@ def test_links_are_those_that_the_sources_print(name):
         assert entry.link_bandwidth == pytest.approx(1e9 * one, rel=1e-12)
     assert entry.domain == domain
     assert entry.network_bandwidth == (network and pytest.approx(1e9 * network, rel=1e-12))
+
+
+@every_entry
+def test_watts_are_those_that_the_sources_print(entry):
+    assert entry.watts == WATTS.get(entry.name)
+
+
+def test_power_is_kept_where_all_that_are_compared_have_it():
+    both = hardware.comparable("H100-SXM", "L40S")
+    assert [device.watts for device in both.values()] == [700.0, 350.0]
+    assert {device.watts for device in hardware.comparable("H100-SXM", "A10G").values()} == {None}
 
 
 @every_entry
@@ -586,7 +605,7 @@ def test_an_accelerator_is_an_argument_of_a_jitted_function():
 def test_pytree_round_trip_is_the_identity(entry):
     assert jax.tree.map(lambda leaf: leaf, entry) == entry
     leaves, structure = jax.tree.flatten(entry)
-    known = (entry.price, entry.link_bandwidth, entry.domain, entry.network_bandwidth)
+    known = (entry.price, entry.watts, *(getattr(entry, name) for name in hardware.LINKS))
     assert len(leaves) == len(entry.peak_flops) + 2 + sum(each is not None for each in known)
     assert jax.tree.unflatten(structure, leaves) == entry
 

@@ -70,6 +70,12 @@ def number(x: float, digits: int = 4) -> str:
     return f"{x:.{digits}g}" if x == 0 or 1e-3 <= abs(x) < 1e4 else count(x, digits)
 
 
+def sequences(x: float) -> str:
+    """Sequences at once: whole numbers as they are, a mean below 10 with a decimal."""
+    whole = math.isclose(x, round(x), rel_tol=1e-6) if math.isfinite(x) else False
+    return f"{x:,.0f}" if whole or not x < 9.95 else f"{x:.1f}"
+
+
 def counted(number: int, noun: str) -> str:
     """`1 chunk`, `12,000 chunks`."""
     return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -98,7 +98,7 @@ def record_of_device(device: Accelerator) -> dict[str, Any]:
         "peak_flops": {name: float(x) for name, x in _peaks(device).items()},
         "memory_bytes": float(device.memory_bytes),  # pyright: ignore[reportArgumentType]
         "memory_bandwidth": float(device.memory_bandwidth),  # pyright: ignore[reportArgumentType]
-        **{name: _known(getattr(device, name)) for name in LINKS},
+        **{name: _known(getattr(device, name)) for name in (*LINKS, "watts")},
         "price": device.price,
         "quotes": [vars(quote) for quote in device.quotes],
         "source": device.source,
@@ -169,6 +169,8 @@ def _facts_of_device(device: Accelerator) -> Iterable[tuple[str, str]]:
         yield "link", f"{_giga(device.link_bandwidth):.4g} GB/s in one direction{joined}"
     if device.network_bandwidth is not None:
         yield "network", f"{_giga(device.network_bandwidth):.4g} GB/s in one direction"
+    if device.watts is not None:
+        yield "power", f"{device.watts:.0f} W at TDP"
     yield "default price", "none" if device.price is None else f"${device.price:.2f} an hour"
     for quote in device.quotes:
         yield "quote", f"${quote.dollars_per_hour:.2f} an hour, {quote.date}, {quote.source}"

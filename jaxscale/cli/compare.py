@@ -69,6 +69,9 @@ def compare(
     max_latency: serving_options.MaxLatency = None,
     max_first_token: serving_options.MaxFirstToken = None,
     family: serving_options.Family = None,
+    peak: options.Peak = None,
+    bandwidth: options.Bandwidth = None,
+    memory: options.Memory = None,
     as_json: options.Json = False,
 ) -> None:
     """The cheapest plan for a quality by each of several laws, or by every published one.
@@ -79,14 +82,15 @@ def compare(
     serving a model costs on each that has a price, asked as jaxscale serve is.
     """
     of_serving = {name: value for name, value in locals().items() if name in serving_options.ASKED}
+    numbers = {"peak": peak, "bandwidth": bandwidth, "memory": memory}
     of_laws = {**question, "law": law, "lever": lever}
     if hardware:
         _refuse(of_laws, "without --hardware")
-        compare_hardware(models or (), on, of_serving, as_json=as_json)
+        compare_hardware(models or (), on, of_serving, numbers, as_json=as_json)
         return
     if models:
         raise Mistake(f"{models[0]!r} is a model to serve: add --hardware")
-    _refuse({**of_serving, "on": on}, "with --hardware")
+    _refuse({**of_serving, "on": on, **numbers}, "with --hardware")
     by_laws(question, law, lever, as_json=as_json)
 
 

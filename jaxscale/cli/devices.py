@@ -19,6 +19,7 @@ NUMBERS: Mapping[str, tuple[str, Callable[[str], float]]] = {
     "link": ("link_bandwidth", data_rate),
     "domain": ("domain", positive),
     "network": ("network_bandwidth", data_rate),
+    "watts": ("watts", positive),
     "price": ("price", dollars_per_hour),
 }
 KNOWN = ("peak", *PRECISIONS, *NUMBERS)

@@ -6,18 +6,19 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import typer
 
 import jaxscale as js
 from jaxscale import _schema
 from jaxscale._explain import Asked, sentence_of_plan
 from jaxscale._numerics.interpreted import interpreted
-from jaxscale._numerics.quantities import short
 from jaxscale._schema import read_bounds
-from jaxscale.cli import options, plan_served, serving_options, tables
+from jaxscale.cli import machines, options, plan_served, serving_options, tables
+from jaxscale.cli.machines import Machines
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
-from jaxscale.cli.quantities import SECONDS, count, percent
+from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.solving import (
     compute_optimal_sizes,
     levers_of_plan,
@@ -26,7 +27,7 @@ from jaxscale.cli.solving import (
     solved,
     status_of,
 )
-from jaxscale.cli.training_time import Pace, TrainingTime, read_pace, time_of
+from jaxscale.cli.training_time import Pace, TrainingTime, deadline_text, read_pace, time_of
 from jaxscale.laws.protocol import loss_scale
 from jaxscale.solve.levers import SIZES
 
@@ -38,6 +39,9 @@ jaxscale plan --like-params 30B --requests 1.5B --input-per-request 70 \\
     --serve-on A100-40GB --serve-precision int8
 jaxscale plan --like-params 70B --inference-tokens 10T --train-on H100-SXM \\
     --train-price 2 --train-mfu 40% --serve-on H100-SXM --serve-price 2 --deadline 30d
+jaxscale plan --like-params 30B --inference-tokens 1T --train-on H100-SXM --train-price 1 \\
+    --serve-on H100-SXM --serve-price 2 --spot-preemptions 0.01/h --spot-instances 64 \\
+    --checkpoint 1min --restart 5min --carbon 0.4kg/kWh
 jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
 jaxscale plan --loss 2.1 --input-tokens 800B --output-tokens 200B --train-on H100-SXM \\
     --train-price 2 --serve-on H100-SXM --serve-price 2 --context 8k --max-latency 50ms
@@ -49,7 +53,7 @@ TIMED_LEVERS = "none is chosen where serving is timed"
 # Options by which serving is timed.
 TIMED = (
     *("context", "prompt", "output", "max_latency", "max_first_token"),
-    *("serve_count", "family"),
+    *("serve_count", "family", "cached", "batch", "utilisation"),
 )
 
 
@@ -84,11 +88,27 @@ class Comparison(NamedTuple):
     optimum: js.Plan
     chinchilla: js.Plan
     pace: Pace | None = None
+    machines: Machines = Machines()
 
     @property
     def saving(self) -> float:
         """NaN where limits forbid to serve the Chinchilla plan."""
         return 1 - float(self.optimum.total_cost / self.chinchilla.total_cost)
+
+    @property
+    def is_dearer(self) -> bool:
+        """Whether the optimum costs more than the Chinchilla plan, which no bound holds."""
+        return percent(self.saving).startswith("-")
+
+    @property
+    def note(self) -> str:
+        """What to know of the plan: on the range of the law, and on the models that serve."""
+        return " ".join(filter(None, (self.law.range_note(self.optimum), self.note_on_serving)))
+
+    @property
+    def note_on_serving(self) -> str:
+        timed = self.question.timed
+        return plan_served.note_on(timed, self.law.law) if timed else ""
 
     @property
     def knows_loss(self) -> bool:
@@ -99,8 +119,8 @@ class Comparison(NamedTuple):
         """Of both plans, where the time of the training is asked for."""
         if self.pace is None:
             return None
-        prices = self.question.prices
-        return time_of(self.optimum, self.pace, prices), time_of(self.chinchilla, self.pace, prices)
+        asked = self.pace, self.question.prices, self.machines.goodput
+        return time_of(self.optimum, *asked), time_of(self.chinchilla, *asked)
 
     @property
     def sentence(self) -> str:
@@ -117,12 +137,21 @@ def plan(
     context: serving_options.Context = None,
     prompt: serving_options.Prompt = None,
     output: serving_options.Output = None,
+    cached: serving_options.Cached = None,
     max_latency: serving_options.MaxLatency = None,
     max_first_token: serving_options.MaxFirstToken = None,
     serve_count: serving_options.ServeCount = None,
+    batch: serving_options.Batch = None,
+    utilisation: serving_options.Utilisation = None,
     family: serving_options.Family = None,
     train_count: options.TrainCount = None,
     deadline: options.Deadline = None,
+    spot_preemptions: machines.SpotPreemptions = None,
+    checkpoint: machines.Checkpoint = None,
+    restart: machines.Restart = None,
+    spot_instances: machines.SpotInstances = None,
+    carbon: machines.Carbon = None,
+    pue: machines.Pue = None,
     as_json: options.Json = False,
 ) -> None:
     """The cheapest plan for a quality, with training and serving counted.
@@ -131,19 +160,24 @@ def plan(
     a lever is chosen, a model to match is dense, in 16 bits and with layers in one piece.
     Numbers are written 7B, 1.5T, 2e12 or 1,000,000, and shares 0.5 or 50%. With any of the options
     on requests and limits, the price of a token follows from the size of the model, as in jaxscale
-    serve, and limits bound that size; --serve-precision is then that of weights and arithmetic.
+    serve, and limits bound that size; --serve-precision is then that of weights and arithmetic, by
+    default the narrowest that holds the bits of a law that has them as a lever.
     """
     of_serving = {name: value for name, value in locals().items() if name in TIMED}
+    of_machines = {name: value for name, value in locals().items() if name in machines.OPTIONS}
     asked = read_question(question)
-    prices, timed = plan_served.read_timed(question, of_serving, asked.prices)
-    asked = asked._replace(prices=prices, timed=timed)
-    pace = read_pace(train_count, deadline, asked.prices)
+    used = machines.read_machines(of_machines, train_count, asked.prices)
     named = read_law(law)
     # E is part of the loss of the model and of its plans alike.
     named.need_sizes() if asked.quality.loss is None else named.need_all()
     levers = levers_for(named, read_levers(lever))
+    prices, timed = plan_served.read_timed(
+        question, of_serving, asked.prices, levers.values.get("bits")
+    )
+    asked = asked._replace(prices=used.priced(prices), timed=timed)
+    pace = read_pace(train_count, deadline, asked.prices)
     target = read_target(named.law, asked.quality, levers)
-    comparison = compare(named, levers, target, asked, pace)
+    comparison = compare(named, levers, target, asked, pace, used)
     tables.print_json("plan", as_record(comparison)) if as_json else show(comparison)
 
 
@@ -182,7 +216,12 @@ def read_target(law: Any, quality: Quality, levers: Levers) -> float:
 
 
 def compare(
-    named: NamedLaw, levers: Levers, target: float, question: Question, pace: Pace | None
+    named: NamedLaw,
+    levers: Levers,
+    target: float,
+    question: Question,
+    pace: Pace | None,
+    used: Machines,
 ) -> Comparison:
     """Solve for both plans and price both with the demand; bounds hold the first alone."""
     law, (_, demand, prices, bounds, timed) = named.law, question
@@ -209,7 +248,7 @@ def compare(
         chinchilla = interpreted(js.evaluate, law, *sizes, demand, prices.costs, levers=size.levers)
     asked = asked._replace(bounds=None, params=sizes[0], tokens=sizes[1])
     chinchilla = named.as_known(solved(chinchilla, asked))
-    return Comparison(named, target, question, named.as_known(optimum), chinchilla, pace)
+    return Comparison(named, target, question, named.as_known(optimum), chinchilla, pace, used)
 
 
 def show(comparison: Comparison) -> None:
@@ -221,22 +260,30 @@ def show(comparison: Comparison) -> None:
     tables.note(title, style="bold")
     for line in question.prices.describe():
         tables.note(line, style="dim")
+    if comparison.machines.spot:
+        tables.note(comparison.machines.spot.describe(), style="dim")
     # Of a plan that cannot be served, serving has no price; a loss may be unknown.
     rows = [
         (name, write(x), "-" if question.timed and math.isnan(y) else write(y), _ratio(x, y))
         for name, write, x, y in _rows(comparison)
     ]
     if not math.isnan(comparison.saving):
-        rows.append(("saving", percent(comparison.saving), "", ""))
-    rows += _time_rows(comparison)
+        saving = "-" if comparison.is_dearer else percent(comparison.saving)
+        rows.append(("saving", saving, "", ""))
+    rows += [*_time_rows(comparison), *_energy_rows(comparison)]
     tables.print_columns(("", "optimum", "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
     if question.timed:
         tables.print_facts(plan_served.facts(question.timed, comparison.optimum))
         if math.isnan(comparison.saving):
             tables.note("The Chinchilla plan cannot be served within the limits.")
+    if comparison.is_dearer:
+        times = count(1 - comparison.saving)
+        tables.note(f"Bounds make the optimum cost {times} times what the Chinchilla plan costs.")
     if status_of(comparison.optimum) is not js.Status.OK:
         tables.note(comparison.sentence)
     tables.note(comparison.law.range_note(comparison.optimum), style="dim")
+    if comparison.note_on_serving:
+        typer.echo(comparison.note_on_serving, err=True)
 
 
 def _ratio(x: float, y: float) -> str:
@@ -274,14 +321,28 @@ def _time_rows(comparison: Comparison) -> list[tuple[str, str, str, str]]:
     if comparison.pace.deadline is None:
         label, ratio = f"days on {optimum.devices_text()} devices", optimum.days / chinchilla.days
         return [(label, count(optimum.days), count(chinchilla.days), count(ratio))]
-    label = f"devices for {short(comparison.pace.deadline / SECONDS['d'])} days"
+    label = f"devices for {deadline_text(comparison.pace.deadline)}"
     ratio = count(optimum.count / chinchilla.count)
     return [(label, optimum.devices_text(), chinchilla.devices_text(), ratio)]
+
+
+def _energy_rows(comparison: Comparison) -> list[tuple[str, str, str, str]]:
+    """Rows for energy and carbon, where they are asked for."""
+    metered = comparison.machines.metered
+    if metered is None:
+        return []
+    rows = metered.rows((comparison.optimum, comparison.chinchilla))
+    return [
+        (name, write(x), "-" if math.isnan(y) else write(y), _ratio(x, y))
+        for name, write, x, y in rows
+    ]
 
 
 def as_record(comparison: Comparison) -> dict[str, Any]:
     """The comparison for machines: numbers and strings alone."""
     timed = comparison.question.timed
+    spot, metered = comparison.machines
+    plans = {"optimum": comparison.optimum, "chinchilla": comparison.chinchilla}
     return {
         "law": {"name": comparison.law.name, **tables.plain(comparison.law.law)},
         "target_loss": comparison.target if comparison.knows_loss else None,
@@ -290,10 +351,12 @@ def as_record(comparison: Comparison) -> dict[str, Any]:
         "chinchilla": record_of_plan(comparison.chinchilla),
         "saving": None if math.isnan(comparison.saving) else comparison.saving,
         "training_time": _record_of_times(comparison.times),
+        "spot": spot and spot.record(),
+        "energy": metered and metered.record(plans),
         "status": status_of(comparison.optimum).name,
         "status_sentence": comparison.sentence,
         "law_status": comparison.law.warning,
-        "note": comparison.law.range_note(comparison.optimum),
+        "note": comparison.note,
         "serving": timed and plan_served.record_of(timed, comparison.optimum),
     }
 

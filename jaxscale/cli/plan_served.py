@@ -8,12 +8,15 @@ import numpy as np
 
 import jaxscale as js
 from jaxscale._numerics.interpreted import interpreted
-from jaxscale._schema import option_of
+from jaxscale._schema import Rented, option_of
 from jaxscale.cli import serving
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.options import Prices, given_of
-from jaxscale.cli.quantities import count, elapsed
+from jaxscale.cli.quantities import at_once, count, elapsed, percent
+from jaxscale.hardware import PRECISIONS
+from jaxscale.laws.protocol import has_experts
 from jaxscale.plan import REASONS
+from jaxscale.serving.deployment import bytes_of
 
 # Options of serving in phases of a share each, which here follow from the devices.
 ASSUMED = ("prefill_mfu", "decode_mfu")
@@ -35,16 +38,24 @@ class Timed(NamedTuple):
         price = float(np.asarray(device.price))
         limits = serving.limits_in_words(self.limits)
         asked = serving.requests_in_words(self.requests)
+        busy = float(np.asarray(self.costs.serving.utilisation))
+        parts = [self.deployment.weights, *[f"{percent(busy)} busy"] * (busy < 1), asked]
         return (
-            f"Served on {device.name} at ${price:.2f} an hour: {self.deployment.weights}, "
-            f"{asked}{', ' if limits else ''}{limits.lower()}"
+            f"Served on {device.name} at ${price:.2f} an hour: "
+            f"{', '.join([*parts, *[limits.lower()] * bool(limits)])}"
         )
 
 
 def read_timed(
-    given: Mapping[str, Any], options: Mapping[str, Any], prices: Prices
+    given: Mapping[str, Any],
+    options: Mapping[str, Any],
+    prices: Prices,
+    bits: float | None = None,
 ) -> tuple[Prices, Timed | None]:
-    """Prices with serving timed where an option of `options` asks for that, and how."""
+    """Prices with serving timed where an option of `options` asks for that, and how.
+
+    `bits` are those that the law's models are trained in, where it has them as a lever.
+    """
     if not given_of(options):
         return prices, None
     first = next(iter(given_of(options)))
@@ -55,21 +66,19 @@ def read_timed(
     for name in ASSUMED:
         if given[name] is not None:
             raise Mistake(f"{option_of(name)} is not assumed with {option_of(first)}: leave it out")
-    context = options["context"]
     # Tokens of each request may be given for the demand already.
     asked = dict(options)
     for name, other in (("prompt", "input_per_request"), ("output", "output_per_request")):
         if asked[name] is None:
             asked[name] = given.get(other)
-    requests = serving.read_requests(float("inf") if context is None else context, "", asked)
-    longest = float(np.asarray(requests.prompt)) + float(np.asarray(requests.output))
-    family = serving.read_family(options["family"], context or longest)
+    family, requests = serving.read_family(asked)
     limits = serving.read_limits(options)
     rented = prices.serve
+    precision = _precision(rented, given["serve_precision"], bits)
     deployment = js.serving.Deployment(
         replace(rented.device, price=rented.price),
-        weights=rented.precision,
-        activations=rented.precision,
+        weights=precision,
+        activations=precision,
     )
     chosen = options["serve_count"]
     counts = js.serving.COUNTS if chosen is None else (int(chosen),)
@@ -89,9 +98,43 @@ def read_timed(
             train_precision=prices.train.precision,
             train_mfu=prices.train.mfu["train"],
             counts=counts,
+            every_split=True,
+            utilisation=options["utilisation"] or 1.0,
         ),
     )
     return Prices(timed.costs, prices.train, note=timed.describe()), timed
+
+
+def _precision(rented: Rented, asked: str | None, bits: float | None) -> str:
+    """The precision that serves a model trained in so many bits: the narrowest that holds them."""
+    if bits is None:
+        return rented.precision
+    if asked is not None:
+        if 8 * bytes_of("weights", asked) < bits:
+            raise Mistake(
+                f"--serve-precision: {asked} has fewer bits than --lever bits={bits:g}: leave it "
+                "out, or give the lever the bits that are served"
+            )
+        return asked
+    device = rented.device
+    holding = [
+        name
+        for name in PRECISIONS
+        if name in device.peak_flops and 8 * bytes_of("weights", name) >= bits
+    ]
+    if not holding:
+        raise Mistake(f"--lever bits={bits:g}: {device.name} has no precision of so many bits")
+    return min(holding, key=lambda name: bytes_of("weights", name))
+
+
+def note_on(timed: Timed, law: Any) -> str:
+    """A line where the law's models are not those that are served; else empty."""
+    if not has_experts(law):
+        return ""
+    return (
+        f"The law is of mixtures of experts, but serving is priced for the dense {timed.family} "
+        "shape of as many params: neither the memory nor the speed of experts is counted."
+    )
 
 
 def with_serving(timed: Timed, law: Any, size: js.Plan, demand: js.Demand) -> js.Plan:
@@ -105,7 +148,7 @@ def facts(timed: Timed, plan: js.Plan) -> Iterator[tuple[str, str]]:
     """How a plan is served, and what keeps it from being larger."""
     numbers = {name: float(value) for name, value in plan.serving.items()}
     yield "served by", js.serving.name_of(deployment_of(timed, plan))
-    yield "batch", f"{numbers['batch']:,.1f} sequences at once"
+    yield "batch", at_once(numbers["batch"])
     seconds = numbers["token_seconds"]
     yield "token", f"{elapsed(seconds)}, {count(1 / seconds)} tokens/s for each user"
     yield "first token", elapsed(numbers["first_token_seconds"])
@@ -126,5 +169,6 @@ def record_of(timed: Timed, plan: js.Plan) -> dict[str, Any]:
         "family": timed.family,
         "requests": serving.record_of_requests(timed.requests),
         "limits": serving.record_of_limits(timed.limits),
+        "utilisation": float(np.asarray(timed.costs.serving.utilisation)),
         "bounded_by": REASONS[reason] if reason else None,
     }

@@ -14,6 +14,7 @@ from jaxscale._numerics.quantities import dollars as dollars
 from jaxscale._numerics.quantities import elapsed as elapsed
 from jaxscale._numerics.quantities import percent as percent
 from jaxscale._numerics.quantities import scientific as scientific
+from jaxscale._numerics.quantities import sequences as sequences
 
 # Below these a suffix was forgotten: the smallest model behind any published law, and one sequence
 # of it (Kaplan et al. 2020, Sections 2.1 and 3.1).
@@ -129,12 +130,17 @@ def devices(text: str) -> int:
 SECONDS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-def duration(text: str) -> float:
+def latency(text: str) -> float:
+    """Seconds of an answer, such as `50ms`; ValueError as of `duration`."""
+    return duration(text, "50ms, 1.5s or 1min")
+
+
+def duration(text: str, examples: str = "30d, 12h, 90min, 5s or 50ms") -> float:
     """Seconds of a number with a unit, such as `30d` or `50ms`; ValueError unless positive."""
     found = re.fullmatch(r"(.*?) *([a-z]+)", text.strip(), re.IGNORECASE | re.DOTALL)
     unit = found[2].lower() if found else ""
     if not found or unit not in SECONDS:
-        raise ValueError(f"{text!r} is not a time; write it like 30d, 12h, 90min, 5s or 50ms")
+        raise ValueError(f"{text!r} is not a time; write it like {examples}")
     seconds = positive(found[1]) * SECONDS[unit]
     if math.isinf(seconds) or seconds == 0:
         raise ValueError(f"{text!r} is beyond the range of float64")
@@ -180,6 +186,12 @@ def _of_device(text: str, value: float, example: str) -> float:
     if value < SMALLEST_DEVICE:
         raise ValueError(f"{text!r} is too little for a device: write {example}")
     return value
+
+
+def at_once(batch: float) -> str:
+    """A batch: `1 sequence at once`, `312.4 sequences at once`."""
+    number = sequences(batch) if batch == round(batch) else f"{batch:,.1f}"
+    return f"{number} {'sequence' if number == '1' else 'sequences'} at once"
 
 
 def data_size(x: float) -> str:

@@ -1,6 +1,5 @@
 """`jaxscale serve`: the cheapest way to serve a model in time, and what speed costs."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -13,18 +12,28 @@ from jaxscale._numerics.interpreted import interpreted
 from jaxscale.cli import options, serving_options, tables
 from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.mistakes import Mistake
-from jaxscale.cli.quantities import count, data_size, dollars, elapsed, percent
+from jaxscale.cli.quantities import (
+    at_once,
+    count,
+    data_size,
+    dollars,
+    elapsed,
+    percent,
+    sequences,
+)
 from jaxscale.cli.serving import (
     Rented,
     Workload,
     check_devices,
     limits_in_words,
+    quote_record,
     read_rented,
     read_workload,
     record_of_deployment,
     record_of_service,
     record_of_workload,
     templates,
+    whole_copies,
 )
 from jaxscale.serving.comparison import ALONE
 
@@ -91,8 +100,7 @@ def serve(
     given = {name: value for name, value in locals().items() if name in serving_options.ASKED}
     path = None if picture is None else checked_path("--picture", picture)
     workload = read_workload(model, given)
-    numbers = {"peak": peak, "bandwidth": bandwidth, "memory": memory}
-    rented = read_rented(on, price, numbers)
+    rented = read_rented(on, price, {"peak": peak, "bandwidth": bandwidth, "memory": memory})
     found = answer(workload, rented, given)
     if path is not None:
         save(draw(found), path)
@@ -170,7 +178,8 @@ def show(found: Answer) -> None:
     for line in (*workload.shape.remarks, *(each.describe() for each in rented)):
         tables.note(line, style="dim")
     tables.print_facts(_facts(found))
-    tables.note("\nSpeed against price", style="bold")
+    idle = "" if workload.requests.rate is None else ", of devices that are always busy"
+    tables.note(f"\nSpeed against price{idle}", style="bold")
     header = ("deployment", "batch", "tokens/s\na user", "first\ntoken")
     header += ("a million\nwritten", "a thousand\nrequests")
     tables.print_columns(header, _rows(front))
@@ -185,7 +194,7 @@ def _facts(found: Answer) -> Iterator[tuple[str, str]]:
     read = dollars(float(service.dollars_per_million_input_tokens))
     written = dollars(float(service.dollars_per_million_output_tokens))
     yield "cheapest", name
-    yield "batch", f"{float(service.batch):,.1f} sequences at once, {_bound_of_batch(found)}"
+    yield "batch", f"{at_once(float(service.batch))}, {_bound_of_batch(found)}"
     yield "token", f"{elapsed(seconds)}, {count(1 / seconds)} tokens/s for each user"
     yield "first token", f"{first}, of which {elapsed(waiting)} waiting" if waiting > 0 else first
     yield "price", f"{read} a million tokens read, {written} a million written"
@@ -197,18 +206,15 @@ def _facts(found: Answer) -> Iterator[tuple[str, str]]:
     usable = _usable(deployment) / float(np.asarray(deployment.count))
     left = max(float(service.memory_left), 0.0)
     yield "memory left", f"{data_size(left)} of the {data_size(usable)} to use on each device"
-    devices = float(service.devices)
-    if not math.isnan(devices):
-        size = float(np.asarray(deployment.count))
-        copies = max(math.ceil(devices / size - 1e-9), 1)
-        rate = float(np.asarray(workload.requests.rate))
-        hour = copies * size * float(np.asarray(deployment.accelerator.price))
+    if workload.requests.rate is not None:
+        rate, hour = float(np.asarray(workload.requests.rate)), float(service.dollars_per_hour)
+        copies, devices = whole_copies(deployment, service)
         asked = (
             f"{copies:,} {'copies' if copies > 1 else 'copy'} of {name} for {rate:,g} requests/s"
         )
         yield (
             "devices",
-            f"{copies * size:,.0f}: {asked}, {devices / copies / size:.0%} busy or more",
+            f"{devices:,}: {asked}, {float(service.devices) / devices:.0%} busy or more",
         )
         thousand = dollars(1e3 * hour / (3600 * rate))
         yield "at that rate", f"{dollars(hour)} an hour, {thousand} a thousand requests"
@@ -228,7 +234,7 @@ def _rows(front: js.serving.Front) -> Iterator[tuple[str, ...]]:
     for i in range(len(front)):
         yield (
             js.serving.name_of(front.options[front.choice[i]]),
-            f"{front.batch[i]:,.0f}",
+            sequences(float(front.batch[i])),
             count(front.tokens_per_second_per_user[i]),
             elapsed(front.first_token_seconds[i]),
             dollars(front.dollars_per_million_output_tokens[i]),
@@ -254,7 +260,7 @@ def as_record(found: Answer) -> dict[str, Any]:
             {
                 "name": device.name,
                 "price": float(np.asarray(device.price)),
-                "quote": quote and vars(quote),
+                "quote": quote_record(quote),
             }
             for device, quote in rented
         ],

@@ -74,10 +74,8 @@ class Rented(NamedTuple):
 
 def read_workload(model: str, given: Mapping[str, Any]) -> Workload:
     """The workload of the options, given by the names of ASKED."""
-    shape = read_model(model, given["family"], given["context"])
     return Workload(
-        shape,
-        read_requests(float(shape.architecture.context), shape.name, given),
+        *read_model(model, given),
         read_limits(given),
         js.serving.COUNTS if given["count"] is None else (int(given["count"]),),
         given["utilisation"] or 1.0,
@@ -90,29 +88,32 @@ def read_limits(given: Mapping[str, Any]) -> js.serving.Limits:
     return js.serving.Limits(*(given.get(name) or math.inf for name in names))
 
 
-def read_model(text: str, family: str | None, context: float | None) -> Shape:
-    """The shape of a published model, of a file, or of a family with so many params."""
+def read_model(text: str, given: Mapping[str, Any]) -> tuple[Shape, js.serving.Requests]:
+    """A published model, one of a file, or one of a family; and what is asked of it."""
     if not text[:1].isdigit() or text.lower().endswith((".toml", ".json")):
-        if family is not None:
+        if given["family"] is not None:
             raise Mistake("--family: a number of params has one, as 7B; MODEL has its own shape")
-        return read_shape(text, "MODEL")
-    shapes = read_family(family, context)
+        shape = read_shape(text, "MODEL")
+        return shape, read_requests(float(shape.architecture.context), shape.name, given)
+    family, requests = read_family(given)
     with blamed_on("MODEL"):
         params = params_of_model(text)
-    name = family or FAMILY
-    return Shape(f"{short(params)} {name}", interpreted(shapes.architecture, params), ())
+    name = f"{short(params)} {given['family'] or FAMILY}"
+    return Shape(name, interpreted(family.architecture, params), ()), requests
 
 
-def read_family(name: str | None, context: float | None) -> Family:
-    """The family of that name.
+def read_family(given: Mapping[str, Any]) -> tuple[Family, js.serving.Requests]:
+    """The family of the options, and what is asked of its models.
 
-    Its shapes are those of no model, so that their own context is what is asked of them.
+    Its shapes are those of no model, so that their context is as long as the requests ask.
     """
-    name = name or FAMILY
+    name = given["family"] or FAMILY
     if name not in FAMILIES:
         raise Mistake(f"--family: {unknown('family', name, FAMILIES)}")
-    family = FAMILIES[name]
-    return family if context is None else replace(family, context=context)
+    context = given["context"]
+    requests = read_requests(math.inf if context is None else context, "", given)
+    longest = float(np.asarray(requests.prompt)) + float(np.asarray(requests.output))
+    return replace(FAMILIES[name], context=context or longest), requests
 
 
 def read_requests(longest: float, model: str, given: Mapping[str, Any]) -> js.serving.Requests:
@@ -140,19 +141,25 @@ def read_requests(longest: float, model: str, given: Mapping[str, Any]) -> js.se
     return js.serving.Requests(prompt, output, cached, given.get("rate"), kept=context)
 
 
+def read_devices(
+    texts: Sequence[str] | None, numbers: Mapping[str, float | None]
+) -> list[Accelerator]:
+    """The accelerators of `--on`, or the one that the numbers describe; empty for neither."""
+    several = list(texts or ())
+    if all(value is None for value in numbers.values()):
+        with blamed_on("--on"):
+            return [read_device(text) for text in several]
+    if len(several) > 1:
+        raise Mistake("--peak, --bandwidth and --memory are of one device: give one --on")
+    device = device_of("--on", several[0] if several else None, numbers)
+    return [] if device is None else [device]
+
+
 def read_rented(
     texts: Sequence[str] | None, prices: Sequence[str] | None, numbers: Mapping[str, float | None]
 ) -> list[Rented]:
     """The accelerators of `--on` with their prices, or the one that the numbers describe."""
-    several = list(texts or ())
-    if any(value is not None for value in numbers.values()):
-        if len(several) > 1:
-            raise Mistake("--peak, --bandwidth and --memory are of one device: give one --on")
-        found = [device_of("--on", several[0] if several else None, numbers)]
-        devices = [each for each in found if each is not None]
-    else:
-        with blamed_on("--on"):
-            devices = [read_device(text) for text in several]
+    devices = read_devices(texts, numbers)
     if not devices:
         raise Mistake("give --on, such as --on H100-SXM; jaxscale hardware lists what there is")
     by_name = read_device_prices(prices, [each.name for each in devices])
@@ -215,6 +222,19 @@ def check_devices(
                 f"{option}: no source gives the link between devices of {device.name}: give "
                 f"{option} 1, or a device of your own with link=NUMBER"
             )
+
+
+def whole_copies(deployment: js.serving.Deployment, service: js.serving.Service) -> tuple[int, int]:
+    """Copies of a deployment that the rate of the requests takes, and their devices."""
+    size = int(np.asarray(deployment.count))
+    price = float(np.asarray(deployment.accelerator.price))
+    copies = round(float(service.dollars_per_hour) / (size * price))
+    return copies, copies * size
+
+
+def quote_record(quote: Quote | None) -> dict[str, Any] | None:
+    """A quote for machines; null for a price that is not from one."""
+    return quote and dict(vars(quote))
 
 
 def record_of_workload(workload: Workload) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import jaxscale as js
 from jaxscale import architectures
 from jaxscale.cli import options
 from jaxscale.cli.devices import EXAMPLE
-from jaxscale.cli.quantities import devices, duration, part, positive
+from jaxscale.cli.quantities import devices, latency, part, positive
 
 # Means of the conversations in the trace of Azure 2023 (Splitwise), as microsoft/vidur has it.
 PROMPT, OUTPUT = 1155, 211
@@ -100,12 +100,12 @@ Rate = Annotated[
 MaxLatency = Annotated[
     float | None,
     _number(
-        "--max-latency", "TIME", "From token to token of an answer, as 50ms.", REQUESTS, duration
+        "--max-latency", "TIME", "From token to token of an answer, as 50ms.", REQUESTS, latency
     ),
 ]
 MaxFirstToken = Annotated[
     float | None,
-    _number("--max-first-token", "TIME", "To the first token, as 1s.", REQUESTS, duration),
+    _number("--max-first-token", "TIME", "To the first token, as 1s.", REQUESTS, latency),
 ]
 On = Annotated[
     list[str] | None,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jaxscale as js
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale._numerics.quantities import short
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.options import Prices
 from jaxscale.cli.quantities import SECONDS, count
@@ -33,6 +34,14 @@ class TrainingTime(NamedTuple):
         return f"{self.count:,}" if self.count < 1e9 else count(self.count)
 
 
+def deadline_text(seconds: float) -> str:
+    """A deadline in days, or in hours or minutes where it is less: `30 days`, `1 hour`."""
+    units = {"day": SECONDS["d"], "hour": SECONDS["h"], "minute": SECONDS["min"]}
+    unit = next((name for name, size in units.items() if seconds >= size), "minute")
+    number = short(seconds / units[unit])
+    return f"{number} {unit}{'s' * (number != '1')}"
+
+
 def read_pace(train_count: int | None, deadline: float | None, prices: Prices) -> Pace | None:
     """What is asked of the time; None for nothing. Refuses both, and one without a device."""
     given = {"--train-count": train_count, "--deadline": deadline}
@@ -46,17 +55,15 @@ def read_pace(train_count: int | None, deadline: float | None, prices: Prices) -
     return Pace(train_count, deadline)
 
 
-def time_of(plan: js.Plan, pace: Pace, prices: Prices) -> TrainingTime:
+def time_of(plan: js.Plan, pace: Pace, prices: Prices, goodput: float = 1.0) -> TrainingTime:
     """How long a plan trains at a pace, by the FLOPs that its law counts."""
     train = prices.train
     assert train is not None  # `read_pace` refuses it
     flops = float(plan.train_cost) / float(prices.costs.train)
-    rest = (train.mfu["train"],)
+    rest = {"mfu": train.mfu["train"], "precision": train.precision, "goodput": goodput}
 
     def asked(function, number):
-        answer = float(
-            interpreted(function, flops, train.device, number, *rest, precision=train.precision)
-        )
+        answer = float(interpreted(function, flops, train.device, number, **rest))
         if math.isnan(answer):
             raise Mistake("the time of the training is beyond the range of float64")
         return answer

@@ -58,6 +58,7 @@ class Clark:
         "log10 L = a log10 N + b log10 Ê + c log10 N log10 Ê + d, "
         "1 / Ê = 1 / (E - 1 + 1 / (1 / E_start - 1 / E_max)) + 1 / E_max"
     )
+    has_experts: ClassVar[bool] = True
     levers: ClassVar[Mapping[str, tuple[float, float]]] = {"experts": (1.0, 512.0)}
 
     fitted: ClassVar[Mapping[str, Coefficient]] = {
@@ -126,6 +127,7 @@ class Krajewski:
 
     counts_embeddings: ClassVar[bool] = False
     equation: ClassVar[str] = "L(N, D, G) = c + (g / G^gamma + a) / N^alpha + b / D^beta"
+    has_experts: ClassVar[bool] = True
     levers: ClassVar[Mapping[str, tuple[float, float]]] = {"granularity": (1.0, 16.0)}
 
     fitted: ClassVar[Mapping[str, Coefficient]] = {
@@ -205,6 +207,7 @@ class Abnar:
         "L(N, D, S) = a / N^alpha + b / D^beta + c / (1 - S)^lambda "
         "+ d / ((1 - S)^delta N^gamma) + e"
     )
+    has_experts: ClassVar[bool] = True
     levers: ClassVar[Mapping[str, tuple[float, float]]] = {"sparsity": (0.0, 0.98)}
 
     fitted: ClassVar[Mapping[str, Coefficient]] = {

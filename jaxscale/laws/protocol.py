@@ -8,6 +8,7 @@
 | `loss_from_logs(log_params, log_tokens, **levers)` | the same at logarithms | `loss` |
 | `levers` | a dict of name to (low, high): what else may be chosen | none |
 | `counts_embeddings` | whether `params` includes embeddings | it does |
+| `has_experts` | whether its models are mixtures of experts | they are dense |
 | `caution` | what to know before comparing it with other laws | nothing |
 | `flops(params, tokens, **levers)` | a `Flops` | 6 N D, 2 N and 2 N |
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
@@ -116,6 +117,11 @@ def has_own_flops(law: Any) -> bool:
 def counts_embeddings(law: Any) -> bool:
     """Whether the params of the law include embeddings."""
     return getattr(law, "counts_embeddings", True)
+
+
+def has_experts(law: Any) -> bool:
+    """Whether the law is of mixtures of experts."""
+    return getattr(law, "has_experts", False)
 
 
 def caution_of(law: Any) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxscale._numerics.quantities import counted, short
+from jaxscale._numerics.quantities import sequences, short
 from jaxscale.plots.frame import (
     FRAME,
     LINE,
@@ -110,8 +110,9 @@ def _write_batches(panel: "Axes", front: Front, speed: np.ndarray, price: np.nda
         )
         if not any(near):
             written.append(index)
-            count = round(float(front.batch[index]))
-            text = f"{counted(count, 'sequence')} at once" if index in (0, last) else f"{count:,}"
+            count = sequences(float(front.batch[index]))
+            noun = "sequence" if count == "1" else "sequences"
+            text = f"{count} {noun} at once" if index in (0, last) else count
             # To the left of the steep end, and else below the curve.
             look: dict[str, Any] = dict(ABOVE if index == 0 else BELOW)
             at = speed[index], price[index]

@@ -20,6 +20,8 @@ The heading names the kind and the entry. `form` is a class or constructor of th
 kind, as in `jaxscale.laws`; a kind that has only one needs none. Keys that are fields of `Entry`
 describe the entry, and all others are the form's numbers. `source` is the only key that every
 entry needs. Paper, table and year belong in it.
+
+`machines.toml` has other facts, tables of constants: `js.economics.machine_facts` reads them.
 """
 
 from jaxscale._display import Catalog as Catalog

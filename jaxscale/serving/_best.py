@@ -14,12 +14,13 @@ from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale._numerics.quantities import sequences
 from jaxscale.architectures.architecture import Architecture
 from jaxscale.serving._options import COUNTS, Device, entered, name_of, options, stacked
 from jaxscale.serving.deployment import Deployment, Machine
 from jaxscale.serving.passes import WRITERS
 from jaxscale.serving.requests import Limits, Requests
-from jaxscale.serving.service import Service, checked_limits, served, unserved
+from jaxscale.serving.service import WHOLE, Service, checked_limits, served, unserved
 from jaxscale.status import Status, is_ok
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ def best(
     """The deployment with the lowest cost of a request that keeps the limits, and its batch.
 
     Tries every count, split and precision of the weights, each with the largest batch that limits
-    and memory allow, which is its cheapest. Batched over architectures, prices, requests and
-    limits; works under jit, vmap and grad.
+    and memory allow, which is its cheapest. Where the requests have a rate, whole deployments are
+    counted: the lowest cost is then that of an hour at this rate. Batched over architectures,
+    prices, requests and limits; works under jit, vmap and grad.
 
     Args:
         architecture: the shape of the model.
@@ -110,7 +112,8 @@ def best(
 
     Raises:
         TypeError: an argument is of the wrong type.
-        ValueError: shapes do not broadcast, or a device has no price or lacks a precision.
+        ValueError: shapes do not broadcast, or a device has no price, no known memory, or lacks a
+            precision.
 
     Examples:
         >>> shape = js.architectures.published("llama-3-70b")
@@ -159,6 +162,15 @@ def served_by_each(
     return served(rest[0], m, None, rest[1], rest[2], None, None, rest[3])
 
 
+def cheapest(tried: Service) -> Array:
+    """The index of the cheapest of several services along the first axis, if one is OK."""
+    each = jnp.where(tried.ok, tried.dollars_per_request, jnp.inf)
+    hourly = jnp.where(tried.ok, tried.dollars_per_hour, jnp.inf)
+    # Of as many whole devices for the rate, those that are the least busy.
+    beaten = hourly > hourly.min(axis=0, keepdims=True) * (1 + WHOLE * jnp.finfo(hourly.dtype).eps)
+    return jnp.argmin(jnp.where(beaten, jnp.inf, each), axis=0)
+
+
 @compiled
 def _cheapest(
     machines: tuple[Machine, ...],
@@ -168,8 +180,7 @@ def _cheapest(
     utilisation: Array,
 ) -> tuple[Service, Array]:
     tried = served_by_each(machines, a, requests, limits, utilisation)
-    cost = jnp.where(tried.ok, tried.dollars_per_request, jnp.inf)
-    choice = jnp.argmin(cost, axis=0)
+    choice = cheapest(tried)
     taken = jax.tree.map(lambda x: jnp.take_along_axis(x, choice[None], axis=0)[0], tried)
     status = unserved(tried.status)
     return (
@@ -235,7 +246,7 @@ class Front:
         for i in range(len(self)):
             yield [
                 name_of(self.options[self.choice[i]]),
-                f"{self.batch[i]:.0f}",
+                sequences(float(self.batch[i])),
                 f"{self.tokens_per_second_per_user[i]:.1f}",
                 f"{self.first_token_seconds[i]:.3g} s",
                 f"{self.dollars_per_million_output_tokens[i]:.3g}",

@@ -11,11 +11,12 @@ import numpy as np
 from jaxscale import _display, hardware
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import unknown
+from jaxscale._numerics.quantities import sequences
 from jaxscale.architectures.architecture import Architecture
 from jaxscale.hardware import Accelerator, Quote, accelerator
-from jaxscale.serving._best import arguments, check_single, served_by_each
+from jaxscale.serving._best import arguments, cheapest, check_single, served_by_each
 from jaxscale.serving._options import COUNTS, Device, name_of, options, templates
-from jaxscale.serving.deployment import ARITHMETIC, Deployment
+from jaxscale.serving.deployment import ARITHMETIC, Deployment, missing
 from jaxscale.serving.passes import Limit
 from jaxscale.serving.requests import Limits, Requests
 from jaxscale.serving.service import Service, unserved
@@ -138,7 +139,7 @@ class DeviceComparison:
             yield [
                 name_of(row.deployment),
                 price,
-                f"{float(row.service.batch):.0f}",
+                sequences(float(row.service.batch)),
                 f"{1e3 * token:.1f}",
                 f"{first:.3g} s",
                 f"{dollars:.3g}",
@@ -160,9 +161,9 @@ def compare(
 ) -> DeviceComparison:
     """What each accelerator can do with a model: its cheapest deployment that keeps the limits.
 
-    By dollars per request, the cheapest first; then those that cannot serve, with
-    the reason. A price is that in `prices`, of the accelerator, or its lowest quote. All arguments
-    are single numbers.
+    By dollars per request, the cheapest first; then those that cannot serve, with the reason. Where
+    the requests have a rate, by the dollars of an hour of whole deployments at this rate. A price
+    is that in `prices`, of the accelerator, or its lowest quote. All arguments are single numbers.
 
     Args:
         architecture: the shape of the model.
@@ -218,9 +219,11 @@ def compare(
     return DeviceComparison((*able, *(row for row in answers if row.service is None), *refused))
 
 
-def _price_of(row: DeviceRow) -> float:
+def _price_of(row: DeviceRow) -> tuple[float, float]:
+    """By an hour at the rate of the requests, if they have one; then by a request."""
     assert row.service is not None
-    return float(row.service.dollars_per_request)
+    hourly = float(row.service.dollars_per_hour)
+    return 0.0 if math.isnan(hourly) else hourly, float(row.service.dollars_per_request)
 
 
 def priced(device: Accelerator, price: float | None = None) -> tuple[Accelerator, Quote | None]:
@@ -253,6 +256,8 @@ def _refusal(template: Deployment, counts: Sequence[int]) -> tuple[str, str] | N
     device = template.accelerator
     if device.price is None:
         return "price", f"No quote for {device.name} is known: give a price."
+    if missing(device):
+        return "memory", f"{device.name} needs its {' and '.join(missing(device))} to serve."
     try:
         device.peak(ARITHMETIC.get(template.activations, template.activations))
     except ValueError as error:
@@ -270,8 +275,7 @@ def _answer(
 ) -> DeviceRow:
     """The row with the cheapest of its options, or with the reason why none serves."""
     own = jax.tree.map(lambda x: np.asarray(x)[part], services)
-    cost = np.where(own.ok, own.dollars_per_request, np.inf)
-    choice = int(cost.argmin())
+    choice = int(cheapest(own))
     if not own.ok[choice]:
         status = Status(int(unserved(own.status)))
         alone = found[part][0].accelerator.link_bandwidth is None

@@ -151,8 +151,8 @@ def machine(deployment: Deployment, *, priced: bool = False) -> Machine:
     """The numbers of a deployment; raises for what is wrong by structure.
 
     TypeError for what is no deployment, ValueError for a precision that the accelerator lacks or
-    nobody knows, for several devices whose link no source gives, and, where it must be `priced`,
-    for an accelerator without a price.
+    nobody knows, for several devices whose link no source gives, for a device of unknown memory,
+    and, where it must be `priced`, for an accelerator without a price.
     """
     if not isinstance(deployment, Deployment):
         raise TypeError(
@@ -169,9 +169,14 @@ def machine(deployment: Deployment, *, priced: bool = False) -> Machine:
             f"no price was chosen for {device.name}; pass js.accelerator({device.name!r}, "
             f"price=...) in dollars per device-hour. Quotes: {_quotes(device)}"
         )
+    if missing(device):
+        raise ValueError(
+            f"{device.name} needs its {' and '.join(missing(device))} to serve: give both, as "
+            "js.hardware.custom(989e12, memory_bytes=80e9, memory_bandwidth=3.35e12)"
+        )
     link, domain = device.link_bandwidth, device.domain
     if link is None:
-        if not _is_one(deployment.count):
+        if not _is_all(1, deployment.count):
             raise ValueError(
                 f"count is above 1, and no source gives the link between devices of {device.name}: "
                 f"pass js.accelerator({device.name!r}, link_bandwidth=..., domain=...)"
@@ -225,8 +230,14 @@ def _per_second(price: Any) -> Any:
     return price / SECONDS_PER_HOUR
 
 
-def _is_one(count: Any) -> bool:
-    return arrays.is_concrete(count) and bool(np.all(np.asarray(count) == 1))
+def missing(device: Accelerator) -> list[str]:
+    """The numbers that serving needs and that are not known, by name: `hardware.custom` has 0."""
+    names = ("memory_bytes", "memory_bandwidth")
+    return [name for name in names if _is_all(0, getattr(device, name))]
+
+
+def _is_all(number: float, values: Any) -> bool:
+    return arrays.is_concrete(values) and bool(np.all(np.asarray(values) == number))
 
 
 def _quotes(device: Accelerator) -> str:

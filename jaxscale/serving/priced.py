@@ -144,10 +144,11 @@ def served_by(
     *,
     counts: Iterable[int] = COUNTS,
     weights: str | Sequence[str] | None = None,
+    every_split: bool = False,
     utilisation: Real = 1.0,
 ) -> Served:
     """Serving by the cheapest of these devices; raises for what is wrong by structure."""
     if not isinstance(family, Family):
         raise TypeError(f"family must be a Family, such as architectures.LLAMA; got {family!r}")
-    found = options(devices, counts=counts, weights=weights, every_split=False)
+    found = options(devices, counts=counts, weights=weights, every_split=every_split)
     return Served(family, found, Requests.filled(requests), checked_limits(limits), utilisation)

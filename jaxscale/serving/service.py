@@ -18,6 +18,7 @@ from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.typed import fori_loop
 from jaxscale._numerics.values import is_finite, is_nonnegative, where_safe
 from jaxscale.architectures.architecture import Architecture
+from jaxscale.hardware import SECONDS_PER_HOUR
 from jaxscale.serving.deployment import Deployment, Machine, machine
 from jaxscale.serving.passes import (
     MILLION,
@@ -36,6 +37,7 @@ from jaxscale.status import Status, first_status, is_ok
 
 # Of Newton's method, from below, on a concave function: exact at once where no experts are idle.
 BATCH_STEPS = 12
+WHOLE = 64.0  # epsilons by which a whole number of deployments may be missed
 
 
 @jax.tree_util.register_dataclass
@@ -96,6 +98,7 @@ class Service:
     dollars_per_million_output_tokens: Array
     decode_mfu: Array
     devices: Array  # that the rate of the requests takes, not rounded up; NaN without a rate
+    dollars_per_hour: Array  # of the whole deployments that the rate takes; NaN without a rate
     memory_left: Array  # of the usable memory of each device
     limit: Array  # int8, a member of Limit: what a decode step spends most on
     status: Array  # int8, a member of Status
@@ -155,7 +158,8 @@ def serve(
 
     Raises:
         TypeError: an argument is of the wrong type.
-        ValueError: shapes do not broadcast, the accelerator has no price or lacks a precision.
+        ValueError: shapes do not broadcast, or the accelerator has no price, no known memory, or
+            lacks a precision.
 
     Examples:
         >>> shape = js.architectures.published("llama-3-8b")
@@ -474,6 +478,11 @@ def served(
     reader = m if prefill_m is None else prefill_m
     device_seconds = m.count * result.writing + reader.count * result.reading
     own_seconds = result.writing + (result.reading if asked.shares else 0)
+    rate = jnp.asarray(requests.rate)
+    hourly = _copies(rate * own_seconds / utilisation) * m.count * m.price
+    if prefill_m is not None:
+        reading = _copies(rate * result.reading / utilisation)
+        hourly = hourly + reading * reader.count * reader.price
     numbers = {
         "batch": batch,
         "token_seconds": result.token_seconds,
@@ -485,7 +494,8 @@ def served(
         "dollars_per_million_input_tokens": MILLION * result.read_dollars / requests.prompt,
         "dollars_per_million_output_tokens": MILLION * result.write_dollars / requests.output,
         "decode_mfu": batch * flops / (m.count * m.peak * seconds),
-        "devices": requests.rate * device_seconds / utilisation,
+        "devices": rate * device_seconds / utilisation,
+        "dollars_per_hour": SECONDS_PER_HOUR * hourly,
         "memory_left": (asked.room - batch * asked.each) / m.count,
     }
     full = jnp.zeros_like(spent + asked.room + most)
@@ -495,6 +505,12 @@ def served(
         limit=jnp.broadcast_to(asked.decode[0].times(part).limit(), full.shape),
         status=jnp.broadcast_to(status, full.shape),
     )
+
+
+def _copies(busy: Array) -> Array:
+    """Whole deployments, at least one, for as many that are busy all the time; NaN for NaN."""
+    # A number that is whole but for rounding is not raised.
+    return jnp.maximum(jnp.ceil(busy * (1 - WHOLE * jnp.finfo(busy.dtype).eps)), 1)
 
 
 # Of the reasons of several deployments, the one that is nearest to an answer comes first.

@@ -227,6 +227,15 @@ def test_a_law_of_unknown_range_says_so(plan):
     )
 
 
+def test_a_plan_that_bounds_make_dearer_saves_nothing(command):
+    question = ("--loss", "2.1", "--inference-tokens", "1T", "--max-tokens", "50B")
+    text = " ".join(command("plan", *question).out.split())
+    assert "saving - Bounds make the optimum cost 232 times what the Chinchilla plan costs." in text
+    record = json.loads(command("plan", *question, "--json").out)
+    ratio = record["optimum"]["total_cost"] / record["chinchilla"]["total_cost"]
+    assert record["saving"] == pytest.approx(1 - ratio)
+
+
 # --- Time of the training ------------------------------------------------------------------------
 
 H100S = ("--train-on", "H100-SXM", "--train-price", "2", "--train-mfu", "40%")
@@ -254,6 +263,16 @@ def test_devices_for_a_deadline_are_the_fewest_that_meet_it(plan, command):
         assert time["seconds"] <= month < time["seconds"] * time["count"] / (time["count"] - 1)
     devices = f"{found['optimum']['count']:,}"
     assert f"devices for 30 days     {devices}" in command("plan", *asked).out
+
+
+@pytest.mark.parametrize(
+    ("deadline", "text"), [("5h", "5 hours"), ("1d", "1 day"), ("90s", "1.5 minutes")]
+)
+def test_a_deadline_is_written_in_its_own_unit(command, deadline, text):
+    assert (
+        f"devices for {text} "
+        in command("plan", *MODEL, *DEMAND, *H100S, "--deadline", deadline).out
+    )
 
 
 def test_a_deadline_that_a_whole_count_just_meets_takes_that_count(plan):

@@ -84,3 +84,60 @@ def test_a_mistake_is_one_line(command, question, answer):
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert answer in err
+
+
+def of_bits(command, bits, *rest):
+    question = ("plan", "--loss", "3", "--input-tokens", "1T", "--output-tokens", "200B", *DEVICES)
+    levers = ("--law", "kumar2024", "--lever", f"bits={bits}", *rest)
+    return command(*question, "--serve-count", "1", *levers)
+
+
+@pytest.mark.parametrize(("bits", "precision"), [("8", "fp8"), ("12", "bf16")])
+def test_the_precision_that_serves_holds_the_bits_of_the_law(command, bits, precision):
+    served = json.loads(of_bits(command, bits, "--json").out)["serving"]
+    assert (served["weights"], served["activations"]) == (precision, precision)
+
+
+def test_a_precision_of_fewer_bits_than_the_law_is_refused(command):
+    code, out, err = of_bits(command, "16", "--serve-precision", "fp8")
+    assert (code, out) == (2, "")
+    assert "--serve-precision: fp8 has fewer bits than --lever bits=16: leave it out" in err
+    wide = json.loads(of_bits(command, "8", "--serve-precision", "bf16", "--json").out)
+    assert wide["serving"]["weights"] == "bf16"
+
+
+def test_a_law_of_experts_says_that_a_dense_model_serves(command):
+    law = ("--law", "krajewski2024", "--lever", "granularity=8")
+    question = ("plan", "--like-params", "7B", "--inference-tokens", "1T", *DEVICES, *law)
+    code, _, err = command(*question, "--serve-count", "1")
+    assert code == 0
+    assert err.startswith("The law is of mixtures of experts, but serving is priced for the dense")
+    assert len(err.splitlines()) == 1
+    record = json.loads(command(*question, "--serve-count", "1", "--json").out)
+    assert record["note"].endswith(err.strip())
+
+
+def test_cached_prompts_utilisation_and_batch_are_those_of_the_library(command):
+    options = ("--cached", "50%", "--utilisation", "40%", "--batch", "8", "--serve-count", "1")
+    record = json.loads(command(*asked("2.1", "800B", "200B", *options, "--json")).out)
+    family = replace(js.architectures.LLAMA, context=8000.0)
+    requests = js.serving.Requests(1155, 211, cached=0.5, kept=8000.0)
+    limits = js.serving.Limits(max_batch=8)
+    named = {"train": H100, "counts": [1], "utilisation": 0.4}
+    costs = js.Costs.served(family, H100, requests, limits, **named)
+    plan = js.minimize_cost(LAW, 2.1, js.Demand(8e11, 2e11), costs)
+    assert record["optimum"]["total_cost"] == pytest.approx(float(plan.total_cost), rel=1e-3)
+    assert record["serving"]["batch"] == pytest.approx(8)
+    assert record["serving"]["utilisation"] == 0.4
+
+
+def test_every_split_is_tried_as_serve_does(command):
+    record = json.loads(command(*asked("2.1", "800B", "200B", "--serve-count", "8", "--json")).out)
+    assert record["serving"]["deployment"] == "8 x H100-SXM, 8 stages of 1"
+    family = replace(js.architectures.LLAMA, context=8000.0)
+    requests = js.serving.Requests(1155, 211, kept=8000.0)
+    size = record["optimum"]["params"]
+    best = js.serving.best(family.architecture(size), H100, requests, counts=[8])
+    assert js.serving.name_of(best.deployment) == record["serving"]["deployment"]
+    price = 2e5 * float(best.service.dollars_per_million_output_tokens)
+    assert record["optimum"]["decode_cost"] == pytest.approx(price, rel=1e-3)

@@ -108,7 +108,10 @@ def test_a_device_of_ones_own_serves(command):
             "--count: no source gives the link between devices of",
         ),
         ("llama-3-70b --on H200 --max-latency 2ms", "no batch answers within the limits"),
-        ("llama-3-70b --on H200 --max-latency 50", "--max-latency: '50' is not a time"),
+        (
+            "llama-3-70b --on H200 --max-latency 50",
+            "--max-latency: '50' is not a time; write it like 50ms,",
+        ),
         ("llama-3-70b --on H200 --on L4 --price 2", "--price: '2' is of no device: write NAME=2"),
         ("llama-3-70b --on H200 --price L4=2", "--price: unknown device 'L4'; known: H200"),
         ("llama-3-70b", "give --on, such as --on H100-SXM"),
@@ -153,7 +156,7 @@ def test_accelerators_are_compared_cheapest_first_with_reasons(command):
     alone = js.serving.best(SHAPE, device, requests, LIMITS).service
     assert costs[1] == pytest.approx(float(alone.dollars_per_request), rel=1e-4)
     text = words(command(*asked).out)
-    assert "precision V100: V100 has no peak for precision 'bf16'" in text
+    assert "precision V100 has no peak for precision 'bf16'" in text
     assert text.index("x MI300X") < text.index("x H200") < text.index("x A100-40GB")
 
 
@@ -174,3 +177,50 @@ def test_the_two_comparisons_are_not_mixed(command, arguments, answer):
     code, out, err = command("compare", *arguments.split())
     assert (code, out) == (2, "")
     assert answer in err
+
+
+def test_whole_copies_at_the_rate_decide(command):
+    # At 3 requests a second one L4 is too little and two are not half busy; an H100 costs more.
+    prices = ("--on", "H100-SXM", "--on", "L4", "--price", "H100-SXM=2", "--price", "L4=0.4")
+    rated = command("serve", "llama-3-8b", *prices, "--rate", "3")
+    text = words(rated.out)
+    assert "cheapest 2 x L4, 2 stages of 1" in text
+    assert "devices 2: 1 copy of 2 x L4, 2 stages of 1 for 3 requests/s" in text
+    assert "at that rate $0.800 an hour" in text
+    asked = ("compare", "--hardware", "llama-3-8b", *prices, "--rate", "3")
+    (record,) = json.loads(command(*asked, "--json").out)["models"]
+    hourly = [each["best"]["dollars_per_hour"] for each in record["accelerators"]]
+    assert hourly == pytest.approx([0.8, 2.0])
+    assert words(command(*asked).out).index("x L4") < words(command(*asked).out).index("x H100")
+
+
+def test_a_prompt_stretches_a_family_as_the_context_does(command):
+    asked = ("serve", "13B", "--prompt", "9k", "--on", "H100-SXM", "--price", "2", "--json")
+    alone, with_room = (
+        json.loads(command(*asked, *rest).out) for rest in ((), ("--context", "9211"))
+    )
+    assert alone["requests"]["output"] == 211
+    assert alone["best"] == with_room["best"]
+
+
+def test_batches_of_a_front_are_whole_or_have_a_decimal(command):
+    asked = ("serve", "13B", "--prompt", "9k", "--on", "H100-SXM", "--price", "2", "--count", "1")
+    rows = [line.split() for line in command(*asked).out.splitlines() if "1 x H100-SXM  " in line]
+    batches = [row[3] for row in rows if row[:3] == ["1", "x", "H100-SXM"]]
+    assert batches == ["1", "2", "4", "6.0"]
+
+
+def test_devices_of_ones_own_are_compared_and_quotes_are_told(command):
+    numbers = ("--peak", "989T", "--bandwidth", "3.35T", "--memory", "80G", "--price", "2")
+    asked = ("compare", "--hardware", "llama-3-8b", "--json")
+    (own,) = json.loads(command(*asked, *numbers).out)["models"]
+    (row,) = own["accelerators"]
+    assert (row["accelerator"], row["price"], row["quote"]) == ("custom device", 2.0, None)
+    (listed,) = json.loads(command(*asked, "--on", "H100-SXM").out)["models"]
+    (row,) = listed["accelerators"]
+    quotes = [vars(each) for each in js.accelerator("H100-SXM").quotes]
+    assert row["quote"] == min(quotes, key=lambda each: each["dollars_per_hour"])
+    assert row["price"] == row["quote"]["dollars_per_hour"]
+    code, _, err = command("compare", "--hardware", "7B", "--on", "peak=989T,price=2")
+    assert code == 2
+    assert "custom device needs its memory_bytes and memory_bandwidth to serve." in err

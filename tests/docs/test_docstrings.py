@@ -17,6 +17,7 @@ ASSUMED = {"jax": jax, "np": np, "js": js}
 RECORDS = {
     "architectures": ["ExactFlops"],
     "allocations": ["Step"],
+    "economics": ["Checkpointing", "Energy", "MachineFacts", "Spot"],
     "fitting": [
         "OptimalSizes",
         "Bootstrap",

@@ -109,6 +109,50 @@ def test_the_best_is_the_cheapest_of_all_options_and_none_beats_the_front(draws)
                 assert beaten.any()
 
 
+def test_at_a_rate_the_best_is_the_cheapest_in_whole_copies():
+    rates = np.array([0.3, 3.0, 30.0, 300.0])
+    requests = replace(REQUESTS, rate=rates)
+    devices = DEVICE, js.accelerator("L4", price=0.4)
+    best = js.serving.best(MODEL, devices, requests, counts=[1, 2, 8])
+    hourly, each = [], []
+    for option in best.options:
+        served = js.serving.serve(MODEL, option, REQUESTS)
+        copies = np.ceil(rates / float(served.requests_per_second))
+        hourly.append(copies * option.count * option.accelerator.price)
+        each.append(np.full(len(rates), served.dollars_per_request))
+    least = np.min(hourly, axis=0)
+    assert_allclose(best.service.dollars_per_hour, least, rtol=DIGITS)
+    assert best.options[int(best.choice[0])].accelerator.name == "L4"
+    # Of as many dollars an hour, the deployment with the cheapest requests is the least busy.
+    level = np.where(np.isclose(hourly, least), each, np.inf).min(axis=0)
+    assert_allclose(best.service.dollars_per_request, level, rtol=DIGITS)
+    assert np.isnan(js.serving.best(MODEL, DEVICE, REQUESTS, counts=[1]).service.dollars_per_hour)
+
+
+def test_readers_and_writers_are_whole_copies_of_their_own():
+    reader = js.serving.Deployment(js.accelerator("L4", price=0.4))
+    requests = replace(REQUESTS, rate=400.0)
+    service = js.serving.serve(MODEL, ALONE, requests, prefill_on=reader)
+    # Of each kind a device is busy for as many dollars as a request costs it.
+    dollars = [400 * 1e-6 * float(service.dollars_per_million_input_tokens) * REQUESTS.prompt]
+    dollars += [400 * 1e-6 * float(service.dollars_per_million_output_tokens) * REQUESTS.output]
+    prices = 0.4, 2.0
+    copies = [np.ceil(3600 * x / price) for x, price in zip(dollars, prices, strict=True)]
+    assert min(copies) >= 2
+    assert_allclose(service.dollars_per_hour, np.dot(copies, prices), rtol=DIGITS)
+
+
+def test_a_device_of_unknown_memory_is_refused_by_name():
+    device = js.hardware.custom(989e12, price=2.0, name="ours")
+    with pytest.raises(ValueError, match="ours needs its memory_bytes and memory_bandwidth to"):
+        js.serving.serve(MODEL, js.serving.Deployment(device), REQUESTS)
+    device = replace(device, memory_bytes=80e9)
+    with pytest.raises(ValueError, match="ours needs its memory_bandwidth to serve"):
+        js.serving.best(MODEL, device, REQUESTS)
+    (row,) = js.serving.compare(MODEL, REQUESTS, devices=[device]).rows
+    assert (row.reason, row.sentence) == ("memory", "ours needs its memory_bandwidth to serve.")
+
+
 def test_waiting_is_that_of_a_queue_in_which_all_take_as_long():
     load = np.array([0.3, 0.7])
     served = js.serving.serve(MODEL, ALONE, REQUESTS, batch=1.0, utilisation=load)
