@@ -396,29 +396,47 @@ def _refined(problem: Problem, origin: Array, bracket: _Bracket) -> tuple[_At, A
     return _At(at, log_scale), profit
 
 
-def _exact(problem: Problem, origin: Array, at: _At, is_inside: Array) -> tuple[_At, Array]:
+def _exact(problem: Problem, origin: Array, start: _At, is_inside: Array) -> tuple[_At, Array]:
     """The optimum to the last digit, with derivatives, and how far the last step went."""
+    one, zero = jnp.ones_like(start.path), jnp.zeros_like(start.path)
 
-    def equations(at: _At) -> tuple[Array, Array]:
+    def equations(at: _At) -> _At:
         offer = _offer(problem, origin, at)
-        return offer.slope, offer.scale_step
+        step = offer.scale_step if problem.chooses_price else at.log_scale - start.log_scale
+        return _At(
+            jnp.where(is_inside, offer.slope, at.path - start.path),
+            jnp.where(is_inside, step, at.log_scale - start.log_scale),
+        )
 
-    def step(_: Array, carry: tuple[_At, Array]) -> tuple[_At, Array]:
-        at, _ = carry
-        one, zero = jnp.ones_like(at.path), jnp.zeros_like(at.path)
-        (f, g), (f_path, g_path) = jax.jvp(equations, (at,), (_At(one, zero),))
-        if problem.chooses_price:
-            _, (f_scale, g_scale) = jax.jvp(equations, (at,), (_At(zero, one),))
-        else:
-            g, g_path, f_scale, g_scale = zero, zero, zero, one
-        size = f_path * g_scale - f_scale * g_path
-        steps = (f * g_scale - f_scale * g) / size, (f_path * g - f * g_path) / size
-        good = is_inside & is_finite(steps[0]) & is_finite(steps[1])
-        moved = _At(*(jnp.where(good, x - dx, x) for x, dx in zip(at, steps, strict=True)))
-        length = jnp.maximum(jnp.abs(steps[0]), jnp.abs(steps[1]))
-        return moved, jnp.where(good, lax.stop_gradient(length), jnp.inf)
+    def root(at_point: Callable[[_At], _At], at: _At) -> tuple[_At, Array]:
+        def step(_: Array, carry: tuple[_At, Array]) -> tuple[_At, Array]:
+            at, _ = carry
+            value, along = jax.jvp(at_point, (at,), (_At(one, zero),))
+            across = _At(zero, one)
+            if problem.chooses_price:
+                _, across = jax.jvp(at_point, (at,), (_At(zero, one),))
+            steps = _solved(along, across, value)
+            good = is_finite(steps.path) & is_finite(steps.log_scale)
+            length = jnp.maximum(jnp.abs(steps.path), jnp.abs(steps.log_scale))
+            moved = _At(at.path - steps.path, at.log_scale - steps.log_scale)
+            return _where(good, moved, at), jnp.where(good, length, jnp.inf)
 
-    return fori_loop(NEWTON, step, (at, jnp.full_like(at.path, jnp.inf)))
+        return fori_loop(NEWTON, step, (at, jnp.full_like(at.path, jnp.inf)))
+
+    def tangents(at_point: Callable[[_At], _At], value: _At) -> _At:
+        across = at_point(_At(zero, one)) if problem.chooses_price else _At(zero, one)
+        return _solved(at_point(_At(one, zero)), across, value)
+
+    return lax.custom_root(equations, start, root, tangents, has_aux=True)
+
+
+def _solved(along: _At, across: _At, value: _At) -> _At:
+    """The solution of two linear equations, whose columns are `along` and `across`."""
+    size = along.path * across.log_scale - across.path * along.log_scale
+    return _At(
+        (value.path * across.log_scale - across.path * value.log_scale) / size,
+        (along.path * value.log_scale - value.path * along.log_scale) / size,
+    )
 
 
 # --- Corners and neighbors -------------------------------------------------------------------
