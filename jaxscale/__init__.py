@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale.economics import ImpliedDemand as ImpliedDemand
     from jaxscale.economics import expected_regret as expected_regret
     from jaxscale.economics import implied_demand as implied_demand
+    from jaxscale.economics import maximize_profit as maximize_profit
     from jaxscale.fitting import Runs as Runs
     from jaxscale.fitting import bootstrap as bootstrap
     from jaxscale.fitting import fit as fit
@@ -94,7 +95,7 @@ _NAMES = {
     "_numerics.padded": ("padded",),
     "architectures": ("Architecture",),
     "costs": ("Costs", "Demand"),
-    "economics": ("ImpliedDemand", "expected_regret", "implied_demand"),
+    "economics": ("ImpliedDemand", "expected_regret", "implied_demand", "maximize_profit"),
     "fitting": ("Runs", "bootstrap", "fit", "holdout", "profile_likelihood"),
     "hardware": ("accelerator",),
     "laws": ("downstream",),

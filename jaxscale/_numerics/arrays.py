@@ -19,7 +19,7 @@ Real: TypeAlias = Any
 
 # The arguments that have fields; all others are numbers.
 CONTAINERS = ("law", "demand", "mix", "costs", "bounds", "levers", "architecture", "machine")
-CONTAINERS += ("reader", "asked_requests", "asked_limits", "draft", "family")
+CONTAINERS += ("reader", "asked_requests", "asked_limits", "draft", "family", "market")
 
 
 class Nothing(NamedTuple):
@@ -51,6 +51,21 @@ def enter(**arguments: Any) -> tuple[Any, ...]:
         jax.tree.unflatten(treedef, [_cast(leaf, dtype) for _, leaf in leaves])
         for leaves, treedef in flat.values()
     )
+
+
+def enter_function(name: str, function: Any, **arguments: Any) -> tuple[Any, ...]:
+    """A function of arrays as a pytree of what it is made of, and the arguments, of one dtype.
+
+    Raises TypeError for what cannot be called, and as `enter`.
+    """
+    if not callable(function):
+        raise TypeError(f"{name} must be a function of loss; got {function!r}")
+    leaves, treedef = jax.tree.flatten(function)
+    if jax.tree_util.treedef_is_leaf(treedef):
+        leaves, treedef = jax.tree.flatten(jax.tree_util.Partial(function))
+    numbers = {f"{name}[{i}]": leaf for i, leaf in enumerate(leaves)}
+    values = enter(**numbers, **arguments)
+    return jax.tree.unflatten(treedef, values[: len(leaves)]), *values[len(leaves) :]
 
 
 def align(*trees: Any) -> tuple[Any, ...]:

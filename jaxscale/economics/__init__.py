@@ -15,10 +15,15 @@ from jaxscale.economics.machines import Spot as Spot
 from jaxscale.economics.machines import owned as owned
 from jaxscale.economics.machines import rental as rental
 from jaxscale.economics.machines import spot as spot
+from jaxscale.economics.market import Market as Market
+from jaxscale.economics.market import ValueOfAccuracy as ValueOfAccuracy
+from jaxscale.economics.market import ValuePerNat as ValuePerNat
 from jaxscale.economics.power import Energy as Energy
 from jaxscale.economics.power import carbon as carbon
 from jaxscale.economics.power import energy as energy
 from jaxscale.economics.power import kilowatts as kilowatts
+from jaxscale.economics.profit import Profit as Profit
+from jaxscale.economics.profit import maximize_profit as maximize_profit
 from jaxscale.economics.regret import ExpectedRegret as ExpectedRegret
 from jaxscale.economics.regret import expected_regret as expected_regret
 from jaxscale.economics.released import Release as Release

@@ -60,7 +60,7 @@ def loss_for_success(
         2.275
     """
     arguments = {"target": target, "attempts": attempts, **spread_of(concentration)}
-    return _loss_for_success(Needs(*entered(success, **arguments)))
+    return _loss_for_success(Needs(*arrays.enter_function("success", success, **arguments)))
 
 
 def spread_of(concentration: ArrayLike) -> dict[str, ArrayLike]:
@@ -68,21 +68,6 @@ def spread_of(concentration: ArrayLike) -> dict[str, ArrayLike]:
     if type(concentration) is float and concentration == np.inf:
         return {}
     return {"concentration": concentration}
-
-
-def entered(success: Success, **arguments: Any) -> tuple:
-    """`success` as a pytree of arrays, and the arguments, of one dtype.
-
-    Raises TypeError for what cannot be called, and as `arrays.enter`.
-    """
-    if not callable(success):
-        raise TypeError(f"success must be a function of loss; got {success!r}")
-    leaves, treedef = jax.tree.flatten(success)
-    if jax.tree_util.treedef_is_leaf(treedef):
-        leaves, treedef = jax.tree.flatten(jax.tree_util.Partial(success))
-    numbers = {f"success[{i}]": leaf for i, leaf in enumerate(leaves)}
-    values = arrays.enter(**numbers, **arguments)
-    return jax.tree.unflatten(treedef, values[: len(leaves)]), *values[len(leaves) :]
 
 
 class Needs(NamedTuple):
@@ -202,7 +187,7 @@ def minimize_cost_for_success(
     arguments = plan_arguments(law, demand, costs, bounds)
     arguments["levers"] = lever_values(law, levers or {})
     numbers = {"target": target, **spread_of(concentration), **arguments}
-    success, *values = entered(success, **numbers)
+    success, *values = arrays.enter_function("success", success, **numbers)
     problem = _Problem(success, **dict(zip(numbers, values, strict=True)))
     return _cheapest(max_attempts, bool(shared_prompt), problem)
 
