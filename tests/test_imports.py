@@ -226,6 +226,7 @@ def test_the_public_names_are_those_of_the_design():
         "linspace",
         "lognormal",
         "loguniform",
+        "maximize_profit",
         "minimize_cost",
         "minimize_loss",
         "normal",

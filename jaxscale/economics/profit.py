@@ -143,6 +143,7 @@ def maximize_profit(
         >>> market = js.economics.Market(8e12, 2e12, at_loss=2.0, at_price=1e-6, per_nat=2.0)
         >>> best = js.maximize_profit(law, None, market, costs, price=1e-6)
         >>> print(f"{best.plan.params:.3g} params earn ${best.profit:.3g}")
+        1.41e+10 params earn $8.86e+06
     """
     is_market = isinstance(demand, Market)
     arguments = plan_arguments(law, None if is_market else demand, costs, bounds)
