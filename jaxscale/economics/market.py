@@ -52,7 +52,7 @@ class ValueOfAccuracy:
         >>> task = js.downstream("gadre2024_c4")
         >>> value = js.economics.ValueOfAccuracy(task, 1e9, worthless_at=0.5)
         >>> print(f"${value(2.2):.3g}")
-        $6.76e+07
+        $4.42e+07
     """
 
     task: Any  # a law of error by loss, such as a `Downstream`
