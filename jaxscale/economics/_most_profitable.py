@@ -309,7 +309,7 @@ def _search(problem: Problem, origin: Array) -> _Found:
         return _where((count == 0) | (profit > found[1]), (at, profit), found)
 
     # Which of two optima is better may depend on less than what their points tell.
-    at, _ = fori_loop(1 + any_of(several), refine, (_At(like, like), like))
+    at, _ = fori_loop(1 + any_of(several).astype(jnp.int32), refine, (_At(like, like), like))
     # A batch does not change what is found in a scenario without a second optimum.
     last_profit = jnp.where(walk.slope < 0, walk.profit, -jnp.inf)
     beyond = jnp.fmax(walk.first_profit, last_profit)

@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false
-"""Profit along losses: what the cheapest plan of each loss earns, beside the most profitable one."""
+"""Profit along losses: what the cheapest plan of each loss earns, beside the best plan."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.typed import fori_loop
-from jaxscale._numerics.values import is_finite
+from jaxscale._numerics.values import is_finite, is_positive
 from jaxscale.costs import Costs, Demand
 from jaxscale.economics._most_profitable import Problem, Value
 from jaxscale.economics.market import Market
@@ -126,12 +126,19 @@ def _losses_about(law: Law, plan: Plan, levers: Mapping[str, ArrayLike]) -> Arra
 @compiled
 def _along(losses: Array, problem: Problem) -> Profit:
     losses, problem = arrays.align(losses, problem)
-    if problem.market is None:
-        return _priced(problem, _cheapest(problem, losses, problem.demand), problem.demand, 0.0)
-    if problem.price is not None:
-        demand = problem.market.demand(losses, problem.price)
-        return _priced(problem, _cheapest(problem, losses, demand), demand, problem.price)
-    return _at_best_price(problem, problem.market, losses)
+    market, price = problem.market, problem.price
+    if market is None:
+        plan = _cheapest(problem, losses, problem.demand)
+        profit = _priced(problem, plan, problem.demand, jnp.zeros_like(losses))
+        return _failed(profit, profit.ok & ~is_finite(profit.value), Status.INVALID_INPUT)
+    if price is None:
+        profit, invalid = _at_best_price(problem, market, losses), ~market.is_valid()
+    else:
+        demand = market.demand(losses, price)
+        profit = _priced(problem, _cheapest(problem, losses, demand), demand, price)
+        invalid = ~(market.is_valid() & is_positive(price))
+    invalid |= profit.ok & ~is_finite(profit.value)
+    return _failed(profit, invalid, Status.INVALID_INPUT)
 
 
 def _cheapest(problem: Problem, losses: Array, demand: Demand) -> Plan:
@@ -150,7 +157,7 @@ def _priced(problem: Problem, plan: Plan, demand: Demand, price: Any) -> Profit:
 
 
 class _Sold(NamedTuple):
-    """Logarithm of what is sold over the known demand, and by how much the best price changes it."""
+    """Logarithm of what is sold over the known demand, and its step to that at the best price."""
 
     log_scale: Array
     step: Array
@@ -171,7 +178,8 @@ def _best_sales(problem: Problem, market: Market, losses: Array, guess: Array) -
     def step_at(log_scale: Array) -> Array:
         plan = _cheapest(problem, losses, market.scaled(jnp.exp(log_scale)))
         tokens = market.input_tokens + market.output_tokens
-        markup = market.elasticity / (market.elasticity - 1)
+        elasticity = jnp.where(market.elasticity > 1, market.elasticity, 2)
+        markup = elasticity / (elasticity - 1)
         log_price = jnp.log(plan.inference_cost) - log_scale - jnp.log(tokens) + jnp.log(markup)
         return market.log_scale(losses, log_price) - log_scale
 
@@ -194,15 +202,14 @@ def _of_sales(problem: Problem, market: Market, losses: Array, sold: _Sold) -> P
     plan = _cheapest(problem, losses, demand)
     price = jnp.exp(market.log_price(losses, sold.log_scale))
     profit = _priced(problem, plan, demand, price)
-    unpriced = market.elasticity <= 1
-    unsettled = ~(jnp.abs(sold.step) <= SOLD)
-    profit = _failed(profit, unsettled, Status.NOT_CONVERGED)
-    return _failed(profit, unpriced, Status.NO_FINITE_PRICE)
+    unpriced = profit.ok & (market.elasticity <= 1)
+    profit = _failed(profit, unpriced, Status.NO_FINITE_PRICE)
+    unsettled = profit.ok & ~(jnp.abs(sold.step) <= SOLD)
+    return _failed(profit, unsettled, Status.NOT_CONVERGED)
 
 
 def _failed(profit: Profit, bad: Array, status: Status) -> Profit:
-    """The same, NaN with a status where it is bad and had a plan."""
-    bad = bad & profit.ok
+    """The same, NaN with a status where it is bad."""
     code = jnp.where(bad, jnp.int8(status), profit.status)
     numbers = replace(profit, plan=replace(profit.plan, status=None))
     numbers = jax.tree.map(lambda x: jnp.where(bad, jnp.nan, x), numbers)

@@ -6,8 +6,18 @@ import numpy as np
 
 from jaxscale._numerics.quantities import count, dollars, short
 from jaxscale.economics import ProfitCurve
-from jaxscale.plots.frame import DASHED, INK, LINE, LINES, dress, grid, label, legend_below
-from jaxscale.plots.frame import titled, write
+from jaxscale.plots.frame import (
+    DASHED,
+    INK,
+    LINE,
+    LINES,
+    dress,
+    grid,
+    label,
+    legend_below,
+    titled,
+    write,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
