@@ -2,36 +2,29 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, NamedTuple
-
-import typer
+from typing import Any, NamedTuple
 
 import jaxscale as js
 from jaxscale import _schema, economics
 from jaxscale._explain import Asked, sentence_of_plan
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._schema import option_of, read_bounds
-from jaxscale.cli import options, tables
+from jaxscale.cli import options, profit_options, tables
 from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
-from jaxscale.cli.options import Prices, given_of, number_option, read_demand, read_prices
+from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
 from jaxscale.cli.plan import SERVED, SMALL
 from jaxscale.cli.quantities import (
     count,
     dollars,
-    money,
-    nonnegative,
     part,
     percent,
     positive,
-    price_per_token,
-    signed,
 )
 from jaxscale.cli.solving import loss_text, record_of_plan, solved, status_of
 from jaxscale.economics.market import PROVIDER_ELASTICITY
 from jaxscale.laws.protocol import loss_scale
-from jaxscale.published import shipped
 
 EXAMPLES = """\
 jaxscale profit --value-per-nat 100M$ --worthless-at 2.2 --inference-tokens 1T \\
@@ -43,98 +36,12 @@ jaxscale profit --accuracy-value 1B$ --task gadre2024_c4 --worthless-at 50% --la
     --inference-tokens 1T --train-on H100-SXM --train-price 2 --serve-on H100-SXM --serve-price 2
 """
 
-VALUE = "What a model is worth, besides what its tokens sell for"
-MARKET = "Tokens that are sold: the demand above is then that at a known loss and price"
 NEEDED = ("at_loss", "at_price", "per_nat")  # of a market
 SOLD = (*NEEDED, "elasticity", "price")
 CAUTION = (
     f"The elasticity of {PROVIDER_ELASTICITY} is that of one provider among others, with a "
     "standard error of 0.2 (Demirer et al., NBER w34608): measure yours, and give --elasticity."
 )
-
-
-def complete_tasks() -> list[str]:
-    """Names for shells to complete."""
-    return [entry.name for entry in shipped("tasks")]
-
-
-ValuePerNat = Annotated[
-    float | None,
-    number_option("--value-per-nat", "DOLLARS", "Of a nat less, such as 1B$.", VALUE, money),
-]
-AccuracyValue = Annotated[
-    float | None,
-    number_option(
-        "--accuracy-value",
-        "DOLLARS",
-        "Of all of the accuracy on --task, so a point is a hundredth of it.",
-        VALUE,
-        money,
-    ),
-]
-Task = Annotated[
-    str | None,
-    typer.Option(
-        "--task",
-        metavar="NAME",
-        help="Tasks whose accuracy follows from the loss, such as gadre2024_c4.",
-        rich_help_panel=VALUE,
-        autocompletion=complete_tasks,
-    ),
-]
-WorthlessAt = Annotated[
-    str | None,
-    typer.Option(
-        "--worthless-at",
-        metavar="LOSS|SHARE",
-        help="Where a model is worth nothing: a loss, such as 2.2, or an accuracy, such as 50%.",
-        rich_help_panel=VALUE,
-    ),
-]
-AtLoss = Annotated[
-    float | None,
-    number_option("--at-loss", "NATS", "Loss of the model that meets that demand.", MARKET),
-]
-AtPrice = Annotated[
-    float | None,
-    number_option(
-        "--at-price", "DOLLARS", "Its price of a million tokens: 1$/M.", MARKET, price_per_token
-    ),
-]
-PerNat = Annotated[
-    float | None,
-    number_option(
-        "--per-nat",
-        "NUMBER",
-        "By which the logarithm of the demand rises with each nat less.",
-        MARKET,
-        signed,
-    ),
-]
-Elasticity = Annotated[
-    float | None,
-    number_option(
-        "--elasticity",
-        "NUMBER",
-        "By how many percent the demand falls where the price rises by one. "
-        f"[dim]\\[default: {PROVIDER_ELASTICITY}][/dim]",
-        MARKET,
-        nonnegative,
-    ),
-]
-Price = Annotated[
-    float | None,
-    number_option(
-        "--price",
-        "DOLLARS",
-        "Of a million tokens: 1$/M. [dim]\\[default: the best][/dim]",
-        MARKET,
-        price_per_token,
-    ),
-]
-Picture = Annotated[
-    str | None, options.path_option("--picture", "Where a picture of profit over loss goes.")
-]
 
 
 class Question(NamedTuple):
@@ -229,21 +136,21 @@ class Answer(NamedTuple):
 
 
 def profit(
-    value_per_nat: ValuePerNat = None,
-    accuracy_value: AccuracyValue = None,
-    task: Task = None,
-    worthless_at: WorthlessAt = None,
+    value_per_nat: profit_options.ValuePerNat = None,
+    accuracy_value: profit_options.AccuracyValue = None,
+    task: profit_options.Task = None,
+    worthless_at: profit_options.WorthlessAt = None,
     inference_tokens: options.InferenceTokens = None,
     input_tokens: options.InputTokens = None,
     output_tokens: options.OutputTokens = None,
     requests: options.Requests = None,
     input_per_request: options.InputPerRequest = None,
     output_per_request: options.OutputPerRequest = None,
-    at_loss: AtLoss = None,
-    at_price: AtPrice = None,
-    per_nat: PerNat = None,
-    elasticity: Elasticity = None,
-    price: Price = None,
+    at_loss: profit_options.AtLoss = None,
+    at_price: profit_options.AtPrice = None,
+    per_nat: profit_options.PerNat = None,
+    elasticity: profit_options.Elasticity = None,
+    price: profit_options.Price = None,
     train_on: options.TrainOn = None,
     serve_on: options.ServeOn = None,
     train_precision: options.TrainPrecision = None,
@@ -258,7 +165,7 @@ def profit(
     max_tokens_per_param: options.MaxTokensPerParam = None,
     law: options.Law = _schema.DEFAULT_LAW,
     lever: options.Lever = None,
-    picture: Picture = None,
+    picture: profit_options.Picture = None,
     as_json: options.Json = False,
 ) -> None:
     """The most profitable plan: how good a model, how large, how long trained, at what price.
@@ -338,7 +245,9 @@ def read_value(
         with blamed_on("--worthless-at"):
             return economics.ValuePerNat(per_nat, positive(at)), None
     if task is None:
-        raise Mistake(f"--accuracy-value needs --task: {', '.join(complete_tasks())}")
+        raise Mistake(
+            f"--accuracy-value needs --task: {', '.join(profit_options.complete_tasks())}"
+        )
     with blamed_on("--task"):
         law = js.downstream(task)
     with blamed_on("--worthless-at"):
