@@ -38,23 +38,18 @@ SOLD = 1e-4  # agreement in logarithms: at the best price profit is wrong by no 
 class ProfitCurve:
     """The profit of the cheapest plan at each loss, and the plan of the greatest profit.
 
-    Examples:
-        >>> law = js.laws.published("besiroglu2024")
-        >>> h100 = js.accelerator("H100-SXM", price=2.0)
-        >>> costs = js.Costs.on(train=h100, serve=h100)
-        >>> value = js.economics.ValuePerNat(1e8, worthless_at=2.2)
-        >>> curve = js.economics.profit_curve(law, value, js.Demand(1e12), costs)
-        >>> figure = curve.plot()
+    `js.economics.profit_curve` returns it.
     """
 
-    points: Profit  # a loss below 0 profit stays, with the status of its plan
-    best: Profit
+    points: Profit  # one for each loss; those that lose money stay
+    best: Profit  # the answer of `js.maximize_profit`
 
     def __repr__(self) -> str:
         return repr(self.points).replace("Profit", "ProfitCurve", 1)
 
     def _repr_html_(self) -> str | None:
-        return self.points._repr_html_()
+        shown = self.points._repr_html_()
+        return shown and shown.replace("Profit", "ProfitCurve", 1)
 
     def to_dataframe(self) -> "DataFrame":
         """A row for each loss."""
@@ -102,10 +97,11 @@ def profit_curve(
         >>> h100 = js.accelerator("H100-SXM", price=2.0)
         >>> costs = js.Costs.on(train=h100, serve=h100, decode_mfu=0.1)
         >>> market = js.economics.Market(8e12, 2e12, at_loss=2.0, at_price=1e-6, per_nat=2.0)
-        >>> losses = np.array([1.95, 2.0, 2.05])
+        >>> losses = np.linspace(1.93, 2.3, 100)
         >>> curve = js.economics.profit_curve(law, None, market, costs, losses=losses, price=1e-6)
-        >>> print((curve.points.profit / 1e6).round(2))
-        [8.52 8.85 8.81]
+        >>> near = losses[curve.points.profit > 0.99 * curve.best.profit]
+        >>> print(f"within 1 % of ${curve.best.profit:.3g}: {near.min():.2f} to {near.max():.2f}")
+        within 1 % of $8.86e+06: 2.00 to 2.03
     """
     best = maximize_profit(law, value, demand, costs, bounds, price=price, levers=levers)
     if losses is None:

@@ -39,9 +39,10 @@ def profit_over_loss(curve: ProfitCurve, *, title: str = "", subtitle: str = "")
     Examples:
         >>> law = js.laws.published("besiroglu2024")
         >>> h100 = js.accelerator("H100-SXM", price=2.0)
-        >>> costs = js.Costs.on(train=h100, serve=h100)
-        >>> value = js.economics.ValuePerNat(1e8, worthless_at=2.2)
-        >>> curve = js.economics.profit_curve(law, value, js.Demand(1e12), costs)
+        >>> costs = js.Costs.on(train=h100, serve=h100, decode_mfu=0.1)
+        >>> market = js.economics.Market(8e12, 2e12, at_loss=2.0, at_price=1e-6, per_nat=2.0)
+        >>> losses = np.linspace(1.93, 2.3, 100)
+        >>> curve = js.economics.profit_curve(law, None, market, costs, losses=losses, price=1e-6)
         >>> figure = js.plots.profit_over_loss(curve)
     """
     loss, earned, cost, name = _lines(curve)
