@@ -1,13 +1,13 @@
 # pyright: reportUnknownMemberType=false
 """Profit along losses: what the cheapest plan of each loss earns, beside the best plan."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jaxscale import _display
@@ -152,32 +152,44 @@ def _priced(problem: Problem, plan: Plan, demand: Demand, price: Any) -> Profit:
 # --- The best price --------------------------------------------------------------------------
 
 
-class _Sold(NamedTuple):
-    """Logarithm of what is sold over the known demand, and its step to that at the best price."""
-
-    log_scale: Array
-    step: Array
-
-
 def _at_best_price(problem: Problem, market: Market, losses: Array) -> Profit:
     """The better of the best prices that are found from a high one and from a low one."""
-    zero = jnp.zeros_like(_cheapest(problem, losses, market.scaled(jnp.ones_like(losses))).params)
-    sales = [_best_sales(problem, market, losses, zero + end) for end in (-MOST_SOLD, MOST_SOLD)]
-    few, many = (_of_sales(problem, market, losses, each) for each in sales)
+    like = jnp.zeros_like(_cheapest(problem, losses, market.scaled(jnp.ones_like(losses))).params)
+    few, many = (_from(problem, market, losses, like + x) for x in (-MOST_SOLD, MOST_SOLD))
     is_more = ~(few.profit >= many.profit) & many.ok
     return jax.tree.map(lambda x, y: jnp.where(is_more, y, x), few, many)
 
 
-def _best_sales(problem: Problem, market: Market, losses: Array, guess: Array) -> _Sold:
-    """What is sold at the best price, by the secant method."""
+def _from(problem: Problem, market: Market, losses: Array, guess: Array) -> Profit:
+    """What the best price earns that is found from a guess of what is sold."""
+    fixed = lax.stop_gradient((problem, market, losses))
+    near = _settled(lambda log_scale: _step(*fixed, log_scale), guess)
+    # Newton's step has the derivatives that the secants lack.
+    step, slope = jax.jvp(
+        lambda log_scale: _step(problem, market, losses, log_scale), (near,), (jnp.ones_like(near),)
+    )
+    step = step / lax.stop_gradient(slope)
+    log_scale = near - jnp.where(is_finite(step), step, 0)
+    plan = _cheapest(problem, losses, market.scaled(jnp.exp(log_scale)))
+    price = jnp.exp(market.log_price(losses, log_scale))
+    profit = _priced(problem, plan, market.scaled(jnp.exp(log_scale)), price)
+    unpriced = profit.ok & (market.elasticity <= 1)
+    profit = _failed(profit, unpriced, Status.NO_FINITE_PRICE)
+    return _failed(profit, profit.ok & ~(jnp.abs(step) <= SOLD), Status.NOT_CONVERGED)
 
-    def step_at(log_scale: Array) -> Array:
-        plan = _cheapest(problem, losses, market.scaled(jnp.exp(log_scale)))
-        tokens = market.input_tokens + market.output_tokens
-        elasticity = jnp.where(market.elasticity > 1, market.elasticity, 2)
-        markup = elasticity / (elasticity - 1)
-        log_price = jnp.log(plan.inference_cost) - log_scale - jnp.log(tokens) + jnp.log(markup)
-        return market.log_scale(losses, log_price) - log_scale
+
+def _step(problem: Problem, market: Market, losses: Array, log_scale: Array) -> Array:
+    """From what is sold to what would be sold at the best price for that, in logarithms."""
+    plan = _cheapest(problem, losses, market.scaled(jnp.exp(log_scale)))
+    elasticity = jnp.where(market.elasticity > 1, market.elasticity, 2)
+    log_markup = jnp.log(elasticity) - jnp.log(elasticity - 1)
+    log_sold = jnp.log(market.input_tokens + market.output_tokens) + log_scale
+    log_price = jnp.log(plan.inference_cost) - log_sold + log_markup
+    return market.log_scale(losses, log_price) - log_scale
+
+
+def _settled(step_at: Callable[[Array], Array], guess: Array) -> Array:
+    """Where the step is 0, nearly, by the secant method."""
 
     def settle(_: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
         here, step, before, step_before = carry
@@ -189,19 +201,7 @@ def _best_sales(problem: Problem, market: Market, losses: Array, guess: Array) -
         return moved, step_at(moved), here, step
 
     first = step_at(guess)
-    log_scale, step, _, _ = fori_loop(STEPS, settle, (guess, first, guess, first))
-    return _Sold(log_scale, step)
-
-
-def _of_sales(problem: Problem, market: Market, losses: Array, sold: _Sold) -> Profit:
-    demand = market.scaled(jnp.exp(sold.log_scale))
-    plan = _cheapest(problem, losses, demand)
-    price = jnp.exp(market.log_price(losses, sold.log_scale))
-    profit = _priced(problem, plan, demand, price)
-    unpriced = profit.ok & (market.elasticity <= 1)
-    profit = _failed(profit, unpriced, Status.NO_FINITE_PRICE)
-    unsettled = profit.ok & ~(jnp.abs(sold.step) <= SOLD)
-    return _failed(profit, unsettled, Status.NOT_CONVERGED)
+    return fori_loop(STEPS, settle, (guess, first, guess, first))[0]
 
 
 def _failed(profit: Profit, bad: Array, status: Status) -> Profit:

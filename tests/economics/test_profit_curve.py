@@ -71,6 +71,17 @@ def test_the_best_plan_is_the_highest_point_of_the_curve(price):
     assert np.nanmax(curve.points.profit) <= curve.best.profit * (1 + 1e-9)
 
 
+def test_the_best_price_has_derivatives():
+    def earned(losses):
+        points = js.economics.profit_curve(LAW, None, market(1.5), COSTS, losses=losses).points
+        return jax.numpy.stack([points.price, points.profit])
+
+    at, width = jax.numpy.asarray(2.05), 1e-4
+    low, high = (interpreted(earned, at + x) for x in (-width, width))
+    slopes = interpreted(jax.jacfwd(earned), at)
+    assert_allclose(slopes, (high - low) / (2 * width), rtol=1e-5)
+
+
 def test_points_without_a_plan_or_a_price_say_so():
     losses = np.array([1.8, 2.0])
     points = curve_of(None, market(0.9), losses=losses).points
