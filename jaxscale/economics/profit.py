@@ -149,6 +149,20 @@ def maximize_profit(
         >>> print(f"{best.plan.params:.3g} params earn ${best.profit:.3g}")
         1.41e+10 params earn $8.86e+06
     """
+    return _most_profitable(Problem(**entered(law, value, demand, costs, bounds, price, levers)))
+
+
+def entered(
+    law: Law,
+    value: Value | None,
+    demand: Demand | Market,
+    costs: Costs,
+    bounds: Bounds | None,
+    price: ArrayLike | None,
+    levers: Mapping[str, ArrayLike] | None,
+    **others: ArrayLike,
+) -> dict[str, Any]:
+    """The fields of a `Problem`, and other numbers, as arrays of one dtype; by name."""
     is_market = isinstance(demand, Market)
     arguments = plan_arguments(law, None if is_market else demand, costs, bounds)
     if not is_market:
@@ -156,12 +170,11 @@ def maximize_profit(
             raise ValueError("price is for a js.economics.Market: a Demand sells nothing")
         if value is None:
             raise ValueError("value must be given with a Demand, which sells nothing; got None")
-    given = {"levers": lever_values(law, levers or {}), **arguments}
+    given = {"levers": lever_values(law, levers or {}), **arguments, **others}
     if is_market:
         given |= {"market": demand} | ({} if price is None else {"price": price})
-    entered = arrays.enter_function("value", value or _nothing, **given)
-    names = ("value", *given)
-    return _most_profitable(Problem(**dict(zip(names, entered, strict=True))))
+    arrays_of_one_dtype = arrays.enter_function("value", value or _nothing, **given)
+    return dict(zip(("value", *given), arrays_of_one_dtype, strict=True))
 
 
 def _nothing(loss: Array) -> Array:
