@@ -7,7 +7,6 @@ numbers alone, such as the logarithm of a law's coefficient, is computed once.
 """
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any, TypeVar
 
 import jax
