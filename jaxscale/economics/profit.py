@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.values import where_safe
 from jaxscale.costs import Costs, Demand
 from jaxscale.economics._most_profitable import Problem, Value, most_profitable
 from jaxscale.economics.market import Market
@@ -69,7 +70,10 @@ class Profit:
     @property
     def revenue(self) -> Array:
         """What the tokens sell for."""
-        return self.price * (self.demand.input_tokens + self.demand.output_tokens)
+        sold = self.demand.input_tokens + self.demand.output_tokens
+        # Where there is no plan both are NaN, and so would be the derivatives of their product.
+        price, sold = (where_safe(self.ok, x) for x in (self.price, sold))
+        return jnp.where(self.ok, price * sold, jnp.nan)
 
     @property
     def profit(self) -> Array:
