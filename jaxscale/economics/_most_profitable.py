@@ -43,7 +43,7 @@ SECANTS, WITH_BOUNDS = 6, 24  # steps; with bounds every other one halves, as sl
 SALES = 5  # evaluations until what is sold agrees with the price
 MOST_SOLD = 40.0  # logarithm of what is sold over the known demand, beyond any answer
 STEEPEST = 8.0  # in logarithms, between what a nat costs and what it earns
-PLAIN = 3  # more of them, which double the digits
+PLAIN = 5  # more of them, which double the digits
 CORNERS = 8  # of two sizes within bounds on both and on their ratio
 # How far from a plan others are compared with it, in logarithms of params and tokens.
 NEIGHBORS = tuple(
@@ -367,9 +367,7 @@ def _seen(problem: Problem, origin: Array, at: _At, starts: Array | int) -> _See
     return fori_loop(starts, try_start, _Seen(*[nothing] * 4))
 
 
-def _seen_closed(
-    problem: Problem, law: Any, origin: Array, at: _At, starts: Array | int
-) -> _Seen:
+def _seen_closed(problem: Problem, law: Any, origin: Array, at: _At, starts: Array | int) -> _Seen:
     """`_seen` of a law of two powers, in few operations."""
     value, _, _, demand, costs, _, market, price = problem
     known = demand if market is None else market

@@ -11,15 +11,12 @@ params, and the same equation has one more term:
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from jaxscale._numerics.logarithm import log
-from jaxscale._numerics.typed import epsilon
-from jaxscale._numerics.values import any_of, is_finite
 from jaxscale.costs import Costs, Demand
 from jaxscale.economics.market import Market
 from jaxscale.laws.chinchilla import Chinchilla
