@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": ("compare", "EXAMPLES"),
     "estimate": ("estimate", "EXAMPLES"),
     "serve": ("serve", "EXAMPLES"),
+    "profit": ("profit", "EXAMPLES"),
     "implied": ("implied", "EXAMPLES"),
     "recipe": ("recipe", "EXAMPLES"),
     "fit": ("fit", "EXAMPLES"),

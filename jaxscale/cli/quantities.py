@@ -147,9 +147,24 @@ def duration(text: str, examples: str = "30d, 12h, 90min, 5s or 50ms") -> float:
     return seconds
 
 
+def money(text: str) -> float:
+    """Dollars, as `1B$`, `$1B` or `1B`; ValueError unless above zero."""
+    written = text.strip()
+    bare = written.removeprefix("$") if written.startswith("$") else written.removesuffix("$")
+    return positive(bare)
+
+
 def dollars_per_hour(text: str) -> float:
     """A price, with or without its dollar sign; ValueError unless above zero."""
-    return positive(text.strip().removeprefix("$"))
+    return money(text)
+
+
+def price_per_token(text: str) -> float:
+    """Dollars, of the price of a million tokens such as `1$/M` or `$0.5`; ValueError as `money`."""
+    paid, slash, tokens = text.partition("/")
+    if slash and tokens.strip().upper() not in ("M", "1M"):
+        raise ValueError(f"{text!r} is not the price of a million tokens; write it like 1$/M")
+    return money(paid) / 1e6
 
 
 _DATA = re.compile(r"(?P<number>[0-9.,_]+) *(?P<unit>[kmgtp])(?P<byte>i?b?)(?:/s)?", re.IGNORECASE)

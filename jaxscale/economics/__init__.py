@@ -1,5 +1,7 @@
 """Money, time and risk: what quality is worth, what machines cost, and what doubt costs."""
 
+from jaxscale.economics.curve import ProfitCurve as ProfitCurve
+from jaxscale.economics.curve import profit_curve as profit_curve
 from jaxscale.economics.deadline import PricedTraining as PricedTraining
 from jaxscale.economics.deadline import best_devices as best_devices
 from jaxscale.economics.deadline import deadlines as deadlines

@@ -134,8 +134,8 @@ def most_profitable(problem: Problem) -> Answer:
 
 def _judged(problem: Problem) -> Array:
     """Status before the search."""
-    _, levers, law, demand, costs, bounds, market, price = problem
-    valid = protocol.is_valid(law) & protocol.are_finite(levers)
+    value, levers, law, demand, costs, bounds, market, price = problem
+    valid = protocol.is_valid(law) & protocol.are_finite((value, levers))
     valid &= demand.is_valid() & costs.is_valid()
     if bounds is not None:
         valid &= bounds.is_valid()
@@ -194,7 +194,9 @@ def _offer(problem: Problem, origin: Array, at: _At) -> _Offer:
         earned += market.per_nat / market.elasticity * answer.revenue
         per_token = jnp.log(plan.inference_cost) - log_scale
         step = market.log_scale(loss, _log_best_price(market, per_token)) - log_scale
-    return _Offer(answer, jnp.log(plan.marginal_cost) - jnp.log(earned), step)
+    # A scenario without a value earns nothing by a lower loss, and its derivatives are none.
+    log_earned = jnp.log(where_safe(earned > 0, earned))
+    return _Offer(answer, jnp.log(plan.marginal_cost) - log_earned, step)
 
 
 def _sizes_on_path(bounds: Bounds | None, origin: Array, path: Array) -> tuple[Array, Array]:
@@ -325,7 +327,8 @@ def _search(problem: Problem, origin: Array) -> _Found:
         return _where((count == 0) | (several & (new.profit > best.profit)), new, best)
 
     # Which of two optima is better may depend on less than what their points tell.
-    optimum = fori_loop(1 + any_of(several), refine, _Optimum(_At(like, like), like, like))
+    refinements = 1 + any_of(several).astype(jnp.int32)
+    optimum = fori_loop(refinements, refine, _Optimum(_At(like, like), like, like))
     # A batch does not change what is found in a scenario without a second optimum.
     last_profit = jnp.where(walk.slope < 0, walk.profit, -jnp.inf)
     beyond = jnp.fmax(walk.first_profit, last_profit)
@@ -388,7 +391,7 @@ def _seen_closed(problem: Problem, law: Any, origin: Array, at: _At, starts: Arr
         seen = look(count == 1)
         return _where((count == 0) | (seen.profit > best.profit), seen, best)
 
-    several = any_of(has_several_prices(law, market))
+    several = any_of(has_several_prices(law, market)).astype(jnp.int32)
     nothing = jnp.zeros_like(at.path)
     return fori_loop(1 + several, try_start, _Seen(*[nothing] * 4))
 

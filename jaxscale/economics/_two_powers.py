@@ -119,7 +119,7 @@ def has_several_prices(law: Chinchilla, market: Market) -> Array:
 
     Its slope has the sign of `beta + sigma - elasticity sigma (1 - sigma)` or is above 0.
     """
-    return (market.elasticity - 1) ** 2 >= 4 * market.elasticity * law.beta
+    return jnp.asarray((market.elasticity - 1) ** 2 >= 4 * market.elasticity * law.beta)
 
 
 def _root(branch: Branch, k: Array, from_high: Array | bool) -> tuple[Array, Array]:

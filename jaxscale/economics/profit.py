@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from jaxscale import _display
 from jaxscale._numerics import arrays
 from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.values import where_safe
 from jaxscale.costs import Costs, Demand
 from jaxscale.economics._most_profitable import Problem, Value, most_profitable
 from jaxscale.economics.market import Market
@@ -69,7 +70,10 @@ class Profit:
     @property
     def revenue(self) -> Array:
         """What the tokens sell for."""
-        return self.price * (self.demand.input_tokens + self.demand.output_tokens)
+        sold = self.demand.input_tokens + self.demand.output_tokens
+        # Where there is no plan both are NaN, and so would be the derivatives of their product.
+        price, sold = (where_safe(self.ok, x) for x in (self.price, sold))
+        return jnp.where(self.ok, price * sold, jnp.nan)
 
     @property
     def profit(self) -> Array:
@@ -145,6 +149,20 @@ def maximize_profit(
         >>> print(f"{best.plan.params:.3g} params earn ${best.profit:.3g}")
         1.41e+10 params earn $8.86e+06
     """
+    return _most_profitable(Problem(**entered(law, value, demand, costs, bounds, price, levers)))
+
+
+def entered(
+    law: Law,
+    value: Value | None,
+    demand: Demand | Market,
+    costs: Costs,
+    bounds: Bounds | None,
+    price: ArrayLike | None,
+    levers: Mapping[str, ArrayLike] | None,
+    **others: ArrayLike,
+) -> dict[str, Any]:
+    """The fields of a `Problem`, and other numbers, as arrays of one dtype; by name."""
     is_market = isinstance(demand, Market)
     arguments = plan_arguments(law, None if is_market else demand, costs, bounds)
     if not is_market:
@@ -152,12 +170,11 @@ def maximize_profit(
             raise ValueError("price is for a js.economics.Market: a Demand sells nothing")
         if value is None:
             raise ValueError("value must be given with a Demand, which sells nothing; got None")
-    given = {"levers": lever_values(law, levers or {}), **arguments}
+    given = {"levers": lever_values(law, levers or {}), **arguments, **others}
     if is_market:
         given |= {"market": demand} | ({} if price is None else {"price": price})
-    entered = arrays.enter_function("value", value or _nothing, **given)
-    names = ("value", *given)
-    return _most_profitable(Problem(**dict(zip(names, entered, strict=True))))
+    arrays_of_one_dtype = arrays.enter_function("value", value or _nothing, **given)
+    return dict(zip(("value", *given), arrays_of_one_dtype, strict=True))
 
 
 def _nothing(loss: Array) -> Array:

@@ -27,6 +27,11 @@ CALLS = {
     "plan": ("--loss", "2", "--inference-tokens", "1T"),
     "estimate": ("--params", "7B", "--tokens", "1T"),
     "serve": ("llama-3-8b", "--on", "L4"),
+    "profit": (
+        *("--value-per-nat", "1B$", "--worthless-at", "2.2", "--inference-tokens", "1T"),
+        *("--train-on", "H100-SXM", "--train-price", "2", "--serve-on", "H100-SXM"),
+        *("--serve-price", "2"),
+    ),
     "implied": ("llama-3-8b",),
     "recipe": ("--params", "1B", "--tokens", "100B"),
     "laws": ("sardana2024",),

@@ -17,7 +17,7 @@ ASSUMED = {"jax": jax, "np": np, "js": js}
 RECORDS = {
     "architectures": ["ExactFlops"],
     "allocations": ["Step"],
-    "economics": ["Checkpointing", "Energy", "MachineFacts", "Spot"],
+    "economics": ["Checkpointing", "Energy", "MachineFacts", "Profit", "ProfitCurve", "Spot"],
     "fitting": [
         "OptimalSizes",
         "Bootstrap",
