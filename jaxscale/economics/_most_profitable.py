@@ -223,7 +223,7 @@ def _value_of(value: Value, plan: Plan) -> tuple[Array, Array]:
     """Value of the plan's loss, and its slope; NaN where there is no plan."""
     loss = where_safe(plan.ok, plan.loss)
     worth, slope = jax.jvp(value, (loss,), (jnp.ones_like(loss),))
-    return tuple(jnp.where(plan.ok, x, jnp.nan) for x in (worth, slope))
+    return jnp.where(plan.ok, worth, jnp.nan), jnp.where(plan.ok, slope, jnp.nan)
 
 
 def _answer(plan: Plan, value: Array, price: Array, demand: Demand) -> Answer:
@@ -373,8 +373,9 @@ def _seen(problem: Problem, origin: Array, at: _At, starts: Array | int) -> _See
 def _seen_closed(problem: Problem, law: Any, origin: Array, at: _At, starts: Array | int) -> _Seen:
     """`_seen` of a law of two powers, in few operations."""
     value, _, _, demand, costs, _, market, price = problem
-    known = demand if market is None else market
-    point_at = point_of(law, known, costs, market, price)
+    if market is not None:
+        demand = Demand(market.input_tokens, market.output_tokens)
+    point_at = point_of(law, demand, costs, market, price)
 
     def look(from_high: Array | bool) -> _Seen:
         point = point_at(*_sizes_on_path(None, origin, at.path), from_high)
@@ -384,7 +385,7 @@ def _seen_closed(problem: Problem, law: Any, origin: Array, at: _At, starts: Arr
         profit = worth + point.revenue - point.train_cost - point.inference_cost
         return _Seen(_clipped(slope), profit, point.log_scale, jnp.zeros_like(slope))
 
-    if not problem.chooses_price:
+    if market is None or price is not None:
         return look(False)
 
     def try_start(count: Array, best: _Seen) -> _Seen:

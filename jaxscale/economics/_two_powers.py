@@ -39,77 +39,87 @@ class Point(NamedTuple):
     log_scale: Array  # of what is sold over the known demand
 
 
-class Branch(NamedTuple):
-    """The terms of the equation for sigma."""
+class _Sales(NamedTuple):
+    """What is sold at log params x: `log_scale = constant - per_nat loss - elasticity x`."""
 
-    c: Array  # 1 / beta
-    ratio: Array  # alpha / beta
-    power: Array | None  # elasticity / alpha, where the price is chosen
+    constant: Array
+    per_nat: Array
+    elasticity: Array | None  # where the price is chosen, which rises with params
+    log_price: Array  # of a token, less x where it is chosen
+    tokens: Array  # of the known demand
+
+
+def _sales(market: Market | None, price: Array | None, log_served: Array) -> _Sales:
+    """Of a fixed demand, of a given price, or of the best price."""
+    zero = jnp.zeros_like(log_served)
+    if market is None:
+        return _Sales(zero, zero, None, zero - jnp.inf, zero)
+    tokens = jnp.asarray(market.input_tokens + market.output_tokens)
+    elasticity, chosen = jnp.asarray(market.elasticity), None
+    if price is None:
+        markup = log(elasticity) - log(elasticity - 1)
+        log_price, chosen = (
+            math.log(INFERENCE_FLOPS) + log_served - log(tokens) + markup,
+            elasticity,
+        )
+    else:
+        log_price = log(price)
+    cheaper = log(jnp.asarray(market.at_price)) - log_price
+    constant = market.per_nat * market.at_loss + elasticity * cheaper
+    return _Sales(constant, jnp.asarray(market.per_nat), chosen, log_price, tokens)
 
 
 def point_of(
     law: Chinchilla,
-    known: Demand | Market,
+    demand: Demand,
     costs: Costs,
     market: Market | None,
     price: Array | None,
 ) -> Callable[[Array, Array, Array | bool], Point]:
     """The function from log sizes to the cheapest plan of their loss.
 
-    `known` holds the known demand. Where there are two best prices, the function's last argument
-    says which: `from_high` that of many sales.
+    `demand` is the known one where there is a market. Where there are two best prices, the
+    function's last argument says which: `from_high` that of many sales.
     """
-    alpha, beta = law.alpha, law.beta
+    E, A, B, alpha, beta = (jnp.asarray(x) for x in (law.E, law.A, law.B, law.alpha, law.beta))
     total = alpha + beta
-    log_A, log_B, log_train = log(law.A), log(law.B), log(costs.train)
-    served = costs.prefill * known.input_tokens + costs.decode * known.output_tokens
+    log_A, log_B, log_train = log(A), log(B), log(jnp.asarray(costs.train))
+    served = jnp.asarray(costs.prefill * demand.input_tokens + costs.decode * demand.output_tokens)
     log_served = jnp.where(served > 0, log(served), -jnp.inf)  # of each param
-    log_ratio = log(total / alpha)
-    size_shift, data_shift = log_A + log(total), (log_B + log_ratio) / beta
+    sales = _sales(market, price, log_served)
+    power = None if sales.elasticity is None else sales.elasticity / alpha
+    size_shift = log_A + log(total / beta)
+    data_shift = (log_B + log(total / alpha)) / beta
     k_shift = log(beta / (3 * total)) + log_served - log_train - data_shift
-    marginal_shift = log(total / (alpha * beta)) + math.log(TRAIN_FLOPS) + log_train
-    branch = Branch(1 / beta, alpha / beta, None)
-    if market is not None:
-        log_known = log(market.input_tokens + market.output_tokens)
-        elasticity = market.elasticity
-        if price is None:
-            markup = log(elasticity) - log(elasticity - 1)
-            per_param = math.log(INFERENCE_FLOPS) + log_served - log_known + markup
-            branch = branch._replace(power=elasticity / alpha)
-        else:
-            cheaper = elasticity * (log(market.at_price) - log(price))
+    train_shift = math.log(TRAIN_FLOPS) + log_train
+    nat_shift = log(total / (alpha * beta))
 
     def at(log_params: Array, log_tokens: Array, from_high: Array | bool) -> Point:
         reducible = jnp.exp(log_A - alpha * log_params) + jnp.exp(log_B - beta * log_tokens)
-        loss, log_reducible = law.E + reducible, log(reducible)
-        log_scale = jnp.zeros_like(loss)
-        largest = (size_shift - log(beta) - log_reducible) / alpha  # params if none are served
-        if market is not None:
-            log_scale = market.per_nat * (market.at_loss - loss)
-            if price is None:
-                log_scale += elasticity * (log(market.at_price) - per_param - largest)
-            else:
-                log_scale += cheaper
-        k = k_shift + log_reducible / beta + log_scale
-        u, sigma = _root(branch, jnp.maximum(k, LEAST_K), from_high)
-        lift = log(1 + branch.ratio * sigma) / alpha
-        log_N = largest - lift
-        if market is not None and price is None:
-            log_scale += elasticity * lift
-        log_D = data_shift - log_reducible / beta + u / beta
-        log_cost = math.log(TRAIN_FLOPS) + log_train + log_N + log_D
-        train = jnp.exp(log_cost)
+        loss, log_reducible = E + reducible, log(reducible)
+        x = (size_shift - log_reducible) / alpha  # params if none are served
+        log_scale = sales.constant - sales.per_nat * loss
+        if sales.elasticity is not None:
+            log_scale -= sales.elasticity * x
+        k = jnp.maximum(k_shift + log_reducible / beta + log_scale, LEAST_K)
+        u, sigma = _root(1 / beta, alpha / beta, power, k, from_high)
+        fewer = log(1 + alpha / beta * sigma) / alpha
+        x -= fewer
+        y = data_shift + (u - log_reducible) / beta
+        price = jnp.exp(sales.log_price)
+        if sales.elasticity is not None:
+            log_scale += sales.elasticity * fewer
+            price = jnp.exp(sales.log_price + x)
         scale = jnp.exp(log_scale)
-        inference = INFERENCE_FLOPS * served * jnp.exp(log_N) * scale
-        revenue = earned = jnp.zeros_like(loss)
-        if market is not None:
-            per_token = jnp.exp(per_param + log_N) if price is None else price
-            revenue = per_token * (market.input_tokens + market.output_tokens) * scale
-            # At what is sold, a better model raises the best price.
-            part = revenue / market.elasticity if price is None else revenue - inference
-            earned = market.per_nat * part
-        marginal = marginal_shift + log_N + log_D + u - log_reducible
-        return Point(loss, train, inference, revenue, earned, marginal, log_scale)
+        log_cost = train_shift + x + y
+        inference = INFERENCE_FLOPS * served * jnp.exp(x) * scale
+        revenue = price * sales.tokens * scale
+        # At what is sold, a better model raises the best price.
+        chosen = sales.elasticity
+        part = revenue - inference if chosen is None else revenue / chosen
+        marginal = log_cost + nat_shift + u - log_reducible
+        costs = jnp.exp(log_cost), inference
+        return Point(loss, *costs, revenue, sales.per_nat * part, marginal, log_scale)
 
     return at
 
@@ -122,42 +132,47 @@ def has_several_prices(law: Chinchilla, market: Market) -> Array:
     return jnp.asarray((market.elasticity - 1) ** 2 >= 4 * market.elasticity * law.beta)
 
 
-def _root(branch: Branch, k: Array, from_high: Array | bool) -> tuple[Array, Array]:
-    """Softplus and sigmoid of v."""
-    c, ratio, power = branch
+def _root(
+    c: Array, ratio: Array, power: Array | None, k: Array, from_high: Array | bool
+) -> tuple[Array, Array]:
+    """Softplus and sigmoid of v; the terms of its equation are those of `_Terms`."""
     if power is None:
         return softplus_root(c, k, k, jnp.ones_like(k))
     # The last term lies between 0 and this.
     k_above = k + jnp.where(from_high, power * log(1 + ratio), 0)
     v = jnp.minimum(k_above, k_above / (1 + c))
-    low = Branch(*(jnp.asarray(x, jnp.float32) for x in branch))
-    v, low_k = v.astype(jnp.float32), k.astype(jnp.float32)
+    terms = _Terms(c, ratio, power, k)
+    low = _Terms(*(x.astype(jnp.float32) for x in terms))
+    v = v.astype(jnp.float32)
     for _ in range(NEWTON):
-        f, d1, _ = _excess(low, low_k, v, jnp.log1p)
+        f, d1, _ = _excess(low, v)
         v = v - f / d1
     v = v.astype(k.dtype)
-    f, d1, d2 = _excess(branch, k, v, _log_of_one_more)
+    f, d1, d2 = _excess(terms, v)
     v = v - f * d1 / (d1 * d1 - f * d2 / 2)
     small = jnp.exp(-jnp.abs(v))
     return jnp.maximum(v, 0) + log(1 + small), jnp.where(v > 0, 1, small) / (1 + small)
 
 
-def _log_of_one_more(x: Array) -> Array:
-    return log(1 + x)
+class _Terms(NamedTuple):
+    """`v + c softplus(v) - power log(1 + ratio sigmoid(v)) = k`."""
+
+    c: Array
+    ratio: Array
+    power: Array
+    k: Array
 
 
-def _excess(
-    branch: Branch, k: Array, v: Array, log1p: Callable[[Array], Array]
-) -> tuple[Array, Array, Array]:
-    """The equation's excess at v with its first two derivatives."""
-    c, ratio, power = branch
+def _excess(terms: _Terms, v: Array) -> tuple[Array, Array, Array]:
+    """The left side less the right, with its first two derivatives by v."""
+    c, ratio, power, k = terms
     small = jnp.exp(-jnp.abs(v))
     first = jnp.where(v > 0, 1, small) / (1 + small)
     rest = jnp.where(v > 0, small, 1) / (1 + small)
-    f = v + c * (jnp.maximum(v, 0) + log1p(small)) - k
+    f = v + c * (jnp.maximum(v, 0) + log(1 + small)) - k
     d1, d2 = 1 + c * first, c * first * rest
     h = ratio * first * rest / (1 + ratio * first)
-    f -= power * log1p(ratio * first)
+    f -= power * log(1 + ratio * first)
     d1 -= power * h
     d2 -= power * h * (1 - 2 * first - h)
     return f, d1, d2
