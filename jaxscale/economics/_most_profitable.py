@@ -14,16 +14,19 @@ latter are differentiated, and so first and second derivatives are exact.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxscale._numerics.logarithm import log
 from jaxscale._numerics.typed import epsilon, fori_loop, nth
 from jaxscale._numerics.values import any_of, is_finite, is_positive, where_safe
 from jaxscale.costs import Costs, Demand
-from jaxscale.economics.market import Market
+from jaxscale.economics._two_powers import has_several_prices, point_of
+from jaxscale.economics.market import Market, ValuePerNat
 from jaxscale.laws import protocol
 from jaxscale.laws.inverse import BOTH, LOG_TOKENS_PER_PARAM, beginning
 from jaxscale.plan import Bounds, Plan, evaluate
@@ -36,14 +39,12 @@ Value = Callable[[Array], Array]  # from a loss to what it is worth
 # Points of the path in e-folds of params, from those of a common model: between some fifty thousand
 # params and a thousand trillion.
 LOWEST, HIGHEST, POINTS = -10.0, 20.0, 25
-GAP = (HIGHEST - LOWEST) / (POINTS - 1)
 SECANTS, WITH_BOUNDS = 6, 24  # steps; with bounds every other one halves, as slopes have kinks
 SALES = 5  # evaluations until what is sold agrees with the price
 MOST_SOLD = 40.0  # logarithm of what is sold over the known demand, beyond any answer
 STEEPEST = 8.0  # in logarithms, between what a nat costs and what it earns
-NEWTON = 2
+PLAIN = 5  # more of them, which double the digits
 CORNERS = 8  # of two sizes within bounds on both and on their ratio
-CONVERGED = 1e4  # roots of an epsilon: a last step so small leaves an error of its square
 # How far from a plan others are compared with it, in logarithms of params and tokens.
 NEIGHBORS = tuple(
     (size * far, data * far)
@@ -64,6 +65,13 @@ class Problem(NamedTuple):
     bounds: Bounds | None = None
     market: Market | None = None
     price: Array | None = None
+
+    @property
+    def has_one_optimum(self) -> bool:
+        """Whether it is known to have no second: the cost of a loss is convex."""
+        is_fixed = self.market is None and self.bounds is None
+        is_linear = isinstance(self.value, ValuePerNat)
+        return is_fixed and is_linear and protocol.two_powers(self.law) is not None
 
     @property
     def chooses_price(self) -> bool:
@@ -106,9 +114,9 @@ def most_profitable(problem: Problem) -> Answer:
     origin = beginning(fixed.law, fixed.levers, BOTH, like) + like
     found = _search(fixed, origin)
     is_inside = is_ok(status) & found.is_bracketed
-    at, last_step = _exact(problem, origin, found.at, is_inside)
+    at = _with_derivatives(problem, origin, found.optimum.at, is_inside)
     best = _offer(problem, origin, at).answer
-    converged = last_step < CONVERGED * epsilon(like) ** 0.5
+    converged = found.optimum.error < epsilon(like) ** 0.5
     best = best.failed(best.plan.ok & ~found.is_bracketed, Status.DO_NOT_TRAIN)
     best = best.failed(best.plan.ok & ~converged, Status.NOT_CONVERGED)
     if problem.bounds is not None:
@@ -215,7 +223,7 @@ def _value_of(value: Value, plan: Plan) -> tuple[Array, Array]:
     """Value of the plan's loss, and its slope; NaN where there is no plan."""
     loss = where_safe(plan.ok, plan.loss)
     worth, slope = jax.jvp(value, (loss,), (jnp.ones_like(loss),))
-    return tuple(jnp.where(plan.ok, x, jnp.nan) for x in (worth, slope))
+    return jnp.where(plan.ok, worth, jnp.nan), jnp.where(plan.ok, slope, jnp.nan)
 
 
 def _answer(plan: Plan, value: Array, price: Array, demand: Demand) -> Answer:
@@ -252,20 +260,28 @@ class _Bracket(NamedTuple):
     """An optimum between a point of the path and the next: the slope is below 0, then above."""
 
     path: Array
+    end: Array  # the next
     low: Array  # slope at the point
     high: Array  # and at the next
     log_scale: Array
     height: Array  # profit at the better of the two; -inf where there is no optimum
 
 
-class _Found(NamedTuple):
-    """The optimum near the best of the points that were compared."""
+class _Optimum(NamedTuple):
+    """An optimum of the path."""
 
     at: _At
+    profit: Array
+    error: Array  # of the point, in logarithms
+
+
+class _Found(NamedTuple):
+    """The best optimum of the path, and what else was seen."""
+
+    optimum: _Optimum
     is_bracketed: Array
     has_several: Array
     beyond: Array  # profit at an end of the path from which it rises; -inf at neither
-    status: Array  # of the last plan
 
 
 class _Walk(NamedTuple):
@@ -276,20 +292,21 @@ class _Walk(NamedTuple):
     best: _Bracket
     second: _Bracket
     first_profit: Array  # where profit rises towards ever smaller models
-    status: Array  # of the plan there
 
 
 def _search(problem: Problem, origin: Array) -> _Found:
     """The best of all optima on the path. Not for differentiation."""
     like = jnp.zeros_like(origin)
-    none = _Bracket(like, like - 1, like + 1, like, jnp.full_like(like, -jnp.inf))
+    points = 2 if problem.has_one_optimum else POINTS
+    gap = (HIGHEST - LOWEST) / (points - 1)
+    none = _Bracket(like, like + gap, like - 1, like + 1, like, jnp.full_like(like, -jnp.inf))
 
     def look(count: Array, walk: _Walk) -> _Walk:
-        path = like + (LOWEST + GAP * count)
-        slope, profit, log_scale, status = _best_seen(problem, origin, path)
+        path = like + (LOWEST + gap * count)
+        slope, profit, log_scale, _ = _seen(problem, origin, _At(path, like), 2)
         is_optimum = (walk.slope < 0) & (slope >= 0)
         height = jnp.where(is_optimum, jnp.fmax(walk.profit, profit), -jnp.inf)
-        new = _Bracket(path - GAP, walk.slope, slope, log_scale, height)
+        new = _Bracket(path - gap, path, walk.slope, slope, log_scale, height)
         is_best = height > walk.best.height
         other = _where(is_best, walk.best, new)
         rises_back = (count == 0) & (slope > 0)
@@ -299,73 +316,115 @@ def _search(problem: Problem, origin: Array) -> _Found:
             _where(is_best, new, walk.best),
             _where(other.height > walk.second.height, other, walk.second),
             jnp.where(rises_back, profit, walk.first_profit),
-            status,
         )
 
-    begin = _Walk(like, like, none, none, none.height, like.astype(jnp.int8))
-    walk = fori_loop(POINTS, look, begin)
+    begin = _Walk(like, like, none, none, none.height)
+    walk = fori_loop(points, look, begin)
     several = walk.second.height > -jnp.inf
 
-    def refine(count: Array, found: tuple[_At, Array]) -> tuple[_At, Array]:
-        at, profit = _refined(problem, origin, _where(count == 0, walk.best, walk.second))
-        return _where((count == 0) | (profit > found[1]), (at, profit), found)
+    def refine(count: Array, best: _Optimum) -> _Optimum:
+        new = _refined(problem, origin, _where(count == 0, walk.best, walk.second))
+        return _where((count == 0) | (several & (new.profit > best.profit)), new, best)
 
     # Which of two optima is better may depend on less than what their points tell.
-    at, _ = fori_loop(1 + any_of(several).astype(jnp.int32), refine, (_At(like, like), like))
+    refinements = 1 + any_of(several).astype(jnp.int32)
+    optimum = fori_loop(refinements, refine, _Optimum(_At(like, like), like, like))
     # A batch does not change what is found in a scenario without a second optimum.
     last_profit = jnp.where(walk.slope < 0, walk.profit, -jnp.inf)
     beyond = jnp.fmax(walk.first_profit, last_profit)
-    return _Found(at, walk.best.height > -jnp.inf, several, beyond, walk.status)
+    return _Found(optimum, walk.best.height > -jnp.inf, several, beyond)
 
 
 def _where(condition: Array, yes: Any, no: Any) -> Any:
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), yes, no)
 
 
-def _seen(problem: Problem, origin: Array, at: _At) -> tuple[Array, Array, Array, Array]:
-    """Slope, profit, what is sold, and status at a point, from a guess of what is sold."""
+class _Seen(NamedTuple):
+    """What the search asks of a point."""
 
-    def look(log_scale: Array) -> tuple[Array, Array, Array, Array]:
-        answer, slope, step = lax.stop_gradient(_offer(problem, origin, _At(at.path, log_scale)))
-        # What loses money by every token sold earns nothing by a lower loss.
-        slope = jnp.where(jnp.isnan(slope), STEEPEST, jnp.clip(slope, -STEEPEST, STEEPEST))
-        if problem.bounds is not None:
-            slope = _turned_at_corners(problem.bounds, origin, at.path, slope)
-        return slope, answer.profit, step, answer.plan.status
+    slope: Array  # of an `_Offer`; below 0 where a better model earns more
+    profit: Array
+    log_scale: Array  # of what is sold
+    error: Array  # of that
 
+
+def _seen(problem: Problem, origin: Array, at: _At, starts: Array | int) -> _Seen:
+    """A point at what is sold there: from a guess, or where there are two starts at the better.
+
+    What is sold may be best at a high price, and at a low one.
+    """
+    law = protocol.two_powers(problem.law)
+    if law is not None and problem.bounds is None:
+        return _seen_closed(problem, law, origin, at, starts)
+    look = partial(_looked_at, problem, origin, at.path)
     if not problem.chooses_price:
-        slope, profit, _, status = look(at.log_scale)
-        return slope, profit, at.log_scale, status
+        return look(at.log_scale)
 
-    def settle(count: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        here, before, step_before, *_ = carry
-        slope, profit, step, status = look(here)
-        # What is sold grows by less than what was assumed does, or there is no best price near.
-        rate = (step - step_before) / (here - before)
-        rate = jnp.where(is_finite(rate) & (count > 0), jnp.clip(rate, -1.2, -0.2), -1)
-        moved = here - step / rate
-        is_last = (count == SALES - 1) | ~is_finite(moved)
-        return jnp.where(is_last, here, moved), here, step, slope, profit, status
+    def try_start(count: Array, best: _Seen) -> _Seen:
+        # The largest model, of no demand, asks the highest price, and the smallest the lowest.
+        ends = jnp.where(count == 0, -MOST_SOLD, MOST_SOLD).astype(at.path.dtype)
+        seen = _with_agreed_sales(look, jnp.where(starts == 1, at.log_scale, ends))
+        return _where((count == 0) | (seen.profit > best.profit), seen, best)
 
     nothing = jnp.zeros_like(at.path)
-    begin = at.log_scale, nothing, nothing, nothing, nothing, nothing.astype(jnp.int8)
-    log_scale, _, _, slope, profit, status = fori_loop(SALES, settle, begin)
-    return slope, profit, log_scale, status
+    return fori_loop(starts, try_start, _Seen(*[nothing] * 4))
 
 
-def _best_seen(problem: Problem, origin: Array, path: Array) -> tuple[Array, Array, Array, Array]:
-    """The same without a guess: what is sold may be best at a high price, and at a low one."""
-    nothing = jnp.zeros_like(path)
-    if not problem.chooses_price:
-        return _seen(problem, origin, _At(path, nothing))
+def _seen_closed(problem: Problem, law: Any, origin: Array, at: _At, starts: Array | int) -> _Seen:
+    """`_seen` of a law of two powers, in few operations."""
+    value, _, _, demand, costs, _, market, price = problem
+    if market is not None:
+        demand = Demand(market.input_tokens, market.output_tokens)
+    point_at = point_of(law, demand, costs, market, price)
 
-    def look(count: Array, best: tuple[Array, ...]) -> tuple[Array, ...]:
-        # The largest model, of no demand, asks the highest price, and the smallest the lowest.
-        guess = nothing + jnp.where(count == 0, -MOST_SOLD, MOST_SOLD).astype(path.dtype)
-        seen = _seen(problem, origin, _At(path, guess))
-        return _where((count == 0) | (seen[1] > best[1]), seen, best)
+    def look(from_high: Array | bool) -> _Seen:
+        point = point_at(*_sizes_on_path(None, origin, at.path), from_high)
+        worth, falls = jax.jvp(value, (point.loss,), (jnp.ones_like(point.loss),))
+        earned = point.earned_per_nat - falls
+        slope = point.log_marginal_cost - jnp.where(earned > 0, log(earned), jnp.nan)
+        profit = worth + point.revenue - point.train_cost - point.inference_cost
+        return _Seen(_clipped(slope), profit, point.log_scale, jnp.zeros_like(slope))
 
-    return fori_loop(2, look, (nothing, nothing, nothing, nothing.astype(jnp.int8)))
+    if market is None or price is not None:
+        return look(False)
+
+    def try_start(count: Array, best: _Seen) -> _Seen:
+        seen = look(count == 1)
+        return _where((count == 0) | (seen.profit > best.profit), seen, best)
+
+    several = any_of(has_several_prices(law, market)).astype(jnp.int32)
+    nothing = jnp.zeros_like(at.path)
+    return fori_loop(1 + several, try_start, _Seen(*[nothing] * 4))
+
+
+def _clipped(slope: Array) -> Array:
+    # What loses money by every token sold earns nothing by a lower loss.
+    return jnp.where(jnp.isnan(slope), STEEPEST, jnp.clip(slope, -STEEPEST, STEEPEST))
+
+
+def _looked_at(problem: Problem, origin: Array, path: Array, log_scale: Array) -> _Seen:
+    """A point at a guess of what is sold."""
+    answer, slope, step = lax.stop_gradient(_offer(problem, origin, _At(path, log_scale)))
+    slope = _clipped(slope)
+    if problem.bounds is not None:
+        slope = _turned_at_corners(problem.bounds, origin, path, slope)
+    return _Seen(slope, answer.profit, log_scale, step)
+
+
+def _with_agreed_sales(look: Callable[[Array], _Seen], guess: Array) -> _Seen:
+    """The point with as much sold as its price lets one sell, from a guess."""
+
+    def settle(count: Array, carry: tuple[Array, Array, _Seen]) -> tuple[Array, Array, _Seen]:
+        here, before, last = carry
+        seen = look(here)
+        # What is sold grows by less than what was assumed does, or there is no best price near.
+        rate = (seen.error - last.error) / (here - before)
+        rate = jnp.where(is_finite(rate) & (count > 0), jnp.clip(rate, -1.2, -0.2), -1)
+        moved = here - seen.error / rate
+        return jnp.where(is_finite(moved), moved, here), here, seen
+
+    nothing = jnp.zeros_like(guess)
+    return fori_loop(SALES, settle, (guess, nothing, _Seen(*[nothing] * 4)))[-1]
 
 
 def _turned_at_corners(bounds: Bounds, origin: Array, path: Array, slope: Array) -> Array:
@@ -376,60 +435,78 @@ def _turned_at_corners(bounds: Bounds, origin: Array, path: Array, slope: Array)
     return jnp.where((x <= least[0]) & (y <= least[1]), -STEEPEST, slope)
 
 
-def _refined(problem: Problem, origin: Array, bracket: _Bracket) -> tuple[_At, Array]:
-    """The optimum in a bracket and its profit, by the Illinois form of the secant method."""
+class _Secant(NamedTuple):
+    """A step of the secant method."""
 
-    def step(count: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        a, b, low, high, log_scale, *_ = carry
-        here = (a * high - b * low) / (high - low)
+    a: Array  # where the slope was below 0
+    b: Array  # where it was above
+    low: Array  # slope at a, or less where it stayed
+    high: Array
+    at: _At
+    slope: Array  # there
+    rate: Array  # of the slope along the path
+    profit: Array
+    error: Array  # of what is sold
+
+
+def _refined(problem: Problem, origin: Array, bracket: _Bracket) -> _Optimum:
+    """The optimum in a bracket to the last digit.
+
+    By the Illinois form of the secant method, and its plain form where the digits are to be exact.
+    """
+    inside = SECANTS if problem.bounds is None else WITH_BOUNDS
+    smallest = epsilon(origin) ** 0.5
+
+    def step(count: Array, last: _Secant) -> _Secant:
+        a, b, low, high, at, slope, rate, *_ = last
+        illinois = (a * high - b * low) / (high - low)
         if problem.bounds is not None:
-            here = jnp.where(count % 2, here, (a + b) / 2)
-        slope, profit, log_scale, _ = _seen(problem, origin, _At(here, log_scale))
-        is_low = slope < 0
+            illinois = jnp.where(count % 2, illinois, (a + b) / 2)
+        plain = at.path - slope / rate
+        is_plain = (count >= inside) & (plain > LOWEST) & (plain < HIGHEST)
+        if problem.bounds is None:
+            # With room for rounding, which would send one that has arrived far off.
+            is_plain |= (plain > a - smallest) & (plain < b + smallest)
+        path = jnp.where(is_plain, plain, illinois)
+        seen = _seen(problem, origin, _At(path, at.log_scale), 1)
+        # Between two points nearer than this the slope changes by little more than its rounding.
+        moved = path - at.path
+        rate = jnp.where(jnp.abs(moved) > smallest, (seen.slope - slope) / moved, rate)
+        is_low = seen.slope < 0
         # The end that stays counts for half, so that it moves soon.
-        ends = jnp.where(is_low, here, a), jnp.where(is_low, b, here)
-        slopes = jnp.where(is_low, slope, low / 2), jnp.where(is_low, high / 2, slope)
-        return *ends, *slopes, log_scale, here, profit
+        ends = jnp.where(is_low, path, a), jnp.where(is_low, b, path)
+        slopes = jnp.where(is_low, seen.slope, low / 2), jnp.where(is_low, high / 2, seen.slope)
+        here = _At(path, seen.log_scale)
+        return _Secant(*ends, *slopes, here, seen.slope, rate, seen.profit, seen.error)
 
-    count = SECANTS if problem.bounds is None else WITH_BOUNDS
-    a = bracket.path
-    begin = a, a + GAP, bracket.low, bracket.high, bracket.log_scale, a, bracket.height
-    *_, log_scale, at, profit = fori_loop(count, step, begin)
-    return _At(at, log_scale), profit
+    path, end, low, high, log_scale, height = bracket
+    rate, none = (high - low) / (end - path), jnp.zeros_like(path)
+    begin = _Secant(path, end, low, high, _At(path, log_scale), low, rate, height, none)
+    last = fori_loop(inside + PLAIN, step, begin)
+    error = jnp.maximum(jnp.abs(last.slope / last.rate), jnp.abs(last.error))
+    return _Optimum(last.at, last.profit, error)
 
 
-def _exact(problem: Problem, origin: Array, start: _At, is_inside: Array) -> tuple[_At, Array]:
-    """The optimum to the last digit, with derivatives, and how far the last step went."""
-    one, zero = jnp.ones_like(start.path), jnp.zeros_like(start.path)
+def _with_derivatives(problem: Problem, origin: Array, found: _At, is_inside: Array) -> _At:
+    """The optimum that was found, with derivatives of all orders."""
+    one, zero = jnp.ones_like(found.path), jnp.zeros_like(found.path)
 
     def equations(at: _At) -> _At:
         offer = _offer(problem, origin, at)
-        step = offer.scale_step if problem.chooses_price else at.log_scale - start.log_scale
+        step = offer.scale_step if problem.chooses_price else at.log_scale - found.log_scale
         return _At(
-            jnp.where(is_inside, offer.slope, at.path - start.path),
-            jnp.where(is_inside, step, at.log_scale - start.log_scale),
+            jnp.where(is_inside, offer.slope, at.path - found.path),
+            jnp.where(is_inside, step, at.log_scale - found.log_scale),
         )
 
-    def root(at_point: Callable[[_At], _At], at: _At) -> tuple[_At, Array]:
-        def step(_: Array, carry: tuple[_At, Array]) -> tuple[_At, Array]:
-            at, _ = carry
-            value, along = jax.jvp(at_point, (at,), (_At(one, zero),))
-            across = _At(zero, one)
-            if problem.chooses_price:
-                _, across = jax.jvp(at_point, (at,), (_At(zero, one),))
-            steps = _solved(along, across, value)
-            good = is_finite(steps.path) & is_finite(steps.log_scale)
-            length = jnp.maximum(jnp.abs(steps.path), jnp.abs(steps.log_scale))
-            moved = _At(at.path - steps.path, at.log_scale - steps.log_scale)
-            return _where(good, moved, at), jnp.where(good, length, jnp.inf)
-
-        return fori_loop(NEWTON, step, (at, jnp.full_like(at.path, jnp.inf)))
+    def root(_: Callable[[_At], _At], at: _At) -> _At:
+        return at
 
     def tangents(at_point: Callable[[_At], _At], value: _At) -> _At:
         across = at_point(_At(zero, one)) if problem.chooses_price else _At(zero, one)
         return _solved(at_point(_At(one, zero)), across, value)
 
-    return lax.custom_root(equations, start, root, tangents, has_aux=True)
+    return lax.custom_root(equations, found, root, tangents)
 
 
 def _solved(along: _At, across: _At, value: _At) -> _At:
@@ -487,16 +564,33 @@ def _at_corner(problem: Problem, bounds: Bounds, index: Array, like: Array) -> A
 def _has_better_neighbor(problem: Problem, best: Answer) -> Array:
     """Whether a plan within the bounds earns more. Not for differentiation."""
     params, tokens = (jnp.where(best.plan.ok, x, 1) for x in (best.plan.params, best.plan.tokens))
+    logs = jnp.log(params), jnp.log(tokens)
     total = jnp.abs(best.value) + best.revenue + best.plan.total_cost
     least = best.profit + SAME * epsilon(params) * total
 
     def compare(count: Array, better: Array) -> Array:
         by = (nth([each[i] for each in NEIGHBORS], count, params.dtype) for i in (0, 1))
-        sizes = [x * jnp.exp(step) for x, step in zip((params, tokens), by, strict=True)]
-        more = lax.stop_gradient(_of_sizes(problem, *sizes).profit) > least
-        return better | (more & _are_within(problem.bounds, *sizes))
+        x, y = (size + step for size, step in zip(logs, by, strict=True))
+        more = _profit_at(problem, x, y) > least
+        return better | (more & _are_within(problem.bounds, jnp.exp(x), jnp.exp(y)))
 
     return best.plan.ok & fori_loop(len(NEIGHBORS), compare, jnp.zeros_like(params, bool))
+
+
+def _profit_at(problem: Problem, log_params: Array, log_tokens: Array) -> Array:
+    """The profit of `_of_sizes`, without a plan and its checks. Not for differentiation."""
+    value, levers, law, demand, costs, _, market, price = problem
+    loss = protocol.loss_from_logs(law, log_params, log_tokens, **levers)
+    flops = protocol.flops_of(law, jnp.exp(log_params), jnp.exp(log_tokens), **levers)
+    known = demand if market is None else market
+    inference = costs.prefill * flops.prefill * known.input_tokens
+    inference += costs.decode * flops.decode * known.output_tokens
+    earned = value(loss) - costs.train * flops.train
+    if market is None:
+        return earned - inference
+    log_price = _log_best_price(market, jnp.log(inference)) if price is None else jnp.log(price)
+    revenue = jnp.exp(log_price) * (market.input_tokens + market.output_tokens)
+    return earned + jnp.exp(market.log_scale(loss, log_price)) * (revenue - inference)
 
 
 def _are_within(bounds: Bounds | None, params: Array, tokens: Array) -> Array:
