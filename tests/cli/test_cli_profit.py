@@ -88,7 +88,7 @@ def test_a_given_price_per_million_tokens_and_a_bound(command):
 
 def test_what_holds_at_the_best_plan_is_said(command):
     out = words(command(*VALUE, *SERVED).out)
-    assert "A loss 0.01 nat lower costs about $1.00M more, and earns as much." in out
+    assert "At the margin a nat costs $100M, and earns as much." in out
     assert "Return on investment: profit is 953 % of all costs." in out
     assert "elasticity" not in out
 
