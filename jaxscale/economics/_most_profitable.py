@@ -8,8 +8,8 @@ more nat costs what it earns. Where the price is chosen too, what is sold is a s
 
 The path leads through ever larger models, each trained in proportion, so that it crosses every loss
 that a law gives, whatever the law. Profits are compared at points of it, and the best optimum is
-bracketed between two of them. The secant method and two steps of Newton's method do the rest; the
-latter are differentiated, and so first and second derivatives are exact.
+bracketed between two of them. The secant method does the rest, and the equations that it solves
+give the optimum its derivatives.
 """
 
 from collections.abc import Callable
@@ -125,7 +125,7 @@ def most_profitable(problem: Problem) -> Answer:
     runs_off = found.beyond > jnp.where(best.plan.ok, jnp.maximum(profit, 0), 0)
     best = best.failed(runs_off, Status.NO_INTERIOR_OPTIMUM)
     best = best.failed(best.plan.ok & ~(profit > 0), Status.DO_NOT_TRAIN)
-    best = best.failed(_has_better_neighbor(fixed, lax.stop_gradient(best)), Status.NOT_CONVERGED)
+    best = best.failed(_is_beaten(fixed, lax.stop_gradient(best), found.most), Status.NOT_CONVERGED)
     best = best.failed(~is_ok(status), status)
     several = found.has_several & (best.plan.status == int(Status.OK))
     status = jnp.where(several, jnp.int8(Status.BEST_OF_SEVERAL), best.plan.status)
@@ -282,6 +282,7 @@ class _Found(NamedTuple):
     is_bracketed: Array
     has_several: Array
     beyond: Array  # profit at an end of the path from which it rises; -inf at neither
+    most: Array  # profit of the best of the points
 
 
 class _Walk(NamedTuple):
@@ -292,6 +293,7 @@ class _Walk(NamedTuple):
     best: _Bracket
     second: _Bracket
     first_profit: Array  # where profit rises towards ever smaller models
+    most: Array  # profit so far
 
 
 def _search(problem: Problem, origin: Array) -> _Found:
@@ -316,9 +318,10 @@ def _search(problem: Problem, origin: Array) -> _Found:
             _where(is_best, new, walk.best),
             _where(other.height > walk.second.height, other, walk.second),
             jnp.where(rises_back, profit, walk.first_profit),
+            jnp.fmax(walk.most, profit),
         )
 
-    begin = _Walk(like, like, none, none, none.height)
+    begin = _Walk(like, like, none, none, none.height, none.height)
     walk = fori_loop(points, look, begin)
     several = walk.second.height > -jnp.inf
 
@@ -332,7 +335,7 @@ def _search(problem: Problem, origin: Array) -> _Found:
     # A batch does not change what is found in a scenario without a second optimum.
     last_profit = jnp.where(walk.slope < 0, walk.profit, -jnp.inf)
     beyond = jnp.fmax(walk.first_profit, last_profit)
-    return _Found(optimum, walk.best.height > -jnp.inf, several, beyond)
+    return _Found(optimum, walk.best.height > -jnp.inf, several, beyond, walk.most)
 
 
 def _where(condition: Array, yes: Any, no: Any) -> Any:
@@ -561,8 +564,12 @@ def _at_corner(problem: Problem, bounds: Bounds, index: Array, like: Array) -> A
     return answer.failed(~exists, Status.INFEASIBLE_BOUNDS)
 
 
-def _has_better_neighbor(problem: Problem, best: Answer) -> Array:
-    """Whether a plan within the bounds earns more. Not for differentiation."""
+def _is_beaten(problem: Problem, best: Answer, most: Array) -> Array:
+    """Whether a neighbor within the bounds earns more than the plan, or a point of the path did.
+
+    Where no plan was found to earn anything, whether a point of the path did. Not for
+    differentiation.
+    """
     params, tokens = (jnp.where(best.plan.ok, x, 1) for x in (best.plan.params, best.plan.tokens))
     logs = jnp.log(params), jnp.log(tokens)
     total = jnp.abs(best.value) + best.revenue + best.plan.total_cost
@@ -574,7 +581,9 @@ def _has_better_neighbor(problem: Problem, best: Answer) -> Array:
         more = _profit_at(problem, x, y) > least
         return better | (more & _are_within(problem.bounds, jnp.exp(x), jnp.exp(y)))
 
-    return best.plan.ok & fori_loop(len(NEIGHBORS), compare, jnp.zeros_like(params, bool))
+    is_beaten = fori_loop(len(NEIGHBORS), compare, most > least)
+    is_idle = best.plan.status == int(Status.DO_NOT_TRAIN)
+    return jnp.where(best.plan.ok, is_beaten, is_idle & (most > 0))
 
 
 def _profit_at(problem: Problem, log_params: Array, log_tokens: Array) -> Array:
