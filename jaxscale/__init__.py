@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale.architectures import Architecture as Architecture
     from jaxscale.costs import Costs as Costs
     from jaxscale.costs import Demand as Demand
-    from jaxscale.economics import ImpliedDemand as ImpliedDemand
     from jaxscale.economics import expected_regret as expected_regret
     from jaxscale.economics import implied_demand as implied_demand
     from jaxscale.economics import maximize_profit as maximize_profit
@@ -95,7 +94,7 @@ _NAMES = {
     "_numerics.padded": ("padded",),
     "architectures": ("Architecture",),
     "costs": ("Costs", "Demand"),
-    "economics": ("ImpliedDemand", "expected_regret", "implied_demand", "maximize_profit"),
+    "economics": ("expected_regret", "implied_demand", "maximize_profit"),
     "fitting": ("Runs", "bootstrap", "fit", "holdout", "profile_likelihood"),
     "hardware": ("accelerator",),
     "laws": ("downstream",),

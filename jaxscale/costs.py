@@ -128,7 +128,7 @@ class Demand:
         `Demand.growing`, and broadcast with the axes before the last.
 
         Args:
-            months: tokens of each month, along the last axis of its arrays.
+            months: tokens of each month, along the last axis of its arrays, or in lists.
             price_decline: how fast the price of compute falls, per year.
             discount: interest on money, per year.
             delay: years from today, when training is paid, to the first day of service.
@@ -145,6 +145,8 @@ class Demand:
         rates = {"price_decline": price_decline, "discount": discount}
         for name, value in rates.items():
             _check(name, value)
+        if isinstance(months, Demand):
+            months = cls(*map(_array_of, (months.input_tokens, months.output_tokens)))
         _check_tokens("months", months)
         # Those of a single scenario stay scalars, and take any dtype.
         columns = {
@@ -351,11 +353,7 @@ class Costs:
 
 
 def _price_per_flop(role: str, device: Accelerator, precision: str, mfu: ArrayLike) -> ArrayLike:
-    if not isinstance(device, Accelerator):
-        raise TypeError(
-            f"{role} must be an Accelerator, such as jaxscale.accelerator('H100-SXM', price=2.5); "
-            f"got {device!r}"
-        )
+    check_accelerator(role, device)
     if not isinstance(precision, str):
         raise TypeError(f"{role}_precision must be a string such as 'bf16'; got {precision!r}")
     peak, price = device.peak(precision), chosen_price(role, device)
@@ -363,8 +361,22 @@ def _price_per_flop(role: str, device: Accelerator, precision: str, mfu: ArrayLi
     return price / SECONDS_PER_HOUR / peak / mfu
 
 
+def check_accelerator(role: str, device: object) -> None:
+    """Raise TypeError for anything else, such as a name."""
+    if not isinstance(device, Accelerator):
+        raise TypeError(
+            f"{role} must be an Accelerator, such as jaxscale.accelerator('H100-SXM', price=2.5); "
+            f"got {device!r}"
+        )
+
+
 def chosen_price(role: str, device: Accelerator) -> ArrayLike:
-    """Dollars per device-hour; ValueError that lists the quotes where none was chosen."""
+    """Dollars per device-hour.
+
+    Raises TypeError for what is no accelerator, and ValueError that lists the quotes where no price
+    was chosen.
+    """
+    check_accelerator(role, device)
     if device.price is None:
         quotes = "; ".join(
             f"${quote.dollars_per_hour:g} ({quote.date}, {quote.source})" for quote in device.quotes
@@ -391,7 +403,13 @@ def _counts_over_time(
     fall = price_decline + discount
     served = years * expm1_over((growth - fall) * years, functions)
     served = served * functions.exp(-fall * delay)
-    return read * served, written * served
+    return _times(read, served, functions), _times(written, served, functions)
+
+
+def _times(tokens: Real, served: Real, functions: ModuleType) -> Real:
+    """A product in which no tokens stay none, however many times they are served."""
+    none = (tokens == 0) & ~functions.isfinite(served)
+    return tokens * functions.where(none, 1.0, served)
 
 
 def _ready(**values: Any) -> tuple:
@@ -399,6 +417,11 @@ def _ready(**values: Any) -> tuple:
     if all(type(value) in (int, float) for value in values.values()):
         return tuple(values.values())
     return arrays.align(*arrays.enter(**values))
+
+
+def _array_of(tokens: Any) -> Any:
+    """An array of a list of months; anything else as it is."""
+    return np.asarray(tokens) if isinstance(tokens, list | tuple) else tokens
 
 
 def _check_tokens(name: str, demand: Demand) -> None:

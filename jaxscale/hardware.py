@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4")
 
 SECONDS_PER_HOUR = 3600
+SECONDS_PER_DAY = 86400.0
 HALVES = ("bf16", "fp16")
 SUFFIX = ".toml"  # of a file with accelerators
 HEADLINES = ("bf16", "fp8", "int8")  # precisions of an accelerator in short

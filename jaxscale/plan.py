@@ -53,17 +53,19 @@ class Plan:
     numbers are NaN, and their derivatives are zero.
 
     `marginal_cost` is what a nat costs: the cost of a slightly lower loss, over the nats gained,
-    along the best plans within the bounds. At AT_CORNER it is 0 for `minimize_cost`, whose loss is
-    beaten for free, and NaN for `minimize_loss`, where no budget buys a lower loss. It is also
-    NaN for plans of `evaluate`, which need not be optimal, and beyond the range of the dtype.
+    along the best plans within the bounds. It is a slope, and the cost is convex: 0.01 nat costs
+    more than a hundredth of it, and near the law's E many times more. At AT_CORNER it is 0 for
+    `minimize_cost`, whose loss is beaten for free, and NaN for `minimize_loss`, where no budget
+    buys a lower loss. It is also NaN for plans of `evaluate`, which need not be optimal, and beyond
+    the range of the dtype.
 
     Examples:
         >>> law = js.laws.published("sardana2024")
         >>> plan = js.minimize_cost(law, 2.0)
         >>> print(f"{plan.tokens_per_param:.1f} tokens per param, {plan.ok}")
         47.8 tokens per param, True
-        >>> print(f"0.01 nat lower costs about {0.01 * plan.marginal_cost:.1e} FLOPs more")
-        0.01 nat lower costs about 2.3e+22 FLOPs more
+        >>> print(f"{plan.marginal_cost:.1e} FLOPs for a nat")
+        2.3e+24 FLOPs for a nat
     """
 
     params: Array  # size of the model

@@ -194,7 +194,6 @@ def test_the_public_names_are_those_of_the_design():
         "Extremes",
         "Grid",
         "Histogram",
-        "ImpliedDemand",
         "LawComparison",
         "LawRow",
         "MainEffects",

@@ -52,7 +52,20 @@ def test_words_lie_inside_the_panel_and_the_oldest_model_is_on_top(explained):
 def test_models_of_which_none_is_explained_are_drawn(explained):
     law, old = js.laws.published("besiroglu2024"), js.economics.release("gopher-280b")
     only = js.economics.implied_by_releases(law, models=(old,))
-    implied_demand(only).draw_without_rendering()
+    figure = implied_demand(only)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert [x.get_text() for x in legend.texts] == ["training tokens", "too large for any demand"]
+
+
+def test_a_model_that_comes_twice_has_a_number_each_time():
+    law, model = js.laws.published("kumar2024"), js.economics.release("llama-3-8b")
+    levers = {"bits": np.array([16.0, 4.0])}
+    twice = js.economics.implied_by_releases(law, levers=levers, models=(model, model))
+    (panel,) = implied_demand(twice).axes
+    demand, _ = points(panel, "demand that explains the size")
+    assert demand.tolist() == twice.implied.tokens.tolist()
+    assert demand[0] != demand[1]
 
 
 def test_what_is_no_table_is_refused():

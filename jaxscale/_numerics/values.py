@@ -7,6 +7,9 @@ bad value is replaced before it is used.
 
 import math
 import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import reduce
 
 import jax
@@ -87,12 +90,27 @@ def _any_of_all(axis_size, in_batched, mask):
     return any_of(mask), False
 
 
+_has_no_derivatives = ContextVar("_has_no_derivatives", default=False)
+
+
+@contextmanager
+def undifferentiated() -> Iterator[None]:
+    """Inside, `where_safe` returns the value itself. For traced code without derivatives."""
+    token = _has_no_derivatives.set(True)
+    try:
+        yield
+    finally:
+        _has_no_derivatives.reset(token)
+
+
 def where_safe(good: Real, x: Array) -> Array:
     """The value, to be differentiated only where it is good: elsewhere as if it were 1.
 
     The caller masks what it computes from a bad value. Undifferentiated code pays nothing:
     a select for each input would cost a pass over memory, and took a third of a solve.
     """
+    if _has_no_derivatives.get():
+        return x
     # A number that many lanes share is good in some of them and bad in others.
     shape = jnp.broadcast_shapes(jnp.shape(good), jnp.shape(x))
     return _where_safe(good, x if jnp.shape(x) == shape else jnp.broadcast_to(x, shape))
@@ -100,8 +118,9 @@ def where_safe(good: Real, x: Array) -> Array:
 
 @jax.custom_jvp
 def _where_safe(good: Real, x: Array) -> Array:
-    del good
-    return x
+    # XLA drops this select. It gives the value all lanes of a `vmap` that the derivative below has:
+    # JAX takes them to be the same.
+    return jnp.where(good, x, x)
 
 
 @_where_safe.defjvp

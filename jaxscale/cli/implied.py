@@ -14,9 +14,9 @@ from jaxscale.cli import options, tables
 from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
-from jaxscale.cli.options import Prices, read_prices
+from jaxscale.cli.options import Prices, number_option, read_prices
 from jaxscale.cli.plan import SERVED
-from jaxscale.cli.quantities import count
+from jaxscale.cli.quantities import count, nonnegative
 from jaxscale.economics.implied import sentence_of
 from jaxscale.economics.released import SIZES
 from jaxscale.published import Entry
@@ -29,6 +29,7 @@ jaxscale implied --train-on H100-SXM --train-price 2 --serve-on H100-SXM --serve
     --input-per-request 1155 --output-per-request 211
 """
 YOURS = "your model"
+MIX_PANEL = "Mix of tokens, of which only the proportion counts; as many written as read by default"
 MIX = ("input_per_request", "output_per_request")
 
 
@@ -43,6 +44,18 @@ Models = Annotated[
         metavar="[MODEL ...]",
         help="Released models by name. [dim]\\[default: all of the catalogue][/dim]",
         autocompletion=complete_releases,
+    ),
+]
+InputPerRequest = Annotated[
+    float | None,
+    number_option(
+        "--input-per-request", "N", "Tokens that a request reads.", MIX_PANEL, nonnegative
+    ),
+]
+OutputPerRequest = Annotated[
+    float | None,
+    number_option(
+        "--output-per-request", "N", "Tokens that a request writes.", MIX_PANEL, nonnegative
     ),
 ]
 Picture = Annotated[str | None, options.path_option("--picture", "Where a picture goes.")]
@@ -86,8 +99,8 @@ def implied(
     decode_mfu: options.DecodeMfu = None,
     train_price: options.TrainPrice = None,
     serve_price: options.ServePrice = None,
-    input_per_request: options.InputPerRequest = None,
-    output_per_request: options.OutputPerRequest = None,
+    input_per_request: InputPerRequest = None,
+    output_per_request: OutputPerRequest = None,
     picture: Picture = None,
     as_json: options.Json = False,
 ) -> None:

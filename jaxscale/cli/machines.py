@@ -28,21 +28,46 @@ ENERGY_PANEL = "Energy and carbon, on the accelerators of --train-on and --serve
 UNITS = {"": "kWh", "K": "MWh", "M": "GWh", "B": "TWh"}  # by the suffix of a number of kWh
 
 
+TIMES = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), "s"),
+    **dict.fromkeys(("min", "minute", "minutes"), "min"),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), "h"),
+    **dict.fromkeys(("d", "day", "days"), "d"),
+    **dict.fromkeys(("w", "week", "weeks"), "w"),
+}
+_RATE = re.compile(r"([0-9][^/]*?|\.[0-9][^/]*?) *(?:/| per ) *([0-9.,_]*) *([a-z]+)")
+_INTENSITY = re.compile(
+    r"(?P<number>-?[0-9.,_]+(?:e[+-]?[0-9]+)?) *(?P<mass>kg|g|t)"
+    r"(?: *co2(?:-?eq?)?)? */ *(?P<energy>kwh|mwh)",
+    re.IGNORECASE,
+)
+KILOGRAMS = {"g": 1e-3, "kg": 1.0, "t": 1e3}
+
+
 def rate(text: str) -> float:
-    """Events per hour, as `0.05/h` or `1/20h`; ValueError unless above zero."""
-    number, slash, period = text.partition("/")
-    if not slash or not period.strip():
+    """Events per hour, as `0.05/h`, `1/20h` or `1 per day`; ValueError unless above zero."""
+    found = _RATE.fullmatch(text.strip().lower())
+    if not found or found[3] not in TIMES:
         raise ValueError(f"{text!r} is not a rate; write it like 0.05/h or 1/20h")
-    time = period.strip()
-    return positive(number) * SECONDS["h"] / duration(time if time[0].isdigit() else f"1{time}")
+    try:
+        number, period = nonnegative(found[1]), nonnegative(found[2] or "1")
+    except ValueError:
+        raise ValueError(f"{text!r} is not a rate; write it like 0.05/h or 1/20h") from None
+    if number == 0 or period == 0:
+        raise ValueError(f"{text!r} must be greater than zero, in a time that is too")
+    per_hour = number * SECONDS["h"] / (period * SECONDS[TIMES[found[3]]])
+    if math.isinf(per_hour) or per_hour == 0:
+        raise ValueError(f"{text!r} is beyond the range of float64")
+    return per_hour
 
 
 def intensity(text: str) -> float:
     """Kilograms of CO2 per kWh, as `0.4kg/kWh` or `400g/kWh`; ValueError without a unit."""
-    found = re.fullmatch(r"(.*?) *(k?g) */ *kwh", text.strip(), re.IGNORECASE | re.DOTALL)
+    found = _INTENSITY.fullmatch(text.strip())
     if not found:
         raise ValueError(f"{text!r} is not a carbon intensity; write it like 0.4kg/kWh or 400g/kWh")
-    return nonnegative(found[1]) / (1 if found[2].lower() == "kg" else 1000)
+    kilowatt_hours = 1.0 if found["energy"].lower() == "kwh" else 1000.0
+    return nonnegative(found["number"]) * (KILOGRAMS[found["mass"].lower()] / kilowatt_hours)
 
 
 def _pue(text: str) -> float:
@@ -87,7 +112,7 @@ SpotInstances = Annotated[
     number_option(
         "--spot-instances",
         "N",
-        "Instances that train: losing one stops all. [dim]\\[default: --train-count][/dim]",
+        "Instances that train: losing one stops all. [dim]\\[default: --train-count, or 1][/dim]",
         SPOT_PANEL,
         devices,
     ),
@@ -127,16 +152,17 @@ class SpotTraining(NamedTuple):
     restart: float  # seconds
     instances: int
     machine: economics.Spot
+    note: str = ""  # where the number of instances was not asked for
 
     @property
     def goodput(self) -> float:
         return float(self.machine.goodput)
 
     def describe(self) -> str:
-        instances = counted(self.instances, "instance")
+        instances = f"{counted(self.instances, 'instance')},{' each' * (self.instances > 1)}"
         minutes = count(float(self.machine.interval) / SECONDS["min"])
         return (
-            f"Spot: {instances}, each taken away {self.preemptions_per_hour:g} times an hour; with "
+            f"Spot: {instances} taken away {self.preemptions_per_hour:g} times an hour; with "
             f"a checkpoint every {minutes} min, {percent(self.goodput)} of the time is useful "
             f"work, at ${float(self.machine.price):.2f} an hour"
         )
@@ -173,7 +199,7 @@ class Metered(NamedTuple):
         """NaN where no carbon intensity is given."""
         if self.kg_per_kwh is None:
             return math.nan
-        return float(interpreted(economics.carbon, float(energy.total_kwh), self.kg_per_kwh))
+        return float(interpreted(energy.tonnes, self.kg_per_kwh))
 
     def rows(self, plans: tuple[js.Plan, js.Plan]) -> Iterator[tuple[str, Any, float, float]]:
         """Label, writer and the numbers of both plans."""
@@ -219,17 +245,20 @@ class Machines(NamedTuple):
         return prices._replace(costs=costs) if self.spot else prices
 
 
-def read_machines(options: Mapping[str, Any], train_count: int | None, prices: Prices) -> Machines:
+def read_machines(
+    options: Mapping[str, Any], train_count: int | None, deadline: float | None, prices: Prices
+) -> Machines:
     """What `options` ask of the machines, whose prices are those for an hour of the clock."""
     given = given_of(options)
     if given and (prices.train is None or prices.serve is None):
         needs = "needs --train-on and --serve-on: it asks about devices"
         raise Mistake(f"{option_of(next(iter(given)))} {needs}")
-    return Machines(_read_spot(given, train_count, prices), _read_metered(given, prices))
+    spot = _read_spot(given, train_count, deadline, prices)
+    return Machines(spot, _read_metered(given, prices))
 
 
 def _read_spot(
-    given: Mapping[str, Any], train_count: int | None, prices: Prices
+    given: Mapping[str, Any], train_count: int | None, deadline: float | None, prices: Prices
 ) -> SpotTraining | None:
     asked = [name for name in SPOT if name in given]
     if not asked:
@@ -238,19 +267,37 @@ def _read_spot(
     for name in SPOT[:2]:
         if name not in given:
             raise Mistake(f"{option_of(asked[0])} needs {option_of(name)} too")
-    instances = given.get("spot_instances", train_count)
-    if instances is None:
-        raise Mistake(
-            "--spot-preemptions needs --spot-instances, or --train-count where each instance is "
-            "one device: losing any of them stops the training"
-        )
+    instances = _read_instances(given, train_count, deadline)
+    note = (
+        "" if instances else "The spot price is for one instance; give --spot-instances for more."
+    )
+    instances = instances or 1
     paid, times = float(prices.train.price), (given["checkpoint"], given.get("restart", 0.0))
     machine = interpreted(
         economics.spot, paid, given["spot_preemptions"], *times, instances=float(instances)
     )
     if math.isnan(machine.price):
         raise Mistake("--spot-preemptions: so often, training never gets anywhere")
-    return SpotTraining(paid, given["spot_preemptions"], *times, instances, machine)
+    return SpotTraining(paid, given["spot_preemptions"], *times, instances, machine, note)
+
+
+def _read_instances(
+    given: Mapping[str, Any], train_count: int | None, deadline: float | None
+) -> int | None:
+    """Instances of the training; None where nothing tells how many."""
+    instances = given.get("spot_instances")
+    if instances is not None and train_count is not None and instances > train_count:
+        raise Mistake(
+            f"--spot-instances: {instances:,} instances are more than the {train_count:,} devices "
+            "of --train-count, and each has one device or more"
+        )
+    if instances is None and train_count is None and deadline is not None:
+        # The devices that meet the deadline follow from the goodput, which follows from them.
+        raise Mistake(
+            "--spot-preemptions with --deadline needs --spot-instances: losing any of them stops "
+            "the training"
+        )
+    return train_count if instances is None else instances
 
 
 def _read_metered(given: Mapping[str, Any], prices: Prices) -> Metered | None:

@@ -17,7 +17,7 @@ ASKED = ("growth", "price_decline", "discount", "years", "delay")
 PANEL = "Demand over time: the demand above is then that of a year"
 YEARS = {"y": 1.0, "mo": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25}
 UNITS = {
-    **dict.fromkeys(("y", "yr", "year", "years"), "y"),
+    **dict.fromkeys(("y", "yr", "yrs", "year", "years"), "y"),
     **dict.fromkeys(("mo", "month", "months"), "mo"),
     **dict.fromkeys(("w", "week", "weeks"), "w"),
     **dict.fromkeys(("d", "day", "days"), "d"),
@@ -123,7 +123,7 @@ class OverTime(NamedTuple):
         """A line on the demand of a year and what it adds up to."""
         changes = {
             f"demand times {np.exp(self.growth):.3g}": self.growth,
-            f"compute {_percent(-np.expm1(-self.price_decline))} cheaper": self.price_decline,
+            _price_change(self.price_decline): self.price_decline,
             f"interest of {_percent(np.expm1(self.discount))}": self.discount,
         }
         each = ", ".join(text for text, rate in changes.items() if rate)
@@ -142,6 +142,12 @@ class OverTime(NamedTuple):
         return {**numbers, "rate": rate}
 
 
+def _price_change(decline: float) -> str:
+    """What a year does to the price of compute, at this continuous rate."""
+    change = np.expm1(-decline)
+    return f"compute {_percent(abs(change))} {'dearer' if change > 0 else 'cheaper'}"
+
+
 def _tokens(demand: js.Demand) -> str:
     read, written = float(demand.input_tokens), float(demand.output_tokens)
     return f"{count(read)} tokens read and {count(written)} written"
@@ -152,10 +158,24 @@ def _percent(share: float) -> str:
 
 
 def _span(years: float) -> str:
-    if years < 2 and abs(12 * years - round(12 * years)) < 1e-9:
-        months = round(12 * years)
-        return "1 year" if months == 12 else f"{months} month{'s' * (months != 1)}"
-    return f"{years:.3g} years"
+    """A time in years; in whole months or days where it is short."""
+    months, days = 12 * years, years / YEARS["d"]
+    if 0.5 < months < 24 and _is_whole(months):
+        return "1 year" if round(months) == 12 else _counted(months, "month")
+    return (
+        _counted(days, "day")
+        if months < 1 or (years < 1 and _is_whole(days))
+        else (f"{years:.3g} years")
+    )
+
+
+def _is_whole(x: float) -> bool:
+    return abs(x - round(x)) < 1e-9
+
+
+def _counted(x: float, unit: str) -> str:
+    number = f"{round(x)}" if _is_whole(x) else f"{x:.3g}"
+    return f"{number} {unit}{'s' * (number != '1')}"
 
 
 def applied(question: Any, options: Mapping[str, Any]) -> Any:

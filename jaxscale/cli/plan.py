@@ -51,7 +51,8 @@ jaxscale plan --like-params 70B --inference-tokens 10T --growth 2x/year --years 
 """
 
 
-SMALL = 0.01  # nats, of which the cost is nearly that of each times their number
+SMALL = 0.01  # nats that the loss is lowered by, to show what that costs
+ROUNDING = 1e-9  # relative: a plan that costs more by less is not dearer
 SERVED = ("prefill", "decode")
 TIMED_LEVERS = "none is chosen where serving is timed"
 # Options by which serving is timed.
@@ -84,6 +85,21 @@ class Question(NamedTuple):
         return f"{count(read)} tokens read and {count(written)} written"
 
 
+class LowerLoss(NamedTuple):
+    """What the cheapest plan of a loss 0.01 nat lower costs more than the optimum."""
+
+    status: js.Status
+    cost: float | None  # None where no plan is found
+
+    def note(self, prices: Prices) -> str:
+        """A line on it; empty where it is free, or not known."""
+        if self.status in (js.Status.INFEASIBLE_LOSS, js.Status.INFEASIBLE_BOUNDS):
+            return f"No plan has a loss {SMALL} nat lower."
+        if not self.cost:
+            return ""
+        return f"A loss {SMALL} nat lower costs {prices.format(self.cost)} more."
+
+
 class Comparison(NamedTuple):
     """The cheapest plan beside the Chinchilla plan of equal loss, and the question."""
 
@@ -92,6 +108,7 @@ class Comparison(NamedTuple):
     question: Question
     optimum: js.Plan
     chinchilla: js.Plan
+    lower: LowerLoss | None = None  # None where the loss is not in nats
     pace: Pace | None = None
     machines: Machines = Machines()
 
@@ -108,7 +125,9 @@ class Comparison(NamedTuple):
     @property
     def note(self) -> str:
         """What to know of the plan: on the range of the law, and on the models that serve."""
-        return " ".join(filter(None, (self.law.range_note(self.optimum), self.note_on_serving)))
+        spot = self.machines.spot
+        notes = self.law.range_note(self.optimum), self.note_on_serving, spot.note if spot else ""
+        return " ".join(filter(None, notes))
 
     @property
     def note_on_serving(self) -> str:
@@ -178,7 +197,7 @@ def plan(
     of_time = {name: value for name, value in locals().items() if name in over_time.ASKED}
     asked = over_time.applied(read_question(question), of_time)
     of_machines = {name: value for name, value in locals().items() if name in machines.OPTIONS}
-    used = machines.read_machines(of_machines, train_count, asked.prices)
+    used = machines.read_machines(of_machines, train_count, deadline, asked.prices)
     named = read_law(law)
     # E is part of the loss of the model and of its plans alike.
     named.need_sizes() if asked.quality.loss is None else named.need_all()
@@ -241,15 +260,18 @@ def compare(
     asked = Asked(law, target, demand, prices.costs, bounds, levers=levers.values)
     if levers.chosen and timed:
         raise Mistake(f"--lever: give {levers.chosen[0]} a value: {TIMED_LEVERS}")
+    # One call for all plans that it can have: each takes no longer for more of them.
+    losses = np.array([target, target - SMALL])
     if levers.chosen and bounds is None:
-        # One search for both plans: it takes no longer for two.
-        both = js.Demand(*(np.array([x, 0.0]) for x in (demand.input_tokens, demand.output_tokens)))
-        plans = interpreted(js.minimize_cost, law, target, both, prices.costs, **choice)
-        optimum, size = (jax.tree.map(lambda x, lane=lane: x[lane], plans) for lane in (0, 1))
+        lanes = (np.array([x, x, 0.0]) for x in (demand.input_tokens, demand.output_tokens))
+        scenarios = np.append(losses, target), js.Demand(*lanes), prices.costs
+        plans = interpreted(js.minimize_cost, law, *scenarios, **choice)
+        size = _at(plans, 2)
     else:
-        optimum = interpreted(js.minimize_cost, law, target, demand, prices.costs, bounds, **choice)
+        plans = interpreted(js.minimize_cost, law, losses, demand, prices.costs, bounds, **choice)
         size = interpreted(js.minimize_cost, law, target, **choice)
-    optimum = solved(optimum, asked)
+    optimum = solved(_at(plans, 0), asked)
+    lower = None if loss_scale(law) else _lower_loss(optimum, _at(plans, 1))
     size = solved(size, Asked(law, target, levers=levers.values))
     sizes = float(size.params), float(size.tokens)
     if timed:
@@ -260,7 +282,20 @@ def compare(
         chinchilla = interpreted(js.evaluate, law, *sizes, demand, prices.costs, levers=size.levers)
     asked = asked._replace(bounds=None, params=sizes[0], tokens=sizes[1])
     chinchilla = named.as_known(solved(chinchilla, asked))
-    return Comparison(named, target, question, named.as_known(optimum), chinchilla, pace, used)
+    optimum = named.as_known(optimum)
+    return Comparison(named, target, question, optimum, chinchilla, lower, pace, used)
+
+
+def _at(plans: js.Plan, index: int) -> js.Plan:
+    return jax.tree.map(lambda x: x[index], plans)
+
+
+def _lower_loss(optimum: js.Plan, plan: js.Plan) -> LowerLoss:
+    """What a plan of lower loss costs more: the cost is convex, so a slope would say too little."""
+    status, total = status_of(plan), float(optimum.total_cost)
+    more = float(plan.total_cost) - total
+    free = more <= ROUNDING * total  # of either cost
+    return LowerLoss(status, (0.0 if free else more) if status.ok else None)
 
 
 def show(comparison: Comparison) -> None:
@@ -275,6 +310,7 @@ def show(comparison: Comparison) -> None:
         tables.note(line, style="dim")
     if comparison.machines.spot:
         tables.note(comparison.machines.spot.describe(), style="dim")
+        tables.note(comparison.machines.spot.note, style="dim")
     # Of a plan that cannot be served, serving has no price; a loss may be unknown.
     rows = [
         (name, write(x), "-" if question.timed and math.isnan(y) else write(y), _ratio(x, y))
@@ -294,18 +330,11 @@ def show(comparison: Comparison) -> None:
         tables.note(f"Bounds make the optimum cost {times} times what the Chinchilla plan costs.")
     if status_of(comparison.optimum) is not js.Status.OK:
         tables.note(comparison.sentence)
-    tables.note(_nat_note(comparison))
+    if comparison.lower:
+        tables.note(comparison.lower.note(question.prices))
     tables.note(comparison.law.range_note(comparison.optimum), style="dim")
     if comparison.note_on_serving:
         typer.echo(comparison.note_on_serving, err=True)
-
-
-def _nat_note(comparison: Comparison) -> str:
-    """What a slightly lower loss costs; empty where that is free, not known or not in nats."""
-    cost = SMALL * float(comparison.optimum.marginal_cost)
-    if not cost > 0 or loss_scale(comparison.law.law):
-        return ""
-    return f"A loss {SMALL} nat lower costs about {comparison.question.prices.format(cost)} more."
 
 
 def _ratio(x: float, y: float) -> str:
@@ -374,6 +403,7 @@ def as_record(comparison: Comparison) -> dict[str, Any]:
         "optimum": record_of_plan(comparison.optimum),
         "chinchilla": record_of_plan(comparison.chinchilla),
         "saving": None if math.isnan(comparison.saving) else comparison.saving,
+        "cost_of_a_hundredth_nat": comparison.lower and comparison.lower.cost,
         "training_time": _record_of_times(comparison.times),
         "spot": spot and spot.record(),
         "energy": metered and metered.record(plans),

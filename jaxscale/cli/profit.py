@@ -14,7 +14,7 @@ from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
-from jaxscale.cli.plan import SERVED, SMALL
+from jaxscale.cli.plan import SERVED
 from jaxscale.cli.quantities import (
     count,
     dollars,
@@ -330,9 +330,9 @@ def _notes(answer: Answer) -> Iterator[str]:
     status, plan = status_of(answer.best.plan), answer.best.plan
     if status is not js.Status.OK:
         yield answer.sentence
-    nat = SMALL * float(plan.marginal_cost)
+    nat = float(plan.marginal_cost)
     if nat > 0 and status is not js.Status.AT_CORNER:
-        yield f"A loss {SMALL} nat lower costs about {dollars(nat)} more, and earns as much."
+        yield f"At the margin a nat costs {dollars(nat)}, and earns as much."
     yield f"Return on investment: profit is {percent(answer.return_on_investment)} of all costs."
     markup, best = answer.markup, answer.best_markup
     if markup is None:

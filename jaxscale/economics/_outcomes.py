@@ -18,7 +18,6 @@ from jaxscale.economics._least_expected import Resamples, along, log_tokens_at, 
 from jaxscale.plan import Bounds, Plan
 from jaxscale.solve import minimize_cost, minimize_loss
 from jaxscale.solve.newton import cost_value, floor_of
-from jaxscale.status import Status
 
 AT_BOUND = 1e3  # epsilons of a logarithm by which a plan may miss its own bound
 # In log params and in log cost, where the error of an integral by two points equals that of a
@@ -35,7 +34,7 @@ class Own(NamedTuple):
     log_tokens: Array
     cost: Array
     loss: Array
-    status: Array
+    nats: Array  # how much lower the loss is for a slightly larger log cost; not differentiated
 
 
 class Outcomes(NamedTuple):
@@ -165,10 +164,10 @@ def _loss_for_cost(
     """Loss that `cost` would have bought beyond the target, with the law known."""
     law, levers, target, demand, costs = resamples.inputs
     plan = minimize_loss(law, cost, demand, costs, bounds, levers=levers)
-    here, there = _nats_for_log_cost(resamples, own), _nats_for_log_cost(resamples, best_of(plan))
     apart = jnp.log1p(regret / own.cost)
     is_near = jnp.abs(apart) < _near(NEAR_COST, apart)
-    return _nearer(target - plan.loss, (here + there) / 2 * apart, is_near)
+    nats = (own.nats + best_of(plan).nats) / 2
+    return _nearer(target - plan.loss, nats * apart, is_near)
 
 
 def _share_for_loss(
@@ -177,8 +176,7 @@ def _share_for_loss(
     """Share of the cost that would have been saved at the same `loss`, with the law known."""
     law, levers, _, demand, costs = resamples.inputs
     plan = best_of(minimize_cost(law, loss, demand, costs, bounds, levers=levers))
-    here, there = _nats_for_log_cost(resamples, own), _nats_for_log_cost(resamples, plan)
-    integral = (1 / here + 1 / there) / 2 * regret  # of log cost
+    integral = (1 / own.nats + 1 / plan.nats) / 2 * regret  # of log cost
     is_near = jnp.abs(integral) < _near(NEAR_COST, integral)
     difference = jnp.log(own.cost) - jnp.log(plan.cost)
     return -jnp.expm1(-_nearer(difference, integral, is_near))
@@ -188,23 +186,5 @@ def best_of(plan: Plan) -> Own:
     """What is needed of best plans; of those that are not ok, numbers of no meaning."""
     safe = (jnp.where(plan.ok, x, 1) for x in (plan.params, plan.tokens, plan.total_cost))
     log_params, log_tokens, cost = jnp.log(next(safe)), jnp.log(next(safe)), next(safe)
-    return Own(log_params, log_tokens, cost, jnp.where(plan.ok, plan.loss, 1), plan.status)
-
-
-def _nats_for_log_cost(resamples: Resamples, own: Own) -> Array:
-    """How much lower the least loss is for a slightly larger log cost, at best plans.
-
-    Along what a bound leaves free; without bounds all directions give the same.
-    """
-    resamples, own = lax.stop_gradient((resamples, own))
-    by_params = own.status == int(Status.AT_MAX_TOKENS)
-    by_both = own.status == int(Status.AT_MAX_RATIO)
-    move = jnp.where(by_params | by_both, 1.0, 0.0), jnp.where(by_params, 0.0, 1.0)
-
-    def both(x: Array, y: Array) -> tuple[Array, Array]:
-        return resamples.inputs.loss(x, y), cost_value(x, y, resamples.inputs)
-
-    like = own.log_params
-    at, step = (like, own.log_tokens), tuple(x.astype(like.dtype) for x in move)
-    (_, cost), (nats, more) = jax.jvp(both, at, step)
-    return -nats * cost / more
+    nats = lax.stop_gradient(plan.total_cost / plan.marginal_cost)
+    return Own(log_params, log_tokens, cost, jnp.where(plan.ok, plan.loss, 1), nats)

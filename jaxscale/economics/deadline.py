@@ -31,7 +31,7 @@ from jaxscale._numerics.values import (
     where_safe,
 )
 from jaxscale.costs import DEFAULT_PRECISION, chosen_price
-from jaxscale.hardware import SECONDS_PER_HOUR, Accelerator
+from jaxscale.hardware import SECONDS_PER_DAY, SECONDS_PER_HOUR, Accelerator
 from jaxscale.published.entry import Sized
 from jaxscale.status import Status, first_status, is_ok
 from jaxscale.training.data_parallel import (
@@ -43,7 +43,6 @@ from jaxscale.training.data_parallel import (
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-SECONDS_PER_DAY = 86400.0
 LOG_HOUR = math.log(SECONDS_PER_HOUR)
 
 
@@ -51,6 +50,10 @@ LOG_HOUR = math.log(SECONDS_PER_HOUR)
 @dataclass(frozen=True, repr=False)
 class PricedTraining:
     """Time, devices and cost of trainings. Every field has the full shape of all scenarios.
+
+    The plan's tokens are taken to be those of the critical batch, twice the fewest. So dollars are
+    `relative_compute / 2` times the plan's own `train_cost`, if that was counted with the same
+    price, and go down to half of it, with ever fewer devices.
 
     Where `ok` is False all numbers are NaN, and their derivatives are zero; but INFEASIBLE_BOUNDS
     comes with the least time, which a deadline must exceed.
@@ -67,7 +70,7 @@ class PricedTraining:
     devices: Array  # not rounded
     batch_tokens: Array
     dollars: Array  # of the devices for those seconds
-    relative_compute: Array  # tokens, and so FLOPs, over the fewest
+    relative_compute: Array  # tokens, and so FLOPs, over the fewest: 2 for the plan's own tokens
     least_seconds: Array  # that more and more devices approach
     status: Array  # int8, a member of Status
 
@@ -140,7 +143,8 @@ def deadlines(
         seconds: the deadlines.
         mfu: model FLOPs utilisation.
         critical_batch: in tokens, at which training takes twice the fewest steps and tokens. The
-            plan's tokens are taken to be those of this batch.
+            plan's tokens are taken to be those of this batch, so a training with a far smaller one
+            costs half of the plan's `train_cost`.
         tokens_per_device: that each device needs in a step, as `js.training.TOKENS_PER_DEVICE`.
         precision: the precision whose peak counts.
         goodput: the share of the time that is not lost to failures and restarts.
@@ -203,7 +207,8 @@ def best_devices(
         accelerator: one device with a price.
         day_value: dollars that the model is worth more when it is there a day sooner.
         mfu: model FLOPs utilisation.
-        critical_batch: in tokens, at which training takes twice the fewest steps and tokens.
+        critical_batch: in tokens, at which training takes twice the fewest steps and tokens: those
+            of the plan, as in `js.economics.deadlines`.
         tokens_per_device: that each device needs in a step.
         precision: the precision whose peak counts.
         goodput: the share of the time that is not lost to failures and restarts.

@@ -4,6 +4,7 @@ import importlib.resources
 import tomllib
 from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from jaxscale._numerics.names import unknown
@@ -32,12 +33,15 @@ def machine_facts(name: str) -> MachineFacts:
     | `energy_price` | year: dollars per kWh for industry in the United States |
     | `discount_for_1_year`, `discount_for_3_years` | vendor: share off the on-demand price |
 
-    Raises ValueError for an unknown name.
+    The values are read-only. Raises TypeError for a name that is no string, and ValueError for an
+    unknown one.
 
     Examples:
         >>> js.economics.machine_facts("energy_price").values["2024"]
         0.0771
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string; got {name!r}")
     tables = _tables()
     if name not in tables:
         raise unknown("table", name, tables)
@@ -55,4 +59,7 @@ def fact_of(name: str, device: object) -> float:
 def _tables() -> dict[str, MachineFacts]:
     file = importlib.resources.files("jaxscale.published") / "machines.toml"
     tables = tomllib.loads(file.read_text("utf-8"))
-    return {name: MachineFacts(**table) for name, table in tables.items()}
+    return {
+        name: MachineFacts(MappingProxyType(table["values"]), table["unit"], table["source"])
+        for name, table in tables.items()
+    }

@@ -15,6 +15,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
+from jaxscale._numerics.typed import jit
 from jaxscale._numerics.values import (
     all_positive,
     exp_where,
@@ -23,10 +24,11 @@ from jaxscale._numerics.values import (
     is_normal,
     where_safe,
 )
+from jaxscale.hardware import SECONDS_PER_DAY
 
 # Of one device: 419 unexpected interruptions in 54 days on 16,384 H100, Dubey et al. 2024,
 # arXiv 2407.21783, Section 3.3.4. Planned ones, 47 more, are not counted.
-LLAMA_3_FAILURE_SECONDS = 54 * 86400 * 16384 / 419
+LLAMA_3_FAILURE_SECONDS = 54 * SECONDS_PER_DAY * 16384 / 419
 
 STEPS = 3  # of Halley: to the last digit for any checkpoint from 1e-14 to 300 M, in tests
 # v + expm1(-v) = v^2 (1/2 - v/6 + v^2/24 - ...), to below the rounding of float64 for v < 1.
@@ -120,7 +122,7 @@ def goodput(
     )
 
 
-@jax.jit
+@jit
 def _checkpointing(failure, checkpoint, restart):
     failure, checkpoint, restart = arrays.align(failure, checkpoint, restart)
     good, delta, rest = in_failure_times(jnp.ones_like(failure), failure, checkpoint, restart)
@@ -140,7 +142,7 @@ def _checkpointing(failure, checkpoint, restart):
     return Checkpointing(*(x for pair in zip(intervals, slowdowns, strict=True) for x in pair))
 
 
-@jax.jit
+@jit
 def _goodput(devices, failure, checkpoint, restart):
     numbers = arrays.align(devices, failure, checkpoint, restart)
     good, delta, rest = in_failure_times(*numbers)

@@ -1,19 +1,21 @@
 """The price of a device-hour, whether a machine is rented, rented as spot, or owned.
 
-Each function returns the number that `js.accelerator(name, price=...)` and so `js.Costs.on` take:
-dollars per hour of useful work of one device. What is lost to failures is in that price, and must
-then not be in the MFU too; `js.training_time` takes it as `goodput`, because a price has no days.
+`rental` and `spot` return dollars per hour of useful work of one device, the number that
+`js.accelerator(name, price=...)` and so `js.Costs.on` take. `owned` returns dollars per hour on the
+clock, useful or not: pass it to `rental`, with the goodput. What is lost to failures is in that
+price, and must then not be in the MFU too; `js.training_time` takes it as `goodput`, because a
+price has no days.
 """
 
 import math
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
+from jaxscale._numerics.typed import jit
 from jaxscale._numerics.values import (
     all_positive,
     exp_where,
@@ -35,7 +37,8 @@ INTERCONNECT = 0.19  # of the price of a cluster, the same source
 class Spot(NamedTuple):
     """A spot machine: its effective price, and how its checkpoints are set; all of full shape.
 
-    NaN with zero derivatives where an argument is bad.
+    All are NaN with zero derivatives where an argument is bad, and the price and the goodput also
+    where preemptions leave so little useful work that they are beyond the range of their dtype.
     """
 
     price: Array  # dollars per hour of useful work of a device
@@ -119,7 +122,7 @@ def owned(
     interconnect: ArrayLike = INTERCONNECT,
     decline: ArrayLike = PRICE_PERFORMANCE_GROWTH,
 ) -> Array:
-    """Dollars per hour of an owned device: its loss of value, and its energy.
+    """Dollars per hour on the clock of an owned device: its loss of value, and its energy.
 
     `purchase x server_overhead x decline / 8766 / (1 - interconnect) + kilowatts x energy_price`.
     Hardware is worth as much as new hardware of the same performance, so its price falls by
@@ -163,7 +166,7 @@ def owned(
     )
 
 
-@jax.jit
+@jit
 def _rental(price, goodput, discount):
     price, goodput, discount = arrays.align(price, goodput, discount)
     good = all_positive(price, goodput, price / goodput) & (goodput <= 1) & is_share(discount)
@@ -171,7 +174,7 @@ def _rental(price, goodput, discount):
     return jnp.where(good, price * paid / goodput, jnp.nan)
 
 
-@jax.jit
+@jit
 def _spot(price, preemptions, instances, hour, checkpoint, restart):
     price, preemptions, instances, hour, checkpoint, restart = arrays.align(
         price, preemptions, instances, hour, checkpoint, restart
@@ -189,7 +192,7 @@ def _spot(price, preemptions, instances, hour, checkpoint, restart):
     )
 
 
-@jax.jit
+@jit
 def _owned(purchase, kilowatts, energy_price, overhead, interconnect, decline):
     numbers = arrays.align(purchase, kilowatts, energy_price, overhead, interconnect, decline)
     purchase, kilowatts, energy_price, overhead, interconnect, decline = numbers

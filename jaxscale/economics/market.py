@@ -82,7 +82,7 @@ class Market:
     Examples:
         >>> market = js.economics.Market(5e11, 5e11, at_loss=2.0, at_price=1e-6, per_nat=2.0)
         >>> print(f"{market.demand(loss=1.9, price=0.5e-6).input_tokens:.3g} tokens are read")
-        1.32e+12 tokens are read
+        1.31e+12 tokens are read
     """
 
     input_tokens: Real  # read and written at `at_loss` and `at_price`

@@ -7,13 +7,14 @@ quarters). Power usage effectiveness, which adds cooling, is counted once: in `k
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
+from jaxscale._numerics.typed import jit
 from jaxscale._numerics.values import all_positive, is_finite, is_nonnegative, where_safe
+from jaxscale.costs import chosen_price
 from jaxscale.economics.facts import fact_of, machine_facts
 from jaxscale.hardware import SECONDS_PER_HOUR, Accelerator
 from jaxscale.laws.protocol import TRAIN_FLOPS
@@ -136,7 +137,7 @@ def energy(
     roles = {"train": (train, train_kilowatts), "serve": (serve, serve_kilowatts)}
     numbers: dict[str, Any] = {}
     for role, (device, power) in roles.items():
-        numbers[f"{role}_price"] = _price(role, device)
+        numbers[f"{role}_price"] = chosen_price(role, device)
         numbers[f"{role}_kilowatts"] = kilowatts(device) if power is None else power
     costs = {name: getattr(plan, name) for name in ("train_cost", "prefill_cost", "decode_cost")}
     sizes = {"params": plan.params, "tokens": plan.tokens, "peak": _a_peak(train)}
@@ -157,7 +158,7 @@ def carbon(kwh: ArrayLike, kg_per_kwh: ArrayLike) -> Array:
     return _carbon(*arrays.enter(kwh=kwh, kg_per_kwh=kg_per_kwh))
 
 
-@jax.jit
+@jit
 def _kilowatts(watts, *factors):
     watts, *factors = arrays.align(watts, *factors)
     good = all_positive(watts, *factors) & (factors[-1] >= 1)
@@ -167,7 +168,7 @@ def _kilowatts(watts, *factors):
     return jnp.where(good & is_finite(product), product, jnp.nan)
 
 
-@jax.jit
+@jit
 def _energy(train_cost, prefill_cost, decode_cost, params, tokens, peak, *numbers):
     costs, sizes, numbers = arrays.align(
         [train_cost, prefill_cost, decode_cost], (params, tokens, peak), numbers
@@ -189,7 +190,7 @@ def _kwh(good: Array, cost: Array, kilowatts: Array, price: Array) -> Array:
     return jnp.where(good, cost * (kilowatts / price), jnp.nan)
 
 
-@jax.jit
+@jit
 def _carbon(kwh, kg_per_kwh):
     kwh, kg_per_kwh = arrays.align(kwh, kg_per_kwh)
     good = is_nonnegative(kwh) & is_nonnegative(kg_per_kwh) & is_finite(kwh * kg_per_kwh)
@@ -211,17 +212,3 @@ def _watts(device: Accelerator | ArrayLike) -> ArrayLike:
             f"accelerator({device.name!r}, watts=...), its TDP"
         )
     return device.watts
-
-
-def _price(role: str, device: Accelerator) -> ArrayLike:
-    if not isinstance(device, Accelerator):
-        raise TypeError(
-            f"{role} must be an Accelerator, such as jaxscale.accelerator('H100-SXM', price=2.5); "
-            f"got {device!r}"
-        )
-    if device.price is None:
-        raise ValueError(
-            f"{role}: no price was chosen for {device.name}; pass accelerator({device.name!r}, "
-            "price=...), that of the plan's costs"
-        )
-    return device.price

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,12 +69,15 @@ def releases() -> Catalog[Entry]:
 def release(name: str) -> Entry:
     """The released model of that name, case aside.
 
-    Raises ValueError for an unknown name, with the nearest one and all names.
+    Raises TypeError for a name that is no string, and ValueError for an unknown one, with the
+    nearest one and all names.
 
     Examples:
         >>> js.economics.release("Chinchilla-70B").release.tokens
         1400000000000.0
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string; got {name!r}")
     return find("release", releases(), name)
 
 
@@ -178,7 +181,9 @@ def implied_by_releases(
         >>> print([f"{x / 1e12:.0f}T" for x in explained.implied.tokens])
         ['10T', '190T']
     """
-    entries = tuple(releases()) if models is None else tuple(models)
+    if not isinstance(models, Iterable | None):
+        raise TypeError(f"models must be a tuple of js.economics.releases(); got {models!r}")
+    entries = tuple(releases() if models is None else models)
     other = next((each for each in entries if getattr(each, "release", None) is None), None)
     if other is not None:
         raise TypeError(f"models must be entries of js.economics.releases(); got {other!r}")

@@ -30,17 +30,18 @@ MOST = 20.0  # of the fewest dollars: near the fewest days the line goes up with
 MARKS = 5  # points whose devices are written, evenly spaced along the line
 LAST = 0.85  # of the panel's width, to the right of which a text goes to the left
 DAY = 86400.0  # seconds
+CAPTION = "By its own tokens, at the critical batch, the plan costs twice the fewest dollars"
 
 
 def deadlines(priced: PricedTraining, *, title: str = "", subtitle: str = "") -> "Figure":
     """Dollars of a training against the days until it is ready, with its devices beside points.
 
     Dashed lines are the fewest days, which more and more devices approach, and the fewest dollars,
-    which fewer and fewer devices approach. `priced` comes from `js.economics.deadlines` and has one
-    axis; deadlines that no number of devices meets, or that cost more than 20 times the fewest
-    dollars, are left out. Raises TypeError for what is no
-    `PricedTraining`, ValueError for another shape or fewer than two points, ImportError without
-    matplotlib.
+    which fewer and fewer devices approach: half of what the plan costs by its own tokens, which are
+    those of the critical batch. `priced` comes from `js.economics.deadlines` and has one axis;
+    deadlines that no number of devices meets, or that cost more than 20 times the fewest dollars,
+    are left out. Raises TypeError for anything but a `PricedTraining`, ValueError for another shape
+    or fewer than two points, and ImportError without matplotlib.
 
     Examples:
         >>> plan = js.evaluate(js.laws.published("sardana2024"), params=70e9, tokens=15e12)
@@ -55,7 +56,7 @@ def deadlines(priced: PricedTraining, *, title: str = "", subtitle: str = "") ->
         >>> figure = js.plots.deadlines(priced)
     """
     days, dollars, devices, compute = _points(priced)
-    figure = titled(SIZE, title or "What a deadline costs", subtitle)
+    figure = titled(SIZE, title or "What a deadline costs", subtitle or CAPTION)
     panel = figure.subplots()
     dress(panel, "")
     panel.set(xscale="log", yscale="log")

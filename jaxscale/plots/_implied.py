@@ -48,8 +48,9 @@ def implied_demand(
         raise TypeError(f"explained must come from js.economics.implied_by_releases; got a {kind}")
     if not explained.releases:
         raise ValueError("explained has no models")
-    models = sorted(explained.releases, key=lambda entry: entry.release.date)
-    order = [explained.releases.index(entry) for entry in models]
+    dates = [entry.release.date for entry in explained.releases]
+    order = sorted(range(len(dates)), key=dates.__getitem__)
+    models = [explained.releases[i] for i in order]
     demand = np.asarray(explained.implied.tokens, float)[order]
     trained = np.array([entry.release.tokens for entry in models])
     figure = titled(
@@ -89,13 +90,15 @@ def _draw(panel: "Axes", rows: np.ndarray, demand: np.ndarray, trained: np.ndarr
         )
     marks: dict[str, Any] = {"markersize": 5, "linestyle": "none", "zorder": 4}
     panel.plot(trained, rows, **{**RING, "markersize": 4}, color=LINE, label="training tokens")
-    label_of = "demand that explains the size"
-    panel.plot(demand[explained], rows[explained], "o", color=LINES[0], label=label_of, **marks)
-    if not explained.all():
-        left = np.full(len(rows), panel.get_xlim()[0] * 1.35)
-        label_of = "too large for any demand"
-        panel.plot(left[demand < 0], rows[demand < 0], "X", color=LINES[1], label=label_of, **marks)
-        panel.plot(left[np.isnan(demand)], rows[np.isnan(demand)], "_", color=FRAME, **marks)
+    left = np.full(len(rows), panel.get_xlim()[0] * 1.35)
+    kinds: list[tuple[str, np.ndarray, np.ndarray, dict[str, Any]]] = [
+        ("demand that explains the size", explained, demand, {"marker": "o", "color": LINES[0]}),
+        ("too large for any demand", demand < 0, left, {"marker": "X", "color": LINES[1]}),
+        ("no demand explains the size", np.isnan(demand), left, {"marker": "_", "color": FRAME}),
+    ]
+    for label_of, which, x, look in kinds:
+        if which.any():  # a legend must not explain a mark that is not there
+            panel.plot(x[which], rows[which], label=label_of, **look, **marks)
 
 
 def _years(panel: "Axes", years: list[str]) -> None:

@@ -14,6 +14,7 @@ from jaxscale._numerics import arrays
 from jaxscale._numerics.logarithm import Log, exponent, log, split_log, weight, weighted_sum
 from jaxscale._numerics.typed import jit, limits
 from jaxscale._numerics.values import is_finite, is_normal, is_positive, where_safe
+from jaxscale._numerics.whole import as_a_whole
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.chinchilla import Chinchilla, log_other
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, made_safe
@@ -38,6 +39,7 @@ def cheapest(
     return in_chunks(_cheapest, *arrays.align(loss, law, demand, costs, bounds))
 
 
+@as_a_whole
 def _cheapest(
     loss: Array, law: Chinchilla, demand: Demand, costs: Costs, bounds: Bounds | None
 ) -> Plan:
@@ -63,6 +65,7 @@ def best(
     return in_chunks(_best, *arrays.align(budget, law, demand, costs, bounds))
 
 
+@as_a_whole
 def _best(
     budget: Array, law: Chinchilla, demand: Demand, costs: Costs, bounds: Bounds | None
 ) -> Plan:

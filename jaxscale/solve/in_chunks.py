@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.custom_derivatives import SymbolicZero
 
 from jaxscale._numerics.typed import custom_jvp, flattened, fori_loop, jit, map_leaves
+from jaxscale._numerics.whole import jvp_of
 
 Answer = TypeVar("Answer")
 
@@ -99,15 +99,7 @@ def _loop_jvp(
     solve: Callable[..., Any], arrays: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[Any, Any]:
     del arrays
-    leaves, structure = flattened(primals)
-    rates: list[Any] = structure.flatten_up_to(tangents)
-    moving = [i for i, rate in enumerate(rates) if not isinstance(rate, SymbolicZero)]
-
-    def solve_from(*values: Array) -> Any:
-        moved = dict(zip(moving, values, strict=True))
-        return solve(*structure.unflatten(moved.get(i, x) for i, x in enumerate(leaves)))
-
-    return jax.jvp(solve_from, tuple(leaves[i] for i in moving), tuple(rates[i] for i in moving))
+    return jvp_of(solve, primals, tangents)
 
 
 _loop.defjvp(_loop_jvp, symbolic_zeros=True)

@@ -115,6 +115,7 @@ def test_mistakes_are_a_line(command, arguments, message):
         (over_time.years_of, "2", 2),
         (over_time.years_of, "2y", 2),
         (over_time.years_of, "18 months", 1.5),
+        (over_time.years_of, "5 yrs", 5),
         (over_time.years_of, "3mo", 0.25),
         (over_time.years_of, "90d", 90 / 365.25),
         (over_time.years_of, "1 week", 7 / 365.25),
@@ -150,5 +151,8 @@ def test_a_plan_says_what_the_demand_of_a_year_comes_to(command):
     assert "933B tokens read and 0 written, law" in out
     assert "At first 1.00T tokens read and 0 written a year, for 18 months; each year" in out
     assert "demand times 0.5. All of it counts as 933B tokens read and 0 written today." in out
+    dear = ("--years", "90d", "--delay", "10d", "--price-decline", "0.5x/year")
+    out = " ".join(command(*PLAN, *dear).out.split())
+    assert "for 90 days, from 10 days after training is paid; each year compute 100 % dearer" in out
     served = command(*PLAN, "--years", "1", "--delay", "1y", "--discount", "100%").out
     assert "for 1 year, from 1 year after training is paid" in " ".join(served.split())

@@ -62,6 +62,17 @@ def test_spot_trains_at_the_price_of_useful_work(plan, command):
     assert f"useful work, at ${float(spot.price):.2f} an hour" in out
 
 
+def test_spot_is_that_of_one_instance_where_nothing_tells_how_many(plan, command):
+    found = plan(*ON, *SPOT)
+    assert found["spot"]["instances"] == 1
+    assert found["spot"]["effective_price"] == close(economics.spot(1.0, 0.01, 60, 300).price)
+    assert "spot price is for one instance; give --spot-instances" in found["note"]
+    out = command("plan", *PLAN, *ON, *SPOT).out
+    assert "Spot: 1 instance, taken away 0.01 times an hour" in out
+    assert "for one instance" in out
+    assert "one instance" not in plan(*ON, *SPOT, "--spot-instances", "1")["note"]
+
+
 def test_lost_time_is_in_the_days_of_the_training(plan):
     plain = plan(*ON, "--train-count", "64")["training_time"]
     found = plan(*ON, *SPOT, "--train-count", "64")
@@ -139,10 +150,24 @@ def test_rates_and_intensities_as_people_write_them():
     assert rate("0.05/h") == rate("1/20h") == rate("0.05 / 1h") == pytest.approx(0.05)
     assert rate("1.2/d") == pytest.approx(0.05)
     assert intensity("0.4kg/kWh") == intensity("400 g/kWh") == pytest.approx(0.4)
-    for wrong in ("0.05", "0.05/", "0/h", "x/h", "1/0h", "1/2y"):
-        with pytest.raises(ValueError):
+    assert rate("1/.5h") == rate("1 / 30 minutes") == rate("2/hr") == rate("2 per hour") == 2
+    assert rate("1.2/day") == rate("1.2 per 24 hours") == rate("8.4/week") == pytest.approx(0.05)
+    assert intensity("0.4t/MWh") == intensity("400 gCO2/kWh") == intensity("0.4 kg CO2e/kWh") == 0.4
+    for wrong in (
+        "0.05",
+        "0.05/",
+        "0/h",
+        "x/h",
+        "1/0h",
+        "1/2y",
+        "5/h/h",
+        "-1/h",
+        "1perh",
+        "1e400/h",
+    ):
+        with pytest.raises(ValueError, match=f"^'{wrong}' "):  # as it was written
             rate(wrong)
-    for wrong in ("0.4", "400", "0.4t/MWh", "-1kg/kWh"):
+    for wrong in ("0.4", "400", "400 Mg/kWh", "4Mkg/kWh", "0.4kg/MW", "-1kg/kWh"):
         with pytest.raises(ValueError):
             intensity(wrong)
 
@@ -152,7 +177,11 @@ def test_rates_and_intensities_as_people_write_them():
     [
         (("--carbon", "0.4kg/kWh"), "--carbon needs --train-on and --serve-on"),
         ((*SPOT, "--train-count", "8"), "--spot-preemptions needs --train-on and --serve-on"),
-        ((*ON, *SPOT), "--spot-preemptions needs --spot-instances, or --train-count"),
+        ((*ON, *SPOT, "--deadline", "30d"), "--spot-preemptions with --deadline needs --spot-inst"),
+        (
+            (*ON, *SPOT, "--spot-instances", "9", "--train-count", "8"),
+            "--spot-instances: 9 instances are more than the 8 devices of --train-count",
+        ),
         ((*ON, *SPOT[:2], "--train-count", "8"), "--spot-preemptions needs --checkpoint too"),
         ((*ON, "--restart", "5min"), "--restart needs --spot-preemptions too"),
         ((*ON, *SPOT, "--spot-instances", "1e12"), "training never gets anywhere"),

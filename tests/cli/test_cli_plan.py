@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import jaxscale as js
@@ -66,9 +67,15 @@ def test_every_row_of_table_2(plan, model, demand, params, tokens, flops, saving
 
 def test_what_a_slightly_lower_loss_costs_is_printed_where_it_is_known(command):
     law = js.laws.published("sardana2024")
-    nat = float(js.minimize_cost(law, 1.9, js.Demand(1e13)).marginal_cost)
+    costs = js.minimize_cost(law, np.array([1.9, 1.89, 1.75, 1.74]), js.Demand(1e13)).total_cost
     _, out, _ = command("plan", "--loss", "1.9", *DEMAND)
-    assert f"A loss 0.01 nat lower costs about {nat / 1e25:.2f}e23 FLOPs more." in out
+    assert f"A loss 0.01 nat lower costs {(costs[1] - costs[0]) / 1e23:.2f}e23 FLOPs more." in out
+    # Near E the next hundredth costs more than twice what the slope says.
+    found = json.loads(command("plan", "--loss", "1.75", *DEMAND, "--json").out)
+    assert found["cost_of_a_hundredth_nat"] == pytest.approx(float(costs[3] - costs[2]), rel=1e-9)
+    assert found["cost_of_a_hundredth_nat"] > 0.019 * found["optimum"]["marginal_cost"]
+    _, out, _ = command("plan", "--loss", "1.695", *DEMAND)
+    assert "No plan has a loss 0.01 nat lower." in out
     # Bounds beat this loss, so the next lower one is free.
     _, out, _ = command("plan", "--loss", "3", *DEMAND, "--min-params", "7B", "--min-tokens", "1T")
     assert "nat lower" not in out

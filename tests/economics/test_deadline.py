@@ -99,6 +99,21 @@ def test_derivatives_are_those_of_the_formula():
     assert_allclose(slope(2 * LEAST), -FEWEST_DOLLARS / LEAST, rtol=100 * CLOSE)
 
 
+def test_a_name_is_no_accelerator():
+    for function, number in ((economics.deadlines, 1e7), (economics.best_devices, 1e6)):
+        with pytest.raises(TypeError, match="accelerator must be an Accelerator, such as"):
+            function(PLAN, "H100-SXM", number, MFU, **BATCHES)
+
+
+def test_ever_fewer_devices_cost_half_of_what_the_plan_does():
+    costs = js.Costs.on(train=H100, serve=H100, train_mfu=MFU)
+    plan = js.evaluate(js.laws.published("sardana2024"), PLAN.params, PLAN.tokens, costs=costs)
+    priced = economics.deadlines(PLAN, H100, LEAST * np.array([3.0, 1e6]), MFU, **BATCHES)
+    shares = priced.relative_compute / 2
+    assert_allclose(priced.dollars, shares * plan.train_cost, rtol=10 * CLOSE)
+    assert_allclose(priced.dollars[1], plan.train_cost / 2, rtol=1e-5)
+
+
 def test_an_accelerator_without_a_price_is_refused():
     device = js.accelerator("H100-SXM", price=None)
     for call in (economics.deadlines, economics.best_devices):

@@ -110,6 +110,22 @@ def test_months_lie_along_the_last_axis_and_rates_along_those_before():
     assert_allclose(weights(jnp.ones(2)), np.exp([-0.005, -0.015]), rtol=4 * EPS)
 
 
+def test_no_tokens_stay_none_where_the_others_overflow():
+    for grown in (1e3, jnp.asarray(1e3)):
+        demand = js.Demand.growing(js.Demand(1e12, 0.0), years=10.0, growth=grown)
+        assert np.isinf(float(demand.input_tokens))
+        assert float(demand.output_tokens) == 0
+
+
+def test_months_may_be_a_list():
+    months = [1e11, 2e11, 3e11]
+    found = js.Demand.monthly(js.Demand(months), discount=0.1)
+    expected = js.Demand.monthly(js.Demand(np.array(months)), discount=0.1)
+    assert float(found.input_tokens) == float(expected.input_tokens)
+    with pytest.raises(TypeError, match=r"months\.input_tokens"):
+        js.Demand.monthly(js.Demand(["a", "b"]))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -180,6 +180,16 @@ def test_the_table_is_a_call_for_each_model():
     assert_allclose(frame["implied_tokens"], explained.implied.tokens)
 
 
+def test_what_is_no_model_or_no_name_is_refused_by_its_argument():
+    model = js.economics.release("llama-3-8b")
+    for models in (model, 3):
+        with pytest.raises(TypeError, match="models must be a tuple of js"):
+            js.economics.implied_by_releases(js.laws.published("besiroglu2024"), models=models)
+    for function in (js.economics.release, js.economics.machine_facts):
+        with pytest.raises(TypeError, match="name must be a string; got 3"):
+            function(3)
+
+
 def test_models_of_a_file_of_your_own_are_explained_too(tmp_path):
     path = tmp_path / "ours.toml"
     text = '[releases.ours]\ntitle = "Ours"\nmaker = "us"\nparams = 2e9\ntokens = 4e12\n'

@@ -104,6 +104,11 @@ def test_derivatives_are_central_differences(function, numbers):
         assert_allclose(slopes[name], (up - down) / (2 * step), rtol=1e-7)
 
 
+def test_tables_cannot_be_changed():
+    with pytest.raises(TypeError):
+        economics.machine_facts("pue").values["others"] = 1.0
+
+
 def test_tables_have_sources_and_units():
     for name in ("server_overhead", "server_power", "average_power", "pue", "energy_price"):
         table = economics.machine_facts(name)

@@ -109,6 +109,40 @@ def test_carbon_of_llama_3_1(model, hours, tonnes):
     assert_printed(found, tonnes, source=LLAMA_3_1, what=what, within=0.01 * float(tonnes))
 
 
+def test_carbon_of_a_megawatt_hour():
+    """Of Llama 3.1 at 700 W a device, without cooling and with it, and of GPT-3: computed apart."""
+    device = economics.kilowatts(H100, server_power=1, average_power=1, pue=np.array([1, 1.08]))
+    assert_allclose(39.3e6 * device[0] / 1000, 27_510, rtol=1e-12)
+    for kwh, tonnes, intensity, digits in (
+        (39.3e6 * device[0], 11_390, 0.41403, 5),
+        (39.3e6 * device[1], 11_390, 0.383, 3),
+        (1287e3, 552, 0.4289, 4),
+    ):
+        # Half a unit in the last digit of the intensity.
+        half = 0.5 * 10.0**-digits * kwh / 1000
+        assert_allclose(economics.carbon(kwh, intensity), tonnes, rtol=0, atol=1.001 * half)
+
+
+WATTS = {
+    **{"GB300": "1400", "MI355X": "1400", "GB200": "1200", "MI325X": "1000", "B200": "1000"},
+    **{"B300": "1000", "Gaudi3": "900", "MI300X": "750", "H100-SXM": "700", "H200": "700"},
+    **{
+        "Gaudi2": "600",
+        "MI250X": "500",
+        "A100-80GB": "400",
+        "L40S": "350",
+        "A100-80GB-PCIe": "300",
+    },
+}
+
+
+@pytest.mark.parametrize("name", WATTS)
+def test_power_of_accelerators(name):
+    """TDP, or the total power of the board where the table has that alone."""
+    source = "stas00/ml-engineering, compute/accelerator (2026-08-22)"
+    assert_printed(js.accelerator(name).watts, WATTS[name], source=source, what=f"watts of {name}")
+
+
 def test_carbon_of_gpt_3():
     """1287 MWh at the average of the United States, which is printed in Section 2.4."""
     source = "Patterson et al. 2021, arXiv 2104.10350, Section 3"

@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -194,6 +195,40 @@ def test_gradient_of_a_vmap_is_the_vmap_of_gradients(target):
     each = jax.jit(jax.vmap(jax.grad(one)))(demand)
     assert (each > 0).all()
     np.testing.assert_allclose(of_sum, each, rtol=RTOL)
+
+
+def tokens_of_plan(rest, target, scale, A, output_tokens):
+    draws = {"A": A, "output_tokens": output_tokens * scale}
+    return jnp.log(solve(rest | draws, target).tokens)
+
+
+def tokens_of_law(rest, target, scale, A, output_tokens):
+    del rest, target
+    return jnp.log(LAW.tokens_for(A / 130 * scale, output_tokens / 100))
+
+
+@pytest.mark.parametrize(
+    ("target", "function"),
+    [("loss", tokens_of_plan), ("budget", tokens_of_plan), ("loss", tokens_of_law)],
+)
+def test_derivatives_by_a_number_that_nested_lanes_share(target, function):
+    rest = typical(target)
+    A = np.linspace(300.0, 400.0, 3).astype(DTYPE)
+    demand = np.geomspace(1e11, 1e12, 2).astype(DTYPE)
+
+    def by_lanes(scale):
+        one = partial(function, rest, target, scale)
+        return jax.vmap(lambda A: jax.vmap(lambda demand: one(A, demand))(demand))(A)
+
+    def at_once(scale):
+        return function(rest, target, scale, A[:, None], demand[None])
+
+    # Of a program: eagerly JAX differentiates before it maps, and nothing is shared.
+    one = jnp.ones((), DTYPE)
+    for slope in (jax.jacfwd, jax.jacrev):
+        value = slope(jax.jit(by_lanes))(one)
+        assert (value != 0).all()
+        np.testing.assert_allclose(value, slope(at_once)(one), rtol=RTOL)
 
 
 @pytest.mark.parametrize("target", LOSS_FIRST)
