@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks solve`, `sweep`, `fit`, `laws` or `serving`."""
+"""The command line: `python -m benchmarks` and the name of a suite, such as `solve`."""
 
 import argparse
 import math
@@ -7,7 +7,7 @@ import time
 
 import jax
 
-from benchmarks import fit, harness, laws, ours, report, serving, solve, sweep
+from benchmarks import economics, fit, harness, laws, ours, report, serving, solve, sweep
 from benchmarks.harness import DEVICE_SECONDS, Disagreement, Options
 
 EXAMPLES = """\
@@ -24,8 +24,16 @@ examples:
   python -m benchmarks fit --largest 1000000        with a million resamples: minutes more
   python -m benchmarks laws                         other laws than Chinchilla's, and levers
   python -m benchmarks serving                      measured servers beside predictions, in a minute
+  python -m benchmarks economics                    the greatest profit, in two minutes
 """
-SUITES = {"solve": solve, "sweep": sweep, "fit": fit, "laws": laws, "serving": serving}
+SUITES = {
+    "solve": solve,
+    "sweep": sweep,
+    "fit": fit,
+    "laws": laws,
+    "serving": serving,
+    "economics": economics,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
