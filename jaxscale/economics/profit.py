@@ -112,7 +112,7 @@ def maximize_profit(
 
     All arguments broadcast as in NumPy. Works under jit, vmap, grad and hessian.
 
-    Profits are compared at 24 losses, those of models that grow e-fold from one to the next, and
+    Profits are compared at 25 losses, those of models that grow by 3.5 from one to the next, and
     the best is then searched for to the last digit: a `value` with two optima closer than that may
     get the lesser. BEST_OF_SEVERAL says that there were several. DO_NOT_TRAIN is where the best
     profit is not above 0, which is what no model earns; NO_FINITE_PRICE where the best price is
