@@ -116,8 +116,8 @@ def maximize_profit(
     the best is then searched for to the last digit: a `value` with two optima closer than that may
     get the lesser. BEST_OF_SEVERAL says that there were several. DO_NOT_TRAIN is where the best
     profit is not above 0, which is what no model earns; NO_FINITE_PRICE where the best price is
-    asked for and the elasticity is not above 1; NO_INTERIOR_OPTIMUM where ever larger models, or ever
-    smaller ones, earn more. A scenario without a plan gets NaN, with derivatives of zero.
+    asked for and the elasticity is not above 1; NO_INTERIOR_OPTIMUM where ever larger models, or
+    ever smaller ones, earn more. A scenario without a plan gets NaN, with derivatives of zero.
 
     At the optimum a nat costs what it earns, the best price is Lerner's, `elasticity /
     (elasticity - 1)` times the cost of serving, and params and tokens stand in the ratio of
