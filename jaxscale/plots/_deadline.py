@@ -30,7 +30,7 @@ MOST = 20.0  # of the fewest dollars: near the fewest days the line goes up with
 MARKS = 5  # points whose devices are written, evenly spaced along the line
 LAST = 0.85  # of the panel's width, to the right of which a text goes to the left
 DAY = 86400.0  # seconds
-CAPTION = "By its own tokens, at the critical batch, the plan costs twice the fewest dollars"
+CAPTION = "The plan itself, trained at the critical batch, costs twice the fewest dollars"
 
 
 def deadlines(priced: PricedTraining, *, title: str = "", subtitle: str = "") -> "Figure":
