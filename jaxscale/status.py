@@ -54,7 +54,7 @@ class Status(enum.IntEnum):
     )
     CONTEXT_TOO_LONG = 17, "The context is longer than the model's own; shorten it."
     TOO_SLOW = 18, "No batch answers within the limits; use more or faster devices, or wait longer."
-    DO_NOT_TRAIN = 19, "No plan earns more than it costs; raise the value or lower the prices."
+    DO_NOT_TRAIN = 19, "No plan earns more than it costs; raise the value, or lower the costs."
     NO_FINITE_PRICE = 20, "Profit rises with the price without end; use an elasticity above 1."
     BEST_OF_SEVERAL = 21, "Profit has several optima; this is the best. Bound params for another."
 

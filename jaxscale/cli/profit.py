@@ -30,12 +30,13 @@ EXAMPLES = """\
 jaxscale profit --value-per-nat 100M$ --worthless-at 2.2 --inference-tokens 1T \\
     --train-on H100-SXM --train-price 2 --serve-on H100-SXM --serve-price 2
 jaxscale profit --input-tokens 8T --output-tokens 2T --at-loss 2 --at-price 1$/M --per-nat 2 \\
-    --elasticity 1.5 --train-on H100-SXM --train-price 2 --serve-on H100-SXM \\
+    --price 1$/M --train-on H100-SXM --train-price 2 --serve-on H100-SXM \\
     --serve-price 2 --decode-mfu 10% --law besiroglu2024 --picture profit.png
 jaxscale profit --accuracy-value 1B$ --task gadre2024_c4 --worthless-at 50% --law gadre2024_c4 \\
     --inference-tokens 1T --train-on H100-SXM --train-price 2 --serve-on H100-SXM --serve-price 2
 """
 
+FAR = 30.0  # times the known price or demand
 NEEDED = ("at_loss", "at_price", "per_nat")  # of a market
 SOLD = (*NEEDED, "elasticity", "price")
 CAUTION = (
@@ -53,6 +54,7 @@ class Question(NamedTuple):
     bounds: js.Bounds | None
     price: float | None  # dollars per token
     task: str | None
+    knows_elasticity: bool
 
     @property
     def market(self) -> economics.Market | None:
@@ -119,12 +121,34 @@ class Answer(NamedTuple):
     @property
     def sentence(self) -> str:
         """The status in words."""
+        status = status_of(self.best.plan)
+        if status is js.Status.OK:
+            return "The most profitable plan."
+        if status is js.Status.AT_CORNER:
+            return "Bounds fix params and tokens: beyond them another plan would earn more."
         return sentence_of_plan(self.best.plan, _asked(self.named, self.question, self.levers))
 
     @property
+    def reach(self) -> str:
+        """A line where the price or what is sold is far from where demand is known; else empty."""
+        market = self.question.market
+        if market is None:
+            return ""
+        sold = float(self.best.demand.input_tokens + self.best.demand.output_tokens)
+        sales = sold / float(market.input_tokens + market.output_tokens)
+        price = float(self.best.price) / float(market.at_price)
+        if max(sales, price, 1 / sales, 1 / price) < FAR:
+            return ""
+        return (
+            f"Far from where demand is known: {count(price)} times that price sells {count(sales)} "
+            "times as many tokens, further than an elasticity can be trusted."
+        )
+
+    @property
     def note(self) -> str:
-        """Where the plan leaves the range of the law, and where a task is of another text."""
-        return " ".join(filter(None, (self.named.range_note(self.best.plan), self.task_note)))
+        """Where the plan leaves what is known of demand and law, and a task is of another text."""
+        lines = self.reach, self.named.range_note(self.best.plan), self.task_note
+        return " ".join(filter(None, lines))
 
     @property
     def task_note(self) -> str:
@@ -187,6 +211,8 @@ def profit(
     asked = _arguments(named, question)
     choice = {"price": question.price, "levers": levers.values}
     best = interpreted(js.maximize_profit, *asked, **choice)
+    if status_of(best.plan) is js.Status.DO_NOT_TRAIN:
+        raise Mistake(f"no plan earns more than it costs: {_remedies(question)}")
     solved(best.plan, _asked(named, question, levers.values))
     answer = Answer(named, question, levers.values, best)
     if path is not None:
@@ -196,6 +222,14 @@ def profit(
     else:
         show(answer)
         tables.note(str(path) if path else "")
+
+
+def _remedies(question: Question) -> str:
+    """What would make a plan earn something."""
+    ways = ["raise what it is worth"] if question.value is not None else []
+    ways += ["raise --price"] if question.price is not None else []
+    ways += ["loosen the bounds"] if question.bounds is not None else []
+    return ", or ".join([*ways, "lower the price of compute"])
 
 
 def _arguments(named: NamedLaw, question: Question) -> tuple[Any, ...]:
@@ -221,7 +255,8 @@ def read_question(given: Mapping[str, Any]) -> Question:
     prices = read_prices(given)
     if prices.train is None:
         raise Mistake("profit needs --train-on and --serve-on: without them costs are FLOPs")
-    return Question(value, demand, prices, read_bounds(given_of(given)), given["price"], task)
+    bounds, is_known = read_bounds(given_of(given)), given["elasticity"] is not None
+    return Question(value, demand, prices, bounds, given["price"], task, is_known)
 
 
 def read_value(
@@ -297,7 +332,7 @@ def show(answer: Answer) -> None:
     for line in _notes(answer):
         tables.note(line)
     tables.note(_caution(answer.question), style="bold yellow")
-    for line in (answer.named.range_note(answer.best.plan), answer.task_note):
+    for line in (answer.reach, answer.named.range_note(answer.best.plan), answer.task_note):
         tables.note(line, style="dim")
 
 
@@ -348,7 +383,7 @@ def _notes(answer: Answer) -> Iterator[str]:
 
 def _caution(question: Question) -> str:
     market = question.market
-    return CAUTION if market and market.elasticity == PROVIDER_ELASTICITY else ""
+    return CAUTION if market and not question.knows_elasticity else ""
 
 
 def as_record(answer: Answer) -> dict[str, Any]:

@@ -108,6 +108,7 @@ class Answer(NamedTuple):
 def most_profitable(problem: Problem) -> Answer:
     """The plan of the greatest profit; NaN where there is none."""
     like = zeros_of_full_shape(problem)
+    _check_value(problem.value, like)
     fixed = lax.stop_gradient(problem)
     status = _judged(fixed) + jnp.zeros_like(like, jnp.int8)
     problem = protocol.made_safe(problem, is_ok(status))
@@ -130,6 +131,16 @@ def most_profitable(problem: Problem) -> Answer:
     several = found.has_several & (best.plan.status == int(Status.OK))
     status = jnp.where(several, jnp.int8(Status.BEST_OF_SEVERAL), best.plan.status)
     return best._replace(plan=replace(best.plan, status=status))
+
+
+def _check_value(value: Value, loss: Array) -> None:
+    """Raises ValueError for a value that is not one number for each loss."""
+    shape = jax.eval_shape(value, loss).shape
+    if shape != loss.shape:
+        raise ValueError(
+            f"value must return an array of the shape of the loss; got {shape} for {loss.shape}. "
+            "Put arrays into a jax.tree_util.Partial: its leaves broadcast"
+        )
 
 
 def _judged(problem: Problem) -> Array:
@@ -382,7 +393,10 @@ def _seen_closed(problem: Problem, law: Any, origin: Array, at: _At, starts: Arr
 
     def look(from_high: Array | bool) -> _Seen:
         point = point_at(*_sizes_on_path(None, origin, at.path), from_high)
-        worth, falls = jax.jvp(value, (point.loss,), (jnp.ones_like(point.loss),))
+        # What a value closes over is no leaf of the problem, whose derivatives are stopped.
+        worth, falls = lax.stop_gradient(
+            jax.jvp(value, (point.loss,), (jnp.ones_like(point.loss),))
+        )
         earned = point.earned_per_nat - falls
         slope = point.log_marginal_cost - jnp.where(earned > 0, log(earned), jnp.nan)
         profit = worth + point.revenue - point.train_cost - point.inference_cost
@@ -533,7 +547,8 @@ def _better_corner(problem: Problem, bounds: Bounds, best: Answer) -> Answer:
     like = jnp.zeros_like(best.plan.params)
 
     def compare(index: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
-        profit = _at_corner(fixed, lax.stop_gradient(bounds), index, like).profit
+        answer = _at_corner(fixed, lax.stop_gradient(bounds), index, like)
+        profit = lax.stop_gradient(answer.profit)
         is_better = profit > found[0]
         return jnp.where(is_better, profit, found[0]), jnp.where(is_better, index, found[1])
 
@@ -578,7 +593,7 @@ def _is_beaten(problem: Problem, best: Answer, most: Array) -> Array:
     def compare(count: Array, better: Array) -> Array:
         by = (nth([each[i] for each in NEIGHBORS], count, params.dtype) for i in (0, 1))
         x, y = (size + step for size, step in zip(logs, by, strict=True))
-        more = _profit_at(problem, x, y) > least
+        more = lax.stop_gradient(_profit_at(problem, x, y)) > least
         return better | (more & _are_within(problem.bounds, jnp.exp(x), jnp.exp(y)))
 
     is_beaten = fori_loop(len(NEIGHBORS), compare, most > least)

@@ -114,10 +114,11 @@ def maximize_profit(
 
     Profits are compared at 25 losses, those of models that grow by 3.5 from one to the next, and
     the best is then searched for to the last digit: a `value` with two optima closer than that may
-    get the lesser. BEST_OF_SEVERAL says that there were several. DO_NOT_TRAIN is where the best
-    profit is not above 0, which is what no model earns; NO_FINITE_PRICE where the best price is
-    asked for and the elasticity is not above 1; NO_INTERIOR_OPTIMUM where ever larger models, or
-    ever smaller ones, earn more. A scenario without a plan gets NaN, with derivatives of zero.
+    get the lesser, and one that rises all at once between two of them NOT_CONVERGED.
+    BEST_OF_SEVERAL says that there were several. DO_NOT_TRAIN is where the best profit is not above
+    0, which is what no model earns; NO_FINITE_PRICE where the best price is asked for and the
+    elasticity is not above 1; NO_INTERIOR_OPTIMUM where ever larger models, or ever smaller ones,
+    earn more. A scenario without a plan gets NaN, with derivatives of zero.
 
     At the optimum a nat costs what it earns, the best price is Lerner's, `elasticity /
     (elasticity - 1)` times the cost of serving, and params and tokens stand in the ratio of
@@ -128,7 +129,8 @@ def maximize_profit(
         value: what a model is worth, a differentiable function of loss, in the unit of the costs:
             `js.economics.ValuePerNat`, `ValueOfAccuracy`, another pytree with `__call__`, or a
             plain function (the same object at each call, for a new one compiles again). It takes
-            and returns arrays of one shape. None where only tokens are sold.
+            and returns arrays of one shape, by `jax.numpy`; arrays of scenarios go into a
+            `jax.tree_util.Partial`. None where only tokens are sold.
         demand: a `Demand`, or a `js.economics.Market` in which it reacts and tokens are sold.
         costs: the price of a FLOP in each phase.
         bounds: limits on params and tokens; none by default.

@@ -201,10 +201,11 @@ def _laws(law: Any) -> tuple[Any, Any]:
     check_law(law)
     (law,) = arrays.enter(law=law)
     sizes = {np.shape(x)[0] for x in jax.tree.leaves(law) if np.ndim(x)}
-    if len(sizes) != 1:
+    if len(sizes) != 1 or sizes == {0}:
+        lengths = f"of lengths {sorted(sizes)}" if sizes else "without one"
         raise ValueError(
-            "law must have coefficients with a first axis of resamples, as js.bootstrap makes; "
-            f"got {law!r}"
+            "law must have coefficients with one first axis of resamples, as js.bootstrap makes; "
+            f"got coefficients {lengths}: {law!r}"
         )
     return law, jax.tree.map(lambda x: x.mean(axis=0) if np.ndim(x) else x, law)
 
@@ -275,7 +276,7 @@ def _regrets(
     def shaped(x: Array) -> Array:
         if x.ndim == 1:
             return x.reshape(shape)
-        return jnp.moveaxis(x, 0, -1).reshape(-1, *shape)
+        return jnp.moveaxis(x, 0, -1).reshape(x.shape[1], *shape)
 
     return jax.tree.map(shaped, result)
 
@@ -284,7 +285,7 @@ def _flat(x: Array, shape: tuple[int, ...]) -> Array:
     """A coefficient with a row for each scenario; of resamples alone, where scenarios share it."""
     if all(size == 1 for size in x.shape[1:]):
         return x.ravel()
-    return jnp.broadcast_to(x, shape).reshape(shape[0], -1).T
+    return jnp.broadcast_to(x, shape).reshape(shape[0], math.prod(shape[1:])).T
 
 
 # --- One scenario: coefficients have an axis of resamples, the rest is scalar ----------------

@@ -113,7 +113,7 @@ def test_the_picture_is_saved(command, tmp_path):
         ((*MARKET, "--elasticity", "0.5"), "Profit rises with the price without end; use an"),
         (
             ("profit", "--value-per-nat", "1K$", "--worthless-at", "2.2", *SERVED),
-            "No plan earns more than it costs; raise the value or lower the prices.",
+            "no plan earns more than it costs: raise what it is worth, or lower the price of",
         ),
         (("profit", *SERVED), "say what a model earns: --value-per-nat or --accuracy-value with"),
         ((*VALUE, *DEVICES), "the demand is missing: use --inference-tokens"),

@@ -419,6 +419,7 @@ def test_a_bootstrap_counts_the_resamples_that_are_ok_and_beats_the_plan_of_the_
         ({"loss": 2.0, "budget": 1e23}, "exactly one of loss and budget"),
         ({"loss": 2.0, "bounds": js.Bounds(min_tokens=1e9)}, "no min_tokens"),
         ({"loss": 2.0, "law": law_of(CENTRE)}, "first axis of resamples"),
+        ({"loss": 2.0, "law": law_of({**CENTRE, "E": np.zeros(0)})}, r"of lengths \[0\]"),
         ({"loss": 2.0, "levers": {"bits": 8}}, "no lever 'bits'"),
     ],
 )
