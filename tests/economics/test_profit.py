@@ -352,7 +352,7 @@ def test_the_better_of_two_optima_is_found():
     value = Steps(np.full(LANES, 1e6, DTYPE), second)
     law, costs = js.laws.published("besiroglu2024"), js.Costs(1.4e-18, 1.4e-18, 1.4e-18)
     best = js.maximize_profit(law, value, js.Demand(1e11, 1e11), costs)
-    # Where an optimum lies between two points that are compared, one of them may beat the other one.
+    # Where an optimum lies between two of the points that are compared, one of these may beat it.
     assert set(names(best.status)) <= {"OK", "BEST_OF_SEVERAL", "NOT_CONVERGED"}
     several = best.status == Status.BEST_OF_SEVERAL
     assert several.sum() > 10
