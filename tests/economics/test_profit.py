@@ -458,7 +458,8 @@ def test_derivatives_are_central_differences_beside_scenarios_without_a_plan(kin
 
 
 @needs_x64
-@pytest.mark.parametrize("kind", ["fixed", pytest.param("chosen", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", ["fixed", "chosen"])
 def test_second_derivatives_of_profit_are_differences_of_what_it_is_made_of(kind):
     # By the envelope theorem, first derivatives are those at fixed params, tokens and price.
     x = near_typical()
