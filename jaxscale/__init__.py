@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale import allocations as allocations
     from jaxscale import architectures as architectures
     from jaxscale import economics as economics
+    from jaxscale import experiments as experiments
     from jaxscale import fitting as fitting
     from jaxscale import growth as growth
     from jaxscale import hardware as hardware
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale import repeated_sampling as repeated_sampling
     from jaxscale import serving as serving
     from jaxscale import training as training
+    from jaxscale import trajectories as trajectories
     from jaxscale._compare import LawComparison as LawComparison
     from jaxscale._compare import LawRow as LawRow
     from jaxscale._compare import compare_laws as compare_laws
@@ -80,13 +82,14 @@ _MODULES = {
         "architectures",
         "costs",
         "economics",
+        "experiments",
         "fitting",
         "growth",
         "hardware",
         "laws",
     ),
     *("plan", "plots", "published", "recipes", "repeated_sampling", "serving", "solve", "status"),
-    *("sweeping", "training"),
+    *("sweeping", "training", "trajectories"),
 }
 _NAMES = {
     "_compare": ("LawComparison", "LawRow", "compare_laws"),

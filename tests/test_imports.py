@@ -35,6 +35,8 @@ ALLOWED = {
     "economics": {*PRICES, "status", "costs", "plan", "solve", "training"},
     "repeated_sampling": {*PRICES, "status", "costs", "plan", "solve"},
     "fitting": {*FACTS, "laws"},
+    "trajectories": {*FACTS, "laws", "fitting"},
+    "experiments": {*PRICES, "status", "costs", "plan", "solve", "fitting", "economics"},
     "_schema": {*PRICES, "costs", "plan"},
     "_explain_served": {*PRICES, "architectures", "costs", "plan", "serving", "solve", "status"},
     "_explain": {*PRICES, "_explain_served", "_schema", "costs", "plan", "status"},
@@ -186,6 +188,7 @@ def test_the_public_names_are_those_of_the_design():
     modules = {"costs", "plan", "solve", "status", "hardware", "laws", "sweeping"}
     modules |= {"allocations", "architectures", "fitting", "growth", "plots", "published"}
     modules |= {"economics", "recipes", "repeated_sampling", "serving", "training"}
+    modules |= {"experiments", "trajectories"}
     assert names - modules == {
         "Architecture",
         "Bounds",
