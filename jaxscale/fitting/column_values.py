@@ -26,6 +26,18 @@ COMPARISONS: dict[type[ast.cmpop], Callable[..., Any]] = {
 }
 
 
+class NumberWord(str):
+    """A word that also writes a number, as 7B does."""
+
+    value: float
+
+    @classmethod
+    def of(cls, word: str, value: float) -> "NumberWord":
+        made = cls(word)
+        made.value = value
+        return made
+
+
 def values_of(cells: Iterable[Any]) -> np.ndarray:
     """The cells of a column, None where one is missing, as numbers, dates, or objects.
 
@@ -84,6 +96,8 @@ def truth_of(value: Value) -> np.ndarray | None:
 def number_of(value: Value) -> np.ndarray:
     """A value as float64, for whole numbers would overflow as `params * tokens` does."""
     array = np.asarray(value)
+    if _writes_numbers(array):
+        return np.array([math.nan if each is None else each.value for each in array.ravel()])
     if array.dtype == object and truth_of(array) is not None:
         return np.array([math.nan if each is None else float(each) for each in array])
     if array.dtype.kind not in "iufb" or isinstance(value, list):
@@ -124,6 +138,8 @@ def _alike(left: Value, right: Value) -> tuple[np.ndarray, np.ndarray]:
                 raise ValueError(f"{value!r} is not a date, as '2025-12-31' is") from None
         else:
             arrays.append(np.asarray(value, object if isinstance(value, str) else None))
+    if _holds_words(arrays[0]) != _holds_words(arrays[1]):
+        arrays = [number_of(each) if _writes_numbers(each) else each for each in arrays]
     groups = {"words" if _holds_words(each) else each.dtype.kind == "M" for each in arrays}
     if len(groups) > 1 or isinstance(right, list):
         raise ValueError(f"{shown(left)} and {shown(right)} cannot be compared")
@@ -132,6 +148,11 @@ def _alike(left: Value, right: Value) -> tuple[np.ndarray, np.ndarray]:
 
 def _holds_words(array: np.ndarray) -> bool:
     return array.dtype == object and any(isinstance(each, str) for each in array.ravel())
+
+
+def _writes_numbers(array: np.ndarray) -> bool:
+    words = [each for each in array.ravel() if each is not None] if array.dtype == object else []
+    return bool(words) and all(isinstance(each, NumberWord) for each in words)
 
 
 def shown(value: Value) -> str:

@@ -52,6 +52,18 @@ def evaluate(text: str, columns: Sequence[str], column: Callable[[str], np.ndarr
         raise ValueError("an expression must not be nested as deeply") from None
 
 
+def could_be(text: Any, columns: Sequence[Any]) -> bool:
+    """Whether a text is more than the name of a column that is not there."""
+    if not isinstance(text, str) or not _BARE.fullmatch(text):
+        return isinstance(text, str)
+    parts = re.split("[/-]", text)  # `C/N` may divide two columns
+    return (
+        _is_number(text)
+        or len(parts) > 1
+        and all(part in columns or _is_number(part) for part in parts)
+    )
+
+
 # --- Names of columns -----------------------------------------------------------------------
 
 

@@ -34,7 +34,7 @@ def read(tmp_path):
     def from_text(text, **how):
         path = tmp_path / "runs.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return Runs.from_csv(path, **how)
+        return Runs.read(path, **how)
 
     return from_text
 
@@ -114,7 +114,7 @@ def test_a_parquet_file_is_read_like_the_frame_in_it(tmp_path):
     frame = pd.DataFrame({"N": [7.0, 8.0], "D": [70, 80], "loss": [3.5, 3.0], "run": ["a", "b"]})
     frame.to_parquet(tmp_path / "runs.parquet")
     how = {"params": "N", "tokens": "D", "group": "run", "params_unit": 1e9}
-    found = Runs.from_parquet(tmp_path / "runs.parquet", **how)
+    found = Runs.read(tmp_path / "runs.parquet", **how)
     expected = Runs.from_dataframe(frame, **how)
     for one, other in zip(vars(found).values(), vars(expected).values(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -128,7 +128,7 @@ def test_one_set_of_defaults_serves_files_and_frames():
 
 def test_the_published_points_are_read_as_they_stand():
     path = table("besiroglu_2024/points.csv")
-    runs = Runs.from_csv(path, where="outlier == 0", weights="outlier", group="row")
+    runs = Runs.read(path, where="outlier == 0", weights="outlier", group="row")
     kept = column(path, "outlier") == 0
     assert kept.sum() == 240
     for name in ("params", "tokens", "loss"):
@@ -326,12 +326,12 @@ def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(TypeError, match=r"^frame must be a pandas.DataFrame; got dict"):
         Runs.from_dataframe({"params": [1]})
     with pytest.raises(TypeError, match="unexpected keyword argument 'parms'"):
-        Runs.from_csv(tmp_path / "runs.csv", parms="N")
+        Runs.read(tmp_path / "runs.csv", parms="N")
     with pytest.raises(FileNotFoundError):
-        Runs.from_csv(tmp_path / "none.csv")
+        Runs.read(tmp_path / "none.csv")
     (tmp_path / "runs.parquet").write_text(PLAIN)
     with pytest.raises(ValueError, match=r"runs.parquet: no Parquet file: [^\n]+$"):
-        Runs.from_parquet(tmp_path / "runs.parquet")
+        Runs.read(tmp_path / "runs.parquet")
 
 
 def test_without_pandas_a_line_says_what_to_install(monkeypatch, read):
@@ -352,7 +352,7 @@ def test_a_table_that_was_written_is_read_back(tmp_path):
         levers={"unique_tokens": np.array([1e9, 2e9])},
     )
     runs.to_csv(tmp_path / "runs.csv")
-    found = Runs.from_csv(
+    found = Runs.read(
         tmp_path / "runs.csv", weights="weights", group="group", levers=("unique_tokens",)
     )
     for name in ("params", "tokens", "loss", "weights"):
