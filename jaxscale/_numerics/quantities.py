@@ -14,6 +14,7 @@ SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"
 _ORDINARY = str.maketrans(SUPERSCRIPTS + "\N{MINUS SIGN}", "0123456789+--")
 _SIGN = "[-+\N{MINUS SIGN}]?"
 _SPACE = r"[^\S\r\n]"  # thin and no-break spaces too
+_TIMES = "x*\N{MULTIPLICATION SIGN}\N{MIDDLE DOT}\N{DOT OPERATOR}"
 _RAISED = rf"(?:(?:\^|\*\*)\{{?(?P<raised>{_SIGN}[0-9]+)\}}?|(?P<superscript>[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+))"
 _BARE_POWER = re.compile(rf"^({_SIGN}{_SPACE}*)(?=10(?:\^|\*\*|[{SUPERSCRIPTS}]))")
 
@@ -26,11 +27,16 @@ def _pattern(mark: str, separator: str) -> re.Pattern[str]:
     whole = rf"(?:{grouped}|[0-9]+(?:_[0-9]+)*)"
     return re.compile(
         rf"(?P<sign>{_SIGN}){_SPACE}*(?P<digits>{whole}(?:[{mark}][0-9]*)?|[{mark}][0-9]+)"
-        rf"(?:[eE](?P<power>{_SIGN}[0-9]+)|{_SPACE}*[x×*·⋅]{_SPACE}*10{_RAISED}"
+        rf"(?:[eE](?P<power>{_SIGN}[0-9]+)|{_SPACE}*[{_TIMES}]{_SPACE}*10{_RAISED}"
         rf"|{_SPACE}*(?P<suffix>[KMBTQkmbtq]))?"
     )
 
 
+# What nearly all numbers are, and is read much faster.
+_PLAIN = {
+    ".": re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?"),
+    ",": re.compile("[-+]?[0-9]+(?:[eE][-+]?[0-9]+)?"),
+}
 _PATTERNS = {".": _pattern(".", ","), ",": _pattern(",", ".")}  # by the decimal mark
 
 
@@ -52,6 +58,8 @@ def parse(text: str, mark: str = ".") -> Written | None:
     Reads thousands with separators, suffixes and powers of ten: `30,000,000`, `30_000_000`, `30 M`,
     `2.00x10^19`, `8.00×10¹⁸`, `1e9`. With a comma as the mark, points separate thousands.
     """
+    if _PLAIN[mark].fullmatch(text):
+        return Written(text, "")
     number = _PATTERNS[mark].fullmatch(_BARE_POWER.sub(r"\g<1>1x", text.strip(), count=1))
     if number is None:
         return None

@@ -64,7 +64,7 @@ def signed(text: str, examples: str = "") -> float:
     number = parse(text)
     if number is None:
         raise ValueError(f"{text!r} is not a number{examples}")
-    if math.isinf(number.value) or (number.value == 0 and re.match("[^e]*[1-9]", number.text)):
+    if math.isinf(number.value) or (number.value == 0 and re.match("[^eE]*[1-9]", number.text)):
         raise ValueError(f"{text!r} is beyond the range of float64")
     return number.value
 

@@ -20,7 +20,7 @@ NAMES = {".": "point", ",": "comma"}
 TRUTHS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 # What pandas, too, takes for a missing cell; and dashes.
 MISSING = {"", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None"}
-DASHES = re.compile("[-\u2010-\u2015\u2212]+")
+DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 CURRENCY = re.compile(r"[$\u20ac\u00a3].*|.*%")
 
 
@@ -33,7 +33,7 @@ def cells_of(column: Any) -> list[Any]:
 
 
 def _says_missing(cell: Any) -> bool:
-    return isinstance(cell, str) and (cell in MISSING or DASHES.fullmatch(cell) is not None)
+    return isinstance(cell, str) and (cell in MISSING or not cell.strip(DASHES))
 
 
 def _item(cell: Any) -> Any:
@@ -47,18 +47,22 @@ def marks_in(cells: Iterable[Any]) -> list[str]:
     """The decimal marks that numbers in the cells must have, the commoner first."""
     counts = {mark: 0 for mark in OTHER}
     for cell in cells:
-        if isinstance(cell, str) and ("." in cell or "," in cell):
+        # A point tells nothing new where there are points alone, which is nearly everywhere.
+        if isinstance(cell, str) and ("," in cell or ("." in cell and not _has_points(counts))):
             able = [mark for mark in OTHER if parse(cell, mark)]
             if len(able) == 1:
                 counts[able[0]] += 1
     return sorted((mark for mark in counts if counts[mark]), key=lambda mark: -counts[mark])
 
 
-def mark_of(cells: Sequence[Any], elsewhere: Callable[[], list[str]], *, has_counts: bool) -> str:
+def _has_points(counts: dict[str, int]) -> bool:
+    return counts["."] > 0 and not counts[","]
+
+
+def mark_of(cells: Sequence[Any], elsewhere: Callable[[], list[str]]) -> str:
     """The decimal mark of a column; empty where its cells can be read in two ways.
 
-    `elsewhere` gives the marks of the whole file. Without `has_counts`, as of losses, nobody
-    separates thousands.
+    `elsewhere` gives the marks of the whole file.
     """
     marks = marks_in(cells)
     if marks:
@@ -67,7 +71,7 @@ def mark_of(cells: Sequence[Any], elsewhere: Callable[[], list[str]], *, has_cou
     if not unclear:
         return "."
     marks = elsewhere()
-    if len(marks) == 1 and (has_counts or unclear == {*marks}):
+    if len(marks) == 1:
         return marks[0]
     # A point is read as one unless commas are decimal elsewhere.
     return "." if not marks and unclear == {"."} else ""
@@ -77,55 +81,55 @@ def mark_of(cells: Sequence[Any], elsewhere: Callable[[], list[str]], *, has_cou
 
 
 def numbers(
-    cells: Sequence[Any], mark: str, *, suffixes: bool
+    cells: Sequence[Any], mark: str, *, suffixes: bool, thousands: bool
 ) -> tuple[np.ndarray, dict[int, str]]:
-    """The numbers in the cells, None where one is missing, and the faults of others by position."""
+    """The numbers in the cells, NaN where one is missing, and the faults of others by position.
+
+    `suffixes` allows 7B. Without `thousands`, as in losses, `1,234` is refused where commas are
+    not decimal: it was hardly meant so.
+    """
     values = np.full(len(cells), math.nan)
     faults: dict[int, str] = {}
     for row, cell in enumerate(cells):
         try:
-            values[row] = math.nan if cell is None else number(cell, mark, suffixes=suffixes)
+            if isinstance(cell, str):
+                values[row] = _of_text(cell, mark, suffixes, thousands)
+            elif cell is not None:
+                values[row] = _of_item(cell)
         except ValueError as fault:
             faults[row] = str(fault)
     return values, faults
 
 
-def number(cell: Any, mark: str, *, suffixes: bool) -> float:
-    """The number in a cell; ValueError says what is wrong. `suffixes` allows 7B."""
-    if isinstance(cell, str):
-        return _of_text(cell, mark, suffixes)
+def _of_item(cell: Any) -> float:
     if isinstance(cell, bool | np.bool_) or not hasattr(cell, "__float__"):
         raise ValueError(f"is {cell!r}, not a plain number")
     try:
-        value = float(cell)
+        return float(cell)
     except OverflowError:
-        value = math.inf
-    if math.isnan(value):
-        raise ValueError("is missing")
-    return value
+        return math.inf
 
 
-def _of_text(cell: str, mark: str, suffixes: bool) -> float:
+def _of_text(cell: str, mark: str, suffixes: bool, thousands: bool) -> float:
     found = parse(cell, mark or ".")
+    is_unclear = not mark or (not thousands and OTHER[mark] in cell)
+    if found and not is_unclear and (suffixes or not found.suffix):
+        return found.value
     other = parse(cell, OTHER[mark or "."])
-    if not mark and found and other and found.value != other.value:
+    if is_unclear and found and other and found.value != other.value:
         raise ValueError(
             f"is {cell!r}, which may be {found.value:g} or {other.value:g}: write it without "
-            "separators"
+            "separators of thousands, and with a decimal point"
         )
-    if not mark:
-        found = found or other
-    if found is None or (found.suffix and not suffixes):
-        raise ValueError(f"is {cell!r}, not a plain number{_cause(cell, mark, other is not None)}")
-    return found.value
-
-
-def _cause(cell: str, mark: str, has_other_mark: bool) -> str:
+    cause = ""
     if CURRENCY.fullmatch(cell):
-        return ": it has a currency or a percent sign: leave it out"
-    if mark and has_other_mark and parse(cell, mark) is None:
-        return f": it has a decimal {NAMES[OTHER[mark]]}, where the column has {NAMES[mark]}s"
-    return ""
+        cause = ": it has a currency or a percent sign: leave it out"
+    elif mark and other and not found:
+        cause = f": it has a decimal {NAMES[OTHER[mark]]}, where the column has {NAMES[mark]}s"
+    found = found or (None if mark else other)
+    if found is None or (found.suffix and not suffixes):
+        raise ValueError(f"is {cell!r}, not a plain number{cause}")
+    return found.value
 
 
 # --- Columns of any kind ---------------------------------------------------------------------

@@ -53,15 +53,11 @@ def evaluate(text: str, columns: Sequence[str], column: Callable[[str], np.ndarr
 
 
 def could_be(text: Any, columns: Sequence[Any]) -> bool:
-    """Whether a text is more than the name of a column that is not there."""
+    """Whether a text that names no column may be an expression, and not only a wrong name."""
     if not isinstance(text, str) or not _BARE.fullmatch(text):
         return isinstance(text, str)
-    parts = re.split("[/-]", text)  # `C/N` may divide two columns
-    return (
-        _is_number(text)
-        or len(parts) > 1
-        and all(part in columns or _is_number(part) for part in parts)
-    )
+    parts = re.split("[/-]", text)  # `C/N` divides two columns
+    return all(part in columns or _is_number(part) for part in parts)
 
 
 # --- Names of columns -----------------------------------------------------------------------

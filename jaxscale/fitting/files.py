@@ -15,7 +15,7 @@ import re
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeAlias, cast
 
@@ -26,6 +26,7 @@ from jaxscale.fitting._suspicions.sheet import Suspicion, stretches
 from jaxscale.fitting.cells import cells_of, mark_of, marks_in, numbers, typed
 
 Frame: TypeAlias = Any  # a pandas.DataFrame
+Records: TypeAlias = list[dict[str, Any]]
 
 LISTED = 5  # rows that a message names
 COMMENT = re.compile("[ \t]*#(?!N/A)")
@@ -49,7 +50,8 @@ class Table:
     cells: Frame
     separator: str = ""
     remarks: tuple[Suspicion, ...] = ()
-    whole: "Table | None" = None  # of which these rows were selected
+    rows: np.ndarray | None = None  # positions of those that are selected
+    known: dict[Any, Any] = field(default_factory=dict[Any, Any])  # what was found of columns
 
     @property
     def names(self) -> list[Any]:
@@ -57,32 +59,35 @@ class Table:
 
     def select(self, rows: np.ndarray) -> "Table":
         """The table of some rows, by mask or position."""
-        rows = np.arange(len(self.row_numbers))[rows]
-        return replace(
-            self,
-            row_numbers=self.row_numbers[rows],
-            cells=self.cells.iloc[rows],
-            whole=self.whole or self,
-        )
+        positions = np.arange(len(self.cells)) if self.rows is None else self.rows
+        return replace(self, row_numbers=self.row_numbers[rows], rows=positions[rows])
 
     def column(self, name: Any) -> list[Any]:
         """The cells of a column, None where one is missing."""
-        return cells_of(self.cells[name])
+        cells = self._cells(name)
+        return cells if self.rows is None else [cells[row] for row in self.rows]
 
     def numbers(
-        self, name: Any, *, has_counts: bool, suffixes: bool
+        self, name: Any, *, suffixes: bool, thousands: bool
     ) -> tuple[np.ndarray, dict[int, str]]:
         """The numbers in a column, and the faults of cells that hold none by their position."""
-        return numbers(self.column(name), self._mark(name, has_counts), suffixes=suffixes)
+        cells, mark = self.column(name), self._mark(name)
+        return numbers(cells, mark, suffixes=suffixes, thousands=thousands)
 
     def values(self, name: Any) -> np.ndarray:
         """A column of any kind, as an expression sees it."""
-        return typed(self.column(name), self._mark(name, True))
+        return typed(self.column(name), self._mark(name))
 
-    def _mark(self, name: Any, has_counts: bool) -> str:
+    def _cells(self, name: Any) -> list[Any]:
+        if ("cells", name) not in self.known:
+            self.known["cells", name] = cells_of(self.cells[name])
+        return self.known["cells", name]
+
+    def _mark(self, name: Any) -> str:
         # Of all rows, lest a selection of rows change what a cell says.
-        whole = self.whole or self
-        return mark_of(whole.column(name), whole._marks, has_counts=has_counts)
+        if ("mark", name) not in self.known:
+            self.known["mark", name] = mark_of(self._cells(name), self._marks)
+        return self.known["mark", name]
 
     def _marks(self) -> list[str]:
         """The decimal marks of the whole file."""
@@ -130,16 +135,16 @@ def read_table(source: Any) -> Table:
 
 
 def _content(source: Any) -> tuple[str, bytes]:
-    if isinstance(source, str) and source == "-":
+    """What messages call the file, and its bytes."""
+    if source == "-":
         return "standard input", sys.stdin.buffer.read()
     if hasattr(source, "read"):
-        content: Any = source.read()
-        name = getattr(source, "name", None)
-        name = name if isinstance(name, str) else "the file"
-        return name, content.encode() if isinstance(content, str) else content
-    path = os.fspath(source)
+        content, name = source.read(), getattr(source, "name", None)
+        data = content.encode() if isinstance(content, str) else content
+        return (name if isinstance(name, str) else "the file"), data
+    path = cast(str, os.fspath(source))
     with open(path, "rb") as file:
-        return str(path), file.read()
+        return path, file.read()
 
 
 def _parquet(name: str, content: bytes) -> Frame:
@@ -245,7 +250,7 @@ def _rows(
 
 
 def _separator(text: str) -> str:
-    """What separates the cells: what gives most rows as many cells as the header, and most cells."""
+    """What separates the cells: most rows are as long as the header, and that is the longest."""
     best, most = SEPARATORS[0], (False, 1)
     for separator in SEPARATORS:
         rows = [row for _, row in islice(_rows(text, separator, {}, strict=False), SAMPLE)]
@@ -293,7 +298,7 @@ def _json_table(name: str, text: str) -> Table:
 
 def _json_lines(name: str, text: str, problem: json.JSONDecodeError) -> dict[int, Any]:
     """The objects of the lines by their number; ValueError for what is neither these nor JSON."""
-    records: dict[int, Any] = {}
+    records: dict[int, dict[str, Any]] = {}
     for line, each in enumerate(io.StringIO(text, newline=""), start=1):
         if not each.strip():
             continue
@@ -305,21 +310,16 @@ def _json_lines(name: str, text: str, problem: json.JSONDecodeError) -> dict[int
             raise ValueError(f"{name}: line {line}: not JSON: {whole.msg}") from None
         if not isinstance(record, dict):
             raise ValueError(f"{name}: line {line}: not a JSON object, as each run is")
-        records[line] = record
+        records[line] = cast(dict[str, Any], record)
     return records
 
 
-def _records(name: str, value: Any) -> list[dict[str, Any]]:
+def _records(name: str, value: Any) -> Records:
     """A list of objects, one a row, from the ways in which JSON holds tables."""
-    if isinstance(value, dict):
-        value = cast(dict[str, Any], value)
-        if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
-            value = [value["columns"], *value["data"]]  # as pandas splits it
-        else:
-            value = _of_object(value)
-    if isinstance(value, list):
-        rows = cast(list[Any], value)
-        if rows and all(isinstance(row, list) for row in rows):
+    found = _of_object(cast(dict[str, Any], value)) if isinstance(value, dict) else value
+    if isinstance(found, list):
+        rows = cast(list[Any], found)
+        if rows and all(isinstance(row, list) for row in rows):  # the first is the header
             rows = [dict(zip(map(str, rows[0]), row, strict=False)) for row in rows[1:]]
         if rows and all(isinstance(row, dict) for row in rows):
             return rows
@@ -327,33 +327,40 @@ def _records(name: str, value: Any) -> list[dict[str, Any]]:
 
 
 def _of_object(value: dict[str, Any]) -> Any:
-    parts = list(value.values())
-    lists = [part for part in parts if isinstance(part, list)]
-    if len(lists) == len(parts) and all(not isinstance(x, dict) for part in lists for x in part):
-        if len({len(part) for part in lists}) > 1:
-            return None
-        return [dict(zip(value, row, strict=True)) for row in zip(*lists, strict=True)]
-    of_objects = [part for part in lists if part and all(isinstance(x, dict) for x in part)]
-    if len(of_objects) == 1:
-        return of_objects[0]
-    if not all(isinstance(part, dict) for part in parts):
+    """The rows of an object of columns, of rows, or of one list of rows; None of another."""
+    if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
+        return [value["columns"], *value["data"]]  # as pandas splits it
+    lists: dict[str, list[Any]] = {k: x for k, x in value.items() if isinstance(x, list)}
+    objects: dict[str, dict[str, Any]] = {k: x for k, x in value.items() if isinstance(x, dict)}
+    of_rows = [x for x in lists.values() if x and all(isinstance(row, dict) for row in x)]
+    if len(of_rows) == 1:
+        return of_rows[0]
+    if len(lists) == len(value):
+        is_even = len({len(x) for x in lists.values()}) == 1
+        columns = zip(*lists.values(), strict=True) if is_even else ()
+        return [dict(zip(value, row, strict=True)) for row in columns]
+    if len(objects) < len(value):
         return None if lists else [value]
-    rows = {key: None for part in parts for key in part}
-    if all(str(key).isdigit() for key in rows):  # columns by row, as pandas writes them
-        return [{column: part.get(key) for column, part in value.items()} for key in rows]
-    return [{"run": key, **part} for key, part in value.items()]
+    keys = list(dict.fromkeys(key for each in objects.values() for key in each))
+    if all(key.isdigit() for key in keys):  # columns by row, as pandas writes them
+        return [{column: x.get(key) for column, x in objects.items()} for key in keys]
+    return [{"run": key, **each} for key, each in objects.items()]
 
 
 # --- What is said of rows --------------------------------------------------------------------
 
 
-def refuse(source: str, row_label: str, faults: dict[int, str], count: int) -> None:
+def refuse(
+    source: str, row_label: str, faults: dict[int, str], count: int, advice: str = ""
+) -> None:
     """Raise ValueError if there are faults, whose keys are numbers of rows."""
     if faults:
         listed = [f"{row_label} {each}: {faults[each]}" for each in sorted(faults)]
         rest = len(listed) - LISTED
         listed = listed[:LISTED] + ([f"and {rest} more"] if rest > 0 else [])
-        raise ValueError(f"{source}: bad rows: {len(faults)} of {count} ({'; '.join(listed)})")
+        raise ValueError(
+            f"{source}: bad rows: {len(faults)} of {count} ({'; '.join(listed)}){advice}"
+        )
 
 
 def one_line(error: Exception) -> str:

@@ -31,6 +31,7 @@ RUN = ("params", "tokens", "loss")
 PERPLEXITY = "perplexity"  # the unit of a column whose logarithm is the loss
 BITS_PER_BYTE = "bits-per-byte"
 NATS = {"nats": 1.0, "bits": math.log(2), PERPLEXITY: 1.0, BITS_PER_BYTE: math.log(2)}
+MISSING = " is missing"
 # What people call the columns: only for the question after a name that is not there.
 USUAL = {
     "params": ("N", "n_params", "num_params", "parameters", "n_parameters", "model_size", "size"),
@@ -131,7 +132,7 @@ def _columns(reading: Reading, table: Table) -> dict[str, Any]:
         read[name], wrong = _read(table, name, column, reading)
         for row, fault in wrong.items():
             faults.setdefault(table.row_numbers[row], fault)
-    refuse(table.source, table.row_label, faults, len(table.row_numbers))
+    refuse(table.source, table.row_label, faults, len(table.row_numbers), _advice(faults))
     if reading.best_of_each:
         rows = best_of_each(
             read["loss"], [read[name] for name in ("params", "tokens", *reading.levers)]
@@ -142,7 +143,7 @@ def _columns(reading: Reading, table: Table) -> dict[str, Any]:
         columns=read,
         names={name: str(column) for name, column in columns.items()},
         units={name: reading.unit(name) for name in RUN},
-        others={str(name): table.values(name) for name in others if others.count(name) == 1},
+        others={str(name): _other(table, name) for name in others if others.count(name) == 1},
         row_numbers=table.row_numbers,
         row_label=table.row_label,
         source=table.source,
@@ -152,6 +153,14 @@ def _columns(reading: Reading, table: Table) -> dict[str, Any]:
         warnings.warn(suspicion, stacklevel=4)
     levers = {name: read.pop(name) for name in reading.levers}
     return read | ({"levers": levers} if levers else {})
+
+
+def _other(table: Table, name: Any) -> np.ndarray:
+    """A column that is not read, for checks that may know what it is."""
+    try:
+        return table.values(name)
+    except ValueError:  # lists, or numbers and words
+        return np.array([str(cell) for cell in table.column(name)])
 
 
 def _kept(table: Table, where: str | None) -> np.ndarray:
@@ -196,12 +205,12 @@ def _read(
     """The values of a column, by name or by expression, and the faults of bad ones by their row."""
     has_counts = name not in ("loss", "weights")
     # Billions of millions are nobody's count.
-    how = dict(has_counts=has_counts, suffixes=has_counts and reading.unit(name) == 1)
+    how = dict(suffixes=has_counts and reading.unit(name) == 1, thousands=has_counts)
     count = table.names.count(column)
     if count > 1:
         raise ValueError(f"{table.source}: {name} needs one column {column!r}; there are {count}")
     if count and name == "group":
-        return _labels(table.column(column), f"{column} is missing")
+        return _labels(table.column(column), f"{column}{MISSING}")
     if count:
         values, wrong = table.numbers(column, **how)
         faults = {row: f"{column} {fault}" for row, fault in wrong.items()}
@@ -237,7 +246,7 @@ def _expressed(
         if len(wrong) == len(cells) - cells.count(None):  # no number at all
             return table.values(name)
         faults.update({row: f"{name} {fault}" for row, fault in wrong.items()})
-        gaps.update({row: f"{name} is missing" for row, cell in enumerate(cells) if cell is None})
+        gaps.update({row: f"{name}{MISSING}" for row, cell in enumerate(cells) if cell is None})
         return values
 
     value = _evaluated(table, name, text, column)
@@ -269,6 +278,15 @@ def _checked(
             for row in np.flatnonzero(rows):
                 faults.setdefault(int(row), "is " + fault.format(repr(cells[row])))
         return (np.log(values) if is_perplexity else values), faults
+
+
+def _advice(faults: Mapping[int, str]) -> str:
+    """How to leave out rows of which nothing is wrong but missing cells."""
+    names = {fault.removesuffix(MISSING): None for fault in faults.values()}
+    if any(not fault.endswith(MISSING) for fault in faults.values()):
+        return ""
+    tests = " and ".join(f"notna({expressions.written(name)})" for name in names)
+    return f'; leave them out by where="{tests}"'
 
 
 def _is_perplexity(column: Hashable) -> bool:

@@ -49,8 +49,10 @@ def long_table(table: Table, asked: Collection[Hashable]) -> Table:
     remark = Suspicion(
         "a column a run",
         f"{len(runs)} runs ({shown}) have a column each: read as a row for each run and "
-        f"{' and '.join(names[at] for at in rest)}, with columns {', '.join(map(str, long.columns))}",
+        f"{' and '.join(names[at] for at in rest)}; the columns are {', '.join(long.columns)}",
         (),
         table.source,
     )
-    return replace(table, row_numbers=row_numbers, cells=long, remarks=(*table.remarks, remark))
+    return replace(
+        table, row_numbers=row_numbers, cells=long, known={}, remarks=(*table.remarks, remark)
+    )
