@@ -7,6 +7,7 @@ is refused.
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
@@ -45,32 +46,32 @@ def _item(cell: Any) -> Any:
 
 def marks_in(cells: Iterable[Any]) -> list[str]:
     """The decimal marks that numbers in the cells must have, the commoner first."""
-    counts = {mark: 0 for mark in OTHER}
-    for cell in cells:
-        # A point tells nothing new where there are points alone, which is nearly everywhere.
-        if isinstance(cell, str) and ("," in cell or ("." in cell and not _has_points(counts))):
-            able = [mark for mark in OTHER if parse(cell, mark)]
-            if len(able) == 1:
-                counts[able[0]] += 1
-    return sorted((mark for mark in counts if counts[mark]), key=lambda mark: -counts[mark])
+    texts = [cell for cell in cells if isinstance(cell, str) and ("." in cell or "," in cell)]
+    if not any("," in text or text.count(".") > 1 for text in texts):  # nearly everywhere
+        return ["."] if any(_must_have(text) for text in texts) else []
+    counts = Counter(mark for text in texts for mark in _must_have(text))
+    return sorted(counts, key=lambda mark: (-counts[mark], mark == ","))
 
 
-def _has_points(counts: dict[str, int]) -> bool:
-    return counts["."] > 0 and not counts[","]
+def _must_have(text: str) -> list[str]:
+    able = [mark for mark in OTHER if parse(text, mark)]
+    return able if len(able) == 1 else []
 
 
-def mark_of(cells: Sequence[Any], elsewhere: Callable[[], list[str]]) -> str:
+def mark_of(cells: Sequence[Any], of_file: Callable[[], list[str]]) -> str:
     """The decimal mark of a column; empty where its cells can be read in two ways.
 
-    `elsewhere` gives the marks of the whole file.
+    `of_file` gives the marks of the whole file, the commoner first.
     """
-    marks = marks_in(cells)
-    if marks:
-        return marks[0]
+    own = marks_in(cells)
+    if own == ["."]:
+        return "."
     unclear = {mark for mark in OTHER for cell in cells if isinstance(cell, str) and mark in cell}
     if not unclear:
         return "."
-    marks = elsewhere()
+    marks = of_file()
+    if own:  # a comma among points is a mistake, and hardly a decimal one
+        return own[0] if own[0] == marks[0] else "."
     if len(marks) == 1:
         return marks[0]
     # A point is read as one unless commas are decimal elsewhere.
@@ -125,7 +126,7 @@ def _of_text(cell: str, mark: str, suffixes: bool, thousands: bool) -> float:
     if CURRENCY.fullmatch(cell):
         cause = ": it has a currency or a percent sign: leave it out"
     elif mark and other and not found:
-        cause = f": it has a decimal {NAMES[OTHER[mark]]}, where the column has {NAMES[mark]}s"
+        cause = f": it has a decimal {NAMES[OTHER[mark]]}, where others have {NAMES[mark]}s"
     found = found or (None if mark else other)
     if found is None or (found.suffix and not suffixes):
         raise ValueError(f"is {cell!r}, not a plain number{cause}")

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from jaxscale._numerics.quantities import parse
-from jaxscale.fitting._suspicions.sheet import Suspicion, stretches
+from jaxscale.fitting._suspicions.sheet import Suspicion
 from jaxscale.fitting.cells import cells_of, mark_of, marks_in, numbers, typed
 
 Frame: TypeAlias = Any  # a pandas.DataFrame
@@ -216,8 +216,10 @@ def _csv_table(name: str, text: str) -> Table:
 
 
 def _remark_on_comments(name: str, lines: list[int]) -> Suspicion:
-    listed = stretches(range(len(lines)), np.array(lines))
-    sentence = f"rows that begin with # are comments, and left out: {len(lines)} (line {listed})"
+    sentence = (
+        f"lines that begin with # are left out, and {len(lines)} of them may be rows "
+        f"(line {_listed([*map(str, lines)], ', ')})"
+    )
     return Suspicion("comments", sentence, tuple(lines), name)
 
 
@@ -356,11 +358,13 @@ def refuse(
     """Raise ValueError if there are faults, whose keys are numbers of rows."""
     if faults:
         listed = [f"{row_label} {each}: {faults[each]}" for each in sorted(faults)]
-        rest = len(listed) - LISTED
-        listed = listed[:LISTED] + ([f"and {rest} more"] if rest > 0 else [])
-        raise ValueError(
-            f"{source}: bad rows: {len(faults)} of {count} ({'; '.join(listed)}){advice}"
-        )
+        bad = f"{len(faults)} of {count} ({_listed(listed, '; ')})"
+        raise ValueError(f"{source}: bad rows: {bad}{advice}")
+
+
+def _listed(items: list[str], separator: str) -> str:
+    rest = len(items) - LISTED
+    return separator.join(items[:LISTED] + ([f"and {rest} more"] if rest > 0 else []))
 
 
 def one_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxscale.fitting._suspicions.sheet import Suspicion
+from jaxscale.fitting.cells import cells_of
 from jaxscale.fitting.files import Table, pandas_module
 
 BETWEEN = " - "  # a run and its metric
@@ -31,8 +32,8 @@ def long_table(table: Table, asked: Collection[Hashable]) -> Table:
         if between and name not in twins:
             runs.setdefault(run, {})[metric] = position
     metrics = list(dict.fromkeys(metric for each in runs.values() for metric in each))
-    columns = {position for each in runs.values() for position in each.values()}
-    rest = [at for at in range(len(names)) if at not in columns and names[at] not in twins]
+    of_runs = {position for each in runs.values() for position in each.values()}
+    rest = [at for at in range(len(names)) if at not in of_runs and names[at] not in twins]
     if {*asked, None} <= {*table.names, None}:
         return table
     if not runs or len(rest) > OTHERS or not (twins or len(runs) > 1):
@@ -42,7 +43,9 @@ def long_table(table: Table, asked: Collection[Hashable]) -> Table:
         part = table.cells.iloc[:, rest].assign(run=run)
         for metric in metrics:
             part[metric] = table.cells.iloc[:, each[metric]] if metric in each else None
-        parts.append(part.assign(**{ROW: table.row_numbers}).dropna(subset=metrics, how="all"))
+        columns = [cells_of(part[metric]) for metric in metrics]
+        held = [any(cell is not None for cell in row) for row in zip(*columns, strict=True)]
+        parts.append(part.assign(**{ROW: table.row_numbers})[held])
     long = pandas_module().concat(parts, ignore_index=True)
     row_numbers = long.pop(ROW).to_numpy(np.int64)
     shown = ", ".join(map(repr, [*runs][:LISTED])) + ", .." * (len(runs) > LISTED)
