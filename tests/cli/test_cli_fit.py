@@ -1,5 +1,7 @@
 """`jaxscale fit`: what it prints and writes is what the library finds, and serves as a law."""
 
+import gzip
+import io
 import json
 
 import numpy as np
@@ -143,6 +145,22 @@ def test_runs_may_come_from_parquet(fit, tmp_path):
     pytest.importorskip("pyarrow")
     pandas.read_csv("runs.csv").to_parquet("runs.parquet")
     assert fit("runs.parquet")["law"] == pytest.approx(fit("runs.csv")["law"], rel=1e-9)
+
+
+def test_runs_may_come_from_standard_input_with_columns_by_expression(fit, monkeypatch):
+    runs = simulated()
+    rows = zip(runs.params, runs.flops, np.exp(runs.loss), strict=True)
+    lines = [
+        json.dumps({"size": f"{float(N)!r}", "run": {"C": float(C), "ppl": float(ppl)}})
+        for N, C, ppl in rows
+    ]
+    data = io.BytesIO(gzip.compress("\n".join(lines).encode()))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(data))
+    columns = ("--params", "size", "--tokens", "run.C / (6 * size)", "--loss", "log(run.ppl)")
+    record = fit("-", *columns)
+    assert record["law"] == pytest.approx(fit("runs.csv")["law"], rel=1e-6)
+    assert record["dataset"] == "60 runs of standard input"
+    assert record["runs"]["columns"]["loss"] == "log(run.ppl)"
 
 
 def test_runs_without_weight_count_for_nothing(fit):
