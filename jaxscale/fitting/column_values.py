@@ -145,7 +145,8 @@ def _alike(left: Value, right: Value) -> tuple[np.ndarray, np.ndarray]:
                 raise ValueError(f"{value!r} is not a date, as '2025-12-31' is") from None
         else:
             arrays.append(np.asarray(value, object if isinstance(value, str) else None))
-    if _holds_words(arrays[0]) != _holds_words(arrays[1]):
+    are_words = {_holds_words(each) for each in arrays}
+    if len(are_words) > 1 or all(map(_writes_numbers, arrays)):
         arrays = [number_of(each) if _writes_numbers(each) else each for each in arrays]
     groups = {"words" if _holds_words(each) else each.dtype.kind == "M" for each in arrays}
     if len(groups) > 1 or isinstance(right, list):

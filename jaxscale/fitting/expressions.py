@@ -2,8 +2,8 @@
 
 Numbers, strings, columns; `+ - * / // % **`; comparisons, chained and `in [..]`; `and`, `or`,
 `not` (also `&`, `|`, `~`); and the functions of `FUNCTIONS`, which may also follow a column, as
-`loss.isna()` does. Python parses the text and runs none of it: whatever is not listed here is
-refused.
+`loss.isna()` does. `number(run)` is the size in a name, 7e7 of `gpt-70M-a`; `number(run, 2)` the
+second. Python parses the text and runs none of it: whatever is not listed here is refused.
 """
 
 import ast

@@ -358,6 +358,8 @@ def test_conditions_see_the_numbers_and_names_stay_names():
     text = "params,tokens,loss,model,kept\n30 M,1e9,4,7B,TRUE\n60 M,2e9,3,13B,FALSE\n"
     for where in ("params > 4e7", "model == '13B'", "model > 1e10", "not kept", "30e6 < params"):
         assert read(io.StringIO(text), where=where).loss == [3]
+    text = "params,tokens,loss\n30 M,0.15 B,4\n5 B,20 M,3\n"  # as words 30 is above 0.15
+    assert read(io.StringIO(text), where="params > tokens").loss == [3]
 
 
 # --- Expressions -------------------------------------------------------------------------------
