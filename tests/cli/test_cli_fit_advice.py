@@ -89,7 +89,7 @@ def test_what_is_odd_about_the_table_comes_first(command, fit):
     assert "'perplexity'" in fit("runs.csv")["remarks"]["units"]
 
 
-def test_the_best_of_each_size_is_fitted_and_recorded(command, fit, tmp_path):
+def test_the_best_of_each_cell_is_fitted_and_recorded(command, fit, tmp_path):
     runs, columns = simulated(), {"params": [], "tokens": [], "loss": [], "lr": []}
     for rate in (1e-4, 1e-3, 1e-2):
         excess = 1.0 if rate == 1e-3 else 1.1
@@ -98,11 +98,11 @@ def test_the_best_of_each_size_is_fitted_and_recorded(command, fit, tmp_path):
         columns["lr"] += [rate] * len(runs)
     write_table("sweep.csv", columns)
     assert "have 3 runs each" in fit("sweep.csv")["remarks"]["several runs a size"]
-    best, alone = fit("sweep.csv", "--best-of-each"), fit("runs.csv")
+    best, alone = fit("sweep.csv", "--best-of-cell"), fit("runs.csv")
     assert best["law"] == alone["law"]
     assert "several runs a size" not in best["remarks"]
-    assert best["runs"]["best_of_each"]
-    assert best["dataset"] == "60 runs of sweep.csv, the best of each size"
+    assert best["runs"]["best_of_cell"]
+    assert best["dataset"] == "60 runs of sweep.csv, the best of each cell"
 
 
 def test_a_run_that_diverged_is_pointed_at(fit):

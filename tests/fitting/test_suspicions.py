@@ -158,7 +158,7 @@ def test_sweeps_of_a_setting_are_counted(rng):
             f"{len(frame)} pairs of params and tokens have {len(rates)} runs each" in found.sentence
         )
         assert "differ in lr:" in found.sentence
-        assert not suspicions_of(swept, best_of_each=True)
+        assert not suspicions_of(swept, best_of_cell=True)
         assert not suspicions_of(swept, where=f"lr < {1.01 * rates[0]}")
 
 

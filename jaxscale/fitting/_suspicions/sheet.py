@@ -89,7 +89,7 @@ def sizes(columns: Sequence[np.ndarray]) -> np.ndarray:
     return np.unique(np.array(rounded).T, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def best_of_each(loss: np.ndarray, columns: Sequence[np.ndarray]) -> np.ndarray:
+def best_of_cell(loss: np.ndarray, columns: Sequence[np.ndarray]) -> np.ndarray:
     """The rows, in their order, of the least loss of each size; of equal ones the first."""
     order = np.lexsort((loss, sizes(columns)))
     size = sizes(columns)[order]
