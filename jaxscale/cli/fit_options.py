@@ -98,7 +98,7 @@ BestOfCell = Annotated[
     bool,
     typer.Option(
         "--best-of-cell",
-        help="Keep the best run of each cell of params and tokens, as of a sweep of learning rates.",
+        help="Keep the best run of each cell, as of a sweep of learning rates.",
         rich_help_panel=COLUMNS,
     ),
 ]
