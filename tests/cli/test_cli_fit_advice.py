@@ -70,7 +70,8 @@ def checkpoints(noise=0.01):
 def test_checkpoints_are_recognised_until_their_group_is_named(fit):
     write_table("runs.csv", {name: x.tolist() for name, x in checkpoints().items()})
     alone = fit("runs.csv")
-    assert "give its column as the group" in alone["remarks"]["checkpoints"]
+    assert "10 checkpoints of each of 6 trainings" in alone["remarks"]["checkpoints"]
+    assert "group them by column 'run'" in alone["remarks"]["checkpoints"]
     grouped = fit("runs.csv", "--group", "run")
     assert "checkpoints" not in grouped["remarks"]
     assert "6 independent groups" in grouped["remarks"]["groups"]
@@ -108,8 +109,10 @@ def test_the_best_of_each_cell_is_fitted_and_recorded(command, fit, tmp_path):
 def test_a_run_that_diverged_is_pointed_at(fit):
     columns = columns_of(simulated())
     columns["loss"][10] *= 1.5
-    write_table("runs.csv", columns)
-    assert "1 run lies over 5 robust deviations" in fit("runs.csv")["remarks"]["outliers"]
+    write_table("runs.csv", {**columns, "name": [f"r{row}" for row in range(60)]})
+    remarks = fit("runs.csv")["remarks"]
+    assert "1 run lies over 5 robust deviations" in remarks["outliers"]
+    assert "(line 12; run 'r10')" in remarks["diverged runs"]
 
 
 def test_what_the_library_warns_of_is_a_note(command, fit):

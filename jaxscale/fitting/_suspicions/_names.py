@@ -29,7 +29,7 @@ def stated_unit(name: str) -> float | None:
         joined = pattern.search(name)
         if joined:
             return SCALE[joined[1].lower()]
-    parts = re.findall(r"[a-z]+", name.lower())
+    parts = re.findall(r"[a-z]+[0-9]*", name.lower())
     # A letter alone names a quantity, as B and D do.
     units = [SCALE[part] for part in parts[1:] if part in SCALE]
     units += [SCALE[part] for part in parts[:1] if part in SCALE and len(part) > 3]

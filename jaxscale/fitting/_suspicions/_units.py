@@ -20,10 +20,12 @@ USUAL = 20.0
 APART = {"params": 1e6, "tokens": 1e8}
 GAP = 30.0
 RATIO_GAP = 100.0  # the same in tokens per param, of trainings short and long
-# Logarithms of losses over those that sizes lead one to expect: of rows in a smaller unit, of
-# rows in counts, and between the two.
-LOW, NEAR, BETWEEN = -0.5, 0.35, 0.25
+# Logarithms of losses over those that sizes lead one to expect: most of a column in a smaller
+# unit, single rows at most, counts at most, and between rows in a smaller unit and counts.
+LOW, LOWEST, NEAR, BETWEEN = -0.5, -0.25, 0.35, 0.2
+FEWEST_IN_THOUSANDS = 3  # rows: one or two short trainings may have a loss too low for that law
 EXPLAINED = 0.9  # share of odd rows that one unit brings near
+OUTSIDE = 0.5  # share of odd rows outside the tokens per param of all others
 BELOW_COUNTS = {"params": 1e6, "tokens": 1e8}  # medians that a stated unit explains
 UNITS = {3: "thousands", 6: "millions", 9: "billions", 12: "trillions"}
 
@@ -70,8 +72,9 @@ def _mixed(sheet: Sheet) -> Iterator[Suspicion]:
         odd = dict([_odd_ratios(sheet)])
     if not any(mask.any() for mask in odd.values()):  # or both columns of a row are in other units
         odd = {name: _small_rows(sheet.columns[name], APART[name]) for name in APART}
+    over = _excess(sheet)
     for name, mask in odd.items():
-        if mask.any():
+        if mask.any() and abs(np.median(over[mask])) > NEAR:  # else losses are as sizes say
             column = np.log10(sheet.columns[name])
             powers = np.median(column[mask]) - np.median(column[~mask])
             yield sheet.suspicion(
@@ -85,12 +88,28 @@ def _mixed(sheet: Sheet) -> Iterator[Suspicion]:
 def _low_for_their_losses(sheet: Sheet) -> dict[str, np.ndarray]:
     """Rows whose sizes are too small for their losses, by the columns that another unit mends."""
     over = _excess(sheet)
-    odd = over < LOW
-    if not odd.any() or odd.all() or over[~odd].min() - over[odd].max() < BETWEEN:
-        return {}
-    if np.abs(np.median(over[~odd])) > NEAR:
-        return {}
-    return dict.fromkeys(_explained(sheet, odd, both=True), odd)
+    order = np.sort(over)
+    ends = np.flatnonzero((np.diff(order) > BETWEEN) & (order[:-1] < LOWEST))
+    for end in order[ends[::-1]]:  # the most rows first
+        odd = over <= end
+        powers = _explained(sheet, odd, both=True)
+        if abs(np.median(over[~odd])) < NEAR and _is_apart(sheet, odd, powers):
+            return dict.fromkeys(powers, odd)
+    return {}
+
+
+def _is_apart(sheet: Sheet, odd: np.ndarray, powers: dict[str, int]) -> bool:
+    """Whether the odd rows lie outside the others, of which tables of short trainings are one."""
+    if not powers:
+        return False
+    if len(powers) > 1:
+        return all(_small_rows(sheet.columns[name], np.inf)[odd].all() for name in powers)
+    if odd.sum() < FEWEST_IN_THOUSANDS and max(powers.values()) == 3:
+        return False
+    ratio = sheet.tokens_per_param
+    low, high = ratio[~odd].min(), ratio[~odd].max()
+    beyond = ratio[odd] > high if "params" in powers else ratio[odd] < low
+    return bool(beyond.mean() > OUTSIDE)
 
 
 def _small_rows(column: np.ndarray, limit: float) -> np.ndarray:
@@ -173,12 +192,20 @@ def _whole(sheet: Sheet) -> Iterator[Suspicion]:
     low = _excess(sheet) < LOW
     if not odd and low.mean() > EXPLAINED:
         for name, power in _explained(sheet, low, both=False).items():
+            if not _is_likelier(ratio, name, power):
+                continue
             yield sheet.suspicion(
                 "units",
                 "losses are far below those of models so small, or trained so shortly ({rows}): "
                 f"column {sheet.names[name]!r} seems to count {UNITS[power]}: say so by its unit",
                 every,
             )
+
+
+def _is_likelier(ratio: float, name: str, power: int) -> bool:
+    """Whether tokens per param are nearer the usual ones were a column larger by a power of ten."""
+    usual = np.log10(ratio / USUAL)
+    return abs(usual + (power if name == "tokens" else -power)) < abs(usual)
 
 
 def _size(name: str, median: float) -> str:
