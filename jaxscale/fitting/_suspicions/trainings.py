@@ -36,8 +36,10 @@ DEFINITIONS = {
 def repeated(sheet: Sheet) -> Iterator[Suspicion]:
     """Rows with the numbers of an earlier one, or with the name of a run that has other numbers."""
     names = ("params", "tokens", *sheet.levers, "loss")
-    rows = np.stack([_rounded(sheet.columns[name]) for name in names], axis=1)
-    mask = _are_later(rows)
+    columns = [_rounded(sheet.columns[name]) for name in names]
+    # Runs of two settings may end at one loss.
+    columns += [_numbered(sheet.others[name]) for name in _varied(sheet, _cells(sheet)[0])]
+    mask = _are_later(np.stack(columns, axis=1))
     if mask.any():
         yield sheet.suspicion(
             "repeated rows",
@@ -62,6 +64,11 @@ def _rounded(column: np.ndarray) -> np.ndarray:
     """The column to so many digits that ways of writing a number do not matter."""
     size = 10.0 ** (np.floor(np.log10(np.maximum(np.abs(column), 1e-300))) - DIGITS)
     return np.round(column / size) * size
+
+
+def _numbered(column: np.ndarray) -> np.ndarray:
+    """A number for each value of a column of anything."""
+    return np.unique(column.astype(str), return_inverse=True)[1].astype(float)
 
 
 def _are_later(rows: np.ndarray) -> np.ndarray:
@@ -144,7 +151,7 @@ def settings(sheet: Sheet) -> Iterator[Suspicion]:
     if not several.any():
         return
     each = np.bincount(cell)
-    varied = [name for name, column in sheet.others.items() if _is_setting(name, column, cell)]
+    varied = _varied(sheet, cell)
     if varied:
         why = f"which differ in {', '.join(varied)}"
     else:
@@ -171,6 +178,11 @@ def _cells(sheet: Sheet) -> tuple[np.ndarray, np.ndarray]:
 def is_sweep(sheet: Sheet) -> bool:
     """Whether most rows share their size and length with another."""
     return bool(_cells(sheet)[1].any())
+
+
+def _varied(sheet: Sheet, cell: np.ndarray) -> list[str]:
+    """The columns of settings that differ within cells."""
+    return [name for name, column in sheet.others.items() if _is_setting(name, column, cell)]
 
 
 def _spread(loss: np.ndarray, cell: np.ndarray) -> float:
