@@ -188,7 +188,7 @@ def _narrow(fit: Fitted, _: Resampled | None) -> Said:
     for name in ("params", "tokens"):
         values = getattr(fit.runs, name)
         factor = float(values.max() / values.min())
-        if factor < NARROW:
+        if 1 < factor < NARROW:  # one size alone is said to leave coefficients open
             said = (
                 f"{name} span a factor of only {factor:.2g}, so that their exponent trades off "
                 "with the irreducible loss; two decades are usual"

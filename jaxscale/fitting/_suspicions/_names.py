@@ -38,4 +38,5 @@ def stated_unit(name: str) -> float | None:
 
 def states_bits(name: str) -> bool:
     """Whether a column is named for bits: per byte, character or token."""
-    return bool(words(name) & BITS) and "nats" not in words(name)
+    is_product = "*" in name  # of a column and its unit
+    return bool(words(name) & BITS) and "nats" not in words(name) and not is_product

@@ -39,8 +39,10 @@ def units(sheet: Sheet) -> Iterator[Suspicion]:
 
 def _excess(sheet: Sheet, powers: dict[str, int] | None = None) -> np.ndarray:
     """Logarithms of losses over those expected, were columns larger by powers of ten."""
-    scaled = [sheet.columns[x] * 10.0 ** (powers or {}).get(x, 0) for x in ("params", "tokens")]
-    return excess(*scaled, sheet.columns["loss"])
+    params, tokens = (
+        sheet.columns[name] * 10.0 ** (powers or {}).get(name, 0) for name in ("params", "tokens")
+    )
+    return excess(params, tokens, sheet.columns["loss"])
 
 
 def _powers() -> Iterator[dict[str, int]]:
@@ -94,7 +96,7 @@ def _low_for_their_losses(sheet: Sheet) -> dict[str, np.ndarray]:
         odd = over <= end
         powers = _explained(sheet, odd, both=True)
         if abs(np.median(over[~odd])) < NEAR and _is_apart(sheet, odd, powers):
-            return dict.fromkeys(powers, odd)
+            return {name: odd for name in powers}
     return {}
 
 
