@@ -387,7 +387,7 @@ def _fit_at(
         open=left.open,
         covariance=covariance.matrix,
     )
-    design = Design(runs)
+    design = Design(runs.select(weights > 0))
     claims: Claims = kernel.claims(ending, problem.rows, problem.asked, design)
     bound = bound_status(problem._replace(constraints=asked), runs.loss, point[:, None])[0]
     coordinates = problem.uncentred(point)

@@ -25,7 +25,7 @@ from jaxscale.laws.chinchilla import LEAST_EXPONENT, MOST_EXPONENT, log_other
 from jaxscale.laws.fitted import Coefficient
 from jaxscale.laws.protocol import checked_loss, made_safe, short_repr
 
-_EXPONENT = Coefficient((0.3, 0.6), positive=False, low=LEAST_EXPONENT, high=MOST_EXPONENT)
+_EXPONENT = Coefficient((0.35, 0.7), positive=False, low=LEAST_EXPONENT, high=MOST_EXPONENT)
 
 
 @jax.tree_util.register_dataclass
@@ -58,12 +58,12 @@ class Skaling:
 
     equation: ClassVar[str] = "L(N, D) = E + A (N^-alpha + R D^-beta)^k"
     fitted: ClassVar[Mapping[str, Coefficient]] = {
-        "E": Coefficient((0.5, 1.5)),
+        "E": Coefficient((0.1, 0.7, 1.7)),
         "A": Coefficient((10.0, 100.0, 1000.0)),
-        "R": Coefficient((1.0, 10.0)),
+        "R": Coefficient((1.0, 10.0, 1000.0)),
         "alpha": _EXPONENT,
         "beta": _EXPONENT,
-        "k": Coefficient((0.3, 1.0), positive=False, low=LEAST_EXPONENT, high=MOST_EXPONENT),
+        "k": _EXPONENT._replace(starts=(0.15, 0.5, 1.0)),
     }
 
     __repr__ = short_repr
