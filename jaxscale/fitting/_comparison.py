@@ -5,6 +5,7 @@ coefficients, say whether it also knows more.
 """
 
 import math
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -14,13 +15,13 @@ import numpy as np
 
 from jaxscale._display import dataframe, html, table
 from jaxscale._numerics.quantities import count, counted
-from jaxscale.fitting._fit import Fit, checked_fit, fit
+from jaxscale.fitting._fit import Fit, checked_fit
 from jaxscale.fitting.certificate import LEVEL_STEEPNESS, FitStatus
 from jaxscale.fitting.claims import Design
 from jaxscale.fitting.noise import log_likelihood, noise_of
-from jaxscale.fitting.report import spread_of
+from jaxscale.fitting.report import WIDTH, spread_of
+from jaxscale.fitting.reweighting import refits
 from jaxscale.fitting.runs import Runs
-from jaxscale.fitting.starts import grid
 from jaxscale.laws.fitted import fits_logarithm
 
 FOLDS = 5
@@ -44,7 +45,7 @@ class ComparedFit:
         >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
         >>> row = js.compare([js.fit(js.laws.Chinchilla, runs)]).rows[0]
         >>> print(f"{row.name}: {row.coefficients} coefficients, {row.held_out:.2%} off")
-        Chinchilla: 5 coefficients, 0.56% off
+        Chinchilla: 5 coefficients, 0.43% off
     """
 
     name: str
@@ -91,6 +92,11 @@ class Comparison:
         return min(alike, key=lambda row: row.coefficients, default=None)
 
     @property
+    def criteria(self) -> str:
+        """What the columns AICc and BIC are, with the noise that they rest on."""
+        return f"AICc and BIC are above the least, for {self.noise}."
+
+    @property
     def advice(self) -> str:
         """Which fit predicts the largest runs best, and whether the difference is noise."""
         ranked = self._ranked()
@@ -113,10 +119,12 @@ class Comparison:
         return text
 
     def __repr__(self) -> str:
-        return "\n".join([table(self._header, self._cells(), title=self._title), self.advice])
+        lines = (*textwrap.wrap(self.criteria, WIDTH), *textwrap.wrap(self.advice, WIDTH))
+        return "\n".join([table(self._header, self._cells(), title=self._title), *lines])
 
     def _repr_html_(self) -> str:
-        return html(self._header, self._cells(), title=f"{self._title}. {self.advice}")
+        title = f"{self._title}. {self.criteria} {self.advice}"
+        return html(self._header, self._cells(), title=title)
 
     def to_dataframe(self) -> Any:
         """A pandas DataFrame with a row for each fit."""
@@ -139,10 +147,7 @@ class Comparison:
     @property
     def _title(self) -> str:
         fits, runs = counted(len(self.rows), "fit"), counted(len(self.runs), "run")
-        return (
-            f"{fits} to {runs}, {len(self.held)} of them held out; AICc and BIC above the least, "
-            f"{self.noise}"
-        )
+        return f"{fits} to {runs}, the {len(self.held)} largest of them held out"
 
     @property
     def _header(self) -> tuple[str, ...]:
@@ -211,8 +216,8 @@ def compare(
     one training are not independent: criteria then claim too much, and cross-validation keeps
     groups of runs whole.
 
-    A fit that is not at a certified minimum gets NaN instead of criteria and has no part in the
-    weights, and so do errors of runs where a fit without them is not.
+    A fit that is not at a certified minimum gets NaN for errors, criteria and answers, and has no
+    part in the weights. Errors are NaN, too, where a fit without those runs is at none.
 
     Args:
         fits: of `js.fit` to the same runs by one kind of objective, or a dict of them by name.
@@ -229,10 +234,11 @@ def compare(
 
     Examples:
         >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
-        >>> fits = [js.fit(family, runs) for family in (js.laws.Chinchilla, js.laws.Kaplan)]
-        >>> comparison = js.compare(fits)
-        >>> print(comparison.best.name)
-        Chinchilla
+        >>> free = js.fit(js.laws.Chinchilla, runs)
+        >>> tied = js.fit(js.laws.Chinchilla, runs, tie=[("alpha", "beta")])
+        >>> comparison = js.compare({"free": free, "tied": tied})
+        >>> print(comparison.best.name, f"{comparison.rows[1].weight:.2f}")
+        tied 0.38
     """
     named = _named(fits)
     runs = _shared_runs(named)
@@ -294,33 +300,30 @@ def _compared(
     folds: list[list[np.ndarray]],
     question: Callable[[Any], Any] | None,
 ) -> ComparedFit:
-    free = _free_count(each)
-    counts = each.runs.weights > 0
-    by_size, by_budget = (
-        _size(np.concatenate([_errors(each, rows)[counts[rows]] for rows in parts]))
-        for parts in folds
-    )
-    number = int(np.count_nonzero(counts))
-    log_likely = math.nan
+    free, number = _free_count(each), int(np.count_nonzero(each.runs.weights))
+    log_likely, parts = math.nan, [largest, *folds[0], *folds[1]]
+    errors = [np.full(rows.size, np.nan) for rows in parts]
     if _is_minimum(each):
         log_likely = log_likelihood(each.loss_function, each.residuals, each.runs.weights)
-    free_and_scale = free + 1
-    aic = 2 * free_and_scale - 2 * log_likely
-    left = number - free_and_scale - 1
-    corrected = aic + 2 * free_and_scale * (free_and_scale + 1) / left if left > 0 else math.nan
+        errors = _errors(each, parts)
+    known = [x[each.runs.weights[rows] > 0] for x, rows in zip(errors, parts, strict=True)]
+    by_size, by_budget = known[1 : 1 + len(folds[0])], known[1 + len(folds[0]) :]
+    told = free + 1  # with the scale of the noise
+    aic = 2 * told - 2 * log_likely
+    left = number - told - 1
     return ComparedFit(
         name=name,
         fit=each,
         coefficients=free,
-        held_errors=_errors(each, largest),
-        by_size=by_size,
-        by_budget=by_budget,
+        held_errors=errors[0],
+        by_size=_size(np.concatenate([*by_size, np.empty(0)])),
+        by_budget=_size(np.concatenate([*by_budget, np.empty(0)])),
         log_likelihood=log_likely,
         aic=aic,
-        aicc=corrected,
-        bic=free_and_scale * math.log(number) - 2 * log_likely,
+        aicc=aic + 2 * told * (told + 1) / left if left > 0 else math.nan,
+        bic=told * math.log(number) - 2 * log_likely,
         weight=math.nan,  # which is known when all rows are
-        answer=_answer(question, each.law),
+        answer=_answer(question, each),
     )
 
 
@@ -337,18 +340,20 @@ def _is_minimum(each: Fit) -> bool:
     return each.ok or (each.status in AT_A_MINIMUM and flat and not each.claims.unidentified)
 
 
-def _answer(question: Callable[[Any], Any] | None, law: Any) -> dict[str, float]:
+def _answer(question: Callable[[Any], Any] | None, each: Fit) -> dict[str, float]:
+    """What a law answers, by name; NaN where the runs do not identify the law."""
     if question is None:
         return {}
     with jax.enable_x64(True):
-        said = question(law)
+        said = question(each.law)
         if all(hasattr(said, name) for name in SIZES):
             said = {name: getattr(said, name) for name in SIZES}
         answers = cast(Mapping[str, Any], said if isinstance(said, Mapping) else {"answer": said})
         for name, value in answers.items():
             if np.ndim(value):
                 raise ValueError(f"question must return single numbers; got {name} = {value!r}")
-        return {name: float(value) for name, value in answers.items()}
+        known = _is_minimum(each)
+        return {name: float(value) if known else math.nan for name, value in answers.items()}
 
 
 # --- Runs left out ---------------------------------------------------------------------------
@@ -395,44 +400,30 @@ def _folds(runs: Runs, by: str) -> list[np.ndarray]:
     return parts if len(parts) > 1 else []
 
 
-def _errors(each: Fit, rows: np.ndarray) -> np.ndarray:
-    """Errors of some runs, by the fit to the others; NaN where that is at no certified minimum."""
-    weights = np.array(each.runs.weights)
-    weights[rows] = 0
-    others = each.runs.select(weights > 0)
-    if not len(others) or Design(others).different <= _free_count(each):
-        return np.full(rows.size, np.nan)
-    asked = each.problem.asked
+def _errors(each: Fit, parts: list[np.ndarray]) -> list[np.ndarray]:
+    """Errors of the runs of each part, by the fit to the others.
 
-    def again(starts: Any) -> Fit:
-        # Without weight instead of without the rows: one compiled program serves every part.
-        return fit(
-            each.problem.kernel.law,
-            replace(each.runs, weights=weights),
-            objective=each.loss_function,
-            starts=starts,
-            fixed=asked.fixed,
-            tie=asked.tie,
-            bounds=asked.bounds,
-            prior=asked.prior,
-        )
-
-    made = again(_starts(each))
-    if not _is_minimum(made):
-        made = again(None)
-    return made.residuals[rows] if _is_minimum(made) else np.full(rows.size, np.nan)
+    NaN where that is at no certified minimum.
+    """
+    weights = np.tile(each.runs.weights, (len(parts), 1))
+    for row, left_out in zip(weights, parts, strict=True):
+        row[left_out] = 0
+    enough = np.array([_is_enough(each, row) for row in weights])
+    made = refits(each, weights[enough]) if enough.any() else iter(())
+    return [
+        _predicted(next(made), left_out) if known else np.full(left_out.size, np.nan)
+        for known, left_out in zip(enough, parts, strict=True)
+    ]
 
 
-def _starts(each: Fit) -> Any:
-    """A grid of few starts, as a resample gets it, and the fit itself."""
-    problem = each.problem
-    with jax.enable_x64(True):
-        some = problem.laws(problem.uncentred(grid(problem, few=True)))
+def _is_enough(each: Fit, weights: np.ndarray) -> bool:
+    """Whether the runs with a weight are of more sizes than there are coefficients."""
+    known = each.runs.select(weights > 0)
+    return bool(len(known)) and Design(known).different > _free_count(each)
 
-    def with_fit(column: Any, value: Any) -> np.ndarray:
-        return np.append(np.ravel(column), value)
 
-    return jax.tree.map(with_fit, some, each.law)
+def _predicted(again: Fit, rows: np.ndarray) -> np.ndarray:
+    return again.residuals[rows] if _is_minimum(again) else np.full(rows.size, np.nan)
 
 
 # --- Numbers ---------------------------------------------------------------------------------

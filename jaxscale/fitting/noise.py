@@ -25,12 +25,12 @@ HALVINGS = 60  # of an interval of ln 2
 def noise_of(objective: Objective) -> str:
     """The noise that an objective implies, in words."""
     if isinstance(objective, SquaredError):
-        return "for normal noise"
+        return "normal noise"
     if isinstance(objective, AbsoluteError):
-        return "for Laplace noise"
+        return "Laplace noise"
     unit = " scales" if isinstance(objective, HuberLikelihood) else ""
     delta = float(objective.delta)
-    return f"for noise that is normal within {delta:g}{unit} and exponential beyond"
+    return f"noise that is normal within {delta:g}{unit} and exponential beyond"
 
 
 def log_likelihood(objective: Objective, residuals: np.ndarray, weights: np.ndarray) -> float:
