@@ -2,9 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,9 +147,8 @@ def fit(
     }
     given = dict(params=params, tokens=tokens, loss=loss, weights=weights, group=group)
     columns: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
-    levers = dict.fromkeys(name for each in families for name in levers_of(each))
-    if levers:
-        columns["levers"] = tuple(levers)
+    if len(families) == 1 and levers_of(families[0]):
+        columns["levers"] = tuple(levers_of(families[0]))
     source = Source(path, where, columns, units, best_of_each)
 
     def request_of(family: type, resamples: int | None) -> Request:
@@ -218,7 +216,7 @@ def search(source: Source, request: Request, beside: Mapping[str, Any], begin: B
     """Read, fit and resample; warnings of the library become remarks."""
     with noted() as notes:
         begin("reading the runs", None)
-        runs = of_levers(read_runs(source), levers_of(request.family))
+        runs = read_runs(source)
         check_enough(source, runs, request)
         begin(f"fitting {request.family.__name__}", None)
         made = fitted(runs, request)
@@ -232,6 +230,18 @@ def search(source: Source, request: Request, beside: Mapping[str, Any], begin: B
     return Result(source, request, made, boot, beside, remarks, odd, optima_of(made, boot))
 
 
+def searched_by_name(source: Source, request: Request, begin: Begin) -> Result:
+    """The result for one of several families; a Mistake about its levers names it."""
+    levers = tuple(levers_of(request.family))
+    columns = dict(source.columns) | ({"levers": levers} if levers else {})
+    try:
+        return search(source._replace(columns=columns), request, {}, begin)
+    except Mistake as mistake:
+        if any(repr(name) in str(mistake) for name in levers_of(request.family)):
+            raise Mistake(f"--law {request.family.__name__}: {mistake}") from None
+        raise
+
+
 def fit_several(
     source: Source,
     requests: Sequence[Request],
@@ -243,7 +253,7 @@ def fit_several(
 ) -> None:
     """Fit several families to the same runs, compare and write them."""
     with steps() as begin:
-        results = [search(source, request, {}, begin) for request in requests]
+        results = [searched_by_name(source, request, begin) for request in requests]
         comparison = fit_comparison.compared([each.fit for each in results], flops, begin)
         for result, path in zip(results, paths, strict=True):
             result.fit.save(path, result.bootstrap, **about_of(result))
@@ -326,12 +336,6 @@ def read_runs(source: Source) -> js.Runs:
     if not (runs.weights > 0).any():
         raise Mistake(f"{source.label}: --weights: the weight of every run is 0")
     return runs.select(runs.weights > 0)
-
-
-def of_levers(runs: js.Runs, names: Collection[str]) -> js.Runs:
-    """The runs with no levers but these, of those that were read for several families."""
-    levers = {name: column for name, column in (runs.levers or {}).items() if name in names}
-    return replace(runs, levers=levers or None)
 
 
 def check_enough(source: Source, runs: js.Runs, request: Request) -> None:
