@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale.economics import maximize_profit as maximize_profit
     from jaxscale.fitting import Runs as Runs
     from jaxscale.fitting import bootstrap as bootstrap
+    from jaxscale.fitting import compare as compare
     from jaxscale.fitting import fit as fit
     from jaxscale.fitting import holdout as holdout
     from jaxscale.fitting import profile_likelihood as profile_likelihood
@@ -98,7 +99,7 @@ _NAMES = {
     "architectures": ("Architecture",),
     "costs": ("Costs", "Demand"),
     "economics": ("expected_regret", "implied_demand", "maximize_profit"),
-    "fitting": ("Runs", "bootstrap", "fit", "holdout", "profile_likelihood"),
+    "fitting": ("Runs", "bootstrap", "compare", "fit", "holdout", "profile_likelihood"),
     "hardware": ("accelerator",),
     "laws": ("downstream",),
     "plan": ("Bounds", "Plan", "evaluate"),

@@ -214,6 +214,7 @@ def test_the_public_names_are_those_of_the_design():
         "accelerator",
         "bootstrap",
         "choice",
+        "compare",
         "compare_laws",
         "compute_optimal",
         "devices_for",

@@ -17,6 +17,7 @@ from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Frantar
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
+from jaxscale.laws.skaling import Skaling
 from jaxscale.laws.vocabulary import Tao
 from jaxscale.published import Catalog, Entry, find, shipped
 
@@ -24,7 +25,7 @@ FAMILIES: Mapping[str, type] = {
     each.__name__: each
     for each in (
         *(Chinchilla, Kaplan, Muennighoff, Abnar, Clark, Krajewski, Kumar, Tao),
-        *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar),
+        *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar, Skaling),
     )
 }
 # Classes and constructors by the name that a file of published facts gives as `form`.
