@@ -141,6 +141,19 @@ def test_groups_are_drawn_whole():
     assert len(boot.fit.runs) == 100
 
 
+def test_groups_by_key_are_spread_as_few_deserve():
+    runs = replace(simulated(), group=np.repeat(np.arange(25), 4))
+    fit = js.fit(js.laws.Chinchilla, runs)
+    boot = js.bootstrap(fit, resamples=2, key=4)
+    (weights,) = (rows[0] for rows in weighed(25, 2, key_words(4)))
+    alone = js.fit(js.laws.Chinchilla, replace(runs, weights=np.repeat(weights, 4)))
+    # Cameron and Miller 2015, VI: t of 24 degrees of freedom is 2.0638986, a normal 1.9599640.
+    factor = np.sqrt(25 / 24) * 2.0638986 / 1.9599640
+    expected = fit.law.beta + factor * (alone.law.beta - fit.law.beta)
+    assert boot.law.beta[0] == pytest.approx(expected, rel=1e-6)
+    assert boot.objective[0] == pytest.approx(alone.objective, rel=1e-9)
+
+
 def test_weights_multiply_resamples():
     # A run of weight 2 is the same run twice.
     runs = simulated()
