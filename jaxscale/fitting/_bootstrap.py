@@ -198,7 +198,9 @@ def bootstrap(
 
     Where the runs have groups, whole groups are weighed. These are few, so laws by `key` go
     `sqrt(n / (n - 1))` times Student's t over a normal quantile further from the fit, for n
-    groups (Cameron and Miller 2015, VI); `objective` and `status` are of the law before that.
+    groups (Cameron and Miller 2015, VI). So do those of n runs for p coefficients, with n - p
+    for n - 1, where most residuals are within delta or squared. `objective` and `status` are of
+    the law before that.
 
     Computes in float64 on the host, whatever JAX's switch says. Warns where the standard error
     of an exponent differs by over a fifth from the one that the fit reports.
@@ -254,13 +256,29 @@ def resampled_laws(
             if advance is not None:
                 advance(len(counts))
     coordinates, objective, status = (np.concatenate(x, axis=-1) for x in zip(*ends, strict=True))
-    if fit.runs.group is not None and indices is None:
-        coordinates = _spread(fit, coordinates, widening(len(names), 1, LEVEL))
+    if indices is None:
+        coordinates = _spread(fit, coordinates, _spread_of(fit, len(names)))
     return Bootstrap(fit.problem.laws(coordinates), objective, status, fit, coordinates)
+
+
+def _spread_of(fit: Fit, units: int) -> float:
+    """How much further than they do the laws of resamples should go from the fit.
+
+    Squared residuals about p coefficients are too small by n - p over n. Absolute ones are, too,
+    but resamples of a median spread too far by as much, and Huber's delta is small.
+    """
+    if fit.runs.group is not None:
+        return widening(units, 1, LEVEL)
+    free = fit.problem.constraints.free_count
+    if 2 * fit.certificate.quadratic_runs < units or units <= free:
+        return 1.0
+    return widening(units, free, LEVEL)
 
 
 def _spread(fit: Fit, coordinates: np.ndarray, factor: float) -> np.ndarray:
     """Coordinates `factor` times as far from the fit's, within their bounds."""
+    if factor == 1:
+        return coordinates
     problem, centre = fit.problem, fit.coordinates[:, None]
     wider = problem.centred(centre + factor * (coordinates - centre))
     return problem.uncentred(problem.constraints.start(wider))

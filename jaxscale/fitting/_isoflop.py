@@ -147,7 +147,9 @@ def _with_drawn(optima: Optima, resamples: int, key: Any) -> Optima:
         weights[np.ix_(lost, usable)] = draws(np.zeros(usable.size), lost.size, rng)
         lines = (weights > 0).sum(axis=1) >= LINE
     weights = np.vstack([optima.weights, weights])
-    return Optima(*(np.broadcast_to(x, weights.shape) for x in optima[:3]), weights)
+    logs = (np.broadcast_to(x, weights.shape) for x in optima[:3])
+    log_flops, log_params, log_tokens = logs
+    return Optima(log_flops, log_params, log_tokens, weights)
 
 
 # --- Budgets ---------------------------------------------------------------------------------

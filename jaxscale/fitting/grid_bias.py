@@ -135,7 +135,8 @@ def _optimum(law: Any, runs: Runs, flops: np.ndarray, valleys: list[Valley]) -> 
     high = np.array([valley.high[0] for valley in valleys]) + math.log(FAR)
     members = [flops == value for value in np.unique(flops)]
     logs = np.log(runs.params), np.log(runs.tokens)
-    slope, start = np.array([np.polyfit(logs[0][each], logs[1][each], 1) for each in members]).T
+    lines: list[np.ndarray] = [np.polyfit(logs[0][each], logs[1][each], 1) for each in members]
+    slope, start = np.stack(lines, axis=1)
     lowest, highest = low, high
     best = low
     for _ in range(GRIDS):
