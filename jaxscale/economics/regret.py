@@ -173,7 +173,7 @@ def expected_regret(
         >>> boot = js.bootstrap(js.fit(js.laws.Chinchilla, runs), resamples=200, key=1)
         >>> regret = js.expected_regret(boot, budget=1e24)
         >>> print(f"{regret.params:.3g} params, {regret.regret_loss:.2g} nats")
-        4.46e+10 params, 0.00053 nats
+        4.53e+10 params, 0.00043 nats
     """
     if (loss is None) == (budget is None):
         raise ValueError("expected_regret takes exactly one of loss and budget")

@@ -226,7 +226,7 @@ def size_intervals(
         >>> boot = js.bootstrap(js.fit(js.laws.Chinchilla, runs), resamples=1000, key=1)
         >>> low, high = js.size_intervals(boot.law, flops=1e23)["params"]
         >>> print(f"{low / 1e9:.0f}B to {high / 1e9:.0f}B")
-        27B to 34B
+        26B to 33B
     """
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1; got {level!r}")
