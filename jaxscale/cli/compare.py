@@ -14,7 +14,8 @@ from jaxscale.cli import options, serving_options, tables
 from jaxscale.cli.compare_hardware import compare_hardware
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.named_law import NamedLaw, read_law, read_levers
-from jaxscale.cli.plan import Question, check_quality, read_question, record_of
+from jaxscale.cli.plan import Question, check_quality, read_question
+from jaxscale.cli.plan_report import record_of
 from jaxscale.cli.quantities import count, counted
 from jaxscale.cli.solving import loss_text, record_of_plan
 

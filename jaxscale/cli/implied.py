@@ -15,7 +15,7 @@ from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, number_option, read_prices
-from jaxscale.cli.plan import SERVED
+from jaxscale.cli.plan_report import SERVED
 from jaxscale.cli.quantities import count, nonnegative
 from jaxscale.economics.implied import sentence_of
 from jaxscale.economics.released import SIZES

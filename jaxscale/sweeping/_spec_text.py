@@ -100,7 +100,7 @@ def read_text(name: str, text: str) -> Contents:
 
 def law_of(name_or_law: Any) -> Any:
     """A law, looked up where it is a name."""
-    return laws.published(name_or_law) if isinstance(name_or_law, str) else name_or_law
+    return laws.entry(name_or_law).law if isinstance(name_or_law, str) else name_or_law
 
 
 # --- Sections and keys ---------------------------------------------------------------------------
@@ -308,7 +308,7 @@ def _law_entry(name: str) -> Entry:
 
 def _check_one_family(source: TomlText, path: Path, names: Iterable[str]) -> None:
     """Refuse laws of several families: along an axis numbers may vary, and nothing else."""
-    families = {type(laws.published(name)).__name__: name for name in names}
+    families = {type(laws.entry(name).law).__name__: name for name in names}
     if len(families) > 1:
         examples = " and ".join(f"{name} is of {family}" for family, name in families.items())
         source.refuse(path, f"the laws of an axis must be of one family; {examples}")
