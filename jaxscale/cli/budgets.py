@@ -1,6 +1,5 @@
 """`jaxscale plan --flops` and `--budget`: the best loss for a budget, or a table for several."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -146,8 +145,10 @@ def show(answer: Answer) -> None:
     if not noted:
         rows = [row[:-1] for row in rows]
     tables.print_columns([*header, "tokens\nper param", *["note"] * noted], rows, words=("note",))
-    left_out = max(plans.left_out for _, plans in answer.rows())
-    tables.note(intervals.note(named, left_out), style="dim")
+    # Of the row that most resamples have no plan for.
+    solved = (plans for _, plans in answer.rows() if plans.fit.ok)
+    worst = max(solved, key=lambda plans: plans.left_out)
+    tables.note(intervals.note_on(named, worst), style="dim")
     for line in _ranges(answer):
         tables.note(line, style="dim")
 
@@ -188,7 +189,11 @@ def as_record(answer: Answer) -> dict[str, Any]:
 
 def _record(answer: Answer, budget: float, plans: Plans) -> dict[str, Any]:
     named, status = answer.law, status_of(plans.fit)
-    ends = {**intervals.head(named, plans.left_out), **plans.record()} if named.resamples else None
+    ends = (
+        {**intervals.head(named.resamples, plans.left_out), **plans.record()}
+        if named.resamples
+        else None
+    )
     return {
         "budget": budget,
         "optimum": record_of_plan(plans.fit) if status.ok else None,

@@ -109,7 +109,7 @@ class Estimate(NamedTuple):
 
     @property
     def note_on_intervals(self) -> str:
-        return intervals.note(self.law, self.plans.left_out)
+        return intervals.note_on(self.law, self.plans)
 
 
 def estimate(
@@ -130,8 +130,9 @@ def estimate(
     """The loss and the cost of a training, from two of params, tokens and FLOPs.
 
     With --compute-optimal one of them is enough: the rest is what Hoffmann et al. 2022 call
-    compute-optimal. By a fit with resamples every number has an interval. --architecture stands for --params and counts FLOPs by shape; alone, it
-    says what the shape holds and computes. Numbers are written 7B, 1.5T, 2e12 or 1,000,000.
+    compute-optimal. By a fit with resamples every number has an interval. --architecture stands
+    for --params and counts FLOPs by shape; alone, it says what the shape holds and computes.
+    Numbers are written 7B, 1.5T, 2e12 or 1,000,000.
     """
     named = read_law(law, anyway=anyway)
     if compute_optimal:
@@ -268,7 +269,7 @@ def as_record(found: Estimate) -> dict[str, Any]:
 
 def _record_of_intervals(found: Estimate) -> dict[str, Any] | None:
     ends = found.intervals()
-    head = intervals.head(found.law, found.plans.left_out)
+    head = intervals.head(found.law.resamples, found.plans.left_out)
     return ends and {**head, **{name: intervals.listed(pair) for name, pair in ends.items()}}
 
 

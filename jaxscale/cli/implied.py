@@ -90,6 +90,7 @@ def implied(
     tokens: options.Tokens = None,
     law: options.Law = _schema.DEFAULT_LAW,
     lever: options.Lever = None,
+    anyway: options.Anyway = False,
     train_on: options.TrainOn = None,
     serve_on: options.ServeOn = None,
     train_precision: options.TrainPrecision = None,
@@ -113,7 +114,7 @@ def implied(
     given = dict(locals())
     path = None if picture is None else checked_path("--picture", picture)
     prices, mix = read_prices(given), read_mix(given)
-    named = read_law(law)
+    named = read_law(law, anyway=anyway)
     named.need_sizes()
     levers = levers_for(named, read_levers(lever))
     if levers.chosen:

@@ -1,7 +1,7 @@
 """Intervals of a command's numbers, by the resamples in the file of a fit."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -80,24 +80,25 @@ def listed(pair: Ends) -> list[float] | None:
     return list(pair) if math.isfinite(sum(pair)) else None
 
 
-def head(named: NamedLaw, left_out: int) -> dict[str, Any]:
+def head(resamples: int, left_out: int) -> dict[str, Any]:
     """What intervals rest on, for machines."""
-    return {"level": LEVEL, "resamples": named.resamples, "left_out": left_out}
+    return {"level": LEVEL, "resamples": resamples, "left_out": left_out}
 
 
-def note(named: NamedLaw, left_out: int, what: str = "have no plan") -> str:
-    """A line on what intervals rest on; empty for a law that is no fit of a file."""
-    count = named.resamples
-    if not count:
+def note_on(named: NamedLaw, plans: Plans, what: str = "have no plan") -> str:
+    """A line on what intervals of a plan rest on; empty for a law that is no fit in a file."""
+    if not named.resamples:
         return f"No intervals: {named.name} holds no resamples." if named.is_fit else ""
-    if left_out == 0:
-        return f"Intervals from {count:,} resamples of the runs."
+    return note(named.resamples, plans.left_out, named.range_note(plans.fit) != "", what)
+
+
+def note(count: int, left_out: int, extrapolated: bool, what: str = "have no plan") -> str:
+    """A line on what intervals rest on, and what they do not know."""
     lost = f"{left_out:,} of {count:,} resamples of the runs {what}"
     if left_out > MOST_WITHOUT_PLAN * count:
-        return f"No intervals are known: {lost}."
-    return f"Intervals from the rest of the resamples: {lost}."
-
-
-def with_intervals(header: Mapping[str, bool]) -> tuple[str, ...]:
-    """Titles of columns, those with an interval followed by its title."""
-    return tuple(each for name, is_wide in header.items() for each in (name, *[HEADER] * is_wide))
+        return f"No interval is known: {lost}."
+    said = f"Intervals from {count:,} resamples of the runs"
+    if left_out:
+        said = f"Intervals from the other resamples: {lost}"
+    beyond = "; beyond the runs, none knows whether the form of the law still holds"
+    return f"{said}{beyond * extrapolated}."

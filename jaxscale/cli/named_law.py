@@ -5,7 +5,7 @@ import inspect
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ from jaxscale.cli.quantities import count, nonnegative, positive, signed
 from jaxscale.laws._catalog import FAMILIES
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import levers_of
-from jaxscale.laws.saved import SUFFIX, is_file_name
+from jaxscale.laws.saved import SUFFIX, is_file_name, taken_as_it_is
 from jaxscale.published import Entry
 
 PYTHON, OWN = ".py", "jaxscale_own_"  # files with a class of law, and how their modules are called
@@ -114,15 +114,7 @@ def read_law(text: str, *, anyway: bool = False) -> NamedLaw:
         entry = js.laws.entry(
             f"{name}{SUFFIX}" if suffix else name, own_family(file, family) if suffix else None
         )
-    return NamedLaw(entry.name, entry.law, _taken_as_it_is(entry) if anyway else entry)
-
-
-def _taken_as_it_is(entry: Entry) -> Entry:
-    """The entry of a fit with all coefficients counted as known, and a warning of that."""
-    if not entry.unidentified:
-        return entry
-    said = f"{entry.warning} Taken as it is (--anyway): other coefficients fit the runs as well."
-    return replace(entry, unidentified=(), directions=(), warning=said)
+    return NamedLaw(entry.name, entry.law, taken_as_it_is(entry) if anyway else entry)
 
 
 def own_family(file: str, name: str) -> type:

@@ -87,6 +87,8 @@ class Question(NamedTuple):
 
     def demand_in_words(self) -> str:
         read, written = float(self.demand.input_tokens), float(self.demand.output_tokens)
+        if self.budgets and not read + written:
+            return "no serving counted"
         return f"{count(read)} tokens read and {count(written)} written"
 
 
@@ -348,7 +350,9 @@ def cheapest(
         tokens = demand.input_tokens, demand.output_tokens
         lanes = (np.array([[x], [x], [0.0]], float) for x in tokens)
         served = js.Demand(*lanes), prices.costs
-        plans = interpreted(js.minimize_cost, named.laws, [*losses, targets], *served, **choice)
+        plans = interpreted(
+            js.minimize_cost, named.laws, np.stack([*losses, targets]), *served, **choice
+        )
         return at(plans, 0), at(plans, 1), at(plans, 2)
     served = demand, prices.costs, bounds
     plans = interpreted(js.minimize_cost, named.laws, losses, *served, **choice)

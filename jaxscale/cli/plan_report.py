@@ -12,7 +12,7 @@ import jaxscale as js
 from jaxscale.cli import intervals, plan_served, tables
 from jaxscale.cli.intervals import Ends
 from jaxscale.cli.quantities import count, percent
-from jaxscale.cli.solving import levers_of_plan, loss_text, record_of_plan, status_of
+from jaxscale.cli.solving import loss_text, record_of_plan, status_of
 from jaxscale.cli.training_time import TrainingTime, deadline_text, time_of
 from jaxscale.status import is_ok
 
@@ -193,7 +193,8 @@ def _lower_note(comparison: "Comparison") -> str:
         return ""
     interval = ""
     if _has_intervals(comparison):
-        known = intervals.text(intervals.ends(lower.sample), money)
+        pair = intervals.ends(lower.sample)
+        known = intervals.text(pair, money) if math.isfinite(sum(pair)) else ""
         interval = f" ({known})" if known else ""
     return f"A loss {SMALL} nat lower costs {money(lower.cost)} more{interval}."
 
@@ -210,7 +211,7 @@ def _regret_note(comparison: "Comparison") -> str:
 
 
 def _interval_note(comparison: "Comparison") -> str:
-    return intervals.note(comparison.law, comparison.optima.left_out, _lost(comparison))
+    return intervals.note_on(comparison.law, comparison.optima, _lost(comparison))
 
 
 def _lost(comparison: "Comparison") -> str:
@@ -258,19 +259,26 @@ def _record_of_intervals(comparison: "Comparison") -> dict[str, Any]:
     """Low and high ends for machines; null where they are not known."""
     optima, lower, times = comparison.optima, comparison.lower, time_ends(comparison)
     return {
-        **intervals.head(comparison.law, optima.left_out),
+        **intervals.head(comparison.law.resamples, optima.left_out),
         "optimum": optima.record(),
         "chinchilla": comparison.chinchillas.record(),
         "saving": intervals.listed(intervals.ends(_savings(comparison))),
         "cost_of_a_hundredth_nat": lower and intervals.listed(intervals.ends(lower.sample)),
         "training_time": times
         and {name: [getattr(each, name) for each in times] for name in TrainingTime._fields},
-        "energy": {
-            row.label: intervals.listed(row.ends or (math.nan, math.nan))
-            for row in _energy_rows(comparison)
-        }
-        or None,
+        "energy": _energy_intervals(comparison),
     }
+
+
+def _energy_intervals(comparison: "Comparison") -> dict[str, list[float] | None] | None:
+    metered = comparison.machines.metered
+    if metered is None:
+        return None
+    energy = metered.energy(comparison.optima.resampled)
+    samples = {"train_kwh": energy.train_kwh, "inference_kwh": energy.inference_kwh}
+    if metered.kg_per_kwh is not None:
+        samples["tonnes"] = metered.tonnes(energy)
+    return {name: intervals.listed(intervals.ends(sample)) for name, sample in samples.items()}
 
 
 def _record_of_times(times: tuple[TrainingTime, TrainingTime] | None) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,14 @@ def read(name: str, families: Mapping[str, type]) -> Entry:
     `families` are the classes of law that it may hold. Raises ValueError where it holds no fit.
     """
     return _entry(name, _record(name), families)
+
+
+def taken_as_it_is(entry: Entry) -> Entry:
+    """The entry of a fit with all coefficients counted as known, and a warning of that."""
+    if not entry.unidentified:
+        return entry
+    said = f"{entry.warning} Taken as it is (--anyway): other coefficients fit the runs as well."
+    return replace(entry, unidentified=(), directions=(), warning=said)
 
 
 def _record(name: str) -> Mapping[str, Any]:
