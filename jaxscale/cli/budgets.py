@@ -145,9 +145,9 @@ def show(answer: Answer) -> None:
     if not noted:
         rows = [row[:-1] for row in rows]
     tables.print_columns([*header, "tokens\nper param", *["note"] * noted], rows, words=("note",))
-    # Of the row that most resamples have no plan for.
+    # Of the row that most resamples have no plan for, and that leaves the runs if any does.
     solved = (plans for _, plans in answer.rows() if plans.fit.ok)
-    worst = max(solved, key=lambda plans: plans.left_out)
+    worst = max(solved, key=lambda plans: (plans.left_out, named.range_note(plans.fit)))
     tables.note(intervals.note_on(named, worst), style="dim")
     for line in _ranges(answer):
         tables.note(line, style="dim")

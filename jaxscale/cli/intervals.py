@@ -100,5 +100,5 @@ def note(count: int, left_out: int, extrapolated: bool, what: str = "have no pla
     said = f"Intervals from {count:,} resamples of the runs"
     if left_out:
         said = f"Intervals from the other resamples: {lost}"
-    beyond = "; beyond the runs, none knows whether the form of the law still holds"
+    beyond = "; they do not count that the law may fail beyond the runs"
     return f"{said}{beyond * extrapolated}."

@@ -286,7 +286,7 @@ def read_targets(named: NamedLaw, quality: Quality, levers: Levers) -> np.ndarra
     plans = interpreted(js.evaluate, laws, params, sizes, levers=values)
     asked = Asked(law, params=params, tokens=tokens, levers=values)
     solved(at(plans, 0), asked)
-    return plans.loss
+    return np.asarray(plans.loss)
 
 
 def compare(

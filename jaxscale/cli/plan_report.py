@@ -131,7 +131,7 @@ def _saving_row(comparison: "Comparison") -> list[tuple[str, ...]]:
 def _savings(comparison: "Comparison") -> np.ndarray:
     """The saving by each resample."""
     best, other = comparison.optima.resampled, comparison.chinchillas.resampled
-    return 1 - best.total_cost / other.total_cost
+    return np.asarray(1 - best.total_cost / other.total_cost)
 
 
 def _time_rows(comparison: "Comparison") -> list[tuple[str, ...]]:
