@@ -65,14 +65,14 @@ def ends(sample: Any) -> Ends:
 
 
 def text(pair: Ends, write: Callable[[float], str]) -> str:
-    """An interval as `26.3B to 33.6B`; empty where its ends are the same number."""
+    """An interval as `26.3B to 33.6B`; empty where its ends are written alike."""
     low, high = pair
     if not math.isfinite(low + high):
         return "not known"
     if high - low <= SAME * max(abs(low), abs(high)):
         return ""
     low_text, high_text = (write(x).removesuffix(" FLOPs") for x in pair)
-    return f"{low_text} to {high_text}"
+    return "" if low_text == high_text else f"{low_text} to {high_text}"
 
 
 def listed(pair: Ends) -> list[float] | None:

@@ -5,7 +5,7 @@ import inspect
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,6 +65,15 @@ class NamedLaw(NamedTuple):
         """Number of resamples of the fit, of which `laws` has one law each."""
         draws = self.entry.draws if self.entry else None
         return 0 if draws is None else len(getattr(draws, fields(draws)[0].name))
+
+    def with_at_most(self, count: int) -> "NamedLaw":
+        """The same with so many resamples or fewer, for answers that take long."""
+        if self.entry is None or self.resamples <= count:
+            return self
+        rows = np.linspace(0, self.resamples - 1, count).astype(int)
+        draws = self.entry.draws
+        columns = {field.name: getattr(draws, field.name)[rows] for field in fields(draws)}
+        return self._replace(entry=replace(self.entry, draws=type(draws)(**columns)))
 
     @property
     def is_fit(self) -> bool:

@@ -58,6 +58,7 @@ jaxscale plan --like-params 70B --inference-tokens 10T --growth 2x/year --years 
 
 
 ROUNDING = 1e-9  # relative: a plan that costs more by less is not dearer
+MOST_TIMED = 1000  # resamples, of each of which serving is timed
 TIMED_LEVERS = "none is chosen where serving is timed"
 # Options by which serving is timed.
 TIMED = (
@@ -218,6 +219,7 @@ def plan(
         question, of_serving, asked.prices, levers.values.get("bits")
     )
     asked = asked._replace(prices=used.priced(prices), timed=timed)
+    named = named.with_at_most(MOST_TIMED) if timed else named
     pace = read_pace(train_count, deadline, asked.prices)
     if levers.chosen and timed:
         raise Mistake(f"--lever: give {levers.chosen[0]} a value: {TIMED_LEVERS}")
