@@ -174,7 +174,7 @@ class Runs:
         tokens_unit: float = 1,
         loss_unit: str = "nats",
         bytes_per_token: float | None = None,
-        best_of_each: bool = False,
+        best_of_cell: bool = False,
     ) -> "Runs":
         """Runs from the columns of a data frame.
 
@@ -200,7 +200,7 @@ class Runs:
                 logarithm is taken.
             bytes_per_token: mean bytes of a token, for bits per byte: nats per token are bits per
                 byte x bytes per token x ln 2.
-            best_of_each: whether to keep only the run of least loss of all that agree in params,
+            best_of_cell: whether to keep only the run of least loss of all that agree in params,
                 tokens and levers to three digits, as a sweep over learning rates has them.
 
         Raises:
@@ -216,7 +216,7 @@ class Runs:
             params=params, tokens=tokens, loss=loss, weights=weights, group=group, levers=levers
         )
         more = dict(params_unit=params_unit, tokens_unit=tokens_unit, loss_unit=loss_unit)
-        more |= dict(where=where, bytes_per_token=bytes_per_token, best_of_each=best_of_each)
+        more |= dict(where=where, bytes_per_token=bytes_per_token, best_of_cell=best_of_cell)
         return cls(**tables.from_dataframe(frame, columns=given, **more))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxscale._numerics.names import hint, question
 from jaxscale.fitting import expressions
 from jaxscale.fitting._suspicions import suspicions_of
-from jaxscale.fitting._suspicions.sheet import Sheet, best_of_each, words
+from jaxscale.fitting._suspicions.sheet import Sheet, best_of_cell, words
 from jaxscale.fitting.column_values import number_of
 from jaxscale.fitting.files import (
     Frame,
@@ -55,7 +55,7 @@ class Reading:
     tokens_unit: float = 1
     loss_unit: str = "nats"
     bytes_per_token: float | None = None
-    best_of_each: bool = False
+    best_of_cell: bool = False
 
     def __post_init__(self) -> None:
         for name in ("params_unit", "tokens_unit", "bytes_per_token"):
@@ -133,8 +133,8 @@ def _columns(reading: Reading, table: Table) -> dict[str, Any]:
         for row, fault in wrong.items():
             faults.setdefault(table.row_numbers[row], fault)
     refuse(table.source, table.row_label, faults, len(table.row_numbers), _advice(faults))
-    if reading.best_of_each:
-        rows = best_of_each(
+    if reading.best_of_cell:
+        rows = best_of_cell(
             read["loss"], [read[name] for name in ("params", "tokens", *reading.levers)]
         )
         read, table = {name: column[rows] for name, column in read.items()}, table.select(rows)
