@@ -219,8 +219,11 @@ def test_an_export_with_a_column_a_run_gets_a_row_a_run(rng, tmp_path):
     path = tmp_path / "wandb.csv"
     wide(frame).to_csv(path, index=False)
     asked = {"params": "number(run)", "loss": "train/loss", "group": "run"}
-    with pytest.warns(Suspicion, match="runs .* have a column each: read as a row for each run"):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         runs = js.Runs.read(path, **asked)
+    (remark,) = (each.message for each in caught if each.message.about == "a column a run")
+    assert "have a column each: read as a row for each run and tokens; the" in remark.sentence
     check_same(runs, frame)
     assert runs.group[0] == f"gpt-{frame.params.iloc[0] // 1000}k - lr 1e-3"
     with pytest.raises(
