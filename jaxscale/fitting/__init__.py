@@ -2,6 +2,9 @@
 
 from jaxscale.fitting._bootstrap import Bootstrap as Bootstrap
 from jaxscale.fitting._bootstrap import bootstrap as bootstrap
+from jaxscale.fitting._comparison import ComparedFit as ComparedFit
+from jaxscale.fitting._comparison import Comparison as Comparison
+from jaxscale.fitting._comparison import compare as compare
 from jaxscale.fitting._envelope import envelope as envelope
 from jaxscale.fitting._fit import Fit as Fit
 from jaxscale.fitting._fit import fit as fit
