@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale.solve import minimize_cost as minimize_cost
     from jaxscale.solve import minimize_loss as minimize_loss
     from jaxscale.solve import overhead as overhead
+    from jaxscale.solve import plan_intervals as plan_intervals
     from jaxscale.solve import size_intervals as size_intervals
     from jaxscale.status import Status as Status
     from jaxscale.sweeping import Extremes as Extremes
@@ -104,7 +105,10 @@ _NAMES = {
     "laws": ("downstream",),
     "plan": ("Bounds", "Plan", "evaluate"),
     "recipes": ("training_recipe",),
-    "solve": ("compute_optimal", "minimize_cost", "minimize_loss", "overhead", "size_intervals"),
+    "solve": (
+        *("compute_optimal", "minimize_cost", "minimize_loss", "overhead", "plan_intervals"),
+        "size_intervals",
+    ),
     "status": ("Status",),
     "sweeping": (
         *("Extremes", "Grid", "Histogram", "MainEffects", "Moments", "Quantiles", "Saltelli"),

@@ -235,6 +235,7 @@ def test_the_public_names_are_those_of_the_design():
         "normal",
         "overhead",
         "padded",
+        "plan_intervals",
         "size_intervals",
         "profile_likelihood",
         "rows",

@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jaxscale as js
-from jaxscale.cli import fit_comparison, fit_options, fit_report, options, program_cache, tables
+from jaxscale.cli import (
+    fit_comparison,
+    fit_options,
+    fit_parabolas,
+    fit_report,
+    options,
+    program_cache,
+    tables,
+)
 from jaxscale.cli.files import save
 from jaxscale.cli.fit_options import (
     OBJECTIVES,
@@ -94,6 +102,7 @@ class Result(NamedTuple):
     ]  # by subject: suspicions about the table first, then remarks on the fit
     odd: Sequence[str]  # suspicions about the table
     optima: Sequence[fit_report.Optimum]
+    parabolas: fit_parabolas.Parabolas | None  # where the runs part into budgets
 
     @property
     def title(self) -> str:
@@ -227,7 +236,9 @@ def search(source: Source, request: Request, beside: Mapping[str, Any], begin: B
                 made, resamples=request.resamples, key=request.seed, advance=advance
             )
     odd, remarks = remarks_of(notes, made, boot)
-    return Result(source, request, made, boot, beside, remarks, odd, optima_of(made, boot))
+    optima = optima_of(made, boot)
+    parabolas = fit_parabolas.parabolas_of(made, [each.flops for each in optima])
+    return Result(source, request, made, boot, beside, remarks, odd, optima, parabolas)
 
 
 def searched_by_name(source: Source, request: Request, begin: Begin) -> Result:
@@ -425,6 +436,7 @@ def about_of(result: Result) -> dict[str, Any]:
             "units": dict(source.units),
         },
         "optima": [each.record() for each in result.optima],
+        "parabolas": result.parabolas and result.parabolas.record(),
         "published": {name: numbers_of(law) for name, law in result.beside.items()},
         "remarks": dict(result.remarks),
     }

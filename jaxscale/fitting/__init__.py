@@ -18,6 +18,7 @@ from jaxscale.fitting._suspicions import suspicions as suspicions
 from jaxscale.fitting.certificate import FitStatus as FitStatus
 from jaxscale.fitting.claims import Claims as Claims
 from jaxscale.fitting.diagnostics import Remark as Remark
+from jaxscale.fitting.grid_bias import GridBias as GridBias
 from jaxscale.fitting.objectives import AbsoluteError as AbsoluteError
 from jaxscale.fitting.objectives import Huber as Huber
 from jaxscale.fitting.objectives import HuberLikelihood as HuberLikelihood
