@@ -23,7 +23,7 @@ from jaxscale.fitting.objectives import AbsoluteError as AbsoluteError
 from jaxscale.fitting.objectives import Huber as Huber
 from jaxscale.fitting.objectives import HuberLikelihood as HuberLikelihood
 from jaxscale.fitting.objectives import SquaredError as SquaredError
-from jaxscale.fitting.power_law import OptimalSizes as OptimalSizes
+from jaxscale.fitting.optimal_sizes import OptimalSizes as OptimalSizes
 from jaxscale.fitting.power_law import PowerLaw as PowerLaw
 from jaxscale.fitting.profile import Profile as Profile
 from jaxscale.fitting.profile import profile_likelihood as profile_likelihood
