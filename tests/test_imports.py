@@ -237,6 +237,7 @@ def test_the_public_names_are_those_of_the_design():
         "size_intervals",
         "profile_likelihood",
         "rows",
+        "suggest",
         "sweep",
         "training_recipe",
         "triangular",

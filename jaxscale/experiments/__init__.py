@@ -3,6 +3,8 @@
 from jaxscale.experiments._information import Information as Information
 from jaxscale.experiments._information import information as information
 from jaxscale.experiments._information import information_matrix as information_matrix
+from jaxscale.experiments._suggest import Suggestion as Suggestion
+from jaxscale.experiments._suggest import suggest as suggest
 from jaxscale.experiments.selection import Selection as Selection
 from jaxscale.experiments.selection import gains as gains
 from jaxscale.experiments.selection import greedy as greedy

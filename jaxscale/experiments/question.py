@@ -1,0 +1,127 @@
+"""The plan that further runs are for: what it asks of a law, and what an error of its size costs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxscale._numerics.interpreted import interpreted
+from jaxscale.costs import Costs, Demand
+from jaxscale.laws.protocol import flops_of, loss_from_logs
+from jaxscale.plan import Plan, evaluate
+from jaxscale.solve import minimize_cost, minimize_loss
+from jaxscale.status import Status
+
+SIZE, LOSS, COST = GOALS = ("N*", "loss", "cost")
+REGION = 10.0 ** np.linspace(-0.5, 0.5, 5)  # of the plan's size, at which losses are predicted
+STEP = 1e-3  # of ln budget, for the slope of a cost that is not JAX's
+MOST_STEPS = 50
+
+CostOf = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Question:
+    """The best plan for a budget: `budget` is in the unit of `costs`, lifetime demand included."""
+
+    budget: float
+    demand: Demand | None = None
+    costs: Costs | None = None
+    levers: Mapping[str, float] = field(default_factory=dict)
+
+    def plan(self, law: Any, factor: float = 1.0) -> Plan:
+        """The plan of the lowest loss by this law, for the budget times a factor. Traceable."""
+        return minimize_loss(
+            law, self.budget * factor, self.demand, self.costs, levers=self.levers
+        )
+
+    def checked_plan(self, law: Any) -> Plan:
+        """The plan on the host; ValueError where there is none."""
+        plan = host(self.plan, law)
+        if not plan.ok:
+            raise ValueError(
+                f"the law has no best plan for the budget: {Status(int(plan.status)).sentence}"
+            )
+        return plan
+
+    def goal(self, name: str, law: Any, plan: Plan, region: bool) -> Callable[[Any], Any]:
+        """The function of a law that a goal names; `plan` is that of `law`, the law as known.
+
+        "loss" is that of the plan, or those of a region of sizes around it.
+        """
+        if name == SIZE:
+            return lambda other: jnp.log(self.plan(other).params)
+        if name == COST:
+            loss = float(plan.loss)
+            return lambda other: jnp.log(
+                minimize_cost(other, loss, self.demand, self.costs, levers=self.levers).total_cost
+            )
+        if name != LOSS:
+            listed = ", ".join(map(repr, GOALS))
+            raise ValueError(f"goal must be {listed} or a function of a law; got {name!r}")
+        if not region:
+            return lambda other: jnp.log(self.plan(other).loss)
+        params = float(plan.params) * REGION
+        tokens = self.tokens_at(law, params, float(plan.total_cost))
+        inside = np.isfinite(tokens)
+        logs = np.log(params[inside]), np.log(tokens[inside])
+        levers = {name: np.full(len(logs[0]), value) for name, value in self.levers.items()}
+        return lambda other: jnp.log(loss_from_logs(other, *logs, **levers))
+
+    def tokens_at(self, law: Any, params: np.ndarray, cost: Any) -> np.ndarray:
+        """Training tokens with which models of these sizes have this lifetime cost, or NaN."""
+        tokens = np.ones_like(params)
+        for _ in range(MOST_STEPS):
+            # One step, where FLOPs grow with tokens in proportion.
+            priced = host(
+                evaluate, law, params, tokens, self.demand, self.costs, levers=self.levers
+            )
+            with np.errstate(invalid="ignore", divide="ignore"):
+                ratio = (cost - np.asarray(priced.inference_cost)) / np.asarray(priced.train_cost)
+            ratio = np.where(ratio > 0, ratio, np.nan)
+            tokens = tokens * ratio
+            if not (np.abs(ratio - 1) > 1e-12).any():
+                break
+        return tokens
+
+    def curvature(self, law: Any, plan: Plan) -> float:
+        """Second derivative of the loss by ln params along the curve of the plan's cost."""
+        levers = {name: float(value) for name, value in self.levers.items()}
+
+        def loss(logs: Any) -> Any:
+            return loss_from_logs(law, logs[0], logs[1], **levers)
+
+        def log_cost(logs: Any) -> Any:
+            sizes = jnp.exp(logs[0]), jnp.exp(logs[1])
+            priced = evaluate(law, *sizes, self.demand, self.costs, levers=levers)
+            return jnp.log(priced.total_cost)
+
+        def derivatives(logs: Any) -> Any:
+            return [(jax.grad(fn)(logs), jax.hessian(fn)(logs)) for fn in (loss, log_cost)]
+
+        logs = np.log([float(plan.params), float(plan.tokens)])
+        (slope, bent), (rise, bent_cost) = host(derivatives, logs)
+        along = np.array([1.0, -rise[0] / rise[1]])
+        return float(along @ (bent - slope[1] / rise[1] * bent_cost) @ along)
+
+    def marginal_cost(self, law: Any, plan: Plan, cost: CostOf | None) -> float:
+        """What a nat of the plan's loss costs, in the unit of `costs`, or of a `cost` of runs."""
+        if cost is None:
+            return float(plan.marginal_cost)
+        ends = [host(self.plan, law, np.exp(step)) for step in (-STEP, STEP)]
+        spent = [float(cost(float(each.params), float(each.tokens))) for each in ends]
+        return (spent[1] - spent[0]) / (float(ends[0].loss) - float(ends[1].loss))
+
+
+def host(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The function in float64 by NumPy: for a few plans, compiling takes far longer."""
+    with jax.enable_x64(True):
+        return interpreted(function, *args, **kwargs)
+
+
+def train_flops(law: Any, params: np.ndarray, tokens: np.ndarray, levers: Any) -> np.ndarray:
+    """Training FLOPs by the law's own count, or 6 N D."""
+    return host(lambda: flops_of(law, params, tokens, **levers).train)
