@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxscale import _display
@@ -15,7 +16,7 @@ from jaxscale.costs import Costs, Demand
 from jaxscale.experiments import _information
 from jaxscale.experiments._information import Information
 from jaxscale.experiments.candidates import LEVELS, Candidates, around, candidates_of
-from jaxscale.experiments.question import SIZE, Question, train_flops
+from jaxscale.experiments.question import COST, LOSS, SIZE, Question, train_flops
 from jaxscale.experiments.selection import Method, greedy, updated
 from jaxscale.fitting import Bootstrap, Fit, gradients, jacobian, noise_of
 from jaxscale.fitting._noise import known_names
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
 DRAWS = 64  # of a bootstrap, over which gains are averaged
 FEWEST_DRAWS = 20
 FLOPS, DOLLARS, OWN_UNIT = "FLOPs", "dollars", ""
-SIZE_LABEL, LOSS_LABEL, COST_LABEL = "ln N*", "ln loss", "ln cost"
-LABELS = {"N*": SIZE_LABEL, "loss": LOSS_LABEL, "cost": COST_LABEL}
-ENOUGH = 1e-12  # share of a variance that is nothing
+LABELS = {SIZE: "ln N*", LOSS: "ln loss", COST: "ln cost"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -242,7 +241,8 @@ def suggest(
     costs = _costs(known.law, chosen, price, cost)
     name = goal if isinstance(goal, str) else None
     fn = goal if callable(goal) else question.goal(name or "", known.law, plan, method != "c")
-    view = _view(known, fn, chosen)
+    goals, size = _slopes(known, fn, question)
+    view = _view(known, fn, goals, chosen)
     selection = greedy(
         view.covariance,
         view.jacobian,
@@ -255,11 +255,17 @@ def suggest(
         cap=cap,
         method=method,
     )
+    at_each = selection.indices
+    slopes = (
+        view.jacobian[at_each] if known.laws is None else known.jacobian(*chosen.select(at_each))
+    )
+    path = _followed(known, goals, size, slopes)
     own_cost = None if cost is None or isinstance(cost, Costs) else cost
     marginal = question.marginal_cost(known.law, plan, own_cost)
-    path = _followed(known, fn, question, plan, chosen, selection.indices)
-    at_each = selection.indices
-    saved = (path.regret[:-1] - path.regret[1:]) * marginal
+    if demand is None and own_cost is None:  # in FLOPs
+        marginal *= price
+    regret = np.maximum(question.curvature(known.law, plan) * path.variance / 2, 0)
+    saved = (regret[:-1] - regret[1:]) * marginal
     return Suggestion(
         params=chosen.params[at_each],
         tokens=chosen.tokens[at_each],
@@ -269,8 +275,8 @@ def suggest(
         gain=selection.gains,
         sd_before=path.sd[:-1],
         sd_after=path.sd[1:],
-        regret_before=path.regret[:-1],
-        regret_after=path.regret[1:],
+        regret_before=regret[:-1],
+        regret_after=regret[1:],
         saved=saved,
         worth=worth(saved, costs[at_each]),
         goal=LABELS.get(name or "", "the goal"),
@@ -355,8 +361,24 @@ class _View(NamedTuple):
     goals: np.ndarray
 
 
-def _view(known: Information, fn: Callable[[Any], Any], chosen: Candidates) -> _View:
-    _, goals = known.gradients(fn)
+def _slopes(
+    known: Information, fn: Callable[[Any], Any], question: Question
+) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives of the goals, and of the logarithm of the plan's size."""
+
+    def both(law: Any) -> Any:
+        goals = jnp.ravel(jnp.asarray(fn(law), jnp.float64))
+        return jnp.concatenate([goals, jnp.log(question.plan(law).params)[None]])
+
+    values, slopes = known.gradients(both)
+    if not np.isfinite(values).all() or not np.isfinite(slopes).all():
+        raise ValueError("the goal is not finite by the law as it is known")
+    return slopes[:-1], slopes[-1]
+
+
+def _view(
+    known: Information, fn: Callable[[Any], Any], goals: np.ndarray, chosen: Candidates
+) -> _View:
     if known.laws is None:
         slopes = known.jacobian(chosen.params, chosen.tokens, chosen.levers)
         return _View(known.covariance, slopes, goals)
@@ -373,37 +395,23 @@ def _view(known: Information, fn: Callable[[Any], Any], chosen: Candidates) -> _
 
 
 class _Path(NamedTuple):
-    """The goal's deviation and the expected regret before any run, and after each."""
+    """Deviation of the goal and variance of the plan's ln size, before any run and after each."""
 
     sd: np.ndarray
-    regret: np.ndarray
+    variance: np.ndarray
 
 
-def _followed(
-    known: Information,
-    fn: Callable[[Any], Any],
-    question: Question,
-    plan: Any,
-    chosen: Candidates,
-    indices: np.ndarray,
-) -> _Path:
+def _followed(known: Information, goals: np.ndarray, size: np.ndarray, slopes: np.ndarray) -> _Path:
     """By the law itself, whatever resamples the choice was averaged over."""
-    goals = known.gradients(fn)[1]
-    size = known.gradients(question.goal(SIZE, known.law, plan, region=False))[1][0]
-    curvature = question.curvature(known.law, plan)
-    slopes = known.jacobian(
-        chosen.params[indices],
-        chosen.tokens[indices],
-        {name: x[indices] for name, x in chosen.levers.items()},
-    ) if len(indices) else np.zeros((0, len(known.names)))
-    covariance, deviations, regrets = known.covariance, [], []
-    for row in (None, *slopes):
-        if row is not None:
-            covariance = updated(covariance, row, known.noise**2)
-        variances = np.einsum("ti,ij,tj->t", goals, covariance, goals)
-        deviations.append(math.sqrt(max(0.0, float(variances.mean()))))
-        regrets.append(max(0.0, curvature * float(size @ covariance @ size) / 2))
-    return _Path(np.array(deviations), np.array(regrets))
+    covariances = [known.covariance]
+    for row in slopes:
+        covariances.append(updated(covariances[-1], row, known.noise**2))
+    every = np.stack(covariances)
+    variances = np.einsum("ti,kij,tj->kt", goals, every, goals)
+    return _Path(
+        np.sqrt(np.maximum(variances.mean(axis=1), 0)),
+        np.einsum("i,kij,j->k", size, every, size),
+    )
 
 
 # --- What is asked ---------------------------------------------------------------------------
@@ -428,7 +436,11 @@ def _question(
     price = 1.0 if prices is None else float(prices.train)
     unit = FLOPS if cost is None or (prices is not None and price == 1) else OWN_UNIT
     unit = DOLLARS if prices is not None and price != 1 else unit
-    return Question(float(at) * price, demand, prices, dict(levers)), price, unit
+    if prices is not None and prices.serving:
+        raise TypeError("cost may not be Costs.served, which prices tokens by the model's size")
+    numbers = {name: float(value) for name, value in levers.items()}
+    budget = float(at) * (price if demand is not None else 1.0)
+    return Question(budget, demand, prices, numbers), price, unit
 
 
 def _candidates(
@@ -445,7 +457,7 @@ def _candidates(
         return candidates_of(known.law, given, question.levers)
     if budgets is None:
         if budget is None or (cost is not None and not isinstance(cost, Costs)):
-            raise ValueError("give candidates, or budgets of single runs in FLOPs")
+            raise ValueError("give candidates, or budgets of single runs, in FLOPs")
         price = 1.0 if cost is None else float(cost.train)
         budgets = budget / price * LEVELS
     return around(known, budgets, question.levers)

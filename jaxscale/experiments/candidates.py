@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxscale._numerics.padded import padded
 from jaxscale.experiments._information import Information
-from jaxscale.experiments.question import Question
+from jaxscale.experiments.question import Question, host
 from jaxscale.laws.protocol import levers_of
 from jaxscale.solve import compute_optimal
 
@@ -25,6 +25,10 @@ class Candidates(NamedTuple):
     params: np.ndarray
     tokens: np.ndarray
     levers: dict[str, np.ndarray]
+
+    def select(self, index: np.ndarray) -> "Candidates":
+        levers = {name: column[index] for name, column in self.levers.items()}
+        return Candidates(self.params[index], self.tokens[index], levers)
 
 
 def candidates_of(law: Any, given: Any, levers: Mapping[str, float]) -> Candidates:
@@ -84,7 +88,7 @@ def _centres(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Best sizes by the law, and the range of those of nearly all resamples."""
     with jax.enable_x64(True):
-        best = padded(compute_optimal)(known.law, flops=flops, levers=levers or None)
+        best = host(compute_optimal, known.law, flops=flops, levers=levers or None)
         centre = np.asarray(best.params)
         if not np.isfinite(centre).all():
             raise ValueError("the law has no compute-optimal size at some of the budgets")

@@ -11,8 +11,8 @@ import numpy as np
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.protocol import flops_of, loss_from_logs
-from jaxscale.plan import Plan, evaluate
-from jaxscale.solve import minimize_cost, minimize_loss
+from jaxscale.plan import Plan
+from jaxscale.solve import compute_optimal, minimize_cost, minimize_loss
 from jaxscale.status import Status
 
 SIZE, LOSS, COST = GOALS = ("N*", "loss", "cost")
@@ -25,7 +25,7 @@ CostOf = Callable[[Any, Any], Any]
 
 @dataclass(frozen=True)
 class Question:
-    """The best plan for a budget: `budget` is in the unit of `costs`, lifetime demand included."""
+    """The best plan for a budget of FLOPs, or where a demand is served, of `costs`."""
 
     budget: float
     demand: Demand | None = None
@@ -34,9 +34,10 @@ class Question:
 
     def plan(self, law: Any, factor: float = 1.0) -> Plan:
         """The plan of the lowest loss by this law, for the budget times a factor. Traceable."""
-        return minimize_loss(
-            law, self.budget * factor, self.demand, self.costs, levers=self.levers
-        )
+        budget = self.budget * factor
+        if self.demand is None:
+            return compute_optimal(law, flops=budget, levers=self.levers or None)
+        return minimize_loss(law, budget, self.demand, self.costs, levers=self.levers)
 
     def checked_plan(self, law: Any) -> Plan:
         """The plan on the host; ValueError where there is none."""
@@ -68,52 +69,71 @@ class Question:
         tokens = self.tokens_at(law, params, float(plan.total_cost))
         inside = np.isfinite(tokens)
         logs = np.log(params[inside]), np.log(tokens[inside])
-        levers = {name: np.full(len(logs[0]), value) for name, value in self.levers.items()}
-        return lambda other: jnp.log(loss_from_logs(other, *logs, **levers))
+        return lambda other: jnp.log(loss_from_logs(other, *logs, **self.levers))
 
     def tokens_at(self, law: Any, params: np.ndarray, cost: Any) -> np.ndarray:
         """Training tokens with which models of these sizes have this lifetime cost, or NaN."""
         tokens = np.ones_like(params)
         for _ in range(MOST_STEPS):
             # One step, where FLOPs grow with tokens in proportion.
-            priced = host(
-                evaluate, law, params, tokens, self.demand, self.costs, levers=self.levers
-            )
+            train, serving = host(self.phases, law, params, tokens)
             with np.errstate(invalid="ignore", divide="ignore"):
-                ratio = (cost - np.asarray(priced.inference_cost)) / np.asarray(priced.train_cost)
-            ratio = np.where(ratio > 0, ratio, np.nan)
-            tokens = tokens * ratio
+                ratio = (cost - serving) / train
+                ratio = np.where(ratio > 0, ratio, np.nan)
+                tokens = tokens * ratio
             if not (np.abs(ratio - 1) > 1e-12).any():
                 break
         return tokens
 
+    def phases(self, law: Any, params: Any, tokens: Any) -> tuple[Any, Any]:
+        """The cost of training, and that of serving the demand. Traceable."""
+        flops = flops_of(law, params, tokens, **self.levers)
+        if self.demand is None:
+            return flops.train, 0.0
+        costs = self.costs or Costs.flops()
+        read = costs.prefill * self.demand.input_tokens * flops.prefill
+        return costs.train * flops.train, read + costs.decode * self.demand.output_tokens * (
+            flops.decode
+        )
+
     def curvature(self, law: Any, plan: Plan) -> float:
         """Second derivative of the loss by ln params along the curve of the plan's cost."""
-        levers = {name: float(value) for name, value in self.levers.items()}
 
-        def loss(logs: Any) -> Any:
-            return loss_from_logs(law, logs[0], logs[1], **levers)
+        def loss(*logs: Any) -> Any:
+            return loss_from_logs(law, *logs, **self.levers)
 
-        def log_cost(logs: Any) -> Any:
-            sizes = jnp.exp(logs[0]), jnp.exp(logs[1])
-            priced = evaluate(law, *sizes, self.demand, self.costs, levers=levers)
-            return jnp.log(priced.total_cost)
+        def log_cost(*logs: Any) -> Any:
+            train, serving = self.phases(law, *map(jnp.exp, logs))
+            return jnp.log(train + serving)
 
-        def derivatives(logs: Any) -> Any:
-            return [(jax.grad(fn)(logs), jax.hessian(fn)(logs)) for fn in (loss, log_cost)]
+        def derivatives(*logs: Any) -> Any:
+            return [_slopes_and_bends(fn, logs) for fn in (loss, log_cost)]
 
-        logs = np.log([float(plan.params), float(plan.tokens)])
-        (slope, bent), (rise, bent_cost) = host(derivatives, logs)
+        logs = np.log(float(plan.params)), np.log(float(plan.tokens))
+        (slope, bent), (rise, bent_cost) = (
+            (np.array(slopes), np.array(bends)) for slopes, bends in host(derivatives, *logs)
+        )
         along = np.array([1.0, -rise[0] / rise[1]])
         return float(along @ (bent - slope[1] / rise[1] * bent_cost) @ along)
 
     def marginal_cost(self, law: Any, plan: Plan, cost: CostOf | None) -> float:
-        """What a nat of the plan's loss costs, in the unit of `costs`, or of a `cost` of runs."""
+        """What a nat of the plan's loss costs, in the unit of the plan, or of a `cost` of runs."""
         if cost is None:
             return float(plan.marginal_cost)
         ends = [host(self.plan, law, np.exp(step)) for step in (-STEP, STEP)]
         spent = [float(cost(float(each.params), float(each.tokens))) for each in ends]
         return (spent[1] - spent[0]) / (float(ends[0].loss) - float(ends[1].loss))
+
+
+def _slopes_and_bends(fn: Callable[..., Any], logs: tuple[Any, Any]) -> Any:
+    """First and second derivatives by two logarithms."""
+    ways = [(np.ones(()), np.zeros(())), (np.zeros(()), np.ones(()))]
+
+    def along(way: Any) -> Callable[..., Any]:
+        return lambda *at: jax.jvp(fn, at, way)[1]
+
+    slopes = [along(way)(*logs) for way in ways]
+    return slopes, [[jax.jvp(along(way), logs, other)[1] for other in ways] for way in ways]
 
 
 def host(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

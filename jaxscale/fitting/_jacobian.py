@@ -76,7 +76,7 @@ def jacobian(
 
 @partial(compiled, static=1)
 def _of_law(names: Names, law: Any, x: Array, y: Array, levers: dict[str, Array]) -> Array:
-    def value(steps: Array) -> Array:
+    def value(*steps: Array) -> Array:
         loss = loss_from_logs(stepped(law, names, steps), x, y, **levers)
         return jnp.log(loss) if fits_logarithm(law) else loss
 
@@ -106,12 +106,14 @@ def gradients(
     known = tuple(coefficients_of(type(law))) if names is None else tuple(names)
 
     def of_one(law: Any) -> tuple[Array, Array]:
-        def value(steps: Array) -> tuple[Array, Array]:
-            numbers = jnp.ravel(jnp.asarray(fn(stepped(law, known, steps)), jnp.float64))
-            return numbers, numbers
+        def value(*steps: Array) -> Array:
+            return jnp.ravel(jnp.asarray(fn(stepped(law, known, steps)), jnp.float64))
 
-        slopes, numbers = jax.jacfwd(value, has_aux=True)(jnp.zeros(len(known)))
-        return numbers, slopes
+        def along(*direction: Array) -> tuple[Array, Array]:
+            return jax.jvp(value, (np.zeros(()),) * len(known), direction)
+
+        # Of scalars in a row rather than of an array: NumPy, which runs this, cannot split one.
+        return jax.vmap(along, out_axes=(None, -1))(*np.eye(len(known)))
 
     with jax.enable_x64(True):
         leaves = jax.tree.map(lambda x: np.asarray(x, np.float64), law)
@@ -137,10 +139,10 @@ def _with_axis(laws: Any) -> Any:
     return jax.tree.map(lambda x: jnp.broadcast_to(jnp.ravel(x), (length,)), laws)
 
 
-def _forwards(value: Callable[[Array], Array], count: int) -> Array:
-    """Derivatives by `count` steps from 0, in the last axis: forwards, since coordinates are few."""
+def _forwards(value: Callable[..., Array], count: int) -> Array:
+    """Derivatives by `count` steps from 0, in the last axis: forwards, for coordinates are few."""
 
-    def along(direction: Array) -> Array:
-        return jax.jvp(value, (jnp.zeros(count),), (direction,))[1]
+    def along(*direction: Array) -> Array:
+        return jax.jvp(value, (np.zeros(()),) * count, direction)[1]
 
-    return jax.vmap(along, out_axes=-1)(jnp.eye(count))
+    return jax.vmap(along, out_axes=-1)(*np.eye(count))
