@@ -383,10 +383,11 @@ def _view(
         slopes = known.jacobian(chosen.params, chosen.tokens, chosen.levers)
         return _View(known.covariance, slopes, goals)
     values, slopes = gradients(fn, known.laws, known.names)
-    good = np.isfinite(values).all(axis=-1) & np.isfinite(slopes).all(axis=(-1, -2))
-    if good.sum() < min(FEWEST_DRAWS, len(good)):
+    finite = np.concatenate([values[..., None], slopes], axis=-1)
+    good = np.flatnonzero(np.isfinite(finite).reshape(len(finite), -1).all(axis=1))
+    if len(good) < min(FEWEST_DRAWS, len(finite)):
         raise ValueError(
-            f"only {good.sum()} of {len(good)} resamples have a plan for this budget: too few to "
+            f"only {len(good)} of {len(finite)} resamples have a plan for this budget: too few to "
             "choose runs by"
         )
     laws = jax.tree.map(lambda x: np.ravel(x)[good], known.laws)

@@ -1,4 +1,4 @@
-"""The plan that further runs are for: what it asks of a law, and what an error of its size costs."""
+"""The plan that further runs are for: what it asks of a law, and the price of a wrong size."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Question:
     budget: float
     demand: Demand | None = None
     costs: Costs | None = None
-    levers: Mapping[str, float] = field(default_factory=dict)
+    levers: Mapping[str, Any] = field(default_factory=dict)
 
     def plan(self, law: Any, factor: float = 1.0) -> Plan:
         """The plan of the lowest loss by this law, for the budget times a factor. Traceable."""
@@ -67,8 +67,8 @@ class Question:
             return lambda other: jnp.log(self.plan(other).loss)
         params = float(plan.params) * REGION
         tokens = self.tokens_at(law, params, float(plan.total_cost))
-        inside = np.isfinite(tokens)
-        logs = np.log(params[inside]), np.log(tokens[inside])
+        inside = np.isfinite(tokens)  # not the models that the budget cannot serve
+        logs: Any = np.log(params[inside]), np.log(tokens[inside])
         return lambda other: jnp.log(loss_from_logs(other, *logs, **self.levers))
 
     def tokens_at(self, law: Any, params: np.ndarray, cost: Any) -> np.ndarray:
@@ -142,6 +142,6 @@ def host(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return interpreted(function, *args, **kwargs)
 
 
-def train_flops(law: Any, params: np.ndarray, tokens: np.ndarray, levers: Any) -> np.ndarray:
+def train_flops(law: Any, params: Any, tokens: Any, levers: Any) -> np.ndarray:
     """Training FLOPs by the law's own count, or 6 N D."""
     return host(lambda: flops_of(law, params, tokens, **levers).train)
