@@ -3,6 +3,7 @@
 from jaxscale.experiments._information import Information as Information
 from jaxscale.experiments._information import information as information
 from jaxscale.experiments._information import information_matrix as information_matrix
+from jaxscale.experiments._information import read_information as read_information
 from jaxscale.experiments._suggest import Suggestion as Suggestion
 from jaxscale.experiments._suggest import suggest as suggest
 from jaxscale.experiments.selection import Selection as Selection

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -13,19 +13,16 @@ from jaxscale import _display
 from jaxscale._numerics.quantities import count as counted
 from jaxscale._numerics.quantities import dollars, scientific
 from jaxscale.costs import Costs, Demand
-from jaxscale.experiments import _information
-from jaxscale.experiments._information import Information
+from jaxscale.experiments._information import Information, information_of
 from jaxscale.experiments.candidates import LEVELS, Candidates, around, candidates_of
 from jaxscale.experiments.question import COST, LOSS, SIZE, Question, train_flops
 from jaxscale.experiments.selection import Method, greedy, updated
-from jaxscale.fitting import Bootstrap, Fit, gradients, jacobian, noise_of
-from jaxscale.fitting._noise import known_names
+from jaxscale.fitting import Bootstrap, Fit, gradients, jacobian
 from jaxscale.laws.protocol import levers_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-DRAWS = 64  # of a bootstrap, over which gains are averaged
 FEWEST_DRAWS = 20
 FLOPS, DOLLARS, OWN_UNIT = "FLOPs", "dollars", ""
 LABELS = {SIZE: "ln N*", LOSS: "ln loss", COST: "ln cost"}
@@ -50,7 +47,7 @@ class Suggestion:
         >>> known = js.experiments.information(law, runs, noise=0.005)
         >>> next_runs = js.suggest(known, budgets=[1e20, 1e21], at=1e24, count=3)
         >>> print(next_runs.worth, f"{next_runs.sd_before[0]:.3f} to {next_runs.sd_after[-1]:.3f}")
-        3 0.086 to 0.063
+        3 0.495 to 0.280
     """
 
     params: np.ndarray
@@ -171,7 +168,7 @@ class Suggestion:
 
 
 def suggest(
-    fit: Fit | Bootstrap | Information,
+    fit: Fit | Bootstrap | Information | str,
     candidates: Any = None,
     *,
     at: float,
@@ -201,7 +198,8 @@ def suggest(
     Sources: Li et al. 2026, arXiv 2604.22753, for the score; Hoffmann et al. 2022, eq. 4.
 
     Args:
-        fit: a fit, the bootstrap of one, or `experiments.information` of a law and its runs.
+        fit: a fit, the bootstrap of one, the name of a file of either, or
+            `experiments.information` of a law and its runs.
         candidates: runs that may be trained: anything with `params` and `tokens`, and levers where
             the law has some; or a pair of columns.
         at: FLOPs of the plan that the runs are for, those of serving its demand included.
@@ -298,59 +296,6 @@ def worth(saved: np.ndarray, cost: np.ndarray) -> int:
 
 
 # --- What is known ---------------------------------------------------------------------------
-
-
-def information_of(fit: Any, noise: float | None = None) -> Information:
-    """What a fit, or the bootstrap of one, tells of its law; TypeError for anything else.
-
-    Raises ValueError where the runs do not identify the sizes of plans.
-    """
-    if isinstance(fit, Information):
-        return fit if noise is None else replace(fit, noise=_checked_noise(noise))
-    if isinstance(fit, Bootstrap):
-        known = _of_fit(fit.fit, fit.covariance, noise)
-        return replace(known, laws=some_laws(fit.law, fit.ok))
-    if isinstance(fit, Fit):
-        return _of_fit(fit, fit.covariance, noise)
-    raise TypeError(
-        "suggest needs a fit, the bootstrap of one, or js.experiments.information; "
-        f"got {type(fit).__name__}"
-    )
-
-
-def _of_fit(fit: Fit, covariance: np.ndarray, noise: float | None) -> Information:
-    if not fit.claims.has_sizes:
-        raise ValueError(
-            f"{fit.claims.sentence} What a further run tells is not known before they do: train "
-            "a first set of runs of several sizes and budgets"
-        )
-    names = known_names(fit)
-    at = [fit.names.index(name) for name in names]
-    told = noise_of(fit, covariance)
-    factor = told.factor if noise is None else 1.0
-    sd = told.sd if noise is None else _checked_noise(noise)
-    known = Information(
-        fit.law,
-        names,
-        factor * covariance[np.ix_(at, at)],
-        sd,
-        unknown=tuple(fit.claims.unidentified),
-    )
-    few = len(fit.runs) < _information.FEW_RUNS
-    return _information.with_prior(known) if few else known
-
-
-def _checked_noise(noise: Any) -> float:
-    if not (isinstance(noise, int | float | np.floating) and 0 < noise < math.inf):
-        raise ValueError(f"noise must be above 0 and finite; got {noise!r}")
-    return float(noise)
-
-
-def some_laws(laws: Any, ok: np.ndarray) -> Any:
-    """An even choice of the resamples that are minima, with one leading axis."""
-    good = np.flatnonzero(ok)
-    at = good[np.linspace(0, len(good) - 1, min(DRAWS, len(good))).astype(int)]
-    return jax.tree.map(lambda x: np.ravel(x)[at], laws)
 
 
 class _View(NamedTuple):

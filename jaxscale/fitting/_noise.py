@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting._fit import Fit
 from jaxscale.fitting._jacobian import jacobian
+from jaxscale.fitting.diagnostics import Fitted
 from jaxscale.fitting.objectives import SquaredError
 from jaxscale.laws.fitted import fits_logarithm
 
@@ -35,18 +35,17 @@ class Noise(NamedTuple):
     factor: float  # at least 1
 
 
-def known_names(fit: Fit) -> tuple[str, ...]:
+def known_names(fit: Fitted) -> tuple[str, ...]:
     """The coefficients of which a fit has a variance: neither held, nor at a bound, nor open."""
     variances = np.diag(fit.covariance)
     return tuple(name for name, x in zip(fit.names, variances, strict=True) if x > 0)
 
 
-def noise_of(fit: Fit, covariance: np.ndarray | None = None) -> Noise:
+def noise_of(fit: Fitted) -> Noise:
     """The standard deviation of one run's ln loss, as it bears on the fit's own errors.
 
-    Where residuals are smaller than seeds alone make them, the covariance is too small as well:
-    `factor` is what to multiply it by. `covariance` is that of a bootstrap of the fit, in place of
-    the fit's own.
+    Where residuals are smaller than seeds alone make them, or runs few, the fit's covariance is too
+    small as well: `factor` is what to multiply it by.
 
     Examples:
         >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
@@ -66,7 +65,7 @@ def noise_of(fit: Fit, covariance: np.ndarray | None = None) -> Noise:
         levers: Any = runs.levers
         slopes = jacobian(fit.law, runs.params, runs.tokens, levers, names=names)[counted]
         at = [fit.names.index(name) for name in names]
-        known = (fit.covariance if covariance is None else covariance)[np.ix_(at, at)]
+        known = fit.covariance[np.ix_(at, at)]
         predicted = np.einsum("ni,ij,nj->n", slopes, known, slopes)
         rank = max(1, int(np.linalg.matrix_rank(fit.problem.constraints.projection)))
         felt = float(np.sqrt(weights @ predicted / min(rank, len(names))))
@@ -75,7 +74,7 @@ def noise_of(fit: Fit, covariance: np.ndarray | None = None) -> Noise:
     return Noise(max(felt, least), max(1.0, (least / felt) ** 2))
 
 
-def _spread(fit: Fit, residuals: np.ndarray, coefficients: int) -> float:
+def _spread(fit: Fitted, residuals: np.ndarray, coefficients: int) -> float:
     """Standard deviation of the noise by residuals, with the degrees of freedom removed."""
     free = max(1, len(residuals) - coefficients)
     if isinstance(fit.loss_function, SquaredError):
