@@ -65,6 +65,7 @@ FOR_FILES = {
             "_display",
             "_compare",
             "economics",
+            "experiments",
             "hardware",
             "plan",
             "published",

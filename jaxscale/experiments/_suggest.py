@@ -90,16 +90,18 @@ class Suggestion:
                 f"Stop: the next run costs {self.price(float(self.cost[0]))}, and knowing the law "
                 f"better saves {self.price(float(self.saved[0]))}."
             )
-        runs = "this run" if self.worth == 1 else f"these {self.worth} runs"
-        first = runs if self.worth == len(self) else runs.replace("these", "the first")
-        first = first.replace("this run", "the first run") if self.worth < len(self) else first
+        whole = self.worth == len(self)
+        runs = "run" if self.worth == 1 else f"{self.worth} runs"
+        first = f"{'this' if self.worth == 1 else 'these'} {runs}" if whole else f"the first {runs}"
+        cost, save = ("costs", "saves") if self.worth == 1 else ("cost", "save")
         sentence = (
-            f"Train {first}: {self.price(spent)} that save {self.price(saved)} of expected regret"
+            f"Train {first}: {'it' if self.worth == 1 else 'they'} {cost} {self.price(spent)} and "
+            f"{save} {self.price(saved)} of expected regret"
         )
-        if self.worth == len(self):
+        if whole:
             return f"{sentence}. Then refit, and ask again."
-        cost, gain = float(self.cost[self.worth]), float(self.saved[self.worth])
-        return f"{sentence}. The next costs {self.price(cost)} and saves {self.price(gain)}: stop."
+        following = map(self.price, (float(self.cost[self.worth]), float(self.saved[self.worth])))
+        return "{}. The next costs {} and saves {}: stop.".format(sentence, *following)
 
     def price(self, cost: float) -> str:
         """A cost in its unit: `$1.29M`, `4.86e23 FLOPs`."""
@@ -116,9 +118,11 @@ class Suggestion:
 
     def to_dataframe(self) -> "DataFrame":
         """A pandas DataFrame with a row for each run."""
-        return _display.dataframe(self._columns())
+        return _display.dataframe(self.columns)
 
-    def _columns(self) -> dict[str, Any]:
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Arrays by name, as long as there are runs."""
         return {
             "params": self.params,
             "tokens": self.tokens,

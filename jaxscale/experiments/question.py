@@ -106,15 +106,19 @@ class Question:
             train, serving = self.phases(law, *map(jnp.exp, logs))
             return jnp.log(train + serving)
 
-        def derivatives(*logs: Any) -> Any:
-            return [_slopes_and_bends(fn, logs) for fn in (loss, log_cost)]
+        def bent(*logs: Any) -> Any:
+            slopes, rises = (_slopes(fn, logs) for fn in (loss, log_cost))
+            # Along the tangent of the curve, of the loss less its multiplier times the ln cost.
+            along = np.ones(()), -rises[0] / rises[1]
+            multiplier = slopes[1] / rises[1]
+
+            def lagrangian(*at: Any) -> Any:
+                return loss(*at) - multiplier * log_cost(*at)
+
+            return jax.jvp(lambda *at: jax.jvp(lagrangian, at, along)[1], logs, along)[1]
 
         logs = np.log(float(plan.params)), np.log(float(plan.tokens))
-        (slope, bent), (rise, bent_cost) = (
-            (np.array(slopes), np.array(bends)) for slopes, bends in host(derivatives, *logs)
-        )
-        along = np.array([1.0, -rise[0] / rise[1]])
-        return float(along @ (bent - slope[1] / rise[1] * bent_cost) @ along)
+        return float(host(bent, *logs))
 
     def marginal_cost(self, law: Any, plan: Plan, cost: CostOf | None) -> float:
         """What a nat of the plan's loss costs, in the unit of the plan, or of a `cost` of runs."""
@@ -125,15 +129,10 @@ class Question:
         return (spent[1] - spent[0]) / (float(ends[0].loss) - float(ends[1].loss))
 
 
-def _slopes_and_bends(fn: Callable[..., Any], logs: tuple[Any, Any]) -> Any:
-    """First and second derivatives by two logarithms."""
-    ways = [(np.ones(()), np.zeros(())), (np.zeros(()), np.ones(()))]
-
-    def along(way: Any) -> Callable[..., Any]:
-        return lambda *at: jax.jvp(fn, at, way)[1]
-
-    slopes = [along(way)(*logs) for way in ways]
-    return slopes, [[jax.jvp(along(way), logs, other)[1] for other in ways] for way in ways]
+def _slopes(fn: Callable[..., Any], logs: tuple[Any, Any]) -> list[Any]:
+    """Derivatives by two logarithms."""
+    one, zero = np.ones(()), np.zeros(())
+    return [jax.jvp(fn, logs, way)[1] for way in ((one, zero), (zero, one))]
 
 
 def host(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

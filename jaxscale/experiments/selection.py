@@ -109,7 +109,7 @@ def greedy(
         method: "V", "c" or "D".
 
     Raises:
-        ValueError: there is neither a count nor a budget, or the method is unknown.
+        ValueError: there is neither a count nor a budget, or an argument is out of range.
 
     Examples:
         >>> law = js.laws.published("besiroglu2024")
@@ -124,6 +124,12 @@ def greedy(
     _check(method, goals)
     if count is None and budget is None:
         raise ValueError("give a count of runs, a budget, or both")
+    if not power >= 0:
+        raise ValueError(f"power must be 0 or more; got {power!r}")
+    if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
+        raise ValueError(f"cap must be a whole number, at least 1; got {cap!r}")
+    if budget is not None and not budget > 0:
+        raise ValueError(f"budget must be above 0; got {budget!r}")
     problem = _Problem(covariance, jacobian, variance, _kernel(goals, method), costs, cap, budget)
     most = min(MOST_PICKS if count is None else count, MOST_PICKS)
     chosen = _extended(problem, [], power, most)
