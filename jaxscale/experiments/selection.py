@@ -134,8 +134,10 @@ def greedy(
     most = min(MOST_PICKS if count is None else count, MOST_PICKS)
     chosen = _extended(problem, [], power, most)
     if budget is not None and chosen:
-        chosen = _swapped(problem, chosen)
-        chosen = _extended(problem, chosen, power, most)
+        # A dear run may be worth more than all the cheap ones in its place.
+        sets = [chosen, _extended(problem, _most_telling(problem), power, most)]
+        swapped = [_extended(problem, _swapped(problem, each), power, most) for each in sets]
+        chosen = max(swapped, key=lambda each: float(_ordered(problem, each, power).gains.sum()))
     return _ordered(problem, chosen, power)
 
 
@@ -191,6 +193,12 @@ def _extended(problem: _Problem, chosen: list[int], power: float, most: int) -> 
         covariance = updated(covariance, problem.jacobian[..., best, :], problem.variance_of(best))
         spent += float(problem.costs[best])
     return chosen
+
+
+def _most_telling(problem: _Problem) -> list[int]:
+    """The run of the largest gain that the budget allows."""
+    found = problem.gains(problem.covariance)
+    return [int(np.argmax(np.where(problem.allowed([], 0.0), found, -np.inf)))]
 
 
 def _powers(costs: np.ndarray, power: float) -> np.ndarray:
