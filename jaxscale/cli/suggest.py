@@ -206,7 +206,10 @@ def read_fit(text: str) -> NamedLaw:
     """The fit in a file; Mistake for a law by name, whose runs are not known."""
     if not is_file_name(path_of_fit(text)):
         raise Mistake(f"FIT: {text!r} must be the file of a fit, as jaxscale fit writes it")
-    return read_law(text)
+    try:
+        return read_law(text)
+    except Mistake as error:
+        raise Mistake(f"FIT: {str(error).removeprefix('--law: ')}") from None
 
 
 def show(answer: Answer) -> None:
@@ -220,7 +223,9 @@ def show(answer: Answer) -> None:
     header = ("", "params", "tokens", *found.levers, "cost", "all together")
     header += (f"sd of\n{found.goal}", "expected\nregret, nats", "saves")
     before = (f"{found.sd_before[0]:.3g}", scientific(found.regret_before[0])) if len(found) else ()
-    rows = [("now", *[""] * (len(header) - 4), *before, "")] if before else []
+    rows: list[tuple[str, ...]] = (
+        [("now", *[""] * (len(header) - 4), *before, "")] if before else []
+    )
     for i in range(len(found)):
         levers = (written(float(x[i])) for x in found.levers.values())
         rows.append(

@@ -11,3 +11,4 @@ from jaxscale.experiments.selection import Selection as Selection
 from jaxscale.experiments.selection import gains as gains
 from jaxscale.experiments.selection import greedy as greedy
 from jaxscale.experiments.selection import updated as updated
+from jaxscale.experiments.selection import within_budget as within_budget
