@@ -15,8 +15,8 @@ from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, number_option, read_demand, read_prices
 from jaxscale.cli.quantities import count as written
 from jaxscale.cli.quantities import money, nonnegative, positive, scientific, share, whole
-from jaxscale.experiments import METHODS
 from jaxscale.experiments.question import GOALS
+from jaxscale.experiments.selection import METHODS
 from jaxscale.laws.saved import is_file_name
 
 EXAMPLES = """\
@@ -164,11 +164,11 @@ def suggest(
     if in_dollars and prices.unit != "dollars":
         raise Mistake("--budget: dollars need --train-on; without it write FLOPs, such as 1e21")
     settings = {
-        "count": count or COUNT,
+        "count": COUNT if count is None else count,
         "goal": one_of("--goal", goal, GOALS),
         "method": one_of("--method", method, METHODS),
         "power": 0.4 if power is None else power,
-        "cap": cap or 2,
+        "cap": 2 if cap is None else cap,
     }
     try:
         known = js.experiments.read_information(path_of_fit(fit), type(named.law))

@@ -6,7 +6,6 @@ from jaxscale.experiments._information import information_matrix as information_
 from jaxscale.experiments._information import read_information as read_information
 from jaxscale.experiments._suggest import Suggestion as Suggestion
 from jaxscale.experiments._suggest import suggest as suggest
-from jaxscale.experiments.selection import METHODS as METHODS
 from jaxscale.experiments.selection import Selection as Selection
 from jaxscale.experiments.selection import gains as gains
 from jaxscale.experiments.selection import greedy as greedy

@@ -14,7 +14,7 @@ from jaxscale._numerics.quantities import count as counted
 from jaxscale._numerics.quantities import dollars, scientific
 from jaxscale.costs import Costs, Demand
 from jaxscale.experiments._information import Information, information_of
-from jaxscale.experiments.candidates import LEVELS, Candidates, around, candidates_of
+from jaxscale.experiments.candidates import Candidates, around, budgets_within, candidates_of
 from jaxscale.experiments.question import COST, LOSS, SIZE, Question, train_flops
 from jaxscale.experiments.selection import (
     CHEAPEST_FIRST,
@@ -216,7 +216,8 @@ def suggest(
             the law has some; or a pair of columns.
         at: FLOPs of the plan that the runs are for, those of serving its demand included.
         budgets: FLOPs of single runs, in place of candidates: 31 sizes are offered of each. By
-            default from a thousandth of `budget` to all of it, by half decades.
+            default from a thousandth of `budget` to all of it, by half decades, but none below the
+            smallest run of the fit.
         goal: "N*", the logarithm of the plan's size; "loss", the logarithm of its loss, by "V" at
             five sizes within half a decade of it; "cost", the logarithm of the cost of the plan's
             loss; or a function of a law that returns one number or several of one unit.
@@ -435,7 +436,7 @@ def _candidates(
         if budget is None or (cost is not None and not isinstance(cost, Costs)):
             raise ValueError("give candidates, or budgets of single runs, in FLOPs")
         price = 1.0 if cost is None else float(cost.train)
-        budgets = budget / price * LEVELS
+        budgets = budgets_within(known, budget / price)
     return around(known, budgets, question.levers)
 
 
