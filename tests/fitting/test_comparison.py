@@ -300,11 +300,11 @@ def test_the_advice_weighs_runs_held_out_and_criteria():
     assert advised(alike, 3.9)[0] == "tied"
     name, advice = advised(alike, 50.0)
     assert name == "free"
-    assert advice.startswith("tied predicts the 20 largest runs best, 0.99% off; free (1.00%) is w")
+    assert advice.startswith("tied predicts the 20 largest runs best, 0.99 % off; free (1.00 %) is")
     assert advice.endswith("Prefer free: the AICc of tied is 50.0 higher.")
     name, advice = advised(2 * alike, -50.0)  # whatever the criteria say
     assert name == "free"
-    assert "tied (1.97%) is worse by more than noise" in advice
+    assert "tied (1.97 %) is worse by more than noise" in advice
     worse = 0.01 * (1.02 + 0.1 * alternating)
     assert advised(worse, 0.0)[1].endswith("Prefer tied: it needs 2 coefficients, not 3.")
     # Of one training there is one error, and of that no deviation.
