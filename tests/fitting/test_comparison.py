@@ -128,7 +128,7 @@ def test_a_comparison_shows_itself_and_its_answers():
     assert comparison._repr_html_().startswith("<table>")
     for row in comparison.rows:
         assert row.answer == {"A": pytest.approx(row.fit.law.A)}
-        assert f"{row.held_out:.2%}" in repr(comparison)
+        assert f"{100 * row.held_out:.2f} %" in repr(comparison)
     pytest.importorskip("pandas")
     frame = comparison.to_dataframe()
     assert list(frame.index) == ["free", "tied"]
