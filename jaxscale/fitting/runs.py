@@ -33,7 +33,7 @@ class Runs:
     `weights` multiply each run's part of an objective; None weighs all the same. `group` are
     labels, numbers or strings: runs of one group, such as checkpoints of one training, are
     resampled together. `levers` is a dict of columns, by the law's names ("unique_tokens"), of
-    what else a law depends on. The constructor checks nothing, because JAX rebuilds the class
+    what else a law depends on; a lever may be a vector in each row. The constructor checks nothing, because JAX rebuilds the class
     with tracers inside; `fit` and the readers of tables check every row.
 
     Examples:
@@ -70,9 +70,13 @@ class Runs:
         return tuple(columns), [tuple(map(_written, row)) for row in rows]
 
     def _columns(self) -> dict[str, Any]:
-        """The columns that the runs have, by the names of the fields and of the levers."""
+        """The columns that the runs have, by the names of the fields and of the levers.
+
+        Without levers that are vectors.
+        """
         columns = {name: column for name, column in vars(self).items() if name != "levers"}
-        return {name: x for name, x in columns.items() if x is not None} | (self.levers or {})
+        levers = {name: x for name, x in (self.levers or {}).items() if np.ndim(x) < 2}
+        return {name: x for name, x in columns.items() if x is not None} | levers
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """A pandas DataFrame with a row for each run."""
@@ -244,6 +248,8 @@ def checked(runs: Any, levers: Collection[str] | None = None, positive_loss: boo
     least |= {"loss": 0.0} if positive_loss else {}
     for name, column in every.items():
         low = least.get(name, -np.inf)
+        if column.ndim > 1:  # vectors, whose sum is finite where they are
+            column = column.sum(axis=1)
         bad = np.flatnonzero(~(np.isfinite(column) & (column > low)))
         if bad.size:
             allowed = {0.0: "finite and above 0", -np.inf: "finite"}.get(
@@ -266,14 +272,14 @@ def _levers(runs: Any, known: Collection[str] | None) -> dict[str, np.ndarray]:
     if known is not None and set(given) != set(known):
         names = (", ".join(sorted(map(str, each))) or "none" for each in (known, given))
         raise ValueError("runs.levers must be those of the law: {}; got {}".format(*names))
-    return {name: _column(f"levers[{name!r}]", column) for name, column in given.items()}
+    return {name: _column(f"levers[{name!r}]", column, 2) for name, column in given.items()}
 
 
-def _column(name: str, given: Any) -> np.ndarray:
+def _column(name: str, given: Any, most: int = 1) -> np.ndarray:
     try:
         column = np.asarray(given, np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"runs.{name} must be numbers; got {given!r}") from None
-    if column.ndim != 1:
+    if not 1 <= column.ndim <= most:
         raise ValueError(f"runs.{name} must have one dimension; got shape {column.shape}")
     return column
