@@ -2,7 +2,7 @@
 # pyright: reportMissingTypeStubs=false
 """Loss curves: losses at steps of a training with its schedule, and curves of several trainings."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,44 @@ class Curve:
         total = self.schedule.steps
         return f"Curve({len(self)} losses at steps {first:,} to {last:,}, of {total:,})"
 
+    @classmethod
+    def from_dataframe(
+        cls,
+        frame: "pandas.DataFrame",
+        *,
+        step: str = "step",
+        loss: str = "loss",
+        lr: str | None = "lr",
+        schedule: Schedule | None = None,
+        steps: int | None = None,
+        name: str = "curve",
+    ) -> "Curve":
+        """A curve from the columns of a data frame; rows without a step or a loss are left out.
+
+        The schedule is `schedule`, or of the column `lr`: between logged steps the rate is linear,
+        before the first and up to step `steps` after the last it is constant. With neither it is
+        1 all along.
+
+        Raises ValueError where a column is not there, or rows make no curve.
+
+        Examples:
+            >>> import pandas as pd
+            >>> table = {"step": [100, 200], "lr": [3e-4, 3e-4], "loss": [4.1, 3.9]}
+            >>> js.trajectories.Curve.from_dataframe(pd.DataFrame(table), steps=600)
+            Curve(2 losses at steps 100 to 200, of 600)
+        """
+        for what, column in {"step": step, "loss": loss, "lr": lr}.items():
+            if column is not None and column not in frame.columns:
+                raise _no_column(what, column, frame)
+        rows = frame.dropna(subset=[step, loss]).sort_values(step)
+        if not len(rows):
+            raise ValueError(f"{name}: no row has both a {step} and a {loss}")
+        at = rows[step].to_numpy()
+        if schedule is None:
+            rates = np.ones(len(rows)) if lr is None else rows[lr].ffill().bfill().to_numpy(float)
+            schedule = between(at, rates, steps)
+        return cls(at, rows[loss].to_numpy(float), schedule, name)
+
     def until(self, step: float) -> "Curve":
         """The losses up to a step; the schedule stays whole."""
         early = self.steps <= step
@@ -128,13 +166,23 @@ class Curves(tuple[Curve, ...]):
             >>> js.trajectories.Curves.from_dataframe(pd.DataFrame(table), name=None)
             Curves(1 curves, 2 losses)
         """
-        asked = {"step": step, "loss": loss, "lr": lr, "name": name}
-        for what, column in asked.items():
-            if column is not None and column not in frame.columns:
-                raise ValueError(
-                    f"{what}: no column {column!r}; there are {', '.join(map(str, frame.columns))}"
+        if name is not None and name not in frame.columns:
+            raise _no_column("name", name, frame)
+        parts: Any = [("curve", frame)] if name is None else frame.groupby(name, sort=False)
+        known = schedules or {}
+        return cls(
+            [
+                Curve.from_dataframe(
+                    rows,
+                    step=step,
+                    loss=loss,
+                    lr=lr,
+                    schedule=known.get(str(label)),
+                    name=str(label),
                 )
-        return cls(list(_curves(frame, step, loss, lr, name, schedules or {})))
+                for label, rows in parts
+            ]
+        )
 
     def runs_for(self, law: type, fixed: Mapping[str, float] | None = None) -> Runs:
         """The losses as `fit` reads them: what the law reads of each schedule, row by row.
@@ -177,26 +225,14 @@ def _joined(columns: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.pad(x, ((0, 0), (0, most - x.shape[1]))) for x in columns])
 
 
-def _curves(
-    frame: Any,
-    step: str,
-    loss: str,
-    lr: str | None,
-    name: str | None,
-    schedules: Mapping[str, Schedule],
-) -> Iterator[Curve]:
-    parts = [("curve", frame)] if name is None else frame.groupby(name, sort=False)
-    for label, rows in parts:
-        rows = rows.sort_values(step)
-        steps = rows[step].to_numpy()
-        schedule = schedules.get(str(label))
-        if schedule is None:
-            rates = np.ones(len(rows)) if lr is None else rows[lr].to_numpy(float)
-            schedule = between(steps, rates)
-        yield Curve(steps, rows[loss].to_numpy(float), schedule, str(label))
+def _no_column(what: str, column: str, frame: Any) -> ValueError:
+    known = ", ".join(map(str, frame.columns))
+    return ValueError(f"{what}: no column {column!r}; there are {known}")
 
 
 def between(steps: Any, rates: np.ndarray, last: int | None = None) -> Schedule:
     """The schedule of rates at some steps: linear between them, constant before and after."""
+    if not (np.isfinite(rates).all() and int(steps[0]) == steps[0] and steps[0] > 0):
+        raise ValueError("steps must be whole numbers from 1 on, and rates finite")
     every = np.arange(1, (int(steps[-1]) if last is None else last) + 1)
     return Schedule.table(np.interp(every, steps, rates))
