@@ -48,7 +48,7 @@ from jaxscale.fitting.model import kernel_of
 from jaxscale.fitting.objectives import Huber, Objective, check_objective, final_delta, unit_of
 from jaxscale.fitting.problem import MANY_STARTS, Problem, approach, outcome, problem_of, ranked
 from jaxscale.fitting.report import draws_of, record_of
-from jaxscale.fitting.runs import Runs, checked
+from jaxscale.fitting.runs import Runs, Source, checked
 from jaxscale.fitting.starts import starts_of
 from jaxscale.laws import saved
 from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
@@ -236,7 +236,7 @@ def _normal_reach(level: float) -> float:
 
 def fit(
     law: type,
-    runs: Runs,
+    runs: Runs | Source,
     *,
     objective: Objective | None = None,
     starts: Any = None,
@@ -291,8 +291,8 @@ def fit(
         raise TypeError(f"optimizer must be an Optax transformation; got {optimizer!r}")
     asked = Asked(held_by(law) | dict(fixed or {}), tie, dict(bounds or {}), dict(prior or {}))
     check_asked(law, asked)
-    if hasattr(runs, "runs_for"):  # curves, whose columns are those that the law reads
-        runs = cast(Any, runs).runs_for(law, asked.fixed)
+    if isinstance(runs, Source):
+        runs = runs.runs_for(law, asked.fixed)
     request = _Request(law, objective, starts, asked, optimizer)
     if not all(map(is_concrete, jax.tree.leaves((runs, objective)))):
         return _fit_traced(runs, request)

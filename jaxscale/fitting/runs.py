@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import jax
 import numpy as np
@@ -33,8 +33,9 @@ class Runs:
     `weights` multiply each run's part of an objective; None weighs all the same. `group` are
     labels, numbers or strings: runs of one group, such as checkpoints of one training, are
     resampled together. `levers` is a dict of columns, by the law's names ("unique_tokens"), of
-    what else a law depends on; a lever may be a vector in each row. The constructor checks nothing, because JAX rebuilds the class
-    with tracers inside; `fit` and the readers of tables check every row.
+    what else a law depends on; a lever may be a vector in each row. The constructor checks nothing,
+    because JAX rebuilds the class with tracers inside; `fit` and the readers of tables check every
+    row.
 
     Examples:
         >>> params, tokens = np.array([1e8, 1e9]), np.array([2e9, 2e10])
@@ -216,6 +217,15 @@ class Runs:
 
 def _written(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What has runs for a law, as loss curves do: the law says which columns it reads."""
+
+    def runs_for(self, law: type, fixed: Mapping[str, float] | None = None) -> Runs:
+        """The runs, for a fit in which some coefficients are held."""
+        ...
 
 
 # --- Checks ----------------------------------------------------------------------------------

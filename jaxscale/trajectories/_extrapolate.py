@@ -202,7 +202,7 @@ def _falls(curve: Curve, first: int, last: int) -> bool:
 
 
 def _check(curve: Curve, law: type, fixed: Mapping[str, float], end: int) -> None:
-    free = len(coefficients_of(law)) - len(held_by(law) | fixed)
+    free = len(coefficients_of(law)) - len({*held_by(law), *fixed})
     if len(curve) < FEW_EACH * free:
         raise ValueError(
             f"{len(curve)} losses are too few to fit {free} coefficients of {law.__name__}: "

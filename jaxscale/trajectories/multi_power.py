@@ -1,4 +1,4 @@
-"""The multi-power law: every fall of the learning rate gains by a power of its own, Luo et al. 2025."""
+"""The multi-power law: what each fall of the learning rate gains, Luo et al. 2025."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,12 +24,13 @@ ANY_NUMBER = (-1e30, 1e30)
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class MultiPower:
-    """Loss by the sum of learning rates and by each of its falls, Luo et al. 2025, arXiv 2503.12811.
+    """Loss by the sum of learning rates and by each fall of the rate, Luo et al. 2025.
 
     S1 is the sum of the rates so far and S_k that from step k on. The warm-up is inside both sums,
     so that its rises count as negative falls. Losses are within 1e-8 of the double sum over steps.
     All coefficients are positive; few curves identify B, C, beta and gamma, so compare losses and
-    not these. Not valid over changes of batch size or weight decay.
+    not these. Not valid over changes of batch size or weight decay. Source:
+    arXiv 2503.12811.
 
     Examples:
         >>> law = js.trajectories.published("luo2025_400m")
