@@ -8,6 +8,7 @@ falls, and falls that are few are their own terms.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +18,10 @@ from jaxscale.trajectories.schedules import Schedule
 POINTS = 20  # of a rule: the sum is then within 1e-8 of a loss, as `_is_close` sees to
 LEAST_RATE = 1e-30  # of a rate that is 0, for its logarithm
 # Falls at least so many steps back are read in groups of so many, as two points each: of a group's
-# share of the distance only the fourth power matters, 1e-6, with a coefficient of 1e-3.
-FAR, GROUP = 512, 16
+# share of the distance only the fourth power matters, 6e-8.
+FAR, GROUP = 512, 8
 # Share of the falls that a rule may miss at terms like those of published laws.
-TOLERANCE = 2e-7
+TOLERANCE = 1e-7
 TYPICAL = ((0.1, 0.6, 0.6), (1.0, 0.2, 0.9))  # C, beta, gamma, of rates over the largest
 MOST_TERMS = 4096
 
@@ -111,7 +112,7 @@ def _pieces(schedule: Schedule, sums: np.ndarray) -> Iterator[_Piece]:
     steps = _Steps(schedule.drops, rates, sums[:-1])
     sign = np.sign(schedule.drops)
     starts = np.flatnonzero(np.diff(sign, prepend=0) != 0).tolist()
-    for start, stop in zip(starts, [*starts[1:], len(sign)], strict=True):
+    for start, stop in pairwise([*starts, len(sign)]):
         if sign[start]:
             yield from _split(steps, sums, start, stop)
 

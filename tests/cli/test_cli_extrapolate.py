@@ -9,14 +9,14 @@ import jaxscale as js
 
 pandas = pytest.importorskip("pandas")
 SCHEDULE = js.trajectories.Schedule.cosine(3000, 3e-4, 3e-5, warmup=200)
-STEPS = np.arange(320, 2201, 20)
+STEPS = np.arange(320, 2601, 20)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("curves")
     law = js.trajectories.Momentum(2.4, 0.6, 0.5, 0.5)
-    noise = 0.001 * np.random.default_rng(1).standard_normal(STEPS.size)
+    noise = 0.0005 * np.random.default_rng(1).standard_normal(STEPS.size)
     loss = np.asarray(law.loss(SCHEDULE, STEPS), float) * np.exp(noise)
     table = pandas.DataFrame({"step": STEPS, "lr": SCHEDULE.rates[STEPS], "loss": loss})
     table.to_csv(path / "cosine.csv", index=False)
@@ -42,7 +42,7 @@ def test_the_answer_is_that_of_the_library(command):
     loss, low, high = js.trajectories.extrapolate(curve).end
     assert record["loss"] == pytest.approx(loss, rel=1e-6)
     assert record["interval"] == pytest.approx([low, high], rel=1e-5)
-    assert (record["step"], record["last_step"], record["losses"]) == (3000, 2200, STEPS.size)
+    assert (record["step"], record["last_step"], record["losses"]) == (3000, 2600, STEPS.size)
     assert record["law"]["name"] == "Momentum"
     assert record["assumed"] == ""
     with open("curve.png", "rb") as file:
@@ -55,7 +55,7 @@ def test_what_is_assumed_is_said(command):
     assert "one rate is assumed throughout" in " ".join(outcome.out.split())
     assert "Loss " in outcome.out
     record = json.loads(command("extrapolate", "bare.csv", "--json").out)
-    assert record["step"] == 6600  # three times the last
+    assert record["step"] == 7800  # three times the last
     assert record["law"]["name"] == "EarlyPower"
 
 
@@ -64,7 +64,7 @@ def test_what_is_assumed_is_said(command):
     [
         (("none.csv",), "cannot read the curve 'none.csv'"),
         (("curve.txt",), "CURVE: 'curve.txt' must end in .csv or .parquet"),
-        (("cosine.csv", "--to", "100"), "--to: 100 is before the last loss, at step 2,200"),
+        (("cosine.csv", "--to", "100"), "--to: 100 is before the last loss, at step 2,600"),
         (("cosine.csv", "--step", "steps"), "--step: no column 'steps'"),
         (("cosine.csv", "--loss", "los"), "loss: no column 'los'; there are step, lr, loss"),
         (("cosine.csv", "--law", "momentun"), "'momentun' is none of early, momentum"),

@@ -32,7 +32,7 @@ def double_sum(law, schedule, step):
     """The multi-power law as it is written, Luo et al. 2025, eq. 5."""
     rates = schedule.rates[: step + 1]
     since = np.cumsum(rates[:0:-1])[::-1]
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         scaled = law.C * np.where(since > 0, rates[1:] ** -law.gamma * since, 0)
     gains = 1 - (1 + scaled) ** -law.beta
     fallen = np.sum((rates[:-1] - rates[1:]) * gains)

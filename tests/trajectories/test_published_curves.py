@@ -58,7 +58,7 @@ MOMENTUM = {
         (2.24889377e-4, 2.418265, 0.600678, 0.498224, 0.563660),
     ),
 }
-# Fits to a share of the constant rate of 72,000 steps: L0, A, alpha, the loss at the end, objective.
+# Fits to a share of a constant rate of 72,000 steps: L0, A, alpha, loss at the end, objective.
 EARLY = {
     ("25", 1 / 10): (3.21030, 0.45868, 0.56659, 3.2915, 2.215846e-6),
     ("25", 1 / 3): (3.15470, 0.51647, 0.50790, 3.2640, 1.429268e-5),
