@@ -16,11 +16,12 @@ import numpy as np
 from jaxscale.trajectories.schedules import Schedule
 
 POINTS = 20  # of a rule: the sum is then within 1e-8 of a loss, as `_is_close` sees to
+NEAR = 8  # last steps of a warm-up
 LEAST_RATE = 1e-30  # of a rate that is 0, for its logarithm
 # Falls at least so many steps back are read in groups of so many, as two points each: of a group's
 # share of the distance only the fourth power matters, 6e-8.
 FAR, GROUP = 512, 8
-# Share of the falls that a rule may miss at terms like those of published laws.
+# Share of the largest rate that a rule may miss, at terms like those of published laws.
 TOLERANCE = 1e-7
 TYPICAL = ((0.1, 0.6, 0.6), (1.0, 0.2, 0.9))  # C, beta, gamma, of rates over the largest
 MOST_TERMS = 4096
@@ -110,7 +111,8 @@ def _passed(piece: _Piece, step: int) -> _Steps:
 def _pieces(schedule: Schedule, sums: np.ndarray) -> Iterator[_Piece]:
     rates = np.log(np.maximum(schedule.rates[1:], LEAST_RATE))
     steps = _Steps(schedule.drops, rates, sums[:-1])
-    sign = np.sign(schedule.drops)
+    # A fall to a rate of 0 has no neighbours: the logarithm of its rate is infinite.
+    sign = np.sign(schedule.drops) * np.where(schedule.rates[1:] > 0, 1, 2)
     starts = np.flatnonzero(np.diff(sign, prepend=0) != 0).tolist()
     for start, stop in pairwise([*starts, len(sign)]):
         if sign[start]:
@@ -156,19 +158,26 @@ def _whole(steps: _Steps) -> _Steps:
         return steps
     along = steps.before if steps.falls[0] > 0 else steps.log_rates
     points, weights = gauss(along, steps.falls)
-    return _Steps(weights, *(np.interp(points, along, x) for x in steps[1:]))
+    return _Steps(weights, *(_between(points, along, x) for x in steps[1:]))
 
 
 def _rule(terms: Falls) -> Falls:
     """Gauss's rule for terms of one sign; the terms themselves where they are few."""
     if terms.falls.size <= POINTS:
         return terms
-    # A warm-up begins at a rate of almost 0, where terms are smooth in the logarithm of that.
-    falls = terms.falls[0] > 0
-    along = terms.log_since if falls else terms.log_since - terms.log_rates
+    if terms.falls[0] > 0:
+        return _gauss_rule(terms, terms.log_since)
+    # A warm-up begins at a rate of almost 0, where terms are smooth in the logarithm of that. Its
+    # last steps are terms themselves: between them too much changes to be interpolated.
+    early, late = (Falls(*(x[part] for x in terms)) for part in (slice(-NEAR), slice(-NEAR, None)))
+    rule = _gauss_rule(early, early.log_since - early.log_rates)
+    return Falls(*(np.concatenate(pair) for pair in zip(rule, late, strict=True)))
+
+
+def _gauss_rule(terms: Falls, along: np.ndarray) -> Falls:
+    """Gauss's rule in a coordinate that descends along the steps."""
     points, weights = gauss(along, terms.falls)
-    # Sums since descend along the steps.
-    others = (np.interp(points, along[::-1], x[::-1]) for x in terms[1:])
+    others = (_between(points, along[::-1], x[::-1]) for x in terms[1:])
     return Falls(weights, *others)
 
 
@@ -176,13 +185,13 @@ def _is_close(steps: _Steps, sums: np.ndarray, piece: _Piece) -> bool:
     """Whether the rules of a piece give its sums at its middle and end and far beyond."""
     middle, last = (piece.first + piece.stop + 1) // 2, len(sums) - 1
     seen = {middle, piece.stop, min(piece.stop + piece.length, last), last}
-    peak = steps.log_rates.max()
+    peak = float(steps.log_rates.max())
 
     def missed(step: int) -> float:
         exact = steps.part(slice(piece.first, min(piece.stop, step))).seen_from(sums[step])
         rule = _seen(piece, sums, step)
         errors = [_sum(rule, peak, each) - _sum(exact, peak, each) for each in TYPICAL]
-        return float(np.abs(errors).max() / np.abs(exact.falls.sum()))
+        return float(np.abs(errors).max() / np.exp(peak))
 
     return max(map(missed, sorted(seen))) <= TOLERANCE
 
@@ -220,3 +229,16 @@ def gauss(x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _dot(x: np.ndarray, y: np.ndarray) -> float:
     # Not BLAS, whose threads wait for each other longer than this takes.
     return float(np.einsum("i,i->", x, y))
+
+
+def _between(points: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Values at points between ascending x, by the cubic through the four that are nearest."""
+    first = np.clip(np.searchsorted(x, points) - 2, 0, len(x) - 4)
+    near = first[:, None] + np.arange(4)
+    off = points[:, None] - x[near]
+    value = np.zeros_like(points)
+    for i in range(4):
+        others = [j for j in range(4) if j != i]
+        share = [off[:, j] / (x[near[:, j]] - x[near[:, i]]) for j in others]
+        value += y[near[:, i]] * -np.prod(share, axis=0)
+    return value

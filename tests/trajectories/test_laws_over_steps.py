@@ -25,16 +25,14 @@ SCHEDULES = {
     "long": Schedule.cosine(9000, PEAK, END, warmup=500),
 }
 MULTI = js.trajectories.MultiPower(2.4, 0.65, 0.43, 500.0, 2.0, 0.6, 0.63)
-TOLERANCE = 1e-8 if jax.config.jax_enable_x64 else 3e-6  # of a loss
+TOLERANCE = 2e-9 if jax.config.jax_enable_x64 else 3e-6  # of a loss
 
 
 def double_sum(law, schedule, step):
     """The multi-power law as it is written, Luo et al. 2025, eq. 5."""
-    rates = schedule.rates[: step + 1]
+    rates = np.maximum(schedule.rates[: step + 1], 1e-30)  # the limit, of a rate of 0
     since = np.cumsum(rates[:0:-1])[::-1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = law.C * np.where(since > 0, rates[1:] ** -law.gamma * since, 0)
-    gains = 1 - (1 + scaled) ** -law.beta
+    gains = 1 - (1 + law.C * rates[1:] ** -law.gamma * since) ** -law.beta
     fallen = np.sum((rates[:-1] - rates[1:]) * gains)
     return law.L0 + law.A * np.sum(rates[1:]) ** -law.alpha - law.B * fallen
 
@@ -56,7 +54,7 @@ def test_where_the_rate_is_constant_there_is_no_term():
     lone = falls_of(SCHEDULES["two levels"], np.array([1500, 3000]))
     assert lone.falls.shape == (2, 1)
     assert_allclose(lone.falls[:, 0], PEAK - 9e-5)
-    assert falls_of(SCHEDULES["long"], np.array([9000])).falls.shape[1] == 2 * POINTS
+    assert falls_of(SCHEDULES["long"], np.array([9000])).falls.shape[1] <= 3 * POINTS
 
 
 def test_a_rate_that_jumps_at_every_step_is_refused():
