@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxscale.cli import tables
+from jaxscale.cli import fit_parabolas, tables
 from jaxscale.cli.quantities import count, scientific
 from jaxscale.fitting.report import LEVEL, errors_from, largest_of, ranges_of, spread_of
 from jaxscale.laws.fitted import fits_logarithm
@@ -60,6 +60,7 @@ def show(result: Any, written: Sequence[str]) -> None:
     _show_coefficients(result)
     tables.print_facts(_quality(result))
     _show_optima(result)
+    fit_parabolas.show(result.parabolas)
     tables.note("Worth knowing", style="bold")
     first = {*result.odd, "status", "not identified"}
     tables.print_facts(
@@ -120,7 +121,7 @@ def _coefficient_row(
         name,
         "not known" if is_open else _number(fitted),
         "" if is_open or name in claims.held else interval_text(low, high),
-        claims.error_text(name, error, lambda x: _number(x, 2)),
+        claims.error_text(name, error, _error),
         *(_number(float(getattr(law, name))) for law in beside),
     )
 
@@ -136,8 +137,13 @@ def _exponent_row(result: Any, beside: Sequence[Any]) -> tuple[str, ...]:
         powers = exponent_of(laws)
         powers = powers[np.isfinite(powers)]
         interval = interval_text(*np.quantile(powers, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-        error = _number(float(np.std(powers, ddof=1)), 2)
+        error = _error(float(np.std(powers, ddof=1)))
     return "N* ~ C^", _number(exponent_of(result.fit.law)), interval, error, *others
+
+
+def _error(x: float) -> str:
+    """Two digits, and never 0 for an error that is only small."""
+    return scientific(x, 2) if 0 < x < NOTHING else _number(x, 2)
 
 
 def interval_text(low: float, high: float) -> str:

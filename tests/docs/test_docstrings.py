@@ -23,6 +23,7 @@ RECORDS = {
         "Bootstrap",
         "Claims",
         "FitStatus",
+        "GridBias",
         "Holdout",
         "Remark",
         "PowerLaw",
