@@ -33,7 +33,7 @@ class Momentum:
         >>> law = js.trajectories.Momentum(L0=3.068, A=0.4913, alpha=0.5715, C=0.3977)
         >>> schedule = js.trajectories.Schedule.cosine(24_000, 3e-4, 3e-5, warmup=2160)
         >>> print(f"{law.loss(schedule, 24_000):.3f}")
-        3.304
+        3.306
     """
 
     L0: Real  # irreducible loss, nats per token
