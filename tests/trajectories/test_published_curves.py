@@ -93,7 +93,7 @@ def residuals(size, name):
 
 @pytest.mark.parametrize("name", [*TRAINED_ON, "wsdcon_3", "wsd_20000_24000"])
 def test_sums_of_errors_are_those_of_the_log(name):
-    assert huber_sum(residuals("400", name)) == pytest.approx(HUBER[name], abs=2e-10)
+    assert huber_sum(residuals("400", name)) == pytest.approx(HUBER[name], abs=5e-10)
 
 
 @pytest.mark.thorough
@@ -110,7 +110,7 @@ def test_errors_on_curves_that_were_not_fitted_are_those_of_the_paper(size):
         root = np.sqrt(np.mean(error**2))
         rows.append((r2, np.abs(error).mean(), root, relative.mean(), relative.max()))
         if size == "400":
-            assert huber_sum(residuals(size, name)) == pytest.approx(HUBER[name], abs=2e-10)
+            assert huber_sum(residuals(size, name)) == pytest.approx(HUBER[name], abs=5e-10)
     assert_allclose(np.mean(rows, axis=0).round(5), TESTED[size], atol=5.1e-5)
 
 
