@@ -350,8 +350,8 @@ def _few_curves(fit: Fitted, _: Resampled | None) -> Said:
 def _beyond_the_curves(fit: Fitted, _: Resampled | None) -> Said:
     last = float(fit.runs.tokens.max())
     said = (
-        f"beyond {last:,.0f} steps, the last of these curves, losses are extrapolated: a tenth "
-        "further is safe, and three times as far is usually within 1 %"
+        f"beyond {last:,.0f} steps, the last of these curves, every loss is extrapolated, and no "
+        "interval of the coefficients knows whether the law's form still holds there"
     )
     return said, {"steps": last}
 
