@@ -309,7 +309,9 @@ def _check_law(law: Any) -> None:
 
 def checked_for(law: type, runs: Runs) -> Runs:
     """The runs as float64 columns, with the levers of the law and losses that it can have."""
-    return checked(runs, levers_of(law), positive_loss=fits_logarithm(law))
+    return checked(
+        runs, levers_of(law), positive_loss=fits_logarithm(law), vectors=is_of_steps(law)
+    )
 
 
 class _Request(NamedTuple):

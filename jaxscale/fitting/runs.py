@@ -33,9 +33,9 @@ class Runs:
     `weights` multiply each run's part of an objective; None weighs all the same. `group` are
     labels, numbers or strings: runs of one group, such as checkpoints of one training, are
     resampled together. `levers` is a dict of columns, by the law's names ("unique_tokens"), of
-    what else a law depends on; a lever may be a vector in each row. The constructor checks nothing,
-    because JAX rebuilds the class with tracers inside; `fit` and the readers of tables check every
-    row.
+    what else a law depends on; of a law over steps a lever may be a vector in each row. The
+    constructor checks nothing, because JAX rebuilds the class with tracers inside; `fit` and the
+    readers of tables check every row.
 
     Examples:
         >>> params, tokens = np.array([1e8, 1e9]), np.array([2e9, 2e10])
@@ -241,11 +241,16 @@ class Source(Protocol):
 # --- Checks ----------------------------------------------------------------------------------
 
 
-def checked(runs: Any, levers: Collection[str] | None = None, positive_loss: bool = True) -> Runs:
+def checked(
+    runs: Any,
+    levers: Collection[str] | None = None,
+    positive_loss: bool = True,
+    vectors: bool = False,
+) -> Runs:
     """The runs as float64 columns of one length.
 
     `levers` are the names that a law takes, exactly; None lets any pass. Without
-    `positive_loss` a loss may be any finite number.
+    `positive_loss` a loss may be any finite number, and with `vectors` a lever a vector a row.
 
     Raises TypeError for anything but runs, ValueError for levers that are missing or unknown, for
     columns that differ in length and for rows, counted from 1, that are not finite and positive.
@@ -256,7 +261,7 @@ def checked(runs: Any, levers: Collection[str] | None = None, positive_loss: boo
     columns = {name: _column(name, getattr(runs, name)) for name in POSITIVE}
     weights = np.ones_like(columns["loss"]) if runs.weights is None else runs.weights
     columns["weights"] = _column("weights", weights)
-    chosen = _levers(runs, levers)
+    chosen = _levers(runs, levers, 2 if vectors else 1)
     every = columns | {f"levers[{name!r}]": column for name, column in chosen.items()}
     lengths = {name: len(column) for name, column in every.items()}
     if runs.group is not None:
@@ -284,7 +289,7 @@ def checked(runs: Any, levers: Collection[str] | None = None, positive_loss: boo
     return Runs(**columns, group=group, levers=chosen or None)
 
 
-def _levers(runs: Any, known: Collection[str] | None) -> dict[str, np.ndarray]:
+def _levers(runs: Any, known: Collection[str] | None, most: int) -> dict[str, np.ndarray]:
     given: Any = {} if runs.levers is None else runs.levers
     if not isinstance(given, Mapping):
         raise TypeError(f"runs.levers must be a dict of columns by name; got {given!r}")
@@ -292,7 +297,7 @@ def _levers(runs: Any, known: Collection[str] | None) -> dict[str, np.ndarray]:
     if known is not None and set(given) != set(known):
         names = (", ".join(sorted(map(str, each))) or "none" for each in (known, given))
         raise ValueError("runs.levers must be those of the law: {}; got {}".format(*names))
-    return {name: _column(f"levers[{name!r}]", column, 2) for name, column in given.items()}
+    return {name: _column(f"levers[{name!r}]", column, most) for name, column in given.items()}
 
 
 def _column(name: str, given: Any, most: int = 1) -> np.ndarray:
