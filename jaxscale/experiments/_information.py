@@ -1,0 +1,167 @@
+"""What some runs tell of a law: the covariance of its coordinates, and of anything made of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from jaxscale.fitting import gradients, jacobian
+from jaxscale.laws.fitted import coefficients_of
+
+FEW_RUNS = 8  # below this a weak prior joins them
+MOST_CONDITION = 1e12  # of the scaled information, which float64 inverts to four digits
+# Deviations of the weak prior: a factor of 20 in a positive coefficient, and half an exponent.
+LOG_WIDTH, WIDTH = 3.0, 0.5
+
+
+@dataclass(frozen=True, repr=False)
+class Information:
+    """What is known of a law: its coordinates are normal around those of `law`.
+
+    `names` are the coefficients that are uncertain, by whose coordinates the covariance goes:
+    logarithms of those that the family says are positive. `noise` is the standard deviation of the
+    ln loss of one run (of the loss, in a family whose loss may be negative). `laws` are resamples
+    of the law with a leading axis, where there are any. `unknown` are coefficients that the runs
+    leave open: nothing that depends on them is known.
+
+    Examples:
+        >>> law = js.laws.published("besiroglu2024")
+        >>> runs = js.fitting.simulate(law, 40, key=1)
+        >>> known = js.experiments.information(law, runs, noise=0.005)
+        >>> print(f"{known.sd(lambda law: law.beta / (law.alpha + law.beta))[0]:.4f}")
+        0.0072
+    """
+
+    law: Any
+    names: tuple[str, ...]
+    covariance: np.ndarray
+    noise: float
+    laws: Any = None
+    unknown: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"Information({type(self.law).__name__}, {len(self.names)} coefficients, "
+            f"noise {self.noise:.2%})"
+        )
+
+    def jacobian(
+        self, params: Any, tokens: Any, levers: Mapping[str, Any] | None = None
+    ) -> np.ndarray:
+        """Derivatives of ln loss by the uncertain coordinates: (runs, coordinates)."""
+        return jacobian(self.law, params, tokens, levers, names=self.names)
+
+    def gradients(self, fn: Callable[[Any], Any]) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers of `fn(law)`, and a row of derivatives by the uncertain coordinates for each.
+
+        Raises ValueError where a number depends on a coefficient that the runs leave open.
+        """
+        values, slopes = gradients(fn, self.law, (*self.names, *self.unknown))
+        count = len(self.names)
+        most = np.abs(slopes).max(axis=-1, initial=0)
+        rests = np.abs(slopes[:, count:]).max(axis=-1, initial=0) > 1e-8 * most
+        if rests.any():
+            raise ValueError(
+                f"the goal depends on {', '.join(self.unknown)}, which the runs do not identify"
+            )
+        return values, slopes[:, :count]
+
+    def sd(self, fn: Callable[[Any], Any]) -> np.ndarray:
+        """The standard deviation of each number of `fn(law)`, linearised."""
+        slopes = self.gradients(fn)[1]
+        return np.sqrt(np.einsum("ti,ij,tj->t", slopes, self.covariance, slopes))
+
+
+def information_matrix(
+    law: Any,
+    params: Any,
+    tokens: Any,
+    noise: Any,
+    levers: Mapping[str, Any] | None = None,
+    *,
+    names: Sequence[str] | None = None,
+) -> np.ndarray:
+    """`sum_i j_i j_i^T / noise^2`, where j are the derivatives of a run's ln loss by coordinates.
+
+    Examples:
+        >>> law = js.laws.published("besiroglu2024")
+        >>> runs = js.fitting.simulate(law, 40, key=1)
+        >>> matrix = js.experiments.information_matrix(law, runs.params, runs.tokens, 0.005)
+        >>> matrix.shape
+        (5, 5)
+    """
+    slopes = jacobian(law, params, tokens, levers, names=names)
+    scaled = slopes / np.broadcast_to(noise, len(slopes))[:, None]
+    return scaled.T @ scaled
+
+
+def information(
+    law: Any, runs: Any, noise: float, *, names: Sequence[str] | None = None
+) -> Information:
+    """What runs of a law would tell, before any of them is trained, or after.
+
+    Below eight runs, and where they leave some direction open, a weak prior joins them: a standard
+    deviation of 3 in the logarithm of a positive coefficient, and of 0.5 in any other.
+
+    Args:
+        law: one law of any family.
+        runs: anything with `params` and `tokens`, and `levers` where the law has some; losses are
+            not looked at.
+        noise: standard deviation of the ln loss of one run.
+        names: the coefficients that are uncertain, all by default.
+
+    Raises:
+        ValueError: the noise is not above 0, or the law has no loss at a run.
+
+    Examples:
+        >>> law = js.laws.published("besiroglu2024")
+        >>> runs = js.fitting.simulate(law, 40, key=1)
+        >>> js.experiments.information(law, runs, noise=0.005)
+        Information(Chinchilla, 5 coefficients, noise 0.50%)
+    """
+    if not 0 < noise < np.inf:
+        raise ValueError(f"noise must be above 0 and finite; got {noise!r}")
+    known = coefficients_of(type(law))
+    chosen = tuple(known) if names is None else tuple(names)
+    levers = getattr(runs, "levers", None)
+    matrix = information_matrix(law, runs.params, runs.tokens, noise, levers, names=chosen)
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"{type(law).__name__} has no loss at some of the runs")
+    if np.size(runs.params) < FEW_RUNS or not scaled_condition(matrix) < MOST_CONDITION:
+        matrix = matrix + np.diag(prior_widths(type(law), chosen) ** -2.0)
+    return Information(law, chosen, inverse(matrix), float(noise))
+
+
+def prior_widths(family: type, names: Sequence[str]) -> np.ndarray:
+    """Standard deviations of the weak prior, by coordinate."""
+    known = coefficients_of(family)
+    return np.array([LOG_WIDTH if known[name].positive else WIDTH for name in names])
+
+
+def with_prior(known: Information) -> Information:
+    """What is known once the weak prior has joined: an observation of each coordinate."""
+    covariance = known.covariance
+    for row, width in zip(
+        np.eye(len(covariance)), prior_widths(type(known.law), known.names), strict=True
+    ):
+        moved = covariance @ row
+        covariance = covariance - np.outer(moved, moved) / (width**2 + row @ moved)
+    return replace(known, covariance=covariance)
+
+
+def scaled_condition(matrix: np.ndarray) -> float:
+    """Condition number with coordinates scaled to a diagonal of ones; infinite where singular."""
+    diagonal = np.diag(matrix)
+    if not (diagonal > 0).all():
+        return np.inf
+    values = np.linalg.eigvalsh(matrix / np.sqrt(np.outer(diagonal, diagonal)))
+    return float(values[-1] / values[0]) if values[0] > 0 else np.inf
+
+
+def inverse(matrix: np.ndarray) -> np.ndarray:
+    """The inverse of a positive definite matrix, by Cholesky of the scaled one."""
+    scale = 1 / np.sqrt(np.diag(matrix))
+    scaled = matrix * np.outer(scale, scale)
+    half = np.linalg.solve(np.linalg.cholesky(scaled), np.eye(len(matrix)))
+    return np.outer(scale, scale) * (half.T @ half)
