@@ -1,10 +1,9 @@
-# pyright: reportUnknownMemberType=false
 """`score_design`: how well a design tells the plan, by simulated tables of its losses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from jaxscale._numerics.quantities import count, percent, scientific
 from jaxscale.experiments._design import Design
 from jaxscale.experiments._tables import Tables, fit_tables
 from jaxscale.fitting._fit import Fit, checked_for, fit
+from jaxscale.fitting._jacobian import gradients
 from jaxscale.fitting.resampling import checked_count, generator
 from jaxscale.fitting.runs import Runs
 from jaxscale.laws.protocol import Law, check_law, levers_of
@@ -230,12 +230,8 @@ def _scored(
     if not np.isfinite(truth).all():
         raise ValueError(f"the law has no compute-optimal plan at {scientific(asked.at)} FLOPs")
 
-    def answers(coordinates: Array) -> tuple[Array, Array]:
-        value = _answers(exact.problem.law(coordinates), asked)
-        return value, value
-
-    differentiated = jax.jit(jax.vmap(cast(Any, jax.jacfwd(answers, has_aux=True))))
-    slopes, values = (np.asarray(x) for x in differentiated(made.coordinates))
+    laws = exact.problem.laws(made.coordinates.T)
+    values, slopes = gradients(lambda law: _answers(law, asked), laws, exact.problem.kernel.names)
     errors = values - truth
     ok = made.ok & np.isfinite(errors).all(axis=1)
     if ok.mean() < LEAST_OK:
