@@ -25,6 +25,7 @@ COMMANDS = {
     "recipe": ("recipe", "EXAMPLES"),
     "fit": ("fit", "EXAMPLES"),
     "simulate": ("simulate", "EXAMPLES"),
+    "design": ("design", "EXAMPLES"),
     "laws": ("catalogues", "LAWS_EXAMPLES"),
     "hardware": ("catalogues", "HARDWARE_EXAMPLES"),
     "allocations": ("catalogues", "ALLOCATIONS_EXAMPLES"),

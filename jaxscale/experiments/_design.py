@@ -18,7 +18,8 @@ from jaxscale._display import dataframe, html, table
 from jaxscale._numerics.quantities import count, scientific
 from jaxscale.costs import Costs
 from jaxscale.fitting.runs import Runs
-from jaxscale.laws.protocol import Law, check_law, flops_of
+from jaxscale.laws.inverse import tokens_of_flops
+from jaxscale.laws.protocol import Law, check_law
 from jaxscale.plan import lever_values
 from jaxscale.solve.frontier import compute_optimal
 from jaxscale.status import Status
@@ -247,7 +248,6 @@ def _runs(
                 f"{status.sentence}"
             )
         params = np.asarray(best.params)[:, None] * 10.0**offsets
-        # FLOPs of a training are those of one token, times tokens.
-        of_token = np.asarray(flops_of(law, params, np.ones_like(params), **levers).train)
-    spent = np.broadcast_to(flops[:, None], params.shape)
-    return params, spent / of_token, spent
+        spent = np.broadcast_to(flops[:, None], params.shape)
+        tokens = np.asarray(tokens_of_flops(law, spent, params, **levers))
+    return params, tokens, spent

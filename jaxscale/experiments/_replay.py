@@ -24,7 +24,7 @@ METHODS = "V", "D", "random"
 SHARES = 0.01, 0.02, 0.05, 0.1
 # Li et al. 2026 begin with the cheapest 2.5 runs a coefficient, within 2 % of the cost.
 BEGIN_RUNS, BEGIN_SHARE = 2.5, 0.02
-BATCH = 0.1  # of the runs so far, between two fits
+BATCH = 0.2  # of the runs so far, between two fits
 LEAST_NOISE = 0.002  # of the logarithm of a loss: what seeds alone make
 
 
@@ -96,7 +96,7 @@ def replay(
     cost. Then "V" chooses those that most reduce the variance of the predicted losses of the
     targets, and "D" those that tell most of all coefficients, both for their cost to a power;
     "random" draws runs that the budget still allows. Losses are seen only of runs that were chosen,
-    and the law is fitted again whenever a tenth more of them have been.
+    and the law is fitted again whenever a fifth more of them have been.
 
     Args:
         runs: the pool.
@@ -159,12 +159,12 @@ class _Pool(NamedTuple):
         return float(np.clip(r2, -1, 1)), math.sqrt(square)
 
 
-def _replayed(
-    pool: _Pool, method: Method, shares: np.ndarray, power: float, key: Any
-) -> Replay:
+def _replayed(pool: _Pool, method: Method, shares: np.ndarray, power: float, key: Any) -> Replay:
     order = generator(key).permutation(len(pool.costs))
     size = int(BEGIN_RUNS * _coefficients(pool.law))
-    chosen = _affordable(pool, np.argsort(pool.costs, kind="stable")[:size], [], min(BEGIN_SHARE, shares[0]))
+    chosen = _affordable(
+        pool, np.argsort(pool.costs, kind="stable")[:size], [], min(BEGIN_SHARE, shares[0])
+    )
     made: list[tuple[float, int, float, float]] = []
     for share in shares:
         while True:
@@ -184,9 +184,7 @@ def _coefficients(law: type) -> int:
     return len(coefficients_of(law)) - len(held_by(law))
 
 
-def _affordable(
-    pool: _Pool, ranked: np.ndarray, chosen: list[int], share: float
-) -> list[int]:
+def _affordable(pool: _Pool, ranked: np.ndarray, chosen: list[int], share: float) -> list[int]:
     """Those of the ranked runs, in their order, that a budget still allows."""
     left, new, seen = share - float(pool.costs[chosen].sum()), list[int](), set(chosen)
     for index in ranked.tolist():

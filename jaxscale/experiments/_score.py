@@ -81,10 +81,10 @@ class Score:
         return dataframe(columns, index=list(rows))
 
     def __repr__(self) -> str:
-        return "\n".join([table(*self._rows(), title=self._title()), self._advice()])
+        return "\n".join([table(*self.cells(), title=self._title()), self.advice()])
 
     def _repr_html_(self) -> str:
-        return html(*self._rows(), title=f"{self._title()} {self._advice()}")
+        return html(*self.cells(), title=f"{self._title()} {self.advice()}")
 
     def _quantities(self) -> dict[str, Accuracy]:
         names = "params", "tokens", "loss", "exponent"
@@ -96,10 +96,12 @@ class Score:
             f"{percent(self.noise)}, {self.ok:.0%} of fits ok"
         )
 
-    def _advice(self) -> str:
+    def advice(self) -> str:
+        """One sentence: what a plan by a fitted law would lose."""
         return f"Loss of the plan above the best: {self.regret:.2g} nats on average."
 
-    def _rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    def cells(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Header and rows of the table, as text."""
         header = ("", "truth", "bias", "error (RMSE)", f"{self.level:.0%} intervals hold", "width")
         write = {"params": _percents, "tokens": _percents, "loss": _nats, "exponent": _nats}
         rows: list[tuple[str, ...]] = []
@@ -113,9 +115,11 @@ class Score:
 
 
 def _percents(log: float, signed: bool = False) -> str:
-    """A difference of logarithms in percent of the number itself."""
+    """A difference of logarithms in percent of the number itself, or as a factor beyond 2."""
     if np.isnan(log):
         return "-"
+    if abs(log) > np.log(2):
+        return f"x {np.exp(log):.3g}"
     sign = "+" if signed and log > 0 else ""
     return f"{sign}{percent(float(np.expm1(log)))}"
 
@@ -222,9 +226,7 @@ def _answers(law: Any, asked: _Asked) -> Array:
     return jnp.stack([jnp.log(plan.params), jnp.log(plan.tokens), plan.loss, exponent])
 
 
-def _scored(
-    law: Law, exact: Fit, made: Tables, asked: _Asked, noise: float, level: float
-) -> Score:
+def _scored(law: Law, exact: Fit, made: Tables, asked: _Asked, noise: float, level: float) -> Score:
     """Errors of the tables' plans."""
     truth = np.asarray(_answers(law, asked))
     if not np.isfinite(truth).all():
@@ -246,9 +248,7 @@ def _scored(
         len(ok),
         level,
         float(ok.mean()),
-        **{
-            name: _accuracy(scale[i], errors[ok, i], reach[ok, i]) for i, name in enumerate(names)
-        },
+        **{name: _accuracy(scale[i], errors[ok, i], reach[ok, i]) for i, name in enumerate(names)},
         regret=_regret(law, values[ok], asked),
     )
 
