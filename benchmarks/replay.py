@@ -17,8 +17,9 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -48,7 +49,7 @@ class Set(NamedTuple):
     law: type
     read: Callable[[], tuple[js.Runs, js.Runs, np.ndarray]]  # pool, targets, cost of the pool
     # R2 of the paper at 1, 5 and 10 % of the cost, by rule; and with all runs.
-    published: dict[str, tuple[float | None, ...]] = {}
+    published: Mapping[str, tuple[float, ...]] = MappingProxyType({})
     published_all: float | None = None
     shares: tuple[float, ...] = SHARES
 

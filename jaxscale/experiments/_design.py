@@ -15,6 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxscale._display import dataframe, html, table
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.quantities import count, scientific
 from jaxscale.costs import Costs
 from jaxscale.fitting.runs import Runs
@@ -162,8 +163,8 @@ def design(
         costs: prices of a FLOP; only that of training counts. FLOPs by default.
         levers: a value for each lever of the law, or several, which each get all runs.
 
-    Warns where ln params and ln tokens of the runs are correlated beyond 0.95: no fit can then tell
-    what each of them does.
+    Warns where the correlation of ln params and ln tokens is beyond 0.95 either way: a fit can then
+    hardly tell what each of them does.
 
     Raises:
         TypeError: the law is not one.
@@ -239,7 +240,8 @@ def _runs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Params, tokens and FLOPs of the runs at some levers: levels, sizes."""
     with jax.enable_x64(True):
-        best = compute_optimal(law, flops=flops, levers=levers)
+        # A few plans, which take longer to compile.
+        best = interpreted(compute_optimal, law, flops=flops, levers=levers)
         bad = np.flatnonzero(~np.asarray(best.ok))
         if bad.size:
             status = Status(int(np.asarray(best.status)[bad[0]]))
@@ -249,5 +251,5 @@ def _runs(
             )
         params = np.asarray(best.params)[:, None] * 10.0**offsets
         spent = np.broadcast_to(flops[:, None], params.shape)
-        tokens = np.asarray(tokens_of_flops(law, spent, params, **levers))
+        tokens = interpreted(tokens_of_flops, law, spent, params, **levers)
     return params, tokens, spent

@@ -12,7 +12,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._display import dataframe, html, table
-from jaxscale._numerics.padded import padded
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.quantities import count, percent, scientific
 from jaxscale.experiments._design import Design
 from jaxscale.experiments._tables import Tables, fit_tables
@@ -21,12 +21,11 @@ from jaxscale.fitting._jacobian import gradients
 from jaxscale.fitting.resampling import checked_count, generator
 from jaxscale.fitting.runs import Runs
 from jaxscale.laws.protocol import Law, check_law, levers_of
-from jaxscale.plan import evaluate, lever_values
+from jaxscale.plan import lever_values
 from jaxscale.solve.frontier import compute_optimal
 
 STEP = 0.05  # of ln C, on both sides, for the exponent
 LEAST_OK = 0.5  # of the tables
-NOTHING_TO_ADVANCE: Callable[[int], None] = lambda _: None
 
 
 class Accuracy(NamedTuple):
@@ -139,7 +138,7 @@ def score_design(
     family: type | None = None,
     levers: Mapping[str, ArrayLike] | None = None,
     level: float = 0.95,
-    advance: Callable[[int], None] = NOTHING_TO_ADVANCE,
+    advance: Callable[[int], None] | None = None,
     **options: Any,
 ) -> Score:
     """How well a design tells the best plan of a budget, were a law the true one.
@@ -186,7 +185,7 @@ def score_design(
     family = type(law) if family is None else family
     with jax.enable_x64(True):
         known = {name: np.asarray(x, np.float64) for name, x in (design.levers or {}).items()}
-        exact = np.asarray(law.loss(design.params, design.tokens, **known), np.float64)
+        exact = interpreted(law.loss, design.params, design.tokens, **known)
         runs = checked_for(family, Runs(design.params, design.tokens, exact, levers=known or None))
         fitted = fit(family, runs, **options)
         if fitted.claims.unidentified or fitted.problem.run_count <= len(fitted.names):
@@ -228,7 +227,7 @@ def _answers(law: Any, asked: _Asked) -> Array:
 
 def _scored(law: Law, exact: Fit, made: Tables, asked: _Asked, noise: float, level: float) -> Score:
     """Errors of the tables' plans."""
-    truth = np.asarray(_answers(law, asked))
+    truth = interpreted(_answers, law, asked)
     if not np.isfinite(truth).all():
         raise ValueError(f"the law has no compute-optimal plan at {scientific(asked.at)} FLOPs")
 
@@ -249,7 +248,7 @@ def _scored(law: Law, exact: Fit, made: Tables, asked: _Asked, noise: float, lev
         level,
         float(ok.mean()),
         **{name: _accuracy(scale[i], errors[ok, i], reach[ok, i]) for i, name in enumerate(names)},
-        regret=_regret(law, values[ok], asked),
+        regret=_regret(law, values[ok], truth[2], asked),
     )
 
 
@@ -261,13 +260,10 @@ def _accuracy(truth: float, errors: np.ndarray, reach: np.ndarray) -> Accuracy:
     return Accuracy(float(truth), float(errors.mean()), rmse, coverage, width)
 
 
-def _regret(law: Law, values: np.ndarray, asked: _Asked) -> float:
-    """What the true loss of the plans is above the least one for the same FLOPs, on average."""
-    best = compute_optimal(law, flops=asked.at, levers=asked.levers)
-    plans = padded(evaluate)(
-        law, np.exp(values[:, 0]), np.exp(values[:, 1]), levers=asked.levers or None
-    )
-    return float(np.mean(plans.loss) - float(best.loss))
+def _regret(law: Law, values: np.ndarray, best: float, asked: _Asked) -> float:
+    """What the true loss of the plans is above the best one for the same FLOPs, on average."""
+    losses = interpreted(law.loss, np.exp(values[:, 0]), np.exp(values[:, 1]), **asked.levers)
+    return float(np.mean(losses) - best)
 
 
 if TYPE_CHECKING:

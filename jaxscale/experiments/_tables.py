@@ -34,7 +34,7 @@ class Tables(NamedTuple):
 
 
 def fit_tables(
-    exact: Fit, losses: np.ndarray, options: dict[str, Any], advance: Callable[[int], None]
+    exact: Fit, losses: np.ndarray, options: dict[str, Any], advance: Callable[[int], None] | None
 ) -> Tables:
     """Fits of the family of `exact` to rows of losses at its runs, with the options of `fit`."""
     if exact.certificate.is_weak:  # tables may prefer another valley, each its own
@@ -42,11 +42,12 @@ def fit_tables(
     made: list[Tables] = []
     for part in chunks(len(losses), PART_CHUNKS * exact.problem.lanes):
         made.append(_near(exact, losses[part]))
-        advance(len(losses[part]))
+        if advance is not None:
+            advance(len(losses[part]))
     near = Tables(*map(np.concatenate, zip(*made, strict=True)))
     lost = np.flatnonzero(~near.ok)
     if lost.size:
-        again = _one_by_one(exact, losses[lost], options, lambda _: None)
+        again = _one_by_one(exact, losses[lost], options, None)
         for old, new in zip(near, again, strict=True):
             old[lost] = new
     return near
@@ -67,12 +68,14 @@ def _near(exact: Fit, losses: np.ndarray) -> Tables:
     converged = is_stationary(problem, arrival) | is_level(arrival)
     covariances = np.full((count, start.shape[0], start.shape[0]), np.nan)
     for part in chunks(count, problem.lanes):
-        known = np.resize(np.arange(part.start, part.stop), problem.lanes)  # of one shape
-        rows = problem.rows._replace(target=target[known])
-        outcomes = map(np.asarray, _slopes(problem.kernel, here[:, known], rows))
-        for lane, slopes, residuals in zip(known[: part.stop - part.start], *outcomes):
+        lanes = np.arange(part.start, part.stop)
+        filled = np.resize(lanes, problem.lanes)  # of one shape
+        rows = problem.rows._replace(target=target[filled])
+        slopes, residuals = map(np.asarray, _slopes(problem.kernel, here[:, filled], rows))
+        for index, lane in enumerate(lanes):
             if converged[lane]:
-                covariances[lane] = _covariance(exact, here[:, lane], slopes, residuals)
+                of_lane = here[:, lane], slopes[index], residuals[index]
+                covariances[lane] = _covariance(exact, *of_lane)
     return Tables(problem.uncentred(here).T, covariances, converged)
 
 
@@ -101,7 +104,7 @@ def _covariance(
 
 
 def _one_by_one(
-    exact: Fit, losses: np.ndarray, options: dict[str, Any], advance: Callable[[int], None]
+    exact: Fit, losses: np.ndarray, options: dict[str, Any], advance: Callable[[int], None] | None
 ) -> Tables:
     """The fits that a caller of `fit` would get."""
     runs, names = exact.runs, exact.problem.kernel.names
@@ -112,5 +115,6 @@ def _one_by_one(
         index = [fitted.names.index(name) for name in names]
         covariance = fitted.covariance[np.ix_(index, index)]
         made.append((fitted.coordinates, covariance, fitted.ok))
-        advance(1)
+        if advance is not None:
+            advance(1)
     return Tables(*(np.array(x) for x in zip(*made, strict=True)))

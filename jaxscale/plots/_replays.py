@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxscale._numerics.quantities import short
-from jaxscale.plots.frame import INK, LINE, LINES, dress, grid, label, legend_below, titled, write
+from jaxscale.plots.frame import LINE, LINES, dress, grid, label, legend_below, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
