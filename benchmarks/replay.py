@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -31,6 +31,7 @@ from benchmarks.report import Cell, add_output, number, of_records, save_and_sho
 
 FOLDER = Path(os.environ.get("JAXSCALE_DATA") or Path(__file__).parents[2] / "shared" / "data")
 SHARES = (0.01, 0.02, 0.05, 0.1)
+PUBLISHED_SHARES = (0.01, 0.05, 0.1)
 # Of isoFLOP sets, whose few runs of the largest budgets are nearly all of the cost.
 ISOFLOP_SHARES = (0.02, 0.05, 0.1, 0.2, 0.5)
 SEEDS = 5
@@ -105,7 +106,7 @@ SETS = {
         0.91,
     ),
     "data_constrained": Set(
-        "repeated data",
+        "Repeated data",
         "Muennighoff et al. 2023",
         js.laws.Muennighoff,
         _scalebench(
@@ -119,7 +120,7 @@ SETS = {
         0.79,
     ),
     "moe": Set(
-        "experts",
+        "Experts",
         "Clark et al. 2022",
         js.laws.Clark,
         _scalebench(
@@ -136,7 +137,7 @@ SETS = {
     ),
     # Its columns are of characters, and of entries of the vocabulary: both only scale coefficients.
     "vocab": Set(
-        "vocabulary",
+        "Vocabulary",
         "Tao et al. 2024",
         js.laws.Tao,
         _scalebench(
@@ -166,14 +167,14 @@ SETS = {
         shares=ISOFLOP_SHARES,
     ),
     "marin": Set(
-        "Marin, Nemotron",
+        "Marin",
         "Open Athena 2026",
         js.laws.Chinchilla,
         _isoflops("marin_202603", "marin_202603__nemotron__llama_2"),
         shares=ISOFLOP_SHARES,
     ),
     "misfitting": Set(
-        "Misfitting, C4",
+        "Misfitting",
         "Li et al. 2025",
         js.laws.Chinchilla,
         _isoflops("misfitting", "misfitting__fineweb_c4__transformer"),
@@ -226,6 +227,40 @@ def run(names: list[str], seeds: int, before: dict) -> dict:
     return header("replay", Options(), **facts)
 
 
+def picture(result: dict) -> Any:
+    """The figure of the documentation."""
+    titles = {name: x["title"] for name, x in result["sets"].items()}
+    sets, published, whole = {}, {}, {}
+    for name, each in result["sets"].items():
+        shares = np.array(each["shares"])
+        title = titles[name]
+        sets[title] = [
+            js.experiments.Replay(
+                rule,
+                shares,
+                *(np.array(made[key]) for key in ("spent", "count", "r2", "rmse")),
+                chosen=np.array([], int),
+            )
+            for rule, replays in each["rules"].items()
+            for made in replays
+        ]
+        published[title] = {
+            rule: list(zip(PUBLISHED_SHARES, figures, strict=True))
+            for rule, figures in each["published"].items()
+        }
+        whole[title] = each["all"]["r2"]
+    seeds = result["seeds"]
+    return js.plots.replays(
+        sets,
+        published=published,
+        whole=whole,
+        title="What a law predicts, fitted to chosen runs",
+        subtitle=f"V and D choose for their cost to the power {result['power']:g}; random: median "
+        f"and range of {seeds} seeds; published: Li et al. 2026, by other laws; "
+        "what is below the panel is on its edge",
+    )
+
+
 CELLS: dict[str, Cell] = {
     "": text("rule"),
     **{f"{x:.0%}": number(f"{x:.0%}", ".2f") for x in sorted({*SHARES, *ISOFLOP_SHARES})},
@@ -244,9 +279,9 @@ def show(result: dict) -> None:
             record = {f"{s:.0%}": x for s, x in zip(each["shares"], middle, strict=True)}
             records.append({"rule": rule, **record, "all": each["all"]["r2"]})
         for rule, figures in each["published"].items():
-            known = zip(("1%", "5%", "10%"), figures, strict=True)
+            known = {f"{share:.0%}": x for share, x in zip(PUBLISHED_SHARES, figures, strict=True)}
             more = {} if each["published_all"] is None else {"all": each["published_all"]}
-            records.append({"rule": f"{rule}, published", **dict(known), **more})
+            records.append({"rule": f"{rule}, published", **known, **more})
         table(*of_records(title, CELLS, records))
 
 
@@ -263,6 +298,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--seeds", type=int, default=SEEDS, metavar="N", help="of random (default: %(default)s)"
     )
+    parser.add_argument("--picture", type=Path, metavar="PATH", help="draw the figure, too")
     add_output(parser, "replay")
     options = parser.parse_args(arguments)
     jax.config.update("jax_enable_x64", True)
@@ -270,6 +306,8 @@ def main(arguments: list[str] | None = None) -> int:
     known = json.loads(options.output.read_text()) if before else {}
     result = run(options.sets, options.seeds, known)
     save_and_show(result, "replay", options.output, show)
+    if options.picture:
+        picture(result).savefig(options.picture)
     return 0
 
 

@@ -77,10 +77,10 @@ def replays(
     for panel in panels[len(sets) :]:
         panel.set_visible(False)
     for panel in panels[::columns]:
-        label(panel, panel.get_xlabel(), "R2 on the target runs")
+        label(panel, panel.get_xlabel(), "R\N{SUPERSCRIPT TWO} on the target runs")
     for panel in panels[len(sets) - columns : len(sets)]:
         label(panel, "share of the cost of all runs", panel.get_ylabel())
-    legend_below(figure, panels[0])
+    legend_below(figure, max(panels, key=lambda panel: len(panel.get_legend_handles_labels()[1])))
     return figure
 
 
