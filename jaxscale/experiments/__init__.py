@@ -5,11 +5,15 @@ from jaxscale.experiments._design import design as design
 from jaxscale.experiments._information import Information as Information
 from jaxscale.experiments._information import information as information
 from jaxscale.experiments._information import information_matrix as information_matrix
+from jaxscale.experiments._information import read_information as read_information
 from jaxscale.experiments._replay import Replay as Replay
 from jaxscale.experiments._replay import replay as replay
 from jaxscale.experiments._score import Accuracy as Accuracy
 from jaxscale.experiments._score import Score as Score
 from jaxscale.experiments._score import score_design as score_design
+from jaxscale.experiments._suggest import Suggestion as Suggestion
+from jaxscale.experiments._suggest import suggest as suggest
+from jaxscale.experiments.selection import METHODS as METHODS
 from jaxscale.experiments.selection import Selection as Selection
 from jaxscale.experiments.selection import gains as gains
 from jaxscale.experiments.selection import greedy as greedy

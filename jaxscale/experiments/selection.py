@@ -54,7 +54,7 @@ def gains(
         >>> law = js.laws.published("besiroglu2024")
         >>> slopes = js.fitting.jacobian(law, [1e9, 1e10], [2e10, 2e11])
         >>> js.experiments.gains(0.01 * np.eye(5), slopes, 0.005**2, method="D").round(2)
-        array([9.01, 7.86])
+        array([9.  , 7.97])
     """
     _check(method, goals)
     return _gains(covariance, jacobian, variance, _kernel(goals, method))
@@ -109,7 +109,7 @@ def greedy(
         method: "V", "c" or "D".
 
     Raises:
-        ValueError: there is neither a count nor a budget, or the method is unknown.
+        ValueError: there is neither a count nor a budget, or an argument is out of range.
 
     Examples:
         >>> law = js.laws.published("besiroglu2024")
@@ -124,12 +124,20 @@ def greedy(
     _check(method, goals)
     if count is None and budget is None:
         raise ValueError("give a count of runs, a budget, or both")
+    if not power >= 0:
+        raise ValueError(f"power must be 0 or more; got {power!r}")
+    if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
+        raise ValueError(f"cap must be a whole number, at least 1; got {cap!r}")
+    if budget is not None and not budget > 0:
+        raise ValueError(f"budget must be above 0; got {budget!r}")
     problem = _Problem(covariance, jacobian, variance, _kernel(goals, method), costs, cap, budget)
     most = min(MOST_PICKS if count is None else count, MOST_PICKS)
     chosen = _extended(problem, [], power, most)
     if budget is not None and chosen:
-        chosen = _swapped(problem, chosen)
-        chosen = _extended(problem, chosen, power, most)
+        # A dear run may be worth more than all the cheap ones in its place.
+        sets = [chosen, _extended(problem, _most_telling(problem), power, most)]
+        swapped = [_extended(problem, _swapped(problem, each), power, most) for each in sets]
+        chosen = max(swapped, key=lambda each: float(_ordered(problem, each, power).gains.sum()))
     return _ordered(problem, chosen, power)
 
 
@@ -185,6 +193,12 @@ def _extended(problem: _Problem, chosen: list[int], power: float, most: int) -> 
         covariance = updated(covariance, problem.jacobian[..., best, :], problem.variance_of(best))
         spent += float(problem.costs[best])
     return chosen
+
+
+def _most_telling(problem: _Problem) -> list[int]:
+    """The run of the largest gain that the budget allows."""
+    found = problem.gains(problem.covariance)
+    return [int(np.argmax(np.where(problem.allowed([], 0.0), found, -np.inf)))]
 
 
 def _powers(costs: np.ndarray, power: float) -> np.ndarray:

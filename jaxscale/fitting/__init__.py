@@ -8,6 +8,8 @@ from jaxscale.fitting._fit import fit as fit
 from jaxscale.fitting._isoflop import isoflop as isoflop
 from jaxscale.fitting._jacobian import gradients as gradients
 from jaxscale.fitting._jacobian import jacobian as jacobian
+from jaxscale.fitting._noise import Noise as Noise
+from jaxscale.fitting._noise import noise_of as noise_of
 from jaxscale.fitting._subsets import Holdout as Holdout
 from jaxscale.fitting._subsets import Subset as Subset
 from jaxscale.fitting._subsets import fit_by_ratio as fit_by_ratio

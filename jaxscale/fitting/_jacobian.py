@@ -7,17 +7,16 @@ coefficient as it is: those of a fit's covariance.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.interpreted import interpreted
-from jaxscale.fitting.problem import padded_length
+from jaxscale._numerics.typed import flattened, map_leaves
+from jaxscale.fitting.kernel import Numbers
 from jaxscale.laws.fitted import coefficients_of, fits_logarithm
 from jaxscale.laws.protocol import check_lever_names, loss_from_logs
 
@@ -54,39 +53,31 @@ def jacobian(
         array([[ 0.718,  0.141,  0.14 , -2.926, -3.332],
                [ 0.853,  0.075,  0.072, -1.733, -1.869]])
     """
-    known = tuple(coefficients_of(type(law))) if names is None else tuple(names)
+    known = tuple(coefficients_of(law.__class__)) if names is None else tuple(names)
     check_lever_names(law, levers or {})
     columns = [params, tokens, *(levers or {}).values()]
-    sizes = [np.atleast_1d(np.asarray(x, np.float64)) for x in columns]
-    count = np.broadcast_shapes(*(x.shape for x in sizes))[0]
-    length = padded_length(count)
-
-    def pad(column: np.ndarray) -> np.ndarray:
-        return np.resize(np.broadcast_to(column, (count,)), length)
-
+    sizes = np.broadcast_arrays(*(np.atleast_1d(np.asarray(x, np.float64)) for x in columns))
     with jax.enable_x64(True), np.errstate(divide="ignore", invalid="ignore"):
-        log_params, log_tokens, *values = map(pad, sizes)
-        chosen = dict(zip(levers or {}, values, strict=True))
-        leaves = jax.tree.map(lambda x: np.asarray(x, np.float64), law)
-        has_axis = any(np.ndim(x) for x in jax.tree.leaves(leaves))
-        slopes = _of_laws if has_axis else _of_law
-        found = slopes(known, leaves, np.log(log_params), np.log(log_tokens), chosen)
-        return np.asarray(found)[..., :count, :]
+        log_params, log_tokens = map(np.log, sizes[:2])
+        chosen = dict(zip(levers or {}, sizes[2:], strict=True))
+
+        def slopes(law: Any) -> Array:
+            return _of_law(law, known, log_params, log_tokens, chosen)
+
+        of_laws = jax.vmap(slopes) if _has_axis(law) else slopes
+        return np.asarray(interpreted(of_laws, _float64(law)))
 
 
-@partial(compiled, static=1)
-def _of_law(names: Names, law: Any, x: Array, y: Array, levers: dict[str, Array]) -> Array:
-    def value(steps: Array) -> Array:
+def _of_law(law: Any, names: Names, x: Numbers, y: Numbers, levers: Mapping[str, Numbers]) -> Array:
+    def value(*steps: Array) -> Array:
         loss = loss_from_logs(stepped(law, names, steps), x, y, **levers)
         return jnp.log(loss) if fits_logarithm(law) else loss
 
-    return _forwards(value, len(names))
+    def along(*direction: Array) -> Array:
+        return jax.jvp(value, (np.zeros(()),) * len(names), direction)[1]
 
-
-@partial(compiled, static=1)
-def _of_laws(names: Names, laws: Any, x: Array, y: Array, levers: dict[str, Array]) -> Array:
-    laws = _with_axis(laws)
-    return jax.vmap(lambda law: _of_law(names, law, x, y, levers))(laws)
+    directions: Numbers = np.eye(len(names))
+    return jax.vmap(along, out_axes=-1)(*directions)  # forwards, for coordinates are few
 
 
 def gradients(
@@ -103,27 +94,28 @@ def gradients(
         >>> value.round(4), slopes.round(3)
         (array([0.5126]), array([[ 0.   ,  0.   ,  0.   , -0.718,  0.683]]))
     """
-    known = tuple(coefficients_of(type(law))) if names is None else tuple(names)
+    known = tuple(coefficients_of(law.__class__)) if names is None else tuple(names)
 
     def of_one(law: Any) -> tuple[Array, Array]:
-        def value(steps: Array) -> tuple[Array, Array]:
-            numbers = jnp.ravel(jnp.asarray(fn(stepped(law, known, steps)), jnp.float64))
-            return numbers, numbers
+        def value(*steps: Array) -> Array:
+            return jnp.ravel(jnp.asarray(fn(stepped(law, known, steps)), jnp.float64))
 
-        slopes, numbers = jax.jacfwd(value, has_aux=True)(jnp.zeros(len(known)))
-        return numbers, slopes
+        def along(*direction: Array) -> tuple[Array, Array]:
+            return jax.jvp(value, (np.zeros(()),) * len(known), direction)
+
+        # Of scalars in a row rather than of an array: NumPy, which runs this, cannot split one.
+        directions: Numbers = np.eye(len(known))
+        return jax.vmap(along, out_axes=(None, -1))(*directions)
 
     with jax.enable_x64(True):
-        leaves = jax.tree.map(lambda x: np.asarray(x, np.float64), law)
-        if any(np.ndim(x) for x in jax.tree.leaves(leaves)):
-            leaves = _with_axis(leaves)
-            return cast(Any, interpreted(jax.vmap(of_one), leaves))
-        return interpreted(of_one, leaves)
+        of_laws = jax.vmap(of_one) if _has_axis(law) else of_one
+        values, slopes = interpreted(of_laws, _float64(law))
+        return np.asarray(values), np.asarray(slopes)
 
 
 def stepped(law: Any, names: Names, steps: Any) -> Any:
     """The law with a step in each of these coordinates. Traceable."""
-    known = coefficients_of(type(law))
+    known = coefficients_of(law.__class__)
     moved: dict[str, Any] = {}
     for name, step in zip(names, steps, strict=True):
         value = getattr(law, name)
@@ -131,16 +123,17 @@ def stepped(law: Any, names: Names, steps: Any) -> Any:
     return replace(law, **moved)
 
 
-def _with_axis(laws: Any) -> Any:
-    """The laws with every coefficient as long as their one axis."""
-    length = max(np.size(x) for x in jax.tree.leaves(laws))
-    return jax.tree.map(lambda x: jnp.broadcast_to(jnp.ravel(x), (length,)), laws)
+def _has_axis(law: Any) -> bool:
+    return any(np.ndim(x) for x in flattened(law)[0])
 
 
-def _forwards(value: Callable[[Array], Array], count: int) -> Array:
-    """Derivatives by `count` steps from 0, in the last axis: forwards, since coordinates are few."""
+def _float64(law: Any) -> Any:
+    """The law in float64, and every coefficient as long as the one axis, if there is one."""
+    length = max(np.size(x) for x in flattened(law)[0])
+    has_axis = _has_axis(law)
 
-    def along(direction: Array) -> Array:
-        return jax.jvp(value, (jnp.zeros(count),), (direction,))[1]
+    def cast(x: Any) -> Any:
+        number = np.asarray(x, np.float64)
+        return np.broadcast_to(np.ravel(number), (length,)) if has_axis else number
 
-    return jax.vmap(along, out_axes=-1)(jnp.eye(count))
+    return map_leaves(cast, law)

@@ -3,11 +3,14 @@
 The numbers were computed apart from this package, from the formulas of optimal design.
 """
 
+import time
 from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import jaxscale as js
@@ -138,3 +141,142 @@ def test_five_runs(known, slopes, goal, power, indices, after):
     assert_allclose(chosen.gains.sum(), sd(known.covariance, goal) ** 2 - after**2, rtol=1e-5)
     if power:
         assert_allclose(COSTS[indices].sum(), 5.0e20, rtol=1e-9)
+
+
+# --- What holds of any matrices ---------------------------------------------------------------
+
+CASES = given(
+    seed=st.integers(0, 2**32 - 1),
+    coordinates=st.integers(1, 7),
+    candidates=st.integers(1, 12),
+    variance=st.floats(1e-3, 1e3),
+)
+SOME = settings(max_examples=60, deadline=None, database=None)
+
+
+class Case:
+    """A covariance with the information behind it, slopes of candidates, and goals."""
+
+    def __init__(self, seed, coordinates, candidates, variance):
+        random = np.random.default_rng(seed)
+        square = random.standard_normal((coordinates + 2, coordinates))
+        self.matrix = square.T @ square + 0.1 * np.eye(coordinates)
+        self.covariance = np.linalg.inv(self.matrix)
+        self.slopes = random.standard_normal((candidates, coordinates))
+        self.goals = random.standard_normal((3, coordinates))
+        self.costs = np.exp(random.uniform(-3, 3, candidates))
+        self.variance = variance
+
+    def gains(self, method, goals=None, scale=1.0):
+        covariance, variance = scale * self.covariance, scale * self.variance
+        return gains(covariance, self.slopes, variance, goals, method)
+
+
+@SOME
+@CASES
+def test_the_determinant_grows_by_the_gain_of_d(seed, coordinates, candidates, variance):
+    case = Case(seed, coordinates, candidates, variance)
+    for slopes, gain in zip(case.slopes, case.gains("D"), strict=True):
+        further = case.matrix + np.outer(slopes, slopes) / variance
+        logs = np.linalg.slogdet(further)[1] - np.linalg.slogdet(case.matrix)[1]
+        assert_allclose(gain, logs, rtol=1e-8, atol=1e-10)
+
+
+@SOME
+@CASES
+def test_updates_of_a_greedy_choice_equal_a_fresh_inverse(seed, coordinates, candidates, variance):
+    case = Case(seed, coordinates, candidates, variance)
+    chosen = greedy(case.covariance, case.slopes, variance, case.goals, case.costs, count=6)
+    covariance, matrix = case.covariance, case.matrix
+    for index, gain in zip(chosen.indices, chosen.gains, strict=True):
+        before = np.trace(case.goals @ covariance @ case.goals.T)
+        covariance = updated(covariance, case.slopes[index], variance)
+        matrix = matrix + np.outer(case.slopes[index], case.slopes[index]) / variance
+        fresh = np.linalg.inv(matrix)
+        assert_allclose(covariance, fresh, rtol=1e-10, atol=1e-10 * np.abs(fresh).max())
+        assert_allclose(gain, before - np.trace(case.goals @ fresh @ case.goals.T), atol=1e-8)
+    assert np.bincount(chosen.indices).max() <= 2
+
+
+@SOME
+@CASES
+def test_gains_are_not_negative_and_a_replicate_gains_less(seed, coordinates, candidates, variance):
+    case = Case(seed, coordinates, candidates, variance)
+    for method, goals in (("D", None), ("V", case.goals), ("c", case.goals[:1])):
+        first = case.gains(method, goals)
+        assert (first >= 0).all()
+        for index, slopes in enumerate(case.slopes):
+            after = updated(case.covariance, slopes, variance)
+            again = gains(after, case.slopes, variance, goals, method)[index]
+            assert 0 <= again <= first[index]
+
+
+@SOME
+@CASES
+def test_one_target_is_one_goal_and_several_add_up(seed, coordinates, candidates, variance):
+    case = Case(seed, coordinates, candidates, variance)
+    singles = [case.gains("c", goal[None]) for goal in case.goals]
+    assert_allclose(case.gains("V", case.goals[:1]), singles[0], rtol=1e-12)
+    assert_allclose(case.gains("V", case.goals), sum(singles), rtol=1e-10)
+
+
+@SOME
+@CASES
+def test_louder_runs_scale_all_gains_and_change_no_rank(seed, coordinates, candidates, variance):
+    case = Case(seed, coordinates, candidates, variance)
+    assert_allclose(case.gains("D", scale=9.0), case.gains("D"), rtol=1e-10)
+    for method, goals in (("V", case.goals), ("c", case.goals[:1])):
+        scaled = case.gains(method, goals, scale=9.0)
+        assert_allclose(scaled, 9 * case.gains(method, goals), rtol=1e-10)
+
+
+@SOME
+@CASES
+def test_a_budget_is_kept_and_beaten_by_no_single_run(seed, coordinates, candidates, variance):
+    case = Case(seed, coordinates, candidates, variance)
+    budget = 2 * float(np.median(case.costs))
+    chosen = greedy(case.covariance, case.slopes, variance, case.goals, case.costs, budget=budget)
+    assert case.costs[chosen.indices].sum() <= budget * (1 + 1e-8)
+    alone = case.gains("V", case.goals)[case.costs <= budget]
+    assert chosen.gains.sum() >= alone.max(initial=0) * (1 - 1e-9)
+
+
+def test_a_candidate_without_a_loss_is_never_chosen(known, slopes, goal):
+    broken = slopes.copy()
+    broken[[8, 17]] = np.nan
+    chosen = greedy(known.covariance, broken, NOISE**2, goal, COSTS, count=8)
+    assert not {8, 17} & set(chosen.indices.tolist())
+
+
+def test_coefficients_that_are_held_have_no_variance_and_no_gain():
+    held = information(LAW, STARTED, NOISE, names=("E", "A", "B", "alpha"))
+    free = information(LAW, STARTED, NOISE)
+    assert held.sd(log_size)[0] < free.sd(log_size)[0]
+    at = np.arange(4)
+    matrix = np.linalg.inv(free.covariance)[np.ix_(at, at)]
+    assert_allclose(np.linalg.inv(held.covariance), matrix, rtol=1e-6)
+
+
+def test_several_laws_are_answered_at_once():
+    laws = js.laws.Chinchilla(*(np.repeat(x, 3) for x in vars(LAW).values()))
+    one = jacobian(LAW, CANDIDATES.params, CANDIDATES.tokens)
+    many = jacobian(laws, CANDIDATES.params, CANDIDATES.tokens)
+    assert_allclose(many, np.stack([one] * 3), rtol=1e-12)
+
+
+def test_derivatives_of_the_loss_are_those_by_hand():
+    params, tokens = CANDIDATES.params, CANDIDATES.tokens
+    x, y = LAW.A * params**-LAW.alpha, LAW.B * tokens**-LAW.beta
+    rows = [np.full_like(x, LAW.E), x, y, -x * np.log(params), -y * np.log(tokens)]
+    expected = np.stack(rows, axis=-1) / (LAW.E + x + y)[:, None]
+    assert_allclose(jacobian(LAW, params, tokens), expected, rtol=1e-10)
+
+
+def test_ten_thousand_candidates_and_a_hundred_goals_take_no_time(known):
+    budgets, random = np.geomspace(1e22, 1e26, 100), np.random.default_rng(0)
+    sizes = np.exp(random.uniform(np.log(1e7), np.log(1e11), (2, 10_000)))
+    goals = known.gradients(lambda law: jnp.log(js.compute_optimal(law, flops=budgets).params))[1]
+    slopes = known.jacobian(*sizes)
+    start = time.process_time()
+    greedy(known.covariance, slopes, NOISE**2, goals, 6 * sizes.prod(axis=0), count=5)
+    assert time.process_time() - start < 1.0
