@@ -229,11 +229,10 @@ def run(names: list[str], seeds: int, before: dict) -> dict:
 
 def picture(result: dict) -> Any:
     """The figure of the documentation."""
-    titles = {name: x["title"] for name, x in result["sets"].items()}
     sets, published, whole = {}, {}, {}
     for name, each in result["sets"].items():
         shares = np.array(each["shares"])
-        title = titles[name]
+        title = SETS[name].title
         sets[title] = [
             js.experiments.Replay(
                 rule,
