@@ -246,10 +246,10 @@ def _runs(
         if bad.size:
             status = Status(int(np.asarray(best.status)[bad[0]]))
             raise ValueError(
-                f"law has no compute-optimal size at {scientific(flops[bad[0]])} FLOPs: "
+                f"law has no compute-optimal size at {scientific(float(flops[bad[0]]))} FLOPs: "
                 f"{status.sentence}"
             )
         params = np.asarray(best.params)[:, None] * 10.0**offsets
         spent = np.broadcast_to(flops[:, None], params.shape)
-        tokens = interpreted(tokens_of_flops, law, spent, params, **levers)
+        tokens = np.asarray(interpreted(tokens_of_flops, law, spent, params, **levers))
     return params, tokens, spent

@@ -34,15 +34,6 @@ class Replay:
 
     All arrays have one value for each share. `r2` is the share of the variance of the target
     losses that the fitted law predicts, from -1, as which anything below counts, to 1.
-
-    Examples:
-        >>> law = js.laws.published("besiroglu2024")
-        >>> runs = js.fitting.simulate(law, 120, key=1)
-        >>> order = np.argsort(runs.flops)
-        >>> pool, target = runs.select(order[:-10]), runs.select(order[-10:])
-        >>> replay = js.experiments.replay(pool, target, js.laws.Chinchilla, shares=[0.01, 0.1])
-        >>> print(replay.count, replay.r2.round(2))
-        [59 88] [0.98 0.99]
     """
 
     method: str
@@ -117,14 +108,11 @@ def replay(
 
     Examples:
         >>> law = js.laws.published("besiroglu2024")
-        >>> runs = js.fitting.simulate(law, 120, key=1)
+        >>> runs = js.fitting.simulate(law, 60, key=1)
         >>> order = np.argsort(runs.flops)
         >>> pool, target = runs.select(order[:-10]), runs.select(order[-10:])
-        >>> for method in ("V", "random"):
-        ...     made = js.experiments.replay(pool, target, type(law), method=method, shares=[0.001])
-        ...     print(f"{method}: {made.count[0]} runs, {made.rmse[0]:.3f} nats off")
-        V: 22 runs, 0.021 nats off
-        random: 22 runs, 0.024 nats off
+        >>> js.experiments.replay(pool, target, js.laws.Chinchilla, shares=[0.05, 0.2])
+        ?
     """
     if method not in METHODS:
         raise ValueError(f"method must be 'V', 'D' or 'random'; got {method!r}")

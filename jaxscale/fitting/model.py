@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -243,7 +243,8 @@ class AnyLaw:
 
 def _lanes_of(rows: Rows) -> Rows:
     """The axis of lanes in each column: only the target may have a row for each lane."""
-    return Rows(None, None, 0 if rows.target.ndim == 2 else None, None, None)
+    axes: tuple[Any, ...] = (None, None, 0 if rows.target.ndim == 2 else None, None, None)
+    return Rows(*axes)
 
 
 def _clipped(
