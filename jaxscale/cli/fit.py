@@ -58,12 +58,12 @@ class Source(NamedTuple):
     where: str | None
     columns: Mapping[str, Any]  # by the names of `Runs`
     units: Mapping[str, Any]
-    best_of_each: bool  # of the runs of one size
+    best_of_cell: bool  # of the runs of one cell: params, tokens and levers
 
     @property
     def label(self) -> str:
         """The file, and which of its rows."""
-        best = ", the best of each size" * self.best_of_each
+        best = ", the best of each cell" * self.best_of_cell
         return Path(self.path).name + (f" where {self.where}" if self.where else "") + best
 
 
@@ -109,7 +109,7 @@ def fit(
     params_unit: fit_options.ParamsUnit = None,
     tokens_unit: fit_options.TokensUnit = None,
     loss_unit: fit_options.LossUnit = "nats",
-    best_of_each: fit_options.BestOfEach = False,
+    best_of_cell: fit_options.BestOfCell = False,
     law: fit_options.Family = "Chinchilla",
     objective: fit_options.Objective = "huber",
     delta: fit_options.Delta = None,
@@ -143,7 +143,7 @@ def fit(
     columns: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
     if levers_of(family):
         columns["levers"] = tuple(levers_of(family))
-    source = Source(path, where, columns, units, best_of_each)
+    source = Source(path, where, columns, units, best_of_cell)
     tied = read_tie(tie or [], family)
     request = Request(
         family,
@@ -183,7 +183,7 @@ EXAMPLES = """\
 jaxscale fit runs.csv
 jaxscale fit runs.csv --params N --tokens D --loss final/loss --where 'step > 1000'
 jaxscale fit runs.parquet --params-unit 1M --tokens-unit 1B --group run
-jaxscale fit sweep.csv --best-of-each
+jaxscale fit sweep.csv --best-of-cell
 jaxscale fit repeats.csv --law Muennighoff --tie alpha=beta
 jaxscale fit runs.csv --fix E=1.69 --beside sardana2024 --output ours.json --pictures ours.svg
 jaxscale plan --law ours.json --like-params 7B --inference-tokens 1T
@@ -265,7 +265,7 @@ def read_runs(source: Source) -> js.Runs:
             path_of(source.path),
             **source.columns,
             where=source.where,
-            best_of_each=source.best_of_each,
+            best_of_cell=source.best_of_cell,
             **source.units,
         )
     except OSError as error:
@@ -361,7 +361,7 @@ def about_of(result: Result) -> dict[str, Any]:
             "count": len(made.runs),
             "file": source.path,
             "where": source.where,
-            "best_of_each": source.best_of_each,
+            "best_of_cell": source.best_of_cell,
             "columns": dict(source.columns),
             "units": dict(source.units),
         },

@@ -94,11 +94,11 @@ TokensUnit = Annotated[
 LossUnit = Annotated[
     str, _text("--loss-unit", "UNIT", "nats or bits, per token, or perplexity.", COLUMNS)
 ]
-BestOfEach = Annotated[
+BestOfCell = Annotated[
     bool,
     typer.Option(
-        "--best-of-each",
-        help="Keep the best run of each size, as of a sweep of learning rates.",
+        "--best-of-cell",
+        help="Keep the best run of each cell, as of a sweep of learning rates.",
         rich_help_panel=COLUMNS,
     ),
 ]

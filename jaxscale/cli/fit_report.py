@@ -120,7 +120,7 @@ def _coefficient_row(
         name,
         "not known" if is_open else _number(fitted),
         "" if is_open or name in claims.held else interval_text(low, high),
-        claims.error_text(name, error, lambda x: _number(x, 2)),
+        claims.error_text(name, error, _error),
         *(_number(float(getattr(law, name))) for law in beside),
     )
 
@@ -136,8 +136,13 @@ def _exponent_row(result: Any, beside: Sequence[Any]) -> tuple[str, ...]:
         powers = exponent_of(laws)
         powers = powers[np.isfinite(powers)]
         interval = interval_text(*np.quantile(powers, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-        error = _number(float(np.std(powers, ddof=1)), 2)
+        error = _error(float(np.std(powers, ddof=1)))
     return "N* ~ C^", _number(exponent_of(result.fit.law)), interval, error, *others
+
+
+def _error(x: float) -> str:
+    """Two digits, and never 0 for an error that is only small."""
+    return scientific(x, 2) if 0 < x < NOTHING else _number(x, 2)
 
 
 def interval_text(low: float, high: float) -> str:

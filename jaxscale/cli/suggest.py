@@ -15,8 +15,8 @@ from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, number_option, read_demand, read_prices
 from jaxscale.cli.quantities import count as written
 from jaxscale.cli.quantities import money, nonnegative, positive, scientific, share, whole
-from jaxscale.experiments import METHODS
 from jaxscale.experiments.question import GOALS
+from jaxscale.experiments.selection import METHODS
 from jaxscale.laws.saved import is_file_name
 
 EXAMPLES = """\
@@ -164,11 +164,11 @@ def suggest(
     if in_dollars and prices.unit != "dollars":
         raise Mistake("--budget: dollars need --train-on; without it write FLOPs, such as 1e21")
     settings = {
-        "count": count or COUNT,
+        "count": COUNT if count is None else count,
         "goal": one_of("--goal", goal, GOALS),
         "method": one_of("--method", method, METHODS),
         "power": 0.4 if power is None else power,
-        "cap": cap or 2,
+        "cap": 2 if cap is None else cap,
     }
     try:
         known = js.experiments.read_information(path_of_fit(fit), type(named.law))
@@ -206,7 +206,10 @@ def read_fit(text: str) -> NamedLaw:
     """The fit in a file; Mistake for a law by name, whose runs are not known."""
     if not is_file_name(path_of_fit(text)):
         raise Mistake(f"FIT: {text!r} must be the file of a fit, as jaxscale fit writes it")
-    return read_law(text)
+    try:
+        return read_law(text)
+    except Mistake as error:
+        raise Mistake(f"FIT: {str(error).removeprefix('--law: ')}") from None
 
 
 def show(answer: Answer) -> None:
@@ -220,7 +223,9 @@ def show(answer: Answer) -> None:
     header = ("", "params", "tokens", *found.levers, "cost", "all together")
     header += (f"sd of\n{found.goal}", "expected\nregret, nats", "saves")
     before = (f"{found.sd_before[0]:.3g}", scientific(found.regret_before[0])) if len(found) else ()
-    rows = [("now", *[""] * (len(header) - 4), *before, "")] if before else []
+    rows: list[tuple[str, ...]] = (
+        [("now", *[""] * (len(header) - 4), *before, "")] if before else []
+    )
     for i in range(len(found)):
         levers = (written(float(x[i])) for x in found.levers.values())
         rows.append(

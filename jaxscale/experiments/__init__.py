@@ -13,8 +13,8 @@ from jaxscale.experiments._score import Score as Score
 from jaxscale.experiments._score import score_design as score_design
 from jaxscale.experiments._suggest import Suggestion as Suggestion
 from jaxscale.experiments._suggest import suggest as suggest
-from jaxscale.experiments.selection import METHODS as METHODS
 from jaxscale.experiments.selection import Selection as Selection
 from jaxscale.experiments.selection import gains as gains
 from jaxscale.experiments.selection import greedy as greedy
 from jaxscale.experiments.selection import updated as updated
+from jaxscale.experiments.selection import within_budget as within_budget

@@ -15,7 +15,7 @@ from jaxscale.fitting import Bootstrap, Fit, gradients, jacobian, noise_of
 from jaxscale.fitting._noise import SEED_NOISE, known_names
 from jaxscale.laws import entry
 from jaxscale.laws.fitted import coefficients_of
-from jaxscale.published.entry import tells_sizes
+from jaxscale.published.entry import TRAIN_FLOPS, tells_sizes
 
 FEW_RUNS = 8  # below this a weak prior joins them
 MOST_CONDITION = 1e12  # of the scaled information, which float64 inverts to four digits
@@ -49,6 +49,7 @@ class Information:
     noise: float
     laws: Any = None
     unknown: tuple[str, ...] = ()
+    smallest: float = 0.0  # FLOPs, 6 N D, of the runs
 
     def __repr__(self) -> str:
         return (
@@ -139,7 +140,7 @@ def information(
         raise ValueError(f"{type(law).__name__} has no loss at some of the runs")
     if np.size(runs.params) < FEW_RUNS or not scaled_condition(matrix) < MOST_CONDITION:
         matrix = matrix + np.diag(prior_widths(type(law), chosen) ** -2.0)
-    return Information(law, chosen, inverse(matrix), noise)
+    return Information(law, chosen, inverse(matrix), noise, smallest=_smallest(runs))
 
 
 def prior_widths(family: type, names: Sequence[str]) -> np.ndarray:
@@ -213,6 +214,7 @@ def _of_fit(fit: Fit, noise: float | None, resampled: np.ndarray | None = None) 
         covariance[np.ix_(at, at)],
         told.sd if noise is None else checked_noise(noise),
         unknown=tuple(fit.claims.unidentified),
+        smallest=_smallest(fit.runs),
     )
     return with_prior(known) if len(fit.runs) < FEW_RUNS else known
 
@@ -252,7 +254,12 @@ def read_information(name: Any, family: type | None = None) -> Information:
         sd,
         laws=None if laws is None else _some(laws, np.arange(_length(laws))),
         unknown=saved.unidentified,
+        smallest=float((record["ranges"].get("flops") or [0.0])[0]),
     )
+
+
+def _smallest(runs: Any) -> float:
+    return float(np.min(TRAIN_FLOPS * np.asarray(runs.params, float) * np.asarray(runs.tokens)))
 
 
 def _refusal(sentence: str) -> str:

@@ -108,11 +108,15 @@ def replay(
 
     Examples:
         >>> law = js.laws.published("besiroglu2024")
-        >>> runs = js.fitting.simulate(law, 60, key=1)
+        >>> runs = js.fitting.simulate(law, 100, key=1)
         >>> order = np.argsort(runs.flops)
-        >>> pool, target = runs.select(order[:-10]), runs.select(order[-10:])
+        >>> pool, target = runs.select(order[:-20]), runs.select(order[-20:])
         >>> js.experiments.replay(pool, target, js.laws.Chinchilla, shares=[0.05, 0.2])
-        ?
+        Runs chosen by V: error on the target runs by share of the cost
+        budget  spent  runs     R2    RMSE
+        ----------------------------------
+        5.0 %   5.0 %    21  0.751  0.0175
+        20 %     20 %    32  0.911  0.0105
     """
     if method not in METHODS:
         raise ValueError(f"method must be 'V', 'D' or 'random'; got {method!r}")

@@ -159,7 +159,8 @@ def score_design(
         ...     design = js.design(law, budget=1e21, span=span)
         ...     score = js.experiments.score_design(design, law, at=1e23, key=1)
         ...     print(f"{span} decades: params off by {score.params.rmse:.0%}")
-        ?
+        0.5 decades: params off by 18%
+        1.2 decades: params off by 8%
     """
     check_law(law)
     checked_count("tables", tables, least=2)

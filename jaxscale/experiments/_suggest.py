@@ -14,9 +14,16 @@ from jaxscale._numerics.quantities import count as counted
 from jaxscale._numerics.quantities import dollars, scientific
 from jaxscale.costs import Costs, Demand
 from jaxscale.experiments._information import Information, information_of
-from jaxscale.experiments.candidates import LEVELS, Candidates, around, candidates_of
+from jaxscale.experiments.candidates import Candidates, around, budgets_within, candidates_of
 from jaxscale.experiments.question import COST, LOSS, SIZE, Question, train_flops
-from jaxscale.experiments.selection import Method, greedy, updated
+from jaxscale.experiments.selection import (
+    CHEAPEST_FIRST,
+    Method,
+    Selection,
+    greedy,
+    updated,
+    within_budget,
+)
 from jaxscale.fitting import Bootstrap, Fit, gradients, jacobian
 from jaxscale.laws.protocol import levers_of
 
@@ -192,9 +199,10 @@ def suggest(
 
     Derivatives of the law say how much a further run would tell of the goal, by rank-one updates
     of the covariance of the fit, which is robust to outliers. Runs are chosen one after another by
-    the largest gain over their cost to the `power`, and then swapped where a budget is given. Of a
-    bootstrap, gains are averaged over 64 of its resamples, each with derivatives of its own: what
-    is best does then not rest on the linearisation at one law.
+    the largest gain over their cost to the `power`. Within a budget a set of the largest gain is
+    looked for by swaps, too; for the size of a plan, the set that saves the most beyond its cost is
+    taken. Of a bootstrap, gains are averaged over 64 of its resamples, each with derivatives of its
+    own: what is best does then not rest on the linearisation at one law.
 
     Below eight runs a weak prior joins them (`experiments.information` says which). Runs within a
     factor of sixteen of the best size alone are offered of `budgets`: beyond it laws fail.
@@ -208,7 +216,8 @@ def suggest(
             the law has some; or a pair of columns.
         at: FLOPs of the plan that the runs are for, those of serving its demand included.
         budgets: FLOPs of single runs, in place of candidates: 31 sizes are offered of each. By
-            default from a thousandth of `budget` to all of it, by half decades.
+            default from a thousandth of `budget` to all of it, by half decades, but none below the
+            smallest run of the fit.
         goal: "N*", the logarithm of the plan's size; "loss", the logarithm of its loss, by "V" at
             five sizes within half a decade of it; "cost", the logarithm of the cost of the plan's
             loss; or a function of a law that returns one number or several of one unit.
@@ -245,29 +254,30 @@ def suggest(
     fn = goal if callable(goal) else question.goal(name or "", known.law, plan, method != "c")
     goals, size = _slopes(known, fn, question)
     view = _view(known, fn, goals, chosen)
-    selection = greedy(
-        view.covariance,
-        view.jacobian,
-        known.noise**2,
-        view.goals,
-        costs,
-        power=power,
-        count=_count(count, budget),
-        budget=budget,
-        cap=cap,
-        method=method,
-    )
-    at_each = selection.indices
-    slopes = (
-        view.jacobian[at_each] if known.laws is None else known.jacobian(*chosen.select(at_each))
-    )
-    path = _followed(known, goals, size, slopes)
     own_cost = None if cost is None or isinstance(cost, Costs) else cost
     marginal = question.marginal_cost(known.law, plan, own_cost)
     if demand is None and own_cost is None:  # in FLOPs
         marginal *= price
-    regret = np.maximum(question.curvature(known.law, plan) * path.variance / 2, 0)
-    saved = (regret[:-1] - regret[1:]) * marginal
+    curvature = question.curvature(known.law, plan)
+
+    def followed(selection: Selection) -> _Path:
+        rows = chosen.select(selection.indices)
+        of_law = known.laws is None
+        slopes = view.jacobian[selection.indices] if of_law else known.jacobian(*rows)
+        return _followed(known, goals, size, slopes, curvature, marginal)
+
+    limits = {"count": _count(count, budget), "budget": budget, "cap": cap, "method": method}
+    arguments = view.covariance, view.jacobian, known.noise**2, view.goals, costs
+    selections = [greedy(*arguments, power=power, **limits)]
+    if budget is not None:
+        selections = [within_budget(*arguments, power=power, **limits), *selections]
+        if name == SIZE and method != "D":
+            # What is known best for the money may cost more than it saves: the dearer set has to
+            # save more in the end.
+            selections.append(greedy(*arguments, power=CHEAPEST_FIRST, **limits))
+            selections.sort(key=lambda each: -_net(followed(each).saved, costs[each.indices]))
+    selection = selections[0]
+    path, at_each = followed(selection), selection.indices
     return Suggestion(
         params=chosen.params[at_each],
         tokens=chosen.tokens[at_each],
@@ -277,10 +287,10 @@ def suggest(
         gain=selection.gains,
         sd_before=path.sd[:-1],
         sd_after=path.sd[1:],
-        regret_before=regret[:-1],
-        regret_after=regret[1:],
-        saved=saved,
-        worth=worth(saved, costs[at_each]),
+        regret_before=path.regret[:-1],
+        regret_after=path.regret[1:],
+        saved=path.saved,
+        worth=worth(path.saved, costs[at_each]),
         goal=LABELS.get(name or "", "the goal"),
         unit=unit,
         plan=plan,
@@ -295,8 +305,18 @@ def worth(saved: np.ndarray, cost: np.ndarray) -> int:
 
     Where each run saves less than the one before, the first that costs more than it saves is next.
     """
-    net = np.concatenate([[0.0], np.cumsum(saved - cost)])
+    net = _nets(saved, cost)
     return int(np.argmax(net)) if np.isfinite(net).all() else 0
+
+
+def _net(saved: np.ndarray, cost: np.ndarray) -> float:
+    """What the first runs that are worth it save beyond their cost; 0 where that is not known."""
+    net = _nets(saved, cost)
+    return float(net.max()) if np.isfinite(net).all() else 0.0
+
+
+def _nets(saved: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0.0], np.cumsum(saved - cost)])
 
 
 # --- What is known ---------------------------------------------------------------------------
@@ -345,23 +365,30 @@ def _view(
 
 
 class _Path(NamedTuple):
-    """Deviation of the goal and variance of the plan's ln size, before any run and after each."""
+    """What is known before any run, and after each; and what each saves."""
 
-    sd: np.ndarray
-    variance: np.ndarray
+    sd: np.ndarray  # of the goal
+    regret: np.ndarray
+    saved: np.ndarray
 
 
-def _followed(known: Information, goals: np.ndarray, size: np.ndarray, slopes: np.ndarray) -> _Path:
+def _followed(
+    known: Information,
+    goals: np.ndarray,
+    size: np.ndarray,
+    slopes: np.ndarray,
+    curvature: float,
+    marginal: float,
+) -> _Path:
     """By the law itself, whatever resamples the choice was averaged over."""
     covariances = [known.covariance]
     for row in slopes:
         covariances.append(updated(covariances[-1], row, known.noise**2))
     every = np.stack(covariances)
     variances = np.einsum("ti,kij,tj->kt", goals, every, goals)
-    return _Path(
-        np.sqrt(np.maximum(variances.mean(axis=1), 0)),
-        np.einsum("i,kij,j->k", size, every, size),
-    )
+    regret = np.maximum(curvature * np.einsum("i,kij,j->k", size, every, size) / 2, 0)
+    sd = np.sqrt(np.maximum(variances.mean(axis=1), 0))
+    return _Path(sd, regret, -np.diff(regret) * marginal)
 
 
 # --- What is asked ---------------------------------------------------------------------------
@@ -409,7 +436,7 @@ def _candidates(
         if budget is None or (cost is not None and not isinstance(cost, Costs)):
             raise ValueError("give candidates, or budgets of single runs, in FLOPs")
         price = 1.0 if cost is None else float(cost.train)
-        budgets = budget / price * LEVELS
+        budgets = budgets_within(known, budget / price)
     return around(known, budgets, question.levers)
 
 

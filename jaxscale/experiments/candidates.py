@@ -17,6 +17,7 @@ BEYOND_DRAWS = 0.6  # decades beyond the sizes that all but a hundredth of the r
 SIZES = 31  # of a budget
 # Budgets of single runs, where only that of all together is given: half decades below it.
 LEVELS = 10.0 ** np.arange(-3, 0.25, 0.5)
+SAME = 1 - 1e-6
 
 
 class Candidates(NamedTuple):
@@ -57,6 +58,15 @@ def candidates_of(law: Any, given: Any, levers: Mapping[str, float]) -> Candidat
     if params.ndim != 1 or not params.size:
         raise ValueError(f"candidates must be columns of numbers; got shape {params.shape}")
     return Candidates(params, tokens, dict(zip(values, rest, strict=True)))
+
+
+def budgets_within(known: Information, flops: float) -> np.ndarray:
+    """Budgets of single runs, from a thousandth of all that may be spent, by half decades.
+
+    None below the smallest of the runs behind the fit, where nothing says that the law holds.
+    """
+    budgets = flops * LEVELS
+    return budgets[(budgets >= known.smallest * SAME) | (budgets == budgets.max())]
 
 
 def around(known: Information, budgets: Any, levers: Mapping[str, float]) -> Candidates:

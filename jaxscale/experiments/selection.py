@@ -24,6 +24,7 @@ Method = Literal["V", "c", "D"]
 METHODS = ("V", "c", "D")
 MOST_PICKS = 1000
 MOST_SWAPS = 3  # passes over all chosen runs
+CHEAPEST_FIRST = 1.0  # the power
 BETTER = 1e-9  # by this share, or a swap is not worth its rounding
 
 
@@ -92,9 +93,7 @@ def greedy(
     """Runs chosen one after another by the largest `gain / cost^power`.
 
     It ends after `count` runs, and where no candidate is left that the rest of the budget allows
-    and that gains anything. With a budget a pass of swaps follows: a chosen run gives way to
-    another where that lowers the variance further within the budget. Candidates whose numbers are
-    not finite are never chosen.
+    and that gains anything. Candidates whose numbers are not finite are never chosen.
 
     Args:
         covariance: of the coordinates, as of `gains`.
@@ -121,24 +120,73 @@ def greedy(
         >>> print(chosen.indices)
         [0 0 1]
     """
-    _check(method, goals)
     if count is None and budget is None:
         raise ValueError("give a count of runs, a budget, or both")
+    problem = _problem(covariance, jacobian, variance, goals, costs, power, budget, cap, method)
+    return _ordered(problem, _extended(problem, [], power, _most(count)), power)
+
+
+def within_budget(
+    covariance: np.ndarray,
+    jacobian: np.ndarray,
+    variance: Any,
+    goals: np.ndarray | None,
+    costs: np.ndarray,
+    *,
+    budget: float,
+    power: float = 0.4,
+    count: int | None = None,
+    cap: int = 2,
+    method: Method = "V",
+) -> Selection:
+    """The set of runs of the largest gain for a budget, whatever part of it they cost.
+
+    Of the runs of `greedy`, of those chosen by gain over cost, and of those that begin with the
+    most telling run that the budget allows, each improved by swaps of one run for another, the set
+    of the largest gain, in the order of `greedy`. Arguments and errors are those of `greedy`.
+
+    Examples:
+        >>> law = js.laws.published("besiroglu2024")
+        >>> slopes = js.fitting.jacobian(law, [1e9, 1e10], [2e10, 2e11])
+        >>> covariance, costs = 0.01 * np.eye(5), np.array([1.2e20, 1.2e22])
+        >>> chosen = js.experiments.within_budget(
+        ...     covariance, slopes, 0.005**2, None, costs, budget=1.3e22, method="D"
+        ... )
+        >>> print(chosen.indices)
+        [0 0 1]
+    """
+    problem = _problem(covariance, jacobian, variance, goals, costs, power, budget, cap, method)
+    most = _most(count)
+    starts = ([], power), ([], CHEAPEST_FIRST), (_most_telling(problem), power)
+    sets = [_extended(problem, start, exponent, most) for start, exponent in starts]
+    improved = [_extended(problem, _swapped(problem, each), power, most) for each in sets]
+    selections = [_ordered(problem, each, power) for each in improved]
+    return max(selections, key=lambda each: float(each.gains.sum()))
+
+
+def _most(count: int | None) -> int:
+    return min(MOST_PICKS if count is None else count, MOST_PICKS)
+
+
+def _problem(
+    covariance: np.ndarray,
+    jacobian: np.ndarray,
+    variance: Any,
+    goals: np.ndarray | None,
+    costs: np.ndarray,
+    power: float,
+    budget: float | None,
+    cap: int,
+    method: Method,
+) -> "_Problem":
+    _check(method, goals)
     if not power >= 0:
         raise ValueError(f"power must be 0 or more; got {power!r}")
     if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
         raise ValueError(f"cap must be a whole number, at least 1; got {cap!r}")
     if budget is not None and not budget > 0:
         raise ValueError(f"budget must be above 0; got {budget!r}")
-    problem = _Problem(covariance, jacobian, variance, _kernel(goals, method), costs, cap, budget)
-    most = min(MOST_PICKS if count is None else count, MOST_PICKS)
-    chosen = _extended(problem, [], power, most)
-    if budget is not None and chosen:
-        # A dear run may be worth more than all the cheap ones in its place.
-        sets = [chosen, _extended(problem, _most_telling(problem), power, most)]
-        swapped = [_extended(problem, _swapped(problem, each), power, most) for each in sets]
-        chosen = max(swapped, key=lambda each: float(_ordered(problem, each, power).gains.sum()))
-    return _ordered(problem, chosen, power)
+    return _Problem(covariance, jacobian, variance, _kernel(goals, method), costs, cap, budget)
 
 
 class _Problem(NamedTuple):
@@ -196,9 +244,11 @@ def _extended(problem: _Problem, chosen: list[int], power: float, most: int) -> 
 
 
 def _most_telling(problem: _Problem) -> list[int]:
-    """The run of the largest gain that the budget allows."""
+    """The run of the largest gain that the budget allows; none where it allows none."""
     found = problem.gains(problem.covariance)
-    return [int(np.argmax(np.where(problem.allowed([], 0.0), found, -np.inf)))]
+    found = np.where(problem.allowed([], 0.0), found, -np.inf)
+    best = int(np.argmax(found))
+    return [best] if found[best] > 0 else []
 
 
 def _powers(costs: np.ndarray, power: float) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxscale._display import dataframe, html
 from jaxscale._numerics.quantities import count, counted, scientific
 from jaxscale.fitting._suspicions import suspicions
+from jaxscale.fitting._suspicions.trainings import may_be_checkpoints
 from jaxscale.fitting.certificate import Certificate, FitStatus, Search
 from jaxscale.fitting.claims import Claims
 from jaxscale.fitting.objectives import Objective
@@ -187,7 +188,7 @@ def _narrow(fit: Fitted, _: Resampled | None) -> Said:
     for name in ("params", "tokens"):
         values = getattr(fit.runs, name)
         factor = float(values.max() / values.min())
-        if factor < NARROW:
+        if 1 < factor < NARROW:  # one size alone is said to leave coefficients open
             said = (
                 f"{name} span a factor of only {factor:.2g}, so that their exponent trades off "
                 "with the irreducible loss; two decades are usual"
@@ -212,9 +213,9 @@ def _long_training(fit: Fitted, _: Resampled | None) -> Said:
 
 
 def _checkpoints(fit: Fitted, _: Resampled | None) -> Said:
-    """Neighbours in training length at one size whose errors are alike."""
+    """Many lengths of each size, evenly spaced, of which neighbours err alike."""
     runs, residuals = fit.runs, fit.residuals - fit.residuals.mean()
-    if runs.group is not None:
+    if runs.group is not None or not may_be_checkpoints(runs.params, runs.tokens):
         return None
     order = np.lexsort((runs.tokens, runs.params))
     same: np.ndarray = runs.params[order][1:] == runs.params[order][:-1]
@@ -227,9 +228,9 @@ def _checkpoints(fit: Fitted, _: Resampled | None) -> Said:
         return None
     said = (
         f"runs of one size and neighbouring lengths err alike (correlation {alike:.2f} over "
-        f"{counted(pairs.size, 'pair')}): if they are checkpoints of one training, give its "
-        "column as the group, so that whole trainings are resampled; before its learning rate has "
-        "decayed a checkpoint also has a higher loss than a run that ends there"
+        f"{counted(pairs.size, 'pair')}): either the law's form does not suit them, or they are "
+        "checkpoints of one training: if so give its column as the group, so that whole trainings "
+        "are resampled"
     )
     return said, {"correlation": alike, "pairs": pairs.size}
 

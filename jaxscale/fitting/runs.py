@@ -172,7 +172,7 @@ class Runs:
         params_unit: float = 1,
         tokens_unit: float = 1,
         loss_unit: str = "nats",
-        best_of_each: bool = False,
+        best_of_cell: bool = False,
     ) -> "Runs":
         """Runs from the columns of a data frame.
 
@@ -190,7 +190,7 @@ class Runs:
             params_unit: what one unit of the column counts: 1e6 for millions.
             tokens_unit: the same of tokens.
             loss_unit: "nats" or "bits", per token, or "perplexity", whose logarithm is taken.
-            best_of_each: whether to keep only the run of least loss of all that agree in params,
+            best_of_cell: whether to keep only the run of least loss of all that agree in params,
                 tokens and levers to three digits, as a sweep over learning rates has them.
 
         Raises:
@@ -206,7 +206,7 @@ class Runs:
             params=params, tokens=tokens, loss=loss, weights=weights, group=group, levers=levers
         )
         more = dict(params_unit=params_unit, tokens_unit=tokens_unit, loss_unit=loss_unit)
-        more |= dict(where=where, best_of_each=best_of_each)
+        more |= dict(where=where, best_of_cell=best_of_cell)
         return cls(**tables.from_dataframe(frame, columns=given, **more))
 
 

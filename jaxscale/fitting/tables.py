@@ -20,7 +20,7 @@ import numpy as np
 from jaxscale._numerics.names import hint
 from jaxscale.fitting import expressions
 from jaxscale.fitting._suspicions import suspicions_of
-from jaxscale.fitting._suspicions.sheet import Sheet, best_of_each, words
+from jaxscale.fitting._suspicions.sheet import Sheet, best_of_cell, words
 from jaxscale.fitting.cells import csv_rows, number, row_fault
 from jaxscale.fitting.column_values import values_of
 
@@ -48,7 +48,7 @@ class Reading:
     params_unit: float = 1
     tokens_unit: float = 1
     loss_unit: str = "nats"
-    best_of_each: bool = False
+    best_of_cell: bool = False
 
     def __post_init__(self) -> None:
         for name in ("params_unit", "tokens_unit"):
@@ -183,9 +183,9 @@ def _columns(reading: Reading, table: Table) -> dict[str, Any]:
             faults.setdefault(row_numbers[row], f"{column} {fault}")
     _refuse(table.source, table.row_label, faults, len(row_numbers))
     others = table.typed()[kept].drop(columns=list({*columns.values()}), errors="ignore")
-    if reading.best_of_each:
+    if reading.best_of_cell:
         sizes = [read[name] for name in ("params", "tokens", *reading.levers)]
-        rows = best_of_each(read["loss"], sizes)
+        rows = best_of_cell(read["loss"], sizes)
         read = {name: column[rows] for name, column in read.items()}
         row_numbers, others = row_numbers[rows], others.iloc[rows]
     sheet = Sheet(

@@ -70,7 +70,8 @@ def checkpoints(noise=0.01):
 def test_checkpoints_are_recognised_until_their_group_is_named(fit):
     write_table("runs.csv", {name: x.tolist() for name, x in checkpoints().items()})
     alone = fit("runs.csv")
-    assert "give its column as the group" in alone["remarks"]["checkpoints"]
+    assert "10 checkpoints of each of 6 trainings" in alone["remarks"]["checkpoints"]
+    assert "group them by column 'run'" in alone["remarks"]["checkpoints"]
     grouped = fit("runs.csv", "--group", "run")
     assert "checkpoints" not in grouped["remarks"]
     assert "6 independent groups" in grouped["remarks"]["groups"]
@@ -89,7 +90,7 @@ def test_what_is_odd_about_the_table_comes_first(command, fit):
     assert "'perplexity'" in fit("runs.csv")["remarks"]["units"]
 
 
-def test_the_best_of_each_size_is_fitted_and_recorded(command, fit, tmp_path):
+def test_the_best_of_each_cell_is_fitted_and_recorded(command, fit, tmp_path):
     runs, columns = simulated(), {"params": [], "tokens": [], "loss": [], "lr": []}
     for rate in (1e-4, 1e-3, 1e-2):
         excess = 1.0 if rate == 1e-3 else 1.1
@@ -98,18 +99,20 @@ def test_the_best_of_each_size_is_fitted_and_recorded(command, fit, tmp_path):
         columns["lr"] += [rate] * len(runs)
     write_table("sweep.csv", columns)
     assert "have 3 runs each" in fit("sweep.csv")["remarks"]["several runs a size"]
-    best, alone = fit("sweep.csv", "--best-of-each"), fit("runs.csv")
+    best, alone = fit("sweep.csv", "--best-of-cell"), fit("runs.csv")
     assert best["law"] == alone["law"]
     assert "several runs a size" not in best["remarks"]
-    assert best["runs"]["best_of_each"]
-    assert best["dataset"] == "60 runs of sweep.csv, the best of each size"
+    assert best["runs"]["best_of_cell"]
+    assert best["dataset"] == "60 runs of sweep.csv, the best of each cell"
 
 
 def test_a_run_that_diverged_is_pointed_at(fit):
     columns = columns_of(simulated())
     columns["loss"][10] *= 1.5
-    write_table("runs.csv", columns)
-    assert "1 run lies over 5 robust deviations" in fit("runs.csv")["remarks"]["outliers"]
+    write_table("runs.csv", {**columns, "name": [f"r{row}" for row in range(60)]})
+    remarks = fit("runs.csv")["remarks"]
+    assert "1 run lies over 5 robust deviations" in remarks["outliers"]
+    assert "(line 12; run 'r10')" in remarks["diverged runs"]
 
 
 def test_what_the_library_warns_of_is_a_note(command, fit):

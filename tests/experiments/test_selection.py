@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import jaxscale as js
-from jaxscale.experiments import gains, greedy, information, information_matrix, updated
+from jaxscale.experiments import (
+    gains,
+    greedy,
+    information,
+    information_matrix,
+    updated,
+    within_budget,
+)
 from jaxscale.fitting import jacobian
 
 LAW = js.laws.Chinchilla(
@@ -172,6 +179,11 @@ class Case:
         return gains(covariance, self.slopes, variance, goals, method)
 
 
+def assert_close(ours, theirs):
+    """Digits of the largest: a goal at right angles to a run gains nothing but rounding."""
+    assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10 * np.abs(theirs).max())
+
+
 @SOME
 @CASES
 def test_the_determinant_grows_by_the_gain_of_d(seed, coordinates, candidates, variance):
@@ -179,7 +191,7 @@ def test_the_determinant_grows_by_the_gain_of_d(seed, coordinates, candidates, v
     for slopes, gain in zip(case.slopes, case.gains("D"), strict=True):
         further = case.matrix + np.outer(slopes, slopes) / variance
         logs = np.linalg.slogdet(further)[1] - np.linalg.slogdet(case.matrix)[1]
-        assert_allclose(gain, logs, rtol=1e-8, atol=1e-10)
+        assert_allclose(gain, logs, rtol=1e-8, atol=1e-9)
 
 
 @SOME
@@ -193,8 +205,9 @@ def test_updates_of_a_greedy_choice_equal_a_fresh_inverse(seed, coordinates, can
         covariance = updated(covariance, case.slopes[index], variance)
         matrix = matrix + np.outer(case.slopes[index], case.slopes[index]) / variance
         fresh = np.linalg.inv(matrix)
-        assert_allclose(covariance, fresh, rtol=1e-10, atol=1e-10 * np.abs(fresh).max())
-        assert_allclose(gain, before - np.trace(case.goals @ fresh @ case.goals.T), atol=1e-8)
+        assert_close(covariance, fresh)
+        after = np.trace(case.goals @ fresh @ case.goals.T)
+        assert_allclose(gain, before - after, atol=1e-9 * before)
     assert np.bincount(chosen.indices).max() <= 2
 
 
@@ -208,7 +221,7 @@ def test_gains_are_not_negative_and_a_replicate_gains_less(seed, coordinates, ca
         for index, slopes in enumerate(case.slopes):
             after = updated(case.covariance, slopes, variance)
             again = gains(after, case.slopes, variance, goals, method)[index]
-            assert 0 <= again <= first[index]
+            assert 0 <= again <= first[index] * (1 + 1e-9) + 1e-12 * first.max()
 
 
 @SOME
@@ -216,18 +229,18 @@ def test_gains_are_not_negative_and_a_replicate_gains_less(seed, coordinates, ca
 def test_one_target_is_one_goal_and_several_add_up(seed, coordinates, candidates, variance):
     case = Case(seed, coordinates, candidates, variance)
     singles = [case.gains("c", goal[None]) for goal in case.goals]
-    assert_allclose(case.gains("V", case.goals[:1]), singles[0], rtol=1e-12)
-    assert_allclose(case.gains("V", case.goals), sum(singles), rtol=1e-10)
+    assert_close(case.gains("V", case.goals[:1]), singles[0])
+    assert_close(case.gains("V", case.goals), sum(singles))
 
 
 @SOME
 @CASES
 def test_louder_runs_scale_all_gains_and_change_no_rank(seed, coordinates, candidates, variance):
     case = Case(seed, coordinates, candidates, variance)
-    assert_allclose(case.gains("D", scale=9.0), case.gains("D"), rtol=1e-10)
+    assert_close(case.gains("D", scale=9.0), case.gains("D"))
     for method, goals in (("V", case.goals), ("c", case.goals[:1])):
         scaled = case.gains(method, goals, scale=9.0)
-        assert_allclose(scaled, 9 * case.gains(method, goals), rtol=1e-10)
+        assert_close(scaled, 9 * case.gains(method, goals))
 
 
 @SOME
@@ -235,7 +248,9 @@ def test_louder_runs_scale_all_gains_and_change_no_rank(seed, coordinates, candi
 def test_a_budget_is_kept_and_beaten_by_no_single_run(seed, coordinates, candidates, variance):
     case = Case(seed, coordinates, candidates, variance)
     budget = 2 * float(np.median(case.costs))
-    chosen = greedy(case.covariance, case.slopes, variance, case.goals, case.costs, budget=budget)
+    arguments = case.covariance, case.slopes, variance, case.goals, case.costs
+    chosen = within_budget(*arguments, budget=budget)
+    assert chosen.gains.sum() >= greedy(*arguments, budget=budget).gains.sum() * (1 - 1e-9)
     assert case.costs[chosen.indices].sum() <= budget * (1 + 1e-8)
     alone = case.gains("V", case.goals)[case.costs <= budget]
     assert chosen.gains.sum() >= alone.max(initial=0) * (1 - 1e-9)

@@ -74,14 +74,19 @@ def test_only_first_runs_that_save_more_than_they_cost_are_worth_it():
 
 
 @pytest.mark.parametrize("power", [0.0, 0.4, 1.0])
-def test_a_set_keeps_its_budget_and_swaps_do_not_lose(known, power):
+def test_a_set_keeps_its_budget_and_saves_the_most_beyond_its_cost(known, power):
     found = js.suggest(known, CANDIDATES, at=AT, budget=3e21, power=power)
     assert found.cost.sum() <= 3e21 * (1 + 1e-9)
     assert np.unique(found.index, return_counts=True)[1].max() <= 2
-    plain = js.suggest(known, CANDIDATES, at=AT, count=len(found), power=power)
-    affordable = np.cumsum(plain.cost) <= 3e21
-    if affordable.any():
-        assert found.sd_after[-1] <= plain.sd_after[affordable][-1] * (1 + 1e-9)
+
+    def net(suggestion):
+        return (suggestion.saved - suggestion.cost)[: suggestion.worth].sum()
+
+    assert net(found) > 0
+    for other in (0.0, 0.4, 1.0):
+        plain = js.suggest(known, CANDIDATES, at=AT, count=3, power=other)
+        if plain.cost.sum() <= 3e21:
+            assert net(found) >= net(plain) * (1 - 1e-9)
 
 
 def test_budgets_offer_31_sizes_around_the_best_one(known):
@@ -94,6 +99,9 @@ def test_budgets_offer_31_sizes_around_the_best_one(known):
     alone = js.suggest(known, budget=1e21, at=AT, count=3)
     assert alone.candidates == 7 * 31
     assert alone.cost.sum() <= 1e21 * (1 + 1e-9)
+    # None below the smallest run of the design.
+    assert js.suggest(known, budget=1e20, at=AT, count=3).candidates == 5 * 31
+    assert js.suggest(known, budget=1e17, at=AT, count=3).candidates == 31
 
 
 def test_dollars_and_costs_of_ones_own(known):

@@ -9,6 +9,7 @@ import pytest
 import jaxscale as js
 from fitting.public_runs import table
 from jaxscale.fitting import Suspicion
+from jaxscale.fitting._suspicions._names import stated_unit
 
 TABLES = 12  # random ones of each kind
 
@@ -158,7 +159,7 @@ def test_sweeps_of_a_setting_are_counted(rng):
             f"{len(frame)} pairs of params and tokens have {len(rates)} runs each" in found.sentence
         )
         assert "differ in lr:" in found.sentence
-        assert not suspicions_of(swept, best_of_each=True)
+        assert not suspicions_of(swept, best_of_cell=True)
         assert not suspicions_of(swept, where=f"lr < {1.01 * rates[0]}")
 
 
@@ -171,8 +172,27 @@ def test_flops_that_disagree_are_named(rng):
         assert [each.rows for each in found] == [places(odd)]
 
 
-def test_flops_of_another_definition_are_left_in_peace(rng):
-    for factor in (0.25, 4 / 3, 2, 1e-15):
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (1 / 3, "as if it counted 2 N D"),
+        (0.5, "as if it counted multiplications alone"),
+        (1e-15, "as if it counted PFLOPs"),
+        (1 / 8.64e19, "as if it counted PFLOP-days"),
+        (1e-3, "in all rows"),  # a unit that was applied to params alone, for one
+        (7.0, "in all rows"),
+    ],
+)
+def test_flops_that_disagree_by_one_factor_are_named(rng, factor, said):
+    frame = clean(rng)
+    frame["flops"] = 6 * frame.params * frame.tokens * factor * rng.uniform(1, 1.1)
+    (found,) = suspicions_of(frame)
+    assert (found.about, len(found.rows)) == ("FLOPs", len(frame))
+    assert said in found.sentence
+
+
+def test_flops_with_attention_or_recomputed_activations_are_left_in_peace(rng):
+    for factor in (1, 4 / 3):
         frame = clean(rng)
         frame["flops"] *= factor
         assert not suspicions_of(frame)
@@ -230,3 +250,185 @@ PUBLIC = {
 def test_published_tables_are_what_they_seem(name):
     how, about = PUBLIC[name]
     assert {each.about for each in suspicions_of(table(name), **how)} == about
+
+
+# --- Units by losses and by names ------------------------------------------------------------
+
+
+def grid(rng, smallest=10**7.5):
+    """Six sizes, each trained for six lengths, with names and the losses of a published law."""
+    params, ratio = (
+        x.ravel() for x in np.meshgrid(smallest * np.geomspace(1, 100, 6), np.geomspace(4, 400, 6))
+    )
+    tokens = params * ratio
+    law = js.laws.published(rng.choice(["besiroglu2024", "gadre2024_c4", "muennighoff2023"]))
+    loss = np.asarray(law.loss(params, tokens)) * np.exp(rng.normal(0, 0.005, params.size))
+    names = [f"run-{number}" for number in range(params.size)]
+    return pd.DataFrame({"run": names, "params": params, "tokens": tokens, "loss": loss})
+
+
+def units_of(frame, **how):
+    return [each for each in suspicions_of(frame, **how) if each.about == "units"]
+
+
+@pytest.mark.parametrize("column", ["params", "tokens"])
+def test_rows_in_thousands_are_named_though_sound_ratios_span_as_much(rng, column):
+    for _ in range(TABLES):
+        frame = grid(rng)
+        odd = rng.permutation(len(frame)) < rng.integers(3, 33)
+        frame.loc[odd, column] /= 1e3
+        (found,) = units_of(frame)
+        assert found.rows == places(odd)
+        assert f"cells of column '{column}' seem to count thousands" in found.sentence
+        assert f"run {frame.run[odd].iloc[0]!r}" in found.sentence
+
+
+def test_a_column_in_thousands_is_named_at_usual_ratios(rng):
+    frame = grid(rng)
+    frame["tokens"] = frame.params * np.tile(np.geomspace(0.5, 2, 6), 6)
+    frame["loss"] = np.asarray(
+        js.laws.published("besiroglu2024").loss(frame.params.to_numpy(), frame.tokens.to_numpy())
+    )
+    frame["params"] /= 1e3
+    (found,) = units_of(frame)
+    assert "column 'params' seems to count thousands" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "params_unit"),
+    [
+        ("params(M)", 1e6, 1),
+        ("n_params_millions", 1e6, 1),
+        ("params [1e6]", 1e6, 1),
+        ("paramsB", 1e9, 1),
+        ("kparams", 1e3, 1),
+        ("params_bn", 1e9, 1),
+        ("N [10^9]", 1e9, 1),
+        ("params_M", 1e6, 1e9),
+    ],
+)
+def test_a_unit_that_a_name_states_is_asked_for(rng, name, unit, params_unit):
+    frame = grid(rng).rename(columns={"params": name})
+    frame[name] /= unit
+    (found,) = units_of(frame, params=name, params_unit=params_unit)
+    assert f"column {name!r} states a unit of {unit:g}" in found.sentence
+    assert f"give the params unit {unit:g}" in found.sentence
+    assert not units_of(frame, params=name, params_unit=unit)
+    # Counts are counts, whatever the name says.
+    frame[name] *= unit
+    assert not units_of(frame, params=name)
+
+
+@pytest.mark.parametrize(
+    "name", ["B", "M", "D", "params", "tokens_seen", "k", "n_body", "params_b1"]
+)
+def test_other_names_state_no_unit(name):
+    assert stated_unit(name) is None
+
+
+def test_perplexities_by_another_name_are_named_by_their_size(rng):
+    for _ in range(TABLES):
+        frame = grid(rng, smallest=3e8)
+        frame["loss"] = np.exp(frame.loss)
+        (found,) = units_of(frame)
+        assert "give the loss unit 'perplexity'" in found.sentence
+        assert not suspicions_of(frame, loss_unit="perplexity")
+
+
+def test_some_perplexities_are_named_by_row_and_run(rng):
+    frame = grid(rng)
+    odd = np.arange(len(frame)) % 3 == 1
+    frame.loc[odd, "loss"] = np.exp(frame.loss[odd])
+    (found,) = units_of(frame)
+    assert found.rows == places(odd)
+    assert "12 of 36 losses seem to be perplexities" in found.sentence
+    assert "run 'run-1', 'run-4', 'run-7' and 9 more" in found.sentence
+
+
+@pytest.mark.parametrize("name", ["val_bpb", "loss (bits)", "eval/bpb", "bits_per_byte"])
+def test_bits_are_known_by_name(rng, name):
+    frame = grid(rng).rename(columns={"loss": name})
+    frame[name] /= 4.3 * np.log(2)
+    (found,) = units_of(frame, loss=name)
+    assert f"column {name!r} is named for bits" in found.sentence
+    assert not suspicions_of(frame.assign(**{name: frame[name] * 4.3}), loss=name, loss_unit="bits")
+
+
+def test_bits_per_byte_by_another_name_are_named_by_their_size(rng):
+    frame = grid(rng, smallest=2e8)
+    frame["loss"] /= 4.3 * np.log(2)
+    (found,) = units_of(frame)
+    assert "they may be bits per byte" in found.sentence
+
+
+# --- Single runs ------------------------------------------------------------------------------
+
+
+def test_diverged_runs_are_named_by_row_and_name(rng):
+    for _ in range(TABLES):
+        frame = grid(rng)
+        odd = rng.permutation(len(frame))[: rng.integers(1, 4)]
+        frame.loc[odd, "loss"] *= rng.uniform(1.6, 3, len(odd))
+        (found,) = suspicions_of(frame)
+        assert found.about == "diverged runs"
+        assert found.rows == tuple(np.sort(odd + 1))
+        for row in odd:
+            assert repr(frame.run[row]) in found.sentence
+
+
+def test_losses_that_are_no_numbers_are_refused_by_row(rng):
+    for value in (np.nan, np.inf):
+        frame = grid(rng)
+        frame.loc[4, "loss"] = value
+        with pytest.raises(ValueError, match=r"bad rows: 1 of 36 \(row 5: loss"):
+            suspicions_of(frame)
+
+
+def test_a_name_that_comes_again_with_other_numbers_is_named(rng):
+    frame = grid(rng)
+    frame.loc[35, "run"] = "run-7"
+    (found,) = suspicions_of(frame)
+    assert (found.about, found.rows) == ("repeated names", (36,))
+    assert "run 'run-7'" in found.sentence
+
+
+def test_repeats_are_seen_however_a_number_is_written(rng):
+    frame = grid(rng)
+    again = frame[3:5].assign(params=frame.params[3:5] * (1 + 1e-13), run=["a", "b"])
+    (found,) = suspicions_of(pd.concat([frame, again], ignore_index=True))
+    assert (found.about, found.rows) == ("repeated rows", (37, 38))
+    assert "(row 37 to 38; run 'a', 'b')" in found.sentence
+
+
+def test_sweeps_are_seen_without_a_column_of_the_setting(rng):
+    frame = grid(rng)
+    swept = pd.concat([frame.assign(loss=frame.loss * x) for x in (1, 1.03, 1.2)])
+    (found,) = suspicions_of(swept.drop(columns="run"))
+    assert "36 pairs of params and tokens have 3 runs each" in found.sentence
+    assert "whose losses differ by 20 % or more" in found.sentence
+    random_search = swept.assign(lr=rng.uniform(1e-4, 1e-2, len(swept)), run=range(len(swept)))
+    (found,) = suspicions_of(random_search)
+    assert "which differ in lr:" in found.sentence
+
+
+def test_rows_of_one_run_are_checkpoints_at_any_distances(rng):
+    frame = clean(rng)
+    lengths = np.sort(rng.uniform(1, 100, (4, 9)), axis=1)
+    params = np.repeat(np.geomspace(1e8, 1e9, 4), 9)
+    tokens = params * lengths.ravel()
+    loss = np.asarray(js.laws.published("besiroglu2024").loss(params, tokens))
+    frame = pd.DataFrame({"params": params, "tokens": tokens, "loss": loss})
+    assert not suspicions_of(frame)
+    (found,) = suspicions_of(frame.assign(run_id=np.repeat(["a", "b", "c", "d"], 9)))
+    assert "group them by column 'run_id'" in found.sentence
+
+
+def test_simulated_runs_of_every_published_law_are_left_in_peace(rng):
+    names = ["besiroglu2024", "hoffmann2022", "kaplan2020", "gadre2024_refinedweb", "sardana2024"]
+    for name in names:
+        law = js.laws.published(name)
+        for ratios, flops in (((5, 500), (1e18, 1e22)), ((20, 20), (1e19, 1e22))):
+            runs = js.fitting.simulate(
+                law, 60, key=int(rng.integers(2**31)), tokens_per_param=ratios, flops=flops
+            )
+            assert not js.fitting.suspicions(runs)

@@ -303,13 +303,13 @@ def test_perplexities_are_no_losses_until_their_unit_is_named(read, column):
     read(PLAIN.replace("loss", "log_" + "ppl"), loss="log_ppl")
 
 
-def test_the_best_of_each_size_is_kept(read):
+def test_the_best_of_each_cell_is_kept(read):
     text = (
         "params,tokens,loss,lr,bits\n"
         "1e9,2e10,2.5,1,8\n1e9,2.001e10,2.4,2,8\n1e9,2e10,2.6,3,8\n1e9,2e10,2.7,1,4\n2e9,2e10,2.3,1,8\n"
     )
-    np.testing.assert_array_equal(read(text, best_of_each=True).loss, [2.4, 2.3])
-    runs = read(text, best_of_each=True, levers=("bits",), group="lr")
+    np.testing.assert_array_equal(read(text, best_of_cell=True).loss, [2.4, 2.3])
+    runs = read(text, best_of_cell=True, levers=("bits",), group="lr")
     np.testing.assert_array_equal(runs.loss, [2.4, 2.7, 2.3])
     np.testing.assert_array_equal(runs.group, ["2", "1", "1"])
 

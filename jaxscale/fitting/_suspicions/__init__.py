@@ -8,18 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from jaxscale.fitting._suspicions._units import losses, units
+from jaxscale.fitting._suspicions._losses import diverged, losses
+from jaxscale.fitting._suspicions._units import units
 from jaxscale.fitting._suspicions.sheet import Sheet, Suspicion
-from jaxscale.fitting._suspicions.trainings import checkpoints, flops, repeated, settings
+from jaxscale.fitting._suspicions.trainings import checkpoints, flops, is_sweep, repeated, settings
 
-CHECKS = (units, losses, checkpoints, settings, flops, repeated)
+CHECKS = (checkpoints, settings, flops, repeated)
 FEWEST = 5  # rows whose medians and gaps say anything
 
 
 def suspicions_of(sheet: Sheet) -> list[Suspicion]:
     """All suspicions about a table, the gravest first."""
-    checks = CHECKS if len(sheet) >= FEWEST else (repeated,)
-    return [suspicion for check in checks for suspicion in check(sheet)]
+    if len(sheet) < FEWEST:
+        return list(repeated(sheet))
+    # What is expected of sizes in wrong units says nothing of losses, nor losses in wrong units of
+    # single runs.
+    wrong = list(units(sheet)) or list(losses(sheet))
+    single = [] if wrong or is_sweep(sheet) else list(diverged(sheet))
+    return [*wrong, *single, *(each for check in CHECKS for each in check(sheet))]
 
 
 def suspicions(runs: Any) -> list[Suspicion]:

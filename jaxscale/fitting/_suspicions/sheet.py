@@ -3,17 +3,22 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-LISTED = 5  # stretches of rows that a sentence names
+LISTED = 5  # stretches of rows that a sentence lists
+NAMED = 3  # runs
+# Words of columns that name runs, the surest first.
+NAMES = ("run", "name", "id", "experiment", "model", "training")
 
 
 class Suspicion(UserWarning):
     """A likely mistake in a table of runs, as a record and as a warning.
 
     `about` is the subject in a word or two, `sentence` says what is odd and what to do, and `rows`
-    are the numbers of the rows concerned: lines of a file, or rows of a frame counted from 1.
+    are the numbers of the rows concerned: lines of a file, or rows of a frame counted from 1. The
+    sentence has them too, and the names of their runs where a column has names.
     """
 
     def __init__(self, about: str, sentence: str, rows: tuple[int, ...], source: str = ""):
@@ -41,11 +46,37 @@ class Sheet:
     def tokens_per_param(self) -> np.ndarray:
         return self.columns["tokens"] / self.columns["params"]
 
+    @cached_property
+    def run_names(self) -> np.ndarray | None:
+        """The names of the runs, as strings; None where no column has them."""
+        labels = dict(self.others)
+        if "group" in self.columns:
+            labels[self.names["group"]] = self.columns["group"]
+        for word in NAMES:
+            for name, column in labels.items():
+                if word in words(name) and _are_names(column):
+                    return np.asarray(column).astype(str)
+        return None
+
     def suspicion(self, about: str, sentence: str, mask: np.ndarray) -> Suspicion:
         """A suspicion whose sentence lists the rows of the mask where it says `{rows}`."""
         rows = tuple(self.row_numbers[mask].tolist())
+        return Suspicion(about, sentence.replace("{rows}", self.listed(mask)), rows, self.source)
+
+    def listed(self, mask: np.ndarray) -> str:
+        """`line 2 to 13, 15; run 'a', 'b'`: rows by number, and by name where not all are meant."""
         listed = f"{self.row_label} {stretches(np.flatnonzero(mask), self.row_numbers)}"
-        return Suspicion(about, sentence.replace("{rows}", listed), rows, self.source)
+        if self.run_names is None or mask.all():
+            return listed
+        names = list(dict.fromkeys(self.run_names[mask].tolist()))
+        rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        return f"{listed}; run {', '.join(map(repr, names[:NAMED]))}{rest}"
+
+
+def _are_names(column: np.ndarray) -> bool:
+    """Whether cells are words or whole numbers, of which there are several."""
+    cells = np.asarray(column)
+    return cells.dtype.kind in "iuOUST" and len(set(cells.tolist())) > 1
 
 
 def words(name: str) -> set[str]:
@@ -63,17 +94,14 @@ def numbers(column: np.ndarray) -> np.ndarray | None:
 
 
 def stretches(rows: Iterable[int], row_numbers: np.ndarray) -> str:
-    """`2 to 13, 15 and 3 more`: numbers of rows, neighbours as one stretch."""
+    """`2 to 13, 15 and 3 more`: numbers of rows, consecutive ones as one stretch."""
     runs: list[list[int]] = []
-    for row in rows:
-        if runs and row == runs[-1][1] + 1:
-            runs[-1][1] = row
+    for number in row_numbers[list(rows)].tolist():
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
         else:
-            runs.append([row, row])
-    listed = [
-        f"{row_numbers[low]}" if low == high else f"{row_numbers[low]} to {row_numbers[high]}"
-        for low, high in runs[:LISTED]
-    ]
+            runs.append([number, number])
+    listed = [f"{low}" if low == high else f"{low} to {high}" for low, high in runs[:LISTED]]
     rest = sum(high - low + 1 for low, high in runs[LISTED:])
     return ", ".join(listed) + (f" and {rest} more" if rest else "")
 
@@ -89,7 +117,7 @@ def sizes(columns: Sequence[np.ndarray]) -> np.ndarray:
     return np.unique(np.array(rounded).T, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def best_of_each(loss: np.ndarray, columns: Sequence[np.ndarray]) -> np.ndarray:
+def best_of_cell(loss: np.ndarray, columns: Sequence[np.ndarray]) -> np.ndarray:
     """The rows, in their order, of the least loss of each size; of equal ones the first."""
     order = np.lexsort((loss, sizes(columns)))
     size = sizes(columns)[order]
