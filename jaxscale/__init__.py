@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale.experiments import suggest as suggest
     from jaxscale.fitting import Runs as Runs
     from jaxscale.fitting import bootstrap as bootstrap
+    from jaxscale.fitting import compare as compare
     from jaxscale.fitting import fit as fit
     from jaxscale.fitting import holdout as holdout
     from jaxscale.fitting import profile_likelihood as profile_likelihood
@@ -49,6 +50,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale.solve import minimize_cost as minimize_cost
     from jaxscale.solve import minimize_loss as minimize_loss
     from jaxscale.solve import overhead as overhead
+    from jaxscale.solve import plan_intervals as plan_intervals
     from jaxscale.solve import size_intervals as size_intervals
     from jaxscale.status import Status as Status
     from jaxscale.sweeping import Extremes as Extremes
@@ -101,12 +103,15 @@ _NAMES = {
     "costs": ("Costs", "Demand"),
     "economics": ("expected_regret", "implied_demand", "maximize_profit"),
     "experiments": ("design", "suggest"),
-    "fitting": ("Runs", "bootstrap", "fit", "holdout", "profile_likelihood"),
+    "fitting": ("Runs", "bootstrap", "compare", "fit", "holdout", "profile_likelihood"),
     "hardware": ("accelerator",),
     "laws": ("downstream",),
     "plan": ("Bounds", "Plan", "evaluate"),
     "recipes": ("training_recipe",),
-    "solve": ("compute_optimal", "minimize_cost", "minimize_loss", "overhead", "size_intervals"),
+    "solve": (
+        *("compute_optimal", "minimize_cost", "minimize_loss", "overhead", "plan_intervals"),
+        "size_intervals",
+    ),
     "status": ("Status",),
     "sweeping": (
         *("Extremes", "Grid", "Histogram", "MainEffects", "Moments", "Quantiles", "Saltelli"),

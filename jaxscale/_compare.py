@@ -26,7 +26,7 @@ from jaxscale.laws.protocol import Law, check_law, depends_on_tokens, levers_of,
 from jaxscale.laws.vocabulary import vocabulary_params_for
 from jaxscale.plan import Bounds, Plan, evaluate
 from jaxscale.published import Entry
-from jaxscale.solve import compute_optimal, minimize_cost
+from jaxscale.solve import compute_optimal, minimize_cost, plan_intervals
 from jaxscale.solve.levers import SIZES
 from jaxscale.status import Status
 
@@ -71,6 +71,7 @@ class LawRow:
     reason: str = ""  # why there is no plan
     status: Status | None = None  # of the plan, or of the scenario without one
     in_range: bool | None = None  # inside the runs behind the law; None: their range is not known
+    resampled: Plan | None = None  # by the resamples of a saved fit, for `js.plan_intervals`
 
     @property
     def note(self) -> str:
@@ -105,6 +106,8 @@ class LawComparison:
     def to_dataframe(self) -> "DataFrame":
         """A row for each law; NaN where a law has no plan.
 
+        Where a law is a saved fit with resamples, with the ends of 95 % intervals.
+
         Examples:
             >>> frame = js.compare_laws(["sardana2024"], loss=2.5).to_dataframe()
             >>> print(frame.loc[0, ["law", "status"]].tolist())
@@ -118,6 +121,7 @@ class LawComparison:
                 "target_loss": [row.target for row in self.rows],
                 **{name: [_number(row.plan, name) for row in self.rows] for name in names},
                 **{name: [_lever(row.plan, name) for row in self.rows] for name in levers},
+                **self._ends(names),
                 "status": [row.status.name if row.status is not None else "" for row in self.rows],
                 "in_range": [row.in_range for row in self.rows],
                 "reason": [row.reason for row in self.rows],
@@ -129,18 +133,43 @@ class LawComparison:
         return f"{self.question}: the cheapest plan by {counted(len(self.rows), 'law')}"
 
     @property
+    def has_intervals(self) -> bool:
+        """Whether any law is a saved fit with resamples."""
+        return any(row.resampled is not None for row in self.rows)
+
+    def _ends(self, names: Iterable[str]) -> dict[str, list[float]]:
+        """Columns of the ends of intervals, where there are any."""
+        ends = [{} if row.resampled is None else plan_intervals(row.resampled) for row in self.rows]
+        unknown = math.nan, math.nan
+        return {
+            f"{name}_{end}": [float(each.get(name, unknown)[index]) for each in ends]
+            for name in names
+            for index, end in enumerate(("low", "high"))
+            if any(ends)
+        }
+
+    @property
     def _header(self) -> tuple[str, ...]:
-        return ("law", "params", "tokens", "tokens per param", "total cost", "note")
+        interval = ["95 % interval"] * self.has_intervals
+        sizes = "params", *interval, "tokens", *interval, "tokens per param"
+        return ("law", *sizes, "total cost", *interval, "note")
 
     def _cells(self) -> Iterator[tuple[str, ...]]:
+        numbers = {"params": count, "tokens": count, "tokens_per_param": count}
+        numbers["total_cost"] = scientific
         for row in self.rows:
             if row.plan is None:
-                yield row.name, "", "", "", "", row.reason
+                yield row.name, *[""] * (len(self._header) - 2), row.reason
                 continue
-            sizes = (count(_number(row.plan, name)) for name in self._header[1:3])
-            ratio = count(_number(row.plan, "tokens_per_param"))
-            cost = scientific(_number(row.plan, "total_cost"))
-            yield row.name, *sizes, ratio, cost, ", ".join(remarks(row))
+            cells = [row.name]
+            ends = {} if row.resampled is None else plan_intervals(row.resampled)
+            for name, write in numbers.items():
+                cells.append(write(_number(row.plan, name)))
+                if self.has_intervals and name != "tokens_per_param":
+                    low, high = map(float, ends.get(name, (math.nan, math.nan)))
+                    known = math.isfinite(low + high)
+                    cells.append(f"{write(low)} to {write(high)}" if known else "")
+            yield *cells, ", ".join(remarks(row))
 
 
 def remarks(row: LawRow) -> Iterator[str]:
@@ -153,6 +182,9 @@ def remarks(row: LawRow) -> Iterator[str]:
         yield f"{name.replace('_', ' ')} {count(float(value))}{how}"
     if row.status is not None and row.status not in (Status.OK, Status.AT_LEVER_END):
         yield row.status.name.lower().replace("_", " ")
+    if row.entry is not None and row.entry.warning:
+        kind, colon, _ = row.entry.warning.partition(": ")
+        yield f"fit {kind}" if colon and kind.isupper() else "fit with open coefficients"
     if row.in_range is not True:
         yield "range unknown" if row.in_range is None else "extrapolated"
 
@@ -173,6 +205,9 @@ def compare_laws(
     The quality is a loss, or that of a model: by each law the model has the loss of that law.
     Sparsity, granularity, bits and vocabulary are chosen with the plan where `levers` has no
     value for them; a model to match is then dense, in 16 bits and with layers in one piece.
+
+    A saved fit whose runs leave open what the plan rests on has none. One with resamples has the
+    plan of each in its row's `resampled`: intervals of its numbers are in the table.
 
     Works on the host in float64 and compiles nothing: NumPy runs the solvers' equations.
 
@@ -361,6 +396,9 @@ def compare(
 def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: Spelling) -> _Case:
     """The question put to one law; NoPlan where the law cannot answer it."""
     law = named.law
+    entry = named.entry
+    if entry and entry.unidentified and (question.loss is not None or not entry.tells_sizes):
+        raise NoPlan(entry.warning)
     if not depends_on_tokens(law):
         raise NoPlan(
             "its loss does not depend on tokens, so no training length is better than another"
@@ -436,10 +474,10 @@ def _searched(case: _Case, question: Question) -> LawRow:
         assert model is not None
         target = loss_of_model(named.law, model, values, chosen)
     plan = cheapest(named.law, question, target, values, chosen)
-    return _row(case, target, plan)
+    return _row(case, question, target, plan)
 
 
-def _row(case: _Case, target: float, plan: Plan) -> LawRow:
+def _row(case: _Case, question: Question, target: float, plan: Plan) -> LawRow:
     in_range = None
     named = case.named
     if named.entry is not None and named.entry.has_range:
@@ -449,7 +487,29 @@ def _row(case: _Case, target: float, plan: Plan) -> LawRow:
     if named.entry is not None and not named.entry.tells_loss(**sizes, **levers):
         target, plan = math.nan, replace(plan, loss=np.array(math.nan))
     status = Status(int(plan.status))
-    return LawRow(*named, target, plan, case.chosen, status=status, in_range=in_range)
+    resampled = _resampled(case, question)
+    return LawRow(
+        *named, target, plan, case.chosen, status=status, in_range=in_range, resampled=resampled
+    )
+
+
+def _resampled(case: _Case, question: Question) -> Plan | None:
+    """The cheapest plan by each resample of a fit, for its own loss of a model to match."""
+    draws = case.named.entry.draws if case.named.entry else None
+    if draws is None:
+        return None
+    target: Any = question.loss
+    if question.params is not None:
+        levers = {**case.values, **_plain(case.chosen, question.params)}
+        tokens: Any = question.tokens
+        if tokens is None:
+            tokens = interpreted(
+                compute_optimal, draws, params=question.params, levers=levers
+            ).tokens
+        target = interpreted(evaluate, draws, question.params, tokens, levers=levers).loss
+    asked = draws, target, question.demand, question.costs, question.bounds
+    over = (*SIZES, *case.chosen)
+    return interpreted(minimize_cost, *asked, levers=case.values, over=over)
 
 
 def _solved_together(family: Sequence[_Case], question: Question) -> Iterator[LawRow]:
@@ -474,7 +534,7 @@ def _solved_together(family: Sequence[_Case], question: Question) -> Iterator[La
             if case.model is not None:
                 params, tokens = case.model
                 solved(model, Asked(case.named.law, params=params, tokens=tokens, levers=values))
-            yield _row(case, target, solved(plan, asked))
+            yield _row(case, question, target, solved(plan, asked))
         except NoPlan as none:
             yield LawRow(*case.named, reason=str(none), status=none.status)
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-_NUMBERS = ("params", "tokens", "tokens_per_param", "loss", "train_cost", "prefill_cost")
-_NUMBERS += ("decode_cost", "total_cost", "marginal_cost")
+NUMBERS = ("params", "tokens", "tokens_per_param", "loss", "train_cost", "prefill_cost")
+NUMBERS += ("decode_cost", "total_cost", "marginal_cost")
 _SERVED = ("devices", "batch", "token_seconds")  # shown of how a plan is served
 # What bounds the size of a plan, by `Plan.serving["reason"]`.
 REASONS = ("none", "memory", "time of a token", "time of the first token")
@@ -108,7 +108,7 @@ class Plan:
     def _numbers(self) -> dict[str, Any]:
         return {
             **self.levers,
-            **{name: getattr(self, name) for name in _NUMBERS},
+            **{name: getattr(self, name) for name in NUMBERS},
         }
 
     def _columns(self) -> dict[str, Any]:

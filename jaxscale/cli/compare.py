@@ -10,11 +10,12 @@ import typer
 from jaxscale import _compare
 from jaxscale._compare import BEST, LawComparison, LawRow, Spelling, remarks
 from jaxscale._schema import option_of
-from jaxscale.cli import options, serving_options, tables
+from jaxscale.cli import intervals, options, serving_options, tables
 from jaxscale.cli.compare_hardware import compare_hardware
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.named_law import NamedLaw, read_law, read_levers
-from jaxscale.cli.plan import Question, check_quality, read_question, record_of
+from jaxscale.cli.plan import Question, check_quality, read_question
+from jaxscale.cli.plan_report import record_of
 from jaxscale.cli.quantities import count, counted
 from jaxscale.cli.solving import loss_text, record_of_plan
 
@@ -26,7 +27,7 @@ MEANINGS = {
 }
 EXAMPLES = """\
 jaxscale compare --loss 2.0 --inference-tokens 2T
-jaxscale compare --loss 2.0 --inference-tokens 2T --law besiroglu2024 --law fit.json
+jaxscale compare --like-params 7B --inference-tokens 2T --law besiroglu2024 --law fit.json
 jaxscale compare --like-params 7B --inference-tokens 2T --lever unique_tokens=1T
 jaxscale compare --hardware llama-3-70b --max-latency 50ms --price MI300X=2.50
 """
@@ -53,6 +54,7 @@ def compare(
     models: Models = None,
     law: options.Laws = None,
     lever: options.LeverOrBest = None,
+    anyway: options.Anyway = False,
     hardware: Hardware = False,
     on: serving_options.On = None,
     count: serving_options.Count = None,
@@ -91,7 +93,7 @@ def compare(
     if models:
         raise Mistake(f"{models[0]!r} is a model to serve: add --hardware")
     _refuse({**of_serving, "on": on, **numbers}, "with --hardware")
-    by_laws(question, law, lever, as_json=as_json)
+    by_laws(question, law, lever, anyway=anyway, as_json=as_json)
 
 
 def _refuse(given: Mapping[str, Any], where: str) -> None:
@@ -105,13 +107,14 @@ def by_laws(
     law: Sequence[str] | None,
     lever: Sequence[str] | None,
     *,
+    anyway: bool,
     as_json: bool,
 ) -> None:
     """Print the plans by several laws."""
     asked = read_question(question)
     check_quality(asked.quality)
     levers = read_levers(lever)
-    named = [read_law(text) for text in law or ()]
+    named = [read_law(text, anyway=anyway) for text in law or ()]
     for each in named:
         each.need_sizes() if asked.quality.loss is None else each.need_all()
     laws = _compare.read_laws({each.name: each.entry or each.law for each in named} or None)
@@ -144,10 +147,11 @@ def show(question: Question, comparison: LawComparison, named: Sequence[NamedLaw
     for line in question.prices.describe():
         tables.note(line, style="dim")
     with_loss = question.quality.loss is None
-    header = ("law", *["loss"] * with_loss, "params", "tokens", "tokens\nper param")
-    header += (f"total,\n{question.prices.unit}", "note")
+    interval = [intervals.HEADER] * comparison.has_intervals
+    header = ("law", *["loss"] * with_loss, "params", *interval, "tokens", *interval)
+    header += ("tokens\nper param", f"total,\n{question.prices.unit}", *interval, "note")
     solved = [row for row in comparison.rows if row.plan]
-    rows = [_cells(question, row, with_loss) for row in solved]
+    rows = [_cells(question, row, with_loss, comparison.has_intervals) for row in solved]
     tables.print_columns(header, rows, words=("note",))
     notes = [note for row in solved for note in remarks(row)]
     for mark, meaning in MEANINGS.items():
@@ -158,18 +162,37 @@ def show(question: Question, comparison: LawComparison, named: Sequence[NamedLaw
         "what counts as a param. jaxscale laws NAME tells.",
         style="dim",
     )
+    for row in solved:
+        if row.resampled is not None:
+            tables.note(_note_on_intervals(row), style="dim")
     missing = [(row.name, row.reason) for row in comparison.rows if not row.plan]
     if missing:
         tables.note("\nLaws without a plan", style="bold")
         tables.print_facts(missing)
 
 
-def _cells(question: Question, row: LawRow, with_loss: bool) -> tuple[str, ...]:
+def _note_on_intervals(row: LawRow) -> str:
     assert row.plan is not None
-    loss = [loss_text(float(row.plan.loss))] * with_loss
-    sizes = (count(float(x)) for x in (row.plan.params, row.plan.tokens, row.plan.tokens_per_param))
-    total = question.prices.format(float(row.plan.total_cost)).removesuffix(" FLOPs")
-    return row.name, *loss, *sizes, total, ", ".join(remarks(row))
+    assert row.resampled is not None
+    left_out = intervals.Plans(row.plan, row.resampled).left_out
+    said = intervals.note(len(row.resampled.status), left_out, row.in_range is not True)
+    return f"{row.name}: {said}"
+
+
+def _cells(
+    question: Question, row: LawRow, with_loss: bool, with_intervals: bool
+) -> tuple[str, ...]:
+    assert row.plan is not None
+    money = question.prices.format
+    cells = [row.name, *[loss_text(float(row.plan.loss))] * with_loss]
+    written = {"params": count, "tokens": count, "tokens_per_param": count, "total_cost": money}
+    for name, write in written.items():
+        cells.append(write(float(getattr(row.plan, name))).removesuffix(" FLOPs"))
+        if with_intervals and name != "tokens_per_param":
+            plans = row.resampled
+            ends = None if plans is None else intervals.ends(getattr(plans, name))
+            cells.append(intervals.text(ends, write) if ends else "")
+    return *cells, ", ".join(remarks(row))
 
 
 def _record(row: LawRow) -> dict[str, Any]:
@@ -178,9 +201,19 @@ def _record(row: LawRow) -> dict[str, Any]:
         "law": row.name,
         "target_loss": None if row.target is None or math.isnan(row.target) else row.target,
         "optimum": record_of_plan(row.plan) if row.plan else None,
+        "intervals": _record_of_intervals(row),
         "chosen": list(row.chosen),
         # OK is 0, so that no status may be asked for its truth.
         "status": None if row.plan is None or row.status is None else row.status.name,
         "law_status": row.entry.warning if row.entry else "",
         "note": row.note,
     }
+
+
+def _record_of_intervals(row: LawRow) -> dict[str, Any] | None:
+    """Intervals for machines; null without resamples."""
+    if row.plan is None or row.resampled is None:
+        return None
+    plans = intervals.Plans(row.plan, row.resampled)
+    count = len(row.resampled.status)
+    return {**intervals.head(count, plans.left_out), **plans.record()}

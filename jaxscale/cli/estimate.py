@@ -6,21 +6,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import jaxscale as js
 from jaxscale import _schema, architectures
 from jaxscale._explain import Asked
 from jaxscale._numerics.interpreted import interpreted
-from jaxscale.cli import options, tables
+from jaxscale.cli import intervals, options, tables
+from jaxscale.cli.intervals import Plans
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, read_prices
 from jaxscale.cli.quantities import count, data_size, dollars, scientific
 from jaxscale.cli.solving import (
-    compute_optimal_sizes,
+    compute_optimal_plans,
     levers_of_plan,
     loss_text,
     record_of_plan,
-    solved,
 )
 from jaxscale.laws.protocol import has_own_flops
 
@@ -54,13 +56,26 @@ class Shape(NamedTuple):
 class Estimate(NamedTuple):
     law: NamedLaw
     prices: Prices
-    plan: js.Plan  # without demand
+    plans: Plans  # without demand
     shape: Shape | None
+
+    @property
+    def plan(self) -> js.Plan:
+        return self.plans.fit
 
     @property
     def flops(self) -> float:
         """As the shape computes them, or as the law counts them without one."""
-        return float(self.plan.train_cost) / float(self.prices.costs.train)
+        return float(self.flops_of(self.plan))
+
+    def flops_of(self, plan: js.Plan) -> Any:
+        """Those of plans at these prices."""
+        return plan.train_cost / float(self.prices.costs.train)
+
+    def device_hours_of(self, plan: js.Plan) -> Any:
+        """Those of plans at these prices; None where no accelerator is named."""
+        train = self.prices.train
+        return plan.train_cost / train.price if train else None
 
     @property
     def notes_on_shape(self) -> tuple[str, ...]:
@@ -79,8 +94,22 @@ class Estimate(NamedTuple):
     @property
     def device_hours(self) -> float | None:
         """None where no accelerator is named, like dollars."""
-        train = self.prices.train
-        return float(self.plan.train_cost) / train.price if train else None
+        return float(self.device_hours_of(self.plan)) if self.prices.train else None
+
+    def intervals(self) -> dict[str, intervals.Ends] | None:
+        """Ends of each number by its key in the record; None without resamples."""
+        plan = self.plans.resampled
+        if not self.law.resamples:
+            return None
+        names = ("params", "tokens", "tokens_per_param", "loss")
+        samples = {name: getattr(plan, name) for name in names} | {"flops": self.flops_of(plan)}
+        if self.prices.train:
+            samples |= {"device_hours": self.device_hours_of(plan), "dollars": plan.train_cost}
+        return {name: intervals.ends(sample) for name, sample in samples.items()}
+
+    @property
+    def note_on_intervals(self) -> str:
+        return intervals.note_on(self.law, self.plans)
 
 
 def estimate(
@@ -95,15 +124,17 @@ def estimate(
     train_price: options.TrainPrice = None,
     law: options.Law = _schema.DEFAULT_LAW,
     lever: options.Lever = None,
+    anyway: options.Anyway = False,
     as_json: options.Json = False,
 ) -> None:
     """The loss and the cost of a training, from two of params, tokens and FLOPs.
 
     With --compute-optimal one of them is enough: the rest is what Hoffmann et al. 2022 call
-    compute-optimal. --architecture stands for --params and counts FLOPs by shape; alone, it
-    says what the shape holds and computes. Numbers are written 7B, 1.5T, 2e12 or 1,000,000.
+    compute-optimal. By a fit with resamples every number has an interval. --architecture stands
+    for --params and counts FLOPs by shape; alone, it says what the shape holds and computes.
+    Numbers are written 7B, 1.5T, 2e12 or 1,000,000.
     """
-    named = read_law(law)
+    named = read_law(law, anyway=anyway)
     if compute_optimal:
         named.need_sizes()
     shape = None if architecture is None else read_shape(architecture)
@@ -133,15 +164,22 @@ def estimate(
     costs = replace(prices.costs, train=prices.costs.train * over_rule)
     if "flops" in given:
         given["flops"] /= over_rule
+    sizes_by_law: tuple[Any, Any]
     if compute_optimal:
-        size = compute_optimal_sizes("--compute-optimal", named.law, levers.values, **given)
+        option, values = "--compute-optimal", levers.values
+        optima = compute_optimal_plans(option, named.laws, named.law, values, **given)
+        sizes_by_law = optima.params, optima.tokens
     else:
-        size = remaining_size(named.law, given, levers.values)
-        named.need_loss(*size)
-    plan = interpreted(js.evaluate, named.law, *size, js.Demand(), costs, levers=levers.values)
-    asked = Asked(named.law, None, None, costs, params=size[0], tokens=size[1])
-    plan = named.as_known(solved(plan, asked))
-    found = Estimate(named, prices, plan, shape)
+        sizes_by_law = remaining_size(named.laws, given, levers.values)
+        named.need_loss(*map(_first, sizes_by_law))
+    plans = interpreted(
+        js.evaluate, named.laws, *sizes_by_law, js.Demand(), costs, levers=levers.values
+    )
+    params, tokens = map(_first, sizes_by_law)
+    plans = Plans.of(plans).solved(
+        Asked(named.law, None, None, costs, params=params, tokens=tokens)
+    )
+    found = Estimate(named, prices, plans._replace(fit=named.as_known(plans.fit)), shape)
     tables.print_json("estimate", as_record(found)) if as_json else show(found)
 
 
@@ -156,42 +194,54 @@ jaxscale estimate --architecture llama-3-8b --tokens 15T
 """
 
 
-def remaining_size(
-    law: Any, given: dict[str, float], levers: dict[str, float]
-) -> tuple[float, float]:
-    """Params and tokens from two of params, tokens and FLOPs."""
+def remaining_size(laws: Any, given: dict[str, float], levers: dict[str, float]) -> tuple[Any, Any]:
+    """Params and tokens from two of params, tokens and FLOPs, by laws on a leading axis."""
     if "flops" not in given:
         return given["params"], given["tokens"]
     known = "params" if "params" in given else "tokens"
     inverse: Callable[..., Any] = (
         js.laws.tokens_of_flops if known == "params" else js.laws.params_of_flops
     )
-    other = float(interpreted(inverse, law, given["flops"], given[known], **levers))
-    if math.isnan(other):
+    other = interpreted(inverse, laws, given["flops"], given[known], **levers)
+    if math.isnan(_first(other)):
         what = "length of training" if known == "params" else "size of model"
         raise Mistake(f"--flops: no {what} takes that many FLOPs")
     return (given[known], other) if known == "params" else (other, given[known])
 
 
+def _first(size: Any) -> float:
+    """By the law itself, which comes before its resamples."""
+    return float(np.ravel(size)[0])
+
+
 def show(found: Estimate) -> None:
     """Print the estimate as a table, with what a reader must know about it."""
-    plan = found.plan
-    rows = [
-        *((name.replace("_", " "), count(x)) for name, x in levers_of_plan(plan).items()),
-        ("params", count(float(plan.params))),
-        ("tokens", count(float(plan.tokens))),
-        ("tokens per param", count(float(plan.tokens_per_param))),
-        ("loss", loss_text(float(plan.loss))),
-        ("training", f"{scientific(found.flops)} FLOPs"),
+    plan, ends = found.plan, found.intervals()
+    written: list[tuple[str, Any, str, float]] = [
+        *((name.replace("_", " "), count, name, x) for name, x in levers_of_plan(plan).items()),
+        ("params", count, "params", float(plan.params)),
+        ("tokens", count, "tokens", float(plan.tokens)),
+        ("tokens per param", count, "tokens_per_param", float(plan.tokens_per_param)),
+        ("loss", loss_text, "loss", float(plan.loss)),
+        ("training", lambda x: f"{scientific(x)} FLOPs", "flops", found.flops),
     ]
     if found.dollars is not None and found.device_hours is not None:
-        rows += [("device-hours", count(found.device_hours)), ("price", dollars(found.dollars))]
+        written += [
+            ("device-hours", count, "device_hours", found.device_hours),
+            ("price", dollars, "dollars", found.dollars),
+        ]
+    rows = []
+    for label, write, key, x in written:
+        interval = [intervals.text(ends[key], write) if key in ends else ""] if ends else []
+        rows.append((label, write(x), *interval))
     of_shape = f" {found.shape.name}" if found.shape else ""
     tables.note(found.law.warning, style="bold yellow")
     tables.note(f"Training{of_shape}, law {found.law.name}", style="bold")
     for line in found.prices.describe():
         tables.note(line, style="dim")
-    tables.print_columns(("", ""), rows, emphasis=("price",))
+    header = ("", "", intervals.HEADER) if ends else ("", "")
+    tables.print_columns(header, rows, emphasis=("price",))
+    tables.note(found.note_on_intervals, style="dim")
     tables.note(found.law.range_note(plan), style="dim")
     for line in found.notes_on_shape:
         tables.note(line, style="dim")
@@ -211,9 +261,16 @@ def as_record(found: Estimate) -> dict[str, Any]:
         "flops": found.flops,
         "device_hours": found.device_hours,
         "dollars": found.dollars,
+        "intervals": _record_of_intervals(found),
         "law_status": found.law.warning,
         "note": " ".join(filter(None, (found.law.range_note(plan), *found.notes_on_shape))),
     }
+
+
+def _record_of_intervals(found: Estimate) -> dict[str, Any] | None:
+    ends = found.intervals()
+    head = intervals.head(found.law.resamples, found.plans.left_out)
+    return ends and {**head, **{name: intervals.listed(pair) for name, pair in ends.items()}}
 
 
 def read_shape(text: str, option: str = "--architecture") -> Shape:

@@ -10,12 +10,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jaxscale as js
-from jaxscale.cli import fit_options, fit_report, options, program_cache, tables
+from jaxscale.cli import (
+    fit_comparison,
+    fit_options,
+    fit_parabolas,
+    fit_report,
+    options,
+    program_cache,
+    tables,
+)
 from jaxscale.cli.files import save
 from jaxscale.cli.fit_options import (
     OBJECTIVES,
     PICTURES,
+    check_several,
     chosen,
+    names_of,
     read_beside,
     read_family,
     read_fixed,
@@ -92,6 +102,7 @@ class Result(NamedTuple):
     ]  # by subject: suspicions about the table first, then remarks on the fit
     odd: Sequence[str]  # suspicions about the table
     optima: Sequence[fit_report.Optimum]
+    parabolas: fit_parabolas.Parabolas | None  # where the runs part into budgets
 
     @property
     def title(self) -> str:
@@ -110,7 +121,7 @@ def fit(
     tokens_unit: fit_options.TokensUnit = None,
     loss_unit: fit_options.LossUnit = "nats",
     best_of_cell: fit_options.BestOfCell = False,
-    law: fit_options.Family = "Chinchilla",
+    law: fit_options.Family = None,
     objective: fit_options.Objective = "huber",
     delta: fit_options.Delta = None,
     tie: fit_options.Tie = None,
@@ -120,6 +131,7 @@ def fit(
     seed: fit_options.Seed = None,
     beside: fit_options.Beside = None,
     output: fit_options.Output = "fit.json",
+    flops: fit_options.Flops = None,
     pictures: fit_options.Pictures = None,
     no_pictures: fit_options.NoPictures = False,
     anyway: fit_options.Anyway = False,
@@ -132,8 +144,11 @@ def fit(
     law wherever one is named, as in jaxscale plan --law fit.json, and five pictures. Where the
     runs leave a coefficient open the exit code is 2, and there are no sizes, unless it is E
     alone, on which no size rests. Levers of the law are columns of the same names.
+
+    With several --law, prints which of them to believe instead: errors of runs held out, AICc
+    and BIC. Writes a fit of each, such as fit-kaplan.json, with no resamples unless asked for.
     """
-    family = read_family(law)
+    families = [read_family(each) for each in law or ["Chinchilla"]]
     units = {
         "params_unit": 1.0 if params_unit is None else params_unit,
         "tokens_unit": 1.0 if tokens_unit is None else tokens_unit,
@@ -141,19 +156,32 @@ def fit(
     }
     given = dict(params=params, tokens=tokens, loss=loss, weights=weights, group=group)
     columns: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
-    if levers_of(family):
-        columns["levers"] = tuple(levers_of(family))
+    if len(families) == 1 and levers_of(families[0]):
+        columns["levers"] = tuple(levers_of(families[0]))
     source = Source(path, where, columns, units, best_of_cell)
-    tied = read_tie(tie or [], family)
-    request = Request(
-        family,
-        read_objective(chosen("--objective", objective, OBJECTIVES), delta),
-        read_fixed(fix or [], family, tied),
-        tied,
-        None if starts is None else chosen("--starts", starts, (HOFFMANN,)),
-        read_resamples(resamples),
-        seed or 0,
-    )
+
+    def request_of(family: type, resamples: int | None) -> Request:
+        tied = read_tie(tie or [], family)
+        return Request(
+            family,
+            read_objective(chosen("--objective", objective, OBJECTIVES), delta),
+            read_fixed(fix or [], family, tied),
+            tied,
+            None if starts is None else chosen("--starts", starts, (HOFFMANN,)),
+            read_resamples(resamples),
+            seed or 0,
+        )
+
+    if len(families) > 1:
+        check_several(families, beside=beside, pictures=pictures, starts=starts)
+        requests = [request_of(each, resamples or 0) for each in families]
+        paths = names_of(families, read_output(output))
+        fit_several(source, requests, paths, flops, anyway=anyway, as_json=as_json)
+        return
+    if flops is not None:
+        raise Mistake("--flops compares several --law; of one, ask jaxscale plan --law fit.json")
+    (family,) = families
+    request = request_of(family, resamples)
     laws = read_beside(beside, family)
     record_path = read_output(output)
     names = None if no_pictures else read_names(pictures, record_path)
@@ -188,6 +216,7 @@ jaxscale fit repeats.csv --law Muennighoff --tie alpha=beta
 jaxscale fit runs.csv --fix E=1.69 --beside sardana2024 --output ours.json --pictures ours.svg
 jaxscale plan --law ours.json --like-params 7B --inference-tokens 1T
 jaxscale fit runs.csv --law own.py:Blend --output blend.json
+jaxscale fit runs.csv --law Chinchilla --law Skaling --law Kaplan --flops 1e24
 jaxscale plan --law blend.json:own.py:Blend --like-params 7B --inference-tokens 1T
 """
 
@@ -198,7 +227,7 @@ def search(source: Source, request: Request, beside: Mapping[str, Any], begin: B
         begin("reading the runs", None)
         runs = read_runs(source)
         check_enough(source, runs, request)
-        begin("fitting", None)
+        begin(f"fitting {request.family.__name__}", None)
         made = fitted(runs, request)
         boot = None
         if request.resamples:
@@ -207,7 +236,48 @@ def search(source: Source, request: Request, beside: Mapping[str, Any], begin: B
                 made, resamples=request.resamples, key=request.seed, advance=advance
             )
     odd, remarks = remarks_of(notes, made, boot)
-    return Result(source, request, made, boot, beside, remarks, odd, optima_of(made, boot))
+    optima = optima_of(made, boot)
+    parabolas = fit_parabolas.parabolas_of(made, [each.flops for each in optima])
+    return Result(source, request, made, boot, beside, remarks, odd, optima, parabolas)
+
+
+def searched_by_name(source: Source, request: Request, begin: Begin) -> Result:
+    """The result for one of several families; a Mistake about its levers names it."""
+    levers = tuple(levers_of(request.family))
+    columns = dict(source.columns) | ({"levers": levers} if levers else {})
+    try:
+        return search(source._replace(columns=columns), request, {}, begin)
+    except Mistake as mistake:
+        if any(repr(name) in str(mistake) for name in levers_of(request.family)):
+            raise Mistake(f"--law {request.family.__name__}: {mistake}") from None
+        raise
+
+
+def fit_several(
+    source: Source,
+    requests: Sequence[Request],
+    paths: Sequence[Path],
+    flops: float | None,
+    *,
+    anyway: bool,
+    as_json: bool,
+) -> None:
+    """Fit several families to the same runs, compare and write them."""
+    with steps() as begin:
+        results = [searched_by_name(source, request, begin) for request in requests]
+        comparison = fit_comparison.compared([each.fit for each in results], flops, begin)
+        for result, path in zip(results, paths, strict=True):
+            result.fit.save(path, result.bootstrap, **about_of(result))
+    first = results[0]
+    odd = {about: first.remarks[about] for about in first.odd}
+    written = [str(path) for path in paths]
+    if as_json:
+        record = fit_comparison.record_of(comparison, flops, odd, written)
+        tables.print_json("fit", saved.plain({"dataset": first.title} | record))
+    else:
+        fit_comparison.show(first.title, comparison, flops, odd, written)
+    if comparison.best is None and not anyway:
+        raise Mistake(f"{comparison.advice} --anyway takes the fits as they are")
 
 
 def fitted(runs: js.Runs, request: Request) -> js.fitting.Fit:
@@ -366,6 +436,7 @@ def about_of(result: Result) -> dict[str, Any]:
             "units": dict(source.units),
         },
         "optima": [each.record() for each in result.optima],
+        "parabolas": result.parabolas and result.parabolas.record(),
         "published": {name: numbers_of(law) for name, law in result.beside.items()},
         "remarks": dict(result.remarks),
     }

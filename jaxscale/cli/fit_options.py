@@ -113,12 +113,13 @@ Delta = Annotated[
     ),
 ]
 Family = Annotated[
-    str,
+    list[str] | None,
     _text(
         "--law",
         "FAMILY",
-        "Chinchilla, Kaplan, Muennighoff and so on, as [bold]jaxscale laws[/bold] lists them; or a "
-        "class of your own, FILE.py:CLASS.",
+        "Chinchilla, Skaling, Kaplan and so on, as [bold]jaxscale laws[/bold] lists them; or a "
+        "class of your own, FILE.py:CLASS. Repeat it to compare families. "
+        + _default("Chinchilla"),
         METHOD,
     ),
 ]
@@ -156,6 +157,15 @@ Beside = Annotated[
     ),
 ]
 Output = Annotated[str, path_option("--output", "Where the fit goes, to serve as a law.", OUTPUTS)]
+Flops = Annotated[
+    float | None,
+    number_option(
+        "--flops",
+        "N",
+        "With several [bold]--law[/bold]: a budget, to print the best size that each gives it.",
+        OUTPUTS,
+    ),
+]
 Pictures = Annotated[
     str | None,
     path_option(
@@ -269,6 +279,23 @@ def read_fixed(
     if len(fixed) == len(said):
         raise Mistake("--fix: all coefficients are held, and nothing is left to fit")
     return fixed
+
+
+def check_several(families: Sequence[type], **given: Any) -> None:
+    """Refuse a family that is named twice, and options that belong to the fit of one family."""
+    names = [family.__name__ for family in families]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise Mistake(f"--law: {twice[0]} is named twice")
+    for option, value in given.items():
+        if value is not None:
+            raise Mistake(f"--{option} belongs to a fit of one --law; got {', '.join(names)}")
+
+
+def names_of(families: Sequence[type], output: Path) -> list[Path]:
+    """The path of each family's fit: fit-chinchilla.json and so on."""
+    paths = [output.with_stem(f"{output.stem}-{each.__name__.lower()}") for each in families]
+    return [read_output(str(path)) for path in paths]
 
 
 def read_resamples(number: int | None) -> int:

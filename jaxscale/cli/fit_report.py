@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxscale.cli import tables
+from jaxscale.cli import fit_parabolas, tables
 from jaxscale.cli.quantities import count, scientific
 from jaxscale.fitting.report import LEVEL, errors_from, largest_of, ranges_of, spread_of
 from jaxscale.laws.fitted import fits_logarithm
@@ -60,6 +60,7 @@ def show(result: Any, written: Sequence[str]) -> None:
     _show_coefficients(result)
     tables.print_facts(_quality(result))
     _show_optima(result)
+    fit_parabolas.show(result.parabolas)
     tables.note("Worth knowing", style="bold")
     first = {*result.odd, "status", "not identified"}
     tables.print_facts(

@@ -15,7 +15,7 @@ from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, number_option, read_prices
-from jaxscale.cli.plan import SERVED
+from jaxscale.cli.plan_report import SERVED
 from jaxscale.cli.quantities import count, nonnegative
 from jaxscale.economics.implied import sentence_of
 from jaxscale.economics.released import SIZES
@@ -90,6 +90,7 @@ def implied(
     tokens: options.Tokens = None,
     law: options.Law = _schema.DEFAULT_LAW,
     lever: options.Lever = None,
+    anyway: options.Anyway = False,
     train_on: options.TrainOn = None,
     serve_on: options.ServeOn = None,
     train_precision: options.TrainPrecision = None,
@@ -113,7 +114,7 @@ def implied(
     given = dict(locals())
     path = None if picture is None else checked_path("--picture", picture)
     prices, mix = read_prices(given), read_mix(given)
-    named = read_law(law)
+    named = read_law(law, anyway=anyway)
     named.need_sizes()
     levers = levers_for(named, read_levers(lever))
     if levers.chosen:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
@@ -195,19 +195,19 @@ class Metered(NamedTuple):
         power = {"train_kilowatts": self.train_kilowatts, "serve_kilowatts": self.serve_kilowatts}
         return interpreted(economics.energy, plan, train, serve, **power)
 
-    def tonnes(self, energy: economics.Energy) -> float:
+    def tonnes(self, energy: economics.Energy) -> Any:
         """NaN where no carbon intensity is given."""
         if self.kg_per_kwh is None:
             return math.nan
-        return float(interpreted(energy.tonnes, self.kg_per_kwh))
+        return interpreted(energy.tonnes, self.kg_per_kwh)
 
-    def rows(self, plans: tuple[js.Plan, js.Plan]) -> Iterator[tuple[str, Any, float, float]]:
-        """Label, writer and the numbers of both plans."""
-        x, y = (self.energy(plan) for plan in plans)
-        yield "training energy", _energy_text, float(x.train_kwh), float(y.train_kwh)
-        yield "serving energy", _energy_text, float(x.inference_kwh), float(y.inference_kwh)
+    def rows(self, plans: Sequence[js.Plan]) -> Iterator[tuple[Any, ...]]:
+        """Label, writer and the number of each of several plans, or of many at once."""
+        energies = [self.energy(plan) for plan in plans]
+        yield "training energy", _energy_text, *(x.train_kwh for x in energies)
+        yield "serving energy", _energy_text, *(x.inference_kwh for x in energies)
         if self.kg_per_kwh is not None:
-            yield "CO2", _tonnes_text, self.tonnes(x), self.tonnes(y)
+            yield "CO2", _tonnes_text, *map(self.tonnes, energies)
 
     def record(self, plans: Mapping[str, js.Plan]) -> dict[str, Any]:
         """For machines; null where a plan cannot be served, or no intensity is given."""
@@ -223,7 +223,7 @@ class Metered(NamedTuple):
         numbers = {
             "train_kwh": float(energy.train_kwh),
             "inference_kwh": float(energy.inference_kwh),
-            "tonnes": self.tonnes(energy),
+            "tonnes": float(self.tonnes(energy)),
         }
         return {name: None if math.isnan(x) else x for name, x in numbers.items()}
 

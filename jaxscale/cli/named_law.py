@@ -5,8 +5,10 @@ import inspect
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, NamedTuple
+
+import numpy as np
 
 import jaxscale as js
 from jaxscale import _schema as schema
@@ -26,11 +28,12 @@ from jaxscale.cli.quantities import count, nonnegative, positive, signed
 from jaxscale.laws._catalog import FAMILIES
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import levers_of
-from jaxscale.laws.saved import SUFFIX
+from jaxscale.laws.saved import SUFFIX, is_file_name, taken_as_it_is
 from jaxscale.published import Entry
 
 PYTHON, OWN = ".py", "jaxscale_own_"  # files with a class of law, and how their modules are called
 EXAMPLE = "E=1.69,A=406.4,B=410.7,alpha=.336,beta=.283"
+REMEDY = "--anyway takes the fit as it is"
 
 
 class NamedLaw(NamedTuple):
@@ -44,15 +47,48 @@ class NamedLaw(NamedTuple):
         said = self.entry.warning if self.entry else ""
         return f"{self.name}: {said}" if said else ""
 
+    @property
+    def laws(self) -> Any:
+        """The law with a leading axis: as it is, then in each resample of its fit, if any."""
+        draws = self.entry.draws if self.entry else None
+        columns = {
+            field.name: np.append(
+                float(getattr(self.law, field.name)),
+                () if draws is None else getattr(draws, field.name),
+            )
+            for field in fields(self.law)
+        }
+        return type(self.law)(**columns)
+
+    @property
+    def resamples(self) -> int:
+        """Number of resamples of the fit, of which `laws` has one law each."""
+        draws = self.entry.draws if self.entry else None
+        return 0 if draws is None else len(getattr(draws, fields(draws)[0].name))
+
+    def with_at_most(self, count: int) -> "NamedLaw":
+        """The same with so many resamples or fewer, for answers that take long."""
+        if self.entry is None or self.resamples <= count:
+            return self
+        rows = np.linspace(0, self.resamples - 1, count).astype(int)
+        draws = self.entry.draws
+        columns = {field.name: getattr(draws, field.name)[rows] for field in fields(draws)}
+        return self._replace(entry=replace(self.entry, draws=type(draws)(**columns)))
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether the law is a fit in a file."""
+        return self.entry is not None and is_file_name(self.entry.name)
+
     def need_sizes(self) -> None:
         """Refuse a fit whose runs do not identify what sizes rest on."""
         if self.entry is not None and not self.entry.tells_sizes:
-            raise Mistake(f"--law: {self.warning} Nothing at other sizes can rest on it")
+            raise Mistake(f"--law: {self.warning} Nothing at other sizes can rest on it; {REMEDY}")
 
     def need_all(self) -> None:
         """Refuse a fit whose runs leave any coefficient open."""
         if self.entry is not None and self.entry.unidentified:
-            raise Mistake(f"--law: {self.warning} So losses at other sizes are not known")
+            raise Mistake(f"--law: {self.warning} So losses at other sizes are not known; {REMEDY}")
 
     def as_known(self, plan: js.Plan) -> js.Plan:
         """A plan on the host, with NaN for a loss that the runs of the law do not tell."""
@@ -64,17 +100,18 @@ class NamedLaw(NamedTuple):
     def need_loss(self, params: float, tokens: float) -> None:
         """Refuse a fit whose runs do not tell the loss at this size."""
         if self.entry is not None and not self.entry.tells_loss(params, tokens):
-            raise Mistake(f"--law: {self.warning} So the loss at this size is not known")
+            raise Mistake(f"--law: {self.warning} So the loss at this size is not known; {REMEDY}")
 
     def range_note(self, plan: js.Plan) -> str:
         """A line where the plan leaves the range that the law was fitted in; else empty."""
         return "" if self.entry is None else self.entry.range_note(plan)
 
 
-def read_law(text: str) -> NamedLaw:
+def read_law(text: str, *, anyway: bool = False) -> NamedLaw:
     """The law that `--law` names, or the one whose coefficients it lists.
 
-    The fit of a class of one's own is named with it, as fit.json:own.py:Blend.
+    The fit of a class of one's own is named with it, as fit.json:own.py:Blend. With `anyway` all
+    coefficients of a fit count as known, and its warning says so.
     """
     name, suffix, own = text.strip().partition(f"{SUFFIX}:")
     file, colon, family = own.rpartition(":")
@@ -86,7 +123,7 @@ def read_law(text: str) -> NamedLaw:
         entry = js.laws.entry(
             f"{name}{SUFFIX}" if suffix else name, own_family(file, family) if suffix else None
         )
-    return NamedLaw(entry.name, entry.law, entry)
+    return NamedLaw(entry.name, entry.law, taken_as_it_is(entry) if anyway else entry)
 
 
 def own_family(file: str, name: str) -> type:

@@ -213,6 +213,13 @@ LeverOrBest = Annotated[
         "sparsity=best, to choose that too. May be repeated.",
     ),
 ]
+Anyway = Annotated[
+    bool,
+    typer.Option(
+        "--anyway",
+        help="Take a fit as it is, although its runs leave coefficients open; all output says so.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 Loss = Annotated[float | None, number_option("--loss", "NATS", "Loss in nats per token.", QUALITY)]

@@ -1,34 +1,36 @@
-"""`jaxscale plan`: the cheapest way to a quality, once serving is counted."""
+"""`jaxscale plan`: the cheapest way to a quality, or the best for a budget, serving counted."""
 
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
-import typer
 
 import jaxscale as js
 from jaxscale import _schema
 from jaxscale._explain import Asked, sentence_of_plan
 from jaxscale._numerics.interpreted import interpreted
-from jaxscale._schema import read_bounds
-from jaxscale.cli import machines, options, over_time, plan_served, serving_options, tables
+from jaxscale._schema import DEMANDS, read_bounds
+from jaxscale.cli import (
+    budgets,
+    machines,
+    options,
+    over_time,
+    plan_report,
+    plan_served,
+    serving_options,
+    tables,
+)
+from jaxscale.cli.intervals import Plans, at
 from jaxscale.cli.machines import Machines
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
 from jaxscale.cli.over_time import OverTime
+from jaxscale.cli.plan_report import SMALL
 from jaxscale.cli.quantities import count, percent
-from jaxscale.cli.solving import (
-    compute_optimal_sizes,
-    levers_of_plan,
-    loss_text,
-    record_of_plan,
-    solved,
-    status_of,
-)
-from jaxscale.cli.training_time import Pace, TrainingTime, deadline_text, read_pace, time_of
+from jaxscale.cli.solving import compute_optimal_plans, solved, status_of
+from jaxscale.cli.training_time import Pace, TrainingTime, read_pace, time_of
 from jaxscale.laws.protocol import loss_scale
 from jaxscale.solve.levers import SIZES
 
@@ -43,6 +45,10 @@ jaxscale plan --like-params 70B --inference-tokens 10T --train-on H100-SXM \\
 jaxscale plan --like-params 30B --inference-tokens 1T --train-on H100-SXM --train-price 1 \\
     --serve-on H100-SXM --serve-price 2 --spot-preemptions 0.01/h --spot-instances 64 \\
     --checkpoint 1min --restart 5min --carbon 0.4kg/kWh
+jaxscale plan --flops 2e24 --inference-tokens 5T --law fit.json
+jaxscale plan --budget '5M$' --inference-tokens 5T --train-on H100-SXM --train-price 2 \\
+    --serve-on H100-SXM --serve-price 2
+jaxscale plan --flops 1e22,1e23,1e24 --law fit.json
 jaxscale plan --loss 3 --inference-tokens 1T --law kumar2024 --lever bits=8
 jaxscale plan --loss 2.1 --input-tokens 800B --output-tokens 200B --train-on H100-SXM \\
     --train-price 2 --serve-on H100-SXM --serve-price 2 --context 8k --max-latency 50ms
@@ -51,9 +57,8 @@ jaxscale plan --like-params 70B --inference-tokens 10T --growth 2x/year --years 
 """
 
 
-SMALL = 0.01  # nats that the loss is lowered by, to show what that costs
 ROUNDING = 1e-9  # relative: a plan that costs more by less is not dearer
-SERVED = ("prefill", "decode")
+MOST_TIMED = 1000  # resamples, of each of which serving is timed
 TIMED_LEVERS = "none is chosen where serving is timed"
 # Options by which serving is timed.
 TIMED = (
@@ -79,9 +84,12 @@ class Question(NamedTuple):
     bounds: js.Bounds | None
     timed: plan_served.Timed | None = None
     over_time: OverTime | None = None
+    budgets: tuple[float, ...] = ()  # in the unit of the prices, instead of a quality
 
     def demand_in_words(self) -> str:
         read, written = float(self.demand.input_tokens), float(self.demand.output_tokens)
+        if self.budgets and not read + written:
+            return "no serving counted"
         return f"{count(read)} tokens read and {count(written)} written"
 
 
@@ -90,14 +98,7 @@ class LowerLoss(NamedTuple):
 
     status: js.Status
     cost: float | None  # None where no plan is found
-
-    def note(self, prices: Prices) -> str:
-        """A line on it; empty where it is free, or not known."""
-        if self.status in (js.Status.INFEASIBLE_LOSS, js.Status.INFEASIBLE_BOUNDS):
-            return f"No plan has a loss {SMALL} nat lower."
-        if not self.cost:
-            return ""
-        return f"A loss {SMALL} nat lower costs {prices.format(self.cost)} more."
+    sample: np.ndarray  # the same of each resample, NaN where no plan is found
 
 
 class Comparison(NamedTuple):
@@ -106,11 +107,20 @@ class Comparison(NamedTuple):
     law: NamedLaw
     target: float  # loss, nats per token
     question: Question
-    optimum: js.Plan
-    chinchilla: js.Plan
+    optima: Plans
+    chinchillas: Plans
     lower: LowerLoss | None = None  # None where the loss is not in nats
+    regret: float | None = None  # mean cost of not knowing the law; for a budget, mean nats
     pace: Pace | None = None
     machines: Machines = Machines()
+
+    @property
+    def optimum(self) -> js.Plan:
+        return self.optima.fit
+
+    @property
+    def chinchilla(self) -> js.Plan:
+        return self.chinchillas.fit
 
     @property
     def saving(self) -> float:
@@ -148,16 +158,17 @@ class Comparison(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        _, demand, prices, bounds, *_ = self.question
-        asked = Asked(self.law.law, self.target, demand, prices.costs, bounds)
-        return sentence_of_plan(self.optimum, asked)
+        return sentence_of_plan(self.optimum, asked_of(self.law, self.question, self.target))
 
 
 @options.asked
 def plan(
     question: Mapping[str, Any],
+    flops: budgets.Flops = None,
+    budget: budgets.Budget = None,
     law: options.Law = _schema.DEFAULT_LAW,
     lever: options.LeverOrBest = None,
+    anyway: options.Anyway = False,
     context: serving_options.Context = None,
     prompt: serving_options.Prompt = None,
     output: serving_options.Output = None,
@@ -183,9 +194,10 @@ def plan(
     pue: machines.Pue = None,
     as_json: options.Json = False,
 ) -> None:
-    """The cheapest plan for a quality, with training and serving counted.
+    """The cheapest plan for a quality, or the best for a budget, training and serving counted.
 
-    Beside it stands the Chinchilla plan: the one of equal loss that is cheapest to train. Where
+    Beside it stands the Chinchilla plan: the one of equal loss that is cheapest to train. By a fit
+    with resamples every number has an interval. Several budgets give a table of sizes. Where
     a lever is chosen, a model to match is dense, in 16 bits and with layers in one piece.
     Numbers are written 7B, 1.5T, 2e12 or 1,000,000, and shares 0.5 or 50%. With any of the options
     on requests and limits, the price of a token follows from the size of the model, as in jaxscale
@@ -195,28 +207,49 @@ def plan(
     """
     of_serving = {name: value for name, value in locals().items() if name in TIMED}
     of_time = {name: value for name, value in locals().items() if name in over_time.ASKED}
-    asked = over_time.applied(read_question(question), of_time)
     of_machines = {name: value for name, value in locals().items() if name in machines.OPTIONS}
+    asked = read_question(question, budgets.read(flops, budget))
+    asked = over_time.applied(asked, of_time)
     used = machines.read_machines(of_machines, train_count, deadline, asked.prices)
-    named = read_law(law)
-    # E is part of the loss of the model and of its plans alike.
+    named = read_law(law, anyway=anyway)
+    # E is part of the loss of the model and of its plans alike, and no budget depends on it.
     named.need_sizes() if asked.quality.loss is None else named.need_all()
     levers = levers_for(named, read_levers(lever))
     prices, timed = plan_served.read_timed(
         question, of_serving, asked.prices, levers.values.get("bits")
     )
     asked = asked._replace(prices=used.priced(prices), timed=timed)
+    named = named.with_at_most(MOST_TIMED) if timed else named
     pace = read_pace(train_count, deadline, asked.prices)
-    target = read_target(named.law, asked.quality, levers)
-    comparison = compare(named, levers, target, asked, pace, used)
-    tables.print_json("plan", as_record(comparison)) if as_json else show(comparison)
+    if levers.chosen and timed:
+        raise Mistake(f"--lever: give {levers.chosen[0]} a value: {TIMED_LEVERS}")
+    if len(asked.budgets) > 1:
+        budgets.refuse_times({**of_machines, "train_count": train_count, "deadline": deadline})
+        several = budgets.solve(named, levers, asked)
+        record = budgets.as_record(several) if as_json else budgets.show(several)
+    else:
+        comparison = compare(named, levers, asked, pace, used)
+        record = plan_report.as_record(comparison) if as_json else plan_report.show(comparison)
+    if record is not None:
+        tables.print_json("plan", record)
 
 
-def read_question(given: Mapping[str, Any]) -> Question:
+def read_question(
+    given: Mapping[str, Any], asked_budgets: "budgets.Asked | None" = None
+) -> Question:
     """The question of the options, given by the names of the arguments of `plan`."""
     quality = Quality(*(given[name] for name in Quality._fields))
     bounds = read_bounds(given_of(given))
-    return Question(quality, read_demand(given), read_prices(given), bounds)
+    if asked_budgets is None:
+        return Question(quality, read_demand(given), read_prices(given), bounds)
+    if any(value is not None for value in quality):
+        raise Mistake(f"give {asked_budgets.option} or a quality, not both: one follows from it")
+    # A budget may be for training alone.
+    serves = any(given[name] is not None for way in DEMANDS for name in way)
+    demand = read_demand(given) if serves else js.Demand()
+    prices = read_prices(given)
+    asked_budgets.check(prices)
+    return Question(quality, demand, prices, bounds, budgets=asked_budgets.values)
 
 
 def check_quality(quality: Quality) -> None:
@@ -229,205 +262,133 @@ def check_quality(quality: Quality) -> None:
         raise Mistake(f"give --loss, or --like-params for the model to match{alone}")
 
 
-def read_target(law: Any, quality: Quality, levers: Levers) -> float:
-    """The loss to reach, given as such or by a model that has it."""
+def asked_of(named: NamedLaw, question: Question, target: float | None = None) -> Asked:
+    """What a plan is asked for, for the sentence of its status."""
+    _, demand, prices, bounds, *_ = question
+    if question.budgets:
+        return Asked(named.law, None, demand, prices.costs, bounds, budget=question.budgets[0])
+    return Asked(named.law, target, demand, prices.costs, bounds)
+
+
+def read_targets(named: NamedLaw, quality: Quality, levers: Levers) -> np.ndarray:
+    """The losses to reach by `named.laws`, given as such or by a model that has them."""
     check_quality(quality)
+    law, laws = named.law, named.laws
     loss, params, tokens = quality
     if loss is not None and loss_scale(law):
         raise Mistake(f"its loss is {loss_scale(law)}: use --like-params instead of --loss")
     if loss is not None or params is None:
-        return loss or 0.0
+        return np.full(1 + named.resamples, loss or 0.0)
     with blamed_on("--like-params"):
         values = levers.of_model(params)
+    sizes: Any = tokens
     if tokens is None:
-        params, tokens = compute_optimal_sizes("--like-params", law, values, params=params)
+        plans = compute_optimal_plans("--like-params", laws, law, values, params=params)
+        sizes, tokens = plans.tokens, float(plans.tokens[0])
+    plans = interpreted(js.evaluate, laws, params, sizes, levers=values)
     asked = Asked(law, params=params, tokens=tokens, levers=values)
-    plan = interpreted(js.evaluate, law, params, tokens, levers=values)
-    return float(solved(plan, asked).loss)
+    solved(at(plans, 0), asked)
+    return np.asarray(plans.loss)
 
 
 def compare(
-    named: NamedLaw,
-    levers: Levers,
-    target: float,
-    question: Question,
-    pace: Pace | None,
-    used: Machines,
+    named: NamedLaw, levers: Levers, question: Question, pace: Pace | None, used: Machines
 ) -> Comparison:
     """Solve for both plans and price both with the demand; bounds hold the first alone."""
-    law, (_, demand, prices, bounds, timed, _) = named.law, question
-    choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
-    asked = Asked(law, target, demand, prices.costs, bounds, levers=levers.values)
-    if levers.chosen and timed:
-        raise Mistake(f"--lever: give {levers.chosen[0]} a value: {TIMED_LEVERS}")
-    # One call for all plans that it can have: each takes no longer for more of them.
-    losses = np.array([target, target - SMALL])
-    if levers.chosen and bounds is None:
-        lanes = (np.array([x, x, 0.0]) for x in (demand.input_tokens, demand.output_tokens))
-        scenarios = np.append(losses, target), js.Demand(*lanes), prices.costs
-        plans = interpreted(js.minimize_cost, law, *scenarios, **choice)
-        size = _at(plans, 2)
+    _, demand, prices, *_ = question
+    within: Plans | None = None
+    if question.budgets:
+        within = best_within(named, levers, question)
+        targets = np.append(within.fit.loss, within.resampled.loss)
     else:
-        plans = interpreted(js.minimize_cost, law, losses, demand, prices.costs, bounds, **choice)
-        size = interpreted(js.minimize_cost, law, target, **choice)
-    optimum = solved(_at(plans, 0), asked)
-    lower = None if loss_scale(law) else _lower_loss(optimum, _at(plans, 1))
-    size = solved(size, Asked(law, target, levers=levers.values))
-    sizes = float(size.params), float(size.tokens)
-    if timed:
-        trained = js.Costs(prices.costs.train, prefill=0.0, decode=0.0)
-        chinchilla = interpreted(js.evaluate, law, *sizes, None, trained, levers=size.levers)
-        chinchilla = plan_served.with_serving(timed, law, chinchilla, demand)
-    else:
-        chinchilla = interpreted(js.evaluate, law, *sizes, demand, prices.costs, levers=size.levers)
-    asked = asked._replace(bounds=None, params=sizes[0], tokens=sizes[1])
-    chinchilla = named.as_known(solved(chinchilla, asked))
-    optimum = named.as_known(optimum)
-    return Comparison(named, target, question, optimum, chinchilla, lower, pace, used)
-
-
-def _at(plans: js.Plan, index: int) -> js.Plan:
-    return jax.tree.map(lambda x: x[index], plans)
-
-
-def _lower_loss(optimum: js.Plan, plan: js.Plan) -> LowerLoss:
-    """What a plan of lower loss costs more: the cost is convex, so a slope would say too little."""
-    status, total = status_of(plan), float(optimum.total_cost)
-    more = float(plan.total_cost) - total
-    free = more <= ROUNDING * total  # of either cost
-    return LowerLoss(status, (0.0 if free else more) if status.ok else None)
-
-
-def show(comparison: Comparison) -> None:
-    """Print both plans as a table, with what a reader must know about them."""
-    question = comparison.question
-    tables.note(comparison.law.warning, style="bold yellow")
-    loss = f"Loss {comparison.target:.5g}" if comparison.knows_loss else "The loss of the model"
-    title = f"{loss}, {question.demand_in_words()}, law {comparison.law.name}"
-    tables.note(title, style="bold")
-    tables.note(question.over_time.describe() if question.over_time else "", style="dim")
-    for line in question.prices.describe():
-        tables.note(line, style="dim")
-    if comparison.machines.spot:
-        tables.note(comparison.machines.spot.describe(), style="dim")
-        tables.note(comparison.machines.spot.note, style="dim")
-    # Of a plan that cannot be served, serving has no price; a loss may be unknown.
-    rows = [
-        (name, write(x), "-" if question.timed and math.isnan(y) else write(y), _ratio(x, y))
-        for name, write, x, y in _rows(comparison)
-    ]
-    if not math.isnan(comparison.saving):
-        saving = "-" if comparison.is_dearer else percent(comparison.saving)
-        rows.append(("saving", saving, "", ""))
-    rows += [*_time_rows(comparison), *_energy_rows(comparison)]
-    tables.print_columns(("", "optimum", "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
+        targets = read_targets(named, question.quality, levers)
+    best, lower, size = cheapest(named, levers, question, targets)
+    target = float(targets[0])
+    asked = asked_of(named, question, target)._replace(levers=levers.values)
+    optima = within or Plans.of(best).solved(asked)
+    lower = None if loss_scale(named.law) else _lower_loss(optima, lower)
+    solved(at(size, 0), Asked(named.law, target, levers=levers.values))
+    costs = prices.costs
     if question.timed:
-        tables.print_facts(plan_served.facts(question.timed, comparison.optimum))
-        if math.isnan(comparison.saving):
-            tables.note("The Chinchilla plan cannot be served within the limits.")
-    if comparison.is_dearer:
-        times = count(1 - comparison.saving)
-        tables.note(f"Bounds make the optimum cost {times} times what the Chinchilla plan costs.")
-    if status_of(comparison.optimum) is not js.Status.OK:
-        tables.note(comparison.sentence)
-    if comparison.lower:
-        tables.note(comparison.lower.note(question.prices))
-    tables.note(comparison.law.range_note(comparison.optimum), style="dim")
-    if comparison.note_on_serving:
-        typer.echo(comparison.note_on_serving, err=True)
+        costs = js.Costs(prices.costs.train, prefill=0.0, decode=0.0)
+    sizes = size.params, size.tokens
+    trained = interpreted(
+        js.evaluate,
+        named.laws,
+        *sizes,
+        None if question.timed else demand,
+        costs,
+        levers=size.levers,
+    )
+    if question.timed:
+        trained = plan_served.with_serving(question.timed, named.laws, trained, demand)
+    asked = asked._replace(bounds=None, params=float(sizes[0][0]), tokens=float(sizes[1][0]))
+    chinchillas = Plans.of(trained).solved(asked)
+    regret = regret_of(named, question, optima, targets[1:]) if named.resamples else None
+    optima, chinchillas = (
+        plans._replace(fit=named.as_known(plans.fit)) for plans in (optima, chinchillas)
+    )
+    return Comparison(named, target, question, optima, chinchillas, lower, regret, pace, used)
 
 
-def _ratio(x: float, y: float) -> str:
-    return count(x / y) if x > 0 and not math.isnan(y) else ""
+def best_within(named: NamedLaw, levers: Levers, question: Question) -> Plans:
+    """The plans of the lowest loss for the budget."""
+    _, demand, prices, bounds, *_ = question
+    choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
+    asked = named.laws, question.budgets[0], demand, prices.costs, bounds
+    plans = interpreted(js.minimize_loss, *asked, **choice)
+    return Plans.of(plans).solved(asked_of(named, question)._replace(levers=levers.values))
 
 
-def _rows(comparison: Comparison) -> list[tuple[str, Any, float, float]]:
-    money = comparison.question.prices.format
-    rows = {
-        "params": ("params", count),
-        "tokens": ("tokens", count),
-        "tokens per param": ("tokens_per_param", count),
-        "loss": ("loss", loss_text),
-        "training": ("train_cost", money),
-        "prefill": ("prefill_cost", money),
-        "decode": ("decode_cost", money),
-        "total": ("total_cost", money),
-    }
-    optimum, chinchilla = comparison.optimum, comparison.chinchilla
-    chosen, plain = levers_of_plan(optimum), levers_of_plan(chinchilla)
-    return [
-        *((name.replace("_", " "), count, chosen[name], plain[name]) for name in chosen),
-        *(
-            (label, write, float(getattr(optimum, name)), float(getattr(chinchilla, name)))
-            for label, (name, write) in rows.items()
-        ),
-    ]
+def cheapest(
+    named: NamedLaw, levers: Levers, question: Question, targets: np.ndarray
+) -> tuple[js.Plan, js.Plan, js.Plan]:
+    """The cheapest plans by `named.laws`: of the losses, of slightly lower ones, and unserved."""
+    _, demand, prices, bounds, *_ = question
+    choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
+    losses = np.stack([targets, targets - SMALL])
+    if levers.chosen and bounds is None:
+        # One call for all plans that it can have: each takes no longer for more of them.
+        tokens = demand.input_tokens, demand.output_tokens
+        lanes = (np.array([[x], [x], [0.0]], float) for x in tokens)
+        served = js.Demand(*lanes), prices.costs
+        plans = interpreted(
+            js.minimize_cost, named.laws, np.stack([*losses, targets]), *served, **choice
+        )
+        return at(plans, 0), at(plans, 1), at(plans, 2)
+    served = demand, prices.costs, bounds
+    plans = interpreted(js.minimize_cost, named.laws, losses, *served, **choice)
+    return at(plans, 0), at(plans, 1), interpreted(js.minimize_cost, named.laws, targets, **choice)
 
 
-def _time_rows(comparison: Comparison) -> list[tuple[str, str, str, str]]:
-    """A row for the time of the training, where it is asked for."""
-    if comparison.pace is None or comparison.times is None:
-        return []
-    optimum, chinchilla = comparison.times
-    if comparison.pace.deadline is None:
-        label, ratio = f"days on {optimum.devices_text()} devices", optimum.days / chinchilla.days
-        return [(label, count(optimum.days), count(chinchilla.days), count(ratio))]
-    label = f"devices for {deadline_text(comparison.pace.deadline)}"
-    ratio = count(optimum.count / chinchilla.count)
-    return [(label, optimum.devices_text(), chinchilla.devices_text(), ratio)]
+def _lower_loss(optima: Plans, plans: js.Plan) -> LowerLoss:
+    """What plans of lower loss cost more: the cost is convex, so a slope would say too little."""
+    totals = np.append(optima.fit.total_cost, optima.resampled.total_cost)
+    more = plans.total_cost - totals
+    more = np.where(more <= ROUNDING * totals, 0.0, more)  # free, but for the rounding of either
+    more = np.where(plans.ok, more, np.nan)
+    status = status_of(at(plans, 0))
+    return LowerLoss(status, float(more[0]) if status.ok else None, more[1:])
 
 
-def _energy_rows(comparison: Comparison) -> list[tuple[str, str, str, str]]:
-    """Rows for energy and carbon, where they are asked for."""
-    metered = comparison.machines.metered
-    if metered is None:
-        return []
-    rows = metered.rows((comparison.optimum, comparison.chinchilla))
-    return [
-        (name, write(x), "-" if math.isnan(y) else write(y), _ratio(x, y))
-        for name, write, x, y in rows
-    ]
+def regret_of(
+    named: NamedLaw, question: Question, optima: Plans, targets: np.ndarray
+) -> float | None:
+    """What the size of the fit's plan costs beyond the best, on average over the resamples.
 
-
-def as_record(comparison: Comparison) -> dict[str, Any]:
-    """The comparison for machines: numbers and strings alone."""
-    timed = comparison.question.timed
-    spot, metered = comparison.machines
-    plans = {"optimum": comparison.optimum, "chinchilla": comparison.chinchilla}
-    return {
-        "law": {"name": comparison.law.name, **tables.plain(comparison.law.law)},
-        "target_loss": comparison.target if comparison.knows_loss else None,
-        **record_of(comparison.question),
-        "demand_over_time": comparison.question.over_time
-        and comparison.question.over_time.record(),
-        "optimum": record_of_plan(comparison.optimum),
-        "chinchilla": record_of_plan(comparison.chinchilla),
-        "saving": None if math.isnan(comparison.saving) else comparison.saving,
-        "cost_of_a_hundredth_nat": comparison.lower and comparison.lower.cost,
-        "training_time": _record_of_times(comparison.times),
-        "spot": spot and spot.record(),
-        "energy": metered and metered.record(plans),
-        "status": status_of(comparison.optimum).name,
-        "status_sentence": comparison.sentence,
-        "law_status": comparison.law.warning,
-        "note": comparison.note,
-        "serving": timed and plan_served.record_of(timed, comparison.optimum),
-    }
-
-
-def _record_of_times(times: tuple[TrainingTime, TrainingTime] | None) -> dict[str, Any] | None:
-    """Devices and seconds of both plans for machines; null where they are not asked for."""
-    return times and {
-        name: time._asdict() for name, time in zip(("optimum", "chinchilla"), times, strict=True)
-    }
-
-
-def record_of(question: Question) -> dict[str, Any]:
-    """Demand and prices for machines."""
-    return {
-        "demand": tables.plain(question.demand),
-        "unit": question.prices.unit,
-        "costs_per_flop": tables.finite(
-            {name: float(getattr(question.prices.costs, name)) for name in ("train", *SERVED)}
-        ),
-    }
+    For a loss, training stops when it is reached; for a budget, it is what is lost in nats. None
+    where bounds might end the training before, and where a resample cannot reach the loss.
+    """
+    _, demand, prices, bounds, *_ = question
+    fit, best, draws = optima.fit, optima.resampled, at(named.laws, slice(1, None))
+    if bounds is not None:
+        return None
+    tokens: Any = fit.tokens
+    if not question.budgets:
+        tokens = interpreted(js.laws.tokens_for, draws, targets, fit.params, **fit.levers)
+    asked = draws, fit.params, tokens, demand, prices.costs
+    plans = interpreted(js.evaluate, *asked, levers=fit.levers)
+    known = np.asarray(best.ok)
+    more = plans.loss - best.loss if question.budgets else plans.total_cost - best.total_cost
+    regret = float(np.mean(more[known])) if known.any() else math.nan
+    return max(regret, 0.0) if math.isfinite(regret) else None

@@ -137,10 +137,10 @@ def note_on(timed: Timed, law: Any) -> str:
     )
 
 
-def with_serving(timed: Timed, law: Any, size: js.Plan, demand: js.Demand) -> js.Plan:
-    """A plan that is only trained, with what serving it costs; NaN where limits forbid that."""
-    sizes = float(size.params), float(size.tokens)
-    served = interpreted(js.evaluate, law, *sizes, demand, timed.costs, levers=size.levers)
+def with_serving(timed: Timed, laws: Any, size: js.Plan, demand: js.Demand) -> js.Plan:
+    """Plans that are only trained, with what serving them costs; NaN where limits forbid that."""
+    sizes = size.params, size.tokens
+    served = interpreted(js.evaluate, laws, *sizes, demand, timed.costs, levers=size.levers)
     return replace(size, prefill_cost=served.prefill_cost, decode_cost=served.decode_cost)
 
 

@@ -14,7 +14,7 @@ from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
-from jaxscale.cli.plan import SERVED
+from jaxscale.cli.plan_report import SERVED
 from jaxscale.cli.quantities import (
     count,
     dollars,
@@ -189,6 +189,7 @@ def profit(
     max_tokens_per_param: options.MaxTokensPerParam = None,
     law: options.Law = _schema.DEFAULT_LAW,
     lever: options.Lever = None,
+    anyway: options.Anyway = False,
     picture: profit_options.Picture = None,
     as_json: options.Json = False,
 ) -> None:
@@ -201,7 +202,7 @@ def profit(
     given = dict(locals())
     path = None if picture is None else checked_path("--picture", picture)
     question = read_question(given)
-    named = read_law(law)
+    named = read_law(law, anyway=anyway)
     named.need_all()
     if loss_scale(named.law):
         raise Mistake(f"--law: the loss of {named.name} is {loss_scale(named.law)}, not in nats")

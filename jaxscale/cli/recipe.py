@@ -46,6 +46,7 @@ def recipe(
     tokens: options.Tokens = None,
     loss: Loss = None,
     law: options.Law = _schema.DEFAULT_LAW,
+    anyway: options.Anyway = False,
     name: Name = None,
     as_json: options.Json = False,
 ) -> None:
@@ -60,7 +61,7 @@ def recipe(
         entries = recipes.catalog() if name is None else (recipes.entry(name),)
     named = None
     if loss is None:
-        named = without_levers(read_law(law), "--law")
+        named = without_levers(read_law(law, anyway=anyway), "--law")
         named.need_loss(params, tokens)
         asked = Asked(named.law, params=params, tokens=tokens)
         loss = float(solved(interpreted(js.evaluate, named.law, params, tokens), asked).loss)

@@ -30,6 +30,7 @@ def simulate(
     max_ratio: fit_options.MaxRatio = None,
     seed: fit_options.SimulationSeed = None,
     law: options.Law = _schema.DEFAULT_LAW,
+    anyway: options.Anyway = False,
     overwrite: fit_options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -39,7 +40,7 @@ def simulate(
     the law times a normal error. The same seed gives the same table.
     """
     target = _target(path, overwrite)
-    named = without_levers(read_law(law), "--law")
+    named = without_levers(read_law(law, anyway=anyway), "--law")
     named.need_all()
     flops = _limits("flops", min_flops, max_flops, FLOPS)
     ratio = _limits("tokens-per-param", min_ratio, max_ratio, RATIO)

@@ -8,18 +8,7 @@ import jaxscale as js
 from jaxscale._explain import Asked, sentence_of
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale.cli.mistakes import Mistake
-
-NUMBERS = (
-    "params",
-    "tokens",
-    "tokens_per_param",
-    "loss",
-    "train_cost",
-    "prefill_cost",
-    "decode_cost",
-    "total_cost",
-    "marginal_cost",
-)
+from jaxscale.plan import NUMBERS
 
 
 def solved(plan: js.Plan, asked: Asked) -> js.Plan:
@@ -30,17 +19,20 @@ def solved(plan: js.Plan, asked: Asked) -> js.Plan:
     return plan
 
 
-def compute_optimal_sizes(
-    option: str, law: Any, levers: Mapping[str, float], **given: float
-) -> tuple[float, float]:
-    """Params and tokens of the frontier from one of FLOPs, params and tokens; Mistake without."""
-    plan = interpreted(js.compute_optimal, law, **given, levers=levers)
-    status = status_of(plan)
+def compute_optimal_plans(
+    option: str, laws: Any, law: Any, levers: Mapping[str, float], **given: float
+) -> js.Plan:
+    """Plans of the frontier from one of FLOPs, params and tokens; Mistake where `law` has none.
+
+    `laws` has it first on a leading axis.
+    """
+    plans = interpreted(js.compute_optimal, laws, **given, levers=levers)
+    status = js.Status(int(plans.status[0]))
     if not status.ok:
         asked = Asked(law, levers=levers, budget=given.get("flops"))
         asked = asked._replace(params=given.get("params"), tokens=given.get("tokens"))
         raise Mistake(f"{option}: {sentence_of(status, asked)}")
-    return float(plan.params), float(plan.tokens)
+    return plans
 
 
 def status_of(plan: js.Plan) -> js.Status:

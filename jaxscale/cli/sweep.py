@@ -70,6 +70,7 @@ def sweep(
     csv: options.Csv = None,
     parquet: options.Parquet = None,
     picture: options.Picture = None,
+    anyway: options.Anyway = False,
     dry_run: options.DryRun = False,
     scheduler: options.Scheduler = None,
     process: options.Process = None,
@@ -85,7 +86,7 @@ def sweep(
     for option, text in {"--store": store, "--picture": picture}.items():
         if text == "":
             raise Mistake(f"{option}: the path is empty")
-    spec = load(specification)
+    spec = load(specification, anyway)
     reducers = read_reductions(reduce or [], spec.fields)
     path = read_store(store or STORE) if store or not reducers else None
     rank = read_process(process)
@@ -135,11 +136,11 @@ RESUME_EXAMPLES = "jaxscale resume sweep.zarr\n"
 # --- Options -------------------------------------------------------------------------------------
 
 
-def load(specification: str | None) -> Specification:
+def load(specification: str | None, anyway: bool = False) -> Specification:
     """The specification in a file, or the default one; a mistake for any fault in it."""
     path = None if specification is None else path_of(specification)
     try:
-        spec = sweeping.spec.read(path)
+        spec = sweeping.spec.read(path, anyway=anyway)
     except (OSError, ValueError) as error:
         raise Mistake(str(error)) from None
     with blamed_on("the axes"):  # too many combinations

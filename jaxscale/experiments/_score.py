@@ -29,8 +29,7 @@ LEAST_OK = 0.5  # of the tables
 
 
 class Accuracy(NamedTuple):
-    """Errors of one quantity over the simulated tables, and its intervals.
-    """
+    """Errors of one quantity over the simulated tables, and its intervals."""
 
     truth: float
     bias: float  # mean of the errors

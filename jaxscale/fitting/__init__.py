@@ -2,6 +2,9 @@
 
 from jaxscale.fitting._bootstrap import Bootstrap as Bootstrap
 from jaxscale.fitting._bootstrap import bootstrap as bootstrap
+from jaxscale.fitting._comparison import ComparedFit as ComparedFit
+from jaxscale.fitting._comparison import Comparison as Comparison
+from jaxscale.fitting._comparison import compare as compare
 from jaxscale.fitting._envelope import envelope as envelope
 from jaxscale.fitting._fit import Fit as Fit
 from jaxscale.fitting._fit import fit as fit
@@ -19,6 +22,7 @@ from jaxscale.fitting._suspicions import suspicions as suspicions
 from jaxscale.fitting.certificate import FitStatus as FitStatus
 from jaxscale.fitting.claims import Claims as Claims
 from jaxscale.fitting.diagnostics import Remark as Remark
+from jaxscale.fitting.grid_bias import GridBias as GridBias
 from jaxscale.fitting.objectives import AbsoluteError as AbsoluteError
 from jaxscale.fitting.objectives import Huber as Huber
 from jaxscale.fitting.objectives import HuberLikelihood as HuberLikelihood

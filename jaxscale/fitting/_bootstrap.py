@@ -18,6 +18,7 @@ from jax.scipy.special import ndtr, ndtri
 
 from jaxscale._display import dataframe, figure, html, table
 from jaxscale.fitting._fit import Fit, checked_fit
+from jaxscale.fitting._small_samples import widening
 from jaxscale.fitting.certificate import FitStatus, bound_status, is_stationary
 from jaxscale.fitting.claims import MOST_ERROR
 from jaxscale.fitting.constraints import exponents_of
@@ -29,9 +30,9 @@ from jaxscale.fitting.resampling import (
     BLOCK,
     checked_count,
     checked_indices,
-    drawn,
     key_words,
     multiplicities,
+    weighed,
 )
 from jaxscale.fitting.starts import grid
 
@@ -40,6 +41,7 @@ OWN_KEPT, OWN_STEPS = 4, 200
 PART_CHUNKS = 16  # of lanes, in each part: enough that its few slow resamples fill a chunk, too
 DISAGREEMENT = 0.2  # of standard errors: above this, a warning
 JUDGED_ON = 200  # resamples, or more: fewer say little of a standard error
+LEVEL = 0.95  # of the intervals that the spread of groups is made for
 
 Method = Literal["percentile", "basic", "bca"]
 Fn = Callable[[Any], Any]
@@ -187,11 +189,21 @@ def bootstrap(
     indices: Any = None,
     advance: Callable[[int], None] | None = None,
 ) -> Bootstrap:
-    """Laws fitted to resamples of the runs, drawn with replacement.
+    """Laws fitted to resamples of the runs, in each of which runs have other weights.
 
-    Where the runs have groups, whole groups are drawn. Computes in float64 on the host, whatever
-    JAX's switch says. Warns where the standard error of an exponent differs by over a fifth from
-    the one that the fit reports.
+    By `key` the weights are exponential, the Bayesian bootstrap of Rubin 1981; by `indices` they
+    are how often a run was drawn, the bootstrap of Efron 1979. Draws leave out a third of the
+    runs each time, and of 20 to 60 runs their intervals are too wide: of 95 %, they hold the best
+    size at ten times the largest budget in 98 to 99 % of cases, and those by `key` in 94 to 98 %.
+
+    Where the runs have groups, whole groups are weighed. These are few, so laws by `key` go
+    `sqrt(n / (n - 1))` times Student's t over a normal quantile further from the fit, for n
+    groups (Cameron and Miller 2015, VI). So do those of n runs for p coefficients, with n - p
+    for n - 1, where most residuals are within delta or squared. `objective` and `status` are of
+    the law before that.
+
+    Computes in float64 on the host, whatever JAX's switch says. Warns where the standard error
+    of an exponent differs by over a fifth from the one that the fit reports.
 
     Args:
         fit: a fit of any family.
@@ -230,21 +242,46 @@ def resampled_laws(
         raise ValueError("bootstrap takes exactly one of key and indices")
     names, member = _units(fit)
     if indices is None:
-        blocks: Any = drawn(
-            len(names), checked_count("resamples", resamples, least=2), key_words(key)
-        )
+        count = checked_count("resamples", resamples, least=2)
+        blocks: Iterator[np.ndarray] = weighed(len(names), count, key_words(key))
     else:
         kind = "runs" if fit.runs.group is None else "groups"
         table = checked_indices(indices, len(names), kind)
-        blocks = (table[part] for part in chunks(len(table), BLOCK))
+        parts = (table[part] for part in chunks(len(table), BLOCK))
+        blocks = (multiplicities(rows, len(names)) for rows in parts)
     with jax.enable_x64(True):
-        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        for counts in _gathered(blocks, len(names), fit.problem):
-            parts.append(_resampled(fit, counts[:, member]))
+        ends: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        for counts in _gathered(blocks, fit.problem):
+            ends.append(_resampled(fit, counts[:, member]))
             if advance is not None:
                 advance(len(counts))
-    coordinates, objective, status = (np.concatenate(x, axis=-1) for x in zip(*parts, strict=True))
+    coordinates, objective, status = (np.concatenate(x, axis=-1) for x in zip(*ends, strict=True))
+    if indices is None:
+        coordinates = _spread(fit, coordinates, _spread_of(fit, len(names)))
     return Bootstrap(fit.problem.laws(coordinates), objective, status, fit, coordinates)
+
+
+def _spread_of(fit: Fit, units: int) -> float:
+    """How much further than they do the laws of resamples should go from the fit.
+
+    Squared residuals about p coefficients are too small by n - p over n. Absolute ones are, too,
+    but resamples of a median spread too far by as much, and Huber's delta is small.
+    """
+    if fit.runs.group is not None:
+        return widening(units, 1, LEVEL)
+    free = fit.problem.constraints.free_count
+    if 2 * fit.certificate.quadratic_runs < units or units <= free:
+        return 1.0
+    return widening(units, free, LEVEL)
+
+
+def _spread(fit: Fit, coordinates: np.ndarray, factor: float) -> np.ndarray:
+    """Coordinates `factor` times as far from the fit's, within their bounds."""
+    if factor == 1:
+        return coordinates
+    problem, centre = fit.problem, fit.coordinates[:, None]
+    wider = problem.centred(centre + factor * (coordinates - centre))
+    return problem.uncentred(problem.constraints.start(wider))
 
 
 def _units(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
@@ -253,11 +290,11 @@ def _units(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     return np.unique(np.arange(len(fit.runs)) if group is None else group, return_inverse=True)
 
 
-def _gathered(blocks: Any, units: int, problem: Problem) -> Iterator[np.ndarray]:
-    """Multiplicities, in parts that fill the device."""
+def _gathered(blocks: Iterator[np.ndarray], problem: Problem) -> Iterator[np.ndarray]:
+    """Weights of the units, in parts that fill the device."""
     waiting: list[np.ndarray] = []
     for rows in blocks:
-        waiting.append(multiplicities(rows, units))
+        waiting.append(rows)
         if sum(map(len, waiting)) >= PART_CHUNKS * problem.lanes:
             yield np.concatenate(waiting)
             waiting = []
@@ -285,7 +322,7 @@ class _Best(NamedTuple):
 
 
 def _resampled(fit: Fit, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coordinates, objective and status for rows of multiplicities of the runs."""
+    """Coordinates, objective and status for rows of weights of the runs."""
     problem = fit.problem
     weights = np.zeros((len(counts), problem.weights.size))
     weights[:, : problem.run_count] = counts * problem.weights[: problem.run_count]

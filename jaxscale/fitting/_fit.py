@@ -352,10 +352,10 @@ def _fit(runs: Runs, request: _Request) -> Fit:
             value=np.where(np.isfinite(arrival.value), arrival.value, np.inf)
         )
         search = search_of(begun.shape[1], arrival.value, is_stationary(left, arrival), starts.name)
-        return _fit_at(constraints, Left(left, is_open), runs, objective, arrival, search)
+        return fit_at(constraints, Left(left, is_open), runs, objective, arrival, search)
 
 
-def _fit_at(
+def fit_at(
     asked: Constraints,
     left: Left,
     runs: Runs,
@@ -387,7 +387,7 @@ def _fit_at(
         open=left.open,
         covariance=covariance.matrix,
     )
-    design = Design(runs)
+    design = Design(runs.select(weights > 0))
     claims: Claims = kernel.claims(ending, problem.rows, problem.asked, design)
     bound = bound_status(problem._replace(constraints=asked), runs.loss, point[:, None])[0]
     coordinates = problem.uncentred(point)

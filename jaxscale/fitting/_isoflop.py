@@ -2,13 +2,21 @@
 
 Approach 2 of Hoffmann et al. 2022, section 3.2. All resamples go through the same arithmetic
 at once, a row of weights each: a run drawn twice has a weight of 2, one left out a weight of 0.
+
+Parabolas are biased, even without noise: by a fixed factor where alpha is not beta, and by more
+where the sizes are not centred on the optimum (Czech et al. 2026, arXiv 2603.22339). The bias of
+a grid is what the same method makes of the noise-free losses of a law at the same sizes.
 """
 
 import itertools
-from typing import Any, NamedTuple, cast
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
+from jaxscale.fitting._small_samples import widening
+from jaxscale.fitting.grid_bias import grid_bias
+from jaxscale.fitting.parabolas import LEAST_SIZES, Valley, parts_of, valleys_of
 from jaxscale.fitting.power_law import (
     LEAST_POINTS,
     Optima,
@@ -20,11 +28,9 @@ from jaxscale.fitting.power_law import (
 from jaxscale.fitting.resampling import generator
 from jaxscale.fitting.runs import Runs, checked
 
-LEAST_SIZES = 3  # of a parabola
-# Sizes closer than one percent are one size: a curve through such a pair would follow noise.
-SAME_SIZE = 0.01
-# Below this rise over half the range, relative to the loss, a curve is flat to rounding.
-FLAT = 1e-12
+LINE = 2  # coefficients, and the least budgets that have one
+
+Resampled = Literal["budgets", "runs"]
 
 
 def isoflop(
@@ -33,9 +39,11 @@ def isoflop(
     budgets: Any = None,
     tolerance: float = 0.1,
     reach: float = 10.0,
+    resample: Resampled = "budgets",
     resamples: int = 1000,
     key: Any = 0,
     level: float = 0.95,
+    law: Any = None,
 ) -> OptimalSizes:
     """Compute-optimal size and data from runs at a few FLOP budgets, many sizes at each.
 
@@ -48,9 +56,17 @@ def isoflop(
     `budgets` are the FLOPs of each run; without them, runs are parted where their 6 N D, in
     order, leave a gap of more than `tolerance` (relative). A budget with fewer than three
     sizes, a curve that does not open upwards or a minimum outside its sizes is left out, and
-    `refused` says so. Intervals come from drawing the runs of each budget with replacement, by
-    `key`, a JAX key or a whole number;
-    runs with a `group` are drawn by whole groups, over all budgets.
+    `refused` says so.
+
+    Intervals come from drawing whole budgets with replacement, by `key`, a JAX key or a whole
+    number, so that what moves all runs of a budget together counts, too. Budgets are few: draws are
+    spread by `sqrt(n / (n - 2))` and the ratio of Student's t to a normal, for n budgets, and of
+    three the interval is as wide as that deserves. With `resample="runs"` the runs of each budget
+    are drawn instead, which sees their noise alone. Runs with a `group` are drawn by whole
+    groups, over all budgets.
+
+    Parabolas are biased even without noise. The result's `bias` says by how much, from the
+    losses of `law` at the same sizes: a Chinchilla law fitted to the same runs unless given.
 
     Raises ValueError for runs with bad numbers, for FLOPs that do not part into budgets, and
     where fewer than three budgets are left.
@@ -70,36 +86,70 @@ def isoflop(
     level, runs = checked_level(level), checked(runs)
     if not reach > 1:
         raise ValueError(f"reach must be a factor above 1, as 10 is; got {reach!r}")
+    if resample not in ("budgets", "runs"):
+        raise ValueError(f"resample must be 'budgets' or 'runs'; got {resample!r}")
     flops = _parted(runs, tolerance) if budgets is None else _named(budgets, len(runs))
     kept = runs.weights > 0
     runs, flops = runs.select(kept), flops[kept]
-    weights = runs.weights * _drawn(runs, flops, resamples, key)
+    by_budget = resample == "budgets" and runs.group is None
+    counts = np.empty((0, len(runs))) if by_budget else _drawn(runs, flops, resamples, key)
+    valleys = valleys_of(runs, flops, reach, np.vstack([np.ones((1, len(runs))), counts]))
     values = np.unique(flops)
-    valleys = [_valley(runs, weights, flops == value, reach) for value in values]
     refused = _refused(values, valleys)
     if len(values) - len(refused) < LEAST_POINTS:
         raise ValueError(
             f"isoFLOP profiles need {LEAST_POINTS} budgets with a minimum; got "
             f"{len(values) - len(refused)} of {len(values)} ({'; '.join(refused)})"
         )
-    log_params, log_tokens, loss, usable = (
-        np.stack([getattr(valley, name) for valley in valleys], axis=1)
-        for name in ("log_params", "log_tokens", "loss", "usable")
+    optima = _optima(values, valleys)
+    least, factor = LEAST_POINTS, 1.0
+    if by_budget:
+        optima = _with_drawn(optima, resamples, key)
+        least, factor = LINE, widening(len(values) - len(refused), LINE, level)
+    usable = np.isin(flops, values[optima.weights[0] > 0])
+    return allocation(
+        "isoflop",
+        optima,
+        np.array([valley.loss[0] for valley in valleys]),
+        refused,
+        level,
+        least=least,
+        widening=factor,
+        bias_of=partial(grid_bias, runs, flops, usable, reach, law),
     )
-    log_flops = np.broadcast_to(np.log(values), log_params.shape)
-    optima = Optima(log_flops, log_params, log_tokens, usable.astype(np.float64))
-    return allocation("isoflop", optima, loss[0], refused, level)
 
 
 def _drawn(runs: Runs, flops: np.ndarray, resamples: int, key: Any) -> np.ndarray:
-    """Weights of the runs: all 1 in row 0, then a row of counts for each resample."""
+    """How often each resample has each run: runs of a budget, or whole groups."""
     rng = generator(key)
     if runs.group is None:
-        counts = draws(flops, resamples, rng)
-    else:
-        labels, member_of = np.unique(runs.group, return_inverse=True)
-        counts = draws(np.zeros(labels.size), resamples, rng)[:, member_of]
-    return np.vstack([np.ones((1, len(runs))), counts])
+        return draws(flops, resamples, rng)
+    labels, member_of = np.unique(runs.group, return_inverse=True)
+    return draws(np.zeros(labels.size), resamples, rng)[:, member_of]
+
+
+def _optima(values: np.ndarray, valleys: list[Valley]) -> Optima:
+    log_params, log_tokens, usable = (
+        np.stack([getattr(valley, name) for valley in valleys], axis=1)
+        for name in ("log_params", "log_tokens", "usable")
+    )
+    log_flops = np.broadcast_to(np.log(values), log_params.shape)
+    return Optima(log_flops, log_params, log_tokens, usable.astype(np.float64))
+
+
+def _with_drawn(optima: Optima, resamples: int, key: Any) -> Optima:
+    """The optima of the runs as given, and a row of them for each draw of whole budgets."""
+    usable = np.flatnonzero(optima.weights[0])
+    rng, weights = generator(key), np.zeros((resamples, optima.weights.shape[1]))
+    lines = np.zeros(resamples, bool)
+    while not lines.all():  # a draw of one budget alone has no line
+        lost = np.flatnonzero(~lines)
+        weights[np.ix_(lost, usable)] = draws(np.zeros(usable.size), lost.size, rng)
+        lines = (weights > 0).sum(axis=1) >= LINE
+    weights = np.vstack([optima.weights, weights])
+    logs = (np.broadcast_to(x, weights.shape) for x in optima[:3])
+    log_flops, log_params, log_tokens = logs
+    return Optima(log_flops, log_params, log_tokens, weights)
 
 
 # --- Budgets ---------------------------------------------------------------------------------
@@ -120,7 +170,7 @@ def _parted(runs: Runs, tolerance: float) -> np.ndarray:
     if not 0 < tolerance < np.inf:
         raise ValueError(f"tolerance must be a finite number above 0; got {tolerance!r}")
     logs = np.log(runs.flops)
-    parts = _parts(logs, np.log1p(tolerance))
+    parts = parts_of(logs, np.log1p(tolerance))
     members = [logs[parts == part] for part in range(parts.max() + 1)]
     widest = max(np.ptp(each) for each in members)
     gaps = [after.min() - before.max() for before, after in itertools.pairwise(members)]
@@ -131,77 +181,6 @@ def _parted(runs: Runs, tolerance: float) -> np.ndarray:
             f"{np.exp(min(gaps, default=0)):.3g} away; give budgets, one for each run"
         )
     return np.exp(np.array([each.mean() for each in members]))[parts]
-
-
-def _parts(values: np.ndarray, gap: float) -> np.ndarray:
-    """A number for each value, from 0: those after a gap in the sorted values have the next."""
-    order = np.argsort(values)
-    parts = np.empty(len(values), np.int64)
-    parts[order] = np.cumsum(np.diff(values[order], prepend=values[order[0]]) > gap)
-    return parts
-
-
-# --- Parabolas -------------------------------------------------------------------------------
-
-
-class Valley(NamedTuple):
-    """The minimum at one budget, an entry for each row of weights. Logarithms are natural."""
-
-    log_params: np.ndarray
-    log_tokens: np.ndarray
-    loss: np.ndarray
-    sizes: np.ndarray  # how many
-    opens_upwards: np.ndarray
-    low: np.ndarray  # of log params of the runs that have a weight
-    high: np.ndarray
-
-    @property
-    def inside(self) -> np.ndarray:
-        return (self.log_params >= self.low) & (self.log_params <= self.high)
-
-    @property
-    def usable(self) -> np.ndarray:
-        return (self.sizes >= LEAST_SIZES) & self.opens_upwards & self.inside
-
-
-def _valley(runs: Runs, weights: np.ndarray, members: np.ndarray, reach: float) -> Valley:
-    """Minima of the parabolas through the loss of a budget's members."""
-    log_params, weights = np.log(runs.params[members]), weights[:, members]
-    log_tokens, loss = np.log(runs.tokens[members]), runs.loss[members]
-    lowest = log_params[np.where(weights > 0, loss, np.inf).argmin(axis=1)]
-    weights = weights * (abs(log_params - lowest[:, None]) <= np.log(reach))
-    present = weights > 0
-    size = _parts(log_params, SAME_SIZE)
-    sizes = sum((present[:, size == each].any(axis=1) for each in np.unique(size)), 0)
-    # Centred and of range two, so that the normal equations lose few digits.
-    centre = (log_params.max() + log_params.min()) / 2
-    half = max(np.ptp(log_params) / 2, SAME_SIZE)
-    x = (log_params - centre) / half
-    values = np.stack([loss, log_tokens], axis=1)
-    c0, c1, c2 = _parabolas(x, values, weights, np.asarray(sizes) >= LEAST_SIZES)
-    opens_upwards = c2[:, 0] > FLAT * loss.max()
-    best = -c1[:, 0] / np.where(opens_upwards, 2 * c2[:, 0], np.nan)
-    at_best = c0 + best[:, None] * (c1 + best[:, None] * c2)
-    return Valley(
-        log_params=centre + half * best,
-        log_tokens=at_best[:, 1],
-        loss=at_best[:, 0],
-        sizes=np.asarray(sizes),
-        opens_upwards=opens_upwards,
-        low=np.where(present, log_params, np.inf).min(axis=1),
-        high=np.where(present, log_params, -np.inf).max(axis=1),
-    )
-
-
-def _parabolas(
-    x: np.ndarray, values: np.ndarray, weights: np.ndarray, solvable: np.ndarray
-) -> np.ndarray:
-    """Coefficients of 1, x and x^2 that fit each column of values, shape (3, rows, columns)."""
-    powers = x ** np.arange(3)[:, None]
-    normal = np.einsum("rn,in,jn->rij", weights, powers, powers)
-    normal[~solvable] = np.eye(3)
-    right = np.einsum("rn,in,nk->rik", weights, powers, values)
-    return np.moveaxis(cast(np.ndarray, np.linalg.solve(normal, right)), 1, 0)
 
 
 def _refused(values: np.ndarray, valleys: list[Valley]) -> list[str]:

@@ -113,7 +113,7 @@ def holdout(
         >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 300, key=1)
         >>> check = js.holdout(runs, by="flops")
         >>> print(f"{check.error:.1%} off, {check.coverage:.0%} inside their intervals")
-        0.5% off, 92% inside their intervals
+        0.5% off, 93% inside their intervals
     """
     known = checked_for(law, runs)
     if by not in ("params", "tokens", "flops"):

@@ -174,7 +174,7 @@ def claims_of(
     `reason` is why, where the sizes of the runs do not say it.
     """
     free = ending.asked.free_count
-    if len(ending.weights) <= free:  # no run is left to estimate an error from
+    if np.count_nonzero(ending.weights) <= free:  # no run is left to estimate an error from
         unknown = unknown | (np.diag(ending.asked.projection) > 0)
         combinations, directions = {}, np.eye(len(unknown))[:, unknown]
     reason = reason_of(design, free) or reason or TRADE_OFF

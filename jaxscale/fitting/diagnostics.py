@@ -157,8 +157,8 @@ def _number_of_runs(fit: Fitted, _: Resampled | None) -> Said:
     if runs >= FEW_RUNS_EACH * free:
         return None
     said = (
-        f"{runs} runs for {counted(free, 'coefficient')} are few: resampling understates the "
-        "errors of so small a sample; hold what you know, or tie exponents"
+        f"{runs} runs for {counted(free, 'coefficient')} are few: intervals are wide, and "
+        "rough themselves; hold what you know, or tie exponents"
     )
     return said, {"runs": runs, "coefficients": free}
 
@@ -241,7 +241,10 @@ def _groups(fit: Fitted, bootstrap: Resampled | None) -> Said:
     groups = len(np.unique(fit.runs.group))
     if groups >= FEW_GROUPS:
         return None
-    said = f"the intervals rest on {groups} independent groups: with so few they are too narrow"
+    said = (
+        f"the intervals rest on {groups} independent groups: they are widened for so few, but how "
+        "much groups differ is itself uncertain"
+    )
     return said, {"groups": groups}
 
 

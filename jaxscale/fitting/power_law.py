@@ -4,12 +4,17 @@ Approaches 1 and 2 of Hoffmann et al. 2022 both find the best size at several nu
 and then fit a line in logarithms. All of it is NumPy in float64.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from jaxscale._display import dataframe, html, table
+
+if TYPE_CHECKING:
+    from jaxscale.fitting.grid_bias import GridBias
 
 MOST_REFUSED = 10  # sentences that are shown
 LEAST_POINTS = 3  # two points lie on a line whatever the truth is
@@ -38,6 +43,10 @@ class Points(NamedTuple):
     loss: np.ndarray  # nats per token
 
 
+def _no_bias() -> None:
+    return None
+
+
 @dataclass(frozen=True, repr=False)
 class OptimalSizes:
     """Compute-optimal `params` and `tokens`, and how far resampled runs move them.
@@ -55,6 +64,15 @@ class OptimalSizes:
     resampled_tokens: PowerLaw
     refused: tuple[str, ...]  # sentences: what was left out, and why
     level: float  # of intervals for which no other is asked
+    bias_of: "Callable[[], GridBias | None]" = _no_bias
+
+    @cached_property
+    def bias(self) -> "GridBias | None":
+        """How far parabolas on these sizes miss an optimum without noise; made on first use.
+
+        None for an envelope, and where the runs identify no law to tell it by.
+        """
+        return self.bias_of()
 
     @property
     def params_exponent_interval(self) -> tuple[float, float]:
@@ -81,7 +99,8 @@ class OptimalSizes:
 
     def __repr__(self) -> str:
         text = table(*self._rows(), title=self._title())
-        return "\n".join([text, *(f"{each}." for each in self.refused[:MOST_REFUSED])])
+        bias = [] if self.bias is None else [self.bias.sentence]
+        return "\n".join([text, *(f"{each}." for each in self.refused[:MOST_REFUSED]), *bias])
 
     def _repr_html_(self) -> str:
         return html(*self._rows(), title=self._title())
@@ -135,17 +154,28 @@ class Optima(NamedTuple):
 
 
 def allocation(
-    method: str, optima: Optima, loss: np.ndarray, refused: list[str], level: float
+    method: str,
+    optima: Optima,
+    loss: np.ndarray,
+    refused: list[str],
+    level: float,
+    *,
+    least: int = LEAST_POINTS,
+    widening: float = 1.0,
+    bias_of: "Callable[[], GridBias | None]" = _no_bias,
 ) -> OptimalSizes:
-    """Fit power laws to each row of the optima; `loss` is that of each column, as given."""
-    usable = (optima.weights > 0).sum(axis=1) >= LEAST_POINTS
+    """Fit power laws to each row of the optima; `loss` is that of each column, as given.
+
+    A resample needs `least` optima, and its law goes `widening` times as far from the fitted one.
+    """
+    usable = (optima.weights > 0).sum(axis=1) >= least
     weights = np.where(usable[:, None], optima.weights, 0)
-    params = _fitted(optima.log_flops, optima.log_params, weights)
-    tokens = _fitted(optima.log_flops, optima.log_tokens, weights)
+    params = line(optima.log_flops, optima.log_params, weights)
+    tokens = line(optima.log_flops, optima.log_tokens, weights)
     resamples, failed = usable.size - 1, int(usable.size - usable.sum())
     if failed:
         so = ", and so there are no intervals" if 2 * failed > resamples else ""
-        fault = f"{failed} of {resamples} resamples have fewer than {LEAST_POINTS} optima{so}"
+        fault = f"{failed} of {resamples} resamples have fewer than {least} optima{so}"
         refused = [*refused, fault]
     used = weights[0] > 0
     logs = (optima.log_flops, optima.log_params, optima.log_tokens)
@@ -155,14 +185,22 @@ def allocation(
         params=PowerLaw(float(params.coefficient[0]), float(params.exponent[0])),
         tokens=PowerLaw(float(tokens.coefficient[0]), float(tokens.exponent[0])),
         points=Points(flops, best_params, best_tokens, loss[used]),
-        resampled_params=PowerLaw(params.coefficient[1:], params.exponent[1:]),
-        resampled_tokens=PowerLaw(tokens.coefficient[1:], tokens.exponent[1:]),
+        resampled_params=_resampled(params, widening),
+        resampled_tokens=_resampled(tokens, widening),
         refused=tuple(refused),
         level=level,
+        bias_of=bias_of,
     )
 
 
-def _fitted(log_flops: np.ndarray, log_size: np.ndarray, weights: np.ndarray) -> PowerLaw:
+def _resampled(law: PowerLaw, widening: float) -> PowerLaw:
+    """The laws of all rows but the first, each `widening` times as far from that one."""
+    log_coefficient = np.log(law.coefficient)
+    logs, exponents = (x[0] + widening * (x[1:] - x[0]) for x in (log_coefficient, law.exponent))
+    return PowerLaw(np.exp(logs), exponents)
+
+
+def line(log_flops: np.ndarray, log_size: np.ndarray, weights: np.ndarray) -> PowerLaw:
     """Weighted least squares in logarithms, a law for each row; NaN for one without weights."""
     used = weights > 0
     x, y = np.where(used, log_flops, 0), np.where(used, log_size, 0)

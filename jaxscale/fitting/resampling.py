@@ -1,4 +1,4 @@
-"""Random numbers by key: the runs of each resample, and runs simulated from a law.
+"""Random numbers by key: the weights of each resample, and runs simulated from a law.
 
 Resample i is the same however resamples are chunked.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from jaxscale._numerics.arrays import key_data
 from jaxscale.fitting.runs import FLOPS_PER_PARAM_TOKEN, Runs
 
-BLOCK = 64  # resamples drawn from one counter
+BLOCK = 64  # resamples of one counter
 
 
 def key_words(key: Any) -> np.ndarray:
@@ -27,11 +27,15 @@ def generator(key: Any) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key_words(key)))
 
 
-def drawn(units: int, resamples: int, key: np.ndarray) -> Iterator[np.ndarray]:
-    """Chunks of resamples: rows of `units` numbers of units, drawn with replacement."""
+def weighed(units: int, resamples: int, key: np.ndarray) -> Iterator[np.ndarray]:
+    """Chunks of resamples: rows of random weights of units, exponential and of mean one.
+
+    The Bayesian bootstrap of Rubin 1981, "The Bayesian bootstrap", eq. 2.1.
+    """
     for block in range(0, resamples, BLOCK):
         bits = np.random.Philox(key=key, counter=[0, 0, block // BLOCK, 0])
-        rows = np.random.Generator(bits).integers(units, size=(BLOCK, units))
+        rows = np.random.Generator(bits).standard_exponential((BLOCK, units))
+        rows /= rows.mean(axis=1, keepdims=True)
         yield rows[: resamples - block]
 
 

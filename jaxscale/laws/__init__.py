@@ -28,4 +28,5 @@ from jaxscale.laws.precision import Kumar as Kumar
 from jaxscale.laws.protocol import Flops as Flops
 from jaxscale.laws.protocol import Law as Law
 from jaxscale.laws.repeated_data import Muennighoff as Muennighoff
+from jaxscale.laws.skaling import Skaling as Skaling
 from jaxscale.laws.vocabulary import Tao as Tao

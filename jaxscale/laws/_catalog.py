@@ -5,6 +5,7 @@ beside the law and not inside it, so that a law stays a pytree of plain numbers.
 entries are not comparable: data and tokenizers differ.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Frantar
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
+from jaxscale.laws.skaling import Skaling
 from jaxscale.laws.vocabulary import Tao
 from jaxscale.published import Catalog, Entry, find, shipped
 
@@ -24,7 +26,7 @@ FAMILIES: Mapping[str, type] = {
     each.__name__: each
     for each in (
         *(Chinchilla, Kaplan, Muennighoff, Abnar, Clark, Krajewski, Kumar, Tao),
-        *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar),
+        *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar, Skaling),
     )
 }
 # Classes and constructors by the name that a file of published facts gives as `form`.
@@ -48,8 +50,10 @@ def entry(name: str | Path, family: type | None = None) -> Entry:
     """The published fit of that name or alias, case aside, or the one in a file `*.json`.
 
     Such files are written by `Fit.save` and `jaxscale fit`; `family` is the class of the law in
-    one, where that is a class of your own. Raises ValueError for an unknown name, with the nearest
-    one and all names, and for a file that holds no fit.
+    one, where that is a class of your own. Where a bootstrap was saved with the fit, `draws` is
+    the law with a leading axis of resamples; else None. `warning` says where a fit was not OK.
+    Raises ValueError for an unknown name, with the nearest one and all names, and for a file that
+    holds no fit.
 
     Examples:
         >>> entry = js.laws.entry("sardana2024")
@@ -58,6 +62,16 @@ def entry(name: str | Path, family: type | None = None) -> Entry:
         >>> plan = js.evaluate(entry.law, 7e9, 2e11)
         >>> print(entry.in_range(plan))
         True
+
+        Intervals of a plan, by the resamples in a file:
+
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> fit = js.fit(js.laws.Chinchilla, runs)
+        >>> fit.save("ours.json", js.bootstrap(fit, resamples=1000, key=1))
+        >>> plans = js.minimize_loss(js.laws.entry("ours.json").draws, 1e23)
+        >>> low, high = js.plan_intervals(plans)["params"]
+        >>> print(f"{low / 1e9:.0f}B to {high / 1e9:.0f}B params")
+        27B to 34B params
     """
     if saved.is_file_name(name):
         return _saved(name, family)
@@ -79,21 +93,22 @@ def _saved(path: str | Path, family: type | None) -> Entry:
 def published(name: str) -> Any:
     """The law of that name or file, as Python floats: `entry(name).law`; raises as `entry`.
 
-    What it needs besides params and tokens, if anything, is in its `levers`.
+    What it needs besides params and tokens, if anything, is in its `levers`. Warns as `load`.
 
     Examples:
         >>> law = js.laws.published("hoffmann2022")
         >>> law
         Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
     """
-    return entry(name).law
+    return _with_warning(entry(name))
 
 
 def load(path: str | Path, family: type | None = None) -> Any:
     """The law in a file that `Fit.save` or `jaxscale fit` wrote, as Python floats.
 
     `family` is its class, where that is one of your own. `entry(path, family)` has also what the
-    file says of the runs. Raises ValueError for a file that holds no fit.
+    file says of the runs. Warns of a fit that is no certified minimum, or whose runs leave
+    coefficients open. Raises ValueError for a file that holds no fit.
 
     Examples:
         >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
@@ -102,4 +117,11 @@ def load(path: str | Path, family: type | None = None) -> Any:
         >>> js.laws.load("ours.json") == fit.law
         True
     """
-    return _saved(path, family).law
+    return _with_warning(_saved(path, family))
+
+
+def _with_warning(entry: Entry) -> Any:
+    """The law of an entry, after its warning if it has one."""
+    if entry.warning:
+        warnings.warn(f"{entry.name}: {entry.warning}", stacklevel=3)
+    return entry.law

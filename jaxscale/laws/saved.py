@@ -1,10 +1,7 @@
 """Saved fits: the files of `Fit.save` and `jaxscale fit`, written, and read as catalogue entries.
 
 A file is JSON, with its format as the first value, and serves as a law wherever one is named. An
-entry holds a part of the file; read the rest, such as the draws of a bootstrap, yourself:
-
-    draws = json.load(open("fit.json"))["draws"]
-    law = js.laws.Chinchilla(**{name: np.array(column) for name, column in draws.items()})
+entry holds a part of the file, of a bootstrap the law in each resample: `entry("fit.json").draws`.
 """
 
 import contextlib
@@ -13,7 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +101,14 @@ def read(name: str, families: Mapping[str, type]) -> Entry:
     return _entry(name, _record(name), families)
 
 
+def taken_as_it_is(entry: Entry) -> Entry:
+    """The entry of a fit with all coefficients counted as known, and a warning of that."""
+    if not entry.unidentified:
+        return entry
+    said = f"{entry.warning} Taken as it is (--anyway): other coefficients fit the runs as well."
+    return replace(entry, unidentified=(), directions=(), warning=said)
+
+
 def _record(name: str) -> Mapping[str, Any]:
     try:
         record = json.loads(Path(os.path.expanduser(name)).read_text("utf-8"))
@@ -140,6 +145,7 @@ def _entry(name: str, record: Mapping[str, Any], families: Mapping[str, type]) -
         standard_errors=_errors(name, family, errors) if errors else None,
         covariance=_covariance(name, family, record),
         errata=tuple(f"{about}: {text}" for about, text in remarks.items()),
+        draws=_draws(name, family, record),
         **_open(name, family, record),
     )
 
@@ -166,6 +172,23 @@ def _law(name: str, family: type, given: Mapping[str, Any]) -> Any:
     if hasattr(family, "is_valid") and not law.is_valid():
         raise ValueError(f"{name}: law has no loss with these coefficients: {found}")
     return law
+
+
+def _draws(name: str, family: type, record: Mapping[str, Any]) -> Any:
+    """The law with a leading axis of resamples, NaN for null; None where the file has none."""
+    given = record.get("draws") and _table(name, record, "draws")
+    if not given:
+        return None
+    try:
+        columns = {each: np.array(given[each], float) for each in coefficients_of(family)}
+    except KeyError as error:
+        raise ValueError(f"{name}: draws.{error.args[0]} is missing") from None
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: draws must be lists of numbers, by coefficient") from None
+    shapes = {column.shape for column in columns.values()}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        raise ValueError(f"{name}: draws must be lists of one length")
+    return family(**columns) if next(iter(columns.values())).size else None
 
 
 def _errors(name: str, family: type, given: Mapping[str, Any]) -> Any:

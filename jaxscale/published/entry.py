@@ -96,6 +96,7 @@ class Entry:
     warning: str = ""
     unidentified: tuple[str, ...] = ()
     directions: tuple[tuple[float, ...], ...] = ()
+    draws: Any = field(default=None, compare=False)  # its law in each resample, on a leading axis
 
     def __repr__(self) -> str:
         return f"Entry({self.name!r}, {self.content!r}, source={self.source!r})"

@@ -50,6 +50,7 @@ from jaxscale.plan import (
     with_finite_loss,
 )
 from jaxscale.solve.general import zeros_of_full_shape
+from jaxscale.solve.intervals import ends_of, tails_of
 from jaxscale.solve.marginal import with_marginal_cost
 from jaxscale.solve.minimize import minimize_cost, minimize_loss
 from jaxscale.solve.newton import Inputs, cost_value, equations
@@ -61,7 +62,6 @@ HALVINGS = 64  # leave 5e-18 of that range
 # The overhead of some laws is the same at every loss, so any loss serves: this far above E.
 ANY_REDUCIBLE = 0.3
 INTERVALS = ("params", "tokens", "tokens_per_param", "loss")  # of a plan
-MOST_WITHOUT_PLAN = 0.01  # share of sampled laws, beyond which nothing is known of the tails
 
 
 def compute_optimal(
@@ -226,10 +226,9 @@ def size_intervals(
         >>> boot = js.bootstrap(js.fit(js.laws.Chinchilla, runs), resamples=1000, key=1)
         >>> low, high = js.size_intervals(boot.law, flops=1e23)["params"]
         >>> print(f"{low / 1e9:.0f}B to {high / 1e9:.0f}B")
-        27B to 34B
+        26B to 33B
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1; got {level!r}")
+    tails = tails_of(level)
     if not all(np.ndim(x) for x in jax.tree.leaves(laws)) or not hasattr(laws, "loss"):
         kind = type(laws).__name__
         raise ValueError(f"laws must be a law with a leading axis, as boot.law is; got {kind}")
@@ -237,9 +236,8 @@ def size_intervals(
     def column(x: ArrayLike) -> np.ndarray:
         return np.ravel(x)[:, None]
 
-    tails = [(1 - level) / 2, (1 + level) / 2]
     samples = sizes_at(jax.tree.map(column, laws), flops)
-    return {name: _quantiles(sample, tails) for name, sample in samples.items()}
+    return {name: ends_of(sample, tails) for name, sample in samples.items()}
 
 
 def sizes_at(law: Any, flops: ArrayLike) -> dict[str, np.ndarray]:
@@ -255,16 +253,6 @@ def sizes_at(law: Any, flops: ArrayLike) -> dict[str, np.ndarray]:
             plans = interpreted(compute_optimal, law, flops=budgets.ravel())
         columns = {name: np.asarray(getattr(plans, name)) for name in INTERVALS}
     return {name: x.reshape(*x.shape[:-1], *budgets.shape) for name, x in columns.items()}
-
-
-def _quantiles(sample: np.ndarray, tails: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    lost = np.isnan(sample)
-    if not lost.any():
-        low, high = np.quantile(sample, tails, axis=0)
-        return low, high
-    known = lost.mean(axis=0) <= MOST_WITHOUT_PLAN
-    low, high = np.nanquantile(np.where(lost & ~known, 0.0, sample), tails, axis=0)
-    return np.where(known, low, np.nan), np.where(known, high, np.nan)
 
 
 # --- Off the frontier ------------------------------------------------------------------------

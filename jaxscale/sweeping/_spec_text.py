@@ -29,7 +29,6 @@ from jaxscale._schema import (
 )
 from jaxscale.hardware import PRECISIONS, accelerator, is_file_name
 from jaxscale.laws.protocol import levers_of
-from jaxscale.published import Entry
 from jaxscale.sweeping._toml_lines import TomlText, parsed
 from jaxscale.sweeping.axes import as_axis, geomspace, linspace
 
@@ -76,8 +75,11 @@ class Contents(NamedTuple):
     paired: Mapping[str, tuple[float, ...]]
 
 
-def read_text(name: str, text: str) -> Contents:
-    """The contents of a text that errors call `name`; ValueError for any mistake in it."""
+def read_text(name: str, text: str, *, anyway: bool = False) -> Contents:
+    """The contents of a text that errors call `name`; ValueError for any mistake in it.
+
+    One is a fit whose runs leave coefficients open, but for `anyway`.
+    """
     source = parsed(name, text)
     for key in source.tables:
         if key not in (AXES, FIXED, FIELDS):
@@ -92,6 +94,8 @@ def read_text(name: str, text: str) -> Contents:
     }
     if LAW not in axes:
         fixed.setdefault(LAW, DEFAULT_LAW)
+    if not anyway:
+        _check_identified(source, axes, fixed)
     _add_levers(source, sections, axes, fixed)
     contents = Contents(axes, fixed, _fields(source), paired)
     _check_together(source, contents)
@@ -100,7 +104,7 @@ def read_text(name: str, text: str) -> Contents:
 
 def law_of(name_or_law: Any) -> Any:
     """A law, looked up where it is a name."""
-    return laws.published(name_or_law) if isinstance(name_or_law, str) else name_or_law
+    return laws.entry(name_or_law).law if isinstance(name_or_law, str) else name_or_law
 
 
 # --- Sections and keys ---------------------------------------------------------------------------
@@ -287,7 +291,7 @@ def _name(source: TomlText, path: Path, given: Any) -> str:
     if not isinstance(given, str):
         article = "a" if path[-1] == LAW else "an"
         source.refuse(path, f"must be the name of {article} {NAMED[path[-1]]}; got {given!r}")
-    look_up = _law_entry if path[-1] == LAW else accelerator
+    look_up = laws.entry if path[-1] == LAW else accelerator
     try:
         # An accelerator in a file keeps the name of the file, by which it is found again.
         name = look_up(given.strip()).name
@@ -299,16 +303,21 @@ def _name(source: TomlText, path: Path, given: Any) -> str:
 # --- Laws and their levers -----------------------------------------------------------------------
 
 
-def _law_entry(name: str) -> Entry:
-    entry = laws.entry(name)
-    if entry.unidentified:
-        raise ValueError(f"{entry.name}: {entry.warning} So losses at other sizes are not known")
-    return entry
+def _check_identified(source: TomlText, axes: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+    """Refuse fits whose runs leave coefficients open."""
+    section, given = (AXES, axes[LAW]) if LAW in axes else (FIXED, (fixed[LAW],))
+    for entry in (laws.entry(name) for name in given if isinstance(name, str)):
+        if entry.unidentified:
+            source.refuse(
+                (section, LAW),
+                f"{entry.name}: {entry.warning} So losses at other sizes are not known; anyway "
+                "(in a terminal --anyway) takes the fit as it is",
+            )
 
 
 def _check_one_family(source: TomlText, path: Path, names: Iterable[str]) -> None:
     """Refuse laws of several families: along an axis numbers may vary, and nothing else."""
-    families = {type(laws.published(name)).__name__: name for name in names}
+    families = {type(laws.entry(name).law).__name__: name for name in names}
     if len(families) > 1:
         examples = " and ".join(f"{name} is of {family}" for family, name in families.items())
         source.refuse(path, f"the laws of an axis must be of one family; {examples}")

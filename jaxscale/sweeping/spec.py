@@ -44,6 +44,7 @@ from jaxscale._schema import (
 from jaxscale.costs import DEFAULT_MFU, DEFAULT_PRECISION
 from jaxscale.hardware import accelerator, comparable
 from jaxscale.laws.protocol import levers_of
+from jaxscale.laws.saved import taken_as_it_is
 from jaxscale.plan import evaluate
 from jaxscale.solve import minimize_cost
 from jaxscale.sweeping._spec_text import COST, LAW, RESULTS, Values, law_of, read_text
@@ -77,9 +78,9 @@ class Specification:
     paired: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of_text(cls, text: str, name: str) -> Self:
+    def of_text(cls, text: str, name: str, *, anyway: bool = False) -> Self:
         """The specification that a text writes; `name` is what errors call it."""
-        return cls(text, *read_text(name, text))
+        return cls(text, *read_text(name, text, anyway=anyway))
 
     @property
     def space(self) -> Grid:
@@ -112,7 +113,7 @@ class Specification:
     @property
     def warnings(self) -> tuple[str, ...]:
         """A warning for each law whose fit is not a certified minimum."""
-        entries = [laws.entry(name) for name in self.names(LAW)]
+        entries = [taken_as_it_is(laws.entry(name)) for name in self.names(LAW)]
         return tuple(f"{entry.name}: {entry.warning}" for entry in entries if entry.warning)
 
     def names(self, name: str) -> tuple[str, ...]:
@@ -206,10 +207,14 @@ class PlanScenario:
         }
 
 
-def read(source: str | os.PathLike | None = None, *, name: str | None = None) -> Specification:
+def read(
+    source: str | os.PathLike | None = None, *, name: str | None = None, anyway: bool = False
+) -> Specification:
     """The specification in a file or a text; without either, a million scenarios in dollars.
 
     A string of more than one line is a text, any other a path. `name` is what errors call it.
+    With `anyway` a fit may be its law although its runs leave coefficients open; `warnings` of the
+    specification then say so.
 
     Raises ValueError that names the line, the key and what is wrong, OSError that names a file that
     cannot be read, and TypeError for what is neither a path nor a text.
@@ -220,7 +225,7 @@ def read(source: str | os.PathLike | None = None, *, name: str | None = None) ->
         1000000
     """
     if isinstance(source, str) and "\n" in source:
-        return Specification.of_text(source, name or "the specification")
+        return Specification.of_text(source, name or "the specification", anyway=anyway)
     if source is None:
         text = resources.files("jaxscale.sweeping").joinpath(DEFAULT).read_text("utf-8")
         return Specification.of_text(text, name or "the default specification")
@@ -237,7 +242,7 @@ def read(source: str | os.PathLike | None = None, *, name: str | None = None) ->
         raise type(error)(f"cannot read the specification {name!r}: {reason}") from None
     except UnicodeDecodeError:
         raise ValueError(f"cannot read the specification {name!r}: it is not text") from None
-    return Specification.of_text(text, name)
+    return Specification.of_text(text, name, anyway=anyway)
 
 
 def _price_of(device: str) -> str:

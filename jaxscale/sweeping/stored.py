@@ -224,7 +224,8 @@ def specification_of(path: StorePath) -> spec.Specification:
             f"{os.fspath(path)!r} was not begun from a specification: make the same call of "
             "jaxscale.sweep again, and it goes on from what is done"
         )
-    return spec.Specification.of_text(text, f"the specification in {os.fspath(path)}")
+    # Whatever fit it was begun with may be its law to the end.
+    return spec.Specification.of_text(text, f"the specification in {os.fspath(path)}", anyway=True)
 
 
 @contextmanager

@@ -92,6 +92,36 @@ def test_optima_are_those_of_the_solver_with_intervals_of_the_resampled_laws(fit
     assert record["optima"][-1]["beyond_runs"] >= flops[-1] / most
 
 
+def test_parabolas_stand_beside_the_fit_where_runs_part_into_budgets(fit, command):
+    law, flops = js.laws.published("besiroglu2024"), np.repeat([1e19, 1e20, 1e21], 6)
+    middle = np.asarray(js.compute_optimal(law, flops=flops).params, np.float64)
+    params = middle / 2 * np.tile(np.geomspace(0.35, 1 / 0.35, 6), 3)
+    tokens = flops / 6 / params
+    losses = np.asarray(law.loss(params, tokens), np.float64)
+    write_table("profiles.csv", {"params": params, "tokens": tokens, "loss": losses})
+    made = fit("profiles.csv")
+    record, law = made["parabolas"], js.laws.load("fit.json")
+    found = js.fitting.isoflop(js.Runs.from_csv("profiles.csv"), law=law)
+    assert len(record["budgets"]) == 3
+    assert [each["flops"] for each in record["optima"]] == [x["flops"] for x in made["optima"]]
+    for each in record["optima"]:
+        assert each["params"] == pytest.approx(float(found.params(each["flops"])), rel=1e-9)
+        ends = found.tokens_interval(each["flops"])
+        assert each["tokens_interval"] == pytest.approx([float(x) for x in ends], rel=1e-6)
+        bias = float(found.bias.params(each["flops"])) - 1
+        assert each["params_bias"] == pytest.approx(bias, abs=1e-6)
+    # Without noise the whole difference between both answers is that bias.
+    of_law, by_parabola = made["optima"][-1], record["optima"][-1]
+    off = by_parabola["params"] / of_law["params"] - 1
+    assert by_parabola["params_bias"] == pytest.approx(off, abs=1e-5)
+    assert record["centre"] == pytest.approx(0.5, rel=1e-3)
+    assert record["sentence"].startswith("The sizes are centred 2x below the optimum")
+    out = " ".join(command("fit", "profiles.csv", *QUICK).out.split())
+    assert "The same by parabolas at 3 budgets (approach 2)" in out
+    assert record["sentence"] in out
+    assert fit("runs.csv")["parabolas"] is None
+
+
 def test_the_tables_read_as_a_person_expects(command):
     code, out, err = command("fit", "runs.csv", *QUICK)
     assert (code, err) == (0, "")

@@ -200,7 +200,7 @@ MISTAKES = [
     (("xyz",), "no such command: xyz; see jaxscale --help"),
     ((*PLAN, "--lik", "3"), "no such option: --lik (did you mean --like-params or --like-tokens?)"),
     ((*PLAN, "--inferense-tokens", "3"), "did you mean --inference-tokens?"),
-    ((*PLAN, "--xyzzy"), "no such option: --xyzzy; see jaxscale plan --help"),
+    ((*PLAN, "--qwerty"), "no such option: --qwerty; see jaxscale plan --help"),
     (("--verison",), "no such option: --verison (did you mean --version?)"),
     ((*PLAN, "70"), "extra argument"),
     (("plan", "--loss"), "--loss"),
@@ -265,7 +265,7 @@ def test_a_signal_that_the_process_ignores_stays_ignored(command, monkeypatch):
         monkeypatch.setattr(
             "jaxscale.cli.plan.compare", lambda *_: signal.raise_signal(signal.SIGHUP)
         )
-        monkeypatch.setattr("jaxscale.cli.plan.show", lambda _: None)
+        monkeypatch.setattr("jaxscale.cli.plan_report.show", lambda _: None)
         assert command(*PLAN).code == 0
     finally:
         signal.signal(signal.SIGHUP, before)

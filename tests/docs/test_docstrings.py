@@ -24,6 +24,7 @@ RECORDS = {
         "Bootstrap",
         "Claims",
         "FitStatus",
+        "GridBias",
         "Holdout",
         "Remark",
         "PowerLaw",

@@ -21,6 +21,7 @@ from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Frantar
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
+from jaxscale.laws.skaling import Skaling
 from jaxscale.laws.vocabulary import Tao
 
 SQUARES = js.fitting.SquaredError()
@@ -75,6 +76,7 @@ FAMILIES = {
     "broken": (BrokenPowerLaw(a=1.0, b=300.0, c0=0.12, c=0.06, d=1e20, f=0.4), {}),
     "farseer": (Farseer(-0.12, 0.42, 90.0, -5.0, -0.02, 0.1, 0.12, -0.1, 0.17), {}),
     "frantar": (Frantar(a_S=17.0, b_S=0.7, c_S=45.0, b_N=0.25, a_D=7e8, b_D=0.2, c=0.65), {}),
+    "skaling": (Skaling(E=1.22, A=39.2, R=5.42, alpha=0.408, beta=0.431, k=0.452), {}),
 }
 
 

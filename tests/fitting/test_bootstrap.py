@@ -17,7 +17,7 @@ from fitting.runs_at_hand import (
 )
 from jaxscale.fitting import problem as problems
 from jaxscale.fitting.chinchilla_claims import NAMES
-from jaxscale.fitting.resampling import drawn, key_words
+from jaxscale.fitting.resampling import key_words, weighed
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,9 @@ def test_weak_data_get_starts_of_their_own():
     fit = fitted("sardana to 100")
     assert fit.certificate.is_weak
     boot = js.bootstrap(fit, resamples=200, key=0)
-    rows = np.concatenate(list(drawn(34, 200, key_words(0))))[::20]
-    alone = [js.fit(js.laws.Chinchilla, fit.runs.select(row)).objective for row in rows]
+    rows = np.concatenate(list(weighed(34, 200, key_words(0))))[::20]
+    reweighed = (replace(fit.runs, weights=row) for row in rows)
+    alone = [js.fit(js.laws.Chinchilla, runs).objective for runs in reweighed]
     excess = boot.objective[::20] / alone - 1
     # Where E falls towards 0 a valley has no floor, and 256 starts go a little further down.
     assert (excess < 1e-8).sum() >= 8, excess
@@ -109,6 +110,23 @@ def test_a_resample_is_the_same_whatever_the_chunks(monkeypatch):
     np.testing.assert_array_equal(with_jax.law.alpha, second.law.alpha)
 
 
+def test_weights_by_key_are_a_dirichlet_times_the_number_of_units():
+    weights = np.concatenate(list(weighed(5, 20_000, key_words(1))))
+    np.testing.assert_allclose(weights.sum(axis=1), 5, rtol=1e-12)
+    # Of a flat Dirichlet of n: variance (n - 1) / (n^2 (n + 1)), covariance -1 / (n^2 (n + 1)).
+    covariance = np.cov(weights.T / 5)
+    expected = (np.eye(5) * 5 - 1) / (25 * 6)
+    np.testing.assert_allclose(covariance, expected, atol=1e-3)
+
+
+def test_a_resample_by_key_is_a_fit_to_weighed_runs():
+    runs, (weights,) = simulated(), (rows[0] for rows in weighed(100, 2, key_words(9)))
+    boot = js.bootstrap(fitted_simulation(), resamples=2, key=9)
+    alone = js.fit(js.laws.Chinchilla, replace(runs, weights=weights))
+    assert boot.objective[0] == pytest.approx(alone.objective, rel=1e-9)
+    assert boot.law.beta[0] == pytest.approx(alone.law.beta, rel=1e-6)
+
+
 def test_groups_are_drawn_whole():
     runs = replace(simulated(), group=np.repeat([f"run {i}" for i in range(25)], 4))
     fit = js.fit(js.laws.Chinchilla, runs)
@@ -121,6 +139,19 @@ def test_groups_are_drawn_whole():
     five = js.fit(js.laws.Chinchilla, simulated().select(np.repeat(np.flatnonzero(kept), 5)))
     assert boot.objective[1] == pytest.approx(five.objective, rel=1e-9)
     assert len(boot.fit.runs) == 100
+
+
+def test_groups_by_key_are_spread_as_few_deserve():
+    runs = replace(simulated(), group=np.repeat(np.arange(25), 4))
+    fit = js.fit(js.laws.Chinchilla, runs)
+    boot = js.bootstrap(fit, resamples=2, key=4)
+    (weights,) = (rows[0] for rows in weighed(25, 2, key_words(4)))
+    alone = js.fit(js.laws.Chinchilla, replace(runs, weights=np.repeat(weights, 4)))
+    # Cameron and Miller 2015, VI: t of 24 degrees of freedom is 2.0638986, a normal 1.9599640.
+    factor = np.sqrt(25 / 24) * 2.0638986 / 1.9599640
+    expected = fit.law.beta + factor * (alone.law.beta - fit.law.beta)
+    assert boot.law.beta[0] == pytest.approx(expected, rel=1e-6)
+    assert boot.objective[0] == pytest.approx(alone.objective, rel=1e-9)
 
 
 def test_weights_multiply_resamples():

@@ -7,8 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxscale as js
 from fitting.public_runs import PORIAN, column, porian, table
 from jaxscale.fitting._isoflop import isoflop
+from jaxscale.fitting._small_samples import student
+from jaxscale.fitting.grid_bias import grid_bias
 from jaxscale.fitting.power_law import PowerLaw, draws
 from jaxscale.fitting.resampling import generator
 from jaxscale.fitting.runs import Runs
@@ -137,7 +140,7 @@ def test_runs_of_no_weight_are_not_drawn():
 def test_a_resample_is_the_method_run_on_its_draws():
     print("seed", SEED)
     runs, flops = profiles(UNEVEN, noise=0.01, rng=np.random.default_rng(SEED))
-    found = isoflop(runs, budgets=flops, resamples=20, key=SEED)
+    found = isoflop(runs, budgets=flops, resample="runs", resamples=20, key=SEED)
     counts = draws(flops, 20, generator(SEED))
     assert (counts.sum(axis=1) == len(runs)).all()
     for row, drawn in enumerate(counts):
@@ -149,6 +152,41 @@ def test_a_resample_is_the_method_run_on_its_draws():
         assert found.resampled_tokens.coefficient[row] == pytest.approx(
             alone.tokens.coefficient, rel=1e-6
         )
+
+
+def test_a_draw_of_budgets_is_a_line_through_their_optima_spread_as_few_deserve():
+    print("seed", SEED)
+    runs, flops = profiles(UNEVEN, noise=0.01, rng=np.random.default_rng(SEED))
+    found = isoflop(runs, budgets=flops, resamples=30, key=SEED)
+    counts = draws(np.zeros(5), 30, generator(SEED))
+    assert ((counts > 0).sum(axis=1) > 1).all()  # none is drawn again
+    logs = np.log(found.points.flops), np.log(found.points.params)
+    at = np.log(1e24)
+    fitted = np.polyval(np.polyfit(*logs, 1), at)
+    assert np.log(found.params(1e24)) == pytest.approx(fitted, rel=1e-12)
+    # Of five budgets three degrees of freedom are left: t 3.182446, normal 1.959964.
+    factor = np.sqrt(5 / 3) * 3.182446305 / 1.959963985
+    for row, drawn in enumerate(counts):
+        alone = np.polyval(np.polyfit(*(np.repeat(x, drawn) for x in logs), 1), at)
+        one = PowerLaw(*(getattr(found.resampled_params, x)[row] for x in FIELDS))
+        assert np.log(one(1e24)) - fitted == pytest.approx(factor * (alone - fitted), abs=1e-8)
+
+
+FIELDS = ("coefficient", "exponent")
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 7, 30])
+def test_quantiles_of_students_t_are_scipys(freedom):
+    stats = pytest.importorskip("scipy.stats")
+    for tail in (0.6, 0.9, 0.975, 0.9995):
+        assert student(tail, freedom) == pytest.approx(stats.t.ppf(tail, freedom), rel=1e-9)
+
+
+def test_a_draw_of_one_budget_alone_is_drawn_again():
+    runs, _ = profiles(UNEVEN, budgets=BUDGETS[:3])
+    found = isoflop(runs, resamples=300)
+    assert np.isfinite(found.resampled_params.exponent).all()  # 1 in 9 would have no line
+    assert found.refused == ()
 
 
 def test_draws_stay_within_their_stratum():
@@ -192,26 +230,28 @@ def test_intervals_are_percentiles_of_the_resampled_laws():
     assert (other != law.exponent).any()
 
 
-def test_intervals_hold_the_truth_about_as_often_as_they_say():
+@pytest.mark.parametrize("resample", ["budgets", "runs"])
+def test_intervals_hold_the_truth_about_as_often_as_they_say(resample):
     print("seed", SEED)
     rng = np.random.default_rng(SEED)
     steps = np.geomspace(0.2, 5, 15)
     held, sizes = 0, 0
     for _ in range(200):
         runs, flops = profiles(EVEN, steps=steps, noise=0.003, rng=rng)
-        found = isoflop(runs, budgets=flops, resamples=200, level=0.8)
+        found = isoflop(runs, budgets=flops, resample=resample, resamples=200, level=0.8)
         low, high = found.params_exponent_interval
         held += low <= 0.5 <= high
         low, high = found.params_interval(1e24)
         sizes += low <= best_params(EVEN, 1e24) <= high
-    # 80% of 200 with four standard errors; resampling 15 runs to fit 3 numbers loses a little.
+    # 80% of 200 with four standard errors; resampling few loses or gains a little.
     assert 120 <= held <= 183
     assert 120 <= sizes <= 183
 
 
 def test_without_enough_resamples_that_work_there_is_no_interval():
     # Of three sizes, a resample keeps all three in two cases of nine.
-    found = isoflop(profiles(EVEN, steps=np.array([0.5, 1, 2]))[0], resamples=100)
+    runs, _ = profiles(EVEN, steps=np.array([0.5, 1, 2]))
+    found = isoflop(runs, resample="runs", resamples=100)
     assert found.params.exponent == pytest.approx(0.5, abs=1e-9)
     assert np.isnan(found.params_exponent_interval).all()
     low, high = found.tokens_interval([1e20, 1e21])
@@ -289,6 +329,10 @@ REFUSED = {
     "a budget of 0": (lambda: with_options(budgets=np.zeros(45)), "^budgets must be finite and ab"),
     "tolerance": (lambda: with_options(tolerance=0), "^tolerance must be a finite number above 0"),
     "reach": (lambda: with_options(reach=1), "^reach must be a factor above 1, as 10 is; got 1"),
+    "resample": (
+        lambda: with_options(resample="groups"),
+        "^resample must be 'budgets' or 'runs'; got 'groups'",
+    ),
     "level": (
         lambda: with_options(level=95),
         "^level must lie between 0 and 1, as 0.95 does; got 95",
@@ -311,6 +355,69 @@ def test_what_cannot_be_answered_is_refused(name):
         call()
 
 
+# --- Bias ------------------------------------------------------------------------------------
+
+HOFFMANN = (1.69, 406.4, 410.7, 0.34, 0.28)  # E, A, B, alpha, beta
+LAW = js.laws.Chinchilla(*HOFFMANN)
+
+
+def grid(reach, centre=1.0):
+    """Fifteen sizes at each budget, up to a factor of `reach` from `centre` optima."""
+    return profiles(HOFFMANN, steps=centre * np.geomspace(1 / reach, reach, 15))[0]
+
+
+def test_the_bias_of_a_centred_grid_is_that_of_czech_et_al():
+    # arXiv 2603.22339: the logarithm of k in tokens = k C^b is -0.578092, and in truth -0.555357.
+    found = isoflop(grid(16), reach=np.inf, law=LAW)
+    assert np.log10(found.tokens.coefficient) == pytest.approx(-0.578092, abs=5e-7)
+    bias = found.bias
+    assert np.log10(bias.tokens.coefficient) == pytest.approx(-0.578092 + 0.555357, abs=1e-6)
+    assert bias.tokens.exponent == pytest.approx(0, abs=1e-7)
+    assert not bias.is_off_centre
+    assert not bias.is_narrow
+    assert "-5.1 % in tokens at 1.00e22 FLOPs" in bias.sentence
+
+
+# Of the same paper: sizes three times below the optimum, and how far tokens are off.
+OFF = {2: 7.11, 4: 5.69, 8: 3.38}
+
+
+@pytest.mark.parametrize("reach", OFF)
+def test_the_bias_of_a_grid_off_the_centre_is_that_of_czech_et_al(reach):
+    runs = grid(reach, centre=1 / 3)
+    every = np.ones(len(runs), bool)
+    bias = grid_bias(runs, np.repeat(BUDGETS, 15), every, np.inf, LAW)
+    at = 3.8e25  # whose best tokens are 2.966650e13
+    assert 100 * (bias.tokens(at) - 1) == pytest.approx(OFF[reach], abs=0.005)
+    assert at / 6 / best_params(HOFFMANN, at) == pytest.approx(2.966650e13, rel=5e-7)
+    assert bias.params(at) * bias.tokens(at) == pytest.approx(1, abs=1e-9)
+    assert bias.is_off_centre
+    assert bias.centre == pytest.approx(1 / 3, rel=1e-6)
+    assert bias.reach == pytest.approx(reach, rel=1e-9)
+    assert bias.sentence.startswith("The sizes are centred 3x below the optimum")
+    assert ("reach only 2x to either side" in bias.sentence) == (reach == 2)
+
+
+def test_a_minimum_outside_the_sizes_is_refused_however_sure_the_parabola():
+    with pytest.raises(ValueError, match="lies outside the sizes tried"):
+        isoflop(grid(2, centre=1 / 3), reach=np.inf)
+
+
+def test_the_bias_is_by_a_law_fitted_to_the_runs_unless_one_is_given():
+    found = isoflop(grid(8, centre=1 / 3), reach=np.inf)
+    assert 100 * (found.bias.tokens(1e24) - 1) == pytest.approx(3.38, abs=0.005)
+    assert found.bias.law.alpha == pytest.approx(0.34, rel=1e-5)
+    assert repr(found).splitlines()[-1] == found.bias.sentence
+
+
+def test_without_a_law_there_is_no_bias():
+    runs, _ = profiles(EVEN, budgets=BUDGETS[:3], steps=np.array([0.5, 1, 2]))
+    constant = Runs(runs.params, runs.tokens, 2 + 1e-3 * np.tile([1, 0, 1], 3))
+    found = isoflop(constant)
+    assert found.bias is None
+    assert "noise" not in repr(found)
+
+
 # --- Published exponents ---------------------------------------------------------------------
 
 
@@ -325,7 +432,7 @@ def test_exponents_of_porian_et_al_are_approached(experiment):
 
 def test_the_exponent_of_hoffmann_et_al_is_found_on_their_points():
     path = table("isoflops_open_athena/epochai_chinchilla.csv")
-    found = isoflop(Runs.from_csv(path), level=0.8)
+    found = isoflop(Runs.from_csv(path), resample="runs", level=0.8)
     # Hoffmann et al. 2022, Table 2, approach 2: 0.49, and 80% of the resamples in these ends.
     # The points were read off their figure, and resamples were drawn in another way.
     assert found.params.exponent == pytest.approx(0.49, abs=0.01)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from fitting.runs_at_hand import TABLES, fitted, table
+from fitting.runs_at_hand import FOLDER, TABLES, fitted, table
 from jaxscale.fitting.certificate import FitStatus
 from jaxscale.fitting.problem import approach, converged, ranked
 
@@ -50,6 +50,52 @@ def test_the_minimum_is_the_one_found_elsewhere(name):
 def test_the_minimum_is_no_higher_than_the_authors_own(name):
     # Their last digit is rounded, and delta is 1e-3 as here.
     assert fitted(name).objective <= PRINTED[name] + 0.5e-10
+
+
+# IsoFLOP sets, outliers left out: E, A, B, alpha, beta and the objective, as computed before.
+PROFILES = {
+    ("ml_scalefit", "ml_scalefit__massivetext__chinchilla"): (
+        (1.850642, 491.558, 4823.04, 0.347830, 0.407067),
+        3.86257736e-4,
+    ),
+    ("epochai_chinchilla", "epochai_chinchilla__massivetext__chinchilla"): (
+        (1.832348, 465.768, 4320.49, 0.343504, 0.400889),
+        3.31933162e-4,
+    ),
+    ("llama_3", "llama_3__exp_loss"): (
+        (1.837813, 199.805, 1125.6, 0.331971, 0.372493),
+        1.82588469e-4,
+    ),
+    ("marin_202603", "marin_202603__comma__llama_2"): (
+        (2.683703, 523807, 1414.57, 0.710288, 0.349007),
+        4.34842469e-4,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROFILES, ids=[name for _, name in PROFILES])
+def test_the_minimum_on_profiles_is_the_one_known(name):
+    file, experiment = name
+    path = FOLDER / "isoflops_open_athena" / f"{file}.csv"
+    if not path.exists():
+        pytest.skip(f"{path} is absent")
+    runs = js.Runs.from_csv(path, where=f"experiment == {experiment!r} and outlier == 0")
+    found = js.fit(js.laws.Chinchilla, runs)
+    law, ((E, A, B, alpha, beta), objective) = found.law, PROFILES[name]
+    known = (E, A, B, alpha, beta)
+    np.testing.assert_allclose((law.E, law.A, law.B, law.alpha, law.beta), known, rtol=5e-6)
+    assert found.objective == pytest.approx(objective, rel=1e-8)
+
+
+def test_profiles_without_noise_give_back_every_coefficient():
+    E, A, B, alpha, beta = known = (1.69, 406.4, 410.7, 0.34, 0.28)
+    flops = np.repeat(np.geomspace(1e17, 1e22, 8), 16)
+    ratio = np.tile(np.geomspace(1, 500, 16), 8)
+    params = np.sqrt(flops / (6 * ratio))
+    tokens = params * ratio
+    loss = E + A / params**alpha + B / tokens**beta
+    law = js.fit(js.laws.Chinchilla, js.Runs(params, tokens, loss)).law
+    np.testing.assert_allclose((law.E, law.A, law.B, law.alpha, law.beta), known, rtol=1e-6)
 
 
 # Each compiles for a second or more, at a number of runs that no other table has.

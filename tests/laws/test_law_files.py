@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 import jaxscale as js
@@ -103,6 +104,32 @@ def test_a_family_of_ones_own_is_handed_in(write):
     assert js.laws.load(write(record), family=Own) == Own(3.0)
 
 
+def test_the_law_of_each_resample_is_read_back(write):
+    drawn = {name: [x, 1.1 * x, None] for name, x in LAW.items()}
+    for kind in ("jaxscale fit 1", "jaxscale fit 2"):
+        draws = js.laws.entry(write(changed(draws=drawn, format=kind))).draws
+        for name, x in LAW.items():
+            np.testing.assert_array_equal(getattr(draws, name), [x, 1.1 * x, np.nan])
+    assert js.laws.entry(write(RECORD)).draws is None
+    assert js.laws.entry(write(changed(draws=None))).draws is None
+    own = {"format": RECORD["format"], "family": "Own", "law": {"A": 3.0}, "ranges": {}}
+    entry = js.laws.entry(write({**own, "draws": {"A": [1.0, 2.0]}}), family=Own)
+    assert entry.draws.A.tolist() == [1.0, 2.0]
+    assert entry == js.laws.entry(entry.name, family=Own)  # draws are no part of what it is
+    assert hash(entry)
+
+
+def test_a_saved_bootstrap_is_read_back(tmp_path):
+    runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 30, key=1)
+    fit = js.fit(js.laws.Chinchilla, runs)
+    boot = js.bootstrap(fit, resamples=20, key=1)
+    fit.save(tmp_path / "fit.json", boot)
+    draws = js.laws.entry(tmp_path / "fit.json").draws
+    for name in LAW:
+        # Nine digits are kept.
+        np.testing.assert_allclose(getattr(draws, name), getattr(boot.law, name), rtol=1e-8)
+
+
 @dataclass(frozen=True)
 class Own:
     A: float
@@ -147,6 +174,14 @@ def changed(**parts):
             "unidentified.directions must have rows of 5 numbers",
         ),
         (changed(covariance=[[None] * 5] * 5), "covariance is missing"),
+        (changed(draws=[1.0]), "draws must be an object"),
+        (changed(draws={"E": [1.0]}), "draws.A is missing"),
+        (changed(draws={key: ["x"] for key in LAW}), "draws must be lists of numbers"),
+        (changed(draws={key: [[1.0]] for key in LAW}), "draws must be lists of one length"),
+        (
+            changed(draws={**{key: [1.0] for key in LAW}, "A": [1.0, 2.0]}),
+            "draws must be lists of one length",
+        ),
         (changed(standard_errors={"E": 1}), "standard_errors.A is missing"),
         (changed(remarks=["a"]), "remarks must be an object"),
     ],
