@@ -81,6 +81,7 @@ DESIGNS = {
     "the same, noise of t3": Design(FIVE, freedom=3),
     "the same, least squares": Design(FIVE, objective=SQUARED),
     "6 budgets x 8 sizes": Design(profiles(6, 8, 0.8, 1e21)),
+    "16 runs": Design(scattered(16)),
     "30 runs": Design(scattered(30)),
     "30 runs, noise of t3": Design(scattered(30), freedom=3),
     "30 runs, least squares": Design(scattered(30), objective=SQUARED),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from benchmarks import fit, fit_coverage, fit_peers, fit_problem
+from benchmarks import fit, fit_coverage, fit_peers, fit_problem, size_coverage
 from benchmarks.fit_peers import Ended
 from benchmarks.harness import Disagreement
 from processes import HUNG
@@ -135,6 +135,15 @@ def test_noise_of_the_coverage_study_needs_no_centring(fitted):
     low, high = found.intervals[0]
     assert (low < found.coefficients).all()
     assert (found.coefficients < high).all()
+
+
+def test_the_truth_of_the_size_study_is_the_best_size_of_its_law():
+    design = size_coverage.DESIGNS["5 budgets x 6 sizes"]
+    truth, low, high = size_coverage.replication(design, index=0, resamples=20)
+    best = js.compute_optimal(js.laws.published(size_coverage.LAW), flops=1e21).params
+    assert truth == pytest.approx(np.log(float(best)), rel=1e-6)
+    assert low < high
+    assert abs(truth - low) < 1
 
 
 @pytest.mark.parametrize("saved", SAVED, ids=lambda path: path.stem)

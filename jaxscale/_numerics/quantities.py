@@ -1,11 +1,76 @@
-"""Numbers in a few characters: `41.6B`, `4.86e23`, `$1.29M`, `12 %`."""
+"""Numbers as people write and read them: `41.6B`, `4.86e23`, `$1.29M`, `12 %`, `2.00×10¹⁹`."""
 
 import math
 import re
+from typing import NamedTuple
 
 # Powers of ten by suffix. Q is a quadrillion.
 POWERS = {"": 0, "K": 3, "M": 6, "B": 9, "T": 12, "Q": 15}
 SUFFIXES = {power: suffix for suffix, power in POWERS.items()}
+
+# --- Reading ---------------------------------------------------------------------------------
+
+SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"
+_ORDINARY = str.maketrans(SUPERSCRIPTS + "\N{MINUS SIGN}", "0123456789+--")
+_SIGN = "[-+\N{MINUS SIGN}]?"
+_SPACE = r"[^\S\r\n]"  # thin and no-break spaces too
+_TIMES = "x*\N{MULTIPLICATION SIGN}\N{MIDDLE DOT}\N{DOT OPERATOR}"
+_RAISED = rf"(?:(?:\^|\*\*)\{{?(?P<raised>{_SIGN}[0-9]+)\}}?|(?P<superscript>[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+))"
+_BARE_POWER = re.compile(rf"^({_SIGN}{_SPACE}*)(?=10(?:\^|\*\*|[{SUPERSCRIPTS}]))")
+
+
+def _pattern(mark: str, separator: str) -> re.Pattern[str]:
+    """Numbers with this decimal mark, whose thousands may have this separator."""
+    grouped = (
+        rf"[1-9][0-9]{{0,2}}(?P<by>[{separator}'\u2019]|{_SPACE})[0-9]{{3}}(?:(?P=by)[0-9]{{3}})*"
+    )
+    whole = rf"(?:{grouped}|[0-9]+(?:_[0-9]+)*)"
+    return re.compile(
+        rf"(?P<sign>{_SIGN}){_SPACE}*(?P<digits>{whole}(?:[{mark}][0-9]*)?|[{mark}][0-9]+)"
+        rf"(?:[eE](?P<power>{_SIGN}[0-9]+)|{_SPACE}*[{_TIMES}]{_SPACE}*10{_RAISED}"
+        rf"|{_SPACE}*(?P<suffix>[KMBTQkmbtq]))?"
+    )
+
+
+# What nearly all numbers are, and is read much faster.
+_PLAIN = {
+    ".": re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?"),
+    ",": re.compile("[-+]?[0-9]+(?:[eE][-+]?[0-9]+)?"),
+}
+_PATTERNS = {".": _pattern(".", ","), ",": _pattern(",", ".")}  # by the decimal mark
+
+
+class Written(NamedTuple):
+    """A number that somebody wrote: its digits and power of ten, and the suffix that it had."""
+
+    text: str
+    suffix: str
+
+    @property
+    def value(self) -> float:
+        """The float nearest to what is written."""
+        return float(self.text)
+
+
+def parse(text: str, mark: str = ".") -> Written | None:
+    """The number that a text writes with this decimal mark; None where it writes none.
+
+    Reads thousands with separators, suffixes and powers of ten: `30,000,000`, `30_000_000`, `30 M`,
+    `2.00x10^19`, `8.00×10¹⁸`, `1e9`. With a comma as the mark, points separate thousands.
+    """
+    if _PLAIN[mark].fullmatch(text):
+        return Written(text, "")
+    number = _PATTERNS[mark].fullmatch(_BARE_POWER.sub(r"\g<1>1x", text.strip(), count=1))
+    if number is None:
+        return None
+    digits = re.sub(f"[^0-9{mark}]", "", number["digits"]).replace(mark, ".")
+    power = number["power"] or number["raised"] or number["superscript"]
+    suffix = (number["suffix"] or "").upper()
+    sign = number["sign"].translate(_ORDINARY)
+    return Written(f"{sign}{digits}e{(power or str(POWERS[suffix])).translate(_ORDINARY)}", suffix)
+
+
+# --- Writing ---------------------------------------------------------------------------------
 
 
 def count(x: float, digits: int = 3) -> str:

@@ -39,7 +39,6 @@ from jaxscale.cli.mistakes import Mistake, path_of
 from jaxscale.cli.quantities import counted
 from jaxscale.cli.tables import Begin, steps
 from jaxscale.fitting import Suspicion
-from jaxscale.fitting.cells import CONVERT
 from jaxscale.fitting.report import numbers_of, record_of
 from jaxscale.laws import saved
 from jaxscale.laws.fitted import coefficients_of
@@ -47,16 +46,8 @@ from jaxscale.laws.protocol import levers_of
 from jaxscale.plots.fits import MOST_PANELS, varied
 from jaxscale.solve.frontier import sizes_at
 
-READERS = {".csv": js.Runs.from_csv, ".parquet": js.Runs.from_parquet}
-OTHERS = {
-    ".json": CONVERT.format("read_json(path)"),
-    ".jsonl": CONVERT.format("read_json(path, lines=True)"),
-    ".ndjson": CONVERT.format("read_json(path, lines=True)"),
-    ".tsv": CONVERT.format("read_csv(path, sep='\\t')"),
-    ".xlsx": CONVERT.format("read_excel(path)"),
-}
 SMALLEST, LARGEST = 1e-6, 1e30  # counts beyond are surely in another unit
-LOSS_UNITS = ("nats", "bits", "perplexity")
+LOSS_UNITS = ("nats", "bits", "perplexity", "bits-per-byte")
 HOFFMANN = "hoffmann2022"
 MOST_INSIDE, BEYOND = 4, 2  # budgets that are shown within the runs, and decades past them
 
@@ -71,10 +62,15 @@ class Source(NamedTuple):
     best_of_cell: bool  # of the runs of one cell: params, tokens and levers
 
     @property
+    def name(self) -> str:
+        """The file without its folder."""
+        return "standard input" if self.path == "-" else Path(self.path).name
+
+    @property
     def label(self) -> str:
         """The file, and which of its rows."""
         best = ", the best of each cell" * self.best_of_cell
-        return Path(self.path).name + (f" where {self.where}" if self.where else "") + best
+        return self.name + (f" where {self.where}" if self.where else "") + best
 
 
 class Request(NamedTuple):
@@ -120,6 +116,7 @@ def fit(
     params_unit: fit_options.ParamsUnit = None,
     tokens_unit: fit_options.TokensUnit = None,
     loss_unit: fit_options.LossUnit = "nats",
+    bytes_per_token: fit_options.BytesPerToken = None,
     best_of_cell: fit_options.BestOfCell = False,
     law: fit_options.Family = None,
     objective: fit_options.Objective = "huber",
@@ -153,7 +150,10 @@ def fit(
         "params_unit": 1.0 if params_unit is None else params_unit,
         "tokens_unit": 1.0 if tokens_unit is None else tokens_unit,
         "loss_unit": chosen("--loss-unit", loss_unit, LOSS_UNITS),
+        "bytes_per_token": bytes_per_token,
     }
+    if (bytes_per_token is not None) != (units["loss_unit"] == "bits-per-byte"):
+        raise Mistake("--bytes-per-token goes with --loss-unit bits-per-byte, which needs it")
     given = dict(params=params, tokens=tokens, loss=loss, weights=weights, group=group)
     columns: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
     if len(families) == 1 and levers_of(families[0]):
@@ -210,6 +210,7 @@ def fit(
 EXAMPLES = """\
 jaxscale fit runs.csv
 jaxscale fit runs.csv --params N --tokens D --loss final/loss --where 'step > 1000'
+jaxscale fit flops.csv.gz --params N --tokens 'C / (6 * N)' --loss 'log(perplexity)'
 jaxscale fit runs.parquet --params-unit 1M --tokens-unit 1B --group run
 jaxscale fit sweep.csv --best-of-cell
 jaxscale fit repeats.csv --law Muennighoff --tie alpha=beta
@@ -326,13 +327,9 @@ def remarks_of(notes: Sequence[Warning], made: Any, boot: Any) -> tuple[list[str
 
 def read_runs(source: Source) -> js.Runs:
     """The runs of weight above 0; Mistake names every fault of the table."""
-    suffix = Path(source.path).suffix.lower()
-    if suffix not in READERS:
-        advice = f"; {OTHERS[suffix]}" if suffix in OTHERS else ""
-        raise Mistake(f"RUNS: {source.path!r} must end in {' or '.join(READERS)}{advice}")
     try:
-        runs = READERS[suffix](
-            path_of(source.path),
+        runs = js.Runs.read(
+            "-" if source.path == "-" else path_of(source.path),
             **source.columns,
             where=source.where,
             best_of_cell=source.best_of_cell,
@@ -424,7 +421,7 @@ def about_of(result: Result) -> dict[str, Any]:
     return {
         "source": f"jaxscale fit, version {js.__version__}",
         "dataset": result.title,
-        "params_convention": f"as in column {source.columns['params']} of {Path(source.path).name}",
+        "params_convention": f"as in column {source.columns['params']} of {source.name}",
         "resamples": {**resamples, "seed": result.request.seed},
         "best_params_exponent": fit_report.exponent_of(made.law) if result.optima else None,
         "runs": {

@@ -23,11 +23,12 @@ CRITERIA = ("aicc", "bic")
 
 def compared(fits: Sequence[js.fitting.Fit], flops: float | None, begin: Begin) -> Comparison:
     """The comparison, with each law's best plan for a budget of FLOPs, if there is one."""
+    budgets = np.array([math.nan if flops is None else flops])
 
     def best_size(law: Any) -> dict[str, Any]:
         if levers_of(law):  # which a budget alone does not decide
             return dict.fromkeys(SIZES, math.nan)
-        sizes = sizes_at(law, [flops])
+        sizes = sizes_at(law, budgets)
         return {name: sizes[name][0] for name in SIZES}
 
     begin("predicting runs held out", None)

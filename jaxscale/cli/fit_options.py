@@ -59,9 +59,21 @@ def _default(text: str) -> str:
 
 
 RunsPath = Annotated[
-    str, typer.Argument(metavar="RUNS", help="A table of finished trainings, .csv or .parquet.")
+    str,
+    typer.Argument(
+        metavar="RUNS",
+        help="A table of finished trainings: CSV with any separator, JSON, JSON lines or Parquet, "
+        "plain or gzipped; - for standard input.",
+    ),
 ]
-ParamsColumn = Annotated[str, _column("--params", "Model parameters.")]
+ParamsColumn = Annotated[
+    str,
+    _column(
+        "--params",
+        "Model parameters. Columns may be expressions of others, such as "
+        "[bold]'C / (6 * N)'[/bold].",
+    ),
+]
 TokensColumn = Annotated[str, _column("--tokens", "Training tokens seen.")]
 LossColumn = Annotated[str, _column("--loss", "Final loss.")]
 WeightsColumn = Annotated[
@@ -92,7 +104,12 @@ TokensUnit = Annotated[
     number_option("--tokens-unit", "N", f"The same, such as 1B. {_default('1')}", COLUMNS),
 ]
 LossUnit = Annotated[
-    str, _text("--loss-unit", "UNIT", "nats or bits, per token, or perplexity.", COLUMNS)
+    str,
+    _text("--loss-unit", "UNIT", "nats or bits, per token, perplexity, or bits-per-byte.", COLUMNS),
+]
+BytesPerToken = Annotated[
+    float | None,
+    number_option("--bytes-per-token", "X", "Mean bytes of a token, for bits-per-byte.", COLUMNS),
 ]
 BestOfCell = Annotated[
     bool,

@@ -7,11 +7,11 @@ import math
 import re
 from collections.abc import Callable
 
-from jaxscale._numerics.quantities import POWERS
 from jaxscale._numerics.quantities import count as count
 from jaxscale._numerics.quantities import counted as counted
 from jaxscale._numerics.quantities import dollars as dollars
 from jaxscale._numerics.quantities import elapsed as elapsed
+from jaxscale._numerics.quantities import parse
 from jaxscale._numerics.quantities import percent as percent
 from jaxscale._numerics.quantities import scientific as scientific
 from jaxscale._numerics.quantities import sequences as sequences
@@ -19,12 +19,6 @@ from jaxscale._numerics.quantities import sequences as sequences
 # Below these a suffix was forgotten: the smallest model behind any published law, and one sequence
 # of it (Kaplan et al. 2020, Sections 2.1 and 3.1).
 SMALLEST_PARAMS, SEQUENCE_TOKENS = 768, 1024
-
-_NUMBER = re.compile(
-    r"(?P<digits>(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+(?:_[0-9]+)*)(?:\.[0-9]*)?|\.[0-9]+)"
-    r"(?:e(?P<power>[+-]?[0-9]+)| *(?P<suffix>[kmbtq]))?",
-    re.IGNORECASE,
-)
 
 
 def positive(text: str) -> float:
@@ -59,28 +53,20 @@ def tokens_of_training(text: str) -> float:
 
 def nonnegative(text: str) -> float:
     """The number that `text` writes, zero or more; ValueError names what is wrong."""
-    written = text.strip()
-    found = _NUMBER.fullmatch(written)
-    if not found:
-        if written.startswith(("-", "\N{MINUS SIGN}")) and _NUMBER.fullmatch(written[1:].strip()):
-            raise ValueError(f"{text!r} must not be negative")
-        raise ValueError(f"{text!r} is not a number; write it like 7B, 1.5T, 2e12 or 1,000,000")
-    power = found["power"] or POWERS[(found["suffix"] or "").upper()]
-    value = float(f"{re.sub('[,_]', '', found['digits'])}e{power}")
-    if math.isinf(value) or (value == 0 and re.search("[1-9]", found["digits"])):
+    value = signed(text, "; write it like 7B, 1.5T, 2e12 or 1,000,000")
+    if value < 0:
+        raise ValueError(f"{text!r} must not be negative")
+    return value
+
+
+def signed(text: str, examples: str = "") -> float:
+    """The number that `text` writes, of either sign; ValueError names what is wrong."""
+    number = parse(text)
+    if number is None:
+        raise ValueError(f"{text!r} is not a number{examples}")
+    if math.isinf(number.value) or (number.value == 0 and re.match("[^eE]*[1-9]", number.text)):
         raise ValueError(f"{text!r} is beyond the range of float64")
-    return value
-
-
-def signed(text: str) -> float:
-    """The number that `text` writes, of either sign and without a suffix."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
-    if not math.isfinite(value):
-        raise ValueError(f"{text!r} must be finite")
-    return value
+    return number.value
 
 
 def share(text: str) -> float:

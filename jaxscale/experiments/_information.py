@@ -237,7 +237,7 @@ def read_information(name: Any, family: type | None = None) -> Information:
     if not tells_sizes(saved.unidentified):
         raise ValueError(_refusal(f"{name}: {saved.warning}"))
     known = coefficients_of(type(saved.law))
-    laws, covariance = _draws(type(saved.law), record), saved.covariance
+    laws, covariance = saved.draws, saved.covariance
     if covariance is None and laws is None:
         raise ValueError(
             f"{name} has no covariance: what a further run tells is not known. Fit again with "
@@ -266,13 +266,6 @@ def _refusal(sentence: str) -> str:
     return (
         f"{sentence} What a further run tells is not known before they do: train a first set of "
         "runs of several sizes and budgets"
-    )
-
-
-def _draws(family: type, record: Mapping[str, Any]) -> Any:
-    columns = record.get("draws")
-    return (
-        family(**{name: np.asarray(x, float) for name, x in columns.items()}) if columns else None
     )
 
 

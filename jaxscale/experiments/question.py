@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale.costs import Costs, Demand
+from jaxscale.laws.fitted import fits_logarithm
 from jaxscale.laws.protocol import flops_of, loss_from_logs
 from jaxscale.plan import Plan
 from jaxscale.solve import compute_optimal, minimize_cost, minimize_loss
@@ -63,13 +64,14 @@ class Question:
         if name != LOSS:
             listed = ", ".join(map(repr, GOALS))
             raise ValueError(f"goal must be {listed} or a function of a law; got {name!r}")
+        scale = jnp.log if fits_logarithm(law) else jnp.asarray  # a loss may be negative
         if not region:
-            return lambda other: jnp.log(self.plan(other).loss)
+            return lambda other: scale(self.plan(other).loss)
         params = float(plan.params) * REGION
         tokens = self.tokens_at(law, params, float(plan.total_cost))
         inside = np.isfinite(tokens)  # not the models that the budget cannot serve
         logs: Any = np.log(params[inside]), np.log(tokens[inside])
-        return lambda other: jnp.log(loss_from_logs(other, *logs, **self.levers))
+        return lambda other: scale(loss_from_logs(other, *logs, **self.levers))
 
     def tokens_at(self, law: Any, params: np.ndarray, cost: Any) -> np.ndarray:
         """Training tokens with which models of these sizes have this lifetime cost, or NaN."""

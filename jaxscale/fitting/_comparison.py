@@ -29,6 +29,8 @@ FOLDS = 5
 REACH = 0.5
 SAME = 1e-9  # of ln size
 NOISE = 2.0  # standard errors within which a difference is noise
+# Of AICc: beyond, a model has considerably less support (Burnham and Anderson 2002, Section 2.6).
+LESS_SUPPORT = 4.0
 FEWEST = 3  # differences that have a standard error worth the name
 SIZES = ("params", "tokens", "loss")  # of a plan
 AT_A_MINIMUM = (FitStatus.OK, FitStatus.E_AT_ZERO, FitStatus.AT_BOUND)
@@ -83,13 +85,13 @@ class Comparison:
 
     @property
     def best(self) -> ComparedFit | None:
-        """The fit of fewest coefficients among those that predict the largest runs best.
+        """The fit of fewest coefficients among those that nothing speaks against.
 
-        A difference of less than two standard errors counts as none. None where no fit is OK.
+        These predict the largest runs as well as the best does, to two standard errors of the
+        difference, and have an AICc at most 4 above the least among them. None where no fit is OK.
         """
-        ranked = self._ranked()
-        alike = [row for row in ranked if self._is_noise(ranked[0], row)]
-        return min(alike, key=lambda row: row.coefficients, default=None)
+        supported = [row for row in self._alike() if not self._has_less_support(row)]
+        return min(supported, key=lambda row: row.coefficients, default=None)
 
     @property
     def criteria(self) -> str:
@@ -98,25 +100,27 @@ class Comparison:
 
     @property
     def advice(self) -> str:
-        """Which fit predicts the largest runs best, and whether the difference is noise."""
-        ranked = self._ranked()
-        if not ranked:
+        """Which fit predicts the largest runs best, whether the difference is noise, and `best`."""
+        ranked, best = self._ranked(), self.best
+        if best is None:
             return "No fit is OK and predicts the largest runs: see the status of each."
         first, *others = ranked
+        alike = [row for row in self._alike() if row is not first]
+        worse = [row for row in others if row not in alike]
         many = counted(len(self.held), "largest run")
         said = [f"{first.name} predicts the {many} best, {self._error(first.held_out)} off"]
-        alike = [row for row in others if self._is_noise(first, row)]
-        worse = [row for row in others if not self._is_noise(first, row)]
         if worse:
             said.append(f"{self._listed(worse)} worse by more than noise")
         if alike:
             said.append(f"{self._listed(alike)} within noise of it")
         text = "; ".join(said) + "."
-        best = self.best
-        if best is not None and best is not first:
-            text += f" Prefer {best.name}: it needs {counted(best.coefficients, 'coefficient')}, "
-            text += f"not {first.coefficients}."
-        return text
+        if best is first:
+            return text
+        if self._has_less_support(first):
+            more = f"the AICc of {first.name} is {first.aicc - best.aicc:.1f} higher"
+        else:
+            more = f"it needs {counted(best.coefficients, 'coefficient')}, not {first.coefficients}"
+        return f"{text} Prefer {best.name}: {more}."
 
     def __repr__(self) -> str:
         lines = (*textwrap.wrap(self.criteria, WIDTH), *textwrap.wrap(self.advice, WIDTH))
@@ -173,9 +177,22 @@ class Comparison:
         known = [row for row in self.rows if row.fit.ok and math.isfinite(row.held_out)]
         return sorted(known, key=lambda row: row.held_out)
 
+    def _alike(self) -> list[ComparedFit]:
+        """The fit that predicts the largest runs best, and those that may do so as well."""
+        ranked = self._ranked()
+        return [row for row in ranked if self._is_noise(ranked[0], row)]
+
+    def _has_less_support(self, row: ComparedFit) -> bool:
+        """Whether AICc is far above the least of fits that predict the largest runs alike.
+
+        Not where runs are too few for it.
+        """
+        least = min((each.aicc for each in self._alike()), default=math.nan)
+        return row.aicc > least + LESS_SUPPORT
+
     def _is_noise(self, first: ComparedFit, other: ComparedFit) -> bool:
-        """Whether the squared errors of two fits differ by no more than chance would make them."""
-        more = np.square(other.held_errors) - np.square(first.held_errors)
+        """Whether the sizes of two fits' errors differ by no more than chance would make them."""
+        more = np.abs(other.held_errors) - np.abs(first.held_errors)
         if self.runs.group is not None:  # runs of one training err together
             _, member = np.unique(np.asarray(self.runs.group)[self.held], return_inverse=True)
             more = np.bincount(member, more)
@@ -186,8 +203,8 @@ class Comparison:
         return float(more.mean()) <= NOISE * float(more.std(ddof=1)) / math.sqrt(more.size)
 
     def _listed(self, rows: list[ComparedFit]) -> str:
-        named = [f"{row.name} ({self._error(row.held_out)})" for row in rows]
-        return f"{' and '.join(named)} {'is' if len(rows) == 1 else 'are'}"
+        *first, last = (f"{row.name} ({self._error(row.held_out)})" for row in rows)
+        return f"{', '.join(first)} and {last} are" if first else f"{last} is"
 
     def _error(self, error: float) -> str:
         if not math.isfinite(error):
@@ -448,4 +465,4 @@ def _akaike(criteria: list[float]) -> list[float]:
 
 
 def _number(name: str, value: float) -> str:
-    return f"{value:.4g}" if name == "loss" else count(value)
+    return f"{value:.3f}" if name == "loss" else count(value)

@@ -1,124 +1,161 @@
-"""Rows of a CSV file with their line numbers, and the numbers that cells hold."""
+"""Numbers in the cells of a table, as people write them, and which decimal mark they use.
 
-import csv
+Cells of text are read by `quantities.parse`. `1,234` is a thousand or a bit more than one: its
+column decides, then the other columns and the separator of the file; where neither does, the cell
+is refused.
+"""
+
 import math
 import re
-from collections.abc import Iterator
-from typing import Any, TextIO
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
-from jaxscale._numerics.quantities import POWERS
+import numpy as np
 
-CONVERT = "convert it: pandas.{}.to_csv('runs.csv', index=False)"
-# What separates columns where no comma does: its name, what to do.
-SEPARATORS = {
-    "\t": ("tabs", CONVERT.format("read_csv(path, sep='\\t')")),
-    ";": (
-        "semicolons, perhaps with decimal commas",
-        CONVERT.format("read_csv(path, sep=';', decimal=',')"),
-    ),
-    "|": ("bars", "write commas"),
-}
+from jaxscale._numerics.quantities import parse
+from jaxscale.fitting.column_values import NumberWord, values_of
+
+OTHER = {".": ",", ",": "."}
+NAMES = {".": "point", ",": "comma"}
+TRUTHS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+# What pandas, too, takes for a missing cell; and dashes.
+MISSING = {"", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None"}
+DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
+CURRENCY = re.compile(r"[$\u20ac\u00a3].*|.*%")
 
 
-def csv_rows(source: str) -> tuple[list[str], list[int], list[list[str]]]:
-    """The header, the line on which each row begins, and the cells of each row.
+def cells_of(column: Any) -> list[Any]:
+    """The cells of a column of a data frame as Python values, None where one is missing."""
+    return [
+        None if missing or _says_missing(cell) else _item(cell)
+        for cell, missing in zip(column, column.isna(), strict=True)
+    ]
 
-    Blank lines are skipped. Raises ValueError that names the line for what is no CSV file, and
-    the cause where it is another format: semicolons, tabs, comment lines, JSON lines.
+
+def _says_missing(cell: Any) -> bool:
+    return isinstance(cell, str) and (cell in MISSING or not cell.strip(DASHES))
+
+
+def _item(cell: Any) -> Any:
+    return cast(Any, cell.item()) if isinstance(cell, np.generic) else cell
+
+
+# --- Decimal marks ---------------------------------------------------------------------------
+
+
+def marks_in(cells: Iterable[Any]) -> list[str]:
+    """The decimal marks that numbers in the cells must have, the commoner first."""
+    texts = [cell for cell in cells if isinstance(cell, str) and ("." in cell or "," in cell)]
+    if not any("," in text or text.count(".") > 1 for text in texts):  # nearly everywhere
+        return ["."] if any(_must_have(text) for text in texts) else []
+    counts = Counter(mark for text in texts for mark in _must_have(text))
+    return sorted(counts, key=lambda mark: (-counts[mark], mark == ","))
+
+
+def _must_have(text: str) -> list[str]:
+    able = [mark for mark in OTHER if parse(text, mark)]
+    return able if len(able) == 1 else []
+
+
+def mark_of(cells: Sequence[Any], of_file: Callable[[], list[str]]) -> str:
+    """The decimal mark of a column; empty where its cells can be read in two ways.
+
+    `of_file` gives the marks of the whole file, the commoner first.
     """
-    lines: list[int] = []
-    rows: list[list[str]] = []
-    line = 1
-    with open(source, encoding="utf-8-sig", newline="") as file:
+    own = marks_in(cells)
+    if own == ["."]:
+        return "."
+    unclear = {mark for mark in OTHER for cell in cells if isinstance(cell, str) and mark in cell}
+    if not unclear:
+        return "."
+    marks = of_file()
+    if own:  # a comma among points is a mistake, and hardly a decimal one
+        return own[0] if own[0] == marks[0] else "."
+    if len(marks) == 1:
+        return marks[0]
+    # A point is read as one unless commas are decimal elsewhere.
+    return "." if not marks and unclear == {"."} else ""
+
+
+# --- Numbers ---------------------------------------------------------------------------------
+
+
+def numbers(
+    cells: Sequence[Any], mark: str, *, suffixes: bool, thousands: bool
+) -> tuple[np.ndarray, dict[int, str]]:
+    """The numbers in the cells, NaN where one is missing, and the faults of others by position.
+
+    `suffixes` allows 7B. Without `thousands`, as in losses, `1,234` is refused where commas are
+    not decimal: it was hardly meant so.
+    """
+    values = np.full(len(cells), math.nan)
+    faults: dict[int, str] = {}
+    for row, cell in enumerate(cells):
         try:
-            # Strict, because an unclosed quote would silently swallow the rest of the file.
-            reader = csv.reader(_checked(file, source), strict=True, skipinitialspace=True)
-            for row in reader:
-                if len(row) > 1 or any(map(str.strip, row)):
-                    lines.append(line)
-                    rows.append([cell.strip() for cell in row])
-                line = reader.line_num + 1
-        except UnicodeDecodeError:
-            raise ValueError(f"{source}: not UTF-8 text, from line {line} or later") from None
-        except csv.Error as error:
-            raise ValueError(f"{source}: line {line}: {error}") from None
-    if not rows:
-        raise ValueError(f"{source}: empty; a header line and rows are expected")
-    return rows[0], lines[1:], rows[1:]
+            if isinstance(cell, str):
+                values[row] = _of_text(cell, mark, suffixes, thousands)
+            elif cell is not None:
+                values[row] = _of_item(cell)
+        except ValueError as fault:
+            faults[row] = str(fault)
+    return values, faults
 
 
-def row_fault(row: list[str], columns: int) -> str:
-    """The fault of a row that has more or fewer cells than the header."""
-    if row[0].startswith("#"):
-        return "is a comment: remove lines that begin with #"
-    return f"has {len(row)} cells where the header has {columns}"
+def _of_item(cell: Any) -> float:
+    if isinstance(cell, bool | np.bool_) or not hasattr(cell, "__float__"):
+        raise ValueError(f"is {cell!r}, not a plain number")
+    try:
+        return float(cell)
+    except OverflowError:
+        return math.inf
 
 
-def _checked(file: TextIO, source: str) -> Iterator[str]:
-    """The lines of a file; ValueError where the first with text is of another format."""
-    begun = False
-    for number, line in enumerate(file, start=1):
-        problem = "" if begun else _other_format(line.strip())
-        if problem:
-            raise ValueError(f"{source}: line {number}: {problem}")
-        begun = begun or bool(line.strip())
-        yield line
+def _of_text(cell: str, mark: str, suffixes: bool, thousands: bool) -> float:
+    found = parse(cell, mark or ".")
+    is_unclear = not mark or (not thousands and OTHER[mark] in cell)
+    if found and not is_unclear and (suffixes or not found.suffix):
+        return found.value
+    other = parse(cell, OTHER[mark or "."])
+    if is_unclear and found and other and found.value != other.value:
+        raise ValueError(
+            f"is {cell!r}, which may be {found.value:g} or {other.value:g}: write it without "
+            "separators of thousands, and with a decimal point"
+        )
+    cause = ""
+    if CURRENCY.fullmatch(cell):
+        cause = ": it has a currency or a percent sign: leave it out"
+    elif mark and other and not found:
+        cause = f": it has a decimal {NAMES[OTHER[mark]]}, where others have {NAMES[mark]}s"
+    found = found or (None if mark else other)
+    if found is None or (found.suffix and not suffixes):
+        raise ValueError(f"is {cell!r}, not a plain number{cause}")
+    return found.value
 
 
-def _other_format(header: str) -> str:
-    """Why this line is not the header of a CSV file; empty where it may be one."""
-    if header.startswith(("{", "[")):
-        return f"JSON, not CSV: {CONVERT.format('read_json(path, lines=True)')}"
-    if header.startswith("# ") or (header.startswith("#") and "," not in header):
-        return "a comment where the header is expected: remove it, or the # before the names"
-    for separator, (name, advice) in SEPARATORS.items():
-        if separator in header and "," not in header:
-            return f"columns are separated by {name}, not by commas: {advice}"
-    return ""
+# --- Columns of any kind ---------------------------------------------------------------------
 
 
-# --- Numbers --------------------------------------------------------------------------------
+def typed(cells: Sequence[Any], mark: str) -> np.ndarray:
+    """A column as an expression sees it: numbers, truths, dates or words.
 
-NUMBER = re.compile(
-    r"(?P<digits>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))"
-    r"(?:e(?P<power>[+-]?[0-9]+)|(?P<suffix>[KMBT]))?",
-    re.IGNORECASE,
-)
-PLAIN = r"[+-]?[0-9]+(?:\.[0-9]+)?"
-# Ways of writing that are refused, with what to write instead. First match counts.
-UNREADABLE = (
-    (r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?", "thousands separators: leave the commas out"),
-    (r"[+-]?[0-9]+,[0-9]+", "a decimal comma: write a point"),
-    (r"[+-]?[0-9]+(?:_[0-9]+)+(?:\.[0-9]*)?", "underscores: leave them out"),
-    (r"[+-]?[0-9]{1,3}(?:['\u2019\s][0-9]{3})+", "thousands separators: leave them out"),
-    (rf"{PLAIN}\s+[KMBT]", "a space before its suffix: leave it out"),
-    (rf"{PLAIN}\s*[\u00d7\u00b7x*]\s*10.*", "a power of ten: write 8e18"),
-    (r"[$\u20ac\u00a3].*|.*%", "a currency or a percent sign: leave it out"),
-)
-
-
-def number(cell: Any, unit: float, *, suffixes: bool, least: str) -> float:
-    """The number in a cell times its unit; ValueError says what is wrong.
-
-    `suffixes` allows 7B, where `unit` is 1; `least` is "above 0", "0 or more", or "any".
+    Words that all write numbers are numbers; with suffixes they stay words, as names of models
+    are, and count as numbers where arithmetic or a comparison with one asks for that.
     """
-    text = str(cell).strip()
-    written = NUMBER.fullmatch(text)
-    suffix = written["suffix"] if written else None
-    # Billions of millions are nobody's count.
-    if not written or (suffix and (unit != 1 or not suffixes)):
-        raise ValueError(f"is {cell!r}, not a plain number{_cause(text)}")
-    power = written["power"] or POWERS[(suffix or "").upper()]
-    value = float(f"{written['digits']}e{power}") * unit
-    if (value < 0 and least != "any") or (value == 0 and least == "above 0"):
-        raise ValueError(f"is {cell!r}, {'below' if least == '0 or more' else 'not above'} 0")
-    if not math.isfinite(value):
-        raise ValueError(f"is {cell!r}, not finite")
-    return value
-
-
-def _cause(text: str) -> str:
-    for pattern, cause in UNREADABLE:
-        if re.fullmatch(pattern, text, re.IGNORECASE):
-            return f": it has {cause}"
-    return ""
+    words = [cell for cell in cells if isinstance(cell, str)]
+    if not words or not mark:
+        return values_of(cells)
+    if all(word in TRUTHS for word in words):
+        return values_of([TRUTHS.get(cell, cell) for cell in cells])
+    read: dict[str, Any] = {}
+    has_suffix = False
+    for word in dict.fromkeys(words):
+        found = parse(word, mark)
+        if found is None:
+            return values_of(cells)
+        has_suffix = has_suffix or bool(found.suffix)
+        # Labels of runs may be exact above 2**53.
+        read[word] = int(word) if word.isdigit() and len(word) < 19 else found.value
+    if has_suffix:
+        read = {word: NumberWord.of(word, value) for word, value in read.items()}
+    return values_of([read[cell] if isinstance(cell, str) else cell for cell in cells])

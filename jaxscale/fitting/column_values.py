@@ -7,11 +7,14 @@ import ast
 import datetime
 import math
 import operator
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeAlias, cast
 
 import numpy as np
+
+from jaxscale._numerics.quantities import parse
 
 # A number, a string, a truth, a list of such, or an array of one value a row.
 Value: TypeAlias = Any
@@ -24,6 +27,22 @@ COMPARISONS: dict[type[ast.cmpop], Callable[..., Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
+
+
+# A size in the name of a run.
+SIZE = re.compile(r"(?<![A-Za-z0-9.])[0-9]+(?:\.[0-9]+)?[KMBTkmbt](?![A-Za-z0-9])")
+
+
+class NumberWord(str):
+    """A word that also writes a number, as 7B does."""
+
+    value: float
+
+    @classmethod
+    def of(cls, word: str, value: float) -> "NumberWord":
+        made = cls(word)
+        made.value = value
+        return made
 
 
 def values_of(cells: Iterable[Any]) -> np.ndarray:
@@ -84,6 +103,8 @@ def truth_of(value: Value) -> np.ndarray | None:
 def number_of(value: Value) -> np.ndarray:
     """A value as float64, for whole numbers would overflow as `params * tokens` does."""
     array = np.asarray(value)
+    if _writes_numbers(array):
+        return np.array([math.nan if each is None else each.value for each in array.ravel()])
     if array.dtype == object and truth_of(array) is not None:
         return np.array([math.nan if each is None else float(each) for each in array])
     if array.dtype.kind not in "iufb" or isinstance(value, list):
@@ -124,6 +145,9 @@ def _alike(left: Value, right: Value) -> tuple[np.ndarray, np.ndarray]:
                 raise ValueError(f"{value!r} is not a date, as '2025-12-31' is") from None
         else:
             arrays.append(np.asarray(value, object if isinstance(value, str) else None))
+    are_words = {_holds_words(each) for each in arrays}
+    if len(are_words) > 1 or all(map(_writes_numbers, arrays)):
+        arrays = [number_of(each) if _writes_numbers(each) else each for each in arrays]
     groups = {"words" if _holds_words(each) else each.dtype.kind == "M" for each in arrays}
     if len(groups) > 1 or isinstance(right, list):
         raise ValueError(f"{shown(left)} and {shown(right)} cannot be compared")
@@ -132,6 +156,11 @@ def _alike(left: Value, right: Value) -> tuple[np.ndarray, np.ndarray]:
 
 def _holds_words(array: np.ndarray) -> bool:
     return array.dtype == object and any(isinstance(each, str) for each in array.ravel())
+
+
+def _writes_numbers(array: np.ndarray) -> bool:
+    words = [each for each in array.ravel() if each is not None] if array.dtype == object else []
+    return bool(words) and all(isinstance(each, NumberWord) for each in words)
 
 
 def shown(value: Value) -> str:
@@ -173,6 +202,22 @@ def _of_words(test: Callable[[str, str], bool]) -> Callable[[Value, Value], np.n
     return tested
 
 
+def _number_in(column: Value, which: Value = None) -> np.ndarray:
+    """The number with a suffix in each word, as 70M in `gpt-70M-a`; NaN where it is unclear."""
+    if which is not None and not (isinstance(which, int) and which >= 1):
+        raise ValueError(f"the second value counts numbers from 1; got {shown(which)}")
+    words = np.atleast_1d(np.asarray(column, object))
+    if not all(each is None or isinstance(each, str) for each in words):
+        raise ValueError("numbers are looked for in columns of words alone")
+    found = [SIZE.findall(each or "") for each in words]
+    chosen = [
+        each[(which or 1) - 1] if len(each) >= (which or 1) and (which or len(each) == 1) else ""
+        for each in found
+    ]
+    sizes = [parse(text) for text in chosen]
+    return np.array([math.nan if size is None else size.value for size in sizes])
+
+
 def _extreme(over_rows: Callable[..., Any], by_row: Callable[..., Any]) -> Callable[..., Any]:
     def extreme(first: Value, *others: Value) -> Any:
         numbers = [number_of(each) for each in (first, *others)]
@@ -205,6 +250,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], int, float]] = {
     "mean": (_of_numbers(np.nanmean), 1, 1),
     "median": (_of_numbers(np.nanmedian), 1, 1),
     "quantile": (_of_numbers(np.nanquantile), 2, 2),
+    "number": (_number_in, 1, 2),
     "isnan": (_is_missing, 1, 1),
     "isna": (_is_missing, 1, 1),
     "isnull": (_is_missing, 1, 1),

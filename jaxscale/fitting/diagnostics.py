@@ -157,8 +157,8 @@ def _number_of_runs(fit: Fitted, _: Resampled | None) -> Said:
     if runs >= FEW_RUNS_EACH * free:
         return None
     said = (
-        f"{runs} runs for {counted(free, 'coefficient')} are few: intervals are wide, and "
-        "rough themselves; hold what you know, or tie exponents"
+        f"{runs} runs for {counted(free, 'coefficient')} are few: intervals are rough, and may be "
+        "too narrow; hold what you know, or tie exponents"
     )
     return said, {"runs": runs, "coefficients": free}
 

@@ -2,8 +2,8 @@
 
 Numbers, strings, columns; `+ - * / // % **`; comparisons, chained and `in [..]`; `and`, `or`,
 `not` (also `&`, `|`, `~`); and the functions of `FUNCTIONS`, which may also follow a column, as
-`loss.isna()` does. Python parses the text and runs none of it: whatever is not listed here is
-refused.
+`loss.isna()` does. `number(run)` is the size in a name, 7e7 of `gpt-70M-a`; `number(run, 2)` the
+second. Python parses the text and runs none of it: whatever is not listed here is refused.
 """
 
 import ast
@@ -50,6 +50,14 @@ def evaluate(text: str, columns: Sequence[str], column: Callable[[str], np.ndarr
         raise ValueError(names.restored(error.msg)) from None
     except (RecursionError, MemoryError):
         raise ValueError("an expression must not be nested as deeply") from None
+
+
+def could_be(text: Any, columns: Sequence[Any]) -> bool:
+    """Whether a text that names no column may be an expression, and not only a wrong name."""
+    if not isinstance(text, str) or not _BARE.fullmatch(text):
+        return isinstance(text, str)
+    parts = re.split("[/-]", text)  # `C/N` divides two columns
+    return all(part in columns or _is_number(part) for part in parts)
 
 
 # --- Names of columns -----------------------------------------------------------------------

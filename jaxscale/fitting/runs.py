@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import jax
 import numpy as np
@@ -104,29 +104,35 @@ class Runs:
         return jax.tree.map(selected, self)
 
     @classmethod
-    def from_csv(cls, path: str | PathLike[str], **how: Any) -> "Runs":
-        """Runs from a CSV file with a header line, through pandas.
+    def read(cls, source: "str | PathLike[str] | IO[Any]", **how: Any) -> "Runs":
+        r"""Runs from a file: CSV, JSON, JSON lines or Parquet, plain or gzipped.
+
+        `source` is a path, "-" for standard input, or an open file. What it holds is told by its
+        content, not by its name: CSV may have any separator, decimal commas, comment lines and
+        UTF-16; nested JSON has columns such as `config.params`; an export of a tracker with a
+        column for each run gets a row for each, and a column `run`. Numbers may be written as
+        30,000,000, 30 M or 2.00x10^19.
 
         Takes the keywords of `from_dataframe`. Warns of likely mistakes, as `fitting.suspicions`
         lists them: rows in another unit, repeated rows, checkpoints, sweeps over a learning rate,
         FLOPs that disagree. It also sees the columns that `Runs` does not keep.
 
         Raises:
-            ValueError: a column is not there, or rows are bad (missing, not a number, not finite,
-                not positive); names the line of each.
+            ValueError: the file holds no table, a column is not there, or rows are bad (missing,
+                not a number, not finite, not positive); names the line of each.
             ImportError: pandas is not installed.
 
         Examples:
-            >>> import pandas as pd
-            >>> table = {"params": [1e8, 1e9], "tokens": [2e9, 2e10], "loss": [3.6, 2.9]}
-            >>> pd.DataFrame(table).to_csv("runs.csv")
-            >>> js.Runs.from_csv("runs.csv").loss
-            array([3.6, 2.9])
+            >>> with open("runs.csv", "w") as file:
+            ...     _ = file.write("N;FLOPs;loss\n100 M;1,2e18;3,6\n1 B;1,2e20;2,9\n")
+            >>> runs = js.Runs.read("runs.csv", params="N", tokens="FLOPs / (6 * N)")
+            >>> print(runs.tokens, runs.loss)
+            [2.e+09 2.e+10] [3.6 2.9]
         """
-        return cls(**tables.from_csv(path, **how))
+        return cls(**tables.from_file(source, **how))
 
     def to_csv(self, path: str | PathLike[str]) -> None:
-        """Write a CSV file that `from_csv` reads: a header, and a line for each run.
+        """Write a CSV file that `read` reads: a header, and a line for each run.
 
         Columns are those that the runs have, by the names of the fields and of the levers; numbers
         have 12 digits. An earlier file is replaced only when the new one is complete. Raises
@@ -135,7 +141,7 @@ class Runs:
         Examples:
             >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
             >>> runs.to_csv("runs.csv")
-            >>> len(js.Runs.from_csv("runs.csv"))
+            >>> len(js.Runs.read("runs.csv"))
             240
         """
         columns = self._columns()
@@ -153,11 +159,6 @@ class Runs:
             partial.unlink(missing_ok=True)
 
     @classmethod
-    def from_parquet(cls, path: str | PathLike[str], **how: Any) -> "Runs":
-        """Runs from a Parquet file; everything else as `from_csv`, rows counted from 1."""
-        return cls(**tables.from_parquet(path, **how))
-
-    @classmethod
     def from_dataframe(
         cls,
         frame: "pandas.DataFrame",
@@ -167,34 +168,43 @@ class Runs:
         loss: str = "loss",
         weights: str | None = None,
         group: str | None = None,
-        levers: tuple[str, ...] = (),
+        levers: tuple[str, ...] | Mapping[str, str] = (),
         where: str | None = None,
         params_unit: float = 1,
         tokens_unit: float = 1,
         loss_unit: str = "nats",
+        bytes_per_token: float | None = None,
         best_of_cell: bool = False,
     ) -> "Runs":
         """Runs from the columns of a data frame.
 
+        A column is named, or made of others by an expression such as "C / (6 * N)" or
+        "log(perplexity)", in the language of `jaxscale.fitting.expressions`; a column of exactly
+        that name comes first.
+
         Args:
             frame: a table, a row for each run.
-            params: name of the column.
-            tokens: name of the column.
-            loss: name of the column.
-            weights: name of the column, if there is one.
+            params: a column, or an expression.
+            tokens: a column, or an expression.
+            loss: a column, or an expression.
+            weights: a column, or an expression, if there is one.
             group: name of the column, if there is one.
-            levers: names of columns, each of which is a lever of that name.
+            levers: names of columns, each of which is a lever of that name; or a dict of columns
+                or expressions by the names of the levers.
             where: an expression that keeps the rows for which it holds, such as
                 "loss < 4 and `my step` > 1000": see `jaxscale.fitting.expressions`, which runs
                 no code.
             params_unit: what one unit of the column counts: 1e6 for millions.
             tokens_unit: the same of tokens.
-            loss_unit: "nats" or "bits", per token, or "perplexity", whose logarithm is taken.
+            loss_unit: "nats" or "bits", per token; "bits-per-byte"; or "perplexity", whose
+                logarithm is taken.
+            bytes_per_token: mean bytes of a token, for bits per byte: nats per token are bits per
+                byte x bytes per token x ln 2.
             best_of_cell: whether to keep only the run of least loss of all that agree in params,
                 tokens and levers to three digits, as a sweep over learning rates has them.
 
         Raises:
-            ValueError: as `from_csv`, with rows counted from 1.
+            ValueError: as `read`, with rows counted from 1.
 
         Examples:
             >>> import pandas as pd
@@ -206,7 +216,7 @@ class Runs:
             params=params, tokens=tokens, loss=loss, weights=weights, group=group, levers=levers
         )
         more = dict(params_unit=params_unit, tokens_unit=tokens_unit, loss_unit=loss_unit)
-        more |= dict(where=where, best_of_cell=best_of_cell)
+        more |= dict(where=where, bytes_per_token=bytes_per_token, best_of_cell=best_of_cell)
         return cls(**tables.from_dataframe(frame, columns=given, **more))
 
 

@@ -1,37 +1,43 @@
-# pandas has no types:
-# pyright: reportMissingTypeStubs=false
-"""Reading runs from tables: columns, units and rows chosen, and each bad row named by its line.
+"""Runs from tables: columns, units and rows chosen, and each bad row named by its number.
 
-The cells of a CSV file are read as text, and as numbers only when needed, so that messages show
-values as they are in the file. pandas is imported late.
+A column is one of the table's, by its exact name, or an expression of them.
 """
 
-import csv
-import io
 import math
-import os
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any
 
 import numpy as np
 
-from jaxscale._numerics.names import hint
+from jaxscale._numerics.names import hint, question
 from jaxscale.fitting import expressions
 from jaxscale.fitting._suspicions import suspicions_of
 from jaxscale.fitting._suspicions.sheet import Sheet, best_of_cell, words
-from jaxscale.fitting.cells import csv_rows, number, row_fault
-from jaxscale.fitting.column_values import values_of
-
-Frame: TypeAlias = Any  # a pandas.DataFrame
+from jaxscale.fitting.column_values import number_of
+from jaxscale.fitting.files import (
+    Frame,
+    Table,
+    frame_table,
+    one_line,
+    pandas_module,
+    read_table,
+    refuse,
+)
+from jaxscale.fitting.wide import long_table
 
 RUN = ("params", "tokens", "loss")
-LISTED = 5  # rows that a message names
-# What pandas, too, takes for a missing cell.
-MISSING = {"", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None"}
 PERPLEXITY = "perplexity"  # the unit of a column whose logarithm is the loss
-NATS = {"nats": 1.0, "bits": math.log(2), PERPLEXITY: 1.0}
+BITS_PER_BYTE = "bits-per-byte"
+NATS = {"nats": 1.0, "bits": math.log(2), PERPLEXITY: 1.0, BITS_PER_BYTE: math.log(2)}
+MISSING = " is missing"
+# What people call the columns: only for the question after a name that is not there.
+USUAL = {
+    "params": ("N", "n_params", "num_params", "parameters", "n_parameters", "model_size", "size"),
+    "tokens": ("D", "n_tokens", "num_tokens", "train_tokens", "training_tokens", "seen"),
+    "loss": ("L", "final_loss", "val_loss", "eval_loss", "validation_loss", "train_loss"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,21 +49,29 @@ class Reading:
     loss: Hashable = "loss"
     weights: Hashable = None
     group: Hashable = None
-    levers: tuple[str, ...] = ()
+    levers: tuple[str, ...] | Mapping[str, Hashable] = ()
     where: str | None = None
     params_unit: float = 1
     tokens_unit: float = 1
     loss_unit: str = "nats"
+    bytes_per_token: float | None = None
     best_of_cell: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("params_unit", "tokens_unit"):
+        for name in ("params_unit", "tokens_unit", "bytes_per_token"):
             unit = getattr(self, name)
+            if unit is None and name == "bytes_per_token":
+                continue
             if not (isinstance(unit, (int, float, np.number)) and 0 < unit < math.inf):
                 raise ValueError(f"{name} must be a finite number above 0; got {unit!r}")
         if self.loss_unit not in NATS:
             known = ", ".join(map(repr, NATS))
             raise ValueError(f"loss_unit must be one of {known}; got {self.loss_unit!r}")
+        if (self.bytes_per_token is not None) != (self.loss_unit == BITS_PER_BYTE):
+            raise ValueError(
+                f"bytes_per_token belongs to the loss unit {BITS_PER_BYTE!r}, which needs it; got "
+                f"{self.bytes_per_token!r} and {self.loss_unit!r}"
+            )
         if _is_perplexity(self.loss) and self.loss_unit != PERPLEXITY:
             raise ValueError(
                 f"column {self.loss!r} is named for perplexities, not for losses: give the loss "
@@ -70,98 +84,38 @@ class Reading:
     def columns(self) -> dict[str, Hashable]:
         """The column behind each name of `Runs` that is read."""
         asked = {name: getattr(self, name) for name in (*RUN, "weights", "group")}
-        asked |= {name: name for name in self.levers}
-        return {name: each for name, each in asked.items() if name in RUN or each is not None}
+        levers = self.levers if isinstance(self.levers, Mapping) else {x: x for x in self.levers}
+        return {
+            name: column
+            for name, column in (asked | dict(levers)).items()
+            if name in (*RUN, *levers) or column is not None
+        }
 
     def unit(self, name: str) -> float:
         """The count, or the nats, of one unit of a column of numbers."""
         units = {"params": self.params_unit, "tokens": self.tokens_unit}
-        return units.get(name, NATS[self.loss_unit] if name == "loss" else 1.0)
+        loss = NATS[self.loss_unit] * (self.bytes_per_token or 1)
+        return units.get(name, loss if name == "loss" else 1.0)
 
 
-@dataclass(frozen=True)
-class Table:
-    """Cells, and the number of each row for messages."""
+def from_file(source: Any, **how: Any) -> dict[str, Any]:
+    """The columns of `Runs` from a file; takes the fields of `Reading`.
 
-    source: str  # what messages call it
-    row_label: str  # "line" or "row"
-    row_numbers: np.ndarray  # lines of the file, or rows from 1
-    cells: Frame  # as written
-    typed: Callable[[], Frame]  # as `where` sees them
-
-
-def from_csv(path: str | os.PathLike[str], **how: Any) -> dict[str, Any]:
-    """The columns of `Runs` from a CSV file: UTF-8, commas, a header line.
-
-    Takes the fields of `Reading`. Lines are counted as an editor does, blank ones and those
-    inside quotes too. Raises ValueError as `Runs.from_csv`.
+    Lines are counted as an editor does, blank ones and those inside quotes too. Raises ValueError
+    as `Runs.read`.
     """
-    return _columns(Reading(**how), _csv_table(os.fspath(path)))
-
-
-def from_parquet(path: str | os.PathLike[str], **how: Any) -> dict[str, Any]:
-    """The columns of `Runs` from a Parquet file; takes and raises what `from_csv` does."""
-    reading, source, pandas = Reading(**how), os.fspath(path), _pandas()
-    try:
-        frame = pandas.read_parquet(source)
-    except ImportError:
-        raise ImportError("Parquet files need pyarrow: pip install 'jaxscale[all]'") from None
-    except ValueError as error:
-        raise ValueError(f"{source}: no Parquet file: {_line(error)}") from None
-    return _columns(reading, _frame_table(source, frame))
+    return _columns(Reading(**how), read_table(source))
 
 
 def from_dataframe(frame: Frame, *, columns: dict[str, Any], **how: Any) -> dict[str, Any]:
     """The columns of `Runs` from a data frame; rows are counted from 1.
 
     `columns` holds the column behind each name of `Runs`, `how` the other fields of `Reading`.
-    Raises TypeError for anything but a data frame, ValueError as `Runs.from_csv`.
+    Raises TypeError for anything but a data frame, ValueError as `Runs.read`.
     """
-    if not isinstance(frame, _pandas().DataFrame):
+    if not isinstance(frame, pandas_module().DataFrame):
         raise TypeError(f"frame must be a pandas.DataFrame; got {type(frame).__name__}")
-    return _columns(Reading(**columns, **how), _frame_table("the data frame", frame))
-
-
-def _pandas() -> Any:
-    try:
-        import pandas
-    except ImportError:
-        raise ImportError("tables of runs need pandas: pip install 'jaxscale[all]'") from None
-    return pandas
-
-
-# --- Rows ------------------------------------------------------------------------------------
-
-
-def _frame_table(source: str, frame: Frame) -> Table:
-    return Table(source, "row", np.arange(1, len(frame) + 1), frame, lambda: frame)
-
-
-def _csv_table(source: str) -> Table:
-    pandas = _pandas()
-    header, lines, rows = csv_rows(source)
-    faults = {
-        line: row_fault(row, len(header))
-        for line, row in zip(lines, rows, strict=True)
-        if len(row) != len(header)
-    }
-    _refuse(source, "line", faults, len(rows))
-    cells = [[None if cell in MISSING else cell for cell in row] for row in rows]
-
-    def typed() -> Frame:
-        # As pandas reads the file, but the same rows as above.
-        text = io.StringIO()
-        csv.writer(text).writerows([header, *cells])
-        text.seek(0)
-        frame = pandas.read_csv(text, skip_blank_lines=False, low_memory=False)
-        frame.columns = header  # pandas calls the second of two columns of one name another
-        return frame
-
-    frame = pandas.DataFrame(cells, columns=header, dtype=object)
-    return Table(source, "line", np.array(lines, np.int64), frame, typed)
-
-
-# --- Columns ---------------------------------------------------------------------------------
+    return _columns(Reading(**columns, **how), frame_table("the data frame", frame))
 
 
 def _columns(reading: Reading, table: Table) -> dict[str, Any]:
@@ -170,51 +124,43 @@ def _columns(reading: Reading, table: Table) -> dict[str, Any]:
     Public readers call this directly: warnings are of the user's line, three calls up.
     """
     columns = reading.columns()
-    for name, column in columns.items():
-        _check_column(table, name, column)
-    kept = _kept(table, reading.where)
-    row_numbers, cells = table.row_numbers[kept], table.cells[kept]
+    table = long_table(table, columns.values())
+    table = table.select(_kept(table, reading.where))
     read: dict[str, np.ndarray] = {}
     faults: dict[int, str] = {}
     for name, column in columns.items():
-        values, wrong = _read(cells[column], name, reading)
-        read[name] = _labels(values) if name == "group" else np.array(values, np.float64)
+        read[name], wrong = _read(table, name, column, reading)
         for row, fault in wrong.items():
-            faults.setdefault(row_numbers[row], f"{column} {fault}")
-    _refuse(table.source, table.row_label, faults, len(row_numbers))
-    others = table.typed()[kept].drop(columns=list({*columns.values()}), errors="ignore")
+            faults.setdefault(table.row_numbers[row], fault)
+    refuse(table.source, table.row_label, faults, len(table.row_numbers), _advice(faults))
     if reading.best_of_cell:
-        sizes = [read[name] for name in ("params", "tokens", *reading.levers)]
-        rows = best_of_cell(read["loss"], sizes)
-        read = {name: column[rows] for name, column in read.items()}
-        row_numbers, others = row_numbers[rows], others.iloc[rows]
+        rows = best_of_cell(
+            read["loss"], [read[name] for name in ("params", "tokens", *reading.levers)]
+        )
+        read, table = {name: column[rows] for name, column in read.items()}, table.select(rows)
+    others = [name for name in table.names if name not in columns.values()]
     sheet = Sheet(
         columns=read,
         names={name: str(column) for name, column in columns.items()},
         units={name: reading.unit(name) for name in RUN},
-        others={str(name): np.asarray(column) for name, column in others.items()},
-        row_numbers=row_numbers,
+        others={str(name): _other(table, name) for name in others if others.count(name) == 1},
+        row_numbers=table.row_numbers,
         row_label=table.row_label,
         source=table.source,
-        levers=reading.levers,
+        levers=tuple(reading.levers),
     )
-    for suspicion in suspicions_of(sheet):
+    for suspicion in (*table.remarks, *suspicions_of(sheet)):
         warnings.warn(suspicion, stacklevel=4)
     levers = {name: read.pop(name) for name in reading.levers}
     return read | ({"levers": levers} if levers else {})
 
 
-def _check_column(table: Table, name: str, column: Any) -> None:
-    names = list(table.cells.columns)
-    count = names.count(column)
-    if count > 1:
-        raise ValueError(f"{table.source}: {name} needs one column {column!r}; there are {count}")
-    if not count:
-        near = hint(column, map(str, names), written=repr)
-        raise ValueError(
-            f"{table.source}: no column {column!r} for {name}{near}; "
-            f"the columns are {', '.join(map(str, names))}"
-        )
+def _other(table: Table, name: Any) -> np.ndarray:
+    """A column that is not read, for checks that may know what it is."""
+    try:
+        return table.values(name)
+    except ValueError:  # lists, or numbers and words
+        return np.array([str(cell) for cell in table.column(name)])
 
 
 def _kept(table: Table, where: str | None) -> np.ndarray:
@@ -224,11 +170,7 @@ def _kept(table: Table, where: str | None) -> np.ndarray:
         raise ValueError(f"{table.source}: no rows")
     if where is None:
         return np.ones(count, bool)
-    frame = table.typed()
-    try:
-        value = expressions.evaluate(where, *_named_columns(frame))
-    except ValueError as error:
-        raise ValueError(f"{table.source}: where={where!r} fails: {_line(error)}") from None
+    value = _evaluated(table, "where", where, table.values)
     kept = expressions.truth_of(value)
     if kept is None or kept.shape != (count,):
         raise ValueError(f"where={where!r} must be true or false of each row, as 'loss < 4' is")
@@ -237,77 +179,123 @@ def _kept(table: Table, where: str | None) -> np.ndarray:
     return kept
 
 
-def _named_columns(
-    frame: Frame,
-) -> tuple[list[str], Callable[[str], np.ndarray]]:
-    """The columns that an expression may name, and a function that gives their values."""
-    names = [name for name in frame.columns if isinstance(name, str)]
+def _evaluated(
+    table: Table, name: str, text: str, column: Callable[[str], np.ndarray]
+) -> expressions.Value:
+    """The value of an expression; ValueError that names the keyword."""
+    names = [each for each in table.names if isinstance(each, str)]
 
     def values(name: str) -> np.ndarray:
         if names.count(name) > 1:
             raise ValueError("is there more than once")
-        cells = frame[name]
-        return values_of(cells.astype(object).where(cells.notna(), None))
+        return column(name)
 
-    return names, values
+    try:
+        return expressions.evaluate(text, names, values)
+    except ValueError as error:
+        raise ValueError(f"{table.source}: {name}={text!r} fails: {one_line(error)}") from None
 
 
-# --- Cells, and what is said of them ---------------------------------------------------------
+# --- Columns ---------------------------------------------------------------------------------
 
 
-def _read(cells: Any, name: str, reading: Reading) -> tuple[list[Any], dict[int, str]]:
-    """The values of the cells, and the faults of bad ones by their row."""
-    values: list[Any] = []
+def _read(
+    table: Table, name: str, column: Any, reading: Reading
+) -> tuple[np.ndarray, dict[int, str]]:
+    """The values of a column, by name or by expression, and the faults of bad ones by their row."""
+    has_counts = name not in ("loss", "weights")
+    # Billions of millions are nobody's count.
+    how = dict(suffixes=has_counts and reading.unit(name) == 1, thousands=has_counts)
+    count = table.names.count(column)
+    if count > 1:
+        raise ValueError(f"{table.source}: {name} needs one column {column!r}; there are {count}")
+    if count and name == "group":
+        return _labels(table.column(column), f"{column}{MISSING}")
+    if count:
+        values, wrong = table.numbers(column, **how)
+        faults = {row: f"{column} {fault}" for row, fault in wrong.items()}
+        cells = table.column(column)
+    elif name == "group" or not expressions.could_be(column, table.names):
+        raise _no_column(table, name, column)
+    else:
+        values, faults = _expressed(table, name, column, how)
+        cells = values.tolist()
+    values, wrong = _checked(values, cells, name, reading)
+    return values, {row: f"{column} {fault}" for row, fault in wrong.items()} | faults
+
+
+def _no_column(table: Table, name: str, column: Any) -> ValueError:
+    usual = [each for each in USUAL.get(name, ()) if each in table.names]
+    near = hint(column, map(str, table.names), written=repr) or question(map(repr, usual))
+    listed = ", ".join(map(str, table.names))
+    return ValueError(
+        f"{table.source}: no column {column!r} for {name}{near}; the columns are {listed}"
+    )
+
+
+def _expressed(
+    table: Table, name: str, text: str, how: dict[str, bool]
+) -> tuple[np.ndarray, dict[int, str]]:
+    """The numbers that an expression gives, and what is wrong with the cells that it reads."""
     faults: dict[int, str] = {}
-    for row, (cell, missing) in enumerate(zip(cells, cells.isna(), strict=True)):
-        try:
-            if missing:
-                raise ValueError("is missing")
-            values.append(_item(cell) if name == "group" else _value(_item(cell), name, reading))
-        except ValueError as fault:
-            values.append(math.nan)
-            faults[row] = str(fault)
-    return values, faults
+    gaps: dict[int, str] = {}
+
+    def column(name: str) -> np.ndarray:
+        values, wrong = table.numbers(name, **how)
+        cells = table.column(name)
+        if len(wrong) == len(cells) - cells.count(None):  # no number at all
+            return table.values(name)
+        faults.update({row: f"{name} {fault}" for row, fault in wrong.items()})
+        gaps.update({row: f"{name}{MISSING}" for row, cell in enumerate(cells) if cell is None})
+        return values
+
+    value = _evaluated(table, name, text, column)
+    try:
+        numbers = np.array(np.broadcast_to(number_of(value), len(table.row_numbers)))
+    except ValueError as error:
+        raise ValueError(f"{table.source}: {name}={text!r} fails: {one_line(error)}") from None
+    empty = {row: gap for row, gap in gaps.items() if np.isnan(numbers[row])}
+    return numbers, empty | faults
 
 
-def _item(cell: Any) -> Any:
-    """The cell as a Python value."""
-    return cast(Any, cell.item()) if isinstance(cell, np.generic) else cell
-
-
-def _value(cell: Any, name: str, reading: Reading) -> float:
+def _checked(
+    values: np.ndarray, cells: list[Any], name: str, reading: Reading
+) -> tuple[np.ndarray, dict[int, str]]:
+    """The values in counts or nats, and the faults of those out of range by their row."""
+    is_perplexity = name == "loss" and reading.loss_unit == PERPLEXITY
     least = "above 0" if name in RUN else "0 or more" if name == "weights" else "any"
-    suffixes = name not in ("loss", "weights")
-    value = number(cell, reading.unit(name), suffixes=suffixes, least=least)
-    if name != "loss" or reading.loss_unit != PERPLEXITY:
-        return value
-    if value <= 1:
-        raise ValueError(f"is {cell!r}, no perplexity above 1")
-    return math.log(value)
+    with np.errstate(all="ignore"):
+        values = values * reading.unit(name)
+        below = (values < 0) & (least != "any") | (values == 0) & (least == "above 0")
+        tests = {
+            "missing": np.array([cell is None for cell in cells]),
+            f"{{}}, {'below' if least == '0 or more' else 'not above'} 0": below,
+            "{}, not finite": ~np.isfinite(values),
+            "{}, no perplexity above 1": is_perplexity & (values <= 1),
+        }
+        faults: dict[int, str] = {}
+        for fault, rows in tests.items():
+            for row in np.flatnonzero(rows):
+                faults.setdefault(int(row), "is " + fault.format(repr(cells[row])))
+        return (np.log(values) if is_perplexity else values), faults
+
+
+def _advice(faults: Mapping[int, str]) -> str:
+    """How to leave out rows of which nothing is wrong but missing cells."""
+    names = {fault.removesuffix(MISSING): None for fault in faults.values()}
+    if any(not fault.endswith(MISSING) for fault in faults.values()):
+        return ""
+    tests = " and ".join(f"notna({expressions.written(name)})" for name in names)
+    return f'; leave them out by where="{tests}"'
 
 
 def _is_perplexity(column: Hashable) -> bool:
     said = words(str(column))
-    return bool(said & {"perplexity", "ppl"}) and not said & {"log", "ln"}
+    return bool(said & {"perplexity", "ppl"}) and not said & {"log", "ln", "log2"}
 
 
-def _labels(values: list[Any]) -> np.ndarray:
-    if all(isinstance(value, int) and abs(value) < 2**63 for value in values):
-        return np.array(values, np.int64)
-    return np.array([str(value) for value in values])
-
-
-def _refuse(source: str, row_label: str, faults: dict[int, str], count: int) -> None:
-    """Raise ValueError if there are faults, whose keys are numbers of rows."""
-    if faults:
-        listed = [f"{row_label} {each}: {faults[each]}" for each in sorted(faults)]
-        raise ValueError(f"{source}: bad rows: {len(faults)} of {count} ({_listed(listed, '; ')})")
-
-
-def _listed(items: list[str], separator: str) -> str:
-    rest = len(items) - LISTED
-    return separator.join(items[:LISTED] + ([f"and {rest} more"] if rest > 0 else []))
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _labels(cells: list[Any], fault: str) -> tuple[np.ndarray, dict[int, str]]:
+    faults = {row: fault for row, cell in enumerate(cells) if cell is None}
+    if all(isinstance(cell, int) and abs(cell) < 2**63 for cell in cells):
+        return np.array(cells, np.int64), faults
+    return np.array([str(cell) for cell in cells]), faults

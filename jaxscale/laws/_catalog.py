@@ -71,7 +71,7 @@ def entry(name: str | Path, family: type | None = None) -> Entry:
         >>> plans = js.minimize_loss(js.laws.entry("ours.json").draws, 1e23)
         >>> low, high = js.plan_intervals(plans)["params"]
         >>> print(f"{low / 1e9:.0f}B to {high / 1e9:.0f}B params")
-        27B to 34B params
+        26B to 33B params
     """
     if saved.is_file_name(name):
         return _saved(name, family)

@@ -26,7 +26,7 @@ def plan_intervals(plans: Plan, *, level: float = 0.95) -> dict[str, tuple[np.nd
         >>> plans = js.minimize_loss(boot.law, 1e23, js.Demand(input_tokens=1e12))
         >>> low, high = js.plan_intervals(plans)["tokens"]
         >>> print(f"{low / 1e9:.0f}B to {high / 1e9:.0f}B tokens")
-        679B to 765B tokens
+        706B to 848B tokens
     """
     tails = tails_of(level)
     if not np.ndim(getattr(plans, "status", 0)):

@@ -1,5 +1,7 @@
 """`jaxscale fit`: what it prints and writes is what the library finds, and serves as a law."""
 
+import gzip
+import io
 import json
 
 import numpy as np
@@ -46,7 +48,7 @@ def coefficients(law):
 
 def test_the_record_is_what_the_library_finds(fit):
     record = fit("runs.csv", "--seed", "5")
-    found = js.fit(js.laws.Chinchilla, js.Runs.from_csv("runs.csv"))
+    found = js.fit(js.laws.Chinchilla, js.Runs.read("runs.csv"))
     resampled = js.bootstrap(found, resamples=50, key=5)
     assert record["law"] == pytest.approx(coefficients(found.law), rel=1e-9)
     assert record["standard_errors"] == pytest.approx(coefficients(resampled.standard_errors))
@@ -86,7 +88,7 @@ def test_optima_are_those_of_the_solver_with_intervals_of_the_resampled_laws(fit
         assert each["loss"] == pytest.approx(float(plans.loss[0, at]), rel=1e-9)
         expected = np.quantile(plans.tokens[1:, at], [0.025, 0.975])
         assert each["tokens_interval"] == pytest.approx(expected, rel=1e-6)
-    most = js.Runs.from_csv("runs.csv").flops.max()
+    most = js.Runs.read("runs.csv").flops.max()
     assert record["optima"][0]["beyond_runs"] < 1
     assert flops[-1] > 10 * most
     assert record["optima"][-1]["beyond_runs"] >= flops[-1] / most
@@ -101,7 +103,7 @@ def test_parabolas_stand_beside_the_fit_where_runs_part_into_budgets(fit, comman
     write_table("profiles.csv", {"params": params, "tokens": tokens, "loss": losses})
     made = fit("profiles.csv")
     record, law = made["parabolas"], js.laws.load("fit.json")
-    found = js.fitting.isoflop(js.Runs.from_csv("profiles.csv"), law=law)
+    found = js.fitting.isoflop(js.Runs.read("profiles.csv"), law=law)
     assert len(record["budgets"]) == 3
     assert [each["flops"] for each in record["optima"]] == [x["flops"] for x in made["optima"]]
     for each in record["optima"]:
@@ -126,7 +128,7 @@ def test_the_tables_read_as_a_person_expects(command):
     code, out, err = command("fit", "runs.csv", *QUICK)
     assert (code, err) == (0, "")
     rows = {line.split()[0]: line for line in out.splitlines() if line.strip()}
-    found = js.fit(js.laws.Chinchilla, js.Runs.from_csv("runs.csv")).law
+    found = js.fit(js.laws.Chinchilla, js.Runs.read("runs.csv")).law
     assert f"{found.beta:.4f}" in rows["beta"]
     assert "0.3659" in rows["beta"]  # besiroglu2024 beside it
     assert " to " in rows["beta"]
@@ -175,6 +177,22 @@ def test_runs_may_come_from_parquet(fit, tmp_path):
     assert fit("runs.parquet")["law"] == pytest.approx(fit("runs.csv")["law"], rel=1e-9)
 
 
+def test_runs_may_come_from_standard_input_with_columns_by_expression(fit, monkeypatch):
+    runs = simulated()
+    rows = zip(runs.params, runs.flops, np.exp(runs.loss), strict=True)
+    lines = [
+        json.dumps({"size": f"{float(N)!r}", "run": {"C": float(C), "ppl": float(ppl)}})
+        for N, C, ppl in rows
+    ]
+    data = io.BytesIO(gzip.compress("\n".join(lines).encode()))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(data))
+    columns = ("--params", "size", "--tokens", "run.C / (6 * size)", "--loss", "log(run.ppl)")
+    record = fit("-", *columns)
+    assert record["law"] == pytest.approx(fit("runs.csv")["law"], rel=1e-6)
+    assert record["dataset"] == "60 runs of standard input"
+    assert record["runs"]["columns"]["loss"] == "log(run.ppl)"
+
+
 def test_runs_without_weight_count_for_nothing(fit):
     columns = columns_of(simulated())
     columns["loss"][0] = 50.0
@@ -220,7 +238,7 @@ def test_the_starts_of_hoffmann_et_al_are_4500(fit):
 
 def test_without_resamples_intervals_come_from_the_covariance(fit):
     record = fit("runs.csv", quick=("--bootstrap", "0", "--no-pictures"))
-    found = js.fit(js.laws.Chinchilla, js.Runs.from_csv("runs.csv"))
+    found = js.fit(js.laws.Chinchilla, js.Runs.read("runs.csv"))
     beta, error = found.law.beta, found.standard_errors.beta
     assert record["intervals"]["beta"] == pytest.approx(
         [beta - 1.96 * error, beta + 1.96 * error], rel=1e-4
@@ -270,7 +288,7 @@ def test_a_simulated_table_is_fitted_by_another_family(command, tmp_path):
         low, high = record["intervals"][name]
         assert low - 0.005 < getattr(truth, name) < high + 0.005
     objective = js.fitting.SquaredError()
-    found = js.fit(js.laws.Kaplan, js.Runs.from_csv("kaplan.csv"), objective=objective)
+    found = js.fit(js.laws.Kaplan, js.Runs.read("kaplan.csv"), objective=objective)
     assert record["law"]["N_c"] == pytest.approx(float(found.law.N_c), rel=1e-6)
     assert next(iter(record["published"])) == "kaplan2020"
     demand = ("--inference-tokens", "1T")
@@ -335,7 +353,7 @@ def test_the_file_is_a_law_wherever_one_is_named(command, fit, tmp_path):
     assert planned["law"] == {"name": "fit.json", **coefficients(law)}
     assert planned["optimum"]["loss"] == pytest.approx(2.2, rel=1e-9)
     far = command("plan", "--law", "fit.json", "--like-params", "70B", *demand).out
-    most = js.Runs.from_csv("runs.csv").params.max()
+    most = js.Runs.read("runs.csv").params.max()
     assert "Extrapolated: the runs behind fit.json had" in far
     assert f" to {most / 1e9:.1f}B params, " in far
     shown = command("laws", str(tmp_path / "fit.json")).out

@@ -24,7 +24,7 @@ def test_the_record_is_the_comparison_of_the_library(command, tmp_path):
     code, out, err = command("fit", "runs.csv", *FAMILIES, "--flops", "1e24", "--json")
     assert (code, err) == (0, "")
     record = json.loads(out)
-    runs = js.Runs.from_csv("runs.csv")
+    runs = js.Runs.read("runs.csv")
     families = (js.laws.Chinchilla, js.laws.ComputeOnly)
     comparison = js.compare([js.fit(family, runs) for family in families])
     assert record["best"] == comparison.best.name == "Chinchilla"

@@ -21,8 +21,8 @@ def _here(tmp_path, monkeypatch):
     ("typed", "answer"),
     [
         (("nowhere.csv",), "cannot read the runs 'nowhere.csv': No such file or directory"),
-        (("runs.txt",), "RUNS: 'runs.txt' must end in .csv or .parquet"),
-        (("runs.jsonl",), "must end in .csv or .parquet; convert it: pandas.read_json(path, lines"),
+        (("runs.xlsx",), "runs.xlsx: a spreadsheet or an archive, not a table in text or Parquet"),
+        (("broken.jsonl",), "broken.jsonl: line 2: not JSON: "),
         (("folder.csv",), "cannot read the runs 'folder.csv'"),
         (("empty.csv",), "empty.csv: empty; a header line and rows are expected"),
         (("broken.csv",), "broken.csv: bad rows: 1 of 2 (line 3: loss is missing"),
@@ -38,7 +38,13 @@ def _here(tmp_path, monkeypatch):
         (("runs.csv", "--where", "loss < 0"), "holds for none of 60 rows"),
         (("runs.csv", "--params-unit", "0"), "--params-unit: '0' must be greater than zero"),
         (("runs.csv", "--tokens-unit", "x"), "--tokens-unit: 'x' is not a number"),
-        (("runs.csv", "--loss-unit", "bit"), "--loss-unit: 'bit' is unknown (did you mean bits?)"),
+        (
+            ("runs.csv", "--loss-unit", "bit"),
+            "--loss-unit: 'bit' is unknown (did you mean bits or bits-per-byte?)",
+        ),
+        (("runs.csv", "--loss-unit", "bits-per-byte"), "--bytes-per-token goes with --loss-unit"),
+        (("runs.csv", "--bytes-per-token", "4"), "--bytes-per-token goes with --loss-unit"),
+        (("runs.csv", "--tokens", "params / (6 * N)"), "fails: no column 'N'"),
         (("runs.csv", "--objective", "hubr"), "did you mean huber?"),
         (("runs.csv", "--objective", "squared", "--delta", "1"), "--delta belongs to huber and"),
         (("runs.csv", "--delta", "-1"), "--delta: '-1' must not be negative"),
@@ -96,7 +102,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(command, tmp_path, typed, answer)
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "broken.csv").write_text("params,tokens,loss\n1e9,2e10,2.5\n1e9,2e10,nan\n")
-    (tmp_path / "broken.parquet").write_text("params")
+    (tmp_path / "broken.parquet").write_text("PAR1")
+    (tmp_path / "broken.jsonl").write_text('{"params": 1e9}\n{"params": 1e9\n')
+    (tmp_path / "runs.xlsx").write_bytes(b"PK\x03\x04")
     (tmp_path / "few.csv").write_text("params,tokens,loss\n1e9,2e10,2.5\n1e9,3e10,2.4\n")
     (tmp_path / "other.json").write_text('{"name": "a package"}')
     write_table("zero.csv", {**columns_of(simulated()), "w": [0] * 60, "g": ["a"] * 60})

@@ -60,7 +60,7 @@ def test_the_record_has_null_for_what_is_not_known(command, tmp_path):
     assert (record["optima"], record["best_params_exponent"]) == ([], None)
     assert record["unidentified"]["names"] == ["E", "A", "alpha"]
     known = record["unidentified"]["known_instead"]["E + A/N^alpha"]
-    found = js.fit(js.laws.Chinchilla, js.Runs.from_csv("one.csv"))
+    found = js.fit(js.laws.Chinchilla, js.Runs.read("one.csv"))
     truth = float(LAW.E + LAW.A / SIZE**LAW.alpha)
     assert known["value"] == pytest.approx(found.claims.combinations["E + A/N^alpha"][0])
     assert abs(known["value"] - truth) < 6 * known["standard_error"]

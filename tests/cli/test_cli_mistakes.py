@@ -200,7 +200,7 @@ MISTAKES = [
     (("xyz",), "no such command: xyz; see jaxscale --help"),
     ((*PLAN, "--lik", "3"), "no such option: --lik (did you mean --like-params or --like-tokens?)"),
     ((*PLAN, "--inferense-tokens", "3"), "did you mean --inference-tokens?"),
-    ((*PLAN, "--qwerty"), "no such option: --qwerty; see jaxscale plan --help"),
+    ((*PLAN, "--zzz"), "no such option: --zzz; see jaxscale plan --help"),
     (("--verison",), "no such option: --verison (did you mean --version?)"),
     ((*PLAN, "70"), "extra argument"),
     (("plan", "--loss"), "--loss"),

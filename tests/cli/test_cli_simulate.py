@@ -21,7 +21,7 @@ def test_the_table_is_that_of_the_library(command):
     assert (code, err) == (0, "")
     assert "30 runs in runs.csv: law sardana2024, noise 1.0 %, seed 7" in out
     assert "jaxscale fit runs.csv" in out
-    found = js.Runs.from_csv("runs.csv")
+    found = js.Runs.read("runs.csv")
     law = js.laws.published("sardana2024")
     expected = js.fitting.simulate(law, 30, key=7, noise=0.01)
     for name in ("params", "tokens", "loss"):
@@ -36,7 +36,7 @@ def test_every_limit_counts(command):
     record = json.loads(out)
     assert (record["path"], record["runs"], record["noise"]) == ("a.csv", 200, 0)
     assert record["law"]["beta"] == 0.28
-    runs = js.Runs.from_csv("a.csv")
+    runs = js.Runs.read("a.csv")
     assert 1e20 <= runs.flops.min() < runs.flops.max() <= 1e21
     assert 20 <= runs.tokens_per_param.min() < runs.tokens_per_param.max() <= 40
     exact = js.laws.Chinchilla(1.7, 400.0, 410.0, 0.34, 0.28).loss(runs.params, runs.tokens)

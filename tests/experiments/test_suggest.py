@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,8 +17,16 @@ LAW = js.laws.published("besiroglu2024")
 AT = 1e24
 
 
+@pytest.fixture(autouse=True)
+def _references_in_float64():
+    """As suggestions are, whatever the switch says."""
+    with jax.enable_x64(True):
+        yield
+
+
 def sized(budgets, reach, count):
-    params = np.asarray(js.compute_optimal(LAW, flops=np.asarray(budgets)).params, float)
+    with jax.enable_x64(True):
+        params = np.asarray(js.compute_optimal(LAW, flops=np.asarray(budgets)).params)
     params = params[:, None] * 10 ** np.linspace(-reach, reach, count)
     tokens = np.asarray(budgets)[:, None] / (6 * params)
     return js.Runs(params.ravel(), tokens.ravel(), np.ones(params.size))
@@ -242,6 +251,15 @@ def test_a_result_prints_and_becomes_a_table(known):
     assert found.cumulative_cost.tolist() == np.cumsum(found.cost).tolist()
     pytest.importorskip("pandas")
     assert len(found.to_dataframe()) == 2
+
+
+def test_the_switch_of_jax_changes_nothing(known):
+    with jax.enable_x64(True):
+        one = js.suggest(known, budgets=[1e20], at=AT, count=2)
+    with jax.enable_x64(False):
+        other = js.suggest(known, budgets=[1e20], at=AT, count=2)
+    assert_allclose(other.sd_after, one.sd_after, rtol=1e-12)
+    assert_allclose(other.params, one.params, rtol=1e-12)
 
 
 def test_nothing_within_the_budget_is_said(known):

@@ -371,7 +371,7 @@ THEIR_OBJECTIVE = 0.01582593206911
 @functools.cache
 def repeated_runs():
     path = table("muennighoff_2023/points_c4_constrained_fit.csv")
-    return js.Runs.from_csv(path, levers=("unique_tokens",))
+    return js.Runs.read(path, levers=("unique_tokens",))
 
 
 def objective_of_repeats(R_D, R_N):

@@ -270,6 +270,31 @@ def test_a_fit_that_is_not_known_has_no_part_in_it():
     assert alone.advice.startswith("No fit is OK")
 
 
+def test_the_advice_weighs_runs_held_out_and_criteria():
+    comparison, alternating = linear(), np.resize([1.0, -1.0], 20)
+    free = replace(comparison.rows[0], held_errors=np.full(20, 0.01))
+
+    def advised(held_errors, aicc):
+        tied = replace(comparison.rows[1], held_errors=held_errors, aicc=free.aicc + aicc)
+        made = replace(comparison, rows=(free, tied))
+        return made.best.name, made.advice
+
+    alike = 0.01 * (0.98 + 0.1 * alternating)  # by 0.9 standard errors of the difference
+    assert advised(alike, 3.9)[0] == "tied"
+    name, advice = advised(alike, 50.0)
+    assert name == "free"
+    assert advice.startswith("tied predicts the 20 largest runs best, 0.99% off; free (1.00%) is w")
+    assert advice.endswith("Prefer free: the AICc of tied is 50.0 higher.")
+    name, advice = advised(2 * alike, -50.0)  # whatever the criteria say
+    assert name == "free"
+    assert "tied (1.97%) is worse by more than noise" in advice
+    worse = 0.01 * (1.02 + 0.1 * alternating)
+    assert advised(worse, 0.0)[1].endswith("Prefer tied: it needs 2 coefficients, not 3.")
+    # Of one training there is one error, and of that no deviation.
+    one = replace(comparison, runs=replace(comparison.runs, group=np.zeros(100, int)))
+    assert one.best is one._ranked()[0]
+
+
 def test_a_plan_is_an_answer():
     fit = js.fit(js.laws.Chinchilla, simulated(60))
     (row,) = js.compare([fit], question=lambda law: js.compute_optimal(law, flops=1e24)).rows

@@ -215,7 +215,7 @@ def test_a_level_outside_its_range_is_refused():
 @pytest.mark.parametrize("experiment", list(PORIAN))
 def test_exponents_of_porian_et_al_are_approached(experiment):
     path = table("porian_2024/isoflop_points.csv")
-    found = envelope(Runs.from_csv(path, where=porian(experiment), group="params"))
+    found = envelope(Runs.read(path, where=porian(experiment), group="params"))
     # One curve a size, known at a dozen budgets; the authors take the minimum over sizes at each
     # budget. Sizes half as large again as each other leave the largest exponents least certain.
     assert found.params.exponent == pytest.approx(PORIAN[experiment], abs=0.03)
@@ -223,7 +223,7 @@ def test_exponents_of_porian_et_al_are_approached(experiment):
 
 def test_longer_trainings_do_not_change_the_envelope_of_gemstones():
     paths = [table(f"gemstones_2025/points_{name}.csv") for name in ("hot", "hot_100b_plus")]
-    runs = [Runs.from_csv(path, group="run") for path in paths]
+    runs = [Runs.read(path, group="run") for path in paths]
     short, long = map(envelope, runs)
     assert len(runs[1]) > 3 * len(runs[0])
     # Only the grid of FLOP values differs.

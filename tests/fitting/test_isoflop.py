@@ -424,7 +424,7 @@ def test_without_a_law_there_is_no_bias():
 @pytest.mark.parametrize("experiment", list(PORIAN))
 def test_exponents_of_porian_et_al_are_approached(experiment):
     path = table("porian_2024/isoflop_points.csv")
-    found = isoflop(Runs.from_csv(path, where=porian(experiment)))
+    found = isoflop(Runs.read(path, where=porian(experiment)))
     # They interpolate the loss over sizes and weight budgets by the noise of many seeds, here
     # parabolas take part of the loss's skewness for a shift of the minimum.
     assert found.params.exponent == pytest.approx(PORIAN[experiment], abs=0.035)
@@ -432,7 +432,7 @@ def test_exponents_of_porian_et_al_are_approached(experiment):
 
 def test_the_exponent_of_hoffmann_et_al_is_found_on_their_points():
     path = table("isoflops_open_athena/epochai_chinchilla.csv")
-    found = isoflop(Runs.from_csv(path), resample="runs", level=0.8)
+    found = isoflop(Runs.read(path), resample="runs", level=0.8)
     # Hoffmann et al. 2022, Table 2, approach 2: 0.49, and 80% of the resamples in these ends.
     # The points were read off their figure, and resamples were drawn in another way.
     assert found.params.exponent == pytest.approx(0.49, abs=0.01)
@@ -443,7 +443,7 @@ def test_the_exponent_of_hoffmann_et_al_is_found_on_their_points():
 def test_budgets_that_are_not_six_params_tokens_must_be_given():
     path = table("isoflops_open_athena/marin_202603.csv")
     where = "experiment == 'marin_202603__nemotron__llama_2'"
-    runs = Runs.from_csv(path, where=where)
+    runs = Runs.read(path, where=where)
     with pytest.raises(ValueError, match="do not part into budgets"):
         isoflop(runs)
     labels = column(path, "experiment", str)

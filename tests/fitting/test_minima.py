@@ -79,7 +79,7 @@ def test_the_minimum_on_profiles_is_the_one_known(name):
     path = FOLDER / "isoflops_open_athena" / f"{file}.csv"
     if not path.exists():
         pytest.skip(f"{path} is absent")
-    runs = js.Runs.from_csv(path, where=f"experiment == {experiment!r} and outlier == 0")
+    runs = js.Runs.read(path, where=f"experiment == {experiment!r} and outlier == 0")
     found = js.fit(js.laws.Chinchilla, runs)
     law, ((E, A, B, alpha, beta), objective) = found.law, PROFILES[name]
     known = (E, A, B, alpha, beta)

@@ -26,7 +26,7 @@ def read(tmp_path):
     def from_text(text, **how):
         path = tmp_path / "runs.csv"
         path.write_text(text)
-        return js.Runs.from_csv(path, **how)
+        return js.Runs.read(path, **how)
 
     return from_text
 
@@ -49,7 +49,7 @@ def test_levers_of_frames_and_of_parquet_files_are_read_alike(tmp_path):
     frame.to_parquet(tmp_path / "runs.parquet")
     for found in (
         js.Runs.from_dataframe(frame, levers=BOTH),
-        js.Runs.from_parquet(tmp_path / "runs.parquet", levers=BOTH),
+        js.Runs.read(tmp_path / "runs.parquet", levers=BOTH),
     ):
         np.testing.assert_array_equal(found.levers["unique_tokens"], UNIQUE)
         np.testing.assert_array_equal(found.levers["sparsity"], SPARSITY)

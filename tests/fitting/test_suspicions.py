@@ -21,7 +21,7 @@ def suspicions_of(frame, **how):
         if isinstance(frame, pd.DataFrame):
             js.Runs.from_dataframe(frame, **how)
         else:
-            js.Runs.from_csv(frame, **how)
+            js.Runs.read(frame, **how)
     assert all(isinstance(each.message, Suspicion) for each in caught)
     return [each.message for each in caught]
 

@@ -31,7 +31,7 @@ def suspicions_of(sheet: Sheet) -> list[Suspicion]:
 def suspicions(runs: Any) -> list[Suspicion]:
     """Likely mistakes in runs, rows counted from 1.
 
-    Columns that `Runs` does not hold, such as steps or a learning rate, tell more: `Runs.from_csv`
+    Columns that `Runs` does not hold, such as steps or a learning rate, tell more: `Runs.read`
     and the other readers of tables check them too, and warn.
 
     Examples:
