@@ -71,7 +71,8 @@ def _near(exact: Fit, losses: np.ndarray) -> Tables:
         lanes = np.arange(part.start, part.stop)
         filled = np.resize(lanes, problem.lanes)  # of one shape
         rows = problem.rows._replace(target=target[filled])
-        slopes, residuals = map(np.asarray, _slopes(problem.kernel, here[:, filled], rows))
+        with jax.enable_x64(True):
+            slopes, residuals = map(np.asarray, _slopes(problem.kernel, here[:, filled], rows))
         for index, lane in enumerate(lanes):
             if converged[lane]:
                 of_lane = here[:, lane], slopes[index], residuals[index]
