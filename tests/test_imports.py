@@ -218,6 +218,7 @@ def test_the_public_names_are_those_of_the_design():
         "compare",
         "compare_laws",
         "compute_optimal",
+        "design",
         "devices_for",
         "downstream",
         "evaluate",

@@ -26,6 +26,7 @@ COMMANDS = {
     "fit": ("fit", "EXAMPLES"),
     "suggest": ("suggest", "EXAMPLES"),
     "simulate": ("simulate", "EXAMPLES"),
+    "design": ("design", "EXAMPLES"),
     "laws": ("catalogues", "LAWS_EXAMPLES"),
     "hardware": ("catalogues", "HARDWARE_EXAMPLES"),
     "allocations": ("catalogues", "ALLOCATIONS_EXAMPLES"),
