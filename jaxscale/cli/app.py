@@ -24,8 +24,10 @@ COMMANDS = {
     "implied": ("implied", "EXAMPLES"),
     "recipe": ("recipe", "EXAMPLES"),
     "fit": ("fit", "EXAMPLES"),
+    "suggest": ("suggest", "EXAMPLES"),
     "simulate": ("simulate", "EXAMPLES"),
     "extrapolate": ("extrapolate", "EXAMPLES"),
+    "design": ("design", "EXAMPLES"),
     "laws": ("catalogues", "LAWS_EXAMPLES"),
     "hardware": ("catalogues", "HARDWARE_EXAMPLES"),
     "allocations": ("catalogues", "ALLOCATIONS_EXAMPLES"),
@@ -52,6 +54,7 @@ def application(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
             "jaxscale estimate --params 7B --compute-optimal --train-on A100-40GB\n"
             "jaxscale serve llama-3-70b --on H100-SXM --max-latency 50ms\n"
             "jaxscale fit runs.csv\n"
+            "jaxscale suggest fit.json --budget 1e21 --for 2e24\n"
             "jaxscale laws besiroglu2024\n"
             "jaxscale sweep\n"
         ),

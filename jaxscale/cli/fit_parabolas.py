@@ -8,8 +8,8 @@ import numpy as np
 import jaxscale as js
 from jaxscale.cli import tables
 from jaxscale.cli.quantities import count, scientific
+from jaxscale.fitting.optimal_sizes import LEAST_POINTS
 from jaxscale.fitting.parabolas import LEAST_SIZES
-from jaxscale.fitting.power_law import LEAST_POINTS
 
 SIZES = ("params", "tokens")
 

@@ -9,6 +9,10 @@ from jaxscale.fitting._envelope import envelope as envelope
 from jaxscale.fitting._fit import Fit as Fit
 from jaxscale.fitting._fit import fit as fit
 from jaxscale.fitting._isoflop import isoflop as isoflop
+from jaxscale.fitting._jacobian import gradients as gradients
+from jaxscale.fitting._jacobian import jacobian as jacobian
+from jaxscale.fitting._noise import Noise as Noise
+from jaxscale.fitting._noise import noise_of as noise_of
 from jaxscale.fitting._subsets import Holdout as Holdout
 from jaxscale.fitting._subsets import Subset as Subset
 from jaxscale.fitting._subsets import fit_by_ratio as fit_by_ratio
@@ -23,7 +27,7 @@ from jaxscale.fitting.objectives import AbsoluteError as AbsoluteError
 from jaxscale.fitting.objectives import Huber as Huber
 from jaxscale.fitting.objectives import HuberLikelihood as HuberLikelihood
 from jaxscale.fitting.objectives import SquaredError as SquaredError
-from jaxscale.fitting.power_law import OptimalSizes as OptimalSizes
+from jaxscale.fitting.optimal_sizes import OptimalSizes as OptimalSizes
 from jaxscale.fitting.power_law import PowerLaw as PowerLaw
 from jaxscale.fitting.profile import Profile as Profile
 from jaxscale.fitting.profile import profile_likelihood as profile_likelihood

@@ -18,7 +18,7 @@ from jaxscale._numerics.quantities import count, counted
 from jaxscale.fitting._fit import Fit, checked_fit
 from jaxscale.fitting.certificate import LEVEL_STEEPNESS, FitStatus
 from jaxscale.fitting.claims import Design
-from jaxscale.fitting.noise import log_likelihood, noise_of
+from jaxscale.fitting.likelihood import log_likelihood, noise_in_words
 from jaxscale.fitting.report import WIDTH, spread_of
 from jaxscale.fitting.reweighting import refits
 from jaxscale.fitting.runs import Runs
@@ -264,7 +264,7 @@ def compare(
     rows = [_compared(name, each, largest, folds, question) for name, each in named.items()]
     weights = _akaike([row.aicc for row in rows])
     rows = [replace(row, weight=weight) for row, weight in zip(rows, weights, strict=True)]
-    return Comparison(tuple(rows), runs, largest, noise_of(rows[0].fit.loss_function))
+    return Comparison(tuple(rows), runs, largest, noise_in_words(rows[0].fit.loss_function))
 
 
 # --- The fits --------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxscale.fitting.power_law import (
+from jaxscale.fitting.optimal_sizes import (
     LEAST_POINTS,
     Optima,
     OptimalSizes,

@@ -16,8 +16,7 @@ import numpy as np
 
 from jaxscale.fitting._small_samples import widening
 from jaxscale.fitting.grid_bias import grid_bias
-from jaxscale.fitting.parabolas import LEAST_SIZES, Valley, parts_of, valleys_of
-from jaxscale.fitting.power_law import (
+from jaxscale.fitting.optimal_sizes import (
     LEAST_POINTS,
     Optima,
     OptimalSizes,
@@ -25,6 +24,7 @@ from jaxscale.fitting.power_law import (
     checked_level,
     draws,
 )
+from jaxscale.fitting.parabolas import LEAST_SIZES, Valley, parts_of, valleys_of
 from jaxscale.fitting.resampling import generator
 from jaxscale.fitting.runs import Runs, checked
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxscale import _display
 from jaxscale._version import __version__
+from jaxscale.fitting._noise import noise_of
 from jaxscale.fitting.certificate import STEEPNESS
 from jaxscale.fitting.diagnostics import Fitted, Resampled, check_resamples, diagnose
 from jaxscale.fitting.runs import Runs
@@ -116,6 +117,7 @@ def record_of(fit: Fitted, bootstrap: Resampled | None = None) -> dict[str, Any]
         "errors_from": errors_from(fit, bootstrap),
         "covariance_of": list(coordinates_of(fit.problem.kernel.law)),
         "covariance": best.covariance.tolist() if known else None,
+        "noise": _noise(fit, bootstrap),
         "ranges": {
             name: [float(np.min(x)), float(np.max(x))] for name, x in ranges_of(fit.runs).items()
         },
@@ -166,6 +168,14 @@ def errors_from(fit: Fitted, bootstrap: Resampled | None = None) -> str:
         return f"the {fit.covariance_method}"
     what = "runs" if fit.runs.group is None else "whole groups of runs"
     return f"{bootstrap.objective.size:,} resamples of {what}"
+
+
+def _noise(fit: Fitted, bootstrap: Resampled | None) -> dict[str, float] | None:
+    """The noise of one run, and a factor of the covariance; None where nothing is identified."""
+    if fit.claims.unidentified:
+        return None
+    noise = noise_of(fit)
+    return {"sd": noise.sd, "factor": noise.factor if bootstrap is None else 1.0}
 
 
 def _quality(fit: Fitted) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from fitting.runs_at_hand import simulated
 from fitting.test_any_law import SQUARES, Line, Product, design, least_squares, noisy_runs
 from jaxscale.fitting import FitStatus
 from jaxscale.fitting._comparison import _folds
-from jaxscale.fitting.noise import log_likelihood
+from jaxscale.fitting.likelihood import log_likelihood
 
 # --- The noise -------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ import pytest
 
 from fitting.public_runs import PORIAN, porian, table
 from jaxscale.fitting._envelope import envelope
-from jaxscale.fitting.power_law import draws
+from jaxscale.fitting.optimal_sizes import draws
 from jaxscale.fitting.resampling import generator
 from jaxscale.fitting.runs import Runs
 

@@ -12,7 +12,8 @@ from fitting.public_runs import PORIAN, column, porian, table
 from jaxscale.fitting._isoflop import isoflop
 from jaxscale.fitting._small_samples import student
 from jaxscale.fitting.grid_bias import grid_bias
-from jaxscale.fitting.power_law import PowerLaw, draws
+from jaxscale.fitting.optimal_sizes import draws
+from jaxscale.fitting.power_law import PowerLaw
 from jaxscale.fitting.resampling import generator
 from jaxscale.fitting.runs import Runs
 

@@ -22,7 +22,7 @@ from jaxscale.fitting.objectives import (
 HALVINGS = 60  # of an interval of ln 2
 
 
-def noise_of(objective: Objective) -> str:
+def noise_in_words(objective: Objective) -> str:
     """The noise that an objective implies, in words."""
     if isinstance(objective, SquaredError):
         return "normal noise"
