@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import numpy as np
 import typer
 
 import jaxscale as js
-from jaxscale._numerics.interpreted import interpreted
 from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import Mistake, reading
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, number_option, read_demand, read_prices
 from jaxscale.cli.quantities import count as written
-from jaxscale.cli.quantities import money, nonnegative, positive, scientific, share, whole
+from jaxscale.cli.quantities import flops_or_dollars, nonnegative, scientific, share, whole
 from jaxscale.experiments.question import GOALS
 from jaxscale.experiments.selection import METHODS
 from jaxscale.laws.saved import is_file_name
@@ -35,18 +33,11 @@ File = Annotated[
 ]
 
 
-def _budget(text: str) -> tuple[float, bool]:
-    """A budget, and whether it is in dollars."""
-    if "$" in text:
-        return money(text), True
-    return positive(text), False
-
-
 Budget = Annotated[
     Any,
     typer.Option(
         "--budget",
-        parser=reading("--budget", _budget),  # pyright: ignore[reportArgumentType]
+        parser=reading("--budget", flops_or_dollars),  # pyright: ignore[reportArgumentType]
         metavar="FLOPS|DOLLARS$",
         help="What further runs may cost in all: FLOPs, or dollars as 5000$. One run may take it "
         "all, or a thousandth.",
@@ -245,27 +236,11 @@ def show(answer: Answer) -> None:
     tables.note(found.advice, style="bold")
     if found.worth < len(found):
         tables.note("*: costs more than it saves", style="dim")
-    tables.note(range_note(answer), style="dim")
+    tables.note(answer.named.outside_note(answer.suggestion), style="dim")
     tables.note(
         f"Of {found.candidates:,} candidates; noise of a run {found.noise:.2%} of the loss. Gains "
         "are linear in what is known now: refit after these runs.",
         style="dim",
-    )
-
-
-def range_note(answer: Answer) -> str:
-    """A line on runs outside the sizes of those behind the fit; empty without."""
-    entry, found = answer.named.entry, answer.suggestion
-    if entry is None or not entry.has_range or not len(found):
-        return ""
-    runs = js.Runs(found.params, found.tokens, np.ones(len(found)))
-    outside = len(found) - int(np.sum(interpreted(entry.in_range, runs)))
-    if not outside:
-        return ""
-    lie = "lies" if outside == 1 else "lie"
-    return (
-        f"{outside} of {len(found)} {lie} outside the sizes of the runs behind {entry.name}: there "
-        "the law itself may fail."
     )
 
 
@@ -287,5 +262,5 @@ def as_record(answer: Answer) -> dict[str, Any]:
         "runs": runs,
         "worth": found.worth,
         "advice": found.advice,
-        "note": range_note(answer),
+        "note": answer.named.outside_note(answer.suggestion),
     }

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxscale._display import dataframe, html, table
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.quantities import count, percent, scientific
-from jaxscale.experiments._design import Design
+from jaxscale.experiments._design import Design, checked_number
 from jaxscale.experiments._tables import Tables, fit_tables
 from jaxscale.fitting._fit import Fit, checked_for, fit
 from jaxscale.fitting._jacobian import gradients
@@ -162,11 +162,13 @@ def score_design(
         1.2 decades: params off by 8%
     """
     check_law(law)
+    if not isinstance(design, Design | Runs):
+        raise TypeError(f"design must be of js.design, or js.Runs; got {type(design).__name__}")
     checked_count("tables", tables, least=2)
-    if not 0 < noise < 1:
-        raise ValueError(f"noise must be above 0 and below 1; got {noise!r}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1; got {level!r}")
+    at = checked_number("at", at)
+    for name, number in (("noise", noise), ("level", level)):
+        if checked_number(name, number) >= 1:
+            raise ValueError(f"{name} must be above 0 and below 1; got {number!r}")
     family = type(law) if family is None else family
     with jax.enable_x64(True):
         known = {name: np.asarray(x, np.float64) for name, x in (design.levers or {}).items()}
@@ -182,7 +184,7 @@ def score_design(
         random = generator(key).standard_normal((tables, len(exact)))
         losses = exact * np.exp(noise * random)
         made = fit_tables(fitted, losses, options, advance)
-        asked = _Asked(float(at), _of_plan(law, levers, known))
+        asked = _Asked(at, _of_plan(law, levers, known))
         return _scored(law, fitted, made, asked, noise, level)
 
 
@@ -197,8 +199,9 @@ def _of_plan(
     law: Law, levers: Mapping[str, ArrayLike] | None, known: dict[str, np.ndarray]
 ) -> dict[str, float]:
     """Values of the levers that the plan is made for."""
-    single = {name: x[0] for name, x in known.items() if np.ptp(x) == 0}
-    values = lever_values(law, single | dict(levers or {})) if levers_of(law) else {}
+    needed = levers_of(law)
+    single = {name: x[0] for name, x in known.items() if name in needed and np.ptp(x) == 0}
+    values = lever_values(law, single | dict(levers or {}))
     return {name: float(np.asarray(x)) for name, x in values.items()}
 
 
