@@ -150,7 +150,7 @@ def design(
     All runs together cost `budget`. Each level has `sizes` models, evenly spaced in logarithm
     within `span` decades of the compute-optimal one, and `replicates` more of that one, which also
     show the noise between runs. The guess need not be right: a wide range of sizes costs no more
-    than a narrow one, and the fit corrects it.
+    than a narrow one, and the fit of the runs replaces the guess.
 
     Args:
         law: a published law, or a guess.

@@ -1,4 +1,4 @@
-"""`score_design`: how well a design tells the plan, by simulated tables of its losses."""
+"""`score_design`: how good a plan a design would give, by simulated tables of its losses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Accuracy(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Score:
-    """How well a design tells the plan of a budget. Prints itself as a table.
+    """How good a plan a design would give for a budget. Prints itself as a table.
 
     Errors of `params` and `tokens` are of their natural logarithms, so that 0.1 is about 10 %;
     those of `loss` are in nats per token, and those of `exponent` as it is. `regret` is what the
@@ -126,13 +126,12 @@ def score_design(
     advance: Callable[[int], None] | None = None,
     **options: Any,
 ) -> Score:
-    """How well a design tells the best plan of a budget, were a law the true one.
+    """How good a plan fits to a design would give for a budget, if a law were true.
 
     Losses of the design are simulated from the law many times, with normal noise in their
     logarithms. Each table is fitted as by `fit`, and its plan for `at` FLOPs compared with the
-    true one. Intervals are those of the fit's covariance, by the delta method. The answer is as
-    good as the law and the noise that it assumes, and its own error falls with the number of
-    tables: an error of 200 tables is known to 5 %.
+    true one. Intervals are those of the fit's covariance, by the delta method. The answer is only as
+    good as the law and the noise that it assumes. 200 tables give an RMSE within 5 %.
 
     Args:
         design: sizes to train: from `design`, or runs, whose losses are not read.
@@ -157,9 +156,9 @@ def score_design(
         >>> for span in (0.5, 1.2):
         ...     design = js.design(law, budget=1e21, span=span)
         ...     score = js.experiments.score_design(design, law, at=1e23, key=1)
-        ...     print(f"{span} decades: params off by {score.params.rmse:.0%}")
-        0.5 decades: params off by 18%
-        1.2 decades: params off by 8%
+        ...     print(f"{span} decades: ln params off by {score.params.rmse:.2f}")
+        0.5 decades: ln params off by 0.18
+        1.2 decades: ln params off by 0.08
     """
     check_law(law)
     if not isinstance(design, Design | Runs):
