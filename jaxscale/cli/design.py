@@ -1,7 +1,6 @@
 """`jaxscale design`: a first set of runs for a budget, and how well it would tell a plan."""
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,6 +125,8 @@ def design(
     amount, in_dollars = budget
     if in_dollars and prices.unit != "dollars":
         raise Mistake("--budget: dollars need --train-on; without it write FLOPs, such as 1e21")
+    if noise == 0:
+        raise Mistake("--noise: '0' must be greater than zero")
     if not in_dollars:
         amount *= float(prices.costs.train)
     named = read_law(law)
@@ -145,18 +146,18 @@ def design(
         )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        made = _or_mistake(
-            lambda: js.design(
+        try:
+            made = js.design(
                 named.law, amount, costs=prices.costs, levers=levers.values or None, **given
             )
-        )
+        except ValueError as error:
+            raise Mistake(str(error)) from None
     notes = [str(each.message) for each in caught] + [named.outside_note(made)]
-    note = " ".join(filter(None, notes))
     at = FURTHER * float(made.flops.sum()) if for_ is None else for_
     with tables.steps() as begin:
         advance = begin("simulating", TABLES)
-        score = _or_mistake(
-            lambda: js.experiments.score_design(
+        try:
+            score = js.experiments.score_design(
                 made,
                 named.law,
                 at=at,
@@ -165,7 +166,9 @@ def design(
                 levers=levers.values or None,
                 advance=advance,
             )
-        )
+        except ValueError as error:  # the runs are still a profile of sizes
+            score, notes = None, [*notes, f"There is no score: {error}."]
+    note = " ".join(filter(None, notes))
     if path is not None:
         with replacing(path) as partial:
             made.to_csv(partial)
@@ -185,24 +188,15 @@ def _checked(output: str | None) -> Path | None:
     return path
 
 
-def _or_mistake(made: Callable[[], Any]) -> Any:
-    """What the library answers, whose refusals are mistakes."""
-    try:
-        return made()
-    except ValueError as error:
-        raise Mistake(str(error)) from None
-
-
 def _record(
     named: Any,
     prices: Prices,
     budget: float,
     made: Design,
-    score: Score,
+    score: Score | None,
     note: str,
     path: Path | None,
 ) -> dict[str, Any]:
-    names = "params", "tokens", "loss", "exponent"
     columns = made.columns
     return {
         "law": {"name": named.name, **tables.plain(named.law)},
@@ -216,21 +210,26 @@ def _record(
         "total_cost": made.total_cost,
         "correlation": made.correlation,
         "note": note,
-        "score": {
-            "flops": score.at,
-            "noise": score.noise,
-            "tables": score.tables,
-            "level": score.level,
-            "ok": score.ok,
-            **{name: tables.finite(getattr(score, name)._asdict()) for name in names},
-            "regret": score.regret,
-        },
+        "score": None if score is None else _record_of_score(score),
         "path": None if path is None else str(path),
     }
 
 
+def _record_of_score(score: Score) -> dict[str, Any]:
+    names = "params", "tokens", "loss", "exponent"
+    return {
+        "flops": score.at,
+        "noise": score.noise,
+        "tables": score.tables,
+        "level": score.level,
+        "ok": score.ok,
+        **{name: tables.finite(getattr(score, name)._asdict()) for name in names},
+        "regret": score.regret,
+    }
+
+
 def _show(
-    named: Any, prices: Prices, made: Design, score: Score, note: str, path: Path | None
+    named: Any, prices: Prices, made: Design, score: Score | None, note: str, path: Path | None
 ) -> None:
     tables.note(named.warning, style="bold yellow")
     title = f"{len(made)} runs for {prices.format(made.total_cost)}, around law {named.name}"
@@ -248,12 +247,15 @@ def _show(
     ]
     tables.print_columns([name.replace("_", " ") for name in order], rows)
     tables.note(note, style="bold yellow")
-    title = (
-        f"The best plan for {scientific(score.at)} FLOPs by fits to {score.tables} simulated tables"
-    )
-    tables.note(f"{title}, noise {percent(score.noise)}", style="bold")
+    if score is not None:
+        _show_score(score)
+    if path is not None:
+        tables.note(f"The runs are in {path}; with a column loss added, jaxscale fit reads it.")
+
+
+def _show_score(score: Score) -> None:
+    title = f"The best plan for {scientific(score.at)} FLOPs, by fits to {score.tables} simulated"
+    tables.note(f"{title} tables, noise {percent(score.noise)}", style="bold")
     header, lines = score.cells()
     tables.print_columns(header, lines)
     tables.note(f"{score.advice()} {score.ok:.0%} of the fits are ok.", style="dim")
-    if path is not None:
-        tables.note(f"The runs are in {path}; with a column loss added, jaxscale fit reads it.")

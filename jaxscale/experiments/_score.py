@@ -130,8 +130,8 @@ def score_design(
 
     Losses of the design are simulated from the law many times, with normal noise in their
     logarithms. Each table is fitted as by `fit`, and its plan for `at` FLOPs compared with the
-    true one. Intervals are those of the fit's covariance, by the delta method. The answer is only as
-    good as the law and the noise that it assumes. 200 tables give an RMSE within 5 %.
+    true one. Intervals are those of the fit's covariance, by the delta method. The answer is only
+    as good as the law and the noise that it assumes. 200 tables give an RMSE within 5 %.
 
     Args:
         design: sizes to train: from `design`, or runs, whose losses are not read.
@@ -176,9 +176,10 @@ def score_design(
         fitted = fit(family, runs, **options)
         if fitted.claims.unidentified or fitted.problem.run_count <= len(fitted.names):
             named = ", ".join(fitted.claims.unidentified)
+            others = "sizes, budgets or levers" if known else "sizes or budgets"
             raise ValueError(
                 f"the design does not identify {named or 'the law'} of {family.__name__}, even "
-                "without noise: add runs of other sizes or budgets"
+                f"without noise: add runs of other {others}"
             )
         random = generator(key).standard_normal((tables, len(exact)))
         losses = exact * np.exp(noise * random)

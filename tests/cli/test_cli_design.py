@@ -56,10 +56,20 @@ def test_flops_are_flops_on_accelerators_too(command):
         (("--budget", "1e21", "--noise", "1"), "--noise: '1' must be a share of the loss"),
         (("--budget", "1e21", "--sizes", "2"), "sizes must be a whole number, at least 3"),
         (("--budget", "1e21", "--law", "clark2022_sbase", "--lever", "experts=8"), "optimal size"),
-        (("--budget", "1e21", "--levels", "1", "--span", "0.1"), "does not identify"),
+        (("--budget", "1e21", "--noise", "0"), "--noise: '0' must be greater than zero"),
     ],
 )
 def test_a_mistake_is_one_line(command, arguments, message):
     code, out, err = command("design", *arguments)
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_runs_that_identify_no_law_are_written_without_a_score(command, tmp_path):
+    path = tmp_path / "runs.csv"
+    asked = ("design", "--budget", "1e21", "--levels", "1", "--output", str(path), "--json")
+    code, out, _ = command(*asked)
+    record = json.loads(out)
+    assert (code, record["score"]) == (0, None)
+    assert "There is no score: the design does not identify" in record["note"]
+    assert len(path.read_text().splitlines()) == 9
