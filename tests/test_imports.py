@@ -75,6 +75,7 @@ FOR_FILES = {
     "_labelled": {"xarray"},
     "sweeping": {"pandas", "pyarrow", "rich", "tensorstore", "xarray", "zarr"},
     "fitting": {"pandas"},
+    "trajectories": {"pandas"},
 }
 CORE = {"jax", "numpy", "optax", "jaxscale"} | sys.stdlib_module_names
 FIRST_PLAN = 60  # modules of ours at the most: a third of all that there are

@@ -125,7 +125,7 @@ def problem_of(
     # More of the last run, without weight: zeros might have no loss, and 0 times NaN is NaN.
 
     def pad(column: np.ndarray) -> np.ndarray:
-        return np.concatenate([column, np.repeat(column[-1:], more)])
+        return np.concatenate([column, np.repeat(column[-1:], more, axis=0)])
 
     padded = jax.tree.map(pad, columns)
     weights = np.concatenate([runs.weights, np.zeros(more)])
