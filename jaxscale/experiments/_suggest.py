@@ -214,10 +214,11 @@ def suggest(
             `experiments.information` of a law and its runs.
         candidates: runs that may be trained: anything with `params` and `tokens`, and levers where
             the law has some; or a pair of columns.
-        at: FLOPs of the plan that the runs are for, those of serving its demand included.
+        at: FLOPs of the plan that the runs are for, those of serving its demand included; with
+            `Costs` in dollars, what so many FLOPs of training cost.
         budgets: FLOPs of single runs, in place of candidates: 31 sizes are offered of each. By
             default from a thousandth of `budget` to all of it, by half decades, but none below the
-            smallest run of the fit.
+            smallest run of the fit, which `budget` has to pay for.
         goal: "N*", the logarithm of the plan's size; "loss", the logarithm of its loss, by "V" at
             five sizes within half a decade of it; "cost", the logarithm of the cost of the plan's
             loss; or a function of a law that returns one number or several of one unit.
