@@ -18,6 +18,7 @@ from jaxscale.cli.quantities import count as written
 from jaxscale.cli.quantities import money, nonnegative, positive, scientific, share, whole
 from jaxscale.experiments.question import GOALS
 from jaxscale.experiments.selection import METHODS
+from jaxscale.laws.fitted import fits_logarithm
 from jaxscale.laws.saved import is_file_name
 
 EXAMPLES = """\
@@ -59,8 +60,8 @@ For = Annotated[
     number_option(
         "--for",
         "FLOPS",
-        "Budget of the plan that the runs are for, serving included; in dollars, what so many FLOPs "
-        "of training cost.",
+        "Budget of the plan that the runs are for, serving included; with prices, what so many "
+        "FLOPs of training cost.",
     ),
 ]
 Count = Annotated[
@@ -163,7 +164,7 @@ def suggest(
         "--for, the plan's FLOPs": plan_flops,
     }
     if budget is None or plan_flops is None:
-        raise Mistake(f"give {' and '.join(name for name, x in asked.items() if x is None)}")
+        raise Mistake(f"give {', and '.join(name for name, x in asked.items() if x is None)}")
     named = read_fit(fit)
     levers = levers_for(named, read_levers(lever))
     if levers.chosen:
@@ -261,10 +262,17 @@ def show(answer: Answer) -> None:
         tables.note("*: costs more than it saves", style="dim")
     tables.note(range_note(answer), style="dim")
     tables.note(
-        f"Of {found.candidates:,} candidates; noise of a run {found.noise:.2%} of the loss. Gains "
+        f"Of {found.candidates:,} candidates; noise of a run {noise_text(answer)}. Gains "
         "are linear in what is known now: refit after these runs.",
         style="dim",
     )
+
+
+def noise_text(answer: Answer) -> str:
+    """The noise of a run in words."""
+    noise = answer.suggestion.noise
+    of_logarithm = fits_logarithm(answer.named.law)
+    return f"{noise:.2%} of the loss" if of_logarithm else f"{noise:.3g} in the loss"
 
 
 def range_note(answer: Answer) -> str:

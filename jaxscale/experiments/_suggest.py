@@ -25,6 +25,7 @@ from jaxscale.experiments.selection import (
     within_budget,
 )
 from jaxscale.fitting import Bootstrap, Fit, gradients, jacobian
+from jaxscale.laws.fitted import fits_logarithm
 from jaxscale.laws.protocol import levers_of
 
 if TYPE_CHECKING:
@@ -292,7 +293,7 @@ def suggest(
         regret_after=path.regret[1:],
         saved=path.saved,
         worth=worth(path.saved, costs[at_each]),
-        goal=LABELS.get(name or "", "the goal"),
+        goal=_label(name, known.law),
         unit=unit,
         plan=plan,
         marginal_cost=marginal,
@@ -308,6 +309,12 @@ def worth(saved: np.ndarray, cost: np.ndarray) -> int:
     """
     net = _nets(saved, cost)
     return int(np.argmax(net)) if np.isfinite(net).all() else 0
+
+
+def _label(goal: str | None, law: Any) -> str:
+    if goal == LOSS and not fits_logarithm(law):
+        return "loss"  # may be negative
+    return LABELS.get(goal or "", "the goal")
 
 
 def _net(saved: np.ndarray, cost: np.ndarray) -> float:

@@ -70,8 +70,7 @@ def budgets_within(known: Information, flops: float) -> np.ndarray:
     if flops < known.smallest * SAME:
         raise ValueError(
             f"budget, {scientific(flops)} FLOPs, does not pay for the smallest of the runs so far, "
-            f"{scientific(known.smallest)} FLOPs: nothing says that the law holds below it; give "
-            "more, or candidates or budgets of your own"
+            f"{scientific(known.smallest)} FLOPs: nothing says that the law holds below it"
         )
     budgets = flops * LEVELS
     return budgets[budgets >= known.smallest * SAME]

@@ -292,6 +292,11 @@ def test_training_time_and_energy_have_intervals(record, command):
             ("--budget", "1M,2M", *DOLLARS, *SERVED, "--deadline", "30d"),
             "--deadline is about one plan: give one budget",
         ),
+        (
+            ("--flops", "1e22", "--years", "3"),
+            "--years is about serving: give the demand of a year by --inference-tokens",
+        ),
+        (("--inference-tokens", "5T"), "or a budget by --flops or --budget"),
         (("--flops", "1e-307,1e-308"), "a result over- or underflows float64 (budget 1e-307)"),
     ],
 )
