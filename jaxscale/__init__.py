@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale.economics import expected_regret as expected_regret
     from jaxscale.economics import implied_demand as implied_demand
     from jaxscale.economics import maximize_profit as maximize_profit
+    from jaxscale.experiments import design as design
     from jaxscale.experiments import suggest as suggest
     from jaxscale.fitting import Runs as Runs
     from jaxscale.fitting import bootstrap as bootstrap
@@ -101,7 +102,7 @@ _NAMES = {
     "architectures": ("Architecture",),
     "costs": ("Costs", "Demand"),
     "economics": ("expected_regret", "implied_demand", "maximize_profit"),
-    "experiments": ("suggest",),
+    "experiments": ("design", "suggest"),
     "fitting": ("Runs", "bootstrap", "compare", "fit", "holdout", "profile_likelihood"),
     "hardware": ("accelerator",),
     "laws": ("downstream",),

@@ -75,6 +75,7 @@ FOR_FILES = {
     "_labelled": {"xarray"},
     "sweeping": {"pandas", "pyarrow", "rich", "tensorstore", "xarray", "zarr"},
     "fitting": {"pandas"},
+    "trajectories": {"pandas"},
 }
 CORE = {"jax", "numpy", "optax", "jaxscale"} | sys.stdlib_module_names
 FIRST_PLAN = 60  # modules of ours at the most: a third of all that there are
@@ -218,6 +219,7 @@ def test_the_public_names_are_those_of_the_design():
         "compare",
         "compare_laws",
         "compute_optimal",
+        "design",
         "devices_for",
         "downstream",
         "evaluate",

@@ -26,6 +26,8 @@ COMMANDS = {
     "fit": ("fit", "EXAMPLES"),
     "suggest": ("suggest", "EXAMPLES"),
     "simulate": ("simulate", "EXAMPLES"),
+    "extrapolate": ("extrapolate", "EXAMPLES"),
+    "design": ("design", "EXAMPLES"),
     "laws": ("catalogues", "LAWS_EXAMPLES"),
     "hardware": ("catalogues", "HARDWARE_EXAMPLES"),
     "allocations": ("catalogues", "ALLOCATIONS_EXAMPLES"),

@@ -48,11 +48,11 @@ from jaxscale.fitting.model import kernel_of
 from jaxscale.fitting.objectives import Huber, Objective, check_objective, final_delta, unit_of
 from jaxscale.fitting.problem import MANY_STARTS, Problem, approach, outcome, problem_of, ranked
 from jaxscale.fitting.report import draws_of, record_of
-from jaxscale.fitting.runs import Runs, checked
+from jaxscale.fitting.runs import Runs, Source, checked
 from jaxscale.fitting.starts import starts_of
 from jaxscale.laws import saved
 from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
-from jaxscale.laws.protocol import levers_of
+from jaxscale.laws.protocol import is_of_steps, levers_of
 
 if TYPE_CHECKING:
     import optax
@@ -236,7 +236,7 @@ def _normal_reach(level: float) -> float:
 
 def fit(
     law: type,
-    runs: Runs,
+    runs: Runs | Source,
     *,
     objective: Objective | None = None,
     starts: Any = None,
@@ -260,7 +260,8 @@ def fit(
     Args:
         law: a class, such as `js.laws.Chinchilla`, or one of your own: a frozen dataclass with a
             loss. Its levers are columns of the runs.
-        runs: params, tokens and loss of finished trainings.
+        runs: params, tokens and loss of finished trainings; of a law over steps, a
+            `js.trajectories.Curve` or `Curves`.
         objective: `fitting.Huber(1e-3)` by default, as in Hoffmann et al. 2022, D.2; or
             `SquaredError`, `AbsoluteError` or `HuberLikelihood`.
         starts: a grid by default; or a law with arrays; for Chinchilla also "hoffmann2022", that
@@ -290,6 +291,8 @@ def fit(
         raise TypeError(f"optimizer must be an Optax transformation; got {optimizer!r}")
     asked = Asked(held_by(law) | dict(fixed or {}), tie, dict(bounds or {}), dict(prior or {}))
     check_asked(law, asked)
+    if isinstance(runs, Source):
+        runs = runs.runs_for(law, asked.fixed)
     request = _Request(law, objective, starts, asked, optimizer)
     if not all(map(is_concrete, jax.tree.leaves((runs, objective)))):
         return _fit_traced(runs, request)
@@ -306,7 +309,9 @@ def _check_law(law: Any) -> None:
 
 def checked_for(law: type, runs: Runs) -> Runs:
     """The runs as float64 columns, with the levers of the law and losses that it can have."""
-    return checked(runs, levers_of(law), positive_loss=fits_logarithm(law))
+    return checked(
+        runs, levers_of(law), positive_loss=fits_logarithm(law), vectors=is_of_steps(law)
+    )
 
 
 class _Request(NamedTuple):
@@ -387,7 +392,7 @@ def fit_at(
         open=left.open,
         covariance=covariance.matrix,
     )
-    design = Design(runs.select(weights > 0))
+    design = Design(runs.select(weights > 0), of_steps=is_of_steps(kernel.law))
     claims: Claims = kernel.claims(ending, problem.rows, problem.asked, design)
     bound = bound_status(problem._replace(constraints=asked), runs.loss, point[:, None])[0]
     coordinates = problem.uncentred(point)

@@ -245,14 +245,18 @@ def rows_of(log_params: np.ndarray, log_tokens: np.ndarray, log_loss: np.ndarray
 
 
 def shares(coordinates: Array, rows: Rows) -> tuple[Array, Array, Array, Array]:
-    """Shares of the three terms in the loss, and residuals: lanes, runs."""
+    """Shares of the three terms in the loss, and residuals: lanes, runs.
+
+    The target may have a row for each lane.
+    """
     ln_e, ln_a, ln_b, alpha, beta = (row[:, None] for row in coordinates)
     size = jnp.exp(ln_a - alpha * rows.log_params[None])
     data = jnp.exp(ln_b - beta * rows.log_tokens[None])
     rest = jnp.exp(ln_e)
     total = size + data + rest
     inverse = 1 / total
-    return size * inverse, data * inverse, rest * inverse, jnp.log(total) - rows.target[None]
+    residuals = jnp.log(total) - jnp.atleast_2d(rows.target)
+    return size * inverse, data * inverse, rest * inverse, residuals
 
 
 def _first(size: Moments, data: Moments, rest: Moments) -> Array:

@@ -22,16 +22,19 @@ FEWEST = 3  # sizes that tell a constant, a scale and an exponent
 class Design:
     """How many different sizes the runs have, and whether these lie on one line.
 
-    `levers` are those of one value, and `different` counts runs of different sizes and levers.
+    `levers` are those of one value, and `different` counts runs of different sizes and levers. Of
+    a law over steps neither sizes nor levers say why coefficients are open.
     """
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: Runs, *, of_steps: bool = False) -> None:
+        self.of_steps = of_steps
         self.log_params = np.log(np.asarray(runs.params, float))
         self.log_tokens = np.log(np.asarray(runs.tokens, float))
         self.params = distinct(self.log_params)
         self.tokens = distinct(self.log_tokens)
         self.ratios = distinct(self.log_tokens - self.log_params)
         levers = {name: np.asarray(x, float) for name, x in (runs.levers or {}).items()}
+        levers = {name: x for name, x in levers.items() if x.ndim == 1}
         self.levers = {name: float(x[0]) for name, x in levers.items() if np.ptp(x) == 0}
         columns = np.stack([runs.params, runs.tokens, *levers.values()])
         self.different = len(np.unique(columns, axis=1).T)
@@ -53,6 +56,8 @@ def distinct(logs: np.ndarray) -> int:
 
 def reason_of(design: Design, free: int) -> str:
     """Why the runs leave some of `free` coefficients open; empty where sizes do not say."""
+    if design.of_steps:
+        return ""
     said: list[str] = []
     for name, count in (("params", design.params), ("tokens", design.tokens)):
         if count == 1:

@@ -19,6 +19,7 @@ from jaxscale.fitting.objectives import Objective
 from jaxscale.fitting.problem import Problem
 from jaxscale.fitting.runs import Runs
 from jaxscale.laws.fitted import fits_logarithm
+from jaxscale.laws.protocol import is_of_steps
 
 LONG = 100  # tokens per param: where Sardana et al. 2024, Section 5, see the fits part
 FEW_LONG = 10  # runs beyond, and at least this share of all
@@ -33,6 +34,7 @@ FAR = 5.0  # robust standard deviations
 SLIGHT = 5e-4  # of ln loss: an error that is printed as 0.0 % comes from rounding of the table
 ROBUST = 1.4826  # standard deviation of a normal over its median absolute deviation
 FEW_RESAMPLES = 1000
+POOR = 1 / 3  # of a coefficient: its error
 
 Severity = Literal["note", "warning", "problem"]
 Pair = tuple[float, float]
@@ -140,9 +142,10 @@ def diagnose(fit: Fitted, bootstrap: Resampled | None = None) -> Remarks:
     remarks = [Remark("status", "problem", fit.status.sentence, {})] * (not fit.ok)
     if fit.claims.unidentified:
         remarks.append(Remark("not identified", "problem", fit.claims.sentence, {}))
-    odd = suspicions(fit.runs)
+    of_steps = is_of_steps(fit.law)
+    odd = () if of_steps else suspicions(fit.runs)
     remarks += [Remark(each.about, "warning", f"{each.sentence}.", {}) for each in odd]
-    for about, (severity, check) in CHECKS.items():
+    for about, (severity, check) in (CHECKS_OF_CURVES if of_steps else CHECKS).items():
         said = None if any(each.about == about for each in odd) else check(fit, bootstrap)
         if said is not None:
             sentence, numbers = said
@@ -328,4 +331,52 @@ CHECKS: Mapping[str, tuple[Severity, Check]] = {
     "other minima": ("warning", _other_minima),
     "resamples": ("note", _resamples),
     "extrapolation": ("note", _extrapolation),
+}
+
+
+# --- Of laws over the steps of a training -------------------------------------------------------
+
+
+def _few_curves(fit: Fitted, _: Resampled | None) -> Said:
+    if fit.runs.group is None:
+        return None
+    curves = len(np.unique(fit.runs.group))
+    if curves >= FEW_GROUPS:
+        return None
+    said = f"errors rest on {curves} curves, each of which errs as one: they are rough"
+    return said, {"curves": curves}
+
+
+def _beyond_the_curves(fit: Fitted, _: Resampled | None) -> Said:
+    last = float(fit.runs.tokens.max())
+    said = (
+        f"beyond {last:,.0f} steps, the last of these curves, every loss is extrapolated, and no "
+        "interval of the coefficients knows whether the law's form still holds there"
+    )
+    return said, {"steps": last}
+
+
+def _poor_coefficients(fit: Fitted, _: Resampled | None) -> Said:
+    """Coefficients whose error is a third of them, or more."""
+    errors = fit.standard_errors
+    poor = [
+        name
+        for name in fit.names
+        if float(getattr(errors, name)) > POOR * abs(float(getattr(fit.law, name)))
+    ]
+    if not poor:
+        return None
+    said = (
+        f"these curves barely identify {', '.join(poor)}: other values predict as well, so compare "
+        "losses between fits, and see js.profile_likelihood for what the curves allow"
+    )
+    return said, {"coefficients": len(poor)}
+
+
+CHECKS_OF_CURVES: Mapping[str, tuple[Severity, Check]] = {
+    "barely identified": ("warning", _poor_coefficients),
+    "number of curves": ("note", _few_curves),
+    "identification": ("note", _identification),
+    "other minima": ("warning", _other_minima),
+    "extrapolation": ("note", _beyond_the_curves),
 }

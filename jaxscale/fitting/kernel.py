@@ -45,7 +45,8 @@ class Kernel(Protocol):
     """One family as a fit sees it. Hashable: programs are compiled for each.
 
     A coordinate is the logarithm of a coefficient that is `positive`, and any other coefficient as
-    it is. `target` is a field of the rows of every kernel.
+    it is. `target` is a field of the rows of every kernel; where a kernel is called with lanes, it
+    may have a row for each of them.
     """
 
     @property

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -158,8 +158,9 @@ class AnyLaw:
         prior: Prior,
         scaled: Array | None = None,
     ) -> Point:
-        point = partial(self._point, rows, delta, newton, scaled)
-        lanes = jax.vmap(point, in_axes=(1, 0), out_axes=-1)(coordinates, weights)
+        point = partial(self._point, delta, newton, scaled)
+        axes = _lanes_of(rows), 1, 0
+        lanes = jax.vmap(point, in_axes=axes, out_axes=-1)(rows, coordinates, weights)
         return with_prior(lanes, coordinates, prior)
 
     def value(
@@ -173,21 +174,21 @@ class AnyLaw:
     ) -> Array:
         """The objective alone, for a fraction of the time; arguments as of a call."""
 
-        def lane(x: Array, weights: Array) -> Array:
+        def lane(rows: Rows, x: Array, weights: Array) -> Array:
             residuals = self.residuals(x, rows)
             scale, clipped = _clipped(residuals, weights, delta, scaled)
             return _value(residuals, clipped, weights, scale, scaled)
 
-        values = jax.vmap(lane, in_axes=(1, 0))(coordinates, weights)
+        values = jax.vmap(lane, in_axes=(_lanes_of(rows), 1, 0))(rows, coordinates, weights)
         off = coordinates - prior.mean[:, None]
         return values + jnp.sum(prior.precision[:, None] * off * off, axis=0) / 2
 
     def _point(
         self,
-        rows: Rows,
         delta: Array,
         newton: Array,
         scaled: Array | None,
+        rows: Rows,
         coordinates: Array,
         weights: Array,
     ) -> Point:
@@ -238,6 +239,12 @@ class AnyLaw:
         entries = jax.vmap(along)(directions[upper[0]], directions[upper[1]])
         half = jnp.zeros((size, size)).at[upper].set(entries)
         return half + half.T - jnp.diag(jnp.diag(half))
+
+
+def _lanes_of(rows: Rows) -> Rows:
+    """The axis of lanes in each column: only the target may have a row for each lane."""
+    axes: tuple[Any, ...] = (None, None, 0 if rows.target.ndim == 2 else None, None, None)
+    return Rows(*axes)
 
 
 def _clipped(

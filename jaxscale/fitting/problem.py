@@ -125,7 +125,7 @@ def problem_of(
     # More of the last run, without weight: zeros might have no loss, and 0 times NaN is NaN.
 
     def pad(column: np.ndarray) -> np.ndarray:
-        return np.concatenate([column, np.repeat(column[-1:], more)])
+        return np.concatenate([column, np.repeat(column[-1:], more, axis=0)])
 
     padded = jax.tree.map(pad, columns)
     weights = np.concatenate([runs.weights, np.zeros(more)])
@@ -248,8 +248,17 @@ def newton(problem: Problem, steps: int | None = None) -> Schedule:
     return descent.newton(problem.delta, problem.likelihood, steps)
 
 
-def run(problem: Problem, starts: np.ndarray, weights: np.ndarray, schedule: Schedule) -> Arrival:
-    """Follow a schedule from centred starts, lanes last, with a row of weights for each."""
+def run(
+    problem: Problem,
+    starts: np.ndarray,
+    weights: np.ndarray,
+    schedule: Schedule,
+    targets: np.ndarray | None = None,
+) -> Arrival:
+    """Follow a schedule from centred starts, lanes last, with a row of weights for each.
+
+    `targets` has a padded row for each lane, where their losses are not those of the problem.
+    """
     # Schedules are padded to one length, and the number of steps is data: one program serves all.
     steps = np.int32(len(schedule.delta))
     padded = Schedule(*(np.resize(x, _schedule_length(len(x))) for x in schedule))
@@ -259,8 +268,11 @@ def run(problem: Problem, starts: np.ndarray, weights: np.ndarray, schedule: Sch
         here: np.ndarray = np.resize(lanes, problem.lanes)
         with jax.enable_x64(True):  # the switch is per thread
             arguments = problem.constraints, problem.likelihood, problem.kernel
+            rows = problem.rows
+            if targets is not None:
+                rows = rows._replace(target=targets[here])
             arrival = cast(Callable[..., Arrival], descend)(
-                starts[:, here], problem.rows, weights[here], padded, steps, *arguments
+                starts[:, here], rows, weights[here], padded, steps, *arguments
             )
             count = chunk.stop - chunk.start
             return Arrival(*(np.asarray(x)[..., :count] for x in arrival))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import jax
 import numpy as np
@@ -33,8 +33,9 @@ class Runs:
     `weights` multiply each run's part of an objective; None weighs all the same. `group` are
     labels, numbers or strings: runs of one group, such as checkpoints of one training, are
     resampled together. `levers` is a dict of columns, by the law's names ("unique_tokens"), of
-    what else a law depends on. The constructor checks nothing, because JAX rebuilds the class
-    with tracers inside; `fit` and the readers of tables check every row.
+    what else a law depends on; of a law over steps a lever may be a vector in each row. The
+    constructor checks nothing, because JAX rebuilds the class with tracers inside; `fit` and the
+    readers of tables check every row.
 
     Examples:
         >>> params, tokens = np.array([1e8, 1e9]), np.array([2e9, 2e10])
@@ -70,9 +71,13 @@ class Runs:
         return tuple(columns), [tuple(map(_written, row)) for row in rows]
 
     def _columns(self) -> dict[str, Any]:
-        """The columns that the runs have, by the names of the fields and of the levers."""
+        """The columns that the runs have, by the names of the fields and of the levers.
+
+        Without levers that are vectors.
+        """
         columns = {name: column for name, column in vars(self).items() if name != "levers"}
-        return {name: x for name, x in columns.items() if x is not None} | (self.levers or {})
+        levers = {name: x for name, x in (self.levers or {}).items() if np.ndim(x) < 2}
+        return {name: x for name, x in columns.items() if x is not None} | levers
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """A pandas DataFrame with a row for each run."""
@@ -224,14 +229,28 @@ def _written(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
 
 
+@runtime_checkable
+class Source(Protocol):
+    """What has runs for a law, as loss curves do: the law says which columns it reads."""
+
+    def runs_for(self, law: type, fixed: Mapping[str, float] | None = None) -> Runs:
+        """The runs, for a fit in which some coefficients are held."""
+        ...
+
+
 # --- Checks ----------------------------------------------------------------------------------
 
 
-def checked(runs: Any, levers: Collection[str] | None = None, positive_loss: bool = True) -> Runs:
+def checked(
+    runs: Any,
+    levers: Collection[str] | None = None,
+    positive_loss: bool = True,
+    vectors: bool = False,
+) -> Runs:
     """The runs as float64 columns of one length.
 
     `levers` are the names that a law takes, exactly; None lets any pass. Without
-    `positive_loss` a loss may be any finite number.
+    `positive_loss` a loss may be any finite number, and with `vectors` a lever a vector a row.
 
     Raises TypeError for anything but runs, ValueError for levers that are missing or unknown, for
     columns that differ in length and for rows, counted from 1, that are not finite and positive.
@@ -242,7 +261,7 @@ def checked(runs: Any, levers: Collection[str] | None = None, positive_loss: boo
     columns = {name: _column(name, getattr(runs, name)) for name in POSITIVE}
     weights = np.ones_like(columns["loss"]) if runs.weights is None else runs.weights
     columns["weights"] = _column("weights", weights)
-    chosen = _levers(runs, levers)
+    chosen = _levers(runs, levers, 2 if vectors else 1)
     every = columns | {f"levers[{name!r}]": column for name, column in chosen.items()}
     lengths = {name: len(column) for name, column in every.items()}
     if runs.group is not None:
@@ -254,6 +273,8 @@ def checked(runs: Any, levers: Collection[str] | None = None, positive_loss: boo
     least |= {"loss": 0.0} if positive_loss else {}
     for name, column in every.items():
         low = least.get(name, -np.inf)
+        if column.ndim > 1:  # vectors, whose sum is finite where they are
+            column = column.sum(axis=1)
         bad = np.flatnonzero(~(np.isfinite(column) & (column > low)))
         if bad.size:
             allowed = {0.0: "finite and above 0", -np.inf: "finite"}.get(
@@ -268,7 +289,7 @@ def checked(runs: Any, levers: Collection[str] | None = None, positive_loss: boo
     return Runs(**columns, group=group, levers=chosen or None)
 
 
-def _levers(runs: Any, known: Collection[str] | None) -> dict[str, np.ndarray]:
+def _levers(runs: Any, known: Collection[str] | None, most: int) -> dict[str, np.ndarray]:
     given: Any = {} if runs.levers is None else runs.levers
     if not isinstance(given, Mapping):
         raise TypeError(f"runs.levers must be a dict of columns by name; got {given!r}")
@@ -276,14 +297,14 @@ def _levers(runs: Any, known: Collection[str] | None) -> dict[str, np.ndarray]:
     if known is not None and set(given) != set(known):
         names = (", ".join(sorted(map(str, each))) or "none" for each in (known, given))
         raise ValueError("runs.levers must be those of the law: {}; got {}".format(*names))
-    return {name: _column(f"levers[{name!r}]", column) for name, column in given.items()}
+    return {name: _column(f"levers[{name!r}]", column, most) for name, column in given.items()}
 
 
-def _column(name: str, given: Any) -> np.ndarray:
+def _column(name: str, given: Any, most: int = 1) -> np.ndarray:
     try:
         column = np.asarray(given, np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"runs.{name} must be numbers; got {given!r}") from None
-    if column.ndim != 1:
+    if not 1 <= column.ndim <= most:
         raise ValueError(f"runs.{name} must have one dimension; got shape {column.shape}")
     return column

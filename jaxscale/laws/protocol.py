@@ -15,6 +15,7 @@
 | `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
 | `frontier_powers(log)` | ln G, a, b: best N is `G (C / 6)^a`, D `(C / 6)^b / G` | no such form |
 | `loss_scale` | another scale than nats per token, in words | nats per token |
+| `of_steps` | whether it is a loss over the steps of one training | it is of its end |
 | `depends_on_tokens` | whether more tokens lower the loss | they do |
 | `two_powers()` | the same law as a `Chinchilla`, whose optimum is closed | solved by Newton |
 | `is_valid()` | whether the coefficients of each lane are valid | all are finite |
@@ -137,6 +138,11 @@ def loss_scale(law: Any) -> str:
 def depends_on_tokens(law: Any) -> bool:
     """Whether the loss depends on tokens, so that a best length of training exists."""
     return getattr(law, "depends_on_tokens", True)
+
+
+def is_of_steps(law: Any) -> bool:
+    """Whether the law is over the steps of one training: params and tokens do not matter."""
+    return getattr(law, "of_steps", False)
 
 
 def has_frontier(law: Any) -> bool:

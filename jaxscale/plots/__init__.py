@@ -7,9 +7,11 @@ returns a figure that belongs to no window: a notebook shows it as the value of 
 
 from jaxscale.plots._allocation_chain import allocation_chain as allocation_chain
 from jaxscale.plots._deadline import deadlines as deadlines
+from jaxscale.plots._extrapolation import extrapolation as extrapolation
 from jaxscale.plots._implied import implied_demand as implied_demand
 from jaxscale.plots._iso_loss import iso_loss as iso_loss
 from jaxscale.plots._profit import profit_over_loss as profit_over_loss
+from jaxscale.plots._replays import replays as replays
 from jaxscale.plots._serving_front import serving_front as serving_front
 from jaxscale.plots._serving_prices import serving_prices as serving_prices
 from jaxscale.plots.budgets import data_constrained as data_constrained

@@ -106,6 +106,7 @@ _FITTED: Mapping[str, Callable[[Any], Any]] = {
 COLUMNS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     "laws": _FITTED,
     "recipes": _FITTED,
+    "trajectories": {**_NAMED, "form": _form, **_SOURCE},
     "tasks": {**_NAMED, "form": _form, **_SOURCE},
     "allocations": {
         **_NAMED,

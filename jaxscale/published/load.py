@@ -26,6 +26,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "recipes": ("law", "jaxscale.recipes.recipe"),
     "accelerators": ("accelerator", "jaxscale.hardware"),
     "architectures": ("architecture", "jaxscale.architectures.files"),
+    "trajectories": ("law", "jaxscale.trajectories._published"),
     "releases": ("release", "jaxscale.economics.released"),
 }
 

@@ -38,6 +38,7 @@ CALLS = {
     "hardware": ("L4",),
     "allocations": (),
     "simulate": ("runs.csv",),
+    "design": ("--budget", "1e21"),
     "sweep": ("spec.toml", "--store", "a.zarr"),
     "resume": ("a.zarr",),
     "verify": ("a.zarr",),

@@ -18,7 +18,7 @@ RECORDS = {
     "architectures": ["ExactFlops"],
     "allocations": ["Step"],
     "economics": ["Checkpointing", "Energy", "MachineFacts", "Profit", "ProfitCurve", "Spot"],
-    "experiments": ["Selection"],
+    "experiments": ["Accuracy", "Replay", "Score", "Selection"],
     "fitting": [
         "OptimalSizes",
         "Bootstrap",

@@ -1,0 +1,83 @@
+"""`jaxscale extrapolate`: answers as the library's, what is assumed, and mistakes."""
+
+import json
+
+import numpy as np
+import pytest
+
+import jaxscale as js
+
+pandas = pytest.importorskip("pandas")
+SCHEDULE = js.trajectories.Schedule.cosine(3000, 3e-4, 3e-5, warmup=200)
+STEPS = np.arange(320, 2601, 20)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("curves")
+    law = js.trajectories.Momentum(2.4, 0.6, 0.5, 0.5)
+    noise = 0.0005 * np.random.default_rng(1).standard_normal(STEPS.size)
+    loss = np.asarray(law.loss(SCHEDULE, STEPS), float) * np.exp(noise)
+    table = pandas.DataFrame({"step": STEPS, "lr": SCHEDULE.rates[STEPS], "loss": loss})
+    table.to_csv(path / "cosine.csv", index=False)
+    table.drop(columns="lr").to_csv(path / "bare.csv", index=False)
+    table.head(5).to_csv(path / "short.csv", index=False)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _in_the_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+
+COSINE = ("--schedule", "cosine:peak=3e-4,end=3e-5,warmup=200", "--to", "3000")
+
+
+def test_the_answer_is_that_of_the_library(command):
+    outcome = command("extrapolate", "cosine.csv", *COSINE, "--json", "--picture", "curve.png")
+    assert outcome.code == 0
+    record = json.loads(outcome.out)
+    table = pandas.read_csv("cosine.csv")
+    curve = js.trajectories.Curve.from_dataframe(table, schedule=SCHEDULE)
+    loss, low, high = js.trajectories.extrapolate(curve).end
+    assert record["loss"] == pytest.approx(loss, rel=1e-6)
+    assert record["interval"] == pytest.approx([low, high], rel=1e-5)
+    assert (record["step"], record["last_step"], record["losses"]) == (3000, 2600, STEPS.size)
+    assert record["law"]["name"] == "Momentum"
+    assert record["assumed"] == ""
+    with open("curve.png", "rb") as file:
+        assert file.read(4) == b"\x89PNG"
+
+
+def test_what_is_assumed_is_said(command):
+    outcome = command("extrapolate", "bare.csv", "--to", "3000")
+    assert outcome.code == 0
+    assert "one rate is assumed throughout" in " ".join(outcome.out.split())
+    assert "Loss " in outcome.out
+    record = json.loads(command("extrapolate", "bare.csv", "--json").out)
+    assert record["step"] == 7800  # three times the last
+    assert record["law"]["name"] == "EarlyPower"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("none.csv",), "cannot read the curve 'none.csv'"),
+        (("curve.txt",), "CURVE: 'curve.txt' must end in .csv or .parquet"),
+        (("cosine.csv", "--to", "100"), "--to: 100 is before the last loss, at step 2,600"),
+        (("cosine.csv", "--step", "steps"), "--step: no column 'steps'"),
+        (("cosine.csv", "--loss", "los"), "loss: no column 'los'; there are step, lr, loss"),
+        (("cosine.csv", "--law", "momentun"), "'momentun' is none of early, momentum"),
+        (("cosine.csv", "--schedule", "cosin"), "'cosin' is none of constant, cosine, wsd"),
+        (("cosine.csv", "--schedule", "cosine:peak=1,end=0"), "--schedule needs --to"),
+        (("cosine.csv", "--schedule", "cosine:peak=1", "--to", "3000"), "cosine needs end="),
+        (("cosine.csv", "--schedule", "constant:top=1"), "'top=1' is not NAME=VALUE of peak"),
+        (("cosine.csv", "--fix", "D=1"), "--fix: 'D=1' is not NAME=VALUE of a coefficient"),
+        (("short.csv", "--to", "3000"), "5 losses are too few"),
+    ],
+)
+def test_mistakes_are_one_line(command, arguments, message):
+    outcome = command("extrapolate", *arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
