@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 import jaxscale as js
+from jaxscale._schema import option_of
 from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import Mistake, reading
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
@@ -15,6 +16,7 @@ from jaxscale.cli.quantities import count as written
 from jaxscale.cli.quantities import flops_or_dollars, nonnegative, scientific, share, whole
 from jaxscale.experiments.question import GOALS
 from jaxscale.experiments.selection import METHODS
+from jaxscale.laws.fitted import fits_logarithm
 from jaxscale.laws.saved import is_file_name
 
 EXAMPLES = """\
@@ -27,6 +29,7 @@ COUNT = 5  # runs; a fit is to be made again after each handful
 CHOICE = "How runs are chosen"
 DEMAND = ("inference_tokens", "input_tokens", "output_tokens")
 DEMAND += ("requests", "input_per_request", "output_per_request")
+SERVING = ("serve_on", "serve_precision", "serve_price", "prefill_mfu", "decode_mfu")
 
 File = Annotated[
     str, typer.Argument(metavar="FIT", help="The file of [bold]jaxscale fit[/bold], as of --law.")
@@ -45,7 +48,12 @@ Budget = Annotated[
 ]
 For = Annotated[
     float | None,
-    number_option("--for", "FLOPS", "Budget of the plan that the runs are for, serving included."),
+    number_option(
+        "--for",
+        "FLOPS",
+        "Budget of the plan that the runs are for, serving included; with prices, what so many "
+        "FLOPs of training cost.",
+    ),
 ]
 Count = Annotated[
     int | None,
@@ -142,13 +150,20 @@ def suggest(
     where the next run costs more. Refit after each batch: gains are linear in what is known now.
     """
     given = dict(locals())
+    asked = {
+        "--budget, what further runs may cost": budget,
+        "--for, the plan's FLOPs": plan_flops,
+    }
     if budget is None or plan_flops is None:
-        raise Mistake("give --budget, what further runs may cost, and --for, the plan's FLOPs")
+        raise Mistake(f"give {', and '.join(name for name, x in asked.items() if x is None)}")
     named = read_fit(fit)
     levers = levers_for(named, read_levers(lever))
     if levers.chosen:
         raise Mistake(f"--lever: {levers.chosen[0]}=best is for jaxscale plan; give it a value")
     served = any(given[name] is not None for name in DEMAND)
+    for name in SERVING:
+        if given[name] is not None and not served:
+            raise Mistake(f"{option_of(name)} prices serving: give --inference-tokens too")
     demand = read_demand(given) if served else None
     prices = read_prices(given) if served else read_prices(given, roles=("train",))
     amount, in_dollars = budget
@@ -238,10 +253,17 @@ def show(answer: Answer) -> None:
         tables.note("*: costs more than it saves", style="dim")
     tables.note(answer.named.outside_note(answer.suggestion), style="dim")
     tables.note(
-        f"Of {found.candidates:,} candidates; noise of a run {found.noise:.2%} of the loss. Gains "
+        f"Of {found.candidates:,} candidates; noise of a run {noise_text(answer)}. Gains "
         "are linear in what is known now: refit after these runs.",
         style="dim",
     )
+
+
+def noise_text(answer: Answer) -> str:
+    """The noise of a run in words."""
+    noise = answer.suggestion.noise
+    of_logarithm = fits_logarithm(answer.named.law)
+    return f"{noise:.2%} of the loss" if of_logarithm else f"{noise:.3g} in the loss"
 
 
 def as_record(answer: Answer) -> dict[str, Any]:

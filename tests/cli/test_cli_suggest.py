@@ -109,7 +109,13 @@ def test_the_fit_of_a_class_of_ones_own(command, file):
 MISTAKES = [
     (("suggest", "besiroglu2024", *ASKED[2:]), "FIT: 'besiroglu2024' must be the file of a fit"),
     (("suggest", "none.json", *ASKED[2:]), "FIT: cannot read 'none.json'"),
-    (ASKED[:4], "give --budget, what further runs may cost, and --for"),
+    (ASKED[:2], "give --budget, what further runs may cost, and --for, the plan's FLOPs"),
+    (ASKED[:4], "error: give --for, the plan's FLOPs"),
+    (
+        (*ASKED[:2], "--budget", "5000", "--for", "1e24"),
+        "does not pay for the smallest of the runs",
+    ),
+    ((*ASKED, "--serve-on", "H100-SXM"), "--serve-on prices serving: give --inference-tokens too"),
     ((*ASKED, "--goal", "size"), "--goal: 'size' must be one of N*, loss, cost"),
     ((*ASKED, "--method", "A"), "--method: 'A' must be one of V, c, D"),
     ((*ASKED[:2], "--budget", "5$", "--for", "1e24"), "--budget: dollars need --train-on"),
