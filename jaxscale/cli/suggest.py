@@ -17,7 +17,7 @@ from jaxscale.cli.quantities import flops_or_dollars, nonnegative, scientific, s
 from jaxscale.experiments.question import GOALS
 from jaxscale.experiments.selection import METHODS
 from jaxscale.laws.fitted import fits_logarithm
-from jaxscale.laws.saved import is_file_name
+from jaxscale.laws.saved import is_file_name, plain
 
 EXAMPLES = """\
 jaxscale suggest fit.json --budget 1e21 --for 2e24
@@ -236,7 +236,7 @@ def show(answer: Answer) -> None:
         levers = (written(float(x[i])) for x in found.levers.values())
         rows.append(
             (
-                f"{i + 1}{'' if i < found.worth else ' *'}",
+                f"{i + 1}{' *' if i >= found.worth and found.knows_savings else ''}",
                 written(float(found.params[i])),
                 written(float(found.tokens[i])),
                 *levers,
@@ -249,7 +249,7 @@ def show(answer: Answer) -> None:
     if rows:
         tables.print_columns(header, rows)
     tables.note(found.advice, style="bold")
-    if found.worth < len(found):
+    if found.worth < len(found) and found.knows_savings:
         tables.note("*: costs more than it saves", style="dim")
     tables.note(answer.named.outside_note(answer.suggestion), style="dim")
     tables.note(
@@ -272,7 +272,7 @@ def as_record(answer: Answer) -> dict[str, Any]:
     columns = found.columns
     runs = [{name: column[i].item() for name, column in columns.items()} for i in range(len(found))]
     plan = {name: float(getattr(found.plan, name)) for name in ("params", "tokens", "loss")}
-    return {
+    record = {
         "law": {"name": answer.named.name, **tables.plain(answer.named.law)},
         "law_status": answer.named.warning,
         "unit": answer.prices.unit,
@@ -286,3 +286,4 @@ def as_record(answer: Answer) -> dict[str, Any]:
         "advice": found.advice,
         "note": answer.named.outside_note(answer.suggestion),
     }
+    return plain(record)

@@ -86,11 +86,16 @@ class Suggestion:
         return np.cumsum(self.cost)
 
     @property
+    def knows_savings(self) -> bool:
+        """Whether what each run saves is a number."""
+        return bool(np.isfinite(self.saved).all())
+
+    @property
     def advice(self) -> str:
         """What to train, and why to stop there, in a sentence."""
         if not len(self):
             return "No candidate reduces the uncertainty of the plan within the budget."
-        if not np.isfinite(self.saved).all():
+        if not self.knows_savings:
             return f"What a smaller error of {self.goal} saves is not known."
         spent, saved = float(self.cost[: self.worth].sum()), float(self.saved[: self.worth].sum())
         if not self.worth:
@@ -113,6 +118,8 @@ class Suggestion:
 
     def price(self, cost: float) -> str:
         """A cost in its unit: `$1.29M`, `4.86e23 FLOPs`."""
+        if math.isnan(cost):
+            return "not known"
         if self.unit == DOLLARS:
             return dollars(cost)
         return f"{scientific(cost)} {self.unit}".strip()

@@ -47,6 +47,15 @@ def test_it_prints_what_the_library_says(command, file, fit):
     assert " ".join(found.advice.split()) in " ".join(out.split())
 
 
+def test_what_is_saved_may_not_be_known(command, file):
+    far = (*ASKED[:-1], "1e300")  # where no float64 holds the cost of a nat
+    record = json.loads(command(*far, "--json").out)
+    assert {run["saved"] for run in record["runs"]} == {None}
+    out = command(*far).out
+    assert "not known" in out
+    assert "*" not in out.replace("N*", "")
+
+
 def test_runs_that_cost_more_than_they_save_have_a_star(command, file):
     out = command(*ASKED[:-1], "1e21").out
     assert "*: costs more than it saves" in out
