@@ -369,7 +369,7 @@ def _view(
     values, slopes = gradients(fn, known.laws, known.names)
     finite = np.concatenate([values[..., None], slopes], axis=-1)
     good = np.flatnonzero(np.isfinite(finite).reshape(len(finite), -1).all(axis=1))
-    if len(good) < min(FEWEST_DRAWS, len(finite)):
+    if len(good) < min(FEWEST_DRAWS, math.ceil(len(finite) / 2)):
         raise ValueError(
             f"only {len(good)} of {len(finite)} resamples have a plan for this budget: too few to "
             "choose runs by"
