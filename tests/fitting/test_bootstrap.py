@@ -185,6 +185,15 @@ def test_starts_from_neighbours_end_no_higher_than_a_search_anew(fit_with_e_at_z
     np.testing.assert_allclose(near.law.alpha[anew.ok], anew.law.alpha[anew.ok], rtol=1e-6)
 
 
+def test_one_group_tells_of_no_spread():
+    runs = simulated()
+    for group, weights in ((np.zeros(100), None), (np.arange(100) % 2, np.arange(100) % 2)):
+        one = replace(runs, group=group, weights=weights)
+        fit = js.fit(js.laws.Chinchilla, one)
+        with pytest.raises(ValueError, match="all runs are of one group: nothing can be resampled"):
+            js.bootstrap(fit, resamples=2, key=4)
+
+
 def test_weights_multiply_resamples():
     # A run of weight 2 is the same run twice.
     runs = simulated()
