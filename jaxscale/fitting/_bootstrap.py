@@ -30,6 +30,7 @@ from jaxscale.fitting.resampling import (
     BLOCK,
     checked_count,
     checked_indices,
+    drawn,
     key_words,
     multiplicities,
     weighed,
@@ -199,11 +200,11 @@ def bootstrap(
     runs each time, and of 20 to 60 runs their intervals are too wide: of 95 %, they hold the best
     size at ten times the largest budget in 98 to 99 % of cases, and those by `key` in 94 to 98 %.
 
-    Where the runs have groups, whole groups are weighed. These are few, so laws by `key` go
-    `sqrt(n / (n - 1))` times Student's t over a normal quantile further from the fit, for n
-    groups (Cameron and Miller 2015, VI). So do those of n runs for p coefficients, with n - p
-    for n - 1, where most residuals are within delta or squared. `objective` and `status` are of
-    the law before that.
+    Where the runs have groups, whole groups are drawn with replacement, by `key` too: weights of
+    a few groups spread too little. Where most residuals are within delta or squared, laws by `key`
+    of n runs for p coefficients go `sqrt(n / (n - p))` times Student's t over a normal quantile
+    further from the fit (Cameron and Miller 2015, VI); `objective` and `status` are of the law
+    before that.
 
     Computes in float64 on the host, whatever JAX's switch says. Warns where the standard error
     of an exponent differs by over a fifth from the one that the fit reports.
@@ -249,7 +250,8 @@ def resampled_laws(
         raise ValueError("all runs are of one group: nothing can be resampled")
     if indices is None:
         count = checked_count("resamples", resamples, least=2)
-        blocks: Iterator[np.ndarray] = weighed(len(names), count, key_words(key))
+        random = weighed if fit.runs.group is None else drawn
+        blocks = random(len(names), count, key_words(key))
     else:
         kind = "runs" if fit.runs.group is None else "groups"
         table = checked_indices(indices, len(names), kind)
@@ -273,10 +275,9 @@ def _spread_of(fit: Fit, units: int) -> float:
     Squared residuals about p coefficients are too small by n - p over n. Absolute ones are, too,
     but resamples of a median spread too far by as much, and Huber's delta is small.
     """
-    if fit.runs.group is not None:
-        return widening(units, 1, LEVEL)
     free = fit.problem.constraints.free_count
-    if 2 * fit.certificate.quadratic_runs < units or units <= free:
+    few_squared = 2 * fit.certificate.quadratic_runs < units
+    if fit.runs.group is not None or few_squared or units <= free:
         return 1.0
     return widening(units, free, LEVEL)
 

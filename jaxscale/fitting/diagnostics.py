@@ -245,8 +245,8 @@ def _groups(fit: Fitted, bootstrap: Resampled | None) -> Said:
     if groups >= FEW_GROUPS:
         return None
     said = (
-        f"the intervals rest on {groups} independent groups: they are widened for so few, but how "
-        "much groups differ is itself uncertain"
+        f"the intervals rest on {groups} independent groups: how much so few differ is itself "
+        "uncertain"
     )
     return said, {"groups": groups}
 

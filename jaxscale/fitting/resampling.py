@@ -40,6 +40,14 @@ def weighed(units: int, resamples: int, key: np.ndarray) -> Iterator[np.ndarray]
         yield rows[: resamples - block]
 
 
+def drawn(units: int, resamples: int, key: np.ndarray) -> Iterator[np.ndarray]:
+    """Chunks of resamples: how often each row has drawn each unit, with replacement."""
+    for block in range(0, resamples, BLOCK):
+        bits = np.random.Philox(key=key, counter=[0, 0, block // BLOCK, 0])
+        rows = np.random.Generator(bits).integers(units, size=(BLOCK, units))
+        yield multiplicities(rows[: resamples - block], units)
+
+
 def multiplicities(rows: np.ndarray, units: int) -> np.ndarray:
     """Counts of each unit in each row, of shape (rows, units)."""
     offset = np.arange(len(rows))[:, None] * units
