@@ -9,7 +9,7 @@ import jaxscale as js
 
 pandas = pytest.importorskip("pandas")
 SCHEDULE = js.trajectories.Schedule.cosine(3000, 3e-4, 3e-5, warmup=200)
-STEPS = np.arange(320, 2601, 20)
+STEPS = np.arange(320, 2601, 40)
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +22,9 @@ def folder(tmp_path_factory):
     table.to_csv(path / "cosine.csv", index=False)
     table.drop(columns="lr").to_csv(path / "bare.csv", index=False)
     table.head(5).to_csv(path / "short.csv", index=False)
+    table.to_csv(path / "semicolons.txt", index=False, sep=";", decimal=",")
+    wide = {"Step": STEPS, "a - loss": loss, "a - loss__MIN": loss, "b - loss": loss + 0.1}
+    pandas.DataFrame(wide).to_csv(path / "wide.csv", index=False)
     return path
 
 
@@ -49,6 +52,21 @@ def test_the_answer_is_that_of_the_library(command):
         assert file.read(4) == b"\x89PNG"
 
 
+def test_tables_are_read_as_those_of_a_fit(command):
+    """A separator of its own with decimal commas, and one run of a tracker's export."""
+    early = ("--law", "early", "--to", "3000", "--json")
+    expected = json.loads(command("extrapolate", "bare.csv", *early).out)
+    for arguments in (
+        ("semicolons.txt", "--schedule", "constant"),
+        ("wide.csv", "--step", "Step", "--where", "run == 'a'"),
+    ):
+        outcome = command("extrapolate", *arguments, *early)
+        assert outcome.code == 0
+        record = json.loads(outcome.out)
+        assert (record["loss"], record["interval"]) == (expected["loss"], expected["interval"])
+    assert record["remarks"][0].startswith("2 runs ('a', 'b') have a column each")
+
+
 def test_what_is_assumed_is_said(command):
     outcome = command("extrapolate", "bare.csv", "--to", "3000")
     assert outcome.code == 0
@@ -63,10 +81,12 @@ def test_what_is_assumed_is_said(command):
     ("arguments", "message"),
     [
         (("none.csv",), "cannot read the curve 'none.csv'"),
-        (("curve.txt",), "CURVE: 'curve.txt' must end in .csv or .parquet"),
         (("cosine.csv", "--to", "100"), "--to: 100 is before the last loss, at step 2,600"),
-        (("cosine.csv", "--step", "steps"), "--step: no column 'steps'"),
-        (("cosine.csv", "--loss", "los"), "loss: no column 'los'; there are step, lr, loss"),
+        (("cosine.csv", "--step", "steps"), "no column 'steps' for step (did you mean 'step'?)"),
+        (
+            ("cosine.csv", "--loss", "los"),
+            "no column 'los' for loss (did you mean 'loss'?); the columns are",
+        ),
         (("cosine.csv", "--law", "momentun"), "'momentun' is none of early, momentum"),
         (("cosine.csv", "--schedule", "cosin"), "'cosin' is none of constant, cosine, wsd"),
         (("cosine.csv", "--schedule", "cosine:peak=1,end=0"), "--schedule needs --to"),
@@ -74,6 +94,10 @@ def test_what_is_assumed_is_said(command):
         (("cosine.csv", "--schedule", "constant:top=1"), "'top=1' is not NAME=VALUE of peak"),
         (("cosine.csv", "--fix", "D=1"), "--fix: 'D=1' is not NAME=VALUE of a coefficient"),
         (("short.csv", "--to", "3000"), "5 losses are too few"),
+        (("wide.csv", "--step", "Step"), "2 trainings ('a', 'b'), where one is expected"),
+        (("cosine.csv", "--to", "1e12"), "from 1 to 20,000,000; got 1000000000000"),
+        (("cosine.csv", "--loss-unit", "bit"), "--loss-unit: 'bit' is unknown"),
+        (("cosine.csv", "--where", "step < 0"), "where='step < 0' holds for none of 58 rows"),
     ],
 )
 def test_mistakes_are_one_line(command, arguments, message):
