@@ -306,6 +306,8 @@ def _settings(kind: str, text: str) -> Mapping[str, float]:
     given: dict[str, float] = {}
     for part in filter(None, text.split(",")):
         name, equals, value = part.partition("=")
+        if name in given:
+            raise Mistake(f"--schedule: {name} is given twice")
         if not equals or name not in KINDS[kind]:
             raise Mistake(f"--schedule: {part!r} is not NAME=VALUE of {', '.join(KINDS[kind])}")
         with blamed_on(f"--schedule: {name}"):

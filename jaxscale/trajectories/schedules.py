@@ -188,3 +188,5 @@ def _check(steps: Any, peak: float, warmup: Any, end: float = 0.0) -> None:
         if not (math.isfinite(rate) and low):
             least = "above 0" if name == "peak" else "0 or more"
             raise ValueError(f"{name} must be finite and {least}; got {rate!r}")
+    if end > peak:
+        raise ValueError(f"end must be at most the peak, {peak:g}; got {end!r}")

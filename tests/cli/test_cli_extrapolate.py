@@ -105,6 +105,7 @@ def test_what_is_assumed_is_said(command):
         (("cosine.csv", "--schedule", "cosine:peak=1,end=0"), "--schedule needs --to"),
         (("cosine.csv", "--schedule", "cosine:peak=1", "--to", "3000"), "cosine needs end="),
         (("cosine.csv", "--schedule", "constant:top=1"), "'top=1' is not NAME=VALUE of peak"),
+        (("cosine.csv", "--schedule", "constant:peak=1,peak=2"), "--schedule: peak is given twice"),
         (("cosine.csv", "--fix", "D=1"), "--fix: 'D=1' is not NAME=VALUE of a coefficient"),
         (("short.csv", "--to", "3000"), "5 losses are too few"),
         (("wide.csv", "--step", "Step"), "2 trainings ('a', 'b'), where one is expected"),

@@ -78,5 +78,7 @@ def test_refusals_say_what_is_missing():
         js.trajectories.extrapolate(start(schedule, 400))
     with pytest.raises(ValueError, match="at or after the last loss, at 1,000"):
         js.trajectories.extrapolate(start(schedule, 1000), 900)
+    with pytest.raises(ValueError, match="L0 is held at 9, which is not below the least loss"):
+        js.trajectories.extrapolate(start(schedule, 1000), fixed={"L0": 9.0})
     with pytest.raises(TypeError, match=r"extrapolate needs a js\.trajectories\.Curve"):
         js.trajectories.extrapolate([1, 2, 3])
