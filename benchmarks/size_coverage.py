@@ -169,6 +169,9 @@ def main(arguments: list[str] | None = None) -> int:
         )
     add_output(parser, "size-coverage")
     options = parser.parse_args(arguments)
+    unknown = [name for name in options.designs if name not in DESIGNS]
+    if unknown:
+        parser.error(f"unknown design {unknown[0]!r}; known: {', '.join(map(repr, DESIGNS))}")
     warnings.simplefilter("ignore", UserWarning)  # each table's own
     with jax.enable_x64(True):
         result = run(options.designs, options.tables, options.resamples)

@@ -1,5 +1,6 @@
 """`jaxscale plan --flops` and `--budget`: the best loss for a budget, or a table for several."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 PANEL = "Budget, instead of a quality: the plan of the lowest loss"
 FLOPS, BUDGET = "--flops", "--budget"
 SEVERAL = "1e22,1e23,1e24"
+BETWEEN_DOLLARS = r"(?<=\$)\s*,|,(?=\s*\$)"  # of which each may have commas of its own
 Flops = Annotated[
     list[str] | None,
     typer.Option(
@@ -94,7 +96,8 @@ def _parts(text: str) -> list[str]:
     try:
         money(text)
     except ValueError:
-        return [part.strip() for part in text.split(",")]
+        parts = re.split(BETWEEN_DOLLARS, text)
+        return [part.strip() for part in (parts if len(parts) > 1 else text.split(","))]
     return [text]
 
 

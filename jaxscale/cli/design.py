@@ -1,62 +1,77 @@
 """`jaxscale design`: a first set of runs for a budget, and how well it would tell a plan."""
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
+
+import typer
 
 import jaxscale as js
 from jaxscale import _schema
 from jaxscale.cli import options, tables
 from jaxscale.cli.files import replacing
-from jaxscale.cli.mistakes import Mistake, check_file, path_of
+from jaxscale.cli.mistakes import Mistake, check_file, path_of, reading
 from jaxscale.cli.named_law import levers_for, read_law, read_levers
 from jaxscale.cli.options import OUTPUTS, Prices, number_option, path_option, read_prices
-from jaxscale.cli.quantities import count, percent, positive, scientific, share, whole
+from jaxscale.cli.quantities import (
+    count,
+    deviation,
+    flops_or_dollars,
+    percent,
+    positive,
+    scientific,
+    whole,
+)
 from jaxscale.experiments import Design, Score
+from jaxscale.experiments._design import LEVELS, REPLICATES, SIZES, SPAN
 
 FURTHER = 100.0  # the budget of the plan, over that of the runs, where none is asked for
 TABLES = 200
-NOISE = 0.005
+NOISE = 0.005  # of the logarithm of a loss
 MOST_RUNS = 10_000
 EXAMPLES = """\
 jaxscale design --budget 1e21
 jaxscale design --budget 1e21 --for 1e24 --law besiroglu2024 --output runs.csv
-jaxscale design --budget 20K --train-on H100-SXM --train-price 2 --levels 4 --span 1.5
+jaxscale design --budget 20K$ --train-on H100-SXM --train-price 2 --levels 4 --span 1.5
 """
 SHAPE = "The runs"
 
 
-def _default(text: str) -> str:
+def _default(text: object) -> str:
     return f"[dim]\\[default: {text}][/dim]"
 
 
 Budget = Annotated[
-    float | None,
-    number_option("--budget", "N", "What all runs may cost: FLOPs, or dollars on --train-on."),
+    Any,
+    typer.Option(
+        "--budget",
+        parser=reading("--budget", flops_or_dollars),  # pyright: ignore[reportArgumentType]
+        metavar="FLOPS|DOLLARS$",
+        help="What all runs may cost: FLOPs, or dollars as 20K$, which need --train-on.",
+    ),
 ]
 For = Annotated[
     float | None,
     number_option(
         "--for",
         "FLOPS",
-        f"Training FLOPs of the plan to foretell. {_default('100 times those of the runs')}",
+        f"Training FLOPs of the plan to predict. {_default('100 times those of the runs')}",
     ),
 ]
 Levels = Annotated[
     int | None,
-    number_option("--levels", "N", f"Budgets of a single run. {_default('5')}", SHAPE, whole),
+    number_option("--levels", "N", f"Budgets of a single run. {_default(LEVELS)}", SHAPE, whole),
 ]
 Sizes = Annotated[
     int | None,
-    number_option("--sizes", "N", f"Models of each level. {_default('6')}", SHAPE, whole),
+    number_option("--sizes", "N", f"Models of each level. {_default(SIZES)}", SHAPE, whole),
 ]
 Span = Annotated[
     float | None,
     number_option(
         "--span",
         "DECADES",
-        f"From the best size to the smallest and largest. {_default('1.2')}",
+        f"From the best size to the smallest and largest. {_default(SPAN)}",
         SHAPE,
         positive,
     ),
@@ -64,13 +79,17 @@ Span = Annotated[
 Replicates = Annotated[
     int | None,
     number_option(
-        "--replicates", "N", f"Further runs of the best size. {_default('2')}", SHAPE, whole
+        "--replicates", "N", f"Further runs of the best size. {_default(REPLICATES)}", SHAPE, whole
     ),
 ]
 Noise = Annotated[
     float | None,
     number_option(
-        "--noise", "SHARE", f"Noise of a loss, relative. {_default('0.5%')}", SHAPE, share
+        "--noise",
+        "SHARE",
+        f"Noise of a loss, relative. {_default(percent(NOISE))}",
+        SHAPE,
+        deviation,
     ),
 ]
 Output = Annotated[str | None, path_option("--output", "A table of the runs, .csv.", OUTPUTS)]
@@ -95,14 +114,21 @@ def design(
 ) -> None:
     """A first set of runs for a budget: which sizes to train, for how long.
 
-    Levels of equal FLOPs around the sizes that a guess of the law calls best. Below them, how well
-    fits to these runs would tell the best plan of a larger budget, were the law the true one:
-    losses are simulated from it, with noise, and fitted.
+    Levels of equal FLOPs, with sizes around those that the law, a guess, calls best. Below them:
+    how well fits to these runs would find the best plan for a larger budget, if the law were true.
+    Losses are simulated from it, with noise, and fitted.
     """
     if budget is None:
-        raise Mistake("give --budget: FLOPs, or dollars with --train-on")
+        raise Mistake("give --budget: FLOPs such as 1e21, or dollars such as 20K$ with --train-on")
     path = _checked(output)
     prices = read_prices(locals(), roles=("train",))
+    amount, in_dollars = budget
+    if in_dollars and prices.unit != "dollars":
+        raise Mistake("--budget: dollars need --train-on; without it write FLOPs, such as 1e21")
+    if noise == 0:
+        raise Mistake("--noise: '0' must be greater than zero")
+    if not in_dollars:
+        amount *= float(prices.costs.train)
     named = read_law(law)
     named.need_sizes()
     levers = levers_for(named, read_levers(lever))
@@ -110,21 +136,28 @@ def design(
         raise Mistake(f"--lever: {levers.chosen[0]}=best is for jaxscale plan; give it a value")
     shape = {"levels": levels, "sizes": sizes, "span": span, "replicates": replicates}
     given = {name: value for name, value in shape.items() if value is not None}
-    if any(given.get(name, 0) > MOST_RUNS for name in ("levels", "sizes", "replicates")):
-        raise Mistake(f"--levels, --sizes and --replicates are at most {MOST_RUNS:,}")
+    runs = given.get("levels", LEVELS) * (
+        given.get("sizes", SIZES) + given.get("replicates", REPLICATES)
+    )
+    if runs > MOST_RUNS:
+        raise Mistake(
+            f"--levels times --sizes and --replicates make {runs:,} runs, and at most "
+            f"{MOST_RUNS:,} are allowed"
+        )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        made = _or_mistake(
-            lambda: js.design(
-                named.law, budget, costs=prices.costs, levers=levers.values or None, **given
+        try:
+            made = js.design(
+                named.law, amount, costs=prices.costs, levers=levers.values or None, **given
             )
-        )
-    note = " ".join(str(each.message) for each in caught)
+        except ValueError as error:
+            raise Mistake(str(error)) from None
+    notes = [str(each.message) for each in caught] + [named.outside_note(made)]
     at = FURTHER * float(made.flops.sum()) if for_ is None else for_
     with tables.steps() as begin:
         advance = begin("simulating", TABLES)
-        score = _or_mistake(
-            lambda: js.experiments.score_design(
+        try:
+            score = js.experiments.score_design(
                 made,
                 named.law,
                 at=at,
@@ -133,12 +166,14 @@ def design(
                 levers=levers.values or None,
                 advance=advance,
             )
-        )
+        except ValueError as error:  # the runs are still a profile of sizes
+            score, notes = None, [*notes, f"There is no score: {error}."]
+    note = " ".join(filter(None, notes))
     if path is not None:
         with replacing(path) as partial:
             made.to_csv(partial)
     if as_json:
-        tables.print_json("design", _record(named, prices, budget, made, score, note, path))
+        tables.print_json("design", _record(named, prices, amount, made, score, note, path))
     else:
         _show(named, prices, made, score, note, path)
 
@@ -153,24 +188,15 @@ def _checked(output: str | None) -> Path | None:
     return path
 
 
-def _or_mistake(made: Callable[[], Any]) -> Any:
-    """What the library answers, whose refusals are mistakes."""
-    try:
-        return made()
-    except ValueError as error:
-        raise Mistake(str(error)) from None
-
-
 def _record(
     named: Any,
     prices: Prices,
     budget: float,
     made: Design,
-    score: Score,
+    score: Score | None,
     note: str,
     path: Path | None,
 ) -> dict[str, Any]:
-    names = "params", "tokens", "loss", "exponent"
     columns = made.columns
     return {
         "law": {"name": named.name, **tables.plain(named.law)},
@@ -184,21 +210,26 @@ def _record(
         "total_cost": made.total_cost,
         "correlation": made.correlation,
         "note": note,
-        "score": {
-            "flops": score.at,
-            "noise": score.noise,
-            "tables": score.tables,
-            "level": score.level,
-            "ok": score.ok,
-            **{name: tables.finite(getattr(score, name)._asdict()) for name in names},
-            "regret": score.regret,
-        },
+        "score": None if score is None else _record_of_score(score),
         "path": None if path is None else str(path),
     }
 
 
+def _record_of_score(score: Score) -> dict[str, Any]:
+    names = "params", "tokens", "loss", "exponent"
+    return {
+        "flops": score.at,
+        "noise": score.noise,
+        "tables": score.tables,
+        "level": score.level,
+        "ok": score.ok,
+        **{name: tables.finite(getattr(score, name)._asdict()) for name in names},
+        "regret": score.regret,
+    }
+
+
 def _show(
-    named: Any, prices: Prices, made: Design, score: Score, note: str, path: Path | None
+    named: Any, prices: Prices, made: Design, score: Score | None, note: str, path: Path | None
 ) -> None:
     tables.note(named.warning, style="bold yellow")
     title = f"{len(made)} runs for {prices.format(made.total_cost)}, around law {named.name}"
@@ -216,10 +247,15 @@ def _show(
     ]
     tables.print_columns([name.replace("_", " ") for name in order], rows)
     tables.note(note, style="bold yellow")
-    title = f"What they would tell of {scientific(score.at)} FLOPs, {score.tables} simulated tables"
-    tables.note(f"{title}, noise {percent(score.noise)}", style="bold")
+    if score is not None:
+        _show_score(score)
+    if path is not None:
+        tables.note(f"The runs are in {path}; with a column loss added, jaxscale fit reads it.")
+
+
+def _show_score(score: Score) -> None:
+    title = f"The best plan for {scientific(score.at)} FLOPs, by fits to {score.tables} simulated"
+    tables.note(f"{title} tables, noise {percent(score.noise)}", style="bold")
     header, lines = score.cells()
     tables.print_columns(header, lines)
     tables.note(f"{score.advice()} {score.ok:.0%} of the fits are ok.", style="dim")
-    if path is not None:
-        tables.note(f"The runs are in {path}; with a column loss added, jaxscale fit reads it.")

@@ -13,6 +13,7 @@ import numpy as np
 import jaxscale as js
 from jaxscale import _schema as schema
 from jaxscale._compare import BEST, plain_levers
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import unknown
 from jaxscale._schema import (
     DEFAULT_FAMILY,
@@ -105,6 +106,20 @@ class NamedLaw(NamedTuple):
     def range_note(self, plan: js.Plan) -> str:
         """A line where the plan leaves the range that the law was fitted in; else empty."""
         return "" if self.entry is None else self.entry.range_note(plan)
+
+    def outside_note(self, sizes: Any) -> str:
+        """A line on how many runs are outside the range that the law was fitted in; else empty."""
+        if self.entry is None or not self.entry.has_range or not len(sizes):
+            return ""
+        runs = js.Runs(sizes.params, sizes.tokens, np.ones(len(sizes)))
+        outside = len(sizes) - int(np.sum(interpreted(self.entry.in_range, runs)))
+        if not outside:
+            return ""
+        lie = "lies" if outside == 1 else "lie"
+        return (
+            f"{outside} of {len(sizes)} {lie} outside the sizes of the runs behind "
+            f"{self.entry.name}: there the law itself may fail."
+        )
 
 
 def read_law(text: str, *, anyway: bool = False) -> NamedLaw:

@@ -183,6 +183,9 @@ def applied(question: Any, options: Mapping[str, Any]) -> Any:
     given = given_of(options)
     if not given:
         return question
+    if question.budgets and not float(question.demand.input_tokens + question.demand.output_tokens):
+        first = option_of(next(iter(given)))
+        raise Mistake(f"{first} is about serving: give the demand of a year by --inference-tokens")
     if "years" not in given:
         raise Mistake(f"{option_of(next(iter(given)))} needs --years: how long the model is served")
     numbers = {name: given.get(name, 0.0) for name in ASKED}

@@ -202,7 +202,8 @@ def plan(
     Numbers are written 7B, 1.5T, 2e12 or 1,000,000, and shares 0.5 or 50%. With any of the options
     on requests and limits, the price of a token follows from the size of the model, as in jaxscale
     serve, and limits bound that size; --serve-precision is then that of weights and arithmetic, by
-    default the narrowest that holds the bits of a law that has them as a lever.
+    default the narrowest that holds the bits of a law that has them as a lever. Serving is timed
+    for at most 1,000 resamples of a fit.
     With --years the demand is that of a year, and what is served later counts for less.
     """
     of_serving = {name: value for name, value in locals().items() if name in TIMED}
@@ -252,14 +253,14 @@ def read_question(
     return Question(quality, demand, prices, bounds, budgets=asked_budgets.values)
 
 
-def check_quality(quality: Quality) -> None:
-    """Refuse two qualities, none, or a part of a model."""
+def check_quality(quality: Quality, also: str = "") -> None:
+    """Refuse two qualities, none, or a part of a model; `also` is what may be given instead."""
     loss, params, tokens = quality
     if loss is not None and (params is not None or tokens is not None):
         raise Mistake("give either --loss or the model to match, not both")
     if loss is None and params is None:
         alone = "; --like-tokens alone is not a model" if tokens is not None else ""
-        raise Mistake(f"give --loss, or --like-params for the model to match{alone}")
+        raise Mistake(f"give --loss, or --like-params for the model to match{also}{alone}")
 
 
 def asked_of(named: NamedLaw, question: Question, target: float | None = None) -> Asked:
@@ -272,7 +273,7 @@ def asked_of(named: NamedLaw, question: Question, target: float | None = None) -
 
 def read_targets(named: NamedLaw, quality: Quality, levers: Levers) -> np.ndarray:
     """The losses to reach by `named.laws`, given as such or by a model that has them."""
-    check_quality(quality)
+    check_quality(quality, ", or a budget by --flops or --budget")
     law, laws = named.law, named.laws
     loss, params, tokens = quality
     if loss is not None and loss_scale(law):

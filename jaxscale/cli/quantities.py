@@ -29,6 +29,12 @@ def positive(text: str) -> float:
     return value
 
 
+def flops_or_dollars(text: str) -> tuple[float, bool]:
+    """A budget, and whether it is in dollars, as in `5000$`."""
+    in_dollars = "$" in text
+    return (money if in_dollars else positive)(text), in_dollars
+
+
 def params_of_model(text: str) -> float:
     """Params of a model; ValueError below those of the smallest that was ever measured."""
     value = positive(text)

@@ -4,20 +4,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import numpy as np
 import typer
 
 import jaxscale as js
-from jaxscale._numerics.interpreted import interpreted
+from jaxscale._schema import option_of
 from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import Mistake, reading
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, number_option, read_demand, read_prices
 from jaxscale.cli.quantities import count as written
-from jaxscale.cli.quantities import money, nonnegative, positive, scientific, share, whole
+from jaxscale.cli.quantities import flops_or_dollars, nonnegative, scientific, share, whole
 from jaxscale.experiments.question import GOALS
 from jaxscale.experiments.selection import METHODS
-from jaxscale.laws.saved import is_file_name
+from jaxscale.laws.fitted import fits_logarithm
+from jaxscale.laws.saved import is_file_name, plain
 
 EXAMPLES = """\
 jaxscale suggest fit.json --budget 1e21 --for 2e24
@@ -29,24 +29,18 @@ COUNT = 5  # runs; a fit is to be made again after each handful
 CHOICE = "How runs are chosen"
 DEMAND = ("inference_tokens", "input_tokens", "output_tokens")
 DEMAND += ("requests", "input_per_request", "output_per_request")
+SERVING = ("serve_on", "serve_precision", "serve_price", "prefill_mfu", "decode_mfu")
 
 File = Annotated[
     str, typer.Argument(metavar="FIT", help="The file of [bold]jaxscale fit[/bold], as of --law.")
 ]
 
 
-def _budget(text: str) -> tuple[float, bool]:
-    """A budget, and whether it is in dollars."""
-    if "$" in text:
-        return money(text), True
-    return positive(text), False
-
-
 Budget = Annotated[
     Any,
     typer.Option(
         "--budget",
-        parser=reading("--budget", _budget),  # pyright: ignore[reportArgumentType]
+        parser=reading("--budget", flops_or_dollars),  # pyright: ignore[reportArgumentType]
         metavar="FLOPS|DOLLARS$",
         help="What further runs may cost in all: FLOPs, or dollars as 5000$. One run may take it "
         "all, or a thousandth.",
@@ -54,7 +48,12 @@ Budget = Annotated[
 ]
 For = Annotated[
     float | None,
-    number_option("--for", "FLOPS", "Budget of the plan that the runs are for, serving included."),
+    number_option(
+        "--for",
+        "FLOPS",
+        "Budget of the plan that the runs are for, serving included; with prices, what so many "
+        "FLOPs of training cost.",
+    ),
 ]
 Count = Annotated[
     int | None,
@@ -151,13 +150,20 @@ def suggest(
     where the next run costs more. Refit after each batch: gains are linear in what is known now.
     """
     given = dict(locals())
+    asked = {
+        "--budget, what further runs may cost": budget,
+        "--for, the plan's FLOPs": plan_flops,
+    }
     if budget is None or plan_flops is None:
-        raise Mistake("give --budget, what further runs may cost, and --for, the plan's FLOPs")
+        raise Mistake(f"give {', and '.join(name for name, x in asked.items() if x is None)}")
     named = read_fit(fit)
     levers = levers_for(named, read_levers(lever))
     if levers.chosen:
         raise Mistake(f"--lever: {levers.chosen[0]}=best is for jaxscale plan; give it a value")
     served = any(given[name] is not None for name in DEMAND)
+    for name in SERVING:
+        if given[name] is not None and not served:
+            raise Mistake(f"{option_of(name)} prices serving: give --inference-tokens too")
     demand = read_demand(given) if served else None
     prices = read_prices(given) if served else read_prices(given, roles=("train",))
     amount, in_dollars = budget
@@ -230,7 +236,7 @@ def show(answer: Answer) -> None:
         levers = (written(float(x[i])) for x in found.levers.values())
         rows.append(
             (
-                f"{i + 1}{'' if i < found.worth else ' *'}",
+                f"{i + 1}{' *' if i >= found.worth and found.knows_savings else ''}",
                 written(float(found.params[i])),
                 written(float(found.tokens[i])),
                 *levers,
@@ -243,30 +249,21 @@ def show(answer: Answer) -> None:
     if rows:
         tables.print_columns(header, rows)
     tables.note(found.advice, style="bold")
-    if found.worth < len(found):
+    if found.worth < len(found) and found.knows_savings:
         tables.note("*: costs more than it saves", style="dim")
-    tables.note(range_note(answer), style="dim")
+    tables.note(answer.named.outside_note(answer.suggestion), style="dim")
     tables.note(
-        f"Of {found.candidates:,} candidates; noise of a run {found.noise:.2%} of the loss. Gains "
+        f"Of {found.candidates:,} candidates; noise of a run {noise_text(answer)}. Gains "
         "are linear in what is known now: refit after these runs.",
         style="dim",
     )
 
 
-def range_note(answer: Answer) -> str:
-    """A line on runs outside the sizes of those behind the fit; empty without."""
-    entry, found = answer.named.entry, answer.suggestion
-    if entry is None or not entry.has_range or not len(found):
-        return ""
-    runs = js.Runs(found.params, found.tokens, np.ones(len(found)))
-    outside = len(found) - int(np.sum(interpreted(entry.in_range, runs)))
-    if not outside:
-        return ""
-    lie = "lies" if outside == 1 else "lie"
-    return (
-        f"{outside} of {len(found)} {lie} outside the sizes of the runs behind {entry.name}: there "
-        "the law itself may fail."
-    )
+def noise_text(answer: Answer) -> str:
+    """The noise of a run in words."""
+    noise = answer.suggestion.noise
+    of_logarithm = fits_logarithm(answer.named.law)
+    return f"{noise:.2%} of the loss" if of_logarithm else f"{noise:.3g} in the loss"
 
 
 def as_record(answer: Answer) -> dict[str, Any]:
@@ -275,7 +272,7 @@ def as_record(answer: Answer) -> dict[str, Any]:
     columns = found.columns
     runs = [{name: column[i].item() for name, column in columns.items()} for i in range(len(found))]
     plan = {name: float(getattr(found.plan, name)) for name in ("params", "tokens", "loss")}
-    return {
+    record = {
         "law": {"name": answer.named.name, **tables.plain(answer.named.law)},
         "law_status": answer.named.warning,
         "unit": answer.prices.unit,
@@ -287,5 +284,6 @@ def as_record(answer: Answer) -> dict[str, Any]:
         "runs": runs,
         "worth": found.worth,
         "advice": found.advice,
-        "note": range_note(answer),
+        "note": answer.named.outside_note(answer.suggestion),
     }
+    return plain(record)

@@ -18,12 +18,12 @@ from jaxscale._display import dataframe, html, table
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.quantities import count, scientific
 from jaxscale.costs import Costs
+from jaxscale.fitting.resampling import checked_count
 from jaxscale.fitting.runs import Runs
 from jaxscale.laws.inverse import tokens_of_flops
 from jaxscale.laws.protocol import Law, check_law
 from jaxscale.plan import lever_values
 from jaxscale.solve.frontier import compute_optimal
-from jaxscale.status import Status
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -150,7 +150,7 @@ def design(
     All runs together cost `budget`. Each level has `sizes` models, evenly spaced in logarithm
     within `span` decades of the compute-optimal one, and `replicates` more of that one, which also
     show the noise between runs. The guess need not be right: a wide range of sizes costs no more
-    than a narrow one, and the fit corrects it.
+    than a narrow one, and the fit of the runs replaces the guess.
 
     Args:
         law: a published law, or a guess.
@@ -167,9 +167,9 @@ def design(
     hardly tell what each of them does.
 
     Raises:
-        TypeError: the law is not one.
-        ValueError: a number is out of range, a lever is unknown or has no value, or the law has no
-            compute-optimal size at a level.
+        TypeError: the law or the costs are not such.
+        ValueError: a number is out of range, a lever is unknown or has no value, the law has no
+            compute-optimal size at a level, or a run would have less than one param or token.
 
     Source: the ranges and replicates are those of simple-scaling-laws 0.2.0 (`isoflop_grid`).
 
@@ -179,10 +179,11 @@ def design(
         40 runs, the largest of 8.6e+19 FLOPs
     """
     check_law(law)
-    _check(levels, sizes, replicates, budget=budget, step=step, span=span)
-    price = 1.0 if costs is None else float(costs.train)
-    if not (math.isfinite(price) and price > 0):
-        raise ValueError(f"costs.train must be finite and above 0; got {price!r}")
+    checked_count("levels", levels, least=1)
+    checked_count("sizes", sizes, least=3)
+    checked_count("replicates", replicates, least=0)
+    budget, span = checked_number("budget", budget), checked_number("span", span)
+    step, price = checked_number("step", step, above=1.0), _price(costs)
     combinations = _combinations(law, dict(levers or {}))
     shares = step ** np.arange(1.0 - levels, 1.0)
     runs_of_level = (sizes + replicates) * len(combinations)
@@ -190,6 +191,7 @@ def design(
     offsets = np.sort(np.concatenate([np.linspace(-span, span, sizes), np.zeros(replicates)]))
     parts = [_runs(law, largest * shares, offsets, chosen) for chosen in combinations]
     params, tokens, flops = (np.concatenate(x, axis=1).ravel() for x in zip(*parts, strict=True))
+    _check_sizes(params, tokens)
     shape = levels, len(offsets)
     levered = {
         name: np.concatenate([np.full(shape, chosen[name]) for chosen in combinations], axis=1)
@@ -215,24 +217,50 @@ def correlation(params: np.ndarray, tokens: np.ndarray) -> float:
     return float(np.corrcoef(*logs)[0, 1])
 
 
-def _check(levels: int, sizes: int, replicates: int, **numbers: float) -> None:
-    least = {"levels": (levels, 1), "sizes": (sizes, 3), "replicates": (replicates, 0)}
-    for name, (number, low) in least.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < low:
-            raise ValueError(f"{name} must be a whole number, at least {low}; got {number!r}")
-    for name, number in numbers.items():
-        above = 1.0 if name == "step" else 0.0
-        if not (math.isfinite(number) and number > above):
-            raise ValueError(f"{name} must be finite and above {above:g}; got {number!r}")
+def checked_number(name: str, value: Any, above: float = 0.0) -> float:
+    """A single number as a float; ValueError unless it is finite and above a bound."""
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not (math.isfinite(number) and number > above):
+        raise ValueError(f"{name} must be finite and above {above:g}; got {value!r}")
+    return number
+
+
+def _price(costs: Costs | None) -> float:
+    """The price of a training FLOP."""
+    if costs is None:
+        return 1.0
+    if not isinstance(costs, Costs):
+        raise TypeError(f"costs must be js.Costs; got {costs!r} ({type(costs).__name__})")
+    return checked_number("costs.train", costs.train)
 
 
 def _combinations(law: Law, levers: dict[str, ArrayLike]) -> list[dict[str, float]]:
     """All combinations of the values of the levers; a single empty one where there is no lever."""
-    values = {
-        name: np.ravel(np.asarray(x, np.float64)).tolist()
-        for name, x in lever_values(law, levers).items()
-    }
+    values = {name: _numbers(name, x) for name, x in lever_values(law, levers).items()}
     return [dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())]
+
+
+def _numbers(name: str, values: ArrayLike) -> list[float]:
+    try:
+        numbers = np.ravel(np.asarray(values, np.float64)).tolist()
+    except (TypeError, ValueError):
+        numbers = []
+    if not numbers:
+        raise ValueError(f"levers: {name} must be a number or several; got {values!r}")
+    return numbers
+
+
+def _check_sizes(params: np.ndarray, tokens: np.ndarray) -> None:
+    """ValueError where a model would have less than one param or token, or more than can be."""
+    for name, sizes in (("params", params), ("tokens", tokens)):
+        if not (np.isfinite(sizes) & (sizes >= 1)).all():
+            raise ValueError(
+                f"runs must have at least one param and one token; these have {name} from "
+                f"{sizes.min():.3g} to {sizes.max():.3g}: give a larger budget or a smaller span"
+            )
 
 
 def _runs(
@@ -244,12 +272,12 @@ def _runs(
         best = interpreted(compute_optimal, law, flops=flops, levers=levers)
         bad = np.flatnonzero(~np.asarray(best.ok))
         if bad.size:
-            status = Status(int(np.asarray(best.status)[bad[0]]))
             raise ValueError(
-                f"law has no compute-optimal size at {scientific(float(flops[bad[0]]))} FLOPs: "
-                f"{status.sentence}"
+                f"law has no compute-optimal size at {scientific(float(flops[bad[0]]))} FLOPs, "
+                "around which to lay out runs: choose another law, or other levers"
             )
-        params = np.asarray(best.params)[:, None] * 10.0**offsets
+        with np.errstate(over="ignore"):  # of a span that is refused
+            params = np.asarray(best.params)[:, None] * 10.0**offsets
         spent = np.broadcast_to(flops[:, None], params.shape)
         tokens = np.asarray(interpreted(tokens_of_flops, law, spent, params, **levers))
     return params, tokens, spent

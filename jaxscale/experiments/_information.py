@@ -246,8 +246,8 @@ def read_information(name: Any, family: type | None = None) -> Information:
     matrix = np.asarray(covariance) if covariance is not None else _spread(laws)
     names = tuple(name for name, x in zip(known, np.diag(matrix), strict=True) if x > 0)
     at = [list(known).index(name) for name in names]
-    sd, factor = _noise(record)
-    return Information(
+    sd, factor, few = _noise(str(name), record)
+    told = Information(
         saved.law,
         names,
         factor * matrix[np.ix_(at, at)],
@@ -256,6 +256,7 @@ def read_information(name: Any, family: type | None = None) -> Information:
         unknown=saved.unidentified,
         smallest=float((record["ranges"].get("flops") or [0.0])[0]),
     )
+    return with_prior(told) if few else told
 
 
 def _smallest(runs: Any) -> float:
@@ -282,14 +283,24 @@ def _spread(laws: Any) -> np.ndarray:
     return np.where(still[:, None] | still, 0.0, matrix)
 
 
-def _noise(record: Mapping[str, Any]) -> tuple[float, float]:
-    """The noise of a run and the factor of the covariance; older files have residuals alone."""
-    told = record.get("noise")
-    if told:
-        return float(told["sd"]), float(told["factor"])
-    spread = float(record["quality"]["residual_spread"])
-    felt = 1.0 if record["objective"]["name"] == LEAST_SQUARES else math.sqrt(math.pi / 2)
-    return max(felt * spread, SEED_NOISE), 1.0
+def _noise(name: str, record: Mapping[str, Any]) -> tuple[float, float, bool]:
+    """The noise of a run, the factor of the covariance, and whether runs are few.
+
+    Older files have residuals alone.
+    """
+    try:
+        told = record.get("noise")
+        if told:
+            few = int(told.get("runs", FEW_RUNS)) < FEW_RUNS
+            return checked_noise(told["sd"]), float(told["factor"]), few
+        spread = float(record["quality"]["residual_spread"])
+        kind = record["objective"]["name"]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"{name} does not say how far its runs are from the law: fit again with this release"
+        ) from None
+    felt = 1.0 if kind == LEAST_SQUARES else math.sqrt(math.pi / 2)
+    return max(felt * spread, SEED_NOISE), 1.0, False
 
 
 def checked_noise(noise: Any) -> float:

@@ -15,6 +15,7 @@ from jaxscale.experiments._information import inverse, prior_widths
 from jaxscale.experiments.selection import greedy
 from jaxscale.fitting._fit import Fit, checked_for, fit
 from jaxscale.fitting._jacobian import jacobian
+from jaxscale.fitting._noise import SEED_NOISE
 from jaxscale.fitting.resampling import generator
 from jaxscale.fitting.runs import Runs
 from jaxscale.laws.fitted import coefficients_of, fits_logarithm, held_by
@@ -25,7 +26,7 @@ SHARES = 0.01, 0.02, 0.05, 0.1
 # Li et al. 2026 begin with the cheapest 2.5 runs a coefficient, within 2 % of the cost.
 BEGIN_RUNS, BEGIN_SHARE = 2.5, 0.02
 BATCH = 0.2  # of the runs so far, between two fits
-LEAST_NOISE = 0.002  # of the logarithm of a loss: what seeds alone make
+ROUNDING = 1e-12  # of sums of shares
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,6 +124,11 @@ def replay(
     pool, held = checked_for(law, runs), checked_for(law, target)
     budgets = _checked_shares(shares)
     costs = _checked_costs(pool.flops if cost is None else cost, len(pool))
+    if costs.min() > budgets[0]:
+        raise ValueError(
+            f"shares must buy a run: {budgets[0]:g} of the cost does not, the cheapest run is "
+            f"{costs.min():.2g}"
+        )
     with jax.enable_x64(True):
         return _replayed(_Pool(pool, held, law, costs, options), method, budgets, power, key)
 
@@ -180,7 +186,7 @@ def _affordable(pool: _Pool, ranked: np.ndarray, chosen: list[int], share: float
     """Those of the ranked runs, in their order, that a budget still allows."""
     left, new, seen = share - float(pool.costs[chosen].sum()), list[int](), set(chosen)
     for index in ranked.tolist():
-        if index not in seen and pool.costs[index] <= left:
+        if index not in seen and pool.costs[index] <= left + ROUNDING:
             left -= float(pool.costs[index])
             new.append(index)
     return new
@@ -190,7 +196,7 @@ def _ranked(
     pool: _Pool, chosen: list[int], share: float, method: Literal["V", "D"], power: float
 ) -> np.ndarray:
     """The next batch by the rule: of the runs that the budget allows, those of the best score."""
-    is_open = pool.costs <= share - pool.costs[chosen].sum()
+    is_open = pool.costs <= share - pool.costs[chosen].sum() + ROUNDING
     is_open[chosen] = False
     candidates = np.flatnonzero(is_open)
     if not candidates.size:
@@ -224,11 +230,19 @@ def _variance(fitted: Fit) -> float:
     """Variance of the residual of one run: of those beyond what coefficients explain, at least."""
     freedom = max(1, len(fitted.residuals) - len(fitted.problem.kernel.names))
     scale = 1.0 if fits_logarithm(fitted.law) else float(np.abs(fitted.runs.loss).mean())
-    return max(float(np.sum(fitted.residuals**2)) / freedom, (LEAST_NOISE * scale) ** 2)
+    return max(float(np.sum(fitted.residuals**2)) / freedom, (SEED_NOISE * scale) ** 2)
+
+
+def _numbers(values: Any) -> np.ndarray:
+    """As an array; an empty one where they are not numbers."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        return np.empty(0)
 
 
 def _checked_shares(shares: Sequence[float]) -> np.ndarray:
-    checked = np.asarray(shares, np.float64)
+    checked = _numbers(shares)
     rising = checked.ndim == 1 and checked.size > 0 and bool((np.diff(checked) > 0).all())
     if not (rising and checked[0] > 0 and checked[-1] <= 1):
         raise ValueError(f"shares must rise, above 0 and up to 1; got {shares!r}")
@@ -237,7 +251,7 @@ def _checked_shares(shares: Sequence[float]) -> np.ndarray:
 
 def _checked_costs(cost: ArrayLike, count: int) -> np.ndarray:
     """Costs as shares of their sum."""
-    costs = np.asarray(cost, np.float64)
+    costs = _numbers(cost)
     if costs.shape != (count,) or not (np.isfinite(costs) & (costs > 0)).all():
         raise ValueError(f"cost must have {count} values, finite and above 0")
     return costs / costs.sum()

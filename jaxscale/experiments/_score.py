@@ -1,4 +1,4 @@
-"""`score_design`: how well a design tells the plan, by simulated tables of its losses."""
+"""`score_design`: how good a plan a design would give, by simulated tables of its losses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxscale._display import dataframe, html, table
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.quantities import count, percent, scientific
-from jaxscale.experiments._design import Design
+from jaxscale.experiments._design import Design, checked_number
 from jaxscale.experiments._tables import Tables, fit_tables
 from jaxscale.fitting._fit import Fit, checked_for, fit
 from jaxscale.fitting._jacobian import gradients
@@ -40,7 +40,7 @@ class Accuracy(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Score:
-    """How well a design tells the plan of a budget. Prints itself as a table.
+    """How good a plan a design would give for a budget. Prints itself as a table.
 
     Errors of `params` and `tokens` are of their natural logarithms, so that 0.1 is about 10 %;
     those of `loss` are in nats per token, and those of `exponent` as it is. `regret` is what the
@@ -126,13 +126,12 @@ def score_design(
     advance: Callable[[int], None] | None = None,
     **options: Any,
 ) -> Score:
-    """How well a design tells the best plan of a budget, were a law the true one.
+    """How good a plan fits to a design would give for a budget, if a law were true.
 
     Losses of the design are simulated from the law many times, with normal noise in their
     logarithms. Each table is fitted as by `fit`, and its plan for `at` FLOPs compared with the
-    true one. Intervals are those of the fit's covariance, by the delta method. The answer is as
-    good as the law and the noise that it assumes, and its own error falls with the number of
-    tables: an error of 200 tables is known to 5 %.
+    true one. Intervals are those of the fit's covariance, by the delta method. The answer is only
+    as good as the law and the noise that it assumes. 200 tables give an RMSE within 5 %.
 
     Args:
         design: sizes to train: from `design`, or runs, whose losses are not read.
@@ -157,16 +156,18 @@ def score_design(
         >>> for span in (0.5, 1.2):
         ...     design = js.design(law, budget=1e21, span=span)
         ...     score = js.experiments.score_design(design, law, at=1e23, key=1)
-        ...     print(f"{span} decades: params off by {score.params.rmse:.0%}")
-        0.5 decades: params off by 18%
-        1.2 decades: params off by 8%
+        ...     print(f"{span} decades: ln params off by {score.params.rmse:.2f}")
+        0.5 decades: ln params off by 0.18
+        1.2 decades: ln params off by 0.08
     """
     check_law(law)
+    if not isinstance(design, Design | Runs):
+        raise TypeError(f"design must be of js.design, or js.Runs; got {type(design).__name__}")
     checked_count("tables", tables, least=2)
-    if not 0 < noise < 1:
-        raise ValueError(f"noise must be above 0 and below 1; got {noise!r}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1; got {level!r}")
+    at = checked_number("at", at)
+    for name, number in (("noise", noise), ("level", level)):
+        if checked_number(name, number) >= 1:
+            raise ValueError(f"{name} must be above 0 and below 1; got {number!r}")
     family = type(law) if family is None else family
     with jax.enable_x64(True):
         known = {name: np.asarray(x, np.float64) for name, x in (design.levers or {}).items()}
@@ -175,14 +176,15 @@ def score_design(
         fitted = fit(family, runs, **options)
         if fitted.claims.unidentified or fitted.problem.run_count <= len(fitted.names):
             named = ", ".join(fitted.claims.unidentified)
+            others = "sizes, budgets or levers" if known else "sizes or budgets"
             raise ValueError(
                 f"the design does not identify {named or 'the law'} of {family.__name__}, even "
-                "without noise: add runs of other sizes or budgets"
+                f"without noise: add runs of other {others}"
             )
         random = generator(key).standard_normal((tables, len(exact)))
         losses = exact * np.exp(noise * random)
         made = fit_tables(fitted, losses, options, advance)
-        asked = _Asked(float(at), _of_plan(law, levers, known))
+        asked = _Asked(at, _of_plan(law, levers, known))
         return _scored(law, fitted, made, asked, noise, level)
 
 
@@ -197,8 +199,9 @@ def _of_plan(
     law: Law, levers: Mapping[str, ArrayLike] | None, known: dict[str, np.ndarray]
 ) -> dict[str, float]:
     """Values of the levers that the plan is made for."""
-    single = {name: x[0] for name, x in known.items() if np.ptp(x) == 0}
-    values = lever_values(law, single | dict(levers or {})) if levers_of(law) else {}
+    needed = levers_of(law)
+    single = {name: x[0] for name, x in known.items() if name in needed and np.ptp(x) == 0}
+    values = lever_values(law, single | dict(levers or {}))
     return {name: float(np.asarray(x)) for name, x in values.items()}
 
 

@@ -25,6 +25,7 @@ from jaxscale.experiments.selection import (
     within_budget,
 )
 from jaxscale.fitting import Bootstrap, Fit, gradients, jacobian
+from jaxscale.laws.fitted import fits_logarithm
 from jaxscale.laws.protocol import levers_of
 
 if TYPE_CHECKING:
@@ -85,11 +86,16 @@ class Suggestion:
         return np.cumsum(self.cost)
 
     @property
+    def knows_savings(self) -> bool:
+        """Whether what each run saves is a number."""
+        return bool(np.isfinite(self.saved).all())
+
+    @property
     def advice(self) -> str:
         """What to train, and why to stop there, in a sentence."""
         if not len(self):
             return "No candidate reduces the uncertainty of the plan within the budget."
-        if not np.isfinite(self.saved).all():
+        if not self.knows_savings:
             return f"What a smaller error of {self.goal} saves is not known."
         spent, saved = float(self.cost[: self.worth].sum()), float(self.saved[: self.worth].sum())
         if not self.worth:
@@ -112,6 +118,8 @@ class Suggestion:
 
     def price(self, cost: float) -> str:
         """A cost in its unit: `$1.29M`, `4.86e23 FLOPs`."""
+        if math.isnan(cost):
+            return "not known"
         if self.unit == DOLLARS:
             return dollars(cost)
         return f"{scientific(cost)} {self.unit}".strip()
@@ -214,10 +222,11 @@ def suggest(
             `experiments.information` of a law and its runs.
         candidates: runs that may be trained: anything with `params` and `tokens`, and levers where
             the law has some; or a pair of columns.
-        at: FLOPs of the plan that the runs are for, those of serving its demand included.
+        at: FLOPs of the plan that the runs are for, those of serving its demand included; with
+            `Costs` in dollars, what so many FLOPs of training cost.
         budgets: FLOPs of single runs, in place of candidates: 31 sizes are offered of each. By
             default from a thousandth of `budget` to all of it, by half decades, but none below the
-            smallest run of the fit.
+            smallest run of the fit, which `budget` has to pay for.
         goal: "N*", the logarithm of the plan's size; "loss", the logarithm of its loss, by "V" at
             five sizes within half a decade of it; "cost", the logarithm of the cost of the plan's
             loss; or a function of a law that returns one number or several of one unit.
@@ -291,7 +300,7 @@ def suggest(
         regret_after=path.regret[1:],
         saved=path.saved,
         worth=worth(path.saved, costs[at_each]),
-        goal=LABELS.get(name or "", "the goal"),
+        goal=_label(name, known.law),
         unit=unit,
         plan=plan,
         marginal_cost=marginal,
@@ -307,6 +316,12 @@ def worth(saved: np.ndarray, cost: np.ndarray) -> int:
     """
     net = _nets(saved, cost)
     return int(np.argmax(net)) if np.isfinite(net).all() else 0
+
+
+def _label(goal: str | None, law: Any) -> str:
+    if goal == LOSS and not fits_logarithm(law):
+        return "loss"  # may be negative
+    return LABELS.get(goal or "", "the goal")
 
 
 def _net(saved: np.ndarray, cost: np.ndarray) -> float:
@@ -354,7 +369,7 @@ def _view(
     values, slopes = gradients(fn, known.laws, known.names)
     finite = np.concatenate([values[..., None], slopes], axis=-1)
     good = np.flatnonzero(np.isfinite(finite).reshape(len(finite), -1).all(axis=1))
-    if len(good) < min(FEWEST_DRAWS, len(finite)):
+    if len(good) < min(FEWEST_DRAWS, math.ceil(len(finite) / 2)):
         raise ValueError(
             f"only {len(good)} of {len(finite)} resamples have a plan for this budget: too few to "
             "choose runs by"

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from jaxscale._numerics.padded import padded
+from jaxscale._numerics.quantities import scientific
 from jaxscale.experiments._information import Information
 from jaxscale.experiments.question import Question, host
 from jaxscale.laws.protocol import levers_of
@@ -63,10 +64,16 @@ def candidates_of(law: Any, given: Any, levers: Mapping[str, float]) -> Candidat
 def budgets_within(known: Information, flops: float) -> np.ndarray:
     """Budgets of single runs, from a thousandth of all that may be spent, by half decades.
 
-    None below the smallest of the runs behind the fit, where nothing says that the law holds.
+    None below the smallest of the runs behind the fit, where nothing says that the law holds;
+    ValueError where all are.
     """
+    if flops < known.smallest * SAME:
+        raise ValueError(
+            f"budget, {scientific(flops)} FLOPs, does not pay for the smallest of the runs so far, "
+            f"{scientific(known.smallest)} FLOPs: nothing says that the law holds below it"
+        )
     budgets = flops * LEVELS
-    return budgets[(budgets >= known.smallest * SAME) | (budgets == budgets.max())]
+    return budgets[budgets >= known.smallest * SAME]
 
 
 def around(known: Information, budgets: Any, levers: Mapping[str, float]) -> Candidates:

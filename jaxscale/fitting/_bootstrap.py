@@ -241,6 +241,9 @@ def resampled_laws(
     if (key is None) == (indices is None):
         raise ValueError("bootstrap takes exactly one of key and indices")
     names, member = _units(fit)
+    counted = np.unique(member[fit.problem.weights[: fit.problem.run_count] > 0]).size
+    if counted < 2:
+        raise ValueError("all runs are of one group: nothing can be resampled")
     if indices is None:
         count = checked_count("resamples", resamples, least=2)
         blocks: Iterator[np.ndarray] = weighed(len(names), count, key_words(key))
@@ -257,7 +260,7 @@ def resampled_laws(
                 advance(len(counts))
     coordinates, objective, status = (np.concatenate(x, axis=-1) for x in zip(*ends, strict=True))
     if indices is None:
-        coordinates = _spread(fit, coordinates, _spread_of(fit, len(names)))
+        coordinates = _spread(fit, coordinates, _spread_of(fit, counted))
     return Bootstrap(fit.problem.laws(coordinates), objective, status, fit, coordinates)
 
 

@@ -25,8 +25,9 @@ from jaxscale.fitting.optimal_sizes import (
     draws,
 )
 from jaxscale.fitting.parabolas import LEAST_SIZES, Valley, parts_of, valleys_of
-from jaxscale.fitting.resampling import generator
+from jaxscale.fitting.resampling import checked_count, generator
 from jaxscale.fitting.runs import Runs, checked
+from jaxscale.laws.protocol import check_law, levers_of
 
 LINE = 2  # coefficients, and the least budgets that have one
 
@@ -88,6 +89,11 @@ def isoflop(
         raise ValueError(f"reach must be a factor above 1, as 10 is; got {reach!r}")
     if resample not in ("budgets", "runs"):
         raise ValueError(f"resample must be 'budgets' or 'runs'; got {resample!r}")
+    checked_count("resamples", resamples, least=0)
+    if law is not None:
+        check_law(law)
+        if levers_of(law):
+            raise ValueError(f"law must have no levers; got one with {', '.join(levers_of(law))}")
     flops = _parted(runs, tolerance) if budgets is None else _named(budgets, len(runs))
     kept = runs.weights > 0
     runs, flops = runs.select(kept), flops[kept]

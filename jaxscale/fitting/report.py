@@ -171,11 +171,15 @@ def errors_from(fit: Fitted, bootstrap: Resampled | None = None) -> str:
 
 
 def _noise(fit: Fitted, bootstrap: Resampled | None) -> dict[str, float] | None:
-    """The noise of one run, and a factor of the covariance; None where nothing is identified."""
+    """The noise of one run, a factor of the covariance, and the number of runs.
+
+    None where nothing is identified.
+    """
     if fit.claims.unidentified:
         return None
     noise = noise_of(fit)
-    return {"sd": noise.sd, "factor": noise.factor if bootstrap is None else 1.0}
+    factor = noise.factor if bootstrap is None else 1.0
+    return {"sd": noise.sd, "factor": factor, "runs": len(fit.runs)}
 
 
 def _quality(fit: Fitted) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Resample i is the same however resamples are chunked.
 
 import math
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import jax
@@ -47,9 +48,9 @@ def multiplicities(rows: np.ndarray, units: int) -> np.ndarray:
 
 def checked_count(name: str, number: Any, least: int) -> int:
     """The number of resamples or runs, checked; ValueError for anything but a positive number."""
-    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+    if isinstance(number, bool) or not isinstance(number, Integral) or number < least:
         raise ValueError(f"{name} must be a whole number, at least {least}; got {number!r}")
-    return number
+    return int(number)
 
 
 def checked_indices(indices: Any, units: int, kind: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The learning rates at which a law over steps expects the least final loss."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +105,7 @@ def _least_falls(law: Any, family: _Family) -> Array:
     # Falls are squares, so that none is negative, and those at the end, where few steps feel them,
     # are in units of their own, without which the search takes ten times as long.
     share = family.share
-    units = 1 / np.sqrt(1 - share + 1 / KNOTS)
+    units = jnp.asarray(1 / np.sqrt(1 - share + 1 / KNOTS))
 
     @jax.jit
     def search(falls: Array) -> Array:
@@ -120,13 +120,14 @@ def _least_falls(law: Any, family: _Family) -> Array:
         return others[best], final(falls) - losses[best]
 
     starts = [np.diff(-np.log(1 - 0.99 * share**power), prepend=0.0) for power in STARTS]
-    falls = min((search(jnp.asarray(start)) for start in starts), key=final)
+    ends: list[Array] = [search(jnp.asarray(start)) for start in starts]
+    falls = min(ends, key=final)
+    other, gain = neighbour(falls)
     for _ in range(MOST_SEARCHES):
-        other, gain = neighbour(falls)
         if gain <= TOLERANCE:
             return falls
-        again = search(other)
-        falls = min((other, again), key=final)
+        falls = min((other, search(other)), key=final)
+        other, gain = neighbour(falls)
     raise ValueError(
         f"no optimal schedule was found: a neighbour is still better by {float(gain):.1e} nats; "
         "check the law's coefficients and the peak"
@@ -152,7 +153,7 @@ def _minimized(loss: Callable[[Array], Array], start: Array) -> Array:
 
     def step(carry: Any) -> Any:
         at, state, count, _ = carry
-        value, slope = slope_at(at, state=state)
+        value, slope = cast(tuple[Array, Array], slope_at(at, state=state))
         change, state = method.update(slope, state, at, value=value, grad=slope, value_fn=loss)
         return optax.apply_updates(at, change), state, count + 1, jnp.abs(slope).max()
 

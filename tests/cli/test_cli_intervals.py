@@ -167,6 +167,9 @@ def test_several_budgets_are_rows_each_as_one_alone(record, command):
 def test_thousands_in_one_budget_are_no_list(record):
     found = record("plan", "--flops", "1,000,000,000,000,000,000,000")
     assert found["budget"] == 1e21
+    for text in ("1,000,000$, 2,000,000$", "$1,000,000,$2,000,000", "1M, 2M$"):
+        found = record("plan", "--budget", text, *DOLLARS, "--law", "bare.json")
+        assert [row["budget"] for row in found["budgets"]] == [1e6, 2e6]
 
 
 def test_regret_is_the_mean_cost_of_the_size_of_the_fit(record):
@@ -292,6 +295,11 @@ def test_training_time_and_energy_have_intervals(record, command):
             ("--budget", "1M,2M", *DOLLARS, *SERVED, "--deadline", "30d"),
             "--deadline is about one plan: give one budget",
         ),
+        (
+            ("--flops", "1e22", "--years", "3"),
+            "--years is about serving: give the demand of a year by --inference-tokens",
+        ),
+        (("--inference-tokens", "5T"), "or a budget by --flops or --budget"),
         (("--flops", "1e-307,1e-308"), "a result over- or underflows float64 (budget 1e-307)"),
     ],
 )

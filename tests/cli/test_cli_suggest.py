@@ -47,6 +47,15 @@ def test_it_prints_what_the_library_says(command, file, fit):
     assert " ".join(found.advice.split()) in " ".join(out.split())
 
 
+def test_what_is_saved_may_not_be_known(command, file):
+    far = (*ASKED[:-1], "1e300")  # where no float64 holds the cost of a nat
+    record = json.loads(command(*far, "--json").out)
+    assert {run["saved"] for run in record["runs"]} == {None}
+    out = command(*far).out
+    assert "not known" in out
+    assert "*" not in out.replace("N*", "")
+
+
 def test_runs_that_cost_more_than_they_save_have_a_star(command, file):
     out = command(*ASKED[:-1], "1e21").out
     assert "*: costs more than it saves" in out
@@ -109,7 +118,13 @@ def test_the_fit_of_a_class_of_ones_own(command, file):
 MISTAKES = [
     (("suggest", "besiroglu2024", *ASKED[2:]), "FIT: 'besiroglu2024' must be the file of a fit"),
     (("suggest", "none.json", *ASKED[2:]), "FIT: cannot read 'none.json'"),
-    (ASKED[:4], "give --budget, what further runs may cost, and --for"),
+    (ASKED[:2], "give --budget, what further runs may cost, and --for, the plan's FLOPs"),
+    (ASKED[:4], "error: give --for, the plan's FLOPs"),
+    (
+        (*ASKED[:2], "--budget", "5000", "--for", "1e24"),
+        "does not pay for the smallest of the runs",
+    ),
+    ((*ASKED, "--serve-on", "H100-SXM"), "--serve-on prices serving: give --inference-tokens too"),
     ((*ASKED, "--goal", "size"), "--goal: 'size' must be one of N*, loss, cost"),
     ((*ASKED, "--method", "A"), "--method: 'A' must be one of V, c, D"),
     ((*ASKED[:2], "--budget", "5$", "--for", "1e24"), "--budget: dollars need --train-on"),

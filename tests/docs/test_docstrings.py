@@ -37,6 +37,7 @@ RECORDS = {
     "recipes": ["Recipe", "TimeAndCompute"],
     "growth": ["Schedule"],
     "training": ["DataParallelTraining"],
+    "trajectories": ["Extrapolation"],
     "sweeping": ["Estimate", "StoreError", "Summary", "Verification"],
     "sweeping.spec": ["PlanScenario"],
 }

@@ -61,6 +61,9 @@ def test_sizes_along_one_ratio_are_flagged():
     ("changed", "message"),
     [
         ({"budget": 0.0}, "budget must be finite and above 0"),
+        ({"budget": "1e21"}, "budget must be finite and above 0; got '1e21'"),
+        ({"budget": 1e6}, "at least one param and one token"),
+        ({"span": 1e3}, "at least one param and one token"),
         ({"step": 1.0}, "step must be finite and above 1"),
         ({"sizes": 2}, "sizes must be a whole number, at least 3"),
         ({"levers": {"bits": 8}}, "no lever 'bits'"),
@@ -69,6 +72,19 @@ def test_sizes_along_one_ratio_are_flagged():
 def test_a_wrong_number_is_named(changed, message):
     with pytest.raises(ValueError, match=message):
         js.design(LAW, **({"budget": BUDGET} | changed))
+
+
+def test_counts_of_numpy_are_whole_numbers():
+    assert len(js.design(LAW, BUDGET, levels=np.int64(2), sizes=np.int32(3))) == 10
+
+
+def test_what_is_no_price_and_no_lever_is_named():
+    with pytest.raises(TypeError, match=r"costs must be js\.Costs; got 2\.0"):
+        js.design(LAW, BUDGET, costs=2.0)
+    law = js.laws.published("krajewski2024")
+    for levers in ([], "best"):
+        with pytest.raises(ValueError, match="granularity must be a number or several"):
+            js.design(law, BUDGET, levers={"granularity": levers})
 
 
 def test_a_law_without_a_best_size_is_refused():
@@ -166,8 +182,23 @@ def test_a_design_that_leaves_coefficients_open_is_refused():
     one_ratio = js.Runs(np.geomspace(1e8, 1e10, 12), 20 * np.geomspace(1e8, 1e10, 12), None)
     with pytest.raises(ValueError, match="does not identify"):
         js.experiments.score_design(one_ratio, LAW, at=1e23)
-    with pytest.raises(ValueError, match="noise must be above 0"):
-        js.experiments.score_design(one_ratio, LAW, at=1e23, noise=0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"noise": 0}, "noise must be finite and above 0"),
+        ({"noise": 1}, "noise must be above 0 and below 1"),
+        ({"level": "a"}, "level must be finite and above 0; got 'a'"),
+        ({"at": None}, "at must be finite and above 0; got None"),
+        ({"tables": 1}, "tables must be a whole number"),
+        ({"levers": {"bits": 8}, "tables": 2}, "no lever 'bits'"),
+    ],
+)
+def test_a_wrong_number_of_a_score_is_named(changed, message):
+    design = js.design(LAW, BUDGET, levels=2)
+    with pytest.raises(ValueError, match=message):
+        js.experiments.score_design(design, LAW, **({"at": 1e23} | changed))
 
 
 @pytest.mark.thorough

@@ -53,7 +53,7 @@ def test_budgets_are_kept_and_choices_only_grow():
     made = js.experiments.replay(
         runs, targets(), CHINCHILLA, method="D", shares=[0.002, 0.01], cost=runs.params
     )
-    assert (made.spent <= made.shares).all()
+    assert (made.spent <= made.shares + 1e-12).all()
     assert made.count[0] <= made.count[1] == len(made.chosen) == len(set(made.chosen))
     spent = runs.params[made.chosen].sum() / runs.params.sum()
     assert_allclose(made.spent[1], spent, rtol=1e-12)
@@ -64,12 +64,24 @@ def test_budgets_are_kept_and_choices_only_grow():
     assert "R2" in repr(made)
 
 
+def test_the_whole_cost_buys_all_runs():
+    # Shares of ten runs sum to a rounding error above or below 1.
+    runs = pool(1).select(np.arange(10))
+    made = js.experiments.replay(
+        runs, targets(), CHINCHILLA, method="random", shares=[1.0], cost=1 / np.arange(1, 11)
+    )
+    assert sorted(made.chosen) == list(range(10))
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"method": "A"}, "method must be"),
         ({"shares": [0.1, 0.05]}, "shares must rise"),
         ({"cost": [1.0]}, "cost must have 100 values"),
+        ({"cost": "flops"}, "cost must have 100 values"),
+        ({"shares": "all"}, "shares must rise"),
+        ({"shares": [1e-9, 0.1]}, "shares must buy a run: 1e-09 of the cost does not"),
     ],
 )
 def test_a_wrong_argument_is_named(changed, message):

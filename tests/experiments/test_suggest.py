@@ -10,7 +10,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 import jaxscale as js
+from jaxscale._numerics.interpreted import interpreted  # compiles nothing
 from jaxscale.experiments import information, read_information
+from jaxscale.experiments._information import information_of
 from jaxscale.experiments._suggest import worth
 
 LAW = js.laws.published("besiroglu2024")
@@ -110,7 +112,8 @@ def test_budgets_offer_31_sizes_around_the_best_one(known):
     assert alone.cost.sum() <= 1e21 * (1 + 1e-9)
     # None below the smallest run of the design.
     assert js.suggest(known, budget=1e20, at=AT, count=3).candidates == 5 * 31
-    assert js.suggest(known, budget=1e17, at=AT, count=3).candidates == 31
+    with pytest.raises(ValueError, match=r"1\.00e17 FLOPs, does not pay for the smallest"):
+        js.suggest(known, budget=1e17, at=AT, count=3)
 
 
 def test_dollars_and_costs_of_ones_own(known):
@@ -219,16 +222,24 @@ def test_any_family_with_levers_is_answered():
             for positive in (js.laws.fitted.coefficients_of(type(law))[name].positive,)
             for sign in (1, -1)
         ]
-        sizes = [float(js.compute_optimal(each, flops=1e23, levers=levers).params) for each in ends]
+        asked = {"flops": 1e23, "levers": levers}
+        sizes = [float(interpreted(js.compute_optimal, each, **asked).params) for each in ends]
         slopes.append(np.log(sizes[0] / sizes[1]) / (2 * step))
     variance = np.array(slopes) @ known.covariance @ np.array(slopes)
     assert_allclose(found.sd_before[0], np.sqrt(variance), rtol=1e-4)
 
 
+def test_losses_that_may_be_negative_are_known_by_themselves():
+    law, levers = js.laws.published("tao2024"), {"vocabulary_params": 1e8}
+    known = information(law, replace(STARTED, levers={"vocabulary_params": np.full(15, 1e8)}), 0.01)
+    found = js.suggest(known, CANDIDATES, at=1e22, levers=levers, goal="loss")
+    assert found.goal == "loss"
+
+
 def test_noise_is_that_of_the_residuals_and_never_below_that_of_seeds():
-    runs = js.fitting.simulate(LAW, 200, key=1, noise=0.01)
+    runs = js.fitting.simulate(LAW, 40, key=1, noise=0.01)
     squares = js.fit(js.laws.Chinchilla, runs, objective=js.fitting.SquaredError())
-    sd = np.sqrt(np.sum(squares.residuals**2) / 195)
+    sd = np.sqrt(np.sum(squares.residuals**2) / 35)
     noise = js.fitting.noise_of(squares)
     assert_allclose(noise.sd, sd, rtol=0.1)
     exact = js.fitting.simulate(LAW, 40, key=1, noise=1e-6)
@@ -242,6 +253,28 @@ def test_few_runs_are_joined_by_a_prior():
     known = information(LAW, few, 0.005)
     assert np.isfinite(known.covariance).all()
     assert (np.diag(known.covariance) <= np.array([9, 9, 9, 0.25, 0.25]) * (1 + 1e-9)).all()
+
+
+def test_a_file_tells_of_few_runs_what_the_fit_does(tmp_path):
+    fit = js.fit(js.laws.Chinchilla, js.fitting.simulate(LAW, 7, key=1, flops=(1e18, 1e20)))
+    fit.save(tmp_path / "few.json")
+    ours, read = information_of(fit), read_information(tmp_path / "few.json")
+    assert_allclose(read.covariance, ours.covariance, rtol=1e-9)
+    assert read.noise == ours.noise
+
+
+def test_a_file_without_residuals_says_so(tmp_path):
+    record = {
+        "format": "jaxscale fit 2",
+        "family": "Chinchilla",
+        "law": {name: float(x) for name, x in vars(LAW).items()},
+        "ranges": {},
+        "covariance": np.diag(np.full(5, 1e-4)).tolist(),
+    }
+    for part in ({}, {"noise": {"sd": None, "factor": 1.0}}, {"quality": {}}):
+        (tmp_path / "old.json").write_text(json.dumps(record | part))
+        with pytest.raises(ValueError, match="does not say how far its runs are from the law"):
+            js.experiments.read_information(tmp_path / "old.json")
 
 
 def test_a_result_prints_and_becomes_a_table(known):

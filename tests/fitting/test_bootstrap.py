@@ -154,6 +154,15 @@ def test_groups_by_key_are_spread_as_few_deserve():
     assert boot.objective[0] == pytest.approx(alone.objective, rel=1e-9)
 
 
+def test_one_group_tells_of_no_spread():
+    runs = simulated()
+    for group, weights in ((np.zeros(100), None), (np.arange(100) % 2, np.arange(100) % 2)):
+        one = replace(runs, group=group, weights=weights)
+        fit = js.fit(js.laws.Chinchilla, one)
+        with pytest.raises(ValueError, match="all runs are of one group: nothing can be resampled"):
+            js.bootstrap(fit, resamples=2, key=4)
+
+
 def test_weights_multiply_resamples():
     # A run of weight 2 is the same run twice.
     runs = simulated()

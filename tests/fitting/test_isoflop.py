@@ -342,6 +342,14 @@ REFUSED = {
         lambda: with_options().params_interval(1e20, level=0),
         "^level must lie betw",
     ),
+    "a part of a resample": (
+        lambda: with_options(resamples=2.5),
+        "^resamples must be a whole number, at least 0; got 2.5",
+    ),
+    "a law with levers": (
+        lambda: with_options(law=js.laws.published("kumar2024")),
+        "^law must have no levers; got one with bits",
+    ),
     "a bad loss": (
         lambda: isoflop(Runs(np.ones(3), np.ones(3), np.array([1, np.nan, 2]))),
         "runs.loss must be finite and above 0; got nan in row 2",
