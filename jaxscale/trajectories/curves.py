@@ -174,7 +174,7 @@ class Curves(tuple[Curve, ...]):
             >>> with open("curves.csv", "w") as file:
             ...     _ = file.write("step,a - loss,b - loss\n100,4.1,4.0\n200,3.9,3.8\n")
             >>> js.trajectories.Curves.read("curves.csv", name="run", lr=None)
-            Curves(2 curves, 4 losses)
+            Curves(2 curves, 3 losses)
         """
         return cls(_curves(read_table(source), **how))
 
