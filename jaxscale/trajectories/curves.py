@@ -172,8 +172,8 @@ class Curves(tuple[Curve, ...]):
 
         Examples:
             >>> with open("curves.csv", "w") as file:
-            ...     _ = file.write("step,a - loss,b - loss\n100,4.1,4.0\n200,3.9,3.8\n")
-            >>> js.trajectories.Curves.read("curves.csv", name="run", lr=None)
+            ...     _ = file.write("name,step,loss\na,100,4.1\na,200,3.9\nb,100,4\n")
+            >>> js.trajectories.Curves.read("curves.csv", lr=None)
             Curves(2 curves, 3 losses)
         """
         return cls(_curves(read_table(source), **how))
