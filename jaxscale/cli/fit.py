@@ -179,13 +179,19 @@ def fit(
         raise Mistake("--flops compares several --law; of one, ask jaxscale plan --law fit.json")
     (family,) = families
     request = request_of(family, resamples)
-    laws = read_beside(beside, family)
+    named = read_beside(beside, family)
     record_path = read_output(output)
     names = None if no_pictures else read_names(pictures, record_path)
     if no_pictures and pictures is not None:
         raise Mistake("give either --pictures or --no-pictures, not both")
     with steps() as begin:
-        result = search(source, request, laws, begin)
+        result = search(source, request, {each.name: each.law for each in named}, begin)
+        doubts = {
+            f"beside: {each.name}": each.warning.removeprefix(f"{each.name}: ")
+            for each in named
+            if each.warning
+        }
+        result = result._replace(remarks=dict(result.remarks) | doubts)
         about = about_of(result)
         result.fit.save(record_path, result.bootstrap, **about)
         drawn = [] if names is None else draw(result, names, begin)

@@ -79,14 +79,20 @@ def show(
     tables.note(title, style="bold")
     for about, said in odd.items():
         tables.note(f"Check the table ({about}): {said}.", style="bold yellow")
-    sizes = () if flops is None else SIZES
     header = ("", "coefficients", "spread", "held out", "by size", "by budget", "AICc", "BIC")
     best = comparison.best
     tables.print_columns(
-        (*header, "weight", *sizes),
-        _rows(comparison, sizes),
+        (*header, "weight"),
+        _rows(comparison),
         emphasis=() if best is None else (best.name,),
     )
+    if flops is not None:  # beside the errors they would be wider than most terminals
+        tables.note(f"The best sizes for {scientific(flops)} FLOPs")
+        tables.print_columns(
+            ("", *SIZES),
+            [(x.name, *(_size(name, x.answer[name]) for name in SIZES)) for x in comparison.rows],
+            emphasis=() if best is None else (best.name,),
+        )
     for row in comparison.rows:
         if not row.fit.ok:
             status = row.fit.status
@@ -98,14 +104,12 @@ def show(
         "by budget": "runs left out with others of their FLOPs",
         "AICc, BIC": f"above the least, for {comparison.noise}",
     }
-    if flops is not None:
-        facts[", ".join(SIZES)] = f"the best for {scientific(flops)} FLOPs"
     tables.print_facts(facts.items())
     tables.note(f"\n{comparison.advice}", style="bold")
     tables.note(f"Wrote {', '.join(written)}.")
 
 
-def _rows(comparison: Comparison, sizes: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def _rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     above = {name: _above(comparison, name) for name in CRITERIA}
     for at, row in enumerate(comparison.rows):
         percent = fits_logarithm(row.fit.law)
@@ -115,7 +119,6 @@ def _rows(comparison: Comparison, sizes: Sequence[str]) -> Iterator[tuple[str, .
             *(_error(getattr(row, name), percent) for name in ERRORS),
             *(_known(above[name][at], "{:.1f}") for name in CRITERIA),
             _known(row.weight, "{:.2f}"),
-            *(_size(name, row.answer[name]) for name in sizes),
         )
 
 

@@ -332,7 +332,7 @@ def read_resamples(number: int | None) -> int:
     return RESAMPLES if number is None else number
 
 
-def read_beside(names: Sequence[str] | None, family: type) -> dict[str, Any]:
+def read_beside(names: Sequence[str] | None, family: type) -> list[NamedLaw]:
     """Laws of the same family to show beside the fit."""
     if names is None:
         same = [each.name for each in js.laws.catalog() if type(each.law) is family]
@@ -347,7 +347,7 @@ def read_beside(names: Sequence[str] | None, family: type) -> dict[str, Any]:
         if type(named.law) is not family:
             listed = ", ".join(coefficients_of(family))
             raise Mistake(f"--beside: {named.name} has no {listed} to stand beside the fit")
-    return {named.name: named.law for named in laws}
+    return laws
 
 
 def read_output(text: str) -> Path:

@@ -21,7 +21,7 @@ from jaxscale.fitting._fit import Fit, checked_fit
 from jaxscale.fitting._small_samples import widening
 from jaxscale.fitting.certificate import FitStatus, bound_status, is_stationary
 from jaxscale.fitting.claims import MOST_ERROR
-from jaxscale.fitting.constraints import exponents_of
+from jaxscale.fitting.constraints import exponents_of, least_of_e
 from jaxscale.fitting.descent import Arrival
 from jaxscale.fitting.kernel import Numbers
 from jaxscale.fitting.objectives import LEAST_DELTA, AbsoluteError, HuberLikelihood
@@ -38,6 +38,9 @@ from jaxscale.fitting.starts import grid
 
 WARM_STEPS, MORE_STEPS = 12, 100
 OWN_KEPT, OWN_STEPS = 4, 200
+# Where the fit has E at 0, how many lost resamples are searched anew before the others start from
+# their minima, and how often the others do.
+PILOTS, ROUNDS = 16, 3
 PART_CHUNKS = 16  # of lanes, in each part: enough that its few slow resamples fill a chunk, too
 DISAGREEMENT = 0.2  # of standard errors: above this, a warning
 JUDGED_ON = 200  # resamples, or more: fewer say little of a standard error
@@ -283,8 +286,13 @@ def _spread(fit: Fit, coordinates: np.ndarray, factor: float) -> np.ndarray:
     if factor == 1:
         return coordinates
     problem, centre = fit.problem, fit.coordinates[:, None]
-    wider = problem.centred(centre + factor * (coordinates - centre))
-    return problem.uncentred(problem.constraints.start(wider))
+    wider = centre + factor * (coordinates - centre)
+    if least_of_e(problem.kernel, fit.runs.loss) is not None:
+        # A logarithm is -inf where E is 0: of any E above, it would make one above all losses.
+        at = problem.kernel.names.index("E")
+        e, best = np.exp(coordinates[at]), np.exp(centre[at])
+        wider[at] = np.log(np.maximum(best + factor * (e - best), np.finfo(float).tiny))
+    return problem.uncentred(problem.constraints.start(problem.centred(wider)))
 
 
 def _units(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
@@ -333,8 +341,13 @@ def _resampled(fit: Fit, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     best = _converged_from(problem, here, weights)
     weak = fit.certificate.is_weak
     lost = np.arange(len(counts)) if weak else np.flatnonzero(~best.converged)
-    for part in chunks(lost.size, max(1, problem.lanes // OWN_KEPT)):
-        best = _searched_anew(problem, weights, lost[part], best)
+    if fit.status == FitStatus.E_AT_ZERO and not weak:
+        lost, first = lost[PILOTS:], lost[:PILOTS]
+        best = _searched_anew(problem, weights, first, best)
+        for _ in range(ROUNDS):
+            best = _converged_beside(problem, weights, first, lost, best)
+            first, lost = np.append(first, lost), lost[~best.converged[lost]]
+    best = _searched_anew(problem, weights, lost, best)
     coordinates = problem.uncentred(best.coordinates)
     return coordinates, _objective(fit, best, weights), _status(fit, best)
 
@@ -361,8 +374,32 @@ def _objective(fit: Fit, best: "_Best", weights: np.ndarray) -> np.ndarray:
     return best.value
 
 
+def _converged_beside(
+    problem: Problem, weights: np.ndarray, known: np.ndarray, lanes: np.ndarray, best: _Best
+) -> _Best:
+    """Newton steps of some resamples, each from the minimum of a known one with near weights.
+
+    No step leaves the plateau where E is 0, and a search anew takes eight times as many.
+    """
+    known = known[best.converged[known]]
+    if not known.size or not lanes.size:
+        return best
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    apart = np.stack([np.square(shares[lanes] - shares[each]).sum(axis=1) for each in known])
+    starts = best.coordinates[:, known[apart.argmin(axis=0)]]
+    ends = run(problem, starts, weights[lanes], newton(problem, OWN_STEPS))
+    return best.with_lower(problem, lanes, ends)
+
+
 def _searched_anew(problem: Problem, weights: np.ndarray, lanes: np.ndarray, best: _Best) -> _Best:
     """The lowest points of some resamples, each searched from starts of its own."""
+    for part in chunks(lanes.size, max(1, problem.lanes // OWN_KEPT)):
+        best = _searched(problem, weights, lanes[part], best)
+    return best
+
+
+def _searched(problem: Problem, weights: np.ndarray, lanes: np.ndarray, best: _Best) -> _Best:
+    """The lowest points of as many resamples as fill a chunk."""
     starts = problem.constraints.start(grid(problem, few=True))
     count = starts.shape[1]
     many = np.repeat(weights[lanes], count, axis=0)

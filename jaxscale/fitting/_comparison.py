@@ -76,7 +76,14 @@ class ComparedFit:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """Fits of several families to the same runs, a row each. Prints itself as a table."""
+    """Fits of several families to the same runs, a row each. Prints itself as a table.
+
+    Examples:
+        >>> runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 240, key=1)
+        >>> comparison = js.compare([js.fit(js.laws.Chinchilla, runs)])
+        >>> print(comparison.advice)
+        Chinchilla predicts the 48 largest runs best, 0.43 % off.
+    """
 
     rows: tuple[ComparedFit, ...]
     runs: Runs
@@ -209,7 +216,7 @@ class Comparison:
     def _error(self, error: float) -> str:
         if not math.isfinite(error):
             return "nan"
-        return f"{error:.2%}" if fits_logarithm(self.rows[0].fit.law) else f"{error:.3g}"
+        return f"{100 * error:.2f} %" if fits_logarithm(self.rows[0].fit.law) else f"{error:.3g}"
 
 
 def compare(

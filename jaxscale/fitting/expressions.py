@@ -1,9 +1,10 @@
 """A small language of expressions on the columns of a table, as `loss < 4 and step % 1000 == 0`.
 
-Numbers, strings, columns; `+ - * / // % **`; comparisons, chained and `in [..]`; `and`, `or`,
-`not` (also `&`, `|`, `~`); and the functions of `FUNCTIONS`, which may also follow a column, as
-`loss.isna()` does. `number(run)` is the size in a name, 7e7 of `gpt-70M-a`; `number(run, 2)` the
-second. Python parses the text and runs none of it: whatever is not listed here is refused.
+Numbers, as 1.5e9 or 1.5B, strings, columns; `+ - * / // % **`; comparisons, chained and
+`in [..]`; `and`, `or`, `not` (also `&`, `|`, `~`); and the functions of `FUNCTIONS`, which may
+also follow a column, as `loss.isna()` does. `number(run)` is the size in a name, 7e7 of
+`gpt-70M-a`; `number(run, 2)` the second. Python parses the text and runs none of it: whatever is
+not listed here is refused.
 """
 
 import ast
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from jaxscale._numerics.names import hint
+from jaxscale._numerics.quantities import parse
 from jaxscale.fitting.column_values import (
     COMPARISONS,
     FUNCTIONS,
@@ -125,7 +127,8 @@ def _tokens(columns: Sequence[str]) -> re.Pattern[str]:
     return re.compile(
         rf"(?P<string>{_STRING})|`(?P<quoted>(?:[^`]|``)+)`"
         rf"|(?P<odd>{longest_first or '(?!)'})(?![\w])"
-        rf"|(?P<number>{_NUMBER}(?!\w))|(?P<word>\w+)|(?P<joined>[&|])|(?P<refused>[`#@$?;\\])"
+        rf"|(?P<number>{_NUMBER}(?!\w))|(?P<suffixed>[0-9.]+[KMBT](?!\w))"
+        r"|(?P<word>\w+)|(?P<joined>[&|])|(?P<refused>[`#@$?;\\])"
     )
 
 
@@ -142,6 +145,9 @@ def _parsed(token: re.Match[str], names: Names) -> str:
         if name not in identifiers:
             raise names.unknown(name)
         return f" {identifiers[name]} "
+    if kind == "suffixed":
+        number = parse(text)
+        return text if number is None else repr(number.value)
     if kind == "odd":
         _refuse_arithmetic(text, identifiers)
         return f" {identifiers[text]} "

@@ -322,6 +322,9 @@ def _records(name: str, value: Any) -> Records:
     if isinstance(found, list):
         rows = cast(list[Any], found)
         if rows and all(isinstance(row, list) for row in rows):  # the first is the header
+            longer = [at for at, row in enumerate(rows) if len(row) > len(rows[0])]
+            faults = {at: f"has {len(rows[at])} cells for {len(rows[0])} columns" for at in longer}
+            refuse(name, "row", faults, len(rows) - 1)
             rows = [dict(zip(map(str, rows[0]), row, strict=False)) for row in rows[1:]]
         if rows and all(isinstance(row, dict) for row in rows):
             return rows
@@ -343,6 +346,9 @@ def _of_object(value: dict[str, Any]) -> Any:
         return [dict(zip(value, row, strict=True)) for row in columns]
     if len(objects) < len(value):
         return None if lists else [value]
+    inner = next(iter(objects.values()))
+    if len(objects) == 1 and any(isinstance(x, list) for x in inner.values()):
+        return _of_object(inner)  # as in {"data": {"runs": [..]}}
     keys = list(dict.fromkeys(key for each in objects.values() for key in each))
     if all(key.isdigit() for key in keys):  # columns by row, as pandas writes them
         return [{column: x.get(key) for column, x in objects.items()} for key in keys]

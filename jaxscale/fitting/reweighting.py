@@ -17,7 +17,8 @@ from jaxscale.fitting.identified import Left
 from jaxscale.fitting.problem import Problem, newton, reweighted, run
 from jaxscale.fitting.starts import grid
 
-KEPT = 4  # of the starts of each, that go on from the valley to its floor; and the fit itself
+FIRST_STEPS = 20  # of each start
+KEPT = 4  # of the starts, that go on to a minimum; and the fit itself
 
 
 def refits(whole: Fit, weights: np.ndarray) -> Iterator[Fit]:
@@ -42,11 +43,15 @@ def refits(whole: Fit, weights: np.ndarray) -> Iterator[Fit]:
 
 
 def _converged(problem: Problem, starts: np.ndarray, weights: np.ndarray) -> Arrival:
-    """Ends of the best few starts of each row of weights: all rows of one rank are neighbours."""
+    """Ends of the best few starts of each row of weights: all rows of one rank are neighbours.
+
+    Where a family fits badly, the valley of the least minimum is not the lowest at its edge: a few
+    steps of all starts tell.
+    """
     count, parts = starts.shape[1], len(weights)
-    near = run(
-        problem, np.tile(starts, parts), np.repeat(weights, count, axis=0), reweighted(problem)
-    )
+    every = np.repeat(weights, count, axis=0)
+    near = run(problem, np.tile(starts, parts), every, reweighted(problem))
+    near = run(problem, near.coordinates, every, newton(problem, FIRST_STEPS))
     value = np.where(np.isfinite(near.value), near.value, np.inf).reshape(parts, count)
     value[:, -1] = -np.inf  # the fit itself always goes on
     kept = np.argsort(value, axis=1)[:, : KEPT + 1] + count * np.arange(parts)[:, None]

@@ -133,3 +133,13 @@ def test_a_fit_that_is_no_certified_minimum_says_so_and_is_written(command, tmp_
     assert "50 ended at a bound or short of a minimum" in " ".join(out.split())
     assert json.loads((tmp_path / "fit.json").read_text())["status"]["name"] == "E_AT_ZERO"
     assert "status: The fit drives" in " ".join(command("laws", "fit.json").out.split())
+
+
+def test_a_fit_beside_that_was_not_ok_is_doubted(fit, command):
+    columns = columns_of(simulated())
+    write_table("one.csv", columns | {"params": np.full_like(columns["params"], 1e9)})
+    quick = ("--bootstrap", "0", "--no-pictures")
+    assert command("fit", "one.csv", *quick, "--output", "one.json")[0] == 2
+    doubts = fit("runs.csv", "--beside", "one.json", quick=quick)["remarks"]["beside: one.json"]
+    assert doubts.startswith("FLAT_VALLEY: ")
+    assert "do not identify E, A, alpha" in doubts

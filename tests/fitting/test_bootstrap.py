@@ -15,7 +15,9 @@ from fitting.runs_at_hand import (
     simulated,
     table,
 )
+from jaxscale.fitting import _bootstrap
 from jaxscale.fitting import problem as problems
+from jaxscale.fitting.certificate import FitStatus
 from jaxscale.fitting.chinchilla_claims import NAMES
 from jaxscale.fitting.resampling import key_words, weighed
 
@@ -152,6 +154,35 @@ def test_groups_by_key_are_spread_as_few_deserve():
     expected = fit.law.beta + factor * (alone.law.beta - fit.law.beta)
     assert boot.law.beta[0] == pytest.approx(expected, rel=1e-6)
     assert boot.objective[0] == pytest.approx(alone.objective, rel=1e-9)
+
+
+@pytest.fixture(scope="module")
+def fit_with_e_at_zero():
+    truth = js.laws.Chinchilla(E=0.3, A=12.0, B=480.0, alpha=0.12, beta=0.35)
+    noise = np.exp(0.01 * np.random.default_rng(5).standard_normal(40))
+    params, tokens = np.repeat(np.geomspace(5e7, 5e8, 5), 8), np.tile(np.geomspace(1e9, 1e10, 8), 5)
+    loss = np.asarray(truth.loss(params, tokens)) * noise
+    runs = js.Runs(params, tokens, loss, group=np.repeat(np.arange(5), 8))
+    fit = js.fit(js.laws.Chinchilla, runs)
+    assert fit.status == FitStatus.E_AT_ZERO
+    return fit
+
+
+def test_few_groups_spread_no_e_above_the_losses(fit_with_e_at_zero):
+    # In logarithms, ln E goes from -16 to 0 and then as far again, to an E of hundreds.
+    runs = fit_with_e_at_zero.runs
+    law = js.bootstrap(fit_with_e_at_zero, resamples=60, key=0).law
+    assert 0.5 < law.E.max() < 2 * runs.loss.min()
+    losses = np.asarray(law.loss(runs.params[:, None], runs.tokens[:, None]))
+    np.testing.assert_allclose(losses / runs.loss[:, None], 1, atol=1)
+
+
+def test_starts_from_neighbours_end_no_higher_than_a_search_anew(fit_with_e_at_zero, monkeypatch):
+    near = js.bootstrap(fit_with_e_at_zero, resamples=60, key=0)
+    monkeypatch.setattr(_bootstrap, "ROUNDS", 0)
+    anew = js.bootstrap(fit_with_e_at_zero, resamples=60, key=0)
+    assert (near.objective <= anew.objective * (1 + 1e-9)).all()
+    np.testing.assert_allclose(near.law.alpha[anew.ok], anew.law.alpha[anew.ok], rtol=1e-6)
 
 
 def test_one_group_tells_of_no_spread():

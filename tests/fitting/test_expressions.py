@@ -255,3 +255,10 @@ def test_columns_of_what_has_no_order_are_refused_by_name():
     for name, message in {"mixed": "holds numbers and words", "lists": "holds a list"}.items():
         with pytest.raises(ValueError, match=f"^column '{name}' {message}"):
             value(f"{name} == 1", frame)
+
+
+def test_numbers_may_have_suffixes():
+    frame = pd.DataFrame({"N": [1e9, 2e9, 7e9], "1K": [1, 2, 3]})
+    np.testing.assert_array_equal(value("N > 1.5B and N / 1M < 3K", frame), [False, True, False])
+    # A column of such a name comes first.
+    np.testing.assert_array_equal(value("N in [1B, 7B] and 1K > 2", frame), [False, False, True])

@@ -84,6 +84,7 @@ FORMATS = {
     "rows": lambda frame: json.dumps([COLUMNS, *frame.values.tolist()]),
     "JSON lines": lambda frame: frame.to_json(orient="records", lines=True, double_precision=15),
     "a key": lambda frame: json.dumps({"count": 12, "runs": frame.to_dict(orient="records")}),
+    "a key in a key": lambda frame: json.dumps({"data": {"runs": frame.to_dict("records")}}),
     "by run": lambda frame: frame.set_index("run " + frame.index.astype(str)).to_json(
         orient="index", double_precision=15
     ),
@@ -460,3 +461,9 @@ def test_sizes_are_found_in_names():
         found = from_frame(frame, where=f"{which} > 0", params=which)
         assert len(found) == kept
     np.testing.assert_array_equal(found.params, [2e10])
+
+
+def test_a_row_of_json_that_is_longer_than_its_header_is_refused():
+    text = '[["params", "tokens", "loss"], [1e9, 2e10, 3.0], [2e9, 4e10, 2.9, 7]]'
+    with pytest.raises(ValueError, match=r"1 of 2 \(row 2: has 4 cells for 3 columns\)"):
+        read(io.StringIO(text))
