@@ -11,11 +11,21 @@ import typer
 from jaxscale import plots, trajectories
 from jaxscale.cli import options, tables
 from jaxscale.cli.files import checked_path, save
-from jaxscale.cli.fit_options import read_fixed
+from jaxscale.cli.fit_options import (
+    COLUMNS,
+    BytesPerToken,
+    LossUnit,
+    Where,
+    read_fixed,
+    read_loss_unit,
+)
 from jaxscale.cli.mistakes import Mistake, blamed_on, nearest, path_of
 from jaxscale.cli.quantities import nonnegative, whole
+from jaxscale.fitting.files import Table, read_table
 from jaxscale.fitting.report import numbers_of
+from jaxscale.fitting.wide import long_table
 from jaxscale.laws import saved
+from jaxscale.trajectories.curves import curve_from, read_logs
 
 LAWS = {"early": trajectories.EarlyPower, "momentum": trajectories.Momentum}
 FURTHER = 3  # times the last step, where nothing else says where to predict
@@ -34,11 +44,16 @@ jaxscale extrapolate curve.csv --to 24000 --schedule wsd:peak=3e-4,end=3e-5,deca
 
 
 def _column(name: str, description: str) -> Any:
-    return typer.Option(name, metavar="COLUMN", help=description)
+    return typer.Option(name, metavar="COLUMN", help=description, rich_help_panel=COLUMNS)
 
 
 CurvePath = Annotated[
-    str, typer.Argument(metavar="CURVE", help="A table of one training's losses, .csv or .parquet.")
+    str,
+    typer.Argument(
+        metavar="CURVE",
+        help="A table of one training's losses: CSV with any separator, JSON, JSON lines or "
+        "Parquet, plain or gzipped; - for standard input.",
+    ),
 ]
 To = Annotated[
     float | None,
@@ -66,8 +81,11 @@ Fix = Annotated[
     list[str] | None,
     typer.Option("--fix", metavar="NAME=VALUE", help="Hold a coefficient. May be repeated."),
 ]
-StepColumn = Annotated[str, _column("--step", "Steps trained.")]
-LossColumn = Annotated[str, _column("--loss", "Loss in nats per token.")]
+StepColumn = Annotated[
+    str,
+    _column("--step", "Steps trained. Columns may be expressions of others."),
+]
+LossColumn = Annotated[str, _column("--loss", "Loss.")]
 RateColumn = Annotated[str | None, _column("--lr", "Learning rates. [dim]\\[default: lr][/dim]")]
 Picture = Annotated[
     str | None,
@@ -84,6 +102,9 @@ def extrapolate(
     step: StepColumn = "step",
     loss: LossColumn = "loss",
     lr: RateColumn = None,
+    where: Where = None,
+    loss_unit: LossUnit = "nats",
+    bytes_per_token: BytesPerToken = None,
     picture: Picture = None,
     as_json: options.Json = False,
 ) -> None:
@@ -95,10 +116,11 @@ def extrapolate(
     tell what its fall will gain: hold C at what other curves have.
     """
     chosen = None if law is None else _law(law)
+    how = {"where": where, **read_loss_unit(loss_unit, bytes_per_token)}
     fixed = read_fixed(fix or [], chosen or trajectories.Momentum, [])
     target = None if picture is None else checked_path("--picture", picture)
     with tables.progress("fitting"):
-        start = _read(path, (step, loss, lr), to, schedule)
+        start = _read(Source(path, step, loss, lr, how), to, schedule)
         try:
             answer = trajectories.extrapolate(start.curve, law=chosen, fixed=fixed)
         except ValueError as error:
@@ -114,11 +136,22 @@ def extrapolate(
         raise Mistake(f"{answer.status.name}: {answer.status.sentence}")
 
 
+class Source(NamedTuple):
+    """A table and its columns."""
+
+    path: str
+    step: str
+    loss: str
+    lr: str | None
+    how: Mapping[str, Any]  # other keywords of `Curve.read`
+
+
 class Start(NamedTuple):
-    """The start of a curve, and what was taken for granted in words."""
+    """The start of a curve, and in words what was taken for granted and what is odd."""
 
     curve: trajectories.Curve
     assumed: str
+    remarks: list[str]
 
 
 def as_record(answer: trajectories.Extrapolation, start: Start) -> dict[str, Any]:
@@ -132,6 +165,7 @@ def as_record(answer: trajectories.Extrapolation, start: Start) -> dict[str, Any
         "first_step": int(curve.steps[0]),
         "last_step": int(curve.steps[-1]),
         "assumed": start.assumed,
+        "remarks": start.remarks,
         "step": int(answer.steps[-1]),
         "loss": loss,
         "interval": [low, high],
@@ -158,6 +192,8 @@ def _show(answer: trajectories.Extrapolation, start: Start, picture: Path | None
     tables.note(f"{law.equation}: {values}", style="dim")
     span = f"{curve.steps[0]:,} to {curve.steps[-1]:,}"
     tables.note(f"Fitted to {len(curve)} losses at steps {span}{start.assumed}", style="dim")
+    for remark in start.remarks:
+        tables.note(remark, style="yellow")
     beyond = [i for i, at in enumerate(answer.steps) if at >= curve.steps[-1]]
     picked = [beyond[round(i * (len(beyond) - 1) / (SHOWN - 1))] for i in range(SHOWN)]
     rows = [
@@ -184,59 +220,50 @@ def _drift(answer: trajectories.Extrapolation) -> str:
 # --- Reading ---------------------------------------------------------------------------------
 
 
-def _read(
-    path: str, columns: tuple[str, str, str | None], to: float | None, schedule: str | None
-) -> Start:
-    frame = _frame(path)
-    step, loss, lr = columns
-    if lr is None and "lr" in frame.columns:
-        lr = "lr"
-    if step in frame.columns and len(frame):
-        last = frame[step].max()
-    else:
-        raise Mistake(f"--step: no column {step!r} with steps; there are {_listed(frame)}")
-    end = int(FURTHER * last) if to is None else _step(to)
-    if end < last:
-        raise Mistake(f"--to: {end:,} is before the last loss, at step {int(last):,}")
-    plan, assumed = None, ""
-    if schedule is not None:
-        plan = _schedule(schedule, to, end)
-    elif lr is None:
-        assumed = ", without learning rates, so that one rate is assumed throughout"
-    elif to is None or end > last:
-        assumed = ", with the rate constant before and after them, since no --schedule says more"
+def _read(source: Source, to: float | None, schedule: str | None) -> Start:
+    """The start of the curve, with the schedule up to the step that is asked for."""
     try:
-        curve = trajectories.Curve.from_dataframe(
-            frame, step=step, loss=loss, lr=lr, schedule=plan, steps=end, name=Path(path).name
-        )
-    except (TypeError, ValueError) as error:
+        table = _table(source)
+        lr = source.lr or ("lr" if "lr" in table.names else None)
+        how = {"step": source.step, "loss": source.loss, **source.how}
+        read = None if schedule is not None else lr
+        logs, remarks = read_logs(table, None, read, **how)
+        log = logs[""]
+        last, known = int(log.steps[-1]), log.rated[-1] if log.rated.size else 0
+        end = _end(to, last, int(known))
+        plan = None if schedule is None else _schedule(schedule, to, end)
+        curve = curve_from(log, Path(source.path).name, read, plan, end)
+    except (TypeError, ValueError, ImportError) as error:
         raise Mistake(str(error)) from None
-    return Start(curve, assumed)
+    assumed = ""
+    if schedule is None and lr is None:
+        assumed = ", without learning rates, so that one rate is assumed throughout"
+    elif schedule is None and (log.rated[0] > 1 or end > known):
+        assumed = (
+            ", with the rate constant before and after the logged ones, since no --schedule says "
+            "more"
+        )
+    return Start(curve, assumed, [remark.sentence for remark in remarks])
 
 
-def _frame(path: str) -> Any:
-    import pandas as pd
-
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
-    suffix = Path(path).suffix.lower()
-    if suffix not in readers:
-        raise Mistake(f"CURVE: {path!r} must end in {' or '.join(readers)}")
+def _table(source: Source) -> Table:
     try:
-        return readers[suffix](path_of(path))
+        table = read_table("-" if source.path == "-" else path_of(source.path))
     except OSError as error:
-        raise Mistake(f"cannot read the curve {path!r}: {error.strerror or error}") from None
-    except (ValueError, ImportError) as error:
-        raise Mistake(f"cannot read the curve {path!r}: {error}") from None
+        why = error.strerror or error
+        raise Mistake(f"cannot read the curve {source.path!r}: {why}") from None
+    return long_table(table, [source.step, source.loss, *filter(None, [source.lr])])
 
 
-def _listed(frame: Any) -> str:
-    return ", ".join(map(str, frame.columns)) or "none"
-
-
-def _step(number: float) -> int:
-    if number != int(number):
-        raise Mistake(f"--to: must be a whole number; got {number:g}")
-    return int(number)
+def _end(to: float | None, last: int, known: int) -> int:
+    """The step to predict: that asked for, or the last whose rate is known, or well ahead."""
+    if to is None:
+        return known if known > last else FURTHER * last
+    if to != int(to):
+        raise Mistake(f"--to: must be a whole number; got {to:g}")
+    if to < last:
+        raise Mistake(f"--to: {to:,.0f} is before the last loss, at step {last:,}")
+    return int(to)
 
 
 def _law(name: str) -> type:
@@ -279,6 +306,8 @@ def _settings(kind: str, text: str) -> Mapping[str, float]:
     given: dict[str, float] = {}
     for part in filter(None, text.split(",")):
         name, equals, value = part.partition("=")
+        if name in given:
+            raise Mistake(f"--schedule: {name} is given twice")
         if not equals or name not in KINDS[kind]:
             raise Mistake(f"--schedule: {part!r} is not NAME=VALUE of {', '.join(KINDS[kind])}")
         with blamed_on(f"--schedule: {name}"):

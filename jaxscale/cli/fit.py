@@ -29,6 +29,7 @@ from jaxscale.cli.fit_options import (
     read_beside,
     read_family,
     read_fixed,
+    read_loss_unit,
     read_names,
     read_objective,
     read_output,
@@ -47,7 +48,6 @@ from jaxscale.plots.fits import MOST_PANELS, varied
 from jaxscale.solve.frontier import sizes_at
 
 SMALLEST, LARGEST = 1e-6, 1e30  # counts beyond are surely in another unit
-LOSS_UNITS = ("nats", "bits", "perplexity", "bits-per-byte")
 HOFFMANN = "hoffmann2022"
 MOST_INSIDE, BEYOND = 4, 2  # budgets that are shown within the runs, and decades past them
 
@@ -149,11 +149,8 @@ def fit(
     units = {
         "params_unit": 1.0 if params_unit is None else params_unit,
         "tokens_unit": 1.0 if tokens_unit is None else tokens_unit,
-        "loss_unit": chosen("--loss-unit", loss_unit, LOSS_UNITS),
-        "bytes_per_token": bytes_per_token,
+        **read_loss_unit(loss_unit, bytes_per_token),
     }
-    if (bytes_per_token is not None) != (units["loss_unit"] == "bits-per-byte"):
-        raise Mistake("--bytes-per-token goes with --loss-unit bits-per-byte, which needs it")
     given = dict(params=params, tokens=tokens, loss=loss, weights=weights, group=group)
     columns: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
     if len(families) == 1 and levers_of(families[0]):

@@ -26,6 +26,7 @@ OBJECTIVES: dict[str, Callable[..., Any]] = {
     "absolute": objectives.AbsoluteError,
     "likelihood": objectives.HuberLikelihood,
 }
+LOSS_UNITS = ("nats", "bits", "perplexity", "bits-per-byte")
 WITH_DELTA = ("huber", "likelihood")
 PNG = ".png"
 PICTURES = ("quality", "contours", "isoflops", "pairs", "optima")
@@ -248,6 +249,14 @@ def chosen(option: str, word: str, choices: Any) -> str:
         return word.lower()
     known = ", ".join(choices)
     raise Mistake(f"{option}: {word!r} is unknown{nearest(word.lower(), choices)}; known: {known}")
+
+
+def read_loss_unit(unit: str, bytes_per_token: float | None) -> dict[str, Any]:
+    """The keywords of `Runs.read` for the unit of the losses."""
+    unit = chosen("--loss-unit", unit, LOSS_UNITS)
+    if (bytes_per_token is not None) != (unit == "bits-per-byte"):
+        raise Mistake("--bytes-per-token goes with --loss-unit bits-per-byte, which needs it")
+    return {"loss_unit": unit, "bytes_per_token": bytes_per_token}
 
 
 def read_objective(name: str, delta: float | None) -> Any:

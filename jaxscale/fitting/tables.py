@@ -31,12 +31,15 @@ RUN = ("params", "tokens", "loss")
 PERPLEXITY = "perplexity"  # the unit of a column whose logarithm is the loss
 BITS_PER_BYTE = "bits-per-byte"
 NATS = {"nats": 1.0, "bits": math.log(2), PERPLEXITY: 1.0, BITS_PER_BYTE: math.log(2)}
+NOT_NEGATIVE = ("weights", "step", "lr")
 MISSING = " is missing"
 # What people call the columns: only for the question after a name that is not there.
 USUAL = {
     "params": ("N", "n_params", "num_params", "parameters", "n_parameters", "model_size", "size"),
     "tokens": ("D", "n_tokens", "num_tokens", "train_tokens", "training_tokens", "seen"),
     "loss": ("L", "final_loss", "val_loss", "eval_loss", "validation_loss", "train_loss"),
+    "step": ("Step", "_step", "steps", "global_step", "iteration", "iter"),
+    "lr": ("learning_rate", "train/learning_rate"),
 }
 
 
@@ -113,9 +116,14 @@ def from_dataframe(frame: Frame, *, columns: dict[str, Any], **how: Any) -> dict
     `columns` holds the column behind each name of `Runs`, `how` the other fields of `Reading`.
     Raises TypeError for anything but a data frame, ValueError as `Runs.read`.
     """
+    return _columns(Reading(**columns, **how), table_of(frame))
+
+
+def table_of(frame: Frame) -> Table:
+    """The table of a user's data frame; TypeError for anything else."""
     if not isinstance(frame, pandas_module().DataFrame):
         raise TypeError(f"frame must be a pandas.DataFrame; got {type(frame).__name__}")
-    return _columns(Reading(**columns, **how), frame_table("the data frame", frame))
+    return frame_table("the data frame", frame)
 
 
 def _columns(reading: Reading, table: Table) -> dict[str, Any]:
@@ -124,13 +132,10 @@ def _columns(reading: Reading, table: Table) -> dict[str, Any]:
     Public readers call this directly: warnings are of the user's line, three calls up.
     """
     columns = reading.columns()
-    table = long_table(table, columns.values())
-    table = table.select(_kept(table, reading.where))
-    read: dict[str, np.ndarray] = {}
+    table, read, wrong = read_columns(table, columns, reading)
     faults: dict[int, str] = {}
-    for name, column in columns.items():
-        read[name], wrong = _read(table, name, column, reading)
-        for row, fault in wrong.items():
+    for each in wrong.values():
+        for row, fault in each.items():
             faults.setdefault(table.row_numbers[row], fault)
     refuse(table.source, table.row_label, faults, len(table.row_numbers), _advice(faults))
     if reading.best_of_cell:
@@ -153,6 +158,22 @@ def _columns(reading: Reading, table: Table) -> dict[str, Any]:
         warnings.warn(suspicion, stacklevel=4)
     levers = {name: read.pop(name) for name in reading.levers}
     return read | ({"levers": levers} if levers else {})
+
+
+def read_columns(
+    table: Table, columns: Mapping[str, Hashable], reading: Reading
+) -> tuple[Table, dict[str, np.ndarray], dict[str, dict[int, str]]]:
+    """The rows that `where` keeps, their values in each column, and the faults of each by row.
+
+    A row is a position here, and a faulty one has any value.
+    """
+    table = long_table(table, columns.values())
+    table = table.select(_kept(table, reading.where))
+    read: dict[str, np.ndarray] = {}
+    faults: dict[str, dict[int, str]] = {}
+    for name, column in columns.items():
+        read[name], faults[name] = _read(table, name, column, reading)
+    return table, read, faults
 
 
 def _other(table: Table, name: Any) -> np.ndarray:
@@ -203,7 +224,7 @@ def _read(
     table: Table, name: str, column: Any, reading: Reading
 ) -> tuple[np.ndarray, dict[int, str]]:
     """The values of a column, by name or by expression, and the faults of bad ones by their row."""
-    has_counts = name not in ("loss", "weights")
+    has_counts = name not in ("loss", "weights", "lr")
     # Billions of millions are nobody's count.
     how = dict(suffixes=has_counts and reading.unit(name) == 1, thousands=has_counts)
     count = table.names.count(column)
@@ -263,7 +284,7 @@ def _checked(
 ) -> tuple[np.ndarray, dict[int, str]]:
     """The values in counts or nats, and the faults of those out of range by their row."""
     is_perplexity = name == "loss" and reading.loss_unit == PERPLEXITY
-    least = "above 0" if name in RUN else "0 or more" if name == "weights" else "any"
+    least = "above 0" if name in RUN else "0 or more" if name in NOT_NEGATIVE else "any"
     with np.errstate(all="ignore"):
         values = values * reading.unit(name)
         below = (values < 0) & (least != "any") | (values == 0) & (least == "above 0")

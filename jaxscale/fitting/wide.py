@@ -16,6 +16,8 @@ BETWEEN = " - "  # a run and its metric
 TWINS = ("__MIN", "__MAX")
 OTHERS = 2  # columns beside those of runs, such as the step and the tokens
 LISTED = 3  # names of runs in a remark
+COLUMN_A_RUN = "a column a run"  # the subject of a remark
+RUN = "run"  # the column that tells the rows of runs apart
 ROW = "\0row"  # the name of no column
 
 
@@ -40,7 +42,7 @@ def long_table(table: Table, asked: Collection[Hashable]) -> Table:
         return table
     parts: list[Any] = []
     for run, each in runs.items():
-        part = table.cells.iloc[:, rest].assign(run=run)
+        part = table.cells.iloc[:, rest].assign(**{RUN: run})
         for metric in metrics:
             part[metric] = table.cells.iloc[:, each[metric]] if metric in each else None
         columns = [cells_of(part[metric]) for metric in metrics]
@@ -50,7 +52,7 @@ def long_table(table: Table, asked: Collection[Hashable]) -> Table:
     row_numbers = long.pop(ROW).to_numpy(np.int64)
     shown = ", ".join(map(repr, [*runs][:LISTED])) + ", .." * (len(runs) > LISTED)
     remark = Suspicion(
-        "a column a run",
+        COLUMN_A_RUN,
         f"{len(runs)} runs ({shown}) have a column each: read as a row for each run and "
         f"{' and '.join(names[at] for at in rest)}; the columns are {', '.join(long.columns)}",
         (),

@@ -2,6 +2,7 @@
 
 from jaxscale.trajectories._extrapolate import Extrapolation as Extrapolation
 from jaxscale.trajectories._extrapolate import extrapolate as extrapolate
+from jaxscale.trajectories._optimal import optimal_schedule as optimal_schedule
 from jaxscale.trajectories._published import catalog as catalog
 from jaxscale.trajectories._published import entry as entry
 from jaxscale.trajectories._published import published as published

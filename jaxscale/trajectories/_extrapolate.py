@@ -208,6 +208,11 @@ def _check(curve: Curve, law: type, fixed: Mapping[str, float], end: int) -> Non
             f"{len(curve)} losses are too few to fit {free} coefficients of {law.__name__}: "
             f"give {FEW_EACH * free} or more"
         )
+    if fixed.get("L0", 0.0) >= curve.loss.min():
+        raise ValueError(
+            f"L0 is held at {fixed['L0']:g}, which is not below the least loss, "
+            f"{curve.loss.min():.4g}"
+        )
     last = int(curve.steps[-1])
     untold = law is Momentum and "C" not in fixed and not _falls(curve, int(curve.steps[0]), last)
     if untold and _falls(curve, last, end):

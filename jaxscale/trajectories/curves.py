@@ -2,18 +2,26 @@
 # pyright: reportMissingTypeStubs=false
 """Loss curves: losses at steps of a training with its schedule, and curves of several trainings."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from os import PathLike
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxscale.fitting._suspicions.sheet import Suspicion
+from jaxscale.fitting.files import Table, read_table
 from jaxscale.fitting.runs import Runs
+from jaxscale.fitting.tables import Reading, table_of
 from jaxscale.laws.fitted import coefficients_of, held_by
-from jaxscale.trajectories.schedules import Schedule
+from jaxscale.trajectories.logs import Log, logs_of
+from jaxscale.trajectories.schedules import Schedule, checked_count
 
 if TYPE_CHECKING:
     import pandas
+
+ALONE = "curve"  # the name of one that has none
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,7 +41,7 @@ class Curve:
     steps: Any
     loss: Any
     schedule: Schedule
-    name: str = "curve"
+    name: str = ALONE
 
     def __post_init__(self) -> None:
         steps, loss = np.asarray(self.steps), np.asarray(self.loss, float)
@@ -68,6 +76,21 @@ class Curve:
         return f"Curve({len(self)} losses at steps {first:,} to {last:,}, of {total:,})"
 
     @classmethod
+    def read(cls, source: "str | PathLike[str] | IO[Any]", **how: Any) -> "Curve":
+        r"""A curve from a file of any kind that `Runs.read` reads: a path, "-", or an open file.
+
+        Takes the keywords of `from_dataframe`; raises as it does, with lines of the file, and
+        OSError where that cannot be opened.
+
+        Examples:
+            >>> with open("curve.csv", "w") as file:
+            ...     _ = file.write("Step;lr;loss\n1.000;3e-4;4,1\n2.000;3e-4;3,9\n")
+            >>> js.trajectories.Curve.read("curve.csv", step="Step")
+            Curve(2 losses at steps 1,000 to 2,000, of 2,000)
+        """
+        return _curve(read_table(source), **how)
+
+    @classmethod
     def from_dataframe(
         cls,
         frame: "pandas.DataFrame",
@@ -77,15 +100,21 @@ class Curve:
         lr: str | None = "lr",
         schedule: Schedule | None = None,
         steps: int | None = None,
-        name: str = "curve",
+        name: str = ALONE,
+        where: str | None = None,
+        loss_unit: str = "nats",
+        bytes_per_token: float | None = None,
     ) -> "Curve":
-        """A curve from the columns of a data frame; rows without a step or a loss are left out.
+        """A curve from the columns of a data frame, each of which may be an expression.
 
-        The schedule is `schedule`, or of the column `lr`: between logged steps the rate is linear,
-        before the first and up to step `steps` after the last it is constant. With neither it is
-        1 all along.
+        `where`, `loss_unit` and `bytes_per_token` are those of `Runs.from_dataframe`. Rows without
+        a step or a loss have no part in the losses, nor has step 0, before training.
 
-        Raises ValueError where a column is not there, or rows make no curve.
+        The schedule is `schedule`, or that of the column `lr` in all rows that have a rate, with a
+        loss or not: between these steps the rate is linear, before the first and up to step `steps`
+        after the last it is constant. With neither it is 1 all along.
+
+        Raises ValueError where a column is not there, or rows are bad or of several trainings.
 
         Examples:
             >>> import pandas as pd
@@ -93,17 +122,9 @@ class Curve:
             >>> js.trajectories.Curve.from_dataframe(pd.DataFrame(table), steps=600)
             Curve(2 losses at steps 100 to 200, of 600)
         """
-        for what, column in {"step": step, "loss": loss, "lr": lr}.items():
-            if column is not None and column not in frame.columns:
-                raise _no_column(what, column, frame)
-        rows = frame.dropna(subset=[step, loss]).sort_values(step)
-        if not len(rows):
-            raise ValueError(f"{name}: no row has both a {step} and a {loss}")
-        at = rows[step].to_numpy()
-        if schedule is None:
-            rates = np.ones(len(rows)) if lr is None else rows[lr].ffill().bfill().to_numpy(float)
-            schedule = between(at, rates, steps)
-        return cls(at, rows[loss].to_numpy(float), schedule, name)
+        how: dict[str, Any] = dict(loss_unit=loss_unit, bytes_per_token=bytes_per_token)
+        how |= dict(step=step, loss=loss, lr=lr, where=where)
+        return _curve(table_of(frame), schedule=schedule, steps=steps, name=name, **how)
 
     def until(self, step: float) -> "Curve":
         """The losses up to a step; the schedule stays whole."""
@@ -142,6 +163,22 @@ class Curves(tuple[Curve, ...]):
         return f"Curves({len(self)} curves, {sum(map(len, self)):,} losses)"
 
     @classmethod
+    def read(cls, source: "str | PathLike[str] | IO[Any]", **how: Any) -> "Curves":
+        r"""Curves from a file of any kind that `Runs.read` reads: a path, "-", or an open file.
+
+        Takes the keywords of `from_dataframe`; raises as it does, with lines of the file, and
+        OSError where that cannot be opened. In an export with a column for each run the name is
+        in the column `run`.
+
+        Examples:
+            >>> with open("curves.csv", "w") as file:
+            ...     _ = file.write("name,step,loss\na,100,4.1\na,200,3.9\nb,100,4\n")
+            >>> js.trajectories.Curves.read("curves.csv", lr=None)
+            Curves(2 curves, 3 losses)
+        """
+        return cls(_curves(read_table(source), **how))
+
+    @classmethod
     def from_dataframe(
         cls,
         frame: "pandas.DataFrame",
@@ -151,14 +188,17 @@ class Curves(tuple[Curve, ...]):
         lr: str | None = "lr",
         name: str | None = "name",
         schedules: Mapping[str, Schedule] | None = None,
+        where: str | None = None,
+        loss_unit: str = "nats",
+        bytes_per_token: float | None = None,
     ) -> "Curves":
         """Curves from the columns of a data frame, one for each value of the column `name`.
 
-        Logged rates are those of some steps: between them the rate is taken to be linear, and
-        before the first it is constant. `schedules` by the curve's name are exact, and know the
-        warm-up.
+        Rows, rates and keywords are those of `Curve.from_dataframe`. `schedules` by the curve's
+        name are exact, and know the warm-up; `lr` is read where one is not among them.
 
-        Raises ValueError where a column is not there, or rows make no curve.
+        Raises ValueError where a column is not there, rows are bad, or `schedules` has a name that
+        no curve has.
 
         Examples:
             >>> import pandas as pd
@@ -166,23 +206,9 @@ class Curves(tuple[Curve, ...]):
             >>> js.trajectories.Curves.from_dataframe(pd.DataFrame(table), name=None)
             Curves(1 curves, 2 losses)
         """
-        if name is not None and name not in frame.columns:
-            raise _no_column("name", name, frame)
-        parts: Any = [("curve", frame)] if name is None else frame.groupby(name, sort=False)
-        known = schedules or {}
-        return cls(
-            [
-                Curve.from_dataframe(
-                    rows,
-                    step=step,
-                    loss=loss,
-                    lr=lr,
-                    schedule=known.get(str(label)),
-                    name=str(label),
-                )
-                for label, rows in parts
-            ]
-        )
+        how: dict[str, Any] = dict(loss_unit=loss_unit, bytes_per_token=bytes_per_token)
+        how |= dict(step=step, loss=loss, lr=lr, where=where)
+        return cls(_curves(table_of(frame), name=name, schedules=schedules, **how))
 
     def runs_for(self, law: type, fixed: Mapping[str, float] | None = None) -> Runs:
         """The losses as `fit` reads them: what the law reads of each schedule, row by row.
@@ -225,14 +251,82 @@ def _joined(columns: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.pad(x, ((0, 0), (0, most - x.shape[1]))) for x in columns])
 
 
-def _no_column(what: str, column: str, frame: Any) -> ValueError:
-    known = ", ".join(map(str, frame.columns))
-    return ValueError(f"{what}: no column {column!r}; there are {known}")
+# --- Reading ---------------------------------------------------------------------------------
 
 
-def between(steps: Any, rates: np.ndarray, last: int | None = None) -> Schedule:
+def _curve(
+    table: Table,
+    *,
+    schedule: Schedule | None = None,
+    steps: int | None = None,
+    name: str = ALONE,
+    lr: str | None = "lr",
+    **how: Any,
+) -> Curve:
+    logs, remarks = read_logs(table, None, None if schedule is not None else lr, **how)
+    _warn(remarks)
+    return curve_from(logs[""], name, lr, schedule, steps)
+
+
+def _curves(
+    table: Table,
+    *,
+    name: str | None = "name",
+    schedules: Mapping[str, Schedule] | None = None,
+    lr: str | None = "lr",
+    **how: Any,
+) -> list[Curve]:
+    known = schedules or {}
+    logs, remarks = read_logs(table, name, None, **how)
+    _warn(remarks)
+    names = [label or ALONE for label in logs]
+    unknown = [label for label in known if label not in names]
+    if unknown:
+        raise ValueError(f"schedules: no curve {unknown[0]!r}; there are {', '.join(names)}")
+    if lr is not None and len(known) < len(names):
+        logs, _ = read_logs(table, name, lr, **how)
+    named = zip(names, logs.values(), strict=True)
+    return [curve_from(log, label, lr, known.get(label), None) for label, log in named]
+
+
+def _warn(remarks: Sequence[Suspicion]) -> None:
+    for remark in remarks:
+        warnings.warn(remark, stacklevel=4)  # the caller of `read` or `from_dataframe`
+
+
+def read_logs(
+    table: Table,
+    group: str | None,
+    lr: str | None,
+    *,
+    step: str = "step",
+    loss: str = "loss",
+    where: str | None = None,
+    loss_unit: str = "nats",
+    bytes_per_token: float | None = None,
+) -> tuple[dict[str, Log], tuple[Suspicion, ...]]:
+    """As `logs_of`; rates are read where `lr` is given."""
+    reading = Reading(loss=loss, where=where, loss_unit=loss_unit, bytes_per_token=bytes_per_token)
+    columns = {"step": step, "loss": loss, "lr": lr, "group": group}
+    return logs_of(table, {k: x for k, x in columns.items() if x is not None}, reading)
+
+
+def curve_from(
+    log: Log, name: str, lr: str | None, schedule: Schedule | None, steps: int | None
+) -> Curve:
+    """The curve of a log: see `Curve.from_dataframe`."""
+    if schedule is None and lr is None:
+        schedule = Schedule.constant(int(log.steps[-1]) if steps is None else steps, 1.0)
+    elif schedule is None and not log.rated.size:
+        raise ValueError(f"{name}: no row has a rate in {lr!r}")
+    elif schedule is None:
+        end = int(max(log.steps[-1], log.rated[-1])) if steps is None else steps
+        schedule = between(log.rated, log.rates, end)
+    return Curve(log.steps, log.loss, schedule, name)
+
+
+def between(steps: np.ndarray, rates: np.ndarray, last: int) -> Schedule:
     """The schedule of rates at some steps: linear between them, constant before and after."""
-    if not (np.isfinite(rates).all() and int(steps[0]) == steps[0] and steps[0] > 0):
-        raise ValueError("steps must be whole numbers from 1 on, and rates finite")
-    every = np.arange(1, (int(steps[-1]) if last is None else last) + 1)
-    return Schedule.table(np.interp(every, steps, rates))
+    checked_count("steps", last, 1)
+    every = np.interp(np.arange(last + 1), steps, rates)
+    return Schedule.table(every[1:], before=every[0])

@@ -11,6 +11,8 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics.names import unknown
 
+MOST_STEPS = 20_000_000  # each has a rate in memory
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Schedule:
@@ -167,13 +169,24 @@ def _with_warmup(peak: float, warmup: int, rates: np.ndarray) -> np.ndarray:
     return rates
 
 
+def checked_count(name: str, count: Any, least: int) -> int:
+    """A number of steps; ValueError for one that no schedule has."""
+    is_whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
+    if not is_whole or not least <= count <= MOST_STEPS:
+        raise ValueError(
+            f"{name} must be a whole number from {least} to {MOST_STEPS:,}; got {count!r}"
+        )
+    return int(count)
+
+
 def _check(steps: Any, peak: float, warmup: Any, end: float = 0.0) -> None:
-    for name, count, least in (("steps", steps, 1), ("warmup", warmup, 0)):
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < least:
-            raise ValueError(f"{name} must be a whole number from {least}; got {count!r}")
+    checked_count("steps", steps, 1)
+    checked_count("warmup", warmup, 0)
     if warmup > steps:
         raise ValueError(f"warmup must be at most the {steps:,} steps; got {warmup!r}")
     for name, rate, low in (("peak", peak, peak > 0), ("end", end, end >= 0)):
         if not (math.isfinite(rate) and low):
             least = "above 0" if name == "peak" else "0 or more"
             raise ValueError(f"{name} must be finite and {least}; got {rate!r}")
+    if end > peak:
+        raise ValueError(f"end must be at most the peak, {peak:g}; got {end!r}")

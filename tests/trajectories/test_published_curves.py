@@ -114,7 +114,10 @@ def test_errors_on_curves_that_were_not_fitted_are_those_of_the_paper(size):
     assert_allclose(np.mean(rows, axis=0).round(5), TESTED[size], atol=5.1e-5)
 
 
-@pytest.mark.parametrize("decay", MOMENTUM)
+@pytest.mark.parametrize(
+    "decay",
+    [0.999, *(pytest.param(x, marks=pytest.mark.thorough) for x in (0.99, 0.995))],
+)
 def test_the_momentum_law_is_fitted_to_a_certified_minimum(decay):
     for size, expected in zip(SIZES, MOMENTUM[decay], strict=True):
         fit = js.fit(js.trajectories.Momentum, trained_on(size), fixed={"decay": decay})
@@ -139,7 +142,9 @@ def test_the_start_of_a_constant_rate_gives_the_law_of_the_reference(share):
         assert float(fit.law.loss(curve.schedule, 71_936)) == pytest.approx(end, abs=5.1e-5)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "size", ["400", *(pytest.param(x, marks=pytest.mark.thorough) for x in SIZES[:2])]
+)
 def test_a_third_of_a_constant_rate_foretells_its_end_within_its_interval(size):
     curve = curves(size)["constant_72000"]
     answer = js.trajectories.extrapolate(curve.until(24_000), 71_936)

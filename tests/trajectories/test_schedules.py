@@ -38,9 +38,13 @@ def test_sums_are_those_of_plain_loops():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Schedule.constant(0, 1e-3), "steps must be a whole number from 1; got 0"),
+        (
+            lambda: Schedule.constant(0, 1e-3),
+            "steps must be a whole number from 1 to 20,000,000; got 0",
+        ),
         (lambda: Schedule.constant(10, -1.0), "peak must be finite and above 0; got -1.0"),
         (lambda: Schedule.cosine(10, 1e-3, 0.0, warmup=11), "warmup must be at most the 10 steps"),
+        (lambda: Schedule.cosine(10, 1e-3, 1.0), r"end must be at most the peak, 0\.001; got 1\.0"),
         (lambda: Schedule.wsd(10, 1e-3, 0.0, decay_steps=5), "end must be above 0"),
         (lambda: Schedule.wsd(10, 1e-3, 1e-4, decay_steps=11), "decay_steps must be from 1"),
         (lambda: Schedule.wsd(10, 1e-3, 0.0, decay_steps=5, decay="liner"), "liner.*linear"),
