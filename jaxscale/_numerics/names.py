@@ -1,6 +1,7 @@
 """Spelling: the known name nearest to a word, and the error for an unknown one."""
 
 import difflib
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -35,6 +36,21 @@ def question(names: Iterable[str]) -> str:
     """` (did you mean this or that?)`; empty without names."""
     names = " or ".join(names)
     return f" (did you mean {names}?)" if names else ""
+
+
+def check_keywords(name: str, given: Iterable[str], function: Callable[..., Any]) -> None:
+    """Raise TypeError for a keyword that the function lacks, with the nearest that it has.
+
+    `name` is what the caller wrote, for calls that hand their keywords on.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+    for keyword in given:
+        if keyword not in known:
+            raise TypeError(
+                f"{name}() got an unexpected keyword argument {keyword!r}"
+                f"{hint(keyword, known)}; known: {', '.join(known)}"
+            )
 
 
 def unknown(

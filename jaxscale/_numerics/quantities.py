@@ -37,6 +37,7 @@ _PLAIN = {
     ".": re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?"),
     ",": re.compile("[-+]?[0-9]+(?:[eE][-+]?[0-9]+)?"),
 }
+_WORD = re.compile(r"(?P<number>.*[0-9.])\s*(?P<word>[^\W\d_]+)")
 _PATTERNS = {".": _pattern(".", ","), ",": _pattern(",", ".")}  # by the decimal mark
 
 
@@ -68,6 +69,14 @@ def parse(text: str, mark: str = ".") -> Written | None:
     suffix = (number["suffix"] or "").upper()
     sign = number["sign"].translate(_ORDINARY)
     return Written(f"{sign}{digits}e{(power or str(POWERS[suffix])).translate(_ORDINARY)}", suffix)
+
+
+def suffix_advice(text: str, mark: str = ".") -> str:
+    """Which suffixes there are, for the end of a message; empty unless one that is not ends it."""
+    found = _WORD.fullmatch(text.strip())
+    if not found or found["word"].upper() in POWERS or parse(found["number"], mark) is None:
+        return ""
+    return f"; known suffixes: {', '.join(filter(None, POWERS))}"
 
 
 # --- Writing ---------------------------------------------------------------------------------

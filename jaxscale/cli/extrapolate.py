@@ -30,6 +30,7 @@ from jaxscale.trajectories.curves import curve_from, read_logs
 LAWS = {"early": trajectories.EarlyPower, "momentum": trajectories.Momentum}
 FURTHER = 3  # times the last step, where nothing else says where to predict
 SHOWN = 5  # steps of the table
+LARGE_RATE = 10.0  # above which a column hardly holds learning rates, or shares of their peak
 KINDS = {
     "constant": ("peak", "warmup"),
     "cosine": ("peak", "end", "warmup"),
@@ -115,6 +116,11 @@ def extrapolate(
     off when it was fitted to yet earlier starts. A curve whose rate has not fallen yet does not
     tell what its fall will gain: hold C at what other curves have.
     """
+    if schedule is not None and lr is not None:
+        raise Mistake("give --schedule or --lr, not both: each tells the learning rates")
+    for option, column in (("--loss", loss), ("--step", step)):
+        if lr == column:
+            raise Mistake(f"--lr: {lr!r} is the column of {option}; learning rates have their own")
     chosen = None if law is None else _law(law)
     how = {"where": where, **read_loss_unit(loss_unit, bytes_per_token)}
     fixed = read_fixed(fix or [], chosen or trajectories.Momentum, [])
@@ -124,6 +130,10 @@ def extrapolate(
         try:
             answer = trajectories.extrapolate(start.curve, law=chosen, fixed=fixed)
         except ValueError as error:
+            if lr is not None and "is not finite at any of" in str(error):
+                raise Mistake(
+                    f"--lr: no law comes near the losses by the rates in {lr!r}"
+                ) from None
             raise Mistake(str(error)) from None
     if target is not None:
         save(plots.extrapolation(answer), target)
@@ -243,7 +253,11 @@ def _read(source: Source, to: float | None, schedule: str | None) -> Start:
             ", with the rate constant before and after the logged ones, since no --schedule says "
             "more"
         )
-    return Start(curve, assumed, [remark.sentence for remark in remarks])
+    said = [remark.sentence for remark in remarks]
+    if read is not None and log.rates.max() > LARGE_RATE:
+        most = f"{log.rates.max():.3g}"
+        said.append(f"Rates in {read!r} are up to {most}: is it the column of learning rates?")
+    return Start(curve, assumed, said)
 
 
 def _table(source: Source) -> Table:

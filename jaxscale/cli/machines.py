@@ -16,11 +16,11 @@ from jaxscale.cli.quantities import (
     SECONDS,
     count,
     counted,
-    devices,
     duration,
     nonnegative,
     percent,
     positive,
+    positive_whole,
 )
 
 SPOT_PANEL = "Spot machines that train; --train-price is then the spot price"
@@ -114,7 +114,7 @@ SpotInstances = Annotated[
         "N",
         "Instances that train: losing one stops all. [dim]\\[default: --train-count, or 1][/dim]",
         SPOT_PANEL,
-        devices,
+        positive_whole,
     ),
 ]
 Carbon = Annotated[

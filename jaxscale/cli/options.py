@@ -14,7 +14,6 @@ from jaxscale.cli.devices import EXAMPLE, read_device
 from jaxscale.cli.mistakes import Mistake, blamed_on, reading
 from jaxscale.cli.quantities import (
     data_rate,
-    devices,
     dollars,
     dollars_per_hour,
     duration,
@@ -23,6 +22,7 @@ from jaxscale.cli.quantities import (
     nonnegative,
     params_of_model,
     positive,
+    positive_whole,
     scientific,
     share,
     tokens_of_training,
@@ -274,7 +274,9 @@ MaxTokensPerParam = Annotated[float | None, _bound("max_tokens_per_param")]
 
 TrainCount = Annotated[
     int | None,
-    number_option("--train-count", "N", "Devices that train: prints the days.", TIME, devices),
+    number_option(
+        "--train-count", "N", "Devices that train: prints the days.", TIME, positive_whole
+    ),
 ]
 Deadline = Annotated[
     float | None,

@@ -11,7 +11,7 @@ from jaxscale._numerics.quantities import count as count
 from jaxscale._numerics.quantities import counted as counted
 from jaxscale._numerics.quantities import dollars as dollars
 from jaxscale._numerics.quantities import elapsed as elapsed
-from jaxscale._numerics.quantities import parse
+from jaxscale._numerics.quantities import parse, suffix_advice
 from jaxscale._numerics.quantities import percent as percent
 from jaxscale._numerics.quantities import scientific as scientific
 from jaxscale._numerics.quantities import sequences as sequences
@@ -69,7 +69,7 @@ def signed(text: str, examples: str = "") -> float:
     """The number that `text` writes, of either sign; ValueError names what is wrong."""
     number = parse(text)
     if number is None:
-        raise ValueError(f"{text!r} is not a number{examples}")
+        raise ValueError(f"{text!r} is not a number{examples}{suffix_advice(text)}")
     if math.isinf(number.value) or (number.value == 0 and re.match("[^eE]*[1-9]", number.text)):
         raise ValueError(f"{text!r} is beyond the range of float64")
     return number.value
@@ -113,8 +113,8 @@ def whole(text: str) -> int:
     return int(value)
 
 
-def devices(text: str) -> int:
-    """A number of devices; ValueError unless it is whole and above zero."""
+def positive_whole(text: str) -> int:
+    """The whole number that `text` writes; ValueError unless it is above zero."""
     positive(text)
     return whole(text)
 

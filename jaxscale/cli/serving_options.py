@@ -9,7 +9,7 @@ import jaxscale as js
 from jaxscale import architectures
 from jaxscale.cli import options
 from jaxscale.cli.devices import EXAMPLE
-from jaxscale.cli.quantities import devices, latency, part, positive
+from jaxscale.cli.quantities import latency, part, positive, positive_whole
 
 # Means of the conversations in the trace of Azure 2023 (Splitwise), as microsoft/vidur has it.
 PROMPT, OUTPUT = 1155, 211
@@ -135,7 +135,7 @@ Count = Annotated[
         "Devices that hold one copy of the model. [dim]\\[default: the best of "
         f"{', '.join(map(str, js.serving.COUNTS))}][/dim]",
         DEPLOYMENT,
-        devices,
+        positive_whole,
     ),
 ]
 ServeCount = Annotated[
@@ -146,7 +146,7 @@ ServeCount = Annotated[
         "Devices that serve one copy of the model. [dim]\\[default: the best of "
         f"{', '.join(map(str, js.serving.COUNTS))}][/dim]",
         REQUESTS,
-        devices,
+        positive_whole,
     ),
 ]
 Weights = Annotated[

@@ -13,7 +13,13 @@ from jaxscale.cli.mistakes import Mistake, reading
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, number_option, read_demand, read_prices
 from jaxscale.cli.quantities import count as written
-from jaxscale.cli.quantities import flops_or_dollars, nonnegative, scientific, share, whole
+from jaxscale.cli.quantities import (
+    flops_or_dollars,
+    nonnegative,
+    positive_whole,
+    scientific,
+    share,
+)
 from jaxscale.experiments.question import GOALS
 from jaxscale.experiments.selection import METHODS
 from jaxscale.laws.fitted import fits_logarithm
@@ -57,7 +63,9 @@ For = Annotated[
 ]
 Count = Annotated[
     int | None,
-    number_option("--count", "N", f"Runs at most. [dim]\\[default: {COUNT}][/dim]", CHOICE, whole),
+    number_option(
+        "--count", "N", f"Runs at most. [dim]\\[default: {COUNT}][/dim]", CHOICE, positive_whole
+    ),
 ]
 Goal = Annotated[
     str,
@@ -91,7 +99,7 @@ Power = Annotated[
 Cap = Annotated[
     int | None,
     number_option(
-        "--cap", "N", "Runs of one size at most. [dim]\\[default: 2][/dim]", CHOICE, whole
+        "--cap", "N", "Runs of one size at most. [dim]\\[default: 2][/dim]", CHOICE, positive_whole
     ),
 ]
 Noise = Annotated[

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from jaxscale._numerics.quantities import parse
+from jaxscale._numerics.quantities import parse, suffix_advice
 from jaxscale.fitting.column_values import NumberWord, values_of
 
 OTHER = {".": ",", ",": "."}
@@ -127,6 +127,8 @@ def _of_text(cell: str, mark: str, suffixes: bool, thousands: bool) -> float:
         cause = ": it has a currency or a percent sign: leave it out"
     elif mark and other and not found:
         cause = f": it has a decimal {NAMES[OTHER[mark]]}, where others have {NAMES[mark]}s"
+    elif suffixes:
+        cause = suffix_advice(cell, mark or ".")
     found = found or (None if mark else other)
     if found is None or (found.suffix and not suffixes):
         raise ValueError(f"is {cell!r}, not a plain number{cause}")

@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxscale._display import ROWS, dataframe, html, table
 from jaxscale._numerics.arrays import is_concrete
+from jaxscale._numerics.names import check_keywords
 from jaxscale.fitting import tables
 from jaxscale.laws.protocol import TRAIN_FLOPS
 
@@ -126,6 +127,7 @@ class Runs:
             ValueError: the file holds no table, a column is not there, or rows are bad (missing,
                 not a number, not finite, not positive); names the line of each.
             ImportError: pandas is not installed.
+            TypeError: a keyword is unknown; names the nearest.
 
         Examples:
             >>> with open("runs.csv", "w") as file:
@@ -134,6 +136,7 @@ class Runs:
             >>> print(runs.tokens, runs.loss)
             [2.e+09 2.e+10] [3.6 2.9]
         """
+        check_keywords("Runs.read", how, cls.from_dataframe)
         return cls(**tables.from_file(source, **how))
 
     def to_csv(self, path: str | PathLike[str]) -> None:

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxscale._numerics.names import check_keywords
 from jaxscale.fitting._suspicions.sheet import Suspicion
 from jaxscale.fitting.files import Table, read_table
 from jaxscale.fitting.runs import Runs
@@ -88,6 +89,7 @@ class Curve:
             >>> js.trajectories.Curve.read("curve.csv", step="Step")
             Curve(2 losses at steps 1,000 to 2,000, of 2,000)
         """
+        check_keywords("Curve.read", how, cls.from_dataframe)
         return _curve(read_table(source), **how)
 
     @classmethod
@@ -176,6 +178,7 @@ class Curves(tuple[Curve, ...]):
             >>> js.trajectories.Curves.read("curves.csv", lr=None)
             Curves(2 curves, 3 losses)
         """
+        check_keywords("Curves.read", how, cls.from_dataframe)
         return cls(_curves(read_table(source), **how))
 
     @classmethod

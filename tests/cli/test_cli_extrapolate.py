@@ -90,6 +90,13 @@ def test_what_is_assumed_is_said(command):
     assert record["law"]["name"] == "EarlyPower"
 
 
+def test_rates_too_large_to_be_rates_are_remarked_on(command):
+    outcome = command("extrapolate", "bare.csv", "--to", "3000", "--lr", "step + 1", "--json")
+    assert outcome.code == 0
+    (remark,) = json.loads(outcome.out)["remarks"]
+    assert remark == "Rates in 'step + 1' are up to 2.6e+03: is it the column of learning rates?"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -106,6 +113,10 @@ def test_what_is_assumed_is_said(command):
         (("cosine.csv", "--schedule", "cosine:peak=1", "--to", "3000"), "cosine needs end="),
         (("cosine.csv", "--schedule", "constant:top=1"), "'top=1' is not NAME=VALUE of peak"),
         (("cosine.csv", "--schedule", "constant:peak=1,peak=2"), "--schedule: peak is given twice"),
+        (("cosine.csv", *COSINE, "--lr", "lr"), "give --schedule or --lr, not both"),
+        (("cosine.csv", "--lr", "loss"), "--lr: 'loss' is the column of --loss"),
+        (("cosine.csv", "--lr", "step"), "--lr: 'step' is the column of --step"),
+        (("cosine.csv", "--to", "3000", "--lr", "loss * 1"), "--lr: no law comes near the losses"),
         (("cosine.csv", "--fix", "D=1"), "--fix: 'D=1' is not NAME=VALUE of a coefficient"),
         (("short.csv", "--to", "3000"), "5 losses are too few"),
         (("wide.csv", "--step", "Step"), "2 trainings ('a', 'b'), where one is expected"),

@@ -79,6 +79,12 @@ def test_nonsense_is_refused_with_what_to_write(text):
         nonnegative(text)
 
 
+@pytest.mark.parametrize("text", ["7G", "7 bn", "1.5 million", "7BB"])
+def test_an_unknown_suffix_is_refused_with_those_that_are_known(text):
+    with pytest.raises(ValueError, match=r"1,000,000; known suffixes: K, M, B, T, Q$"):
+        positive(text)
+
+
 @pytest.mark.parametrize("text", ["-1", "-7B", "- 1e9", "\N{MINUS SIGN}3"])
 def test_negative_numbers_are_refused_as_negative(text):
     with pytest.raises(ValueError, match="must not be negative"):

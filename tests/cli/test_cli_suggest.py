@@ -129,7 +129,9 @@ MISTAKES = [
     ((*ASKED, "--method", "A"), "--method: 'A' must be one of V, c, D"),
     ((*ASKED[:2], "--budget", "5$", "--for", "1e24"), "--budget: dollars need --train-on"),
     ((*ASKED, "--lever", "bits=8"), "--lever: fit.json has no lever 'bits'"),
-    ((*ASKED, "--count", "0"), "count must be a whole number, at least 1"),
+    ((*ASKED, "--count", "0"), "error: --count: '0' must be greater than zero"),
+    ((*ASKED, "--count", "1.5"), "error: --count: '1.5' must be a whole number"),
+    ((*ASKED, "--cap", "0"), "error: --cap: '0' must be greater than zero"),
 ]
 
 

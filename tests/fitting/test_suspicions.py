@@ -181,6 +181,7 @@ def test_flops_that_disagree_are_named(rng):
         (1 / 8.64e19, "as if it counted PFLOP-days"),
         (1e-3, "in all rows"),  # a unit that was applied to params alone, for one
         (7.0, "in all rows"),
+        (1 / 7, "unless it counts active params alone"),
     ],
 )
 def test_flops_that_disagree_by_one_factor_are_named(rng, factor, said):
@@ -189,6 +190,30 @@ def test_flops_that_disagree_by_one_factor_are_named(rng, factor, said):
     (found,) = suspicions_of(frame)
     assert (found.about, len(found.rows)) == ("FLOPs", len(frame))
     assert said in found.sentence
+    assert "check the units" in found.sentence
+
+
+@pytest.mark.parametrize("budget", [1e21, 1e27])
+def test_flops_of_experts_do_not_blame_the_units(budget):
+    """Of each block's 8 x 64 + 4 squares of the width 12 are active; a router's share falls."""
+    law, levers = js.laws.published("krajewski2024"), {"granularity": 8.0}
+    design = js.design(law, budget, levers=levers, replicates=0)
+    loss = law.loss(design.params, design.tokens, **design.levers)
+    frame = design.to_dataframe().assign(loss=np.asarray(loss))
+    (found,) = suspicions_of(frame, levers=tuple(levers))
+    factor = float(found.sentence.split(" is ")[1].split(" times column 'flops' in all rows")[0])
+    assert 30 < factor < (8 * 64 + 4) / 12
+    assert "active params alone" in found.sentence
+    assert ("check the units" in found.sentence) == (budget == 1e27)  # nearly constant
+
+
+@pytest.mark.parametrize("factor", [7.0, 1e-3, 2048.0])
+def test_flops_by_a_factor_and_attention_blame_the_units(rng, factor):
+    frame = clean(rng)
+    frame["flops"] *= factor
+    (found,) = suspicions_of(frame)
+    assert "in all rows" in found.sentence
+    assert "check the units of params and tokens, and do not" in found.sentence
 
 
 def test_flops_with_attention_or_recomputed_activations_are_left_in_peace(rng):

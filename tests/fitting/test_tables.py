@@ -248,6 +248,11 @@ REFUSED = {
     "text for a loss": (PLAIN.replace("2.25", "2.25K"), {}, "loss is '2.25K', not a plain number"),
     "suffix and unit": (PLAIN.replace("2e9", "2B"), {"params_unit": 1e6}, "'2B', not a plain"),
     "suffix and power": (PLAIN.replace("2e9", "2e3M"), {}, "params is '2e3M', not a plain number"),
+    "unknown suffix": (
+        PLAIN.replace("2e9", "2bn"),
+        {},
+        r"line 3: params is '2bn', not a plain number; known suffixes: K, M, B, T, Q\)$",
+    ),
     "infinity": (PLAIN.replace("2e9", "inf"), {}, "line 3: params is 'inf', not a plain number"),
     "no number": (PLAIN.replace("2e9", "nan"), {}, "line 3: params is missing"),
     "a negative weight": (
@@ -313,8 +318,9 @@ def test_bad_tables_are_refused_in_one_line(read, name):
 def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(TypeError, match=r"^frame must be a pandas.DataFrame; got dict"):
         Runs.from_dataframe({"params": [1]})
-    with pytest.raises(TypeError, match="unexpected keyword argument 'parms'"):
-        Runs.read(tmp_path / "runs.csv", parms="N")
+    message = r"^Runs.read\(\) got an unexpected keyword argument 'param' \(did you mean params\?\)"
+    with pytest.raises(TypeError, match=message):
+        Runs.read(tmp_path / "runs.csv", param="N")
     with pytest.raises(FileNotFoundError):
         Runs.read(tmp_path / "none.csv")
     (tmp_path / "runs.parquet").write_text("PAR1" + PLAIN)

@@ -94,6 +94,14 @@ def test_rates_are_read_only_where_no_schedule_is_given():
         Curves.from_dataframe(named, schedules=schedules | {"c": schedule})
 
 
+def test_unknown_keywords_are_named_with_the_nearest():
+    for each in (Curve, Curves):
+        with pytest.raises(
+            TypeError, match=rf"{each.__name__}.read\(\) .* 'stp' \(did you mean step\?"
+        ):
+            each.read("curve.csv", stp="Step")
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

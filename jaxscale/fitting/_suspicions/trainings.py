@@ -19,6 +19,7 @@ ONE_NAME = 0.9  # share of rows with a name of their own where each names one ru
 DISAGREE = np.log(1.5)  # attention and embeddings make less of a gap between neighbours
 AGREE = np.log(1.2)
 ONE_FACTOR = np.log(1.65)  # in all rows: recomputed activations and attention make 1.6
+CONSTANT = 0.05  # largest over smallest factor, less one: of units it differs by rounding alone
 DIGITS = 9  # after which rows may differ by the way they were written
 # FLOPs over 6 N D of other definitions and units.
 DEFINITIONS = {
@@ -233,8 +234,8 @@ def flops(sheet: Sheet) -> Iterator[Suspicion]:
             yield sheet.suspicion(
                 "FLOPs",
                 f"6 x params x tokens is {np.exp(np.median(excess)):.3g} times column {name!r} in "
-                f"all rows ({{rows}}){_definition(excess)}: check the units of params and tokens, "
-                "and do not compute tokens as C / (6 N) from it",
+                f"all rows ({{rows}}){_explained(excess)}do not compute tokens as "
+                "C / (6 N) from it",
                 np.ones(len(sheet), bool),
             )
 
@@ -246,12 +247,21 @@ def _is_compute(name: str) -> bool:
     )
 
 
-def _definition(excess: np.ndarray) -> str:
-    """The definition of FLOPs that explains a factor, for a sentence; empty where none does."""
-    for factor, definition in DEFINITIONS.items():
-        if abs(np.median(excess) + np.log(factor)) < AGREE:
-            return f", as if it counted {definition}"
-    return ""
+def _explained(excess: np.ndarray) -> str:
+    """What explains a factor of all rows, and the advice, for the middle of a sentence."""
+    factor, units = float(np.median(excess)), ": check the units of params and tokens, and "
+    for known, definition in DEFINITIONS.items():
+        if abs(factor + np.log(known)) < AGREE:
+            return f", as if it counted {definition}{units}"
+    thousand = float(np.log(1000))
+    powers = round(factor / thousand)
+    if factor < 0 or (powers and abs(factor - powers * thousand) < AGREE):
+        return units
+    # Experts, of which few are active, have fewer FLOPs by a factor of their own; only a constant
+    # one may be a unit.
+    if np.expm1(np.ptp(excess)) < CONSTANT:
+        return ": check the units of params and tokens, unless it counts active params alone, and "
+    return ", by a factor that varies, as where it counts active params alone: "
 
 
 def _odd(excess: np.ndarray) -> np.ndarray:
