@@ -186,14 +186,18 @@ def test_runs_of_one_size_have_no_parts():
 BUSBRIDGE = js.laws.Skaling(E=1.22, A=39.2, R=5.42, alpha=0.408, beta=0.431, k=0.452)
 
 
+# Fits of one family to as many runs share a compiled program.
+RUNS = 120
+
+
 def compared(law, *families):
-    runs = js.fitting.simulate(law, 120, key=5)
+    runs = js.fitting.simulate(law, RUNS, key=5)
     return js.compare([js.fit(each, runs) for each in families])
 
 
 def test_a_coefficient_that_tells_nothing_costs_what_it_should():
     law = js.laws.Chinchilla(E=1.8, A=480.0, B=1500.0, alpha=0.35, beta=0.35)
-    runs = js.fitting.simulate(law, 120, key=5)
+    runs = js.fitting.simulate(law, RUNS, key=5)
     free, tied = (js.fit(js.laws.Chinchilla, runs, tie=tie) for tie in ((), (("alpha", "beta"),)))
     comparison = js.compare({"free": free, "tied": tied})
     more, fewer = comparison.rows
@@ -250,12 +254,12 @@ def test_a_family_that_fits_badly_is_fitted_to_parts_as_well_as_from_all_starts(
 
 @pytest.mark.thorough
 def test_parts_are_fitted_as_well_as_from_all_starts():
-    runs = js.fitting.simulate(BUSBRIDGE, 120, key=5)
+    runs = js.fitting.simulate(BUSBRIDGE, RUNS, key=5)
     whole = js.fit(js.laws.Skaling, runs)
     (row,) = js.compare([whole]).rows
     every = []
     for rows in _folds(whole.runs, "params"):
-        others = runs.select(np.setdiff1d(np.arange(120), rows))
+        others = runs.select(np.setdiff1d(np.arange(RUNS), rows))
         law = js.fit(js.laws.Skaling, others).law
         with jax.enable_x64(True):
             every.append(np.log(law.loss(runs.params[rows], runs.tokens[rows]) / runs.loss[rows]))
@@ -263,7 +267,7 @@ def test_parts_are_fitted_as_well_as_from_all_starts():
 
 
 def test_a_fit_that_is_not_known_has_no_part_in_it():
-    runs = simulated(60)
+    runs = simulated(RUNS)
     line = js.Runs(runs.params, 20 * runs.params, runs.loss)
     unknown = js.fit(js.laws.Chinchilla, line, objective=SQUARES)
     known = js.fit(Product, line, objective=SQUARES, fixed={"beta": 0.1})
@@ -313,7 +317,7 @@ def test_the_advice_weighs_runs_held_out_and_criteria():
 
 
 def test_a_plan_is_an_answer():
-    fit = js.fit(js.laws.Chinchilla, simulated(60))
+    fit = js.fit(js.laws.Chinchilla, simulated(RUNS))
     (row,) = js.compare([fit], question=lambda law: js.compute_optimal(law, flops=1e24)).rows
     with jax.enable_x64(True):
         plan = js.compute_optimal(fit.law, flops=1e24)
