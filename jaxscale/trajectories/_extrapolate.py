@@ -21,6 +21,7 @@ from jaxscale.fitting.resampling import generator
 from jaxscale.laws.fitted import coefficients_of, held_by
 from jaxscale.trajectories.curves import Curve
 from jaxscale.trajectories.early_power import EarlyPower
+from jaxscale.trajectories.law import check_reads_schedules
 from jaxscale.trajectories.momentum import Momentum
 
 RESAMPLES = 400
@@ -108,7 +109,7 @@ def extrapolate(
         key: of the resamples: a JAX key or a whole number.
 
     Raises:
-        TypeError: the curve is no `Curve`.
+        TypeError: the curve is no `Curve`, or the law reads no schedules.
         ValueError: the curve is too short, ends after `steps`, or does not tell what a fall gains.
 
     Examples:
@@ -127,6 +128,7 @@ def extrapolate(
     if end < curve.steps[-1]:
         raise ValueError(f"steps must be at or after the last loss, at {curve.steps[-1]:,}")
     law = _default(curve, end) if law is None else law
+    check_reads_schedules(law)
     fixed = dict(fixed or {})
     _check(curve, law, fixed, end)
     fitted = fit(law, curve, fixed=fixed)

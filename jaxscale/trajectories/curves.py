@@ -16,6 +16,7 @@ from jaxscale.fitting.files import Table, read_table
 from jaxscale.fitting.runs import Runs
 from jaxscale.fitting.tables import Reading, table_of
 from jaxscale.laws.fitted import coefficients_of, held_by
+from jaxscale.trajectories.law import check_reads_schedules, reads_sizes
 from jaxscale.trajectories.logs import Log, logs_of
 from jaxscale.trajectories.schedules import Schedule, checked_count
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas
 
 ALONE = "curve"  # the name of one that has none
+SIZES = ("params", "batch")  # of a training, where they are known
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,7 +32,8 @@ class Curve:
     """Losses of one training at some of its steps.
 
     `fit` takes it, as it takes `Curves`. Steps are ascending whole numbers of the schedule, and
-    losses in nats per token.
+    losses in nats per token. Only `KaplanCurve` needs `params` and `batch`, in tokens per step;
+    `dataclasses.replace(curve, params=1e8, batch=5e5)` adds them to a curve read from a table.
 
     Examples:
         >>> schedule = js.trajectories.Schedule.constant(300, 3e-4)
@@ -43,6 +46,8 @@ class Curve:
     loss: Any
     schedule: Schedule
     name: str = ALONE
+    params: float | None = None
+    batch: float | None = None  # tokens per step
 
     def __post_init__(self) -> None:
         steps, loss = np.asarray(self.steps), np.asarray(self.loss, float)
@@ -65,6 +70,10 @@ class Curve:
                 f"{self.name}: loss must be finite and above 0; got {loss[bad[0]]:g} "
                 f"at step {steps[bad[0]]}"
             )
+        for name in SIZES:
+            size = getattr(self, name)
+            if size is not None and not (np.ndim(size) == 0 and np.isfinite(size) and size > 0):
+                raise ValueError(f"{self.name}: {name} must be finite and above 0; got {size!r}")
         object.__setattr__(self, "steps", steps)
         object.__setattr__(self, "loss", loss)
 
@@ -219,22 +228,40 @@ class Curves(tuple[Curve, ...]):
         Rows of a curve are of one group, so that errors and a bootstrap are by whole curves. Where
         these are no more than the coefficients that are fitted, groups are stretches of the
         curves: neighbouring losses err together.
+
+        Raises TypeError for a law that does not hold along a training, ValueError for a curve
+        without the params or the batch that the law reads.
         """
-        if not hasattr(law, "features"):
-            raise TypeError(
-                f"{getattr(law, '__name__', law)} is no law over steps: curves need one of "
-                "js.trajectories, such as Momentum"
-            )
         held = held_by(law) | dict(fixed or {})
-        parts = [law.features(curve.schedule, curve.steps, held) for curve in self]
         steps = np.concatenate([curve.steps for curve in self]).astype(float)
+        if reads_sizes(law):
+            params, batch = (self._sizes(law, name) for name in SIZES)
+            tokens, levers = steps * batch, {"batch": batch}
+        else:
+            check_reads_schedules(law)
+            parts = [law.features(curve.schedule, curve.steps, held) for curve in self]
+            params, tokens = np.ones_like(steps), steps
+            levers = {name: _joined([part[name] for part in parts]) for name in parts[0]}
         return Runs(
-            params=np.ones_like(steps),
-            tokens=steps,
+            params=params,
+            tokens=tokens,
             loss=np.concatenate([curve.loss for curve in self]),
             group=self._groups(len(coefficients_of(law)) - len(held)),
-            levers={name: _joined([part[name] for part in parts]) for name in parts[0]},
+            levers=levers,
         )
+
+    def _sizes(self, law: type, name: str) -> np.ndarray:
+        """The params or the batch of each loss."""
+        for number, curve in enumerate(self, start=1):
+            missing = [each for each in SIZES if getattr(curve, each) is None]
+            if missing:
+                raise ValueError(
+                    f"curve {number} of {len(self)}, {curve.name!r}, has no "
+                    f"{' and no '.join(missing)}: {law.__name__} needs the params and the batch, "
+                    "in tokens per step, of each curve"
+                )
+        sizes = [float(getattr(curve, name)) for curve in self]
+        return np.repeat(sizes, [len(curve) for curve in self])
 
     def _groups(self, free: int) -> np.ndarray:
         parts = 1 if len(self) > free else -(-STRETCHES // len(self))

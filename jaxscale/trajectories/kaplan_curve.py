@@ -25,9 +25,13 @@ class KaplanCurve:
 
     The steps that count are `S_min = S / (1 + B_crit / batch)`, with the critical batch at the loss
     that is reached, `B_crit = B_star / L^(1 / alpha_B)`: the loss is on both sides. Valid after
-    the warm-up, and where the rate has decayed. A law over params and tokens with the lever
-    `batch`, in tokens: a training of S steps has seen S times the batch. All coefficients are
-    positive. The published ones are `js.trajectories.KAPLAN_CURVE`.
+    the warm-up, for schedules that decay to zero; the law itself reads no schedule. A law over
+    params and tokens with the lever `batch`, in tokens per step: a training of S steps has seen S
+    times the batch. All coefficients are positive. The published ones are
+    `js.trajectories.KAPLAN_CURVE`.
+
+    `fit` takes `Runs` with the lever, or `Curves` that have `params` and `batch`: several of each,
+    and no losses of the warm-up.
 
     Examples:
         >>> law = js.trajectories.KAPLAN_CURVE
@@ -43,6 +47,7 @@ class KaplanCurve:
     alpha_B: Real
 
     counts_embeddings: ClassVar[bool] = False
+    reads_sizes: ClassVar[bool] = True
     levers: ClassVar[dict[str, tuple[float, float]]] = {"batch": (1.0, 1e12)}
     equation: ClassVar[str] = (
         "L(N, D, B) = (N_c / N)^alpha_N + (S_c (1 + B_star / (B L^(1 / alpha_B))) B / D)^alpha_S"

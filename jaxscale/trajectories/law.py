@@ -3,6 +3,9 @@
 Such a law is a frozen dataclass with `features(schedule, steps, law)`: columns of NumPy numbers, a
 row for each step, by the names that its `loss_from_logs` takes. A feature may be a vector a row.
 `of_steps` tells `fit` that params and tokens do not matter.
+
+A law with `reads_sizes` reads the params and the batch of a curve instead: it is over params and
+tokens with the lever `batch`, in tokens per step, and holds all along a training.
 """
 
 from collections.abc import Mapping
@@ -57,6 +60,20 @@ def _losses(law: Any, rows: dict[str, Array]) -> Array:
         return safe.loss_from_logs(None, None, **row)
 
     return jnp.where(answer, jax.vmap(loss)(rows), jnp.nan)
+
+
+def reads_sizes(law: Any) -> bool:
+    """Whether the law reads the params and the batch of a curve, rather than its schedule."""
+    return getattr(law, "reads_sizes", False)
+
+
+def check_reads_schedules(law: Any) -> None:
+    """Raises TypeError for a law that reads no schedules."""
+    if not hasattr(law, "features"):
+        raise TypeError(
+            f"{getattr(law, '__name__', law)} is no law over steps: curves need one of "
+            "js.trajectories, such as Momentum"
+        )
 
 
 def all_are_positive(law: Any) -> Array:

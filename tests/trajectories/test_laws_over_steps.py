@@ -1,5 +1,7 @@
 """Laws over steps against the sums that define them, and fits to curves simulated from them."""
 
+from dataclasses import replace
+
 import jax
 import mpmath
 import numpy as np
@@ -142,6 +144,41 @@ def test_a_fit_gives_the_momentum_law_back():
     assert fit.law.decay == 0.999
     assert fit.claims.held == ("decay",)
     assert {each.about for each in fit.diagnose()} <= {"number of curves", "extrapolation"}
+
+
+def curves_of_sizes(sizes, batches):
+    """Curves of the published law of Kaplan et al. 2020, whose equation is tested above."""
+    steps, made = np.array([400, 900, 1600, 3000]), []
+    for params in sizes:
+        for batch in batches:
+            with jax.enable_x64(True):
+                loss = js.trajectories.KAPLAN_CURVE.loss(params, steps * batch, batch=batch)
+            made.append(Curve(steps, loss, SCHEDULES["linear to 0"], "", params, batch))
+    return Curves(made)
+
+
+def test_a_fit_gives_kaplans_law_back_from_curves_of_sizes_and_batches():
+    curves = curves_of_sizes((1e7, 1e8, 1e9), (3e4, 2.5e5, 2e6))
+    fit = js.fit(js.trajectories.KaplanCurve, curves)
+    assert fit.ok
+    for name, value in vars(js.trajectories.KAPLAN_CURVE).items():
+        assert float(getattr(fit.law, name)) == pytest.approx(value, rel=1e-5)
+    assert len(np.unique(fit.runs.group)) == len(curves)
+    assert_allclose(fit.runs.tokens[:2], [400 * 3e4, 900 * 3e4])
+
+
+def test_kaplans_law_needs_the_params_and_the_batch_of_each_curve():
+    curve = curves_of_sizes([1e8], [1e5])[0]
+    bare = replace(curve, name="b", params=None, batch=None)
+    with pytest.raises(ValueError, match="curve 1 of 1, 'b', has no params and no batch: Kapl"):
+        js.fit(js.trajectories.KaplanCurve, bare)
+    without = Curves([curve, replace(curve, name="c", batch=None)])
+    with pytest.raises(ValueError, match="curve 2 of 2, 'c', has no batch: KaplanCurve needs"):
+        js.fit(js.trajectories.KaplanCurve, without)
+    with pytest.raises(ValueError, match="c: batch must be finite and above 0; got 0"):
+        replace(curve, name="c", batch=0)
+    with pytest.raises(TypeError, match="KaplanCurve is no law over steps"):
+        js.trajectories.extrapolate(curve, law=js.trajectories.KaplanCurve)
 
 
 def test_errors_cover_the_law_and_are_by_stretches_of_few_curves():
