@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import jaxscale
+import jaxscale as js
 from processes import HUNG
 
 pytest.importorskip("typer")
@@ -159,16 +160,20 @@ def test_the_help_of_plan_explains_every_option(command):
 
 
 @pytest.mark.parametrize("name", ["plan", "estimate", "laws", "hardware"])
-def test_the_examples_of_the_help_run(command, name):
+def test_the_examples_of_the_help_run(command, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 60, key=1)
+    fit = js.fit(js.laws.Chinchilla, runs)
+    fit.save("fit.json", js.bootstrap(fit, resamples=100, key=1))
     text = re.sub(r"\\ *\n", " ", command(name, "--help").out.split("Examples")[1])
     lines = re.findall(r"^ *jaxscale (.+?) *$", text, re.MULTILINE)
     assert lines
     for line in lines:
-        code, _, err = command(*line.split())
+        code, _, err = command(*shlex.split(line))
         assert (code, err) == (0, "")
 
 
 def test_the_version_is_printed(command):
     code, out, err = command("--version")
     assert (code, err) == (0, "")
-    assert out == f"jaxscale {jaxscale.__version__}\n"
+    assert out == f"jaxscale {js.__version__}\n"
