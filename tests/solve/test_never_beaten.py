@@ -116,3 +116,30 @@ def test_a_bound_just_within_the_optimum_decides():
     # So near the floor the last few digits of the loss are worth some per cent of the cost.
     slack = np.where(above < 1e3, 0.1, 1e-9)
     assert np.all(bounded.total_cost[: len(above)] >= free.total_cost * (1 - slack))
+
+
+@needs_x64
+@pytest.mark.parametrize(
+    ("unique", "read", "written", "loss", "params", "tokens"),
+    [
+        (
+            *(1854213089.1744084, 3734561.9128081673, 1066100.2151156028, 2.586845883983545),
+            *(16153448407.056637, 8315816673095.544),
+        ),
+        (
+            *(1668067358.572794, 33326816993.2057, 1165990853.6565688, 2.6141288002143943),
+            *(14232618318.289993, 4128544478119.622),
+        ),
+    ],
+)
+def test_repeated_data_costs_no_more_than_plans_that_once_beat_it(
+    unique, read, written, loss, params, tokens
+):
+    law, demand = js.laws.published("muennighoff2023_repeated"), js.Demand(read, written)
+    levers = {"unique_tokens": unique}
+    known = js.evaluate(law, params, tokens, demand, levers=levers)
+    assert float(known.loss) == pytest.approx(loss, rel=1e-12)
+    plan = js.minimize_cost(law, loss, demand, levers=levers)
+    assert int(plan.status) == Status.OK
+    assert float(plan.loss) <= loss * (1 + 1e-13)
+    assert float(plan.total_cost) < float(known.total_cost)
