@@ -8,8 +8,7 @@ A law with `reads_sizes` reads the params and the batch of a curve instead: it i
 tokens with the lever `batch`, in tokens per step, and holds all along a training.
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,16 +20,6 @@ from jaxscale._numerics import arrays
 from jaxscale._numerics.values import all_positive
 from jaxscale.laws.protocol import is_valid, made_safe
 from jaxscale.trajectories.schedules import Schedule
-
-Features = Mapping[str, Any]
-
-
-class TrajectoryLaw(Protocol):
-    """A law over the steps of a training."""
-
-    def loss_from_logs(self, log_params: Any, log_tokens: Any, **features: Any) -> Array:
-        """Loss at one row of features."""
-        ...
 
 
 def losses(law: Any, schedule: Schedule, steps: ArrayLike | None) -> Array:
