@@ -22,7 +22,6 @@ from jaxscale.laws.inverse import tokens_of_flops as tokens_of_flops
 from jaxscale.laws.kaplan import Kaplan as Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw as BrokenPowerLaw
 from jaxscale.laws.other_forms import ComputeOnly as ComputeOnly
-from jaxscale.laws.other_forms import Farseer as Farseer
 from jaxscale.laws.other_forms import Frantar as Frantar
 from jaxscale.laws.precision import Kumar as Kumar
 from jaxscale.laws.protocol import Flops as Flops
