@@ -14,6 +14,7 @@ from jaxscale.laws.chinchilla import Chinchilla as Chinchilla
 from jaxscale.laws.experts import Abnar as Abnar
 from jaxscale.laws.experts import Clark as Clark
 from jaxscale.laws.experts import Krajewski as Krajewski
+from jaxscale.laws.farseer import Farseer as Farseer
 from jaxscale.laws.fitted import Coefficient as Coefficient
 from jaxscale.laws.inverse import params_for as params_for
 from jaxscale.laws.inverse import params_of_flops as params_of_flops

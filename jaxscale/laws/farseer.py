@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log
 from typing import Any, ClassVar
 
 import jax
@@ -10,12 +11,15 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.values import where_safe
 from jaxscale.laws.fitted import Coefficient
 from jaxscale.laws.protocol import checked_loss, short_repr
 
-# Of D. Beyond 1e11 params that of the published law is smaller, and tends to 0: a model of any
-# size above would need no more than a few tokens, and at 1.5e11 the loss begins to rise with N.
+# Of D. That of the published law reaches it at 1e11 params and tends to 0 beyond: from 1.5e11 on
+# the loss rises with N at usual numbers of tokens, and for every budget a vast model on next to no
+# tokens would have the lowest.
 LEAST_EXPONENT = 0.11
+TURN = 0.25  # of ln N, beyond the end: a factor of 1.3, short of where the loss rises
 SERIES = 1e-3  # below it, five terms of (exp z - 1) / z are right to rounding
 
 
@@ -128,9 +132,8 @@ class Farseer:
     0.11 has no loss here: NaN, and a plan of such a size has the status BEYOND_LAW. The loss is on
     the scale of the runs: for the published law nats per character, not per token.
 
-    Runs determine coefficients badly, losses and best sizes well: two fits are to be compared by
-    these. A fit searches values and slopes at the middle of the runs instead of coefficients, unless
-    something is said of one of them.
+    Runs determine coefficients badly, losses and best sizes well: compare two fits by these. Unless
+    something is said of a coefficient, a fit searches values and slopes at the middle of the runs.
 
     Examples:
         >>> law = js.laws.published("li2025")
@@ -173,14 +176,24 @@ class Farseer:
 
     def loss_from_logs(self, log_params: Array, log_tokens: Array) -> Array:
         """`loss` at natural logarithms of params and tokens; checks and converts nothing."""
+        # Where the law ends it goes on as if params beyond soon did nothing more: a search then has
+        # an optimum to find and to refuse, where it would run off.
+        most = self._log_most_params()
+        beyond = -TURN * jnp.expm1(-jnp.maximum(log_params - most, 0) / TURN)
+        log_params = jnp.minimum(log_params, most) + beyond
+        exponent = jnp.exp(self.a1 * jnp.exp(self.alpha * log_params) + self.b1)
         log_scale = self.a2 * jnp.exp(self.beta * log_params) + self.b2
         size = jnp.exp(self.a3 * jnp.exp(self.gamma * log_params) + self.b3)
-        return size + jnp.exp(log_scale - self._exponent(log_params) * log_tokens)
+        return size + jnp.exp(log_scale - exponent * log_tokens)
 
     def holds(self, log_params: Array, log_tokens: Array) -> Array:
         """Whether tokens count enough at this size: the exponent of D is not below 0.11."""
         del log_tokens
-        return self._exponent(log_params) >= LEAST_EXPONENT
+        return log_params <= self._log_most_params()
 
-    def _exponent(self, log_params: Array) -> Array:
-        return jnp.exp(self.a1 * jnp.exp(self.alpha * log_params) + self.b1)
+    def _log_most_params(self) -> Array:
+        """Where the exponent of D has fallen to its least; infinite where it never does."""
+        power = (log(LEAST_EXPONENT) - self.b1) / where_safe(self.a1 != 0, self.a1)
+        ends = (self.a1 * self.alpha < 0) & (power > 0)
+        log_most = jnp.log(where_safe(ends, power)) / where_safe(ends, self.alpha)
+        return jnp.where(ends, log_most, jnp.inf)

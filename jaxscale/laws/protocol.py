@@ -17,7 +17,7 @@
 | `loss_scale` | another scale than nats per token, in words | nats per token |
 | `of_steps` | whether it is a loss over the steps of one training | it is of its end |
 | `depends_on_tokens` | whether more tokens lower the loss | they do |
-| `holds(log_params, log_tokens, **levers)` | whether the law says anything of a size | it does of all |
+| `holds(log_params, log_tokens, **levers)` | whether it says anything of a size | it does of all |
 | `two_powers()` | the same law as a `Chinchilla`, whose optimum is closed | solved by Newton |
 | `is_valid()` | whether the coefficients of each lane are valid | all are finite |
 
