@@ -15,10 +15,11 @@ from jaxscale._numerics.values import where_safe
 from jaxscale.laws.fitted import Coefficient
 from jaxscale.laws.protocol import checked_loss, short_repr
 
-# Of D. That of the published law reaches it at 1e11 params and tends to 0 beyond: from 1.5e11 on
+# Of D. That of the published law is the least at 1e11 params and tends to 0 beyond: from 1.5e11 on
 # the loss rises with N at usual numbers of tokens, and for every budget a vast model on next to no
-# tokens would have the lowest.
-LEAST_EXPONENT = 0.11
+# tokens would have the lowest. It is 1 at 1e6 params, and below them no number is too few for a
+# loss of 1.2.
+LEAST_EXPONENT, MOST_EXPONENT = 0.11, 1.0
 TURN = 0.25  # of ln N, beyond the end: a factor of 1.3, short of where the loss rises
 SERIES = 1e-3  # below it, five terms of (exp z - 1) / z are right to rounding
 
@@ -128,9 +129,9 @@ class Farseer:
     """A law whose data term changes with size, Li et al. 2025, arXiv 2506.10972.
 
     `alpha`, `beta` and `gamma` are the exponents of N beside `a1`, `a2` and `a3`. All
-    coefficients have any sign. The exponent of D falls with N, and a model for which it is below
-    0.11 has no loss here: NaN, and a plan of such a size has the status BEYOND_LAW. The loss is on
-    the scale of the runs: for the published law nats per character, not per token.
+    coefficients have any sign. The exponent of D changes with N, and a model for which it is not
+    between 0.11 and 1 has no loss here: NaN, and a plan of such a size has the status BEYOND_LAW.
+    The loss is on the scale of the runs: of the published law it is not per token.
 
     Runs determine coefficients badly, losses and best sizes well: compare two fits by these. Unless
     something is said of a coefficient, a fit searches values and slopes at the middle of the runs.
@@ -187,9 +188,10 @@ class Farseer:
         return size + jnp.exp(log_scale - exponent * log_tokens)
 
     def holds(self, log_params: Array, log_tokens: Array) -> Array:
-        """Whether tokens count enough at this size: the exponent of D is not below 0.11."""
+        """Whether the exponent of D at this size is one that a law may have, 0.11 to 1."""
         del log_tokens
-        return log_params <= self._log_most_params()
+        log_exponent = self.a1 * jnp.exp(self.alpha * log_params) + self.b1
+        return (log_params <= self._log_most_params()) & (log_exponent <= log(MOST_EXPONENT))
 
     def _log_most_params(self) -> Array:
         """Where the exponent of D has fallen to its least; infinite where it never does."""

@@ -16,9 +16,10 @@ from fitting.public_runs import table
 from fitting.runs_at_hand import simulated
 from jaxscale.fitting import Fit, FitStatus
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
+from jaxscale.laws.farseer import Farseer
 from jaxscale.laws.fitted import Coefficient
 from jaxscale.laws.kaplan import Kaplan
-from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Frantar
+from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Frantar
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
 from jaxscale.laws.skaling import Skaling
