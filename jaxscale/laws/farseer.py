@@ -55,11 +55,11 @@ class FarseerAtMiddle:
         "exponent_slope": _any_sign(-0.2, 0.0),
         "alpha": _any_sign(-0.15, 0.15),
         "data": _any_sign(-2.5, -1.0),
-        "data_slope": _any_sign(-0.2, 0.0),
+        "data_slope": _any_sign(-0.1),
         "beta": _any_sign(-0.15, 0.15),
         "size": _any_sign(-0.7, 0.7),
-        "size_slope": _any_sign(-0.1, -0.03),
-        "gamma": _any_sign(-0.15, 0.15),
+        "size_slope": _any_sign(-0.05),
+        "gamma": _any_sign(0.05),
     }
 
     def loss_from_logs(self, log_params: Array, log_tokens: Array) -> Array:
