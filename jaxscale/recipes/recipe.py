@@ -18,13 +18,14 @@ from jaxscale.laws.kaplan import CriticalBatch
 from jaxscale.laws.protocol import TRAIN_FLOPS, are_finite, exp_of, made_safe
 from jaxscale.published import Catalog, Entry, find, shipped
 from jaxscale.published.entry import Sized
+from jaxscale.recipes.critical_batch import CriticalBatchRecipe
 
 
 class RecipeLaw(Protocol):
     """Peak learning rate and batch by size, training length and loss; a frozen pytree.
 
     Each answer has the shape of those arguments that it depends on. NaN with zero derivatives
-    where one of these is not positive.
+    where one of these is not positive, and where the recipe is not of a learning rate.
     """
 
     def learning_rate(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
@@ -137,6 +138,7 @@ def _kaplan_rate(law: KaplanRecipe, params: Array) -> Array:
 FORMS: Mapping[str, Callable[..., RecipeLaw]] = {
     "PowerRecipe": PowerRecipe,
     "KaplanRecipe": KaplanRecipe,
+    "CriticalBatchRecipe": CriticalBatchRecipe,
 }
 
 
@@ -144,8 +146,8 @@ def catalog() -> Catalog[Entry]:
     """All published recipes.
 
     Examples:
-        >>> [entry.name for entry in js.recipes.catalog()]
-        ['steplaw2025', 'steplaw2025_medians', 'deepseek2024', 'porian2024', 'kaplan2020']
+        >>> [entry.name for entry in js.recipes.catalog()][2:6]
+        ['deepseek2024', 'porian2024', 'zhang2024', 'kaplan2020']
     """
     return shipped("recipes")
 

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose
 
 import jaxscale as js
@@ -48,18 +49,15 @@ def test_noisy_runs_give_back_losses_and_best_sizes_but_not_coefficients():
         assert ends[name][0] < getattr(LAW, name) < ends[name][1]
 
 
-def test_errors_and_derivatives_are_those_of_runs_left_out():
+def test_the_influence_of_a_run_is_what_its_weight_changes():
     fit = fitted()
-    left_out = np.array([0, 40, 80])
-    influence = fit.influence(lambda law: law.loss(2e10, 4e11))[left_out]
-    weights = np.ones((3, 120))
-    weights[np.arange(3), left_out] = 0.99
-    for row, slope in zip(weights, influence, strict=True):
-        given = js.Runs(runs().params, runs().tokens, runs().loss, weights=row)
-        again = js.fit(js.laws.Farseer, given, objective=SQUARES)
-        with jax.enable_x64(True):
-            change = again.law.loss(2e10, 4e11) - fit.law.loss(2e10, 4e11)
-        assert_allclose(-0.01 * slope, change, rtol=0.05, atol=1e-9)
+    slope = fit.influence(lambda law: law.loss(2e10, 4e11))[40]
+    weights = np.where(np.arange(120) == 40, 0.99, 1.0)
+    given = js.Runs(runs().params, runs().tokens, runs().loss, weights=weights)
+    again = js.fit(js.laws.Farseer, given, objective=SQUARES)
+    with jax.enable_x64(True):
+        change = again.law.loss(2e10, 4e11) - fit.law.loss(2e10, 4e11)
+    assert_allclose(-0.01 * slope, change, rtol=0.05)
 
 
 def test_resamples_agree_with_the_errors_of_a_loss():
@@ -74,6 +72,7 @@ def test_resamples_agree_with_the_errors_of_a_loss():
     assert_allclose(spread, expected, rtol=0.4)
 
 
+@pytest.mark.thorough
 def test_a_coefficient_that_is_held_leaves_the_others_to_themselves():
     fit = js.fit(
         js.laws.Farseer, runs(), objective=SQUARES, fixed={"alpha": LAW.alpha, "gamma": LAW.gamma}
@@ -83,6 +82,7 @@ def test_a_coefficient_that_is_held_leaves_the_others_to_themselves():
     assert fit.objective < 1.1 * fitted().objective
 
 
+@pytest.mark.thorough
 def test_runs_of_one_size_of_model_leave_all_that_depends_on_it_open():
     here = js.Runs(np.full(40, 1e9), np.geomspace(1e9, 1e12, 40), np.ones(40))
     with jax.enable_x64(True):

@@ -49,6 +49,10 @@ def kaplan_batch(at_one, by_log, B_star, alpha_B, N, D, L):
     return B_star / L ** (1 / alpha_B)
 
 
+def zhang_batch(sequences, by_tokens, sequence_tokens, unit, N, D, L):
+    return sequences * (D / unit) ** by_tokens * sequence_tokens
+
+
 class Form(NamedTuple):
     """A paper's recipe: the class that holds it, and its coefficients by their names there."""
 
@@ -73,6 +77,10 @@ KAPLAN = Form(
     recipes.KaplanRecipe,
     {"rate_at_one": 3.239e-3, "rate_by_log_params": -1.395e-4, "B_star": 2.1e8, "alpha_B": 0.21},
 )
+ZHANG = Form(
+    recipes.CriticalBatchRecipe,
+    {"sequences": 22.91, "by_tokens": 0.47, "sequence_tokens": 512.0, "unit_of_tokens": 1e9},
+)
 # Each with all its numbers as arguments, coefficients first; which of them it depends on.
 FORMULAS = {
     "step rate": (STEP, "learning_rate", step_rate, (0, 2, 3, 5, 6)),
@@ -83,6 +91,7 @@ FORMULAS = {
     "porian batch": (PORIAN, "batch_tokens", porian_batch, (1, 3, 4)),
     "kaplan rate": (KAPLAN, "learning_rate", kaplan_rate, (0, 1, 4)),
     "kaplan batch": (KAPLAN, "batch_tokens", kaplan_batch, (2, 3, 6)),
+    "zhang batch": (ZHANG, "batch_tokens", zhang_batch, (0, 1, 2, 3, 5)),
 }
 
 
