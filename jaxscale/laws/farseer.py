@@ -139,7 +139,7 @@ class Farseer:
     Examples:
         >>> law = js.laws.published("li2025")
         >>> print(np.asarray(law.loss(np.array([1e9, 1e10]), 1e11)).round(3))
-        [0.511 0.446]
+        [0.505 0.455]
     """
 
     a1: Real

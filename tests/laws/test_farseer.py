@@ -18,7 +18,7 @@ DTYPES = [np.float32, np.float64] if X64 else [np.float32]
 needs_x64 = pytest.mark.skipif(not X64, reason="digits are compared in float64")
 
 # Made up, so that losses are a few nats; and published.
-LAW = Farseer(-0.1, 0.4, 90.0, -5.3, -0.02, 0.1, 0.12, -0.1, 0.17)
+LAW = Farseer(-0.2, 0.8, 60.0, 1.5, -0.05, 1.2, 0.1, -0.12, 0.12)
 LI = js.laws.published("li2025")
 MIDDLE = np.log(7e8), np.log(2e10)
 

@@ -19,7 +19,7 @@ SIZES = (1e9, 2e10)
 ONE_BREAK = BrokenPowerLaw(a=1.7, b=60.0, c0=0.05, c=0.1, d=1e20, f=0.5)
 TWO_BREAKS = BrokenPowerLaw(a=1.7, b=60.0, c0=0.05, c=(0.1, -0.04), d=(1e20, 1e23), f=(0.5, 0.25))
 # Made up, so that losses are a few nats.
-FARSEER = Farseer(-0.1, 0.4, 90.0, -5.3, -0.02, 0.1, 0.12, -0.1, 0.17)
+FARSEER = Farseer(-0.2, 0.8, 60.0, 1.5, -0.05, 1.2, 0.1, -0.12, 0.12)
 FRANTAR = Frantar(17.0, 0.7, 45.0, 0.25, 7e8, 0.2, 0.65)
 
 
