@@ -121,7 +121,7 @@ CHINCHILLA, ONLY_LOSS, LOGS = (
     "Chinchilla, closed", "Chinchilla, only loss", "Chinchilla, loss_from_logs",
 )  # fmt: skip
 KAPLAN, MUENNIGHOFF = "kaplan2020", "muennighoff2023_repeated"
-KRAJEWSKI, KUMAR = "krajewski2024", "kumar2024"
+KRAJEWSKI, KUMAR, FARSEER = "krajewski2024", "kumar2024", "li2025"
 OVER_GRANULARITY, OVER_BITS = "krajewski2024 over granularity", "kumar2024 over bits"
 OVER_VOCABULARY = "tao2024 over vocabulary_params"
 OVER_TWO = "a law of its own over bits and sparsity"
@@ -146,6 +146,7 @@ def cases() -> dict[str, Case]:
         ),
         KRAJEWSKI: Case(krajewski, *experts, fixed={"granularity": 8.0}),
         KUMAR: Case(kumar, *bits, fixed={"bits": 8.0}),
+        FARSEER: Case(published("li2025"), (0.44, 0.6), (1e8, 1e13)),
         OVER_GRANULARITY: Case(krajewski, *experts, chosen=("granularity",)),
         OVER_BITS: Case(kumar, *bits, chosen=("bits",)),
         OVER_VOCABULARY: Case(tao, (-5.0, -4.2), (1e8, 1e12), chosen=("vocabulary_params",)),
