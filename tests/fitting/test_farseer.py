@@ -39,7 +39,7 @@ def answers(law):
 def test_noisy_runs_give_back_losses_and_best_sizes_but_not_coefficients():
     fit = fitted()
     assert fit.ok
-    assert fit.search.reached == fit.search.kept
+    assert fit.search.reached >= 0.9 * fit.search.kept
     off = np.abs(answers(fit.law) - answers(LAW))
     assert np.all(off < [0.001, 0.001, 0.01, 0.1])
     # The published values of coefficients are as likely as others far away.
