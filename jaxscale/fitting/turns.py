@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false
 """Coordinates in which a search goes better than in the law's own, and the way between the two."""
 
 from collections.abc import Callable, Mapping
