@@ -10,6 +10,7 @@ NOT_STATED = "not stated"
 _TEXTS = {
     "data": "dataset",
     "tokenizer": "tokenizer",
+    "losses are of": "losses_on",
     "schedule": "schedule",
     "params are": "params_convention",
     "tokens are": "tokens_convention",
