@@ -263,7 +263,7 @@ def remarks(row: LawRow) -> Iterator[str]:
         how = f" ({BEST})" if name in row.chosen else ""
         if row.status is Status.AT_LEVER_END and how:
             how = f" ({BEST}, end of its range)"
-        yield f"{_lever_text(row.law, name, value)}{how}"
+        yield f"{lever_text(row.law, name, value)}{how}"
     yield from _runner_up(row)
     if row.status is not None and row.status not in (Status.OK, Status.AT_LEVER_END):
         yield row.status.name.lower().replace("_", " ")
@@ -279,11 +279,12 @@ def _runner_up(row: LawRow) -> Iterator[str]:
     second = dict(getattr(row.plan, "runner_up", None) or {})
     excess = float(second.pop("excess", math.nan))
     if second and math.isfinite(excess):
-        values = ", ".join(_lever_text(row.law, name, value) for name, value in second.items())
+        values = ", ".join(lever_text(row.law, name, value) for name, value in second.items())
         yield f"{100 * excess:.2g} % dearer with {values}"
 
 
-def _lever_text(law: Any, name: str, value: Any) -> str:
+def lever_text(law: Any, name: str, value: Any) -> str:
+    """A lever and its value, as in `granularity 16.0`; one that takes only some is written out."""
     number = float(value)
     text = f"{number:g}" if name in choices_of(law) else count(number)
     return f"{name.replace('_', ' ')} {text}"

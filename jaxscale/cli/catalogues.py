@@ -84,6 +84,7 @@ def record_of_entry(entry: Entry) -> dict[str, Any]:
         "coefficients": coefficients(entry.law),
         "levers": {name: list(limits) for name, limits in levers_of(entry.law).items()},
         **{name: getattr(entry, name) for name in (*TEXTS, *RANGES)},
+        "group": entry.loss_group,
         "standard_errors": None if errors is None else tables.finite(coefficients(errors)),
         "covariance": entry.covariance,
         "errata": list(entry.errata),

@@ -1,6 +1,7 @@
 """`jaxscale compare`: every law says its plan, or why it has none."""
 
 import json
+import re
 
 import pytest
 
@@ -86,6 +87,20 @@ def test_answers_are_under_what_their_losses_are_of(command, only):
     groups = [each["group"] for each in json.loads(command(*QUESTION, "--json").out)["laws"]]
     assert groups[0] == groups[2] == lines[first].strip()
     assert groups[3] == "Clark et al. 2022: data not stated"
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("asked", [QUESTION, ("laws",)], ids=lambda asked: asked[0])
+def test_all_laws_fit_a_terminal_of_80_columns(asked, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR")
+    out = re.sub(r"\x1b\[[0-9;]*m", "", command(*asked).out)
+    lines = [line.rstrip() for line in out.splitlines()]
+    assert max(map(len, lines)) <= 80
+    for entry in js.laws.catalog():
+        rest = entry.name.partition("_")[2]
+        assert any(entry.name in line or (rest and f"_{rest}" in line) for line in lines)
 
 
 def test_laws_are_chosen_by_option(command):
