@@ -276,7 +276,8 @@ def remarks(row: LawRow) -> Iterator[str]:
 
 def _runner_up(row: LawRow) -> Iterator[str]:
     """The second best values of levers that take only some, and how much dearer they are."""
-    second = dict(getattr(row.plan, "runner_up", None) or {})
+    assert row.plan is not None
+    second = dict(row.plan.runner_up)
     excess = float(second.pop("excess", math.nan))
     if second and math.isfinite(excess):
         values = ", ".join(lever_text(row.law, name, value) for name, value in second.items())
