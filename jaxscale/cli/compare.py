@@ -25,7 +25,7 @@ from jaxscale.cli.named_law import NamedLaw, read_law, read_levers
 from jaxscale.cli.plan import Question, check_quality, read_question
 from jaxscale.cli.plan_report import record_of
 from jaxscale.cli.quantities import count, counted
-from jaxscale.cli.solving import loss_text, record_of_plan
+from jaxscale.cli.solving import loss_text, record_of_plan, runner_up_of
 
 SPELLING = Spelling("--lever {name}=VALUE", "--loss", "--like-params")
 MEANINGS = {
@@ -217,18 +217,12 @@ def _record(row: LawRow) -> dict[str, Any]:
         "optimum": record_of_plan(row.plan) if row.plan else None,
         "intervals": _record_of_intervals(row),
         "chosen": list(row.chosen),
-        "runner_up": _runner_up(row),
+        "runner_up": runner_up_of(row.plan) if row.plan else None,
         # OK is 0, so that no status may be asked for its truth.
         "status": None if row.plan is None or row.status is None else row.status.name,
         "law_status": row.entry.warning if row.entry else "",
         "note": row.note,
     }
-
-
-def _runner_up(row: LawRow) -> dict[str, float] | None:
-    """The levers of the second best of listed values, and its excess; null without."""
-    second = {} if row.plan is None else {name: float(x) for name, x in row.plan.runner_up.items()}
-    return second if second and not math.isnan(second["excess"]) else None
 
 
 def _record_of_intervals(row: LawRow) -> dict[str, Any] | None:
