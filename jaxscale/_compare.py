@@ -113,10 +113,11 @@ class LawComparison:
     Examples:
         >>> js.compare_laws(["sardana2024", "besiroglu2024"], loss=2.5)
         Loss 2.5: the cheapest plan by 2 laws
-        law            params  tokens  tokens per param  total cost  note
-        -----------------------------------------------------------------
-        sardana2024     1.12B   31.3B              28.0     2.10e20
-        besiroglu2024   1.06B   23.9B              22.6     1.51e20
+          law            params  tokens  tokens per param  total cost  note
+        -------------------------------------------------------------------
+        MassiveText (tokenizer: vocabulary of 32,000)
+          sardana2024     1.12B   31.3B              28.0     2.10e20
+          besiroglu2024   1.06B   23.9B              22.6     1.51e20
     """
 
     rows: tuple[LawRow, ...]
