@@ -285,7 +285,7 @@ def read_value(
             f"--accuracy-value needs --task: {', '.join(profit_options.complete_tasks())}"
         )
     with blamed_on("--task"):
-        law = js.downstream(task)
+        law = js.task(task)
     with blamed_on("--worthless-at"):
         return economics.ValueOfAccuracy(law, dollars_of_all, part(at)), task
 

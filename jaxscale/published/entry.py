@@ -35,6 +35,14 @@ class Interval(NamedTuple):
     level: float  # the share of resampled fits between them
 
 
+class Check(NamedTuple):
+    """The accuracy of a model far larger than those that a law was fitted to."""
+
+    params: float
+    tokens: float
+    measured: float  # accuracy, a share
+
+
 class Sized(Protocol):
     """Anything with params and tokens: a plan, a set of runs."""
 
@@ -63,6 +71,8 @@ class Entry:
     source: str = NOT_STATED  # paper and table, or code
 
     # The runs.
+    loss_scale: str = ""
+    benchmark: str = NOT_STATED  # of a task: what its accuracy is on
     dataset: str = NOT_STATED
     tokenizer: str = NOT_STATED
     schedule: str = NOT_STATED  # of the learning rate
@@ -90,7 +100,8 @@ class Entry:
     remarks: tuple[str, ...] = ()  # what a model has besides its architecture, in sentences
     aliases: tuple[str, ...] = ()
 
-    # Of a fit in a file: what is to be said before it is used, empty for one that is OK, and what
+    check: Check | None = None  # of a task
+    # What is to be said before it is used, empty for one that is OK; of a fit in a file also what
     # its runs do not identify. `directions` are changes of what the covariance is of that no run
     # felt, a row each.
     warning: str = ""

@@ -8,6 +8,7 @@ from jaxscale._numerics.quantities import count
 
 NOT_STATED = "not stated"
 _TEXTS = {
+    "accuracy on": "benchmark",
     "data": "dataset",
     "tokenizer": "tokenizer",
     "schedule": "schedule",
@@ -63,7 +64,9 @@ def coefficients(content: Any) -> dict[str, float]:
     if not is_dataclass(content):
         return {}
     values = {each.name: getattr(content, each.name) for each in fields(content)}
-    return {name: float(x) for name, x in values.items() if isinstance(x, int | float)}
+    parts = [coefficients(x) for x in values.values()]  # of a task, which has a law and a curve
+    numbers = {name: float(x) for name, x in values.items() if isinstance(x, int | float)}
+    return {name: x for each in (numbers, *parts) for name, x in each.items()}
 
 
 def _absent(architecture: Any) -> set[str]:
