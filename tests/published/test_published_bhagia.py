@@ -38,7 +38,7 @@ csqa 4.0405101 2.3893665 .23499138 .11107672 0 -.8555545 1.1313071 2.2085184 1
 socialiqa 7.0908559 8.9742627 .44730993 .47675884 .94892329 -.59852566 .89380701 7.1643703 .99946778
 openbookqa 11.366121 4.9225324 .68653628 .26069432 1.1980922 -.79060202 1.0812906 4.3097437 1
 """
-COEFFICIENTS = {name: numbers for name, *numbers in map(str.split, TABLE.splitlines())}
+COEFFICIENTS = {name: numbers for name, *numbers in map(str.split, TABLE.strip().splitlines())}
 # fmt: off
 # At the large model: accuracy by both steps and as measured, in per cent.
 ACCURACIES = {
