@@ -293,8 +293,8 @@ def read_targets(
     check_quality(quality, ", or a budget by --flops or --budget")
     law, laws = named.law, named.laws
     loss, params, tokens = quality
-    if loss is not None and loss_scale(law) and not is_score:
-        raise Mistake(f"its loss is {loss_scale(law)}: use --like-params instead of --loss")
+    if loss is not None and not is_score and (scale := loss_scale(law, named.entry)):
+        raise Mistake(f"its loss is {scale}: use --like-params instead of --loss")
     if loss is not None or params is None:
         return np.full(1 + named.resamples, loss or 0.0)
     with blamed_on("--like-params"):
@@ -325,7 +325,7 @@ def compare(
     target = float(targets[0])
     asked = asked_of(named, question, target)._replace(levers=levers.values)
     optima = within or Plans.of(best).solved(asked)
-    has_step = question.score is not None or not loss_scale(named.law)
+    has_step = question.score is not None or not loss_scale(named.law, named.entry)
     lower = _lower_loss(optima, lower) if has_step else None
     solved(at(size, 0), Asked(named.law, target, levers=levers.values))
     costs = prices.costs

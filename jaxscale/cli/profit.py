@@ -226,13 +226,15 @@ def profit(
     else:
         named = read_law(law, anyway=anyway)
     named.need_all()
-    if scored and scored.law.loss_scale and question.market:
+    scale = loss_scale(named.law, named.entry)
+    is_of_task = scored is not None and named.law == scored.law.law
+    if is_of_task and scale and question.market:
         raise Mistake(
-            f"--task: the loss of {named.name} is in {scored.law.loss_scale}, and tokens sell by "
-            "one in nats; leave out --at-loss and what belongs to it"
+            f"--task: the loss of {named.name} is {scale}, and tokens sell by one in nats; leave "
+            "out --at-loss and what belongs to it"
         )
-    if loss_scale(named.law):
-        raise Mistake(f"--law: the loss of {named.name} is {loss_scale(named.law)}, not in nats")
+    if scale and not is_of_task:
+        raise Mistake(f"--law: the loss of {named.name} is {scale}, not in nats")
     levers = levers_for(named, read_levers(lever))
     if levers.chosen:
         raise Mistake(f"--lever: {levers.chosen[0]}=best is for jaxscale plan; give it a value")

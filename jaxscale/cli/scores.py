@@ -46,7 +46,7 @@ class Scored(NamedTuple):
 
     @property
     def loss_unit(self) -> str:
-        return self.law.loss_scale or "nats per token"
+        return self.law.loss_scale.removeprefix("in ") or "nats per token"
 
     def accuracy(self, loss: Any) -> float:
         return float(interpreted(self.task.accuracy, loss))

@@ -70,9 +70,15 @@ class Entry:
     release: Any = None  # a model: its maker, params and training tokens
     source: str = NOT_STATED  # paper and table, or code
 
-    # The runs.
+    # Of a law whose family has losses of any scale, where it is not nats per token: as in "its loss
+    # is in bits per byte".
     loss_scale: str = ""
-    benchmark: str = NOT_STATED  # of a task: what its accuracy is on
+
+    # Of a task: what its accuracy is on, and the accuracy of a large model.
+    benchmark: str = NOT_STATED
+    check: Check | None = None
+
+    # The runs.
     dataset: str = NOT_STATED
     tokenizer: str = NOT_STATED
     schedule: str = NOT_STATED  # of the learning rate
@@ -100,7 +106,6 @@ class Entry:
     remarks: tuple[str, ...] = ()  # what a model has besides its architecture, in sentences
     aliases: tuple[str, ...] = ()
 
-    check: Check | None = None  # of a task
     # What is to be said before it is used, empty for one that is OK; of a fit in a file also what
     # its runs do not identify. `directions` are changes of what the covariance is of that no run
     # felt, a row each.

@@ -116,7 +116,7 @@ class Specification:
         """Units and long name of every field that is kept, for `fields=` of `js.sweep`."""
         cost = "dollars" if self.in_dollars else "FLOPs"
         scale = laws.task_entry(self.fixed[TASK]).loss_scale if TASK in self.fixed else ""
-        units = {COST: cost, **({NATS: scale} if scale else {})}
+        units = {COST: cost, NATS: scale.removeprefix("in ") or NATS}
         return {
             name: {"units": units.get(unit, unit), "long_name": long_name}
             for name, (unit, long_name) in ((name, RESULTS[name]) for name in self.fields)
