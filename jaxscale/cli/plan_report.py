@@ -209,7 +209,7 @@ def _lower_note(comparison: "Comparison") -> str:
         pair = intervals.ends(lower.sample)
         known = intervals.text(pair, money) if math.isfinite(sum(pair)) else ""
         interval = f" ({known})" if known else ""
-    better = "A point of accuracy more" if of_accuracy else f"A loss {SMALL} nat lower"
+    better = "One more point of accuracy" if of_accuracy else f"A loss {SMALL} nat lower"
     return f"{better} costs {money(lower.cost)} more{interval}."
 
 

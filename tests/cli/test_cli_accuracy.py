@@ -51,7 +51,7 @@ def test_plan_says_the_accuracy_and_how_good_the_prediction_is(command):
     out = words(command(*PLAN, "MMLU=0.45").out)
     assert "Accuracy 45 % on MMLU (loss 0.83362 bits per byte of the right answer)" in out
     assert "accuracy 45 % 45 %" in out
-    assert "A point of accuracy more costs" in out
+    assert "One more point of accuracy costs" in out
     said = "Of 13.2B params on 5.00T tokens it predicts 51.3 % on MMLU; 51.6 % was measured."
     assert said in out
     assert "Extrapolated: the runs behind bhagia2024_mmlu" in out
