@@ -1,7 +1,7 @@
-"""The cheapest plan by each of several laws, side by side.
+"""The cheapest plan by each of several laws, in groups of laws whose losses are comparable.
 
-Losses of different laws are not comparable: data and tokenizers differ, and so does what counts
-as a param. To ask every law the same question, match a model by its size instead of by a loss.
+Between groups they are not: data and tokenizers differ, and so does what counts as a param. To ask
+every law the same question, match a model by its size instead of by a loss.
 """
 
 import math
@@ -22,7 +22,15 @@ from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import hint
 from jaxscale._numerics.quantities import count, counted, scientific
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws.protocol import Law, check_law, depends_on_tokens, levers_of, loss_scale
+from jaxscale.laws.protocol import (
+    Law,
+    check_law,
+    choices_of,
+    depends_on_tokens,
+    levers_of,
+    loss_scale,
+)
+from jaxscale.laws.saved import is_file_name
 from jaxscale.laws.vocabulary import vocabulary_params_for
 from jaxscale.plan import Bounds, Plan, evaluate
 from jaxscale.published import Entry
@@ -38,6 +46,13 @@ BEST = "best"
 CHOSEN = ("sparsity", "granularity", "bits", "vocabulary_params")
 # Of a dense model in 16 bits, with layers in one piece, on tokens that are all new.
 PLAIN = {"sparsity": 0.0, "experts": 1.0, "granularity": 1.0, "bits": 16.0, "unique_tokens": 1e30}
+OWN = "your own"  # the group of laws that no publication describes
+# Reasons without the numbers of a scenario, which laws share; of other statuses, their sentence.
+SHORT = {
+    Status.INFEASIBLE_LOSS: "no model reaches this loss",
+    Status.INFEASIBLE_BOUNDS: "no plan within the bounds reaches this loss",
+    Status.NO_INTERIOR_OPTIMUM: "no optimum without bounds",
+}
 COSTS = ("train_cost", "prefill_cost", "decode_cost", "total_cost")
 
 
@@ -69,9 +84,19 @@ class LawRow:
     plan: Plan | None = None
     chosen: tuple[str, ...] = ()  # levers that were chosen with the plan
     reason: str = ""  # why there is no plan
+    short_reason: str = ""  # the same without the law's own numbers: laws may share it
     status: Status | None = None  # of the plan, or of the scenario without one
     in_range: bool | None = None  # inside the runs behind the law; None: their range is not known
     resampled: Plan | None = None  # by the resamples of a saved fit, for `js.plan_intervals`
+
+    @property
+    def group(self) -> str:
+        """What its losses are of, as `Entry.loss_group`; "your own" for a law without an entry."""
+        if self.entry is not None and not is_file_name(self.entry.name):
+            return self.entry.loss_group
+        data = "" if self.entry is None else f", {self.entry.dataset}"
+        scale = loss_scale(self.law, self.entry)
+        return f"{OWN}{data}" + (f"; loss {scale}" if scale else "")
 
     @property
     def note(self) -> str:
@@ -98,10 +123,34 @@ class LawComparison:
     question: str  # in words
 
     def __repr__(self) -> str:
-        return _display.table(self._header, self._cells(), title=self._title)
+        return _display.grouped(self._header, self._groups(), title=self._title, notes=self._notes)
 
     def _repr_html_(self) -> str:
-        return _display.html(self._header, self._cells(), title=self._title)
+        shown = self._header, self._groups()
+        return _display.grouped_html(*shown, title=self._title, notes=self._notes)
+
+    @property
+    def groups(self) -> dict[str, list[LawRow]]:
+        """The rows with a plan by what their losses are of: comparable in each group alone.
+
+        Examples:
+            >>> names = ["sardana2024", "kaplan2020", "besiroglu2024"]
+            >>> for group, rows in js.compare_laws(names, loss=2.5).groups.items():
+            ...     print(f"{group}: {', '.join(row.name for row in rows)}")
+            MassiveText (tokenizer: vocabulary of 32,000): sardana2024, besiroglu2024
+            WebText2 (tokenizer: byte pairs, vocabulary of 50,257): kaplan2020
+        """
+        return _collected((row.group, row) for row in self.rows if row.plan is not None)
+
+    @property
+    def without_plan(self) -> dict[str, list[LawRow]]:
+        """The other rows, by a reason that they share.
+
+        Examples:
+            >>> js.compare_laws(["kaplan2020", "clark2022_rlr"], loss=2.5).without_plan.keys()
+            dict_keys(['no training length in the law'])
+        """
+        return _collected((row.short_reason, row) for row in self.rows if row.plan is None)
 
     def to_dataframe(self) -> "DataFrame":
         """A row for each law; NaN where a law has no plan.
@@ -118,6 +167,7 @@ class LawComparison:
         return _display.dataframe(
             {
                 "law": [row.name for row in self.rows],
+                "group": [row.group for row in self.rows],
                 "target_loss": [row.target for row in self.rows],
                 **{name: [_number(row.plan, name) for row in self.rows] for name in names},
                 **{name: [_lever(row.plan, name) for row in self.rows] for name in levers},
@@ -154,22 +204,56 @@ class LawComparison:
         sizes = "params", *interval, "tokens", *interval, "tokens per param"
         return ("law", *sizes, "total cost", *interval, "note")
 
-    def _cells(self) -> Iterator[tuple[str, ...]]:
+    @property
+    def _notes(self) -> list[str]:
+        """A line for each reason of laws without a plan."""
+        return [
+            f"{short_names(x.name for x in rows)}: {reason_of(rows)}"
+            for rows in self.without_plan.values()
+        ]
+
+    def _groups(self) -> dict[str, list[tuple[str, ...]]]:
+        return {group: list(map(self._cells, rows)) for group, rows in self.groups.items()}
+
+    def _cells(self, row: LawRow) -> tuple[str, ...]:
         numbers = {"params": count, "tokens": count, "tokens_per_param": count}
         numbers["total_cost"] = scientific
-        for row in self.rows:
-            if row.plan is None:
-                yield row.name, *[""] * (len(self._header) - 2), row.reason
-                continue
-            cells = [row.name]
-            ends = {} if row.resampled is None else plan_intervals(row.resampled)
-            for name, write in numbers.items():
-                cells.append(write(_number(row.plan, name)))
-                if self.has_intervals and name != "tokens_per_param":
-                    low, high = map(float, ends.get(name, (math.nan, math.nan)))
-                    known = math.isfinite(low + high)
-                    cells.append(f"{write(low)} to {write(high)}" if known else "")
-            yield *cells, ", ".join(remarks(row))
+        cells = [row.name]
+        ends = {} if row.resampled is None else plan_intervals(row.resampled)
+        for name, write in numbers.items():
+            cells.append(write(_number(row.plan, name)))
+            if self.has_intervals and name != "tokens_per_param":
+                low, high = map(float, ends.get(name, (math.nan, math.nan)))
+                known = math.isfinite(low + high)
+                cells.append(f"{write(low)} to {write(high)}" if known else "")
+        return *cells, ", ".join(remarks(row))
+
+
+def _collected(pairs: Iterable[tuple[str, LawRow]]) -> dict[str, list[LawRow]]:
+    """The rows of each text, in the order of first appearance."""
+    rows: dict[str, list[LawRow]] = defaultdict(list)
+    for text, row in pairs:
+        rows[text].append(row)
+    return dict(rows)
+
+
+def short_names(names: Iterable[str]) -> str:
+    """Names of laws in a line: of those of one paper, as far as the first underscore once.
+
+    >>> short_names(["clark2022_sbase", "clark2022_rlr", "tao2024"])
+    'clark2022_sbase, _rlr, tao2024'
+    """
+    written, paper = [], None
+    for name in names:
+        stem, underscore, rest = name.partition("_")
+        written.append(f"_{rest}" if underscore and stem == paper else name)
+        paper = stem
+    return ", ".join(written)
+
+
+def reason_of(rows: Sequence[LawRow]) -> str:
+    """The reason why these have no plan: of one law with its numbers."""
+    return rows[0].reason if len(rows) == 1 else rows[0].short_reason
 
 
 def remarks(row: LawRow) -> Iterator[str]:
@@ -179,7 +263,8 @@ def remarks(row: LawRow) -> Iterator[str]:
         how = f" ({BEST})" if name in row.chosen else ""
         if row.status is Status.AT_LEVER_END and how:
             how = f" ({BEST}, end of its range)"
-        yield f"{name.replace('_', ' ')} {count(float(value))}{how}"
+        yield f"{lever_text(row.law, name, value)}{how}"
+    yield from _runner_up(row)
     if row.status is not None and row.status not in (Status.OK, Status.AT_LEVER_END):
         yield row.status.name.lower().replace("_", " ")
     if row.entry is not None and row.entry.warning:
@@ -187,6 +272,23 @@ def remarks(row: LawRow) -> Iterator[str]:
         yield f"fit {kind}" if colon and kind.isupper() else "fit with open coefficients"
     if row.in_range is not True:
         yield "range unknown" if row.in_range is None else "extrapolated"
+
+
+def _runner_up(row: LawRow) -> Iterator[str]:
+    """The second best values of levers that take only some, and how much dearer they are."""
+    assert row.plan is not None
+    second = dict(row.plan.runner_up)
+    excess = float(second.pop("excess", math.nan))
+    if second and math.isfinite(excess):
+        values = ", ".join(lever_text(row.law, name, value) for name, value in second.items())
+        yield f"{100 * excess:.2g} % dearer with {values}"
+
+
+def lever_text(law: Any, name: str, value: Any) -> str:
+    """A lever and its value, as in `granularity 16.0`; one that takes only some is written out."""
+    number = float(value)
+    text = f"{number:g}" if name in choices_of(law) else count(number)
+    return f"{name.replace('_', ' ')} {text}"
 
 
 def compare_laws(
@@ -208,6 +310,9 @@ def compare_laws(
 
     A saved fit whose runs leave open what the plan rests on has none. One with resamples has the
     plan of each in its row's `resampled`: intervals of its numbers are in the table.
+
+    The answers are in groups of laws whose losses are of the same data, tokenizer and unit; between
+    groups losses are not comparable.
 
     Works on the host in float64 and compiles nothing: NumPy runs the solvers' equations.
 
@@ -344,11 +449,16 @@ def plain_levers(names: Iterable[str], params: float) -> dict[str, float]:
 
 
 class NoPlan(Exception):
-    """A law has no plan: why, and the status where a solver said so."""
+    """A law has no plan: why, in short too, and the status where a solver said so."""
 
-    def __init__(self, reason: str, status: Status | None = None) -> None:
+    def __init__(self, reason: str, short: str = "", status: Status | None = None) -> None:
         super().__init__(reason)
+        self.short = short or reason
         self.status = status
+
+    def row(self, named: Named) -> LawRow:
+        """The law's row."""
+        return LawRow(*named, reason=str(self), short_reason=self.short, status=self.status)
 
 
 def _plain(names: Iterable[str], params: float) -> dict[str, float]:
@@ -387,7 +497,7 @@ def compare(
                     structure = jax.tree.structure(named.law)
                     alike[type(named.law), structure, *case.values.items()].append(case)
             except NoPlan as none:
-                rows[named.name] = LawRow(*named, reason=str(none), status=none.status)
+                rows[named.name] = none.row(named)
         for family in alike.values():
             rows |= {row.name: row for row in _solved_together(family, question)}
     return LawComparison(tuple(rows[named.name] for named in laws), str(question))
@@ -398,15 +508,20 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
     law = named.law
     entry = named.entry
     if entry and entry.unidentified and (question.loss is not None or not entry.tells_sizes):
-        raise NoPlan(entry.warning)
+        raise NoPlan(entry.warning, "the runs behind it leave open what a plan rests on")
     if not depends_on_tokens(law):
         raise NoPlan(
-            "its loss does not depend on tokens, so no training length is better than another"
+            "its loss does not depend on tokens, so no training length is better than another",
+            "no training length in the law",
         )
     if question.loss is not None and (scale := loss_scale(law, entry)):
-        raise NoPlan(f"its loss is {scale}: use {spelling.model} instead of {spelling.loss}")
+        instead = f"use {spelling.model} instead of {spelling.loss}"
+        raise NoPlan(f"its loss is {scale}: {instead}", f"loss not in nats per token: {instead}")
     known = levers_of(law)
-    values = {name: given.get(name, BEST if name in CHOSEN else None) for name in known}
+    values = {
+        name: given.get(name, BEST if name in (*CHOSEN, *choices_of(law)) else None)
+        for name in known
+    }
     missing = [name for name, value in values.items() if value is None]
     if missing:
         needed = "; ".join(
@@ -441,7 +556,7 @@ def solved(plan: Plan, asked: Asked) -> Plan:
     """The plan; NoPlan where there is none."""
     status = Status(int(plan.status))
     if not status.ok:
-        raise NoPlan(sentence_of(status, asked), status)
+        raise NoPlan(sentence_of(status, asked), SHORT.get(status, status.sentence), status)
     return plan
 
 
@@ -534,7 +649,7 @@ def _solved_together(family: Sequence[_Case], question: Question) -> Iterator[La
                 solved(model, Asked(case.named.law, params=params, tokens=tokens, levers=values))
             yield _row(case, question, target, solved(plan, asked))
         except NoPlan as none:
-            yield LawRow(*case.named, reason=str(none), status=none.status)
+            yield none.row(case.named)
 
 
 def _number(plan: Plan | None, name: str) -> float:

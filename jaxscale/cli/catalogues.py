@@ -1,6 +1,8 @@
 """`jaxscale laws`, `hardware` and `allocations`: published facts with their sources."""
 
 import math
+import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
@@ -8,15 +10,14 @@ import typer
 
 import jaxscale as js
 from jaxscale import allocations as catalogue
-from jaxscale._schema import DEFAULT_FAMILY
 from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import blamed_on
 from jaxscale.cli.quantities import count, scientific
 from jaxscale.hardware import LINKS, PRECISIONS, Accelerator
-from jaxscale.laws.protocol import levers_of
+from jaxscale.laws.protocol import levers_of, loss_scale
 from jaxscale.published import Entry, Interval
 from jaxscale.published.entry import Range
-from jaxscale.published.facts import coefficients
+from jaxscale.published.facts import NOT_STATED, coefficients, range_text
 
 RANGES = ("params_range", "tokens_range", "tokens_per_param_range")
 TEXTS = ("source", "dataset", "tokenizer", "params_convention")
@@ -83,6 +84,7 @@ def record_of_entry(entry: Entry) -> dict[str, Any]:
         "coefficients": coefficients(entry.law),
         "levers": {name: list(limits) for name, limits in levers_of(entry.law).items()},
         **{name: getattr(entry, name) for name in (*TEXTS, *RANGES)},
+        "group": entry.loss_group,
         "standard_errors": None if errors is None else tables.finite(coefficients(errors)),
         "covariance": entry.covariance,
         "errata": list(entry.errata),
@@ -107,20 +109,39 @@ def record_of_device(device: Accelerator) -> dict[str, Any]:
 
 
 def _show_all(entries: Sequence[Entry]) -> None:
-    """Print the laws of the default family by their coefficients, and the others by equations."""
-    alike = [each for each in entries if type(each.law).__name__ == DEFAULT_FAMILY]
-    rows = [(each.name, *(f"{x:.4g}" for x in coefficients(each.law).values())) for each in alike]
-    tables.print_columns(("law", *coefficients(alike[0].law)), rows)
-    tables.note(f"{alike[0].law.equation}, in nats per token", style="dim")
-    rows = [
-        (each.name, _surface(each.law.equation), ", ".join(levers_of(each.law)))
-        for each in entries
-        if each not in alike
-    ]
-    tables.print_columns(("law", "equation", "levers"), rows, words=("equation", "levers"))
+    """Print a line for each law, with the sizes of its runs, under the equation of its family."""
+    families: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        names = levers_of(entry.law)
+        levers = f"; lever{'s' * (len(names) > 1)} {', '.join(names)}" if names else ""
+        family = f"{type(entry.law).__name__}: {_surface(entry.law.equation)}{levers}"
+        families[family].append(entry)
+    tables.print_groups(
+        ("law", "params", "tokens", "fitted to"),
+        {family: list(map(_row_of_law, same)) for family, same in families.items()},
+    )
+    tables.note(
+        "Losses are in nats per token where no other scale is named. Params and tokens are those "
+        "of the runs, where the source states them. jaxscale laws NAME shows coefficients, source "
+        "and known faults.",
+        style="dim",
+    )
     tables.note(
         "A lever has a value of its own beside params and tokens: --lever NAME=VALUE.", style="dim"
     )
+
+
+def _row_of_law(entry: Entry) -> Sequence[str]:
+    sizes = map(_size_range, (entry.params_range, entry.tokens_range))
+    data = "" if entry.dataset == NOT_STATED else re.split("[:,;(]", entry.dataset)[0].strip()
+    scale = loss_scale(entry.law, entry)
+    return entry.name, *sizes, ", ".join(filter(None, (data, f"loss {scale}" if scale else "")))
+
+
+def _size_range(limits: Range | None) -> str:
+    if limits is None:
+        return ""
+    return count(limits[0]) if limits[0] == limits[1] else range_text(limits)
 
 
 def _surface(equation: str) -> str:

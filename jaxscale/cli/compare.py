@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from jaxscale import _compare
-from jaxscale._compare import BEST, LawComparison, LawRow, Spelling, remarks
+from jaxscale._compare import (
+    BEST,
+    LawComparison,
+    LawRow,
+    Spelling,
+    reason_of,
+    remarks,
+    short_names,
+)
 from jaxscale._schema import option_of
 from jaxscale.cli import intervals, options, serving_options, tables
 from jaxscale.cli.compare_hardware import compare_hardware
@@ -17,7 +25,7 @@ from jaxscale.cli.named_law import NamedLaw, read_law, read_levers
 from jaxscale.cli.plan import Question, check_quality, read_question
 from jaxscale.cli.plan_report import record_of
 from jaxscale.cli.quantities import count, counted
-from jaxscale.cli.solving import loss_text, record_of_plan
+from jaxscale.cli.solving import loss_text, record_of_plan, runner_up_of
 
 SPELLING = Spelling("--lever {name}=VALUE", "--loss", "--like-params")
 MEANINGS = {
@@ -151,24 +159,29 @@ def show(question: Question, comparison: LawComparison, named: Sequence[NamedLaw
     header = ("law", *["loss"] * with_loss, "params", *interval, "tokens", *interval)
     header += ("tokens\nper param", f"total,\n{question.prices.unit}", *interval, "note")
     solved = [row for row in comparison.rows if row.plan]
-    rows = [_cells(question, row, with_loss, comparison.has_intervals) for row in solved]
-    tables.print_columns(header, rows, words=("note",))
+    groups = {
+        group: [_cells(question, row, with_loss, comparison.has_intervals) for row in rows]
+        for group, rows in comparison.groups.items()
+    }
+    tables.print_groups(header, groups)
     notes = [note for row in solved for note in remarks(row)]
     for mark, meaning in MEANINGS.items():
         if any(mark == note or f"({mark}" in note for note in notes):
             tables.note(f"{mark}: {meaning}", style="dim")
     tables.note(
-        "Losses of different laws are not comparable: data and tokenizers differ, and so does "
-        "what counts as a param. jaxscale laws NAME tells.",
+        "Losses are comparable within a group, not between groups: data, tokenizers and units "
+        "differ, and so does what counts as a param. jaxscale laws NAME tells.",
         style="dim",
     )
     for row in solved:
         if row.resampled is not None:
             tables.note(_note_on_intervals(row), style="dim")
-    missing = [(row.name, row.reason) for row in comparison.rows if not row.plan]
-    if missing:
+    if comparison.without_plan:
         tables.note("\nLaws without a plan", style="bold")
-        tables.print_facts(missing)
+        tables.print_reasons(
+            (short_names(row.name for row in rows), reason_of(rows), short)
+            for short, rows in comparison.without_plan.items()
+        )
 
 
 def _note_on_intervals(row: LawRow) -> str:
@@ -199,10 +212,12 @@ def _record(row: LawRow) -> dict[str, Any]:
     """One law's answer for machines; null where there is none."""
     return {
         "law": row.name,
+        "group": row.group,
         "target_loss": None if row.target is None or math.isnan(row.target) else row.target,
         "optimum": record_of_plan(row.plan) if row.plan else None,
         "intervals": _record_of_intervals(row),
         "chosen": list(row.chosen),
+        "runner_up": runner_up_of(row.plan) if row.plan else None,
         # OK is 0, so that no status may be asked for its truth.
         "status": None if row.plan is None or row.status is None else row.status.name,
         "law_status": row.entry.warning if row.entry else "",

@@ -11,6 +11,7 @@ _TEXTS = {
     "accuracy on": "benchmark",
     "data": "dataset",
     "tokenizer": "tokenizer",
+    "losses are of": "losses_on",
     "schedule": "schedule",
     "params are": "params_convention",
     "tokens are": "tokens_convention",
