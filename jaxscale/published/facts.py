@@ -56,6 +56,9 @@ def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
         yield "standard errors", ", ".join(f"{name} {error}" for name, error in written)
     if entry.covariance is not None:
         yield "covariance", _matrix(_coordinates(entry.law), entry.covariance)
+    if entry.check is not None:
+        model = f"{count(entry.check.params)} params on {count(entry.check.tokens)} tokens"
+        yield "measured", f"{100 * entry.check.measured:.1f} % by {model}"
     for text in (*entry.errata, *entry.remarks):
         yield "note", text
     if entry.aliases:
