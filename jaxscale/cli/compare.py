@@ -135,10 +135,9 @@ def by_laws(
     except ValueError as error:
         raise Mistake(f"--lever: {error}") from None
     _, demand, prices, bounds, *_ = asked
-    loss, *model = asked.quality
-    of_laws = _compare.Question(
-        None if score else loss, *model, demand, prices.costs, bounds, task, score and score.share
-    )
+    quality = asked.quality._replace(loss=None) if score else asked.quality
+    share = score and score.share
+    of_laws = _compare.Question(*quality, demand, prices.costs, bounds, task, share)
     with tables.progress("Asking every law" if not named else "Asking the laws"):
         comparison = _compare.compare(laws, levers, of_laws, SPELLING)
     if not any(row.plan for row in comparison.rows):
