@@ -148,6 +148,31 @@ def test_a_badly_determined_task_warns():
         js.task("mmlu")
 
 
+@pytest.mark.skipif(not X64, reason="solved in float64")
+@pytest.mark.parametrize("name", [entry.name for entry in js.laws.tasks()])
+def test_random_accuracies_are_reached_or_flagged(name):
+    task = js.laws.task_entry(name).law
+    low, high = map(float, task.reach)
+    rng = np.random.default_rng(7)
+    accuracy = low + (high - low) * rng.uniform(-0.2, 1.2, 64)
+    demand = js.Demand(10 ** rng.uniform(8, 15, 64), 10 ** rng.uniform(8, 15, 64))
+    plan = js.minimize_cost(task.law, task.loss(accuracy), demand)
+    assert_array_equal(plan.ok, (accuracy > low) & (accuracy < high))
+    found = task.accuracy(task.law.loss(plan.params, plan.tokens))[plan.ok]
+    assert_allclose(found, accuracy[plan.ok], rtol=1e-9)
+    # Neither a tenth more nor fewer params have it for less.
+    for factor in (0.9, 1.1):
+        params = plan.params[plan.ok] * factor
+        tokens = task.law.tokens_for(task.loss(accuracy[plan.ok]), params)
+        served = js.Demand(*(x[plan.ok] for x in (demand.input_tokens, demand.output_tokens)))
+        other = js.evaluate(task.law, params, tokens, served).total_cost
+        assert np.all(np.isnan(other) | (other >= plan.total_cost[plan.ok] * (1 - 1e-9)))
+    slopes = jax.grad(lambda x: jnp.nansum(js.minimize_cost(task.law, task.loss(x)).params))(
+        accuracy
+    )
+    assert np.all(np.isfinite(slopes))
+
+
 def test_every_task_says_what_it_is_on_and_by_whose_loss():
     for entry in js.laws.tasks():
         law = entry_of_law(entry)
