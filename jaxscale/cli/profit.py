@@ -346,7 +346,9 @@ def draw(answer: Answer) -> Any:
     choice = {"price": answer.question.price, "levers": answer.levers}
     curve = interpreted(economics.profit_curve, *asked, **choice)
     subtitle = "; ".join([f"Law {answer.named.name}", *answer.question.describe()])
-    return plots.profit_over_loss(curve, subtitle=subtitle)
+    scale = loss_scale(answer.named.law, answer.named.entry).removeprefix("in ")
+    unit = {"loss_unit": scale} if scale else {}
+    return plots.profit_over_loss(curve, subtitle=subtitle, **unit)
 
 
 def show(answer: Answer) -> None:

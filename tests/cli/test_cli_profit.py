@@ -59,7 +59,8 @@ def test_a_value_by_accuracy(command):
     accuracy = js.task("gadre2024_c4").accuracy(record["plan"]["loss"])
     assert_allclose(record["value"], 1e9 * (accuracy - 0.5), rtol=1e-12)
     assert "The accuracy is right only" not in record["note"]
-    out = words(command("profit", *value, *SERVED).out)
+    assert answered(command, "profit", *value, *SERVED)["law"]["name"] == "gadre2024_c4"
+    out = words(command("profit", *value, *SERVED, "--law", "sardana2024").out)
     assert "Worth $10.0M a point of accuracy above 50 % on gadre2024_c4" in out
     assert "right only where sardana2024 predicts losses on the text of gadre2024_c4." in out
 
