@@ -579,7 +579,7 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
             f"{count(known[name][1])}"
             for name in missing
         )
-        raise NoPlan(f"needs {needed}")
+        raise NoPlan(f"needs {needed}", f"needs values of {' and '.join(missing)}")
     chosen = tuple(name for name, value in values.items() if value == BEST)
     numbers = {name: float(value) for name, value in values.items() if name not in chosen}
     for name, value in numbers.items():

@@ -1,10 +1,16 @@
 """Laws compared in the library: each answer is that of the solver, and says why there is none."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
 import numpy as np
 import pytest
 
 import jaxscale as js
 from jaxscale import Status
+from jaxscale._compare import remarks
 
 DEMAND = js.Demand(input_tokens=2e12)
 LAW = js.laws.Chinchilla(1.7, 400.0, 410.0, 0.34, 0.28)
@@ -141,6 +147,38 @@ def test_a_dataframe_has_a_row_for_each_law():
     assert frame["law"].tolist() == ["sardana2024", "clark2022_rlr"]
     assert frame["status"].tolist() == ["OK", ""]
     assert np.isnan(frame["params"][1])
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Parted:
+    """A Chinchilla law with a lever that takes three values: more parts are like more params."""
+
+    per_part: float = 0.5
+
+    levers: ClassVar[Mapping[str, tuple[float, float]]] = {"parts": (1.0, 4.0)}
+    choices: ClassVar[Mapping[str, tuple[float, ...]]] = {"parts": (1, 2, 4)}
+
+    def loss(self, params, tokens, *, parts):
+        return (
+            1.7 + 0.02 * parts + 400 / (params * parts**self.per_part) ** 0.34 + 410 / tokens**0.3
+        )
+
+
+def test_a_lever_that_takes_some_values_is_chosen_and_says_the_second_best():
+    (row,) = js.compare_laws({"parted": Parted()}, loss=2.4).rows
+    costs = {
+        parts: float(js.minimize_cost(Parted(), 2.4, levers={"parts": parts}).total_cost)
+        for parts in (1, 2, 4)
+    }
+    best, second, _ = sorted(costs, key=costs.__getitem__)
+    assert row.chosen == ("parts",)
+    assert row.plan.levers["parts"] == best
+    excess = costs[second] / costs[best] - 1
+    assert row.plan.runner_up["excess"] == pytest.approx(excess, rel=1e-3)
+    text, second_text, *_ = remarks(row)
+    assert text.startswith(f"parts {best} (best")
+    assert second_text == f"{100 * excess:.2g} % dearer with parts {second}"
 
 
 @pytest.mark.parametrize(

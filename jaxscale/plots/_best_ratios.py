@@ -89,5 +89,4 @@ def _name_ends(panel: "Axes", ends: Mapping[str, tuple[float, str]]) -> None:
     heights = apart((np.log(values) - low) / (high - low))
     for (name, (value, color)), height in zip(ends.items(), heights, strict=True):
         text = f"{name}  {short(float(f'{value:.2g}'))}"
-        beside = {"xycoords": "axes fraction", "va": "center", "color": color}
-        write(panel, text, (1, height), (6, 0), **beside)
+        write(panel, text, (1, height), (6, 0), color=color, xycoords="axes fraction", va="center")

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale._compare import lever_text
+from jaxscale._compare import CHOSEN, lever_text
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.quantities import count
-from jaxscale.laws.protocol import depends_on_tokens, levers_of
+from jaxscale.laws.protocol import choices_of, depends_on_tokens, levers_of
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "which-law.md").read_text()
 BUDGETS = (1e22, 1e24)
-GIVEN = {"unique_tokens": 1e12}  # levers that are no choice; all others are chosen with the plan
+# Levers that are no choice, or that would be chosen at an end of their range; those that `compare`
+# chooses are chosen here too.
+GIVEN = {"unique_tokens": 1e12, "activation": 1 / 32}
+GIVEN |= {"exponent_bits": 4, "mantissa_bits": 3, "scaling_block": 128}
 ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.*?) ?\|$", re.MULTILINE)
 ROWS = {name: cells for name, *cells in ROW.findall(GUIDE)}
 
@@ -26,7 +29,11 @@ def best_sizes(entry):
         return ["no training length in the law"] * len(BUDGETS) + [""]
     names = levers_of(entry.law)
     values = {name: x for name, x in GIVEN.items() if name in names}
-    over = ("params", "tokens", *(name for name in names if name not in values))
+    chosen = [name for name in (*CHOSEN, *choices_of(entry.law)) if name in {*names} - {*values}]
+    if missing := sorted({*names} - {*values, *chosen}):
+        words = " and ".join(missing).replace("_", " ")
+        return [f"needs {words}"] * len(BUDGETS) + [""]
+    over = ("params", "tokens", *chosen)
     cells = []
     with jax.enable_x64(True):
         for budget in BUDGETS:
