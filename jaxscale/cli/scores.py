@@ -12,7 +12,7 @@ from jaxscale.cli.named_law import NamedLaw, read_law
 from jaxscale.cli.quantities import count, part
 from jaxscale.laws._tasks import entry_of_law
 from jaxscale.published import Entry
-from jaxscale.published.entry import NOT_STATED
+from jaxscale.published.entry import NOT_STATED, by_name
 
 OPTION = "--accuracy"
 EXAMPLE = "mmlu=55%"
@@ -58,7 +58,8 @@ class Scored(NamedTuple):
     def named(self, law: str, call: typer.Context, *, anyway: bool = False) -> NamedLaw:
         """The law of the task; a mistake where another was asked for."""
         named = NamedLaw(self.law.name, self.law.law, self.law)
-        if was_given("law", call):
+        names = by_name([self.law])
+        if was_given("law", call) and law.strip().lower() not in names:
             given = read_law(law, anyway=anyway)
             if given.law != named.law:
                 raise Mistake(

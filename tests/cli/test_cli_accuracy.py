@@ -47,6 +47,11 @@ def test_plan_is_the_one_for_the_loss_of_the_accuracy(command):
     assert_allclose(score["check"]["measured"], 0.51614, atol=1e-5)
 
 
+def test_the_law_of_the_task_may_be_named(command):
+    record = answered(command, *PLAN, "mmlu=45%", "--law", "bhagia2024_mmlu")
+    assert record == answered(command, *PLAN, "mmlu=45%")
+
+
 def test_plan_says_the_accuracy_and_how_good_the_prediction_is(command):
     out = words(command(*PLAN, "MMLU=0.45").out)
     assert "Accuracy 45 % on MMLU (loss 0.83362 bits per byte of the right answer)" in out
@@ -210,6 +215,10 @@ MISTAKES = {
     "other data": (
         (*PLAN, "gadre2024_c4=50%", "--law", "gadre2024_redpajama"),
         "known by the loss of gadre2024_c4, nats per token, not by that of gadre2024_redpajama",
+    ),
+    "law of a task": (
+        ("plan", *DEMAND, "--loss", "0.8", "--law", "bhagia2024_mmlu"),
+        "is the law of a task: give --accuracy bhagia2024_mmlu=SHARE to jaxscale plan",
     ),
     "profit by another law": (
         (*PROFIT, "--task", "mmlu", "--law", "sardana2024"),
