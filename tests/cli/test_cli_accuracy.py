@@ -157,6 +157,22 @@ def test_profit_takes_the_law_of_the_task(command):
     assert "At the margin a unit of its loss costs" in command(*PROFIT, "--task", "mmlu").out
 
 
+def test_tasks_are_listed_with_the_laws(command):
+    record = answered(command, "laws")
+    listed = {each["name"]: each for each in record["tasks"]}
+    assert list(listed) == [entry.name for entry in js.laws.tasks()]
+    assert listed["gadre2024_c4_46"]["law"] == "gadre2024_c4"
+    low, high = js.task("piqa").reach
+    assert_allclose(listed["bhagia2024_piqa"]["accuracies"], [low, high], rtol=1e-12)
+    assert "bhagia2024_piqa, or piqa" in words(command("laws").out)
+    one = answered(command, "laws", "MMLU")
+    assert (one["laws"], [each["name"] for each in one["tasks"]]) == ([], ["bhagia2024_mmlu"])
+    out = words(command("laws", "mmlu").out)
+    assert "accuracy on MMLU" in out
+    assert "measured 51.6 % by 13.2B params on 5.00T tokens" in out
+    assert answered(command, "laws", "gadre2024_c4")["tasks"] == []
+
+
 SPEC = """
 axes.accuracy = [0.4, 0.5]
 fixed.inference_tokens = 1e12
