@@ -22,6 +22,7 @@ from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import hint
 from jaxscale._numerics.quantities import count, counted, scientific
 from jaxscale.costs import Costs, Demand
+from jaxscale.laws._tasks import entry_of_law, task_entry, tasks
 from jaxscale.laws.protocol import (
     Law,
     check_law,
@@ -88,6 +89,7 @@ class LawRow:
     status: Status | None = None  # of the plan, or of the scenario without one
     in_range: bool | None = None  # inside the runs behind the law; None: their range is not known
     resampled: Plan | None = None  # by the resamples of a saved fit, for `js.plan_intervals`
+    task: Entry | None = None  # whose accuracy is the target, as the law's loss tells it
 
     @property
     def group(self) -> str:
@@ -296,6 +298,8 @@ def compare_laws(
     laws: Iterable[Any] | Mapping[str, Any] | None = None,
     *,
     loss: float | None = None,
+    task: str | None = None,
+    accuracy: float | None = None,
     params: float | None = None,
     tokens: float | None = None,
     demand: Demand | None = None,
@@ -305,7 +309,8 @@ def compare_laws(
 ) -> LawComparison:
     """The cheapest plan for a quality by each of several laws.
 
-    The quality is a loss, or that of a model: by each law the model has the loss of that law.
+    The quality is a loss, an accuracy on a task, or that of a model: by each law the model has the
+    loss of that law. An accuracy is asked of the laws whose loss tells it; see `js.task`.
     Sparsity, granularity, bits and vocabulary are chosen with the plan where `levers` has no
     value for them; a model to match is then dense, in 16 bits and with layers in one piece.
 
@@ -322,6 +327,8 @@ def compare_laws(
             of your own. A law without a name is called by its class. The whole catalogue by
             default.
         loss: the loss to reach, in nats per token.
+        task: name of a task, with an accuracy instead of a loss.
+        accuracy: the share to reach on it.
         params: size of the model to match, instead of a loss.
         tokens: what this model was trained on; compute-optimal by default.
         demand: tokens to read and to write over the model's life; none by default.
@@ -330,7 +337,7 @@ def compare_laws(
         levers: values by name, or "best" for a lever to choose.
 
     Raises:
-        ValueError: neither a loss nor a model is given, or both; a law or a lever is unknown;
+        ValueError: no quality is given, or more than one; a law, a task or a lever is unknown;
             there is no law, or an array where one number is needed.
         TypeError: something in `laws` is no law, or `laws` is a single one.
 
@@ -339,18 +346,23 @@ def compare_laws(
         >>> [f"{row.plan.tokens:.3g}" for row in comparison.rows]
         ['2.76e+11', '2.91e+10']
     """
-    named = read_laws(laws)
+    if (task is None) != (accuracy is None):
+        raise ValueError("give task and accuracy together")
+    entry = None if task is None else task_entry(task)
+    named = read_laws(laws, entry)
     given = dict(levers or {})
     check_levers(named, given)
-    if (loss is None) == (params is None):
+    if entry is not None and (loss is not None or params is not None):
+        raise ValueError("give one of loss, params of a model, and task with accuracy")
+    if entry is None and (loss is None) == (params is None):
         raise ValueError("give either loss, or params of a model to match")
     if tokens is not None and params is None:
         raise ValueError("tokens belong to a model to match: give params too")
     numbers = {name: x for name, x in given.items() if not isinstance(x, str)}
-    inputs = {"loss": loss, "params": params, "tokens": tokens}
+    inputs = {"loss": loss, "accuracy": accuracy, "params": params, "tokens": tokens}
     inputs |= {"demand": demand, "costs": costs, "bounds": bounds, "levers": numbers}
     check_single(**{name: x for name, x in inputs.items() if x is not None})
-    question = Question(loss, params, tokens, demand, costs, bounds)
+    question = Question(loss, params, tokens, demand, costs, bounds, entry, accuracy)
     return compare(named, given, question)
 
 
@@ -363,8 +375,12 @@ class Question(NamedTuple):
     demand: Demand | None
     costs: Costs | None
     bounds: Bounds | None
+    task: Entry | None = None
+    accuracy: float | None = None
 
     def __str__(self) -> str:
+        if self.task is not None and self.accuracy is not None:
+            return f"Accuracy {_percent(self.accuracy)} on {self.task.benchmark}"
         if self.loss is not None:
             return f"Loss {self.loss:.5g}"
         training = f"on {count(self.tokens)} tokens" if self.tokens else "compute-optimal"
@@ -379,12 +395,20 @@ class Named(NamedTuple):
     entry: Entry | None
 
 
-def read_laws(laws: Any) -> list[Named]:
-    """Laws by name, from what `compare_laws` takes; raises as it does."""
+def _percent(share: float) -> str:
+    return f"{round(100 * share, 1):g} %"
+
+
+def read_laws(laws: Any, task: Entry | None = None) -> list[Named]:
+    """Laws by name, from what `compare_laws` takes; raises as it does.
+
+    By default those of the catalogue, and those of a task besides.
+    """
     if isinstance(laws, Mapping):
         found = [_named(value, str(name)) for name, value in laws.items()]
     elif laws is None:
-        found = [_named(entry) for entry in families.catalog()]
+        own = [entry_of_law(each) for each in _same_task(task)]
+        found = [_named(entry) for entry in dict.fromkeys((*families.catalog(), *own))]
     elif isinstance(laws, str | Entry) or not isinstance(laws, Iterable):
         raise TypeError(f"laws must be a list of laws, or a dict by name; got {laws!r}")
     else:
@@ -470,6 +494,29 @@ def _plain(names: Iterable[str], params: float) -> dict[str, float]:
         raise NoPlan(str(error)) from None
 
 
+def _same_task(task: Entry | None) -> list[Entry]:
+    """The entries of one task, each with the law by whose loss it is."""
+    return [] if task is None else [x for x in tasks() if x.benchmark == task.benchmark]
+
+
+def _target(named: Named, question: Question) -> tuple[float | None, Entry | None]:
+    """The loss to reach, and the task whose accuracy that is, if any; NoPlan without a loss."""
+    if question.task is None or question.accuracy is None:
+        return question.loss, None
+    task = next((x for x in _same_task(question.task) if x.law.law == named.law), None)
+    on = question.task.benchmark
+    if task is None:
+        raise NoPlan(f"its loss does not tell the accuracy on {on}")
+    low, high = map(float, interpreted(lambda: task.law.reach))
+    if not low < question.accuracy < high:
+        ends = f"{_percent(low)} to {_percent(high)}"
+        raise NoPlan(
+            f"no model has {_percent(question.accuracy)} on {on} by it, but {ends}",
+            "no model has this accuracy",
+        )
+    return float(interpreted(task.law.loss, question.accuracy)), task
+
+
 class _Case(NamedTuple):
     """The question put to one law: fixed levers, levers to choose, and a model to match, if any."""
 
@@ -477,6 +524,8 @@ class _Case(NamedTuple):
     values: dict[str, float]
     chosen: tuple[str, ...]
     model: tuple[float, float] | None  # params and tokens
+    target: float | None  # loss
+    task: Entry | None
 
 
 def compare(
@@ -508,6 +557,7 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
     """The question put to one law; NoPlan where the law cannot answer it."""
     law = named.law
     entry = named.entry
+    target, task = _target(named, question)
     if entry and entry.unidentified and (question.loss is not None or not entry.tells_sizes):
         raise NoPlan(entry.warning, "the runs behind it leave open what a plan rests on")
     if not depends_on_tokens(law):
@@ -538,7 +588,8 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
         if not low <= value <= high:
             limits = f"{count(low)} to {count(high)}"
             raise NoPlan(f"{name} {value:g} is outside its range, {limits}")
-    return _Case(named, numbers, chosen, _model(named, numbers, chosen, question))
+    model = _model(named, numbers, chosen, question)
+    return _Case(named, numbers, chosen, model, target, task)
 
 
 def _model(named, values, chosen, question: Question) -> tuple[float, float] | None:
@@ -582,8 +633,7 @@ def loss_of_model(
 
 def _searched(case: _Case, question: Question) -> LawRow:
     """The cheapest plan by one law, over levers too."""
-    named, values, chosen, model = case
-    target = question.loss
+    named, values, chosen, model, target, _ = case
     if target is None:
         assert model is not None
         target = loss_of_model(named.law, model, values, chosen)
@@ -603,7 +653,14 @@ def _row(case: _Case, question: Question, target: float, plan: Plan) -> LawRow:
     status = Status(int(plan.status))
     resampled = _resampled(case, question)
     return LawRow(
-        *named, target, plan, case.chosen, status=status, in_range=in_range, resampled=resampled
+        *named,
+        target,
+        plan,
+        case.chosen,
+        status=status,
+        in_range=in_range,
+        resampled=resampled,
+        task=case.task,
     )
 
 
@@ -612,7 +669,7 @@ def _resampled(case: _Case, question: Question) -> Plan | None:
     draws = case.named.entry.draws if case.named.entry else None
     if draws is None:
         return None
-    target: Any = question.loss
+    target: Any = case.target
     if question.params is not None:
         levers = {**case.values, **_plain(case.chosen, question.params)}
         tokens: Any = question.tokens
@@ -631,10 +688,7 @@ def _solved_together(family: Sequence[_Case], question: Question) -> Iterator[La
     law = jax.tree.map(lambda *x: np.array(x, float), *(case.named.law for case in family))
     values = family[0].values
     demand, costs, bounds = question.demand, question.costs, question.bounds
-    targets, matched = (
-        np.full(len(family), np.nan if question.loss is None else question.loss),
-        None,
-    )
+    targets, matched = np.array([case.target for case in family], float), None
     if question.params is not None:
         params, tokens = np.array([case.model for case in family]).T
         matched = interpreted(evaluate, law, params, tokens, levers=values)

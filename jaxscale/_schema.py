@@ -45,6 +45,7 @@ class Quantity(NamedTuple):
 
 QUANTITIES: Mapping[str, Quantity] = {
     "loss": Quantity("loss_nats_per_token", "nats/token", "loss to reach", POSITIVE),
+    "accuracy": Quantity("accuracy", "1", "accuracy to reach on a task", SHARE),
     "inference_tokens": Quantity(
         "inference_tokens", "tokens", "tokens served, every one priced as prefill", NONNEGATIVE
     ),

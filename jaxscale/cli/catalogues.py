@@ -10,13 +10,16 @@ import typer
 
 import jaxscale as js
 from jaxscale import allocations as catalogue
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import blamed_on
 from jaxscale.cli.quantities import count, scientific
+from jaxscale.cli.scores import percent
 from jaxscale.hardware import LINKS, PRECISIONS, Accelerator
+from jaxscale.laws._tasks import entry_of_law
 from jaxscale.laws.protocol import levers_of, loss_scale
 from jaxscale.published import Entry, Interval
-from jaxscale.published.entry import Range
+from jaxscale.published.entry import Range, by_name
 from jaxscale.published.facts import NOT_STATED, coefficients, range_text
 
 RANGES = ("params_range", "tokens_range", "tokens_per_param_range")
@@ -25,6 +28,7 @@ LAWS_EXAMPLES = """\
 jaxscale laws
 jaxscale laws besiroglu2024
 jaxscale laws kumar2024
+jaxscale laws mmlu
 """
 HARDWARE_EXAMPLES = """\
 jaxscale hardware
@@ -42,16 +46,28 @@ DeviceName = Annotated[str | None, _named(options.complete_accelerators)]
 
 
 def laws(name: LawName = None, as_json: options.Json = False) -> None:
-    """The published laws; one of them in full, with its source, errors and faults."""
+    """The published laws, and tasks; one of them in full, with its source, errors and faults."""
+    tasks: Sequence[Entry] = js.laws.tasks() if name is None else _task_named(name)
     with blamed_on("NAME"):
-        entries = js.laws.catalog() if name is None else (js.laws.entry(name),)
+        entries: Sequence[Entry] = tasks
+        if not (name and tasks):
+            entries = js.laws.catalog() if name is None else (js.laws.entry(name),)
     if as_json:
-        tables.print_json("laws", {"laws": list(map(record_of_entry, entries))})
+        listed = [] if name and tasks else list(map(record_of_entry, entries))
+        tables.print_json("laws", {"laws": listed, "tasks": list(map(_record_of_task, tasks))})
     elif name is None:
         _show_all(entries)
+        _show_tasks(tasks)
     else:
         tables.note(entries[0].name, style="bold")
         tables.print_facts(entries[0].facts())
+
+
+def _task_named(name: str) -> Sequence[Entry]:
+    """The task of that name, if there is one and no law has it."""
+    spelled = by_name(js.laws.tasks()), by_name(js.laws.catalog())
+    found, law = (each.get(name.lower()) for each in spelled)
+    return [] if found is None or law is not None else [found]
 
 
 def hardware(name: DeviceName = None, as_json: options.Json = False) -> None:
@@ -92,6 +108,20 @@ def record_of_entry(entry: Entry) -> dict[str, Any]:
     }
 
 
+def _record_of_task(entry: Entry) -> dict[str, Any]:
+    """A task for machines."""
+    low, high = map(float, interpreted(lambda: entry.law.reach))
+    law = entry_of_law(entry)
+    return {
+        **record_of_entry(entry),
+        "benchmark": entry.benchmark,
+        "law": law.name,
+        "loss_scale": law.loss_scale or None,
+        "accuracies": [low, high],
+        "check": entry.check and entry.check._asdict(),
+    }
+
+
 def record_of_device(device: Accelerator) -> dict[str, Any]:
     """An accelerator for machines; a price of null must be chosen."""
     return {
@@ -128,6 +158,21 @@ def _show_all(entries: Sequence[Entry]) -> None:
     )
     tables.note(
         "A lever has a value of its own beside params and tokens: --lever NAME=VALUE.", style="dim"
+    )
+
+
+def _show_tasks(entries: Sequence[Entry]) -> None:
+    """Print a line for each task: what it is on, and the accuracies that models have."""
+    rows = []
+    for entry in entries:
+        ends = map(float, interpreted(lambda entry=entry: entry.law.reach))
+        short = f", or {entry.aliases[0]}" if entry.aliases else ""
+        rows.append((f"{entry.name}{short}", entry.benchmark, " to ".join(map(percent, ends))))
+    header = ("task", "accuracy on", "lowest to highest")
+    tables.print_columns(header, rows, words=("accuracy on",))
+    tables.note(
+        "A task has the law of its loss, which tells the accuracy: --accuracy TASK=SHARE.",
+        style="dim",
     )
 
 

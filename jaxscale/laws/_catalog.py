@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxscale.laws import saved
-from jaxscale.laws._downstream import from_flops_form
+from jaxscale.laws._flops_form import from_flops_form
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
 from jaxscale.laws.kaplan import Kaplan

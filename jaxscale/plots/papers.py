@@ -102,6 +102,7 @@ def published_overtraining() -> "Figure":
     """
     entry = laws.entry(OVERTRAINED)
     assert entry.tokens_per_param_range is not None  # the source gives it
+    task = laws.task(OVERTRAINED)
     flops = TRAIN_FLOPS * OVERTRAINED_SIZES[:, None] ** 2 * RATIOS
     by_budget, by_size = (
         laws.loss_at_ratio(entry.law, each, RATIOS)
@@ -112,7 +113,7 @@ def published_overtraining() -> "Figure":
         (OVERTRAINED_BUDGETS, by_budget),
         (OVERTRAINED_SIZES, by_size),
         minimize_loss(entry.law, OVERTRAINED_BUDGETS),
-        error=laws.downstream(OVERTRAINED).error,
+        error=lambda loss: 1 - task.accuracy(loss),
         fitted=entry.tokens_per_param_range,
         title="What over-training costs at a budget, and gains at a size",
         subtitle=f"law {OVERTRAINED}: loss on C4, mean top-1 error of 17 tasks; "

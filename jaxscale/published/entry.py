@@ -35,6 +35,14 @@ class Interval(NamedTuple):
     level: float  # the share of resampled fits between them
 
 
+class Check(NamedTuple):
+    """The accuracy of a model far larger than those that a law was fitted to."""
+
+    params: float
+    tokens: float
+    measured: float  # accuracy, a share
+
+
 class Sized(Protocol):
     """Anything with params and tokens: a plan, a set of runs."""
 
@@ -66,6 +74,10 @@ class Entry:
     # is in bits per byte".
     loss_scale: str = ""
 
+    # Of a task: what its accuracy is on, and the accuracy of a large model.
+    benchmark: str = NOT_STATED
+    check: Check | None = None
+
     # The runs.
     dataset: str = NOT_STATED
     tokenizer: str = NOT_STATED
@@ -96,7 +108,7 @@ class Entry:
     remarks: tuple[str, ...] = ()  # what a model has besides its architecture, in sentences
     aliases: tuple[str, ...] = ()
 
-    # Of a fit in a file: what is to be said before it is used, empty for one that is OK, and what
+    # What is to be said before it is used, empty for one that is OK; of a fit in a file also what
     # its runs do not identify. `directions` are changes of what the covariance is of that no run
     # felt, a row each.
     warning: str = ""
