@@ -11,6 +11,7 @@
 | `has_experts` | whether its models are mixtures of experts | they are dense |
 | `caution` | what to know before comparing it with other laws | nothing |
 | `flops(params, tokens, **levers)` | a `Flops` | 6 N D, 2 N and 2 N |
+| `params_in_memory(memory, **levers)` | largest params that so many bytes hold | not known |
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
 | `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
 | `frontier_powers(log)` | ln G, a, b: best N is `G (C / 6)^a`, D `(C / 6)^b / G` | no such form |
@@ -113,6 +114,16 @@ def flops_of(law: Any, params: Array, tokens: Array, **levers: Array) -> Flops:
 def has_own_flops(law: Any) -> bool:
     """Whether the law counts its own FLOPs."""
     return hasattr(law, "flops")
+
+
+def knows_memory(law: Any) -> bool:
+    """Whether the law says what its models take in memory."""
+    return hasattr(law, "params_in_memory")
+
+
+def params_in_memory(law: Any, memory: Array, levers: Mapping[str, Array], **uses: Array) -> Array:
+    """Params of the largest model that fits; `uses` are bytes of a weight and cached tokens."""
+    return law.params_in_memory(memory, **levers, **uses)
 
 
 def counts_embeddings(law: Any) -> bool:
