@@ -166,9 +166,9 @@ def has_power_frontier(law: Any) -> bool:
     return hasattr(law, "frontier_powers") and not has_own_flops(law)
 
 
-def two_powers(law: Any) -> Any:
+def two_powers(law: Any, levers: Any = None) -> Any:
     """The law as a `Chinchilla`; None for a law that does not say that it is one."""
-    return law.two_powers() if hasattr(law, "two_powers") else None
+    return law.two_powers(**(levers or {})) if hasattr(law, "two_powers") else None
 
 
 def is_valid(law: Any) -> Array:

@@ -1,13 +1,14 @@
 """The two problems: the cheapest plan for a loss, and the best plan for a budget."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.protocol import Law, two_powers
-from jaxscale.plan import Bounds, Plan, lever_values, plan_arguments
+from jaxscale.plan import Bounds, Plan, in_memory, lever_values, plan_arguments
 from jaxscale.solve import closed, general
 from jaxscale.solve.levers import SIZES, chosen_levers, joint
 
@@ -111,17 +112,30 @@ def _minimize(
     levers: Mapping[str, ArrayLike] | None,
     over: Sequence[str],
 ) -> Plan:
-    arguments = plan_arguments(law, demand, costs, bounds, may_be_served=True)
+    arguments = plan_arguments(
+        law, demand, costs, bounds, may_be_served=True, may_limit_memory=True
+    )
     chosen = chosen_levers(over)
     if arguments["costs"].serving:
         from jaxscale.solve import served
 
         return served.best_plan(at_loss, target, arguments, levers or {}, chosen)
     values = lever_values(law, levers or {}, chosen)
-    if (closed_law := two_powers(law)) is not None:
+    if bounds is not None and bounds.of_memory:
+        arguments["bounds"] = _limited(target, values, arguments)
+    if (closed_law := two_powers(law, values)) is not None:
         solve = closed.cheapest if at_loss else closed.best
         return solve(*arrays.enter(**target, **arguments | {"law": closed_law}))
     entered = arrays.enter(**target, levers=values, **arguments)
     if chosen:
         return joint(at_loss, chosen, *entered)
     return general.minimize(at_loss, *entered)
+
+
+def _limited(
+    target: Mapping[str, ArrayLike], levers: Mapping[str, ArrayLike], arguments: Mapping[str, Any]
+) -> Bounds:
+    """The bounds with that on memory as one on params, of the dtype of all arguments together."""
+    entered = arrays.enter(**target, levers=levers, **arguments)
+    named = dict(zip((*target, "levers", *arguments), entered, strict=True))
+    return in_memory(named["law"], named["bounds"], named["levers"])
