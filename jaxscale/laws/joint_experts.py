@@ -117,10 +117,11 @@ class Ludziejewski:
         return Chinchilla(self.c, jnp.exp(log_a), jnp.exp(log_b), -by_params, -by_tokens)
 
     def _powers(self, experts: Array) -> tuple[Array, Array, Array, Array]:
-        """Log coefficient and exponent of params, and those of tokens; NaN for less than none."""
-        shifted = experts - 1 + 1 / (1 / self.E_start - 1 / self.E_max)
-        usable = shifted > 0
-        log_experts = -jnp.log(1 / where_safe(usable, shifted) + 1 / self.E_max)
+        """Log coefficient and exponent of params, and of tokens; NaN for less than one expert."""
+        usable = is_finite(experts) & (experts >= 1) & self._has_transform()
+        start, most = where_safe(usable, self.E_start), where_safe(usable, self.E_max)
+        shifted = experts - 1 + 1 / (1 / start - 1 / most)
+        log_experts = -jnp.log(1 / where_safe(usable, shifted) + 1 / most)
         log_experts = jnp.where(usable, log_experts, jnp.nan)
         return (
             jnp.log(self.a) + self.delta * log_experts,
@@ -167,8 +168,11 @@ class Ludziejewski:
         """Whether all coefficients are finite and of the sign that the law needs."""
         exponents = is_finite(self.alpha) & is_finite(self.gamma) & is_finite(self.delta)
         exponents &= is_finite(self.beta) & is_finite(self.zeta) & is_finite(self.omega)
-        positive = all_positive(self.a, self.b, self.E_start) & is_nonnegative(self.c)
-        return exponents & positive & is_positive(self.E_max - self.E_start)
+        positive = all_positive(self.a, self.b) & is_nonnegative(self.c)
+        return exponents & positive & self._has_transform()
+
+    def _has_transform(self) -> Array:
+        return is_positive(self.E_start) & is_positive(self.E_max - self.E_start)
 
 
 def _weights(experts: Array) -> tuple[Power, Power]:
