@@ -22,7 +22,15 @@ from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import hint
 from jaxscale._numerics.quantities import count, counted, scientific
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws.protocol import Law, check_law, depends_on_tokens, levers_of, loss_scale
+from jaxscale.laws.protocol import (
+    NO_MEMORY,
+    Law,
+    check_law,
+    depends_on_tokens,
+    knows_memory,
+    levers_of,
+    loss_scale,
+)
 from jaxscale.laws.vocabulary import vocabulary_params_for
 from jaxscale.plan import Bounds, Plan, evaluate
 from jaxscale.published import Entry
@@ -407,6 +415,9 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
         raise NoPlan(
             f"its loss is {loss_scale(law)}: use {spelling.model} instead of {spelling.loss}"
         )
+    in_memory = question.bounds is not None and bool(question.bounds.of_memory)
+    if in_memory and not knows_memory(law):
+        raise NoPlan(NO_MEMORY)
     known = levers_of(law)
     values = {name: given.get(name, BEST if name in CHOSEN else None) for name in known}
     missing = [name for name, value in values.items() if value is None]

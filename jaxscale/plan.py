@@ -313,10 +313,7 @@ def _check_memory(law: Law, costs: Costs, bounds: Bounds, may_limit_memory: bool
             "own memory"
         )
     if not protocol.knows_memory(law):
-        raise ValueError(
-            f"{type(law).__name__} does not say what its models take in memory, as Ludziejewski "
-            "does: give max_params instead of max_memory"
-        )
+        raise ValueError(f"max_memory: {type(law).__name__} {protocol.NO_MEMORY}")
 
 
 def in_memory(law: Law, bounds: Bounds, levers: Mapping[str, Array]) -> Bounds:

@@ -116,6 +116,9 @@ def has_own_flops(law: Any) -> bool:
     return hasattr(law, "flops")
 
 
+NO_MEMORY = "does not say what its models take in memory, as ludziejewski2025 does: bound params"
+
+
 def knows_memory(law: Any) -> bool:
     """Whether the law says what its models take in memory."""
     return hasattr(law, "params_in_memory")

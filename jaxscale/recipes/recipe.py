@@ -158,21 +158,20 @@ class ExpertsRecipe:
     def batch_tokens(
         self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike, *, experts: ArrayLike = 1.0
     ) -> Array:
-        """Tokens in a batch: always the same."""
-        del params, tokens, loss, experts
-        return exp_of(_itself, None, batch=self.batch)
+        """Tokens in a batch: the same for all tokens. NaN where they are not positive."""
+        del params, loss, experts
+        return exp_of(ExpertsRecipe._log_batch, self, tokens=tokens)
 
     def _log_rate(self, log_params: Array, log_experts: Array) -> Array:
         powers = self.rate_by_params * log_params + self.rate_by_experts * log_experts
         return self.log_rate_at_one + powers
 
+    def _log_batch(self, log_tokens: Array) -> Array:
+        return jnp.log(self.batch) + jnp.zeros_like(log_tokens)
+
     def is_valid(self) -> Array:
         """Whether all fields are finite and the batch is positive."""
         return are_finite(self) & is_positive(self.batch)
-
-
-def _itself(_: None, log_batch: Array) -> Array:
-    return log_batch
 
 
 @jax.jit

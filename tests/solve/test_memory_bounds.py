@@ -1,0 +1,117 @@
+"""Memory as a bound: for each number of experts the params that it holds, or a refusal."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import jaxscale as js
+from jaxscale import Status
+from solve.lanes import DTYPE, EPS, SOLVERS, TARGETS, X64
+
+LAW = js.laws.published("ludziejewski2025")
+DENSE = js.laws.published("sardana2024")
+
+
+def params_that_fit(memory, experts, weight_bytes, cached_tokens):
+    """Active params, by bisection of the width; Ludziejewski et al. 2025, eq. 9, Section 4.3."""
+    low, high = np.ones_like(memory), np.full_like(memory, 1e8)
+    for _ in range(200):
+        width = np.sqrt(low * high)
+        held = weight_bytes * (2 * 50257 * width + (4 + 9 * experts) * width**3 / 64)
+        held += cached_tokens * 4 * width * width / 64
+        low, high = np.where(held < memory, width, low), np.where(held < memory, high, width)
+    return 2 * 50257 * low + 13 * low**3 / 64
+
+
+def drawn(rng, count=200):
+    """Memory, experts, bytes of a weight and cached tokens: log-uniform, but for experts."""
+    memory, cached = (
+        np.exp(rng.uniform(*np.log(ends), count)) for ends in ((1e8, 1e13), (1.0, 1e8))
+    )
+    experts, weight_bytes = 2.0 ** rng.integers(0, 6, count), rng.choice([0.5, 1, 2, 4], count)
+    return tuple(x.astype(DTYPE) for x in (memory, experts, weight_bytes, cached))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_it_is_the_bound_on_params_that_just_fit(rng, target):
+    memory, experts, weight_bytes, cached = drawn(rng)
+    value = rng.uniform(1.9, 2.6, 200) if target == "loss" else np.geomspace(1e19, 1e26, 200)
+    value, demand = value.astype(DTYPE), js.Demand(np.full(200, 1e12, DTYPE))
+    levers = {"experts": experts}
+    bounds = js.Bounds(max_memory=memory, weight_bytes=weight_bytes, cached_tokens=cached)
+    found = SOLVERS[target](LAW, value, demand, bounds=bounds, levers=levers)
+    most = params_that_fit(*(x.astype(np.float64) for x in (memory, experts, weight_bytes, cached)))
+    fit = js.Bounds(max_params=most.astype(DTYPE))
+    expected = SOLVERS[target](LAW, value, demand, bounds=fit, levers=levers)
+    assert found.params.dtype == DTYPE
+    same = np.asarray(found.status) == np.asarray(expected.status)
+    assert same.mean() > 0.98  # but where the free optimum is at the bound to the last digits
+    assert {Status.OK, Status.AT_MAX_PARAMS} <= {Status(int(x)) for x in found.status}
+    held = np.asarray(found.status) == Status.AT_MAX_PARAMS
+    assert_allclose(found.params[held & same], most[held & same], rtol=200 * EPS)
+    ok = same & np.asarray(found.ok)
+    assert_allclose(found.loss[ok], expected.loss[ok], rtol=1e-9 if X64 else 1e-4)
+    assert np.all(found.params[ok] <= most[ok] * (1 + 200 * EPS))
+
+
+def test_the_narrower_bound_decides_and_bad_memory_is_the_status_of_its_own_scenario():
+    in_memory = LAW.params_in_memory(80e9, experts=8)
+    cases = [
+        (1e9, 80e9, Status.AT_MAX_PARAMS, 1e9),
+        (np.inf, 80e9, Status.AT_MAX_PARAMS, in_memory),
+        (1e12, 80e9, Status.AT_MAX_PARAMS, in_memory),
+        (np.inf, np.inf, Status.OK, js.minimize_loss(LAW.two_powers(experts=8.0), 1e23).params),
+        (np.inf, 0.0, Status.INFEASIBLE_BOUNDS, np.nan),
+        (np.inf, np.nan, Status.INVALID_INPUT, np.nan),
+        (np.inf, -1.0, Status.INVALID_INPUT, np.nan),
+    ]
+    most, memory, statuses, params = map(np.array, zip(*cases, strict=True))
+    bounds = js.Bounds(max_params=most, max_memory=memory)
+    plan = js.minimize_loss(LAW, 1e23, levers={"experts": 8}, bounds=bounds)
+    assert_array_equal(plan.status, statuses)
+    assert_allclose(plan.params, params, rtol=100 * EPS)
+
+
+def test_derivatives_by_memory_are_those_of_the_problem_and_of_the_bound():
+    """More memory is a larger model, whose loss at this budget follows by its tokens."""
+
+    def loss(memory):
+        bounds = js.Bounds(max_memory=memory)
+        return js.minimize_loss(LAW, 1e23, levers={"experts": 8.0}, bounds=bounds).loss
+
+    def by_hand(memory):
+        params = LAW.params_in_memory(memory, experts=8.0)
+        return LAW.loss(params, 1e23 / 6 / params, experts=8.0)
+
+    memory = jnp.array([40e9, 80e9, 1e15])  # the last holds the best model
+    found = jax.jit(jax.vmap(jax.grad(loss)))(memory)
+    expected = jax.vmap(jax.grad(by_hand))(memory).at[2].set(0)
+    assert_allclose(found, expected, rtol=1e-8 if X64 else 1e-3)
+    assert np.all(found[:2] < 0)
+
+
+def test_what_would_not_keep_it_refuses_it():
+    bounds, levers = js.Bounds(max_memory=80e9), {"experts": 8}
+    others = [
+        lambda: js.maximize_profit(LAW, abs, js.Demand(), js.Costs.flops(), bounds, levers=levers),
+        lambda: js.expected_regret(LAW, budget=1e22, bounds=bounds, levers=levers),
+    ]
+    for call in others:
+        with pytest.raises(TypeError, match="a max_memory are for minimize_cost and minimize_loss"):
+            call()
+    with pytest.raises(ValueError, match="Chinchilla does not say what its models take in memory"):
+        js.minimize_loss(DENSE, 1e22, bounds=bounds)
+    with pytest.raises(ValueError, match="bounds with cached_tokens need a max_memory"):
+        js.minimize_loss(LAW, 1e22, bounds=js.Bounds(cached_tokens=1e3), levers=levers)
+    h100 = js.accelerator("H100-SXM", price=2.0)
+    requests = js.serving.Requests(1000, 200)
+    served = js.Costs.served(js.architectures.LLAMA, h100, requests, train=h100)
+    with pytest.raises(TypeError, match=r"max_memory are not for costs of Costs\.served"):
+        js.minimize_loss(LAW, 1e6, js.Demand(1e11), served, bounds, levers=levers)
+
+
+def test_the_repr_tells_what_was_given():
+    assert "memory" not in repr(js.Bounds(max_params=1e9))
+    assert repr(js.Bounds(max_memory=80e9)).endswith("max_memory=80000000000.0)")
