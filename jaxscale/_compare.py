@@ -411,10 +411,8 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
         raise NoPlan(
             "its loss does not depend on tokens, so no training length is better than another"
         )
-    if question.loss is not None and loss_scale(law):
-        raise NoPlan(
-            f"its loss is {loss_scale(law)}: use {spelling.model} instead of {spelling.loss}"
-        )
+    if question.loss is not None and (scale := loss_scale(law, entry)):
+        raise NoPlan(f"its loss is {scale}: use {spelling.model} instead of {spelling.loss}")
     in_memory = question.bounds is not None and bool(question.bounds.of_memory)
     if in_memory and not knows_memory(law):
         raise NoPlan(NO_MEMORY)
