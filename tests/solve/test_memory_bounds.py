@@ -1,5 +1,7 @@
 """Memory as a bound: for each number of experts the params that it holds, or a refusal."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,9 +96,10 @@ def test_derivatives_by_memory_are_those_of_the_problem_and_of_the_bound():
 
 def test_what_would_not_keep_it_refuses_it():
     bounds, levers = js.Bounds(max_memory=80e9), {"experts": 8}
+    draws = dataclasses.replace(LAW, c=np.array([1.3, 1.4]))
     others = [
         lambda: js.maximize_profit(LAW, abs, js.Demand(), js.Costs.flops(), bounds, levers=levers),
-        lambda: js.expected_regret(LAW, budget=1e22, bounds=bounds, levers=levers),
+        lambda: js.expected_regret(draws, budget=1e22, bounds=bounds, levers=levers),
     ]
     for call in others:
         with pytest.raises(TypeError, match="a max_memory are for minimize_cost and minimize_loss"):
@@ -115,3 +118,19 @@ def test_what_would_not_keep_it_refuses_it():
 def test_the_repr_tells_what_was_given():
     assert "memory" not in repr(js.Bounds(max_params=1e9))
     assert repr(js.Bounds(max_memory=80e9)).endswith("max_memory=80000000000.0)")
+
+
+def test_experts_are_chosen_within_memory_each_with_its_own_params():
+    """As the best of the plans at each number of experts, and the second best beside it."""
+    bounds = js.Bounds(max_memory=np.array([24e9, 80e9, 640e9]))
+    every = {"experts": 2.0 ** np.arange(6)[:, None]}
+    plans = js.minimize_loss(LAW, 1e23, levers=every, bounds=bounds)
+    best = js.minimize_loss(LAW, 1e23, over=("params", "tokens", "experts"), bounds=bounds)
+    order = np.argsort(plans.loss, axis=0)
+    assert_array_equal(best.levers["experts"], 2.0 ** order[0])
+    assert_array_equal(best.runner_up["experts"], 2.0 ** order[1])
+    least, second, *_ = np.sort(plans.loss, axis=0)
+    assert_allclose(best.loss, least, rtol=10 * EPS)
+    assert_allclose(best.runner_up["excess"], second - least, atol=20 * EPS)
+    few = js.minimize_loss(LAW, 1e23, over={"experts": [2, 8]}, bounds=bounds)
+    assert_array_equal(few.levers["experts"], np.where(plans.loss[1] < plans.loss[3], 2, 8))
