@@ -115,21 +115,21 @@ def sentence_of(status: Status, asked: Asked) -> str:
 def _without_memory(asked: Asked) -> tuple[Asked, str]:
     """The scenario with a bound on memory as one on params, and that in words if it is narrower.
 
-    Where not all levers are known, memory says nothing of params and is left out.
+    Where not all levers are known it is left out: how many params it bounds is not known.
     """
     bounds = asked.bounds
     if bounds is None or not bounds.of_memory:
         return asked, ""
     levers = {name: float(x) for name, x in (asked.levers or {}).items()}
     rest = replace(bounds, **dict.fromkeys(bounds.of_memory, arrays.NOTHING))
+    words = f"{float(bounds.max_memory) / 1e9:.4g} GB"
     if set(levers) != set(levers_of(asked.law)):
-        return asked._replace(bounds=rest), ""
+        return asked._replace(bounds=rest), words if rest.max_params == math.inf else ""
     whole = interpreted(in_memory, asked.law, bounds, levers)
     most = float(whole.max_params)
     if not most < float(bounds.max_params):
         return asked._replace(bounds=whole), ""
-    words = f"{float(bounds.max_memory) / 1e9:.4g} GB, which {count(most)} params fill"
-    return asked._replace(bounds=whole), words
+    return asked._replace(bounds=whole), f"{words}, which {count(most)} params fill"
 
 
 def _of_loss(asked: Asked) -> str:
