@@ -26,6 +26,7 @@ from jaxscale.laws.protocol import (
     NO_MEMORY,
     Law,
     check_law,
+    choices_of,
     depends_on_tokens,
     knows_memory,
     levers_of,
@@ -417,7 +418,9 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
     if in_memory and not knows_memory(law):
         raise NoPlan(NO_MEMORY)
     known = levers_of(law)
-    values = {name: given.get(name, BEST if name in CHOSEN else None) for name in known}
+    # In memory more experts are not simply better.
+    of_law = {*CHOSEN, *(choices_of(law) if in_memory else ())}
+    values = {name: given.get(name, BEST if name in of_law else None) for name in known}
     missing = [name for name, value in values.items() if value is None]
     if missing:
         needed = "; ".join(
