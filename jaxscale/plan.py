@@ -250,7 +250,10 @@ def _evaluate_served(
     """The plan with serving priced for its size: at that size, prices are those of FLOPs."""
     law, demand, costs = (arguments[name] for name in ("law", "demand", "costs"))
     counts_embeddings = protocol.counts_embeddings(law)
-    offered = costs.serving.prices(params, demand, counts_embeddings=counts_embeddings)
+    counts_idle = protocol.counts_idle_experts(law)
+    offered = costs.serving.of_law(law, levers).prices(
+        params, demand, counts_embeddings=counts_embeddings, counts_idle=counts_idle
+    )
     sizes = arrays.enter(
         law=law, params=params, tokens=tokens, levers=levers, train=costs.train, **offered
     )
@@ -258,7 +261,7 @@ def _evaluate_served(
     prices = dict(zip(offered, numbers, strict=True))
     flops = protocol.flops_of(law_, params_, tokens_, **values)
     # Experts that a token does not run through cost nothing in training.
-    if counts_embeddings and not protocol.has_own_flops(law):
+    if counts_embeddings and counts_idle and not protocol.has_own_flops(law):
         train = train * prices["active_share"]
     prices = Costs(train, prices["read"] / flops.prefill, prices["write"] / flops.decode)
     entered = {"law": law, "demand": demand, "costs": prices}

@@ -77,14 +77,19 @@ def architecture_of_log(family: Family, log_params: Array) -> Architecture:
     return architecture_of_width(family, log_root(_terms(family), log_params))
 
 
-def log_width_of(family: Family, log_params: Array) -> Array:
-    """Logarithm of the width at a logarithm of parameters; checks and converts nothing."""
-    return log_root(_terms(family), log_params)
+def log_width_of_counted(
+    family: Family, log_params: Array, *, embeddings: bool, idle: bool
+) -> Array:
+    """Logarithm of the width at that of params; checks and converts nothing.
 
-
-def log_width_of_matrices(family: Family, log_params: Array) -> Array:
-    """Logarithm of the width at that of active params without embeddings; converts nothing."""
-    return log_root(_terms_of_matrices(family), log_params)
+    Params are all, or those of matrices that a token runs through (no `embeddings`), or those with
+    embeddings but without idle experts (no `idle`).
+    """
+    terms = _terms_of_matrices(family)
+    if embeddings:
+        square, *others = _terms(family)
+        terms = square if idle else terms[0], *others
+    return log_root(terms, log_params)
 
 
 def log_params_of(family: Family, log_width: Array) -> Array:

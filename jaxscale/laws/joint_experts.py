@@ -74,6 +74,7 @@ class Ludziejewski:
         "1 / Ê = 1 / (E - 1 + 1 / (1 / E_start - 1 / E_max)) + 1 / E_max"
     )
     has_experts: ClassVar[bool] = True
+    counts_idle_experts: ClassVar[bool] = False
     levers: ClassVar[Mapping[str, tuple[float, float]]] = {"experts": (1.0, 32.0)}
     choices: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "experts": (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)

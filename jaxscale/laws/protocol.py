@@ -9,6 +9,8 @@
 | `levers` | a dict of name to (low, high): what else may be chosen | none |
 | `choices` | a dict of name to values: levers that take only these | all levers take any |
 | `counts_embeddings` | whether `params` includes embeddings | it does |
+| `counts_idle_experts` | whether `params` includes experts that a token does not run through; \
+if not, one of its lever `experts` is active | it does |
 | `has_experts` | whether its models are mixtures of experts | they are dense |
 | `caution` | what to know before comparing it with other laws | nothing |
 | `flops(params, tokens, **levers)` | a `Flops` | 6 N D, 2 N and 2 N |
@@ -138,6 +140,11 @@ def params_in_memory(law: Any, memory: Array, levers: Mapping[str, Array], **use
 def counts_embeddings(law: Any) -> bool:
     """Whether the params of the law include embeddings."""
     return getattr(law, "counts_embeddings", True)
+
+
+def counts_idle_experts(law: Any) -> bool:
+    """Whether the params of the law include experts that a token does not run through."""
+    return getattr(law, "counts_idle_experts", True)
 
 
 def has_experts(law: Any) -> bool:
