@@ -50,7 +50,7 @@ class Served:
 
     def of_law(self, law: Any, levers: Mapping[str, Any]) -> "Served":
         """The same, with as many experts as a law of active params has at these levers."""
-        if protocol.counts_idle_experts(law):
+        if protocol.counts_idle_experts(law) or "experts" not in levers:
             return self
         family = replace(self.family, experts=levers["experts"], active_experts=1.0)
         return replace(self, family=family)
