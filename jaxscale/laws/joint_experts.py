@@ -19,7 +19,14 @@ from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.sum_of_powers import Power, log_root, log_sum_at
-from jaxscale._numerics.values import all_positive, exp_where, is_finite, is_nonnegative, is_positive, where_safe
+from jaxscale._numerics.values import (
+    all_positive,
+    exp_where,
+    is_finite,
+    is_nonnegative,
+    is_positive,
+    where_safe,
+)
 from jaxscale.laws.chinchilla import LEAST_EXPONENT, MOST_EXPONENT, Chinchilla
 from jaxscale.laws.fitted import Coefficient
 from jaxscale.laws.protocol import checked_loss, short_repr

@@ -127,7 +127,7 @@ class KaplanRecipe:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class ExpertsRecipe:
-    """A rate that falls with params and with experts, at one batch, Ludziejewski et al. 2025, eq. 8.
+    """A rate that falls with params and experts, at one batch, Ludziejewski et al. 2025, eq. 8.
 
     `params` are active ones without embeddings. Without `experts` the model is dense. Fields
     broadcast with each other and with the arguments of the methods.

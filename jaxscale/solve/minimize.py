@@ -1,6 +1,7 @@
 """The two problems: the cheapest plan for a loss, and the best plan for a budget."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -141,10 +142,15 @@ def _minimize(
         if chosen.anywhere:
             names = ", ".join(chosen.anywhere)
             raise ValueError(f"max_memory: give {names} a value, or a list of values in `over`")
-        number, at, law, demand, costs, limits = entered
-        entered = number, at, law, demand, costs, in_memory(law, limits, at)
+        entered = _without_memory(entered)
     if has_two_powers(law, values):
         return closed.minimize(at_loss, *entered)
     if chosen.anywhere:
         return joint(at_loss, chosen.anywhere, *entered)
     return general.minimize(at_loss, *entered)
+
+
+def _without_memory(entered: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments with a bound on memory as one on params, at their levers."""
+    target, levers, law, demand, costs, bounds = entered
+    return target, levers, law, demand, costs, in_memory(law, bounds, levers)

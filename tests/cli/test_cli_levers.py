@@ -153,6 +153,9 @@ def test_a_value_of_a_list_outside_the_range_is_named(command):
 
 
 JOINT = ("--law", "ludziejewski2025")
+SERVED = (*JOINT, "--inference-tokens", "1T")
+RENTED = ("--train-on", "H100-SXM", "--train-price", "2", "--serve-on", "H100-SXM")
+RENTED += ("--serve-price", "2", "--context", "4k")
 
 
 def test_experts_are_chosen_within_memory(command, record):
@@ -196,14 +199,11 @@ def test_laws_are_compared_within_memory(record):
             "--max-memory: sardana2024 does not say what its models take in memory",
         ),
         (
-            ("--loss", "2", "--inference-tokens", "1T", *JOINT, "--lever", "experts=16")
-            + ("--max-memory", "24GB"),
+            (*SERVED, "--loss", "2", "--lever", "experts=16", "--max-memory", "24GB"),
             "No plan of at most 1.08B params reaches the loss 2; the least there is 2.0226",
         ),
         (
-            ("--loss", "2.2", "--inference-tokens", "1T", *JOINT, "--lever", "experts=8")
-            + ("--max-memory", "80GB", "--context", "4k", "--train-on", "H100-SXM")
-            + ("--train-price", "2", "--serve-on", "H100-SXM", "--serve-price", "2"),
+            (*SERVED, "--loss", "2.2", "--lever", "experts=8", "--max-memory", "80GB", *RENTED),
             "--max-memory: where serving is timed its devices have their own memory",
         ),
         (("--flops", "1e22", *JOINT, "--max-memory", "80"), "--max-memory: '80' "),

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import jaxscale as js
 from jaxscale import Status
-from solve.lanes import SOLVERS, needs_x64
+from solve.lanes import SOLVERS, TARGETS, needs_x64
 
 pytestmark = needs_x64
 
@@ -49,8 +49,23 @@ def by_grid(target, experts):
         return np.nanmin(LAW.loss(params, tokens, experts=experts))
 
 
-@pytest.mark.parametrize("target", ["loss", pytest.param("budget", marks=pytest.mark.thorough)])
-def test_no_size_is_better_and_each_number_of_experts_has_its_own_memory(target):
+def test_each_number_of_experts_is_priced_as_a_model_of_its_own_memory():
+    total = np.geomspace(1e8, 1e11, 1000)
+    params, served = zip(*(served_by_hand(experts, total) for experts in EXPERTS), strict=True)
+    levers = {"experts": EXPERTS[:, None]}
+    plan = js.evaluate(LAW, np.array(params), 1e12, DEMAND, COSTS, levers=levers)
+    assert_array_equal(plan.status, Status.OK)
+    assert_allclose(plan.inference_cost, served, rtol=1e-9)
+    assert_allclose(plan.train_cost, COSTS.train * 6e12 * np.array(params), rtol=1e-12)
+    # Of as many active params, idle experts leave less room for a batch.
+    costs = [np.interp(2e9, x, y) for x, y in zip(params, plan.inference_cost, strict=True)]
+    assert np.all(np.diff(costs) > 0)
+
+
+# A program of a served plan takes eight seconds to compile.
+@pytest.mark.thorough
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_size_is_better_and_experts_are_chosen_by_what_serving_them_costs(target):
     asked = LAW, TARGET[target], DEMAND, COSTS
     plan = SOLVERS[target](*asked, levers={"experts": EXPERTS})
     assert_array_equal(plan.status, Status.OK)
@@ -61,12 +76,6 @@ def test_no_size_is_better_and_each_number_of_experts_has_its_own_memory(target)
     assert_allclose(plan.train_cost, COSTS.train * 6 * plan.params * plan.tokens, rtol=1e-12)
     priced = js.evaluate(LAW, plan.params, plan.tokens, DEMAND, COSTS, levers=plan.levers)
     assert_allclose(priced.total_cost, plan.total_cost, rtol=1e-12)
-    # Idle experts take memory: of as many active params, less room for a batch.
-    sizes = np.full(3, 2e9), np.full(3, 1e12)
-    same = js.evaluate(LAW, *sizes, DEMAND, COSTS, levers={"experts": EXPERTS})
-    assert np.all(np.diff(same.inference_cost) > 0)
-    assert_allclose(same.train_cost, COSTS.train * 6 * 2e21, rtol=1e-12)
-    # Chosen by what serving them costs.
     chosen = SOLVERS[target](*asked, over={"experts": EXPERTS})
     assert chosen.levers["experts"] == EXPERTS[np.argmin(value)]
     assert_allclose(chosen.loss, plan.loss[np.argmin(value)], rtol=1e-12)
