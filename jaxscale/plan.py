@@ -167,7 +167,7 @@ class Bounds:
         >>> bounds = js.Bounds(max_memory=80e9)
         >>> plan = js.minimize_loss(law, 1e23, levers={"experts": 4}, bounds=bounds)
         >>> print(f"{plan.params:.3g}", js.Status(int(plan.status)).name)
-        1.21e+10 AT_MAX_PARAMS
+        1.09e+10 AT_MAX_PARAMS
     """
 
     min_params: Real = 0.0
@@ -323,7 +323,7 @@ def _check_memory(law: Law, costs: Costs, bounds: Bounds, may_limit_memory: bool
         raise ValueError(f"max_memory: {type(law).__name__} {protocol.NO_MEMORY}")
 
 
-def in_memory(law: Law, bounds: Bounds, levers: Mapping[str, Array]) -> Bounds:
+def in_memory(law: Law, bounds: Bounds, levers: Mapping[str, Any]) -> Bounds:
     """The bounds with that on memory as one on params, at these levers; all of one dtype."""
     uses = bounds.of_memory
     memory = uses.pop("max_memory")

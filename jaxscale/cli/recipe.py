@@ -106,11 +106,12 @@ def recipe(
 
 def _values(texts: list[str] | None) -> dict[str, float]:
     """The levers that were given, each with a number."""
-    levers = read_levers(texts)
-    for name, value in levers.items():
-        if isinstance(value, str):
+    levers: dict[str, float] = {}
+    for name, value in read_levers(texts).items():
+        if isinstance(value, str | tuple):
             raise Mistake(f"--lever: give {name} a value: a recipe chooses none")
-    return {name: float(value) for name, value in levers.items()}
+        levers[name] = float(value)
+    return levers
 
 
 def _answer(size: js.Runs, entry: Entry) -> dict[str, Any]:

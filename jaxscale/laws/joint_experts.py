@@ -58,10 +58,10 @@ class Ludziejewski:
     Examples:
         >>> law = js.laws.published("ludziejewski2025")
         >>> print(np.asarray(law.loss(1e9, 1e11, experts=np.array([1, 8, 32]))).round(3))
-        [2.441 2.361 2.33 ]
+        [2.439 2.362 2.304]
         >>> plan = js.minimize_loss(law, 1e22, levers={"experts": 8})
         >>> print(f"{plan.params:.3g} active of {law.total_params(plan.params, experts=8):.3g}")
-        1.44e+10 active of 7.84e+10
+        1.45e+10 active of 8.27e+10
     """
 
     a: Real
@@ -147,7 +147,7 @@ class Ludziejewski:
         Examples:
             >>> law = js.laws.published("ludziejewski2025")
             >>> print(f"{law.total_params(1e9, experts=8):.3g}")
-            5.21e+09
+            5.06e+09
         """
         return _total(*arrays.enter(params=params, experts=experts))
 
@@ -167,7 +167,7 @@ class Ludziejewski:
         Examples:
             >>> law = js.laws.published("ludziejewski2025")
             >>> print(np.asarray(law.params_in_memory(80e9, experts=np.array([1, 8]))).round(-7))
-            [3.47e+10 7.06e+09]
+            [2.687e+10 6.270e+09]
         """
         numbers = {"weight_bytes": weight_bytes, "cached_tokens": cached_tokens}
         return _active_in_memory(*arrays.enter(memory=memory, experts=experts, **numbers))

@@ -115,6 +115,7 @@ def test_one_recipe_is_told_in_full(command):
         ((*SIZE, "--law", "kumar2024"), "--law: kumar2024 needs --lever bits=VALUE"),
         ((*SIZE, "--lever", "bits=8"), "--lever: there is no lever 'bits' here; levers: experts"),
         ((*SIZE, "--lever", "experts=64"), "--lever experts: 64 is outside its range, 1.00 to 32"),
+        ((*SIZE, "--lever", "experts=1,8"), "--lever: give experts a value: a recipe chooses"),
         ((*SIZE, "--lever", "experts=best"), "--lever: give experts a value: a recipe chooses"),
         ((*SIZE, "--loss", "1e-300"), "at loss 1e-300 the batch or its steps leave the range"),
         ((*SIZE, "--loss", "0"), "--loss: '0' must be greater than zero"),
