@@ -23,6 +23,7 @@ from jaxscale.laws.inverse import params_for as params_for
 from jaxscale.laws.inverse import params_of_flops as params_of_flops
 from jaxscale.laws.inverse import tokens_for as tokens_for
 from jaxscale.laws.inverse import tokens_of_flops as tokens_of_flops
+from jaxscale.laws.joint_experts import Ludziejewski as Ludziejewski
 from jaxscale.laws.kaplan import Kaplan as Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw as BrokenPowerLaw
 from jaxscale.laws.other_forms import ComputeOnly as ComputeOnly
