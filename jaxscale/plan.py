@@ -396,6 +396,9 @@ def priced(
     costs overflow becomes OUT_OF_RANGE.
     """
     log_params, log_tokens = sizes.log_params, sizes.log_tokens
+    if protocol.may_end(law):
+        holds = protocol.holds(law, log_params, log_tokens, **(levers or {}))
+        sizes = sizes.require(holds, Status.BEYOND_LAW)
     in_range = has_normal_exp(log_params) & has_normal_exp(log_tokens)
     if not protocol.has_own_flops(law):
         in_range &= _has_normal_costs(log_params, log_tokens, demand, costs)

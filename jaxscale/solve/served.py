@@ -618,6 +618,8 @@ def _finished(
         cases.append((~found, Status.INFEASIBLE_BUDGET))
     beaten = best < model.value - jnp.abs(model.value) * (BEATEN * epsilon(best) ** 0.5)
     cases.append((beaten, Status.NOT_CONVERGED))
+    held = protocol.holds(given.law, model.log_params, model.log_tokens, **given.levers)
+    cases.append((~held, Status.BEYOND_LAW))
     # Where the search ends, no limit and no bound decides: the optimum may lie beyond.
     edge_of_search = BEYOND * epsilon(best) * WIDEST
     ends = decided.log_width <= NARROWEST + edge_of_search
