@@ -21,6 +21,7 @@ from jaxscale._numerics.values import exp_or_nan, has_normal_exp, is_finite, is_
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws import protocol
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Law
+from jaxscale.laws.streams import STREAMS
 from jaxscale.status import Status, first_status, is_ok
 
 if TYPE_CHECKING:
@@ -219,7 +220,9 @@ def _evaluate_served(
     """The plan with serving priced for its size: at that size, prices are those of FLOPs."""
     law, demand, costs = (arguments[name] for name in ("law", "demand", "costs"))
     counts_embeddings = protocol.counts_embeddings(law)
-    offered = costs.serving.prices(params, demand, counts_embeddings=counts_embeddings)
+    offered = costs.serving.prices(
+        params, demand, counts_embeddings=counts_embeddings, streams=levers.get(STREAMS)
+    )
     sizes = arrays.enter(
         law=law, params=params, tokens=tokens, levers=levers, train=costs.train, **offered
     )

@@ -29,4 +29,7 @@ from jaxscale.laws.protocol import Flops as Flops
 from jaxscale.laws.protocol import Law as Law
 from jaxscale.laws.repeated_data import Muennighoff as Muennighoff
 from jaxscale.laws.skaling import Skaling as Skaling
+from jaxscale.laws.streams import ParScale as ParScale
+from jaxscale.laws.streams import Streams as Streams
+from jaxscale.laws.streams import with_streams as with_streams
 from jaxscale.laws.vocabulary import Tao as Tao

@@ -19,6 +19,7 @@ from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Fran
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
 from jaxscale.laws.skaling import Skaling
+from jaxscale.laws.streams import ParScale
 from jaxscale.laws.vocabulary import Tao
 from jaxscale.published import Catalog, Entry, find, shipped
 
@@ -27,6 +28,7 @@ FAMILIES: Mapping[str, type] = {
     for each in (
         *(Chinchilla, Kaplan, Muennighoff, Abnar, Clark, Krajewski, Kumar, Tao),
         *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar, Skaling),
+        ParScale,
     )
 }
 # Classes and constructors by the name that a file of published facts gives as `form`.
