@@ -11,6 +11,8 @@ from jaxscale.laws._downstream import downstream as downstream
 from jaxscale.laws._downstream import from_flops_form as from_flops_form
 from jaxscale.laws._downstream import loss_at_ratio as loss_at_ratio
 from jaxscale.laws.chinchilla import Chinchilla as Chinchilla
+from jaxscale.laws.context import ContextLength as ContextLength
+from jaxscale.laws.context import context_length as context_length
 from jaxscale.laws.experts import Abnar as Abnar
 from jaxscale.laws.experts import Clark as Clark
 from jaxscale.laws.experts import Krajewski as Krajewski
