@@ -22,6 +22,7 @@ from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Fran
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
 from jaxscale.laws.skaling import Skaling
+from jaxscale.laws.streams import ParScale
 from jaxscale.laws.vocabulary import Tao
 
 SQUARES = js.fitting.SquaredError()
@@ -76,6 +77,7 @@ FAMILIES = {
     "broken": (BrokenPowerLaw(a=1.0, b=300.0, c0=0.12, c=0.06, d=1e20, f=0.4), {}),
     "farseer": (Farseer(-0.12, 0.42, 90.0, -5.0, -0.02, 0.1, 0.12, -0.1, 0.17), {}),
     "frantar": (Frantar(a_S=17.0, b_S=0.7, c_S=45.0, b_N=0.25, a_D=7e8, b_D=0.2, c=0.65), {}),
+    "parscale": (ParScale(E=1.3, A=0.2, alpha=0.2, k=0.33), {}),
     "skaling": (Skaling(E=1.22, A=39.2, R=5.42, alpha=0.408, beta=0.431, k=0.452), {}),
 }
 
@@ -87,6 +89,7 @@ def chosen_levers(random, law, tokens):
         "granularity": 2.0 ** random.integers(0, 5, tokens.size),
         "sparsity": random.choice([0.0, 0.5, 0.75, 0.9, 0.95], tokens.size),
         "bits": random.choice([4.0, 5.0, 6.0, 8.0, 12.0, 16.0], tokens.size),
+        "streams": 2.0 ** random.integers(0, 4, tokens.size),
         "vocabulary_params": np.exp(random.uniform(np.log(1e6), np.log(1e9), tokens.size)),
     }
     return {name: draws[name] for name in getattr(law, "levers", {})}
