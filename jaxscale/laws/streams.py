@@ -123,7 +123,7 @@ class Streams:
     @property
     def choices(self) -> Mapping[str, tuple[float, ...]]:
         """The values of levers that take only some."""
-        return {**getattr(self.law, "choices", {}), STREAMS: CHOICES}
+        return {**protocol.choices_of(self.law), STREAMS: CHOICES}
 
     @property
     def counts_embeddings(self) -> bool:

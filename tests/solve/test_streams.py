@@ -4,8 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 
 import jaxscale as js
+from jaxscale._numerics.interpreted import interpreted
+from serving import by_hand
 from solve import served_lanes as served
 from solve.lanes import LANES, TARGETS, needs_x64
 from solve.never_beaten import answer, describe, draw, judge
@@ -14,15 +17,9 @@ from solve.served_lanes import drawn, searched, solve
 CHOICES = np.array([1.0, 2.0, 4.0, 8.0])
 
 
-@pytest.mark.parametrize(
-    ("name", "target"),
-    [
-        ("sardana2024", "loss"),
-        pytest.param("sardana2024", "budget", marks=pytest.mark.thorough),
-        pytest.param("kumar2024", "loss", marks=pytest.mark.thorough),
-        pytest.param("kumar2024", "budget", marks=pytest.mark.thorough),
-    ],
-)
+@pytest.mark.thorough  # in closed form: tests/laws/test_streams.py
+@pytest.mark.parametrize("name", ["sardana2024", "kumar2024"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_no_answer_is_worse_than_a_known_plan(rng, name, target):
     entry = js.laws.entry(name)
     entry = dataclasses.replace(entry, law=js.laws.with_streams(entry.law, served.K))
@@ -32,6 +29,44 @@ def test_no_answer_is_worse_than_a_known_plan(rng, name, target):
     wrong = np.flatnonzero(outcome.wrong)
     assert not len(wrong), describe(draws, target, plan, outcome, wrong[0])
     assert outcome.refused.sum() <= 2
+
+
+@needs_x64
+def test_streams_are_chosen_where_weights_are_read_for_one_sequence_and_not_for_many():
+    """Cheapest of 1, 2, 4 and 8 streams, by a grid of sizes in NumPy for each."""
+    batch, written = np.array([1.0, 1.0, 1.0, 64.0]), np.array([1e10, 1e11, 1e12, 1e11])
+    plan = interpreted(
+        js.minimize_cost,
+        js.laws.with_streams(served.LAW, served.K),
+        2.2,
+        js.Demand(written, written),
+        js.Costs.served(
+            served.FAMILY,
+            served.TRAINER,
+            js.serving.Requests(500, 500),
+            js.serving.Limits(max_batch=batch),
+            train=served.TRAINER,
+            counts=[1],
+        ),
+        over=("params", "tokens", "streams"),
+    )
+    sizes = np.geomspace(3e8, 2e10, 20001)[:, None, None]
+    shape, law = by_hand.shape_of(served.FAMILY, sizes), served.LAW
+    rates = by_hand.rates_of(served.TRAINER, 1)
+    each = by_hand.price(shape, rates, 500.0, 500.0, batch[:, None], streams=CHOICES)
+    size = law.E + law.A / (sizes * (1 + served.K * np.log(CHOICES))) ** law.alpha
+    left = np.where(size < 2.2, 2.2 - size, np.nan)
+    tokens = (law.B / left) ** (1 / law.beta)
+    cost = 6 * sizes * CHOICES * tokens * served.TRAIN + written[:, None] * sum(each)
+    by_streams = np.nanmin(cost, axis=0)
+    order = np.argsort(by_streams, axis=1)
+    least, second = (np.take_along_axis(by_streams, order[:, i : i + 1], 1)[:, 0] for i in (0, 1))
+    assert plan.ok.all()
+    assert_array_equal(plan.levers["streams"], CHOICES[order[:, 0]])
+    assert list(CHOICES[order[:, 0]]) == [1, 2, 4, 1]
+    assert_array_equal(plan.runner_up["streams"], CHOICES[order[:, 1]])
+    assert_allclose(plan.total_cost, least, rtol=1e-6)  # of sizes 2e-4 apart
+    assert_allclose(plan.runner_up["excess"], second / least - 1, rtol=0, atol=1e-6)
 
 
 @needs_x64
