@@ -110,6 +110,12 @@ class Streams:
 
     Made by `with_streams`. Levers are those of the law and `streams`; FLOPs are those of the law,
     at N, times P. All else is the law's own.
+
+    Examples:
+        >>> law = js.laws.with_streams(js.laws.published("besiroglu2024"), k=0.33)
+        >>> plan = js.minimize_loss(law, 1e22, levers={"streams": 8})
+        >>> print(f"{plan.params:.3g} params, {plan.tokens:.3g} tokens")
+        2.42e+09 params, 8.62e+10 tokens
     """
 
     law: Any
@@ -186,7 +192,7 @@ def with_streams(law: Any, k: Real) -> Streams:
         >>> k = js.laws.published("chen2025_pile").k
         >>> law = js.laws.with_streams(js.laws.published("besiroglu2024"), k)
         >>> print(np.asarray(law.loss(1e9, 1e11, streams=np.array([1, 8]))).round(3))
-        [2.426 2.356]
+        [2.371 2.311]
     """
     protocol.check_law(law)
     if STREAMS in protocol.levers_of(law):

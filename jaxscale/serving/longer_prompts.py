@@ -34,7 +34,7 @@ class LongerPrompt:
         >>> requests = js.serving.Requests(prompt=4096, output=512)
         >>> longer = js.serving.longer_prompt(law, shape, deployment, requests)
         >>> print(f"{longer.gain:.3f} nats for ${longer.dollars:.2f} a million tokens written")
-        0.027 nats for $1.70 a million tokens written
+        0.027 nats for $0.63 a million tokens written
     """
 
     loss: Array  # with the prompt, nats per token
@@ -107,7 +107,7 @@ def longer_prompt(
         >>> requests = js.serving.Requests(prompt=np.array([2048, 8192]), output=512)
         >>> longer = js.serving.longer_prompt(law, shape, deployment, requests)
         >>> print(np.asarray(longer.dollars_per_nat).round(1))
-        [ 22.8 241.4]
+        [ 8.3 65.1]
     """
     if not isinstance(law, ContextLength):
         raise TypeError(f"law must be a ContextLength, as laws.context_length gives; got {law!r}")
