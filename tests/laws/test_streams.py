@@ -73,7 +73,9 @@ def test_a_law_with_streams_is_otherwise_that_law():
             assert asked(streamed) == asked(law)
 
 
-@pytest.mark.parametrize("solve", [js.minimize_cost, js.minimize_loss])
+@pytest.mark.parametrize(
+    "solve", [js.minimize_cost, pytest.param(js.minimize_loss, marks=pytest.mark.thorough)]
+)
 def test_plans_are_those_of_the_law_at_the_price_of_streams(solve):
     """With N (1 + k ln P) for N, each FLOP costs P / (1 + k ln P): the closed plan of the law."""
     law, demand = with_streams(BASE, 0.3), js.Demand(1e12, 1e11)
@@ -89,6 +91,21 @@ def test_plans_are_those_of_the_law_at_the_price_of_streams(solve):
     assert_allclose(plan.loss, closed.loss, rtol=1e-9 if X64 else 1e-5)
     # Streams that are paid for by the FLOP never pay.
     assert plan.total_cost.argmin() == 0 if solve is js.minimize_cost else plan.loss.argmin() == 0
+
+
+@pytest.mark.thorough
+def test_derivatives_of_a_plan_are_those_of_its_price():
+    """The cost is in proportion to P / (1 + k ln P)."""
+
+    def log_cost(k, streams):
+        law = Streams(BASE, k)
+        plan = js.minimize_cost(law, 2.3, js.Demand(1e12), levers={"streams": streams})
+        return jnp.log(plan.total_cost)
+
+    by_k, by_streams = jax.grad(log_cost, (0, 1))(0.3, 4.0)
+    gain = 1 + 0.3 * np.log(4)
+    assert_allclose(by_k, -np.log(4) / gain, rtol=1e-9 if X64 else 1e-3)
+    assert_allclose(by_streams, 1 / 4 - 0.3 / 4 / gain, rtol=1e-9 if X64 else 1e-3)
 
 
 def test_bad_values_are_nan_with_zero_derivatives():
