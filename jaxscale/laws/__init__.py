@@ -6,11 +6,17 @@ from jaxscale.laws._catalog import catalog as catalog
 from jaxscale.laws._catalog import entry as entry
 from jaxscale.laws._catalog import load as load
 from jaxscale.laws._catalog import published as published
-from jaxscale.laws._downstream import Downstream as Downstream
-from jaxscale.laws._downstream import downstream as downstream
-from jaxscale.laws._downstream import from_flops_form as from_flops_form
-from jaxscale.laws._downstream import loss_at_ratio as loss_at_ratio
+from jaxscale.laws._flops_form import from_flops_form as from_flops_form
+from jaxscale.laws._flops_form import loss_at_ratio as loss_at_ratio
+from jaxscale.laws._tasks import ExponentialAccuracy as ExponentialAccuracy
+from jaxscale.laws._tasks import SigmoidAccuracy as SigmoidAccuracy
+from jaxscale.laws._tasks import Task as Task
+from jaxscale.laws._tasks import task as task
+from jaxscale.laws._tasks import task_entry as task_entry
+from jaxscale.laws._tasks import tasks as tasks
 from jaxscale.laws.chinchilla import Chinchilla as Chinchilla
+from jaxscale.laws.context import ContextLength as ContextLength
+from jaxscale.laws.context import context_length as context_length
 from jaxscale.laws.experts import Abnar as Abnar
 from jaxscale.laws.experts import Clark as Clark
 from jaxscale.laws.experts import Krajewski as Krajewski
@@ -20,6 +26,7 @@ from jaxscale.laws.inverse import params_for as params_for
 from jaxscale.laws.inverse import params_of_flops as params_of_flops
 from jaxscale.laws.inverse import tokens_for as tokens_for
 from jaxscale.laws.inverse import tokens_of_flops as tokens_of_flops
+from jaxscale.laws.joint_experts import Ludziejewski as Ludziejewski
 from jaxscale.laws.kaplan import Kaplan as Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw as BrokenPowerLaw
 from jaxscale.laws.other_forms import ComputeOnly as ComputeOnly
@@ -29,4 +36,7 @@ from jaxscale.laws.protocol import Flops as Flops
 from jaxscale.laws.protocol import Law as Law
 from jaxscale.laws.repeated_data import Muennighoff as Muennighoff
 from jaxscale.laws.skaling import Skaling as Skaling
+from jaxscale.laws.streams import ParScale as ParScale
+from jaxscale.laws.streams import Streams as Streams
+from jaxscale.laws.streams import with_streams as with_streams
 from jaxscale.laws.vocabulary import Tao as Tao
