@@ -92,8 +92,8 @@ FAMILIES = {
     "broken": (BrokenPowerLaw(a=1.0, b=300.0, c0=0.12, c=0.06, d=1e20, f=0.4), {}),
     "farseer": (Farseer(-0.2, 0.8, 60.0, 1.5, -0.05, 1.2, 0.1, -0.12, 0.12), {}),
     "frantar": (Frantar(a_S=17.0, b_S=0.7, c_S=45.0, b_N=0.25, a_D=7e8, b_D=0.2, c=0.65), {}),
-    "parscale": (ParScale(E=1.3, A=0.2, alpha=0.2, k=0.33), {}),
     "ludziejewski": (LUDZIEJEWSKI, {}),
+    "parscale": (ParScale(E=1.3, A=0.2, alpha=0.2, k=0.33), {}),
     "skaling": (Skaling(E=1.22, A=39.2, R=5.42, alpha=0.408, beta=0.431, k=0.452), {}),
 }
 
