@@ -6,7 +6,7 @@ weights once.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -135,6 +135,24 @@ class Streams:
     def counts_embeddings(self) -> bool:
         """Whether the params of the law include embeddings."""
         return protocol.counts_embeddings(self.law)
+
+    @property
+    def counts_idle_experts(self) -> bool:
+        """Whether the params of the law include experts that a token does not run through."""
+        return protocol.counts_idle_experts(self.law)
+
+    @property
+    def holds(self) -> Callable[..., Array]:
+        """Whether the law says anything of the effective size; absent where it holds of all."""
+        if not protocol.may_end(self.law):
+            raise AttributeError("holds")
+        return self._holds
+
+    def _holds(
+        self, log_params: Array, log_tokens: Array, streams: Array, **levers: Array
+    ) -> Array:
+        log_effective = log_params + _log_gain(self.k, streams)
+        return protocol.holds(self.law, log_effective, log_tokens, **levers)
 
     @property
     def has_experts(self) -> bool:

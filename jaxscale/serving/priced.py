@@ -22,6 +22,7 @@ from jaxscale.architectures.family import (
     log_width_of_counted,
 )
 from jaxscale.laws import protocol
+from jaxscale.laws.streams import STREAMS
 from jaxscale.serving._options import COUNTS, Device, entered, options, stacked
 from jaxscale.serving.deployment import Deployment, Machine
 from jaxscale.serving.offer import offer
@@ -49,11 +50,15 @@ class Served:
         return arrays.is_concrete(experts) and bool(np.all(np.asarray(experts) == 1))
 
     def of_law(self, law: Any, levers: Mapping[str, Any]) -> "Served":
-        """The same, with as many experts as a law of active params has at these levers."""
-        if protocol.counts_idle_experts(law) or "experts" not in levers:
-            return self
-        family = replace(self.family, experts=levers["experts"], active_experts=1.0)
-        return replace(self, family=family)
+        """The same, in the streams and with the experts that a law has at these levers."""
+        served = self
+        if STREAMS in levers:
+            requests = replace(self.requests, streams=levers[STREAMS])
+            served = replace(served, requests=requests)
+        if not protocol.counts_idle_experts(law) and "experts" in levers:
+            family = replace(self.family, experts=levers["experts"], active_experts=1.0)
+            served = replace(served, family=family)
+        return served
 
     def prices(
         self,
@@ -62,22 +67,20 @@ class Served:
         *,
         counts_embeddings: bool = True,
         counts_idle: bool = True,
-        streams: ArrayLike | None = None,
     ) -> dict[str, Array]:
         """Dollars of a token read and of one written for models of these sizes, and by what.
 
         `read`, `write`, `batch`, `token_seconds`, `first_token_seconds`, the index `choice` among
         `options`, its number of `devices`, the `active_share` of the params, and a `status`; NaN
         and -1 where none can serve. The cheapest is that for the tokens of the demand, or for those
-        of one request. `streams` takes the place of those of the requests.
+        of one request.
         """
-        requests = self.requests if streams is None else replace(self.requests, streams=streams)
         tokens = self.requests if demand is None else demand
         names = ("prompt", "output") if demand is None else ("input_tokens", "output_tokens")
         machines, *rest = entered(
             self.options,
             family=self.family,
-            asked_requests=requests,
+            asked_requests=self.requests,
             asked_limits=self.limits,
             utilisation=self.utilisation,
             params=params,

@@ -61,10 +61,13 @@ def test_streams_multiply_the_flops_of_any_law():
 
 def test_a_law_with_streams_is_otherwise_that_law():
     tao, kaplan = js.laws.published("tao2024"), js.laws.published("kaplan2020")
-    for law in (BASE, KUMAR, tao, kaplan, js.laws.published("clark2022_hash")):
+    experts, farseer = js.laws.published("ludziejewski2025"), js.laws.published("li2025")
+    for law in (BASE, KUMAR, tao, kaplan, js.laws.published("clark2022_hash"), experts, farseer):
         streamed = with_streams(law, 0.3)
         for asked in (
             protocol.counts_embeddings,
+            protocol.counts_idle_experts,
+            protocol.may_end,
             protocol.has_experts,
             protocol.caution_of,
             protocol.loss_scale,
