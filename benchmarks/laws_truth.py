@@ -124,20 +124,26 @@ def agreement(
         ),
         "loss": require_agreement(f"{name}: loss", (reached,), (loss,), COST_TOLERANCE[dtype]),
     }
-    if asked.chosen:
+    if _searched(asked):
         off["levers"] = _off_best(name, asked, np.asarray(found.cost), LEVER_TOLERANCE[dtype])
+    if asked.chosen:
         _require_lowest(name, np.asarray(found.cost), COST_TOLERANCE[dtype])
     return off
 
 
+def _searched(asked: Case) -> tuple[str, ...]:
+    """The levers that were chosen over a whole range, and not from a list."""
+    return tuple(name for name in asked.chosen if name not in protocol.choices_of(asked.law))
+
+
 def _levers_about(asked: Case, fixed: dict, answer: Answer) -> dict[str, np.ndarray]:
-    """The levers of the answer, of either side of each, and of the coarse grid, in rows."""
+    """The levers of the answer, of either side of each, and of a grid of all, in rows."""
     lanes = np.ones_like(answer.params)
     if not asked.chosen:
         return {name: np.tile(value * lanes, (1, 1)) for name, value in fixed.items()}
     here = {name: answer.levers[name] for name in asked.chosen}
     rows = [here]
-    for name in asked.chosen:
+    for name in _searched(asked):
         rows += [here | {name: here[name] * (1 + step)} for step in (-BESIDE, BESIDE)]
     for point in itertools.product(*(_points(asked, name) for name in asked.chosen)):
         rows.append({n: x * lanes for n, x in zip(asked.chosen, point, strict=True)})
@@ -145,6 +151,8 @@ def _levers_about(asked: Case, fixed: dict, answer: Answer) -> dict[str, np.ndar
 
 
 def _points(asked, name):
+    if name in protocol.choices_of(asked.law):
+        return protocol.choices_of(asked.law)[name]
     low, high = asked.law.levers[name]
     spaced = np.geomspace if low > 0 and high > 100 * low else np.linspace
     return spaced(low, high, POINTS)
@@ -153,7 +161,7 @@ def _points(asked, name):
 def _off_best(name, asked, costs, tolerance):
     """Largest distance of a lever from the minimum of a parabola, relative to its value."""
     worst = 0.0
-    for at in range(len(asked.chosen)):
+    for at in range(len(_searched(asked))):
         middle, less, more = costs[0], costs[1 + 2 * at], costs[2 + 2 * at]
         with np.errstate(invalid="ignore"):
             bend = (less - middle) + (more - middle)
