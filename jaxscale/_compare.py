@@ -24,10 +24,12 @@ from jaxscale._numerics.quantities import count, counted, scientific
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws._tasks import entry_of_law, task_entry, tasks
 from jaxscale.laws.protocol import (
+    NO_MEMORY,
     Law,
     check_law,
     choices_of,
     depends_on_tokens,
+    knows_memory,
     levers_of,
     loss_scale,
 )
@@ -568,6 +570,8 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
     if question.loss is not None and (scale := loss_scale(law, entry)):
         instead = f"use {spelling.model} instead of {spelling.loss}"
         raise NoPlan(f"its loss is {scale}: {instead}", f"loss not in nats per token: {instead}")
+    if question.bounds is not None and question.bounds.of_memory and not knows_memory(law):
+        raise NoPlan(NO_MEMORY)
     known = levers_of(law)
     values = {
         name: given.get(name, BEST if name in (*CHOSEN, *choices_of(law)) else None)

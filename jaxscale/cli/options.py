@@ -302,6 +302,17 @@ ServePrice = Annotated[float | None, _price("serve")]
 MaxParams = Annotated[float | None, _bound("max_params")]
 MaxTokens = Annotated[float | None, _bound("max_tokens")]
 MaxTokensPerParam = Annotated[float | None, _bound("max_tokens_per_param")]
+MaxMemory = Annotated[
+    float | None,
+    number_option(
+        "--max-memory",
+        "BYTES",
+        "Memory that holds the model, such as 80GB: all weights in bf16 and 16,384 cached tokens. "
+        "For laws of experts that say what they take.",
+        BOUNDS,
+        memory,
+    ),
+]
 
 TrainCount = Annotated[
     int | None,
@@ -344,6 +355,7 @@ QUESTION: Mapping[str, Any] = {
     "max_params": MaxParams,
     "max_tokens": MaxTokens,
     "max_tokens_per_param": MaxTokensPerParam,
+    "max_memory": MaxMemory,
 }
 
 

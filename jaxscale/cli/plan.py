@@ -33,7 +33,7 @@ from jaxscale.cli.plan_report import SMALL
 from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.solving import compute_optimal_plans, solved, status_of
 from jaxscale.cli.training_time import Pace, TrainingTime, read_pace, time_of
-from jaxscale.laws.protocol import loss_scale
+from jaxscale.laws.protocol import NO_MEMORY, knows_memory, loss_scale
 
 EXAMPLES = """\
 jaxscale plan --like-params 70B --inference-tokens 10T
@@ -223,6 +223,8 @@ def plan(
         named = asked.score.scored.named(law, call, anyway=anyway)
     # E is part of the loss of the model and of its plans alike, and no budget depends on it.
     named.need_sizes() if asked.quality.loss is None else named.need_all()
+    if asked.bounds is not None and asked.bounds.of_memory and not knows_memory(named.law):
+        raise Mistake(f"--max-memory: {named.name} {NO_MEMORY}")
     levers = levers_for(named, read_levers(lever))
     prices, timed = plan_served.read_timed(
         question, of_serving, asked.prices, levers.values.get("bits")
@@ -230,6 +232,8 @@ def plan(
     asked = asked._replace(prices=used.priced(prices), timed=timed)
     named = named.with_at_most(MOST_TIMED) if timed else named
     pace = read_pace(train_count, deadline, asked.prices)
+    if timed and asked.bounds is not None and asked.bounds.of_memory:
+        raise Mistake("--max-memory: where serving is timed its devices have their own memory")
     if levers.chosen and timed:
         raise Mistake(f"--lever: give {levers.chosen[0]} a value: {TIMED_LEVERS}")
     if len(asked.budgets) > 1:

@@ -18,15 +18,16 @@ from jaxscale.laws.chinchilla import Chinchilla as Chinchilla
 from jaxscale.laws.experts import Abnar as Abnar
 from jaxscale.laws.experts import Clark as Clark
 from jaxscale.laws.experts import Krajewski as Krajewski
+from jaxscale.laws.farseer import Farseer as Farseer
 from jaxscale.laws.fitted import Coefficient as Coefficient
 from jaxscale.laws.inverse import params_for as params_for
 from jaxscale.laws.inverse import params_of_flops as params_of_flops
 from jaxscale.laws.inverse import tokens_for as tokens_for
 from jaxscale.laws.inverse import tokens_of_flops as tokens_of_flops
+from jaxscale.laws.joint_experts import Ludziejewski as Ludziejewski
 from jaxscale.laws.kaplan import Kaplan as Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw as BrokenPowerLaw
 from jaxscale.laws.other_forms import ComputeOnly as ComputeOnly
-from jaxscale.laws.other_forms import Farseer as Farseer
 from jaxscale.laws.other_forms import Frantar as Frantar
 from jaxscale.laws.precision import Kumar as Kumar
 from jaxscale.laws.protocol import Flops as Flops

@@ -29,7 +29,7 @@ from jaxscale._schema import (
     rented,
 )
 from jaxscale.hardware import PRECISIONS, accelerator, is_file_name
-from jaxscale.laws.protocol import levers_of
+from jaxscale.laws.protocol import NO_MEMORY, knows_memory, levers_of
 from jaxscale.sweeping._toml_lines import TomlText, parsed
 from jaxscale.sweeping.axes import as_axis, geomspace, linspace
 
@@ -108,6 +108,7 @@ def read_text(name: str, text: str, *, anyway: bool = False) -> Contents:
     if not anyway:
         _check_identified(source, axes, fixed)
     _add_levers(source, sections, axes, fixed)
+    _check_memory(source, axes, fixed)
     contents = Contents(axes, fixed, _fields(source), paired)
     _check_together(source, contents)
     return contents
@@ -335,6 +336,16 @@ def _add_law_of_task(source: TomlText, axes: Mapping[str, Any], fixed: dict) -> 
                 f"{fixed[TASK]} has a law of its own; leave {LAW} out, or {TASK} and {ACCURACY}",
             )
     fixed[LAW] = laws.task_entry(fixed[TASK]).law.law
+
+
+def _check_memory(source: TomlText, axes: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+    """Refuse a bound on memory for a law that does not say what it takes."""
+    name = "max_memory"
+    law = axes[LAW][0] if LAW in axes else fixed[LAW]  # those of an axis are of one family
+    if name in {*axes, *fixed} and not knows_memory(law_of(law)):
+        which = law if isinstance(law, str) else type(law).__name__
+        section = AXES if name in axes else FIXED
+        source.refuse((section, key_of(name)), f"{which} {NO_MEMORY}")
 
 
 def _check_one_family(source: TomlText, path: Path, names: Iterable[str]) -> None:
