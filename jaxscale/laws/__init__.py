@@ -15,6 +15,8 @@ from jaxscale.laws._tasks import task as task
 from jaxscale.laws._tasks import task_entry as task_entry
 from jaxscale.laws._tasks import tasks as tasks
 from jaxscale.laws.chinchilla import Chinchilla as Chinchilla
+from jaxscale.laws.context import ContextLength as ContextLength
+from jaxscale.laws.context import context_length as context_length
 from jaxscale.laws.experts import Abnar as Abnar
 from jaxscale.laws.experts import Clark as Clark
 from jaxscale.laws.experts import Krajewski as Krajewski
@@ -34,4 +36,7 @@ from jaxscale.laws.protocol import Flops as Flops
 from jaxscale.laws.protocol import Law as Law
 from jaxscale.laws.repeated_data import Muennighoff as Muennighoff
 from jaxscale.laws.skaling import Skaling as Skaling
+from jaxscale.laws.streams import ParScale as ParScale
+from jaxscale.laws.streams import Streams as Streams
+from jaxscale.laws.streams import with_streams as with_streams
 from jaxscale.laws.vocabulary import Tao as Tao

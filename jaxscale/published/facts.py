@@ -117,6 +117,7 @@ COLUMNS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     "recipes": _FITTED,
     "trajectories": {**_NAMED, "form": _form, **_SOURCE},
     "tasks": {**_NAMED, "form": _form, **_SOURCE},
+    "contexts": {**_NAMED, "form": _form, **_SOURCE},
     "allocations": {
         **_NAMED,
         "params_exponent": lambda entry: entry.exponents[0],
