@@ -163,13 +163,14 @@ def _show_all(entries: Sequence[Entry]) -> None:
 
 def _show_tasks(entries: Sequence[Entry]) -> None:
     """Print a line for each task: what it is on, and the accuracies that models have."""
-    rows = []
+    papers: dict[str, list[Sequence[str]]] = defaultdict(list)
     for entry in entries:
+        paper = entry.source.partition(",")[0]
         ends = map(float, interpreted(lambda entry=entry: entry.law.reach))
         short = f", or {entry.aliases[0]}" if entry.aliases else ""
-        rows.append((f"{entry.name}{short}", entry.benchmark, " to ".join(map(percent, ends))))
-    header = ("task", "accuracy on", "lowest to highest")
-    tables.print_columns(header, rows, words=("accuracy on",))
+        benchmark = entry.benchmark.replace(f" of {paper}", "")
+        papers[paper].append((f"{entry.name}{short}", " to ".join(map(percent, ends)), benchmark))
+    tables.print_groups(("task", "lowest to highest", "accuracy on"), papers)
     tables.note(
         "A task has the law of its loss, which tells the accuracy: --accuracy TASK=SHARE.",
         style="dim",

@@ -25,7 +25,7 @@ COMPARED = ("sardana2024", "besiroglu2024", "kaplan2020")
 
 OF_DENSE_MODELS = (
     *("hoffmann2022", "sardana2024", "besiroglu2024", "muennighoff2023"),
-    *("kaplan2020", "gadre2024_redpajama"),
+    *("kaplan2020", "gadre2024_redpajama", "li2025"),
 )
 
 REPEATED = "muennighoff2023_repeated"

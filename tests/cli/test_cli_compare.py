@@ -6,6 +6,7 @@ import re
 import pytest
 
 import jaxscale as js
+from jaxscale.laws.protocol import depends_on_tokens, levers_of, loss_scale
 
 pytest.importorskip("typer")
 
@@ -37,17 +38,24 @@ def test_every_law_of_the_catalogue_answers_or_says_why_not(command):
     assert found["sardana2024"]["status"] == "OK"
     assert list(found) == [entry.name for entry in js.laws.catalog()]
     silent = {name: each["note"] for name, each in found.items() if each["optimum"] is None}
-    assert silent == {
+    expected = {
         "muennighoff2023_repeated": "needs --lever unique_tokens=VALUE, 1.00 to 1.00e30",
-        **dict.fromkeys(
-            ("clark2022_sbase", "clark2022_rlr", "clark2022_hash"),
-            "its loss does not depend on tokens, so no training length is better than another",
-        ),
         "kumar2024": "The loss 2.5 is not above the law's E, 2.7648, so no model reaches it; "
         "raise it.",
-        "tao2024": "its loss is normalised by that of unigrams: "
-        "use --like-params instead of --loss",
     }
+    for entry in js.laws.catalog():
+        if not depends_on_tokens(entry.law):
+            expected[entry.name] = (
+                "its loss does not depend on tokens, so no training length is better than another"
+            )
+        elif scale := loss_scale(entry.law, entry):
+            expected[entry.name] = f"its loss is {scale}: use --like-params instead of --loss"
+    levers = silent.keys() - expected.keys()
+    assert all(silent.pop(name).startswith("needs --lever ") for name in levers)
+    assert all(levers_of(js.laws.published(name)) for name in levers)
+    assert silent == expected
+    assert silent["tao2024"].startswith("its loss is normalised by that of unigrams: use")
+    assert "clark2022_sbase" in silent
     for each in found.values():
         if each["optimum"]:
             assert each["optimum"]["loss"] == pytest.approx(2.5, rel=1e-9)
