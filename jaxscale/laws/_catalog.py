@@ -14,6 +14,7 @@ from jaxscale.laws import saved
 from jaxscale.laws._downstream import from_flops_form
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
+from jaxscale.laws.floating_point import Sun
 from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Frantar
 from jaxscale.laws.precision import Kumar
@@ -27,6 +28,7 @@ FAMILIES: Mapping[str, type] = {
     for each in (
         *(Chinchilla, Kaplan, Muennighoff, Abnar, Clark, Krajewski, Kumar, Tao),
         *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar, Skaling),
+        Sun,
     )
 }
 # Classes and constructors by the name that a file of published facts gives as `form`.

@@ -162,7 +162,18 @@ def _crossing_jvp(value, direction, primals, tangents):
 
 
 def loss_value(log_params: Array, log_tokens: Array, inputs: tuple[Any, dict[str, Array]]) -> Array:
-    """Loss of `inputs`, a law and its levers, as `crossing` takes it."""
+    """Loss of `inputs`, a law and its levers, as `crossing` takes it.
+
+    That of training to its ceiling where there are more tokens, so that it falls with them.
+    """
+    law, levers = inputs
+    return protocol.least_loss_from_logs(law, log_params, log_tokens, **levers)
+
+
+def loss_of_all_tokens(
+    log_params: Array, log_tokens: Array, inputs: tuple[Any, dict[str, Array]]
+) -> Array:
+    """The same where training uses all tokens, past a ceiling too: it falls with params."""
     law, levers = inputs
     return protocol.loss_from_logs(law, log_params, log_tokens, **levers)
 
@@ -192,7 +203,8 @@ def beginning(
 def tokens_for(law: Any, loss: ArrayLike, params: ArrayLike, **levers: ArrayLike) -> Array:
     """Training tokens with which `params` parameters reach `loss`; NaN where none do.
 
-    Of any law, by its own `tokens_for` where it has one. All arguments broadcast.
+    Of any law, by its own `tokens_for` where it has one. Where more tokens raise the loss again,
+    the fewest that reach it. All arguments broadcast.
 
     Examples:
         >>> law = js.laws.published("kumar2024")
@@ -292,17 +304,18 @@ def _other_size(direction, law, loss, known, levers):
     at = (zero, log_known + zero) if direction == PARAMS else (log_known + zero, zero)
     start = lax.stop_gradient(beginning(law, levers, direction, zero)) + zero
     end = zero + far(zero.dtype)
-    log_size = crossing(loss_value, direction, *at, loss + zero, (law, levers), start, end)
-    answer &= _gives(direction, at, log_size, loss, (law, levers), end)
+    value = loss_value if direction == TOKENS else loss_of_all_tokens
+    log_size = crossing(value, direction, *at, loss + zero, (law, levers), start, end)
+    answer &= _gives(value, direction, at, log_size, loss, (law, levers), end)
     return exp_where(answer, log_size)
 
 
-def _gives(direction, at, distance, loss, inputs, end):
+def _gives(value, direction, at, distance, loss, inputs, end):
     """Whether the loss at a distance along a direction is the one asked for, to rounding."""
 
     def along(distance):
         log_params, log_tokens = (z + d * distance for z, d in zip(at, direction, strict=True))
-        return lax.stop_gradient(loss_value(log_params, log_tokens, lax.stop_gradient(inputs)))
+        return lax.stop_gradient(value(log_params, log_tokens, lax.stop_gradient(inputs)))
 
     distance = jnp.where(is_finite(distance), distance, 0)
     tolerance = loss_tolerance(loss, along(end), jnp.abs(distance))

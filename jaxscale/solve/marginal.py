@@ -40,10 +40,10 @@ def _marginal_cost(at_loss: bool, inputs: Inputs, sizes: Sizes, plan: Plan, boun
     x, y = where_safe(ok, sizes.log_params), where_safe(ok, sizes.log_tokens)
     inputs = made_safe(inputs, ok)
     if not bounded:
-        slope = jax.jvp(partial(inputs.loss, x), (y,), (jnp.ones_like(y),))[1]
+        slope = jax.jvp(partial(inputs.loss_of_all_tokens, x), (y,), (jnp.ones_like(y),))[1]
         return cost_of_a_nat(ok, _rise_with_tokens(ok, inputs, x, y, plan), -slope)
     way = open_way(plan.status, x)
-    slope = jax.jvp(inputs.loss, (x, y), way)[1]
+    slope = jax.jvp(inputs.loss_of_all_tokens, (x, y), way)[1]
     value = cost_of_a_nat(ok, _rise(ok, inputs, (x, y), way, plan), -slope)
     return at_corner(at_loss, plan.status, value)
 
