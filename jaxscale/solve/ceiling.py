@@ -76,12 +76,12 @@ def _forced_past(inputs: Inputs, bounds: Bounds, sizes: Sizes, is_feasible: Arra
     log_bound = jnp.where(has_bound, jnp.log(where_safe(has_bound, by_bounds)), -jnp.inf)
     at_bound = log_bound > by_loss
     x = jnp.where(at_bound, log_bound, by_loss)
+    # Where no model reaches the loss on the fewest tokens, they are too few, and not too many.
     reached = is_finite(x)
     x = where_safe(reached, x)
     ceiling = log_tokens_ceiling(inputs.law, x, **inputs.levers)
-    forced = is_feasible & has_least & (by_bounds < jnp.inf)
-    forced &= ~reached | (y > ceiling + _tie(y))
-    inside = reached & (least_tokens <= bounds.max_tokens) & (ratio > 0) & (most > 0)
+    forced = is_feasible & has_least & reached & (y > ceiling + _tie(y))
+    inside = (least_tokens <= bounds.max_tokens) & (ratio > 0) & (most > 0)
     inside &= x <= jnp.log(most) + _tie(x)
     params = jnp.where(at_bound, by_bounds, jnp.exp(where_safe(inside, x)))
     status = jnp.where(at_bound, jnp.int8(Status.AT_CORNER), jnp.int8(Status.AT_MIN_TOKENS))

@@ -50,7 +50,7 @@ ROUNDING, MOST_ROUNDING = 8.0, 1e-4
 MET = 4.0
 # Below the ceiling of a law: where a search starts, in e-folds; what is left of the way there after a
 # step; and the least that is left, in epsilons, so that rounding does not hide what tokens gain.
-WELL_BELOW, BELOW, NEARER, NEAREST = 1.0, 0.1, 0.125, 64.0
+WELL_BELOW, BELOW, NEARER, NEAREST = 1.0, 0.1, 1 / 16, 64.0
 EXACT = 1.0  # epsilons, in whose root a search ends
 COST_STEPS = 3  # of Newton's method, from one size to another of the same cost
 SERVED = INFERENCE_FLOPS / TRAIN_FLOPS  # training tokens that cost as much as one of the demand
@@ -419,10 +419,10 @@ def _kept_below_ceiling(inputs: Inputs, point: Point, moved: Point) -> Point:
 
     room = (ceiling(point.log_params) - point.log_tokens) * NEARER
     least = NEAREST * epsilon(y) * (1 + jnp.abs(y))
-    most = ceiling(x) - jnp.maximum(room, least)
-    far = jnp.maximum(jnp.abs(x - point.log_params), jnp.abs(most - point.log_tokens))
-    last_step = jnp.where(y > most, far, last_step)
-    return Point(x, jnp.where(y > most, most, y), last_step)
+    is_past = y > ceiling(x) - least
+    nearer = ceiling(x) - jnp.maximum(room, least)
+    far = jnp.maximum(jnp.abs(x - point.log_params), jnp.abs(nearer - point.log_tokens))
+    return Point(x, jnp.where(is_past, nearer, y), jnp.where(is_past, far, last_step))
 
 
 def _above(
