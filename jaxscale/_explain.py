@@ -12,7 +12,14 @@ from jaxscale._numerics.quantities import count
 from jaxscale._schema import BOUNDS
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import far
-from jaxscale.laws.protocol import Law, check_law, levers_of, loss_from_logs
+from jaxscale.laws.protocol import (
+    Law,
+    check_law,
+    has_ceiling,
+    least_loss_from_logs,
+    levers_of,
+    log_tokens_ceiling,
+)
 from jaxscale.plan import Bounds, Plan
 from jaxscale.status import Status
 
@@ -246,4 +253,4 @@ def _least_loss(asked: Asked, params: float, tokens: float) -> float:
     values = {name: jnp.asarray(levers[name], float) for name in levers_of(law) if name in levers}
     if set(values) != set(levers_of(law)):
         return math.nan  # of a lever that is chosen
-    return float(interpreted(loss_from_logs, law, *logs, **values))
+    return float(interpreted(least_loss_from_logs, law, *logs, **values))

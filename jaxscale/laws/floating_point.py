@@ -35,13 +35,14 @@ SIGN_BITS = 1
 FULL_BITS = 16  # the precision in whose FLOPs costs are counted, as in Kumar et al.
 HALF_BIT = 0.5  # what a format without an exponent, or without a mantissa, keeps: Section 3.5
 
-# Exponent and mantissa bits of formats that hardware has.
-FORMATS: Mapping[str, tuple[int, int]] = {
-    "E2M1": (2, 1),
-    "E4M3": (4, 3),
-    "E5M2": (5, 2),
-    "fp16": (5, 10),
-    "bf16": (8, 7),
+# Exponent and mantissa bits of formats that hardware has, within the levers' ranges.
+FORMATS: Mapping[str, tuple[float, float]] = {
+    "E2M1": (2.0, 1.0),
+    "E2M3": (2.0, 3.0),
+    "E3M2": (3.0, 2.0),
+    "E4M3": (4.0, 3.0),
+    "E5M2": (5.0, 2.0),
+    "bf16": (8.0, 7.0),
 }
 
 

@@ -213,7 +213,8 @@ def tokens_for(law: Any, loss: ArrayLike, params: ArrayLike, **levers: ArrayLike
     """
     if hasattr(law, "tokens_for"):
         return law.tokens_for(loss, params, **levers)
-    return _other_size(TOKENS, *arrays.enter(law=law, loss=loss, known=params, levers=levers))
+    inputs = arrays.enter(law=law, loss=loss, known=params, levers=levers)
+    return _other_size((TOKENS, loss_value), *inputs)
 
 
 def params_for(law: Any, loss: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:
@@ -228,7 +229,17 @@ def params_for(law: Any, loss: ArrayLike, tokens: ArrayLike, **levers: ArrayLike
     """
     if hasattr(law, "params_for"):
         return law.params_for(loss, tokens, **levers)
-    return _other_size(PARAMS, *arrays.enter(law=law, loss=loss, known=tokens, levers=levers))
+    inputs = arrays.enter(law=law, loss=loss, known=tokens, levers=levers)
+    return _other_size((PARAMS, loss_of_all_tokens), *inputs)
+
+
+def least_params_for(law: Any, loss: ArrayLike, like: Array, **levers: ArrayLike) -> Array:
+    """Parameters that reach `loss` on any number of tokens, in the dtype of `like`."""
+    endless = jnp.exp(far(like.dtype)).astype(like.dtype)
+    if not protocol.has_ceiling(law):
+        return params_for(law, loss, endless, **levers)
+    inputs = arrays.enter(law=law, loss=loss, known=endless, levers=levers)
+    return _other_size((PARAMS, loss_value), *inputs)
 
 
 def params_of_flops(law: Any, flops: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:
@@ -294,7 +305,8 @@ def _train_flops(log_params: Array, log_tokens: Array, inputs: tuple[Any, dict[s
 
 
 @partial(compiled, static=1)
-def _other_size(direction, law, loss, known, levers):
+def _other_size(search, law, loss, known, levers):
+    direction, value = search
     law, loss, known, levers = arrays.align(law, loss, known, levers)
     answer = protocol.is_valid(law) & protocol.are_finite(levers)
     answer &= is_positive(known) & is_finite(loss)
@@ -304,7 +316,6 @@ def _other_size(direction, law, loss, known, levers):
     at = (zero, log_known + zero) if direction == PARAMS else (log_known + zero, zero)
     start = lax.stop_gradient(beginning(law, levers, direction, zero)) + zero
     end = zero + far(zero.dtype)
-    value = loss_value if direction == TOKENS else loss_of_all_tokens
     log_size = crossing(value, direction, *at, loss + zero, (law, levers), start, end)
     answer &= _gives(value, direction, at, log_size, loss, (law, levers), end)
     return exp_where(answer, log_size)
