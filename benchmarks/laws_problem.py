@@ -20,6 +20,7 @@ from jaxscale.laws.precision import FULL_BITS
 from jaxscale.laws.protocol import Flops
 
 UNIQUE_TOKENS = 25e9
+SCALING_BLOCK = 128.0
 
 
 # --- Laws of the benchmark's own -------------------------------------------------------------
@@ -122,6 +123,7 @@ CHINCHILLA, ONLY_LOSS, LOGS = (
 )  # fmt: skip
 KAPLAN, MUENNIGHOFF = "kaplan2020", "muennighoff2023_repeated"
 KRAJEWSKI, KUMAR = "krajewski2024", "kumar2024"
+SUN, OVER_FORMATS = "sun2025", "sun2025 over exponent_bits and mantissa_bits"
 OVER_GRANULARITY, OVER_BITS = "krajewski2024 over granularity", "kumar2024 over bits"
 OVER_VOCABULARY = "tao2024 over vocabulary_params"
 OVER_TWO = "a law of its own over bits and sparsity"
@@ -146,6 +148,14 @@ def cases() -> dict[str, Case]:
         ),
         KRAJEWSKI: Case(krajewski, *experts, fixed={"granularity": 8.0}),
         KUMAR: Case(kumar, *bits, fixed={"bits": 8.0}),
+        SUN: Case(
+            published("sun2025"), (2.3, 3.0), (1e8, 1e12),
+            fixed={"exponent_bits": 4.0, "mantissa_bits": 3.0, "scaling_block": SCALING_BLOCK},
+        ),
+        OVER_FORMATS: Case(
+            published("sun2025"), (2.3, 3.0), (1e8, 1e12),
+            fixed={"scaling_block": SCALING_BLOCK}, chosen=("exponent_bits", "mantissa_bits"),
+        ),
         OVER_GRANULARITY: Case(krajewski, *experts, chosen=("granularity",)),
         OVER_BITS: Case(kumar, *bits, chosen=("bits",)),
         OVER_VOCABULARY: Case(tao, (-5.0, -4.2), (1e8, 1e12), chosen=("vocabulary_params",)),

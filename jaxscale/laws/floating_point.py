@@ -195,9 +195,13 @@ class Sun:
         """Whether there is such a format, log2 B, and the log of what divides it in eq. 26."""
         exponent, mantissa = exponent_bits + HALF_BIT, mantissa_bits + HALF_BIT
         usable = (exponent > 0) & (mantissa > 0) & (scaling_block >= 1)
-        log_fine = jnp.log(self.gamma) + self.delta * jnp.log(where_safe(usable, exponent))
-        log_fine += self.nu * jnp.log(where_safe(usable, mantissa))
-        return usable, jnp.log(where_safe(usable, scaling_block)) / LOG_2, log_fine
+        # Not `where_safe`: derivatives by params must be finite beside levers that have none.
+        exponent, mantissa, block = (
+            jnp.where(usable, x, 1) for x in (exponent, mantissa, scaling_block)
+        )
+        log_fine = jnp.log(self.gamma) + self.delta * jnp.log(exponent)
+        log_fine += self.nu * jnp.log(mantissa)
+        return usable, jnp.log(block) / LOG_2, log_fine
 
 
 @jax.jit

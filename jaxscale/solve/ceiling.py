@@ -18,7 +18,6 @@ from jaxscale.plan import Bounds, Sizes
 from jaxscale.solve.newton import Inputs
 from jaxscale.status import Status
 
-
 TIE = 32.0  # epsilons of a log size, by which it may miss a bound or the ceiling
 
 

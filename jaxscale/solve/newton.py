@@ -48,8 +48,9 @@ CONVERGED = 1e3
 # a loss, by how much a constraint may be missed and count as met.
 ROUNDING, MOST_ROUNDING = 8.0, 1e-4
 MET = 4.0
-# Below the ceiling of a law: where a search starts, in e-folds; what is left of the way there after a
-# step; and the least that is left, in epsilons, so that rounding does not hide what tokens gain.
+# Below the ceiling of a law: where a search starts, in e-folds; what is left of the way there
+# after a step; and the least that is left, in epsilons, so that rounding does not hide what tokens
+# gain.
 WELL_BELOW, BELOW, NEARER, NEAREST = 1.0, 0.1, 1 / 16, 64.0
 EXACT = 1.0  # epsilons, in whose root a search ends
 COST_STEPS = 3  # of Newton's method, from one size to another of the same cost

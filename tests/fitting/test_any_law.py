@@ -17,6 +17,7 @@ from fitting.runs_at_hand import simulated
 from jaxscale.fitting import Fit, FitStatus
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
 from jaxscale.laws.fitted import Coefficient
+from jaxscale.laws.floating_point import Sun
 from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Frantar
 from jaxscale.laws.precision import Kumar
@@ -76,6 +77,7 @@ FAMILIES = {
     "broken": (BrokenPowerLaw(a=1.0, b=300.0, c0=0.12, c=0.06, d=1e20, f=0.4), {}),
     "farseer": (Farseer(-0.12, 0.42, 90.0, -5.0, -0.02, 0.1, 0.12, -0.1, 0.17), {}),
     "frantar": (Frantar(a_S=17.0, b_S=0.7, c_S=45.0, b_N=0.25, a_D=7e8, b_D=0.2, c=0.65), {}),
+    "sun": (Sun(69.2, 0.237, 69000.0, 0.516, 1.9, 11300.0, 3.19, 2.95), {}),
     "skaling": (Skaling(E=1.22, A=39.2, R=5.42, alpha=0.408, beta=0.431, k=0.452), {}),
 }
 
@@ -87,6 +89,9 @@ def chosen_levers(random, law, tokens):
         "granularity": 2.0 ** random.integers(0, 5, tokens.size),
         "sparsity": random.choice([0.0, 0.5, 0.75, 0.9, 0.95], tokens.size),
         "bits": random.choice([4.0, 5.0, 6.0, 8.0, 12.0, 16.0], tokens.size),
+        "exponent_bits": random.integers(1, 7, tokens.size) * 1.0,
+        "mantissa_bits": random.integers(1, 8, tokens.size) * 1.0,
+        "scaling_block": 2.0 ** random.integers(5, 10, tokens.size),
         "vocabulary_params": np.exp(random.uniform(np.log(1e6), np.log(1e9), tokens.size)),
     }
     return {name: draws[name] for name in getattr(law, "levers", {})}
