@@ -62,7 +62,7 @@ class Sun:
         >>> law = js.laws.published("sun2025")
         >>> fp4 = {"exponent_bits": 2.0, "mantissa_bits": 1.0, "scaling_block": 128.0}
         >>> print(np.asarray(law.loss(1e9, np.array([1e11, 4e11, 1e13]), **fp4)).round(3))
-        [2.599 2.562 2.697]
+        [2.598 2.561 2.811]
     """
 
     n: Real

@@ -37,7 +37,7 @@ from jaxscale.laws.protocol import (
     loss_from_logs,
 )
 
-STEPS = 7
+STEPS, NEAR_CEILING = 7, 5  # and more, near the ceiling of a law
 # Where these do not converge: bisection of ln(D / N) from this far on either side, to a fifth of
 # an e-fold, and Newton's method from there.
 FARTHEST, HALVINGS = 48.0, 9
@@ -247,14 +247,17 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
 def _round(
     at_loss: bool, inputs: Inputs, scale: "_Scale", is_first: Array, lost: Array, start: Point
 ) -> Point:
-    """The points after at most STEPS steps of those that are lost, each until it is exact."""
+    """The points after STEPS steps or a few more of those that are lost, each until it is exact."""
+
+    # On the way to a ceiling, steps are shorter.
+    most = STEPS + (NEAR_CEILING if has_ceiling(inputs.law) else 0)
 
     def moves(point: Point) -> Array:
         return lost & ~(point.last_step < exact_step(point.last_step))
 
     def goes_on(carry: tuple[Array, Point]) -> Array:
         count, point = carry
-        return (count < STEPS) & any_of(moves(point))
+        return (count < most) & any_of(moves(point))
 
     def step(carry: tuple[Array, Point]) -> tuple[Array, Point]:
         count, last = carry
