@@ -657,6 +657,8 @@ def _finished(
     if protocol.has_ceiling(given.law):
         sizes = model.log_params, model.log_tokens
         at = ok & protocol.is_at_ceiling(given.law, *sizes, **given.levers)
+        if not at_loss:  # more tokens gain nothing, unless it is bounds that ask for so many
+            nat = jnp.where(at & (status != int(Status.AT_MIN_TOKENS)), jnp.nan, nat)
         status = jnp.where(at, jnp.int8(Status.AT_CEILING), status)
     return Plan(
         params=masked(jnp.exp(model.log_params)),
