@@ -122,11 +122,13 @@ CHINCHILLA, ONLY_LOSS, LOGS = (
     "Chinchilla, closed", "Chinchilla, only loss", "Chinchilla, loss_from_logs",
 )  # fmt: skip
 KAPLAN, MUENNIGHOFF = "kaplan2020", "muennighoff2023_repeated"
-KRAJEWSKI, KUMAR = "krajewski2024", "kumar2024"
+LUDZIEJEWSKI, OVER_EXPERTS = "ludziejewski2025", "ludziejewski2025 over experts"
+KRAJEWSKI, KUMAR, FARSEER = "krajewski2024", "kumar2024", "li2025"
 SUN, OVER_FORMATS = "sun2025", "sun2025 over exponent_bits and mantissa_bits"
 OVER_GRANULARITY, OVER_BITS = "krajewski2024 over granularity", "kumar2024 over bits"
 OVER_VOCABULARY = "tao2024 over vocabulary_params"
 OVER_TWO = "a law of its own over bits and sparsity"
+IN_STREAMS = "Chinchilla in 4 streams of chen2025_pile"
 
 
 @functools.cache
@@ -136,7 +138,7 @@ def cases() -> dict[str, Case]:
     chinchilla = problem.LOSSES, problem.DEMANDS
     kumar, krajewski = published("kumar2024"), published("krajewski2024")
     tao, bits = published("tao2024"), ((3.1, 3.7), (1e8, 1e12))
-    experts = (2.6, 3.3), (1e9, 1e13)
+    experts, joint = ((2.6, 3.3), (1e9, 1e13)), published("ludziejewski2025")
     return {
         CHINCHILLA: Case(js.laws.Chinchilla(*problem.LAW), *chinchilla),
         ONLY_LOSS: Case(OnlyLoss(*problem.LAW), *chinchilla),
@@ -148,6 +150,9 @@ def cases() -> dict[str, Case]:
         ),
         KRAJEWSKI: Case(krajewski, *experts, fixed={"granularity": 8.0}),
         KUMAR: Case(kumar, *bits, fixed={"bits": 8.0}),
+        LUDZIEJEWSKI: Case(joint, (2.0, 2.6), (1e9, 1e13), fixed={"experts": 8.0}),
+        OVER_EXPERTS: Case(joint, (2.0, 2.6), (1e9, 1e13), chosen=("experts",)),
+        FARSEER: Case(published("li2025"), (0.44, 0.6), (1e8, 1e13)),
         SUN: Case(
             published("sun2025"), (2.3, 3.0), (1e8, 1e12),
             fixed={"exponent_bits": 4.0, "mantissa_bits": 3.0, "scaling_block": SCALING_BLOCK},
@@ -165,6 +170,12 @@ def cases() -> dict[str, Case]:
                 c=0.03, exponent=1.0,
             ),
             *bits, chosen=("bits", "sparsity"),
+        ),
+        IN_STREAMS: Case(
+            js.laws.with_streams(
+                js.laws.Chinchilla(*problem.LAW), published("chen2025_pile").k
+            ),
+            *chinchilla, fixed={"streams": 4.0},
         ),
     }  # fmt: skip
 

@@ -248,7 +248,6 @@ def _round(
     at_loss: bool, inputs: Inputs, scale: "_Scale", is_first: Array, lost: Array, start: Point
 ) -> Point:
     """The points after STEPS steps or a few more of those that are lost, each until it is exact."""
-
     # On the way to a ceiling, steps are shorter.
     most = STEPS + (NEAR_CEILING if has_ceiling(inputs.law) else 0)
 

@@ -87,6 +87,8 @@ PUBLISHED = {
         "scaling_block": (32.0, 512.0),
     },
     "tao2024": {"vocabulary_params": (1e6, 1e10)},
+    "ludziejewski2025": {"experts": (1.0, 32.0)},
+    "li2025": {},
 }
 USUAL_RANGES = {"params": (1e7, 1e10), "tokens": (1e9, 1e12)}
 BEYOND = 100.0  # two decades
