@@ -20,6 +20,7 @@ from jaxscale.laws.precision import FULL_BITS
 from jaxscale.laws.protocol import Flops
 
 UNIQUE_TOKENS = 25e9
+SCALING_BLOCK = 128.0
 
 
 # --- Laws of the benchmark's own -------------------------------------------------------------
@@ -123,6 +124,7 @@ CHINCHILLA, ONLY_LOSS, LOGS = (
 KAPLAN, MUENNIGHOFF = "kaplan2020", "muennighoff2023_repeated"
 LUDZIEJEWSKI, OVER_EXPERTS = "ludziejewski2025", "ludziejewski2025 over experts"
 KRAJEWSKI, KUMAR, FARSEER = "krajewski2024", "kumar2024", "li2025"
+SUN, OVER_FORMATS = "sun2025", "sun2025 over exponent_bits and mantissa_bits"
 OVER_GRANULARITY, OVER_BITS = "krajewski2024 over granularity", "kumar2024 over bits"
 OVER_VOCABULARY = "tao2024 over vocabulary_params"
 OVER_TWO = "a law of its own over bits and sparsity"
@@ -151,6 +153,14 @@ def cases() -> dict[str, Case]:
         LUDZIEJEWSKI: Case(joint, (2.0, 2.6), (1e9, 1e13), fixed={"experts": 8.0}),
         OVER_EXPERTS: Case(joint, (2.0, 2.6), (1e9, 1e13), chosen=("experts",)),
         FARSEER: Case(published("li2025"), (0.44, 0.6), (1e8, 1e13)),
+        SUN: Case(
+            published("sun2025"), (2.3, 3.0), (1e8, 1e12),
+            fixed={"exponent_bits": 4.0, "mantissa_bits": 3.0, "scaling_block": SCALING_BLOCK},
+        ),
+        OVER_FORMATS: Case(
+            published("sun2025"), (2.3, 3.0), (1e8, 1e12),
+            fixed={"scaling_block": SCALING_BLOCK}, chosen=("exponent_bits", "mantissa_bits"),
+        ),
         OVER_GRANULARITY: Case(krajewski, *experts, chosen=("granularity",)),
         OVER_BITS: Case(kumar, *bits, chosen=("bits",)),
         OVER_VOCABULARY: Case(tao, (-5.0, -4.2), (1e8, 1e12), chosen=("vocabulary_params",)),

@@ -49,6 +49,7 @@ BEST = "best"
 CHOSEN = ("sparsity", "granularity", "bits", "vocabulary_params")
 # Of a dense model in 16 bits, with layers in one piece, on tokens that are all new.
 PLAIN = {"sparsity": 0.0, "experts": 1.0, "granularity": 1.0, "bits": 16.0, "unique_tokens": 1e30}
+PLAIN |= {"exponent_bits": 8.0, "mantissa_bits": 7.0, "scaling_block": 128.0}
 OWN = "your own"  # the group of laws that no publication describes
 # Reasons without the numbers of a scenario, which laws share; of other statuses, their sentence.
 SHORT = {

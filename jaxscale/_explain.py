@@ -14,7 +14,13 @@ from jaxscale._numerics.quantities import count
 from jaxscale._schema import BOUNDS
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import far
-from jaxscale.laws.protocol import Law, check_law, levers_of, loss_from_logs
+from jaxscale.laws.protocol import (
+    Law,
+    check_law,
+    least_loss_from_logs,
+    levers_of,
+    log_tokens_ceiling,
+)
 from jaxscale.plan import Bounds, Plan, in_memory
 from jaxscale.status import Status
 
@@ -218,6 +224,16 @@ def _of_corner(asked: Asked) -> str:
     return f"{Status.AT_CORNER.sentence[:-1]} ({_in_words(limits)})." if limits else ""
 
 
+def _of_ceiling(asked: Asked) -> str:
+    values = _lever_values(asked)
+    if asked.params is None or values is None:
+        return ""
+    log_params = jnp.asarray(math.log(asked.params))
+    most = math.exp(float(interpreted(log_tokens_ceiling, asked.law, log_params, **values)))
+    named = f"ceiling, {count(most)} for {count(asked.params)} params"
+    return Status.AT_CEILING.sentence.replace("ceiling", named)
+
+
 _SENTENCES = {
     Status.INFEASIBLE_LOSS: _of_loss,
     Status.INFEASIBLE_BUDGET: _of_budget,
@@ -231,6 +247,7 @@ _SENTENCES = {
     Status.AT_MAX_TOKENS: _at("max_tokens"),
     Status.AT_MAX_RATIO: _at("max_tokens_per_param"),
     Status.AT_CORNER: _of_corner,
+    Status.AT_CEILING: _of_ceiling,
 }
 
 
@@ -268,10 +285,17 @@ def _numbers(asked: Asked) -> dict[str, float]:
 
 def _least_loss(asked: Asked, params: float, tokens: float) -> float:
     """The loss at the largest sizes, as the solver looks at them."""
-    law, levers = asked.law, asked.levers or {}
+    values = _lever_values(asked)
+    if values is None:
+        return math.nan
     top = far(jnp.float64)
     logs = (jnp.asarray(min(math.log(size), top)) for size in (params, tokens))
-    values = {name: jnp.asarray(levers[name], float) for name in levers_of(law) if name in levers}
-    if set(values) != set(levers_of(law)):
-        return math.nan  # of a lever that is chosen
-    return float(interpreted(loss_from_logs, law, *logs, **values))
+    return float(interpreted(least_loss_from_logs, asked.law, *logs, **values))
+
+
+def _lever_values(asked: Asked) -> dict[str, jnp.ndarray] | None:
+    """A value for each lever of the law; None where one is chosen."""
+    known, levers = levers_of(asked.law), asked.levers or {}
+    if not set(known) <= set(levers):
+        return None
+    return {name: jnp.asarray(levers[name], float) for name in known}

@@ -381,6 +381,18 @@ def with_finite_loss(law: Law, sizes: Sizes, levers: Mapping[str, Array] | None 
     return sizes.require(finite, Status.OUT_OF_RANGE)
 
 
+def with_ceiling_told(law: Law, sizes: Sizes, plan: Plan) -> Plan:
+    """The plan of these sizes, AT_CEILING where more tokens would raise its loss.
+
+    All arguments are aligned.
+    """
+    if not protocol.has_ceiling(law):
+        return plan
+    at = protocol.is_at_ceiling(law, sizes.log_params, sizes.log_tokens, **plan.levers)
+    status = jnp.where(plan.ok & at, jnp.int8(Status.AT_CEILING), plan.status)
+    return replace(plan, status=status)
+
+
 def priced(
     law: Law,
     sizes: Sizes,
@@ -486,4 +498,5 @@ def _evaluate(params, tokens, levers, law, demand, costs):
     log_params, log_tokens = (jnp.log(where_safe(is_positive(x), x)) for x in (params, tokens))
     status = first_status((~valid, Status.INVALID_INPUT))
     sizes = Sizes(params, tokens, log_params, log_tokens, status, valid)
-    return priced(law, with_finite_loss(law, sizes, levers), demand, costs, levers)
+    plan = priced(law, with_finite_loss(law, sizes, levers), demand, costs, levers)
+    return with_ceiling_told(law, sizes, plan)

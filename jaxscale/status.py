@@ -9,8 +9,8 @@ from jax import Array
 class Status(enum.IntEnum):
     """Outcome of a solver: a code with a message, its `sentence`, that says what to do.
 
-    Members up to AT_CORNER, AT_LEVER_END and BEST_OF_SEVERAL are `ok`: the plan has numbers. With
-    all others they are NaN. Stores keep the codes, so a new status comes last.
+    Members up to AT_CORNER, AT_LEVER_END, BEST_OF_SEVERAL and AT_CEILING are `ok`: the plan has
+    numbers. With all others they are NaN. Stores keep the codes, so a new status comes last.
 
     Examples:
         >>> plan = js.minimize_cost(js.laws.published("sardana2024"), 1.5)
@@ -58,18 +58,26 @@ class Status(enum.IntEnum):
     NO_FINITE_PRICE = 20, "Profit rises with the price without end; use an elasticity above 1."
     BEST_OF_SEVERAL = 21, "Profit has several optima; this is the best. Bound params for another."
     BEYOND_LAW = 22, "The law says nothing of a model of this size; bound params to where it does."
+    AT_CEILING = (
+        23,
+        "Tokens reach the law's ceiling: more raise the loss. Use more params, or fewer tokens.",
+    )
 
     @property
     def ok(self) -> bool:
         """Whether the plan's numbers are given."""
-        return self <= Status.AT_CORNER or self in (Status.AT_LEVER_END, Status.BEST_OF_SEVERAL)
+        return self <= Status.AT_CORNER or self in _OK_TOO
+
+
+_OK_TOO = (Status.AT_LEVER_END, Status.BEST_OF_SEVERAL, Status.AT_CEILING)
 
 
 def is_ok(status: Array) -> Array:
     """Whether each status is one that comes with numbers; no for a number that is no status."""
     inside = (status >= int(Status.OK)) & (status <= int(Status.AT_CORNER))
-    at_end = status == int(Status.AT_LEVER_END)
-    return inside | at_end | (status == int(Status.BEST_OF_SEVERAL))
+    for other in _OK_TOO:
+        inside |= status == int(other)
+    return inside
 
 
 def first_status(*cases: tuple[Array, Status]) -> Array:

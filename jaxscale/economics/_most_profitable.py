@@ -184,7 +184,7 @@ class _Offer(NamedTuple):
 def _offer(problem: Problem, origin: Array, at: _At) -> _Offer:
     """The cheapest plan at a point of the path, and what it earns."""
     value, levers, law, demand, costs, bounds, market, price = problem
-    loss = protocol.loss_from_logs(law, *_sizes_on_path(bounds, origin, at.path), **levers)
+    loss = protocol.least_loss_from_logs(law, *_sizes_on_path(bounds, origin, at.path), **levers)
     log_price, log_scale = -jnp.inf, at.log_scale
     if market is not None:
         if price is None:
@@ -574,7 +574,8 @@ def _at_corner(problem: Problem, bounds: Bounds, index: Array, like: Array) -> A
     exists &= (tokens * slack >= low_tokens) & (tokens <= high_tokens * slack)
     exists &= (tokens <= ratio * params * slack) & (low_tokens <= high_tokens)
     answer = _of_sizes(problem, *(jnp.where(exists, x, 1) for x in (params, tokens)))
-    status = jnp.where(answer.plan.ok, jnp.int8(Status.AT_CORNER), answer.plan.status)
+    is_free = answer.plan.status == int(Status.OK)  # and not past a ceiling
+    status = jnp.where(is_free, jnp.int8(Status.AT_CORNER), answer.plan.status)
     answer = answer._replace(plan=replace(answer.plan, status=status))
     return answer.failed(~exists, Status.INFEASIBLE_BOUNDS)
 

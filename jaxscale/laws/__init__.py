@@ -22,6 +22,8 @@ from jaxscale.laws.experts import Clark as Clark
 from jaxscale.laws.experts import Krajewski as Krajewski
 from jaxscale.laws.farseer import Farseer as Farseer
 from jaxscale.laws.fitted import Coefficient as Coefficient
+from jaxscale.laws.floating_point import FORMATS as FORMATS
+from jaxscale.laws.floating_point import Sun as Sun
 from jaxscale.laws.inverse import params_for as params_for
 from jaxscale.laws.inverse import params_of_flops as params_of_flops
 from jaxscale.laws.inverse import tokens_for as tokens_for

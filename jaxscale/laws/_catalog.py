@@ -15,6 +15,7 @@ from jaxscale.laws._flops_form import from_flops_form
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
 from jaxscale.laws.farseer import Farseer
+from jaxscale.laws.floating_point import Sun
 from jaxscale.laws.joint_experts import Ludziejewski
 from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Frantar
@@ -32,6 +33,7 @@ FAMILIES: Mapping[str, type] = {
         *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar, Skaling),
         Ludziejewski,
         ParScale,
+        Sun,
     )
 }
 # Classes and constructors by the name that a file of published facts gives as `form`.

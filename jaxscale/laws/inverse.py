@@ -162,7 +162,18 @@ def _crossing_jvp(value, direction, primals, tangents):
 
 
 def loss_value(log_params: Array, log_tokens: Array, inputs: tuple[Any, dict[str, Array]]) -> Array:
-    """Loss of `inputs`, a law and its levers, as `crossing` takes it."""
+    """Loss of `inputs`, a law and its levers, as `crossing` takes it.
+
+    That of training to its ceiling where there are more tokens, so that it falls with them.
+    """
+    law, levers = inputs
+    return protocol.least_loss_from_logs(law, log_params, log_tokens, **levers)
+
+
+def loss_of_all_tokens(
+    log_params: Array, log_tokens: Array, inputs: tuple[Any, dict[str, Array]]
+) -> Array:
+    """The same where training uses all tokens, past a ceiling too: it falls with params."""
     law, levers = inputs
     return protocol.loss_from_logs(law, log_params, log_tokens, **levers)
 
@@ -192,7 +203,8 @@ def beginning(
 def tokens_for(law: Any, loss: ArrayLike, params: ArrayLike, **levers: ArrayLike) -> Array:
     """Training tokens with which `params` parameters reach `loss`; NaN where none do.
 
-    Of any law, by its own `tokens_for` where it has one. All arguments broadcast.
+    Of any law, by its own `tokens_for` where it has one. Where more tokens raise the loss again,
+    the fewest that reach it. All arguments broadcast.
 
     Examples:
         >>> law = js.laws.published("kumar2024")
@@ -201,7 +213,8 @@ def tokens_for(law: Any, loss: ArrayLike, params: ArrayLike, **levers: ArrayLike
     """
     if hasattr(law, "tokens_for"):
         return law.tokens_for(loss, params, **levers)
-    return _other_size(TOKENS, *arrays.enter(law=law, loss=loss, known=params, levers=levers))
+    inputs = arrays.enter(law=law, loss=loss, known=params, levers=levers)
+    return _other_size((TOKENS, loss_value), *inputs)
 
 
 def params_for(law: Any, loss: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:
@@ -216,7 +229,17 @@ def params_for(law: Any, loss: ArrayLike, tokens: ArrayLike, **levers: ArrayLike
     """
     if hasattr(law, "params_for"):
         return law.params_for(loss, tokens, **levers)
-    return _other_size(PARAMS, *arrays.enter(law=law, loss=loss, known=tokens, levers=levers))
+    inputs = arrays.enter(law=law, loss=loss, known=tokens, levers=levers)
+    return _other_size((PARAMS, loss_of_all_tokens), *inputs)
+
+
+def least_params_for(law: Any, loss: ArrayLike, like: Array, **levers: ArrayLike) -> Array:
+    """Parameters that reach `loss` on any number of tokens, in the dtype of `like`."""
+    endless = jnp.exp(far(like.dtype)).astype(like.dtype)
+    if not protocol.has_ceiling(law):
+        return params_for(law, loss, endless, **levers)
+    inputs = arrays.enter(law=law, loss=loss, known=endless, levers=levers)
+    return _other_size((PARAMS, loss_value), *inputs)
 
 
 def params_of_flops(law: Any, flops: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:
@@ -282,7 +305,8 @@ def _train_flops(log_params: Array, log_tokens: Array, inputs: tuple[Any, dict[s
 
 
 @partial(compiled, static=1)
-def _other_size(direction, law, loss, known, levers):
+def _other_size(search, law, loss, known, levers):
+    direction, value = search
     law, loss, known, levers = arrays.align(law, loss, known, levers)
     answer = protocol.is_valid(law) & protocol.are_finite(levers)
     answer &= is_positive(known) & is_finite(loss)
@@ -292,20 +316,20 @@ def _other_size(direction, law, loss, known, levers):
     at = (zero, log_known + zero) if direction == PARAMS else (log_known + zero, zero)
     start = lax.stop_gradient(beginning(law, levers, direction, zero)) + zero
     end = zero + far(zero.dtype)
-    log_size = crossing(loss_value, direction, *at, loss + zero, (law, levers), start, end)
-    answer &= _gives(direction, at, log_size, loss, (law, levers), end)
+    log_size = crossing(value, direction, *at, loss + zero, (law, levers), start, end)
+    answer &= _gives(value, direction, at, log_size, loss, (law, levers), end)
     distance = where_safe(answer, log_size)
     sizes = (z + d * distance for z, d in zip(at, direction, strict=True))
     answer &= protocol.holds(law, *sizes, **levers)
     return exp_where(answer, log_size)
 
 
-def _gives(direction, at, distance, loss, inputs, end):
+def _gives(value, direction, at, distance, loss, inputs, end):
     """Whether the loss at a distance along a direction is the one asked for, to rounding."""
 
     def along(distance):
         log_params, log_tokens = (z + d * distance for z, d in zip(at, direction, strict=True))
-        return lax.stop_gradient(loss_value(log_params, log_tokens, lax.stop_gradient(inputs)))
+        return lax.stop_gradient(value(log_params, log_tokens, lax.stop_gradient(inputs)))
 
     distance = jnp.where(is_finite(distance), distance, 0)
     tolerance = loss_tolerance(loss, along(end), jnp.abs(distance))

@@ -4,7 +4,7 @@
 
 | member | what it is | without it |
 | --- | --- | --- |
-| `loss(params, tokens, **levers)` | nats per token; falls with both where the law holds | needed |
+| `loss(params, tokens, **levers)` | nats per token; falls with both, up to a ceiling | needed |
 | `loss_from_logs(log_params, log_tokens, **levers)` | the same at logarithms | `loss` |
 | `levers` | a dict of name to (low, high): what else may be chosen | none |
 | `choices` | a dict of name to values: levers that take only these | all levers take any |
@@ -20,6 +20,7 @@ if not, one of its lever `experts` is active | it does |
 | `frontier_powers(log)` | ln G, a, b: best N is `G (C / 6)^a`, D `(C / 6)^b / G` | no such form |
 | `loss_scale` | another scale than nats per token, in words | nats per token |
 | `of_steps` | whether it is a loss over the steps of one training | it is of its end |
+| `log_tokens_ceiling(log_params, **levers)` | past it more tokens raise the loss | no ceiling |
 | `depends_on_tokens` | whether more tokens lower the loss | they do |
 | `holds(log_params, log_tokens, **levers)` | whether it says anything of a size | it does of all |
 | `two_powers(**levers)` | it as a `Chinchilla`, whose optimum is closed | solved by Newton |
@@ -45,6 +46,8 @@ from jaxscale.published.entry import INFERENCE_FLOPS as INFERENCE_FLOPS
 from jaxscale.published.entry import TRAIN_FLOPS as TRAIN_FLOPS
 
 AnyLaw = TypeVar("AnyLaw")
+
+AT_CEILING = 16.0  # epsilons of a log size, within which tokens are at the ceiling
 
 
 class Law(Protocol):
@@ -110,6 +113,36 @@ def loss_from_logs(law: Any, log_params: Array, log_tokens: Array, **levers: Arr
     if hasattr(law, "loss_from_logs"):
         return law.loss_from_logs(log_params, log_tokens, **levers)
     return law.loss(jnp.exp(log_params), jnp.exp(log_tokens), **levers)
+
+
+def has_ceiling(law: Any) -> bool:
+    """Whether the loss rises again past some number of tokens."""
+    return hasattr(law, "log_tokens_ceiling")
+
+
+def log_tokens_ceiling(law: Any, log_params: Array, **levers: Array) -> Array:
+    """Log of the tokens past which more raise the loss; infinite where none do."""
+    if has_ceiling(law):
+        return law.log_tokens_ceiling(log_params, **levers)
+    return jnp.full_like(log_params, jnp.inf)
+
+
+def least_loss_from_logs(law: Any, log_params: Array, log_tokens: Array, **levers: Array) -> Array:
+    """The lowest loss of at most so many tokens: training stops at the ceiling of the law.
+
+    It falls with both sizes for every law, which is what searches and inverses rest on.
+    """
+    if has_ceiling(law):
+        ceiling = law.log_tokens_ceiling(log_params, **levers)
+        log_tokens = jnp.where(log_tokens > ceiling, ceiling, log_tokens)
+    return loss_from_logs(law, log_params, log_tokens, **levers)
+
+
+def is_at_ceiling(law: Any, log_params: Array, log_tokens: Array, **levers: Array) -> Array:
+    """Whether more tokens would raise the loss, or lower it by less than rounding."""
+    ceiling = log_tokens_ceiling(law, log_params, **levers)
+    rounding = AT_CEILING * float(jnp.finfo(log_tokens.dtype).eps)
+    return log_tokens >= ceiling - rounding * (1 + jnp.abs(log_tokens))
 
 
 def may_end(law: Any) -> bool:

@@ -187,6 +187,16 @@ class Streams:
         log_effective = log_params + _log_gain(self.k, streams)
         return protocol.loss_from_logs(self.law, log_effective, log_tokens, **levers)
 
+    @property
+    def log_tokens_ceiling(self) -> Callable[..., Array]:
+        """Log of the tokens past which more raise the loss, of a law that has it."""
+        ceiling = self.law.log_tokens_ceiling
+
+        def of_streams(log_params: Array, streams: Array, **levers: Array) -> Array:
+            return ceiling(log_params + _log_gain(self.k, streams), **levers)
+
+        return of_streams
+
     def flops(self, params: Array, tokens: Array, streams: Array, **levers: Array) -> Flops:
         """The FLOPs of the law in each stream."""
         once = protocol.flops_of(self.law, params, tokens, **levers)

@@ -27,7 +27,7 @@ from jaxscale._numerics.quantities import number
 from jaxscale._numerics.typed import custom_jvp, fori_loop
 from jaxscale._numerics.values import is_finite, is_positive, where_safe
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws.inverse import far, params_for, tokens_for
+from jaxscale.laws.inverse import least_params_for, tokens_for
 from jaxscale.laws.protocol import (
     TRAIN_FLOPS,
     Law,
@@ -322,8 +322,7 @@ def overhead(
     cheapest = minimize_cost(law, loss, levers=levers)
     tokens = tokens_for(law, loss, jnp.multiply(k, cheapest.params), **levers)
     plan = evaluate(law, jnp.multiply(k, cheapest.params), tokens, levers=levers)
-    endless = jnp.exp(far(cheapest.params.dtype)).astype(cheapest.params.dtype)
-    least = params_for(law, loss, endless, **levers)
+    least = least_params_for(law, loss, like=cheapest.params, **levers)
     return Overhead(
         tokens / cheapest.tokens,
         plan.train_cost / cheapest.train_cost - 1,

@@ -27,9 +27,10 @@ from jaxscale.laws.inverse import (
     far,
     is_plausible,
 )
-from jaxscale.laws.protocol import TRAIN_FLOPS, made_safe
-from jaxscale.plan import Bounds, Plan, Sizes, priced, with_finite_loss
+from jaxscale.laws.protocol import TRAIN_FLOPS, has_ceiling, made_safe
+from jaxscale.plan import Bounds, Plan, Sizes, priced, with_ceiling_told, with_finite_loss
 from jaxscale.solve.bounds import Curve, optimum
+from jaxscale.solve.ceiling import at_ceiling
 from jaxscale.solve.marginal import with_marginal_cost
 from jaxscale.solve.newton import (
     Inputs,
@@ -96,7 +97,8 @@ def solve(at_loss: bool, inputs: Inputs, bounds: Bounds | None) -> Plan:
     if not at_loss:
         sizes = with_finite_loss(inputs.law, sizes, inputs.levers)
     plan = priced(inputs.law, sizes, inputs.demand, inputs.costs, inputs.levers)
-    return with_marginal_cost(at_loss, inputs, sizes, plan, bounded=bounds is not None)
+    plan = with_marginal_cost(at_loss, inputs, sizes, plan, bounded=bounds is not None)
+    return with_ceiling_told(inputs.law, sizes, plan)
 
 
 class Search(NamedTuple):
@@ -128,6 +130,8 @@ def best_sizes(
 
     known = inputs, free.log_params, free.log_tokens
     sizes = optimum(curve, known, bounds, status, ok)
+    if bounds is not None and has_ceiling(inputs.law):
+        sizes = at_ceiling(at_loss, inputs, bounds, sizes, ok)
     if bounds is not None:  # without them the point itself was verified
         sizes = sizes.require(is_verified(at_loss, given, bounds, sizes), Status.NOT_CONVERGED)
     return inputs, sizes

@@ -116,7 +116,7 @@ def _marginal_cost(
 
     def surfaces(*position: Array) -> tuple[Array, Array]:
         asked = _with_levers(problem, inputs, position)
-        return cost_value(x, y, asked), asked.loss(x, y)
+        return cost_value(x, y, asked), asked.loss_of_all_tokens(x, y)
 
     return by_levers(surfaces, position, bounds, plan)
 

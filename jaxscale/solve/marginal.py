@@ -16,7 +16,7 @@ from jax import Array
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.typed import epsilon
 from jaxscale._numerics.values import is_finite, quotient, where_safe
-from jaxscale.laws.protocol import has_own_flops, made_safe
+from jaxscale.laws.protocol import has_ceiling, has_own_flops, made_safe
 from jaxscale.plan import Bounds, Plan, Sizes
 from jaxscale.solve.newton import Inputs, cost_value
 from jaxscale.status import Status
@@ -39,11 +39,14 @@ def _marginal_cost(at_loss: bool, inputs: Inputs, sizes: Sizes, plan: Plan, boun
     ok = plan.params == plan.params
     x, y = where_safe(ok, sizes.log_params), where_safe(ok, sizes.log_tokens)
     inputs = made_safe(inputs, ok)
-    if not bounded:
-        slope = jax.jvp(partial(inputs.loss, x), (y,), (jnp.ones_like(y),))[1]
+    if not bounded and not has_ceiling(inputs.law):
+        slope = jax.jvp(partial(inputs.loss_of_all_tokens, x), (y,), (jnp.ones_like(y),))[1]
         return cost_of_a_nat(ok, _rise_with_tokens(ok, inputs, x, y, plan), -slope)
     way = open_way(plan.status, x)
-    slope = jax.jvp(inputs.loss, (x, y), way)[1]
+    if has_ceiling(inputs.law):  # near which more tokens gain no more than rounding
+        is_free = plan.status == int(Status.OK)
+        way = jnp.where(is_free, 1, way[0]), jnp.where(is_free, 0, way[1])
+    slope = jax.jvp(inputs.loss_of_all_tokens, (x, y), way)[1]
     value = cost_of_a_nat(ok, _rise(ok, inputs, (x, y), way, plan), -slope)
     return at_corner(at_loss, plan.status, value)
 

@@ -30,11 +30,14 @@ from jaxscale.laws.protocol import (
     INFERENCE_FLOPS,
     TRAIN_FLOPS,
     flops_of,
+    has_ceiling,
     has_own_flops,
+    least_loss_from_logs,
+    log_tokens_ceiling,
     loss_from_logs,
 )
 
-STEPS = 7
+STEPS, NEAR_CEILING = 7, 5  # and more, near the ceiling of a law
 # Where these do not converge: bisection of ln(D / N) from this far on either side, to a fifth of
 # an e-fold, and Newton's method from there.
 FARTHEST, HALVINGS = 48.0, 9
@@ -45,6 +48,10 @@ CONVERGED = 1e3
 # a loss, by how much a constraint may be missed and count as met.
 ROUNDING, MOST_ROUNDING = 8.0, 1e-4
 MET = 4.0
+# Below the ceiling of a law: where a search starts, in e-folds; what is left of the way there
+# after a step; and the least that is left, in epsilons, so that rounding does not hide what tokens
+# gain.
+WELL_BELOW, BELOW, NEARER, NEAREST = 1.0, 0.1, 1 / 16, 64.0
 EXACT = 1.0  # epsilons, in whose root a search ends
 COST_STEPS = 3  # of Newton's method, from one size to another of the same cost
 SERVED = INFERENCE_FLOPS / TRAIN_FLOPS  # training tokens that cost as much as one of the demand
@@ -63,7 +70,11 @@ class Inputs(NamedTuple):
     costs: Costs
 
     def loss(self, x: Array, y: Array) -> Array:
-        """Loss at log params and log tokens."""
+        """Loss at log params and log tokens; training stops at the law's ceiling, if it has one."""
+        return least_loss_from_logs(self.law, x, y, **self.levers)
+
+    def loss_of_all_tokens(self, x: Array, y: Array) -> Array:
+        """The same past the ceiling too, where more tokens raise it."""
         return loss_from_logs(self.law, x, y, **self.levers)
 
 
@@ -213,7 +224,7 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
     large.
     """
     scale = _scale(at_loss, inputs, x)
-    begin = Point(x, y, jnp.full_like(x, jnp.inf))
+    begin = Point(x, _below_ceiling(inputs, x, y, WELL_BELOW), jnp.full_like(x, jnp.inf))
 
     # A batch without stragglers waits for no second round. One program for both, because its
     # compilation is what most callers wait for.
@@ -236,14 +247,16 @@ def stationary(at_loss: bool, inputs: Inputs, x: Array, y: Array) -> Point:
 def _round(
     at_loss: bool, inputs: Inputs, scale: "_Scale", is_first: Array, lost: Array, start: Point
 ) -> Point:
-    """The points after at most STEPS steps of those that are lost, each until it is exact."""
+    """The points after STEPS steps or a few more of those that are lost, each until it is exact."""
+    # On the way to a ceiling, steps are shorter.
+    most = STEPS + (NEAR_CEILING if has_ceiling(inputs.law) else 0)
 
     def moves(point: Point) -> Array:
         return lost & ~(point.last_step < exact_step(point.last_step))
 
     def goes_on(carry: tuple[Array, Point]) -> Array:
         count, point = carry
-        return (count < STEPS) & any_of(moves(point))
+        return (count < most) & any_of(moves(point))
 
     def step(carry: tuple[Array, Point]) -> tuple[Array, Point]:
         count, last = carry
@@ -266,6 +279,8 @@ def _guarded_step(
     dtype = point.last_step.dtype
     reach = jnp.where(is_first, jnp.inf, (2 * FARTHEST) * 0.5**HALVINGS).astype(dtype)
     moved, good, is_above_floor = _step(at_loss, inputs, scale, point, reach)
+    if has_ceiling(inputs.law):
+        moved = _kept_below_ceiling(inputs, point, moved)
     # Above all range the loss falls below what can be told from its floor; below, it overflows.
     back = jnp.where(is_first, jnp.where(is_above_floor, 48.0, -16.0).astype(dtype), 0)
     return Point(
@@ -297,7 +312,9 @@ def _bracketed(at_loss: bool, inputs: Inputs, lost: Array, last: Point) -> Point
     low, high = (jnp.where(lost, limit, ratio) for limit in (-FARTHEST, FARTHEST))
     begin = jnp.where(lost, beginning(inputs.law, inputs.levers, BOTH, ratio), last.log_params)
     begin = Point(begin, begin, jnp.full_like(begin, jnp.inf))
-    return fori_loop(HALVINGS, halve, (low, high, begin))[2]
+    point = fori_loop(HALVINGS, halve, (low, high, begin))[2]
+    below = _below_ceiling(inputs, point.log_params, point.log_tokens, BELOW)
+    return point._replace(log_tokens=below)
 
 
 def distance(
@@ -343,7 +360,7 @@ def _step(
     With it, whether it has numbers, and whether it was tried above the floor of the target.
     """
     x, y, _ = point
-    loss = partials(inputs.loss, x, y)
+    loss = partials(inputs.loss_of_all_tokens, x, y)
     ratio = _ratio(x, y, inputs)
     above, along_x, along_y = _above(at_loss, x, y, inputs, loss, scale)
     off = log(above * scale.inverse) * above
@@ -362,13 +379,23 @@ def _step(
     psi_x = loss.xx * over_x - loss.xy * over_y + ratio.log_x
     psi_y = loss.xy * over_x - loss.yy * over_y + ratio.log_y
     # In u = ln(D / N), along the constraint.
-    height = psi - (psi_x + psi_y) * miss
     slope = psi_y * (1 - share) - psi_x * share
     rises = slope > 0
-    falling = jnp.where(height >= 0, FALLING_STEP, jnp.where(height < 0, -FALLING_STEP, jnp.nan))
-    u_step = jnp.where(rises, height, falling) / jnp.where(rises, -slope, -1)
-    u_step = jnp.clip(u_step, -reach, reach)
-    x_step = -miss - share * u_step
+
+    def steps(psi: Array) -> tuple[Array, Array]:
+        height = psi - (psi_x + psi_y) * miss
+        nowhere = jnp.where(height < 0, -FALLING_STEP, jnp.nan)
+        falling = jnp.where(height >= 0, FALLING_STEP, nowhere)
+        u_step = jnp.where(rises, height, falling) / jnp.where(rises, -slope, -1)
+        u_step = jnp.clip(u_step, -reach, reach)
+        return -miss - share * u_step, u_step
+
+    x_step, u_step = steps(psi)
+    if has_ceiling(inputs.law):
+        # Where tokens gain nothing psi is infinite, but the ratio that it is the logarithm of is 0.
+        past = y + (x_step + u_step) > log_tokens_ceiling(inputs.law, x + x_step, **inputs.levers)
+        short_x, short_u = steps(jnp.where(psi < 0, jnp.expm1(psi), psi))
+        x_step, u_step = jnp.where(past, short_x, x_step), jnp.where(past, short_u, u_step)
     good = is_finite(x_step) & is_finite(u_step)
     last_step = jnp.maximum(jnp.abs(x_step), jnp.abs(u_step))
     if at_loss:
@@ -377,6 +404,28 @@ def _step(
         last_step = jnp.maximum(last_step - rounding, jnp.minimum(last_step, exact_step(x)))
     moved = Point(x + x_step, y + (x_step + u_step), jnp.where(good, last_step, jnp.inf))
     return moved, good, jnp.abs(miss) != jnp.inf
+
+
+def _below_ceiling(inputs: Inputs, x: Array, y: Array, room: float) -> Array:
+    """Log tokens y, or where they are more, those that are so far below the law's ceiling."""
+    if not has_ceiling(inputs.law):
+        return y
+    return jnp.minimum(y, log_tokens_ceiling(inputs.law, x, **inputs.levers) - room)
+
+
+def _kept_below_ceiling(inputs: Inputs, point: Point, moved: Point) -> Point:
+    """The moved point, no nearer to the ceiling than a part of the way there."""
+    x, y, last_step = moved
+
+    def ceiling(x: Array) -> Array:
+        return log_tokens_ceiling(inputs.law, x, **inputs.levers)
+
+    room = (ceiling(point.log_params) - point.log_tokens) * NEARER
+    least = NEAREST * epsilon(y) * (1 + jnp.abs(y))
+    is_past = y > ceiling(x) - least
+    nearer = ceiling(x) - jnp.maximum(room, least)
+    far = jnp.maximum(jnp.abs(x - point.log_params), jnp.abs(nearer - point.log_tokens))
+    return Point(x, jnp.where(is_past, nearer, y), jnp.where(is_past, far, last_step))
 
 
 def _above(

@@ -58,6 +58,7 @@ GOLDEN = 0.3819660112501051
 ARRAYS = 128  # intermediate arrays at a time: some twenty for each machine
 BITS = "bits"  # the lever that the precision of the served weights sets, where it has no value
 SETTLED = 5  # steps of the secant method at the end
+SHORTEST = 0.0  # log tokens of a training, where no bound asks for any
 BEYOND = 64.0  # epsilons by which what decides may lie outside its bracket
 EVEN = 0.1  # of the change of a slope, by which it is off a line
 BEATEN = 64.0  # roots of an epsilon by which another plan is better
@@ -128,6 +129,16 @@ def sized(at_loss: bool, given: Scenario, log_width: Array, slack: float = 0.0) 
         kept = (log_tokens <= high + near) if at_loss else (log_tokens >= low - near)
         kept &= low <= high + near
         distances = free - low, free - high, low - high, either
+        if at_loss and protocol.has_ceiling(given.law):
+            # The fewest tokens may be past the ceiling, and then reach the loss no longer.
+            asked = log_params, jnp.maximum(low, SHORTEST)
+            over = protocol.loss_from_logs(given.law, *asked, **given.levers) - given.target
+            kept &= (log_tokens <= free) | (over <= near * jnp.abs(given.target))
+            distances = *distances, over
+    if not at_loss and protocol.has_ceiling(given.law):
+        ceiling = protocol.log_tokens_ceiling(given.law, log_params, **given.levers)
+        least = ceiling if bounds is None else jnp.maximum(ceiling, _log_or_none(bounds.min_tokens))
+        log_tokens = jnp.minimum(log_tokens, least)
     train = given.train * _train_flops(given, shape, log_params, log_tokens)
     if at_loss:
         value = train + served
@@ -324,7 +335,6 @@ def _cut(b: Bracket, here: Array, value: Array) -> Bracket:
 
 # Besides a stationary point: the fields of `Switches`, and the ends.
 MEMORY, TOKEN_TIME, FIRST_TOKEN = 1, 2, 3
-TOKEN_BOUNDS = 4  # `distances` of a model
 
 
 class Decided(NamedTuple):
@@ -392,8 +402,9 @@ def _decided(at_loss: bool, given: Scenario, found: Bracket) -> Decided:
     which = jnp.where(known, which, -1)
     u = _root(at_loss, given, which, jnp.where(which >= 0, u, found.best))
     limit = jnp.where((which >= MEMORY) & (which <= FIRST_TOKEN), which, 0)
-    last = FIRST_TOKEN + len(Switches._fields) + TOKEN_BOUNDS
-    return Decided(u, limit, which == last + 1, which == last + 2)
+    # Bounds on params come last, where there are bounds.
+    at_max, at_min = (len(values) - 2, len(values) - 1) if given.bounds is not None else (-2, -2)
+    return Decided(u, limit, which == at_max, which == at_min)
 
 
 def _root(at_loss: bool, given: Scenario, which: Array, u: Array) -> Array:
@@ -610,7 +621,7 @@ def _finished(
     floor = far(model.value.dtype)
     if at_loss:
         top = jnp.full_like(model.value, floor)
-        least = protocol.loss_from_logs(given.law, top, top, **given.levers)
+        least = protocol.least_loss_from_logs(given.law, top, top, **given.levers)
         cases.append((given.target <= least, Status.INFEASIBLE_LOSS))
         cases.append((~found | _is_outside(bounds, model), Status.INFEASIBLE_BOUNDS))
     else:
@@ -652,6 +663,12 @@ def _finished(
     made = model.offer
     tokens = jnp.exp(model.log_tokens)
     nat = _marginal_cost(at_loss, given, model, decided.log_width, status)
+    if protocol.has_ceiling(given.law):
+        sizes = model.log_params, model.log_tokens
+        at = ok & protocol.is_at_ceiling(given.law, *sizes, **given.levers)
+        if not at_loss:  # more tokens gain nothing, unless it is bounds that ask for so many
+            nat = jnp.where(at & (status != int(Status.AT_MIN_TOKENS)), jnp.nan, nat)
+        status = jnp.where(at, jnp.int8(Status.AT_CEILING), status)
     return Plan(
         params=masked(jnp.exp(model.log_params)),
         tokens=masked(tokens),

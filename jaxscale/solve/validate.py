@@ -77,7 +77,7 @@ def meets_target(
     A corner may do better.
     """
     if at_loss:
-        loss = inputs.loss(x, y)
+        loss = inputs.loss_of_all_tokens(x, y)
         over = loss - inputs.target
         tolerance = loss_tolerance(loss, floor_of(inputs, x), jnp.maximum(abs(x), abs(y)))
     else:
@@ -89,13 +89,13 @@ def meets_target(
 def _has_better_neighbor(inputs: Inputs, bounds: Bounds, x: Array, y: Array) -> Array:
     """Whether a plan within the bounds, at no more cost, has a lower loss."""
     eps = epsilon(x)
-    loss, cost = inputs.loss(x, y), cost_over_budget(x, y, inputs)
+    loss, cost = inputs.loss_of_all_tokens(x, y), cost_over_budget(x, y, inputs)
     least = SAME_LOSS * eps * (1 + jnp.abs(loss))
 
     def compare(better: Array, offset: Array) -> tuple[Array, None]:
         here = y + offset
         size = params_of_equal_cost(x, y, here, inputs)
-        lower = inputs.loss(size, here) < loss - least
+        lower = inputs.loss_of_all_tokens(size, here) < loss - least
         lower &= cost_over_budget(size, here, inputs) <= cost * (1 + SAME_SIZE * eps)
         # Well inside: a size that rounding alone keeps from leaving a bound is no plan.
         return better | (lower & _are_within(bounds, size, here, -SAME_SIZE * eps)), None

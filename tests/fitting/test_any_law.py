@@ -18,6 +18,7 @@ from jaxscale.fitting import Fit, FitStatus
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
 from jaxscale.laws.farseer import Farseer
 from jaxscale.laws.fitted import Coefficient
+from jaxscale.laws.floating_point import Sun
 from jaxscale.laws.joint_experts import Ludziejewski
 from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Frantar
@@ -94,6 +95,7 @@ FAMILIES = {
     "frantar": (Frantar(a_S=17.0, b_S=0.7, c_S=45.0, b_N=0.25, a_D=7e8, b_D=0.2, c=0.65), {}),
     "ludziejewski": (LUDZIEJEWSKI, {}),
     "parscale": (ParScale(E=1.3, A=0.2, alpha=0.2, k=0.33), {}),
+    "sun": (Sun(69.2, 0.237, 69000.0, 0.516, 1.9, 11300.0, 3.19, 2.95), {}),
     "skaling": (Skaling(E=1.22, A=39.2, R=5.42, alpha=0.408, beta=0.431, k=0.452), {}),
 }
 
@@ -106,6 +108,9 @@ def chosen_levers(random, law, tokens):
         "sparsity": random.choice([0.0, 0.5, 0.75, 0.9, 0.95], tokens.size),
         "bits": random.choice([4.0, 5.0, 6.0, 8.0, 12.0, 16.0], tokens.size),
         "streams": 2.0 ** random.integers(0, 4, tokens.size),
+        "exponent_bits": random.integers(1, 7, tokens.size) * 1.0,
+        "mantissa_bits": random.integers(1, 8, tokens.size) * 1.0,
+        "scaling_block": 2.0 ** random.integers(5, 10, tokens.size),
         "vocabulary_params": np.exp(random.uniform(np.log(1e6), np.log(1e9), tokens.size)),
     }
     return {name: draws[name] for name in getattr(law, "levers", {})}

@@ -81,6 +81,11 @@ PUBLISHED = {
     "krajewski2024": {"granularity": (1.0, 16.0)},
     "abnar2025": {"sparsity": (0.0, 0.98)},
     "kumar2024": {"bits": (3.0, 16.0)},
+    "sun2025": {
+        "exponent_bits": (1.0, 8.0),
+        "mantissa_bits": (1.0, 7.0),
+        "scaling_block": (32.0, 512.0),
+    },
     "tao2024": {"vocabulary_params": (1e6, 1e10)},
     "ludziejewski2025": {"experts": (1.0, 32.0)},
     "li2025": {},

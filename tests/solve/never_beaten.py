@@ -178,7 +178,10 @@ def describe(draws: Draws, target: str, plan: js.Plan, outcome: Outcome, index: 
         {name: float(getattr(plan, name)[index]) for name in sizes} for plan in (draws.known, plan)
     )
     inputs = draws.levers, draws.demand, draws.costs, draws.bounds
-    given = [{k: float(v[index]) for k, v in _named(each).items()} for each in inputs]
+    given = [
+        {k: float(v[index]) for k, v in _named(each).items() if np.ndim(v) and np.size(v)}
+        for each in inputs
+    ]
     status = Status(int(outcome.status[index])).name
     excess = outcome.excess[index]
     return f"{target}: {given}, known {known}, found {found}, {status}, worse by {excess:.3g}"

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 
 import jaxscale as js
 from jaxscale import Status
+from jaxscale.laws.protocol import log_tokens_ceiling
 from reference import random_bounds, random_budgets, random_scenarios, rows, solve_row
 from solve.lanes import (
     DTYPE,
@@ -237,8 +238,9 @@ def test_no_plan_of_a_dense_search_is_cheaper(rng, name):
     column = {key: value[:, None] for key, value in levers.items()}
     lanes = js.Demand(demand.input_tokens[:, None], demand.output_tokens[:, None])
     sizes = np.where(ok, plan.params, 1e9)[:, None] * np.exp(np.linspace(-12, 12, 1201))[None]
-    # The loss falls with tokens: those that reach the target are found by halving.
+    # Up to a ceiling the loss falls with tokens: those that reach the target, by halving.
     low, high = np.full_like(sizes, np.log(1e-2)), np.full_like(sizes, np.log(1e26))
+    high = np.minimum(high, log_tokens_ceiling(law, np.log(sizes), **column))
     for _ in range(60):
         middle = (low + high) / 2
         above = np.asarray(law.loss(sizes, np.exp(middle), **column)) > np.asarray(target)[:, None]
