@@ -30,7 +30,6 @@ from jaxscale.laws.inverse import (
 from jaxscale.laws.protocol import TRAIN_FLOPS, has_ceiling, made_safe
 from jaxscale.plan import Bounds, Plan, Sizes, priced, with_ceiling_told, with_finite_loss
 from jaxscale.solve.bounds import Curve, optimum
-from jaxscale.solve.ceiling import at_ceiling
 from jaxscale.solve.marginal import with_marginal_cost
 from jaxscale.solve.newton import (
     Inputs,
@@ -131,6 +130,8 @@ def best_sizes(
     known = inputs, free.log_params, free.log_tokens
     sizes = optimum(curve, known, bounds, status, ok)
     if bounds is not None and has_ceiling(inputs.law):
+        from jaxscale.solve.ceiling import at_ceiling
+
         sizes = at_ceiling(at_loss, inputs, bounds, sizes, ok)
     if bounds is not None:  # without them the point itself was verified
         sizes = sizes.require(is_verified(at_loss, given, bounds, sizes), Status.NOT_CONVERGED)
