@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 
 BEST = "best"
 # Levers of which more is not simply better: their best value says something.
-CHOSEN = ("sparsity", "granularity", "bits", "vocabulary_params")
+CHOSEN = ("sparsity", "activation", "granularity", "bits", "vocabulary_params")
 # Of a dense model in 16 bits, with layers in one piece, on tokens that are all new.
-PLAIN = {"sparsity": 0.0, "experts": 1.0, "granularity": 1.0, "bits": 16.0, "unique_tokens": 1e30}
+PLAIN = {"sparsity": 0.0, "activation": 1.0, "experts": 1.0, "granularity": 1.0, "bits": 16.0}
+PLAIN |= {"unique_tokens": 1e30}
 COSTS = ("train_cost", "prefill_cost", "decode_cost", "total_cost")
 
 
@@ -203,7 +204,7 @@ def compare_laws(
     """The cheapest plan for a quality by each of several laws.
 
     The quality is a loss, or that of a model: by each law the model has the loss of that law.
-    Sparsity, granularity, bits and vocabulary are chosen with the plan where `levers` has no
+    Sparsity, activation, granularity, bits and vocabulary are chosen with the plan where `levers` has no
     value for them; a model to match is then dense, in 16 bits and with layers in one piece.
 
     A saved fit whose runs leave open what the plan rests on has none. One with resamples has the

@@ -7,6 +7,7 @@ entries are not comparable: data and tokenizers differ.
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from jaxscale.laws._downstream import from_flops_form
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
 from jaxscale.laws.kaplan import Kaplan
+from jaxscale.laws._leverage import DEFAULT, Sparse, sparse
 from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Frantar
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
 from jaxscale.laws.skaling import Skaling
 from jaxscale.laws.vocabulary import Tao
 from jaxscale.published import Catalog, Entry, find, shipped
+from jaxscale.published.load import shipped_alone
 
 FAMILIES: Mapping[str, type] = {
     each.__name__: each
@@ -29,10 +32,19 @@ FAMILIES: Mapping[str, type] = {
         *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar, Skaling),
     )
 }
+SPARSE = "sparse:"  # before the name of a dense law
+
+
+def _sparse(dense: str, leverage: str = DEFAULT) -> Sparse:
+    """A law made of two published parts, by name."""
+    return sparse(shipped_alone("laws", dense).law, leverage)
+
+
 # Classes and constructors by the name that a file of published facts gives as `form`.
 FORMS: Mapping[str, Callable[..., Any]] = {
     **FAMILIES,
     from_flops_form.__name__: from_flops_form,
+    sparse.__name__: _sparse,
 }
 
 
@@ -52,6 +64,7 @@ def entry(name: str | Path, family: type | None = None) -> Entry:
     Such files are written by `Fit.save` and `jaxscale fit`; `family` is the class of the law in
     one, where that is a class of your own. Where a bootstrap was saved with the fit, `draws` is
     the law with a leading axis of resamples; else None. `warning` says where a fit was not OK.
+    With `sparse:` before the name it is that of mixtures of experts, by `js.laws.sparse`.
     Raises ValueError for an unknown name, with the nearest one and all names, and for a file that
     holds no fit.
 
@@ -73,9 +86,32 @@ def entry(name: str | Path, family: type | None = None) -> Entry:
         >>> print(f"{low / 1e9:.0f}B to {high / 1e9:.0f}B params")
         26B to 33B params
     """
+    text = str(name)
+    if text.lower().startswith(SPARSE):
+        return _sparse_entry(entry(text[len(SPARSE) :].strip(), family))
     if saved.is_file_name(name):
         return _saved(name, family)
-    return find("law", catalog(), str(name))
+    return find("law", catalog(), text)
+
+
+def _sparse_entry(dense: Entry) -> Entry:
+    """The entry of a dense law made sparse, in the range of the leverage and in its tokens."""
+    leverage = find("leverage", shipped("leverages"), DEFAULT)
+    return replace(
+        dense,
+        name=f"{SPARSE}{dense.name}",
+        law=sparse(dense.law, leverage.law),
+        draws=None if dense.draws is None else sparse(dense.draws, leverage.law),
+        source=f"{leverage.source}; dense: {dense.source}",
+        params_range=None,
+        flops_range=leverage.flops_range,
+        tokens_per_param_range=None,
+        standard_errors=None,
+        covariance=None,
+        errata=(*leverage.errata, *dense.errata),
+        aliases=(),
+        directions=(),
+    )
 
 
 def _saved(path: str | Path, family: type | None) -> Entry:

@@ -59,11 +59,15 @@ def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
 
 
 def coefficients(content: Any) -> dict[str, float]:
-    """The numbers of a law, allocation, recipe or architecture by name."""
+    """The numbers of a law, allocation, recipe or architecture by name, as `dense.E` of a part."""
     if not is_dataclass(content):
         return {}
-    values = {each.name: getattr(content, each.name) for each in fields(content)}
-    return {name: float(x) for name, x in values.items() if isinstance(x, int | float)}
+    found: dict[str, float] = {}
+    for name, value in ((each.name, getattr(content, each.name)) for each in fields(content)):
+        if isinstance(value, int | float):
+            found[name] = float(value)
+        found |= {f"{name}.{inner}": number for inner, number in coefficients(value).items()}
+    return found
 
 
 def _absent(architecture: Any) -> set[str]:
@@ -108,6 +112,7 @@ COLUMNS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     "recipes": _FITTED,
     "trajectories": {**_NAMED, "form": _form, **_SOURCE},
     "tasks": {**_NAMED, "form": _form, **_SOURCE},
+    "leverages": {**_NAMED, "form": _form, **_SOURCE},
     "allocations": {
         **_NAMED,
         "params_exponent": lambda entry: entry.exponents[0],

@@ -28,6 +28,7 @@ FAMILIES = {
     "abnar2025": ["loss"],
     "kumar2024": ["budget"],
     "tao2024": TARGETS,
+    "ling2025_on_besiroglu2024": TARGETS,
 }
 # Known plans inside a law's fitted range that may be refused.
 REFUSED = 1e-4
