@@ -178,7 +178,7 @@ def remarks(row: LawRow) -> Iterator[str]:
     assert row.plan is not None
     for name, value in row.plan.levers.items():
         how = f" ({BEST})" if name in row.chosen else ""
-        if row.status is Status.AT_LEVER_END and how:
+        if row.status is Status.AT_LEVER_END and how and _is_end(float(value), row.law, name):
             how = f" ({BEST}, end of its range)"
         yield f"{name.replace('_', ' ')} {count(float(value))}{how}"
     if row.status is not None and row.status not in (Status.OK, Status.AT_LEVER_END):
@@ -204,8 +204,8 @@ def compare_laws(
     """The cheapest plan for a quality by each of several laws.
 
     The quality is a loss, or that of a model: by each law the model has the loss of that law.
-    Sparsity, activation, granularity, bits and vocabulary are chosen with the plan where `levers` has no
-    value for them; a model to match is then dense, in 16 bits and with layers in one piece.
+    Sparsity, activation, granularity, bits and vocabulary are chosen with the plan where `levers`
+    has no value for them; a model to match is then dense, in 16 bits and with layers in one piece.
 
     A saved fit whose runs leave open what the plan rests on has none. One with resamples has the
     plan of each in its row's `resampled`: intervals of its numbers are in the table.
@@ -247,6 +247,11 @@ def compare_laws(
     check_single(**{name: x for name, x in inputs.items() if x is not None})
     question = Question(loss, params, tokens, demand, costs, bounds)
     return compare(named, given, question)
+
+
+def _is_end(value: float, law: Any, name: str) -> bool:
+    """Whether a lever is at an end of its range, to rounding."""
+    return any(math.isclose(value, end, rel_tol=1e-6, abs_tol=1e-6) for end in levers_of(law)[name])
 
 
 class Question(NamedTuple):

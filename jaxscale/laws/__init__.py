@@ -10,6 +10,10 @@ from jaxscale.laws._downstream import Downstream as Downstream
 from jaxscale.laws._downstream import downstream as downstream
 from jaxscale.laws._downstream import from_flops_form as from_flops_form
 from jaxscale.laws._downstream import loss_at_ratio as loss_at_ratio
+from jaxscale.laws._leverage import Leverage as Leverage
+from jaxscale.laws._leverage import Sparse as Sparse
+from jaxscale.laws._leverage import leverage as leverage
+from jaxscale.laws._leverage import sparse as sparse
 from jaxscale.laws.chinchilla import Chinchilla as Chinchilla
 from jaxscale.laws.experts import Abnar as Abnar
 from jaxscale.laws.experts import Clark as Clark
@@ -20,10 +24,6 @@ from jaxscale.laws.inverse import params_of_flops as params_of_flops
 from jaxscale.laws.inverse import tokens_for as tokens_for
 from jaxscale.laws.inverse import tokens_of_flops as tokens_of_flops
 from jaxscale.laws.kaplan import Kaplan as Kaplan
-from jaxscale.laws._leverage import Leverage as Leverage
-from jaxscale.laws._leverage import Sparse as Sparse
-from jaxscale.laws._leverage import leverage as leverage
-from jaxscale.laws._leverage import sparse as sparse
 from jaxscale.laws.other_forms import BrokenPowerLaw as BrokenPowerLaw
 from jaxscale.laws.other_forms import ComputeOnly as ComputeOnly
 from jaxscale.laws.other_forms import Farseer as Farseer

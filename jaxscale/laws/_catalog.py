@@ -8,15 +8,19 @@ entries are not comparable: data and tokenizers differ.
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from jaxscale.laws import saved
 from jaxscale.laws._downstream import from_flops_form
+from jaxscale.laws._leverage import DEFAULT, Sparse, sparse
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
 from jaxscale.laws.kaplan import Kaplan
-from jaxscale.laws._leverage import DEFAULT, Sparse, sparse
 from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Frantar
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
@@ -97,11 +101,15 @@ def entry(name: str | Path, family: type | None = None) -> Entry:
 def _sparse_entry(dense: Entry) -> Entry:
     """The entry of a dense law made sparse, in the range of the leverage and in its tokens."""
     leverage = find("leverage", shipped("leverages"), DEFAULT)
+    draws = dense.draws
+    if draws is not None:
+        count = len(jax.tree.leaves(draws)[0])
+        draws = sparse(draws, jax.tree.map(partial(np.full, count), leverage.law))
     return replace(
         dense,
         name=f"{SPARSE}{dense.name}",
         law=sparse(dense.law, leverage.law),
-        draws=None if dense.draws is None else sparse(dense.draws, leverage.law),
+        draws=draws,
         source=f"{leverage.source}; dense: {dense.source}",
         params_range=None,
         flops_range=leverage.flops_range,

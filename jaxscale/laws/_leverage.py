@@ -16,7 +16,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._numerics.arrays import Real
-from jaxscale._numerics.values import all_positive, is_finite, is_positive, where_safe
+from jaxscale._numerics.values import all_positive, is_finite, where_safe
 from jaxscale.laws import protocol
 from jaxscale.laws.protocol import TRAIN_FLOPS, checked_loss, exp_of, short_repr
 from jaxscale.published import find, shipped
@@ -32,18 +32,18 @@ MOST_ACTIVATION = 1 + 1e-6  # an end of the range may be rounded up
 class Leverage:
     """Compute of a dense model over that of a sparse one of equal loss, Tian et al. 2025, eq. 13.
 
-    `EL = Â^(a + d log10 C + gamma (log2 G)^2 + beta log2 G)` with `1 / Â = 1 / (A + 1 / (1 / A_start
-    - 1 / A_max)) + 1 / A_max`, of arXiv 2507.17702. The activation ratio A is the share of experts
-    that a token uses, with shared experts on both sides. The granularity G is `2 d_model /
+    `EL = Â^(a + d log10 C + gamma (log2 G)^2 + beta log2 G)`, arXiv 2507.17702, where Â grows from
+    A_start to A_max with the activation ratio A: `equation` has it in full. A is the share of
+    experts that a token uses, with shared experts on both sides. The granularity G is `2 d_model /
     d_expert`, half of what `Krajewski` calls so. C is the training compute of the sparse model, 6 N
     D of its active params without embeddings.
 
-    The paper states neither base of its logarithms. Decimal for C and 2 for G give both of its
+    The paper does not print the bases of its logarithms. Decimal for C and 2 for G give both of its
     numbers: a leverage above 7 at A = 0.031, G = 12 and 1e22 FLOPs (7.24; 6.87 by ln G), and a best
-    granularity of about 12 (11.34; 33 by ln G). With them, too, its law of the best sizes of dense
-    models becomes that of sparse ones within 1 %. There the paper calls M both FLOPs of a forward
-    pass and, by C = M D, FLOPs of training; its runs had more than three times the best tokens, as
-    it says, only by the latter, so C and M here are of training.
+    granularity of about 12 (11.34; 33 by ln G). They also turn its law of the best dense sizes into
+    its law of the best sparse ones, within 1 %, if C is that of the sparse model. M, of which it
+    makes C = M D, is called FLOPs of a forward pass. Here M and C are of training, as its runs then
+    had the more than three times the best tokens that it says.
 
     At A = 1 it is 0.989 to 0.994, not 1: do not use it to tell whether a model should be dense.
     `A_max > A_start > 0`; the other coefficients have any sign. Fields broadcast with each other
@@ -78,13 +78,13 @@ class Leverage:
         return exp_of(_log_of_logs, self, flops=flops, **shape)
 
     def log_leverage(self, log_flops: Array, activation: Array, granularity: Array) -> Array:
-        """Natural logarithm of the leverage; NaN where the shape is none."""
-        usable = (activation > 0) & (activation <= MOST_ACTIVATION) & (granularity > 0)
+        """Natural logarithm of the leverage. Meaningless where the shape is none."""
+        usable = is_shape(activation, granularity)
         octaves = jnp.log(where_safe(usable, granularity)) / LOG_2
         shifted = where_safe(usable, activation) + 1 / (1 / self.A_start - 1 / self.A_max)
         log_active = -jnp.log(1 / shifted + 1 / self.A_max)
         power = self.a + self.d / LOG_10 * log_flops + (self.gamma * octaves + self.beta) * octaves
-        return jnp.where(usable, power * log_active, jnp.nan)
+        return power * log_active
 
     def is_valid(self) -> Array:
         """Whether all coefficients are finite and the transform of the activation ratio is one."""
@@ -93,11 +93,16 @@ class Leverage:
         return finite & all_positive(self.A_start, self.A_max) & (self.A_max > self.A_start)
 
 
+def is_shape(activation: Array, granularity: Array) -> Array:
+    """Whether there are models of this activation ratio and granularity."""
+    return (activation > 0) & (activation <= MOST_ACTIVATION) & (granularity > 0)
+
+
 def _log_of_logs(
     leverage: Leverage, log_flops: Array, log_activation: Array, log_granularity: Array
 ) -> Array:
     shape = jnp.exp(log_activation), jnp.exp(log_granularity)
-    return leverage.log_leverage(log_flops, *shape)
+    return jnp.where(is_shape(*shape), leverage.log_leverage(log_flops, *shape), jnp.nan)
 
 
 @jax.tree_util.register_dataclass
@@ -184,7 +189,8 @@ class Sparse:
         """`loss` at natural logarithms of params and tokens; checks and converts nothing."""
         log_flops = math.log(TRAIN_FLOPS) + log_params + log_tokens
         gain = self.leverage.log_leverage(log_flops, activation, granularity)
-        return protocol.loss_from_logs(self.dense, log_params + gain, log_tokens, **levers)
+        loss = protocol.loss_from_logs(self.dense, log_params + gain, log_tokens, **levers)
+        return jnp.where(is_shape(activation, granularity), loss, jnp.nan)
 
     def is_valid(self) -> Array:
         """Whether the dense law and the leverage are."""
