@@ -276,8 +276,8 @@ def read_targets(named: NamedLaw, quality: Quality, levers: Levers) -> np.ndarra
     check_quality(quality, ", or a budget by --flops or --budget")
     law, laws = named.law, named.laws
     loss, params, tokens = quality
-    if loss is not None and loss_scale(law):
-        raise Mistake(f"its loss is {loss_scale(law)}: use --like-params instead of --loss")
+    if loss is not None and (scale := loss_scale(law, named.entry)):
+        raise Mistake(f"its loss is {scale}: use --like-params instead of --loss")
     if loss is not None or params is None:
         return np.full(1 + named.resamples, loss or 0.0)
     with blamed_on("--like-params"):
@@ -307,7 +307,7 @@ def compare(
     target = float(targets[0])
     asked = asked_of(named, question, target)._replace(levers=levers.values)
     optima = within or Plans.of(best).solved(asked)
-    lower = None if loss_scale(named.law) else _lower_loss(optima, lower)
+    lower = None if loss_scale(named.law, named.entry) else _lower_loss(optima, lower)
     solved(at(size, 0), Asked(named.law, target, levers=levers.values))
     costs = prices.costs
     if question.timed:
