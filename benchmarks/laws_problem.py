@@ -122,7 +122,9 @@ CHINCHILLA, ONLY_LOSS, LOGS = (
 )  # fmt: skip
 KAPLAN, MUENNIGHOFF = "kaplan2020", "muennighoff2023_repeated"
 KRAJEWSKI, KUMAR = "krajewski2024", "kumar2024"
+LING = "ling2025_on_besiroglu2024"
 OVER_GRANULARITY, OVER_BITS = "krajewski2024 over granularity", "kumar2024 over bits"
+OVER_FINENESS = "ling2025_on_besiroglu2024 over granularity"
 OVER_VOCABULARY = "tao2024 over vocabulary_params"
 OVER_TWO = "a law of its own over bits and sparsity"
 
@@ -135,6 +137,7 @@ def cases() -> dict[str, Case]:
     kumar, krajewski = published("kumar2024"), published("krajewski2024")
     tao, bits = published("tao2024"), ((3.1, 3.7), (1e8, 1e12))
     experts = (2.6, 3.3), (1e9, 1e13)
+    ling, sparse = published(LING), ((2.1, 2.6), (1e9, 1e13))
     return {
         CHINCHILLA: Case(js.laws.Chinchilla(*problem.LAW), *chinchilla),
         ONLY_LOSS: Case(OnlyLoss(*problem.LAW), *chinchilla),
@@ -146,8 +149,12 @@ def cases() -> dict[str, Case]:
         ),
         KRAJEWSKI: Case(krajewski, *experts, fixed={"granularity": 8.0}),
         KUMAR: Case(kumar, *bits, fixed={"bits": 8.0}),
+        LING: Case(ling, *sparse, fixed={"activation": 0.05, "granularity": 8.0}),
         OVER_GRANULARITY: Case(krajewski, *experts, chosen=("granularity",)),
         OVER_BITS: Case(kumar, *bits, chosen=("bits",)),
+        OVER_FINENESS: Case(
+            ling, *sparse, fixed={"activation": 0.05}, chosen=("granularity",)
+        ),
         OVER_VOCABULARY: Case(tao, (-5.0, -4.2), (1e8, 1e12), chosen=("vocabulary_params",)),
         OVER_TWO: Case(
             SparseBits(

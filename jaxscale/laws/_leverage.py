@@ -120,7 +120,7 @@ class Sparse:
         >>> law = js.laws.published("ling2025_on_besiroglu2024")
         >>> shape = {"activation": 0.034, "granularity": 12.0}
         >>> print(f"{law.loss(0.855e9, 1e12, **shape):.3f}, {law.dense.loss(6.1e9, 1e12):.3f}")
-        2.112, 2.106
+        2.098, 2.092
     """
 
     dense: Any  # the law of dense models
@@ -215,7 +215,7 @@ def sparse(law: Any, leverage: Leverage | str = DEFAULT) -> Sparse:
         >>> law = js.laws.sparse(js.laws.published("besiroglu2024"))
         >>> plan = js.minimize_loss(law, 1e20, levers={"activation": 0.05, "granularity": 12})
         >>> print(f"{plan.params:.3g} active params, {plan.tokens:.3g} tokens")
-        4.27e+08 active params, 3.9e+10 tokens
+        4.43e+08 active params, 3.76e+10 tokens
     """
     protocol.check_law(law)
     name = type(law).__name__

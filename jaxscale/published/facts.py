@@ -37,7 +37,7 @@ def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
             yield name, f"{value:.10g}"
     for lever, limits in getattr(entry.law, "levers", {}).items():
         yield "lever", f"{lever}, {range_text(limits)}"
-    if loss_scale := getattr(entry.law, "loss_scale", entry.loss_scale):
+    if loss_scale := entry.loss_scale or getattr(entry.law, "loss_scale", ""):
         yield "loss is", loss_scale
     yield "source", entry.source
     for name, field in _TEXTS.items():

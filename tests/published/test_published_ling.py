@@ -152,7 +152,7 @@ def test_sizes(kind, flops, size, tokens):
     assert_allclose(6 * found.params_scale * found.tokens_scale, product, rtol=0, atol=0.6e-5)
 
 
-RECIPE = recipes.entry("ling2025").law
+RECIPE = recipes.entry("ling2025_moe").law
 
 
 @pytest.mark.parametrize(
