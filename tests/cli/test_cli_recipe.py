@@ -28,7 +28,8 @@ def test_every_recipe_is_told_at_the_loss_of_the_law(recipe):
     assert found["law"] == "sardana2024"
     assert found["loss"] == pytest.approx(loss, rel=1e-6)
     assert [each["name"] for each in found["recipes"]] == [each.name for each in recipes.catalog()]
-    step_law, kaplan = found["recipes"][0], found["recipes"][-1]
+    by_name = {each["name"]: each for each in found["recipes"]}
+    step_law, kaplan = by_name["steplaw2025"], by_name["kaplan2020"]
     rate = 1.79 * 7e9**-0.713 * 1.4e12**0.307
     batch = 0.58 * 1.4e12**0.571
     assert step_law["learning_rate"] == pytest.approx(rate)
