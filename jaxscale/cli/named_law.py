@@ -27,7 +27,7 @@ from jaxscale._schema import (
 )
 from jaxscale.cli.mistakes import Mistake, blamed_on, nearest, path_of
 from jaxscale.cli.quantities import count, nonnegative, positive, signed
-from jaxscale.laws._catalog import FAMILIES, SPARSE
+from jaxscale.laws._catalog import FAMILIES, dense_name
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import levers_of
 from jaxscale.laws.saved import SUFFIX, is_file_name, taken_as_it_is
@@ -129,11 +129,10 @@ def read_law(text: str, *, anyway: bool = False) -> NamedLaw:
     if suffix and not (colon and file.endswith(PYTHON)):
         raise Mistake(f"--law: {own!r} must be the class of {name}{SUFFIX}, as FILE.py:CLASS")
     if "=" in text and not suffix:
-        _, before, listed = text.strip().rpartition(SPARSE)
-        law = _from_coefficients(listed)
-        if before:
-            with blamed_on("--law"):
-                law = js.laws.sparse(law)
+        dense = dense_name(text)
+        law = _from_coefficients(text if dense is None else dense)
+        with blamed_on("--law"):
+            law = law if dense is None else js.laws.sparse(law)
         return NamedLaw("".join(text.split()), law, None)
     with blamed_on("--law"):
         entry = js.laws.entry(

@@ -90,12 +90,18 @@ def entry(name: str | Path, family: type | None = None) -> Entry:
         >>> print(f"{low / 1e9:.0f}B to {high / 1e9:.0f}B params")
         26B to 33B params
     """
-    text = str(name)
-    if text.lower().startswith(SPARSE):
-        return _sparse_entry(entry(text[len(SPARSE) :].strip(), family))
+    dense = dense_name(name)
+    if dense is not None:
+        return _sparse_entry(entry(dense, family))
     if saved.is_file_name(name):
         return _saved(name, family)
-    return find("law", catalog(), text)
+    return find("law", catalog(), str(name))
+
+
+def dense_name(name: str | Path) -> str | None:
+    """The name of the dense law in `sparse:NAME`, case aside; None for another name."""
+    text = str(name).strip()
+    return text[len(SPARSE) :].strip() if text.lower().startswith(SPARSE) else None
 
 
 def _sparse_entry(dense: Entry) -> Entry:

@@ -142,7 +142,7 @@ def test_a_dense_law_is_made_sparse_by_its_name(record):
     assert named["optimum"] == published["optimum"]
     law = js.laws.published("besiroglu2024")
     coefficients = ",".join(f"{name}={value!r}" for name, value in vars(law).items())
-    given = record("plan", "--law", f"sparse:{coefficients}", *asked)
+    given = record("plan", "--law", f"Sparse: {coefficients}", *asked)
     assert given["optimum"]["params"] == pytest.approx(named["optimum"]["params"], rel=1e-12)
     found = js.laws.sparse(law).loss(
         named["optimum"]["params"], named["optimum"]["tokens"], activation=0.05, granularity=8
