@@ -45,9 +45,9 @@ class Leverage:
     makes C = M D, is called FLOPs of a forward pass. Here M and C are of training, as its runs then
     had the more than three times the best tokens that it says.
 
-    At A = 1 it is 0.989 to 0.994, not 1: do not use it to tell whether a model should be dense.
-    `A_max > A_start > 0`; the other coefficients have any sign. Fields broadcast with each other
-    and with the arguments of the method.
+    At A = 1 it is 0.989 to 0.994, not 1 as the paper says, because Â is 1.016 there; `Sparse` takes
+    Â as at most 1. `A_max > A_start > 0`; the other coefficients have any sign. Fields broadcast
+    with each other and with the arguments of the method.
 
     Examples:
         >>> leverage = js.laws.leverage("ling2025")
@@ -75,16 +75,18 @@ class Leverage:
         NaN with zero derivatives for bad values, and for an activation ratio above 1.
         """
         shape = {"activation": activation, "granularity": granularity}
-        return exp_of(_log_of_logs, self, flops=flops, **shape)
+        return exp_of(_log_leverage, self, flops=flops, **shape)
 
-    def log_leverage(self, log_flops: Array, activation: Array, granularity: Array) -> Array:
-        """Natural logarithm of the leverage. Meaningless where the shape is none."""
-        usable = is_shape(activation, granularity)
-        octaves = jnp.log(where_safe(usable, granularity)) / LOG_2
-        shifted = where_safe(usable, activation) + 1 / (1 / self.A_start - 1 / self.A_max)
-        log_active = -jnp.log(1 / shifted + 1 / self.A_max)
-        power = self.a + self.d / LOG_10 * log_flops + (self.gamma * octaves + self.beta) * octaves
-        return power * log_active
+    def log_active(self, activation: Array) -> Array:
+        """Ln Â of an activation ratio; below 0 where the leverage is above 1."""
+        shifted = activation + 1 / (1 / self.A_start - 1 / self.A_max)
+        return -jnp.log(1 / shifted + 1 / self.A_max)
+
+    def exponent(self, log_flops: Array, granularity: Array) -> Array:
+        """The power of Â that is the leverage, at the natural logarithm of FLOPs."""
+        octaves = jnp.log(granularity) / LOG_2
+        per_octave = self.gamma * octaves + self.beta
+        return self.a + self.d / LOG_10 * log_flops + per_octave * octaves
 
     def is_valid(self) -> Array:
         """Whether all coefficients are finite and the transform of the activation ratio is one."""
@@ -98,11 +100,12 @@ def is_shape(activation: Array, granularity: Array) -> Array:
     return (activation > 0) & (activation <= MOST_ACTIVATION) & (granularity > 0)
 
 
-def _log_of_logs(
+def _log_leverage(
     leverage: Leverage, log_flops: Array, log_activation: Array, log_granularity: Array
 ) -> Array:
-    shape = jnp.exp(log_activation), jnp.exp(log_granularity)
-    return jnp.where(is_shape(*shape), leverage.log_leverage(log_flops, *shape), jnp.nan)
+    activation, granularity = jnp.exp(log_activation), jnp.exp(log_granularity)
+    gain = leverage.exponent(log_flops, granularity) * leverage.log_active(activation)
+    return jnp.where(is_shape(activation, granularity), gain, jnp.nan)
 
 
 @jax.tree_util.register_dataclass
@@ -112,9 +115,10 @@ class Sparse:
 
     `L(N, D, A, G) = L_dense(EL N, D)`: the model is worth a dense one of EL times its compute on
     the same tokens. `params` N are active params, counted as the dense law counts them: a token
-    takes 6 N FLOPs in training and 2 N in serving. Idle experts take memory and no FLOPs, so that
-    with `activation` as a lever the optimum lies at the low end of its range; the best
-    `granularity` is the same for all sizes. Levers of the dense law remain.
+    takes 6 N FLOPs in training and 2 N in serving. Â is at most 1, so that at an activation of 1
+    the loss is that of the dense law. Idle experts take memory and no FLOPs, so that with
+    `activation` as a lever the optimum lies at the low end of its range; the best `granularity` is
+    the same for all sizes. Levers of the dense law remain.
 
     Examples:
         >>> law = js.laws.published("ling2025_on_besiroglu2024")
@@ -128,8 +132,8 @@ class Sparse:
 
     has_experts: ClassVar[bool] = True
     caution: ClassVar[str] = (
-        "params are active ones; the leverage was fitted where it is below 6, at 3e18 to 3e20 "
-        "FLOPs, and is not quite 1 at an activation of 1"
+        "params are active ones, and the leverage was fitted where it is below 6, at 3e18 to 3e20 "
+        "FLOPs"
     )
 
     __repr__ = short_repr
@@ -187,10 +191,14 @@ class Sparse:
         **levers: Array,
     ) -> Array:
         """`loss` at natural logarithms of params and tokens; checks and converts nothing."""
+        usable = is_shape(activation, granularity)
+        activation, granularity = where_safe(usable, activation), where_safe(usable, granularity)
         log_flops = math.log(TRAIN_FLOPS) + log_params + log_tokens
-        gain = self.leverage.log_leverage(log_flops, activation, granularity)
+        # Above 1, more tokens would have less leverage, and a dense model less than itself.
+        log_active = jnp.minimum(self.leverage.log_active(activation), 0)
+        gain = self.leverage.exponent(log_flops, granularity) * log_active
         loss = protocol.loss_from_logs(self.dense, log_params + gain, log_tokens, **levers)
-        return jnp.where(is_shape(activation, granularity), loss, jnp.nan)
+        return jnp.where(usable, loss, jnp.nan)
 
     def is_valid(self) -> Array:
         """Whether the dense law and the leverage are."""

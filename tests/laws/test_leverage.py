@@ -19,19 +19,20 @@ DTYPES = [np.float32, np.float64] if X64 else [np.float32]
 LEVERAGE = js.laws.leverage()
 DENSE = js.laws.published("besiroglu2024")
 LAW = sparse(DENSE)
+N, D = np.geomspace(1e6, 1e12, 5), np.geomspace(1e7, 1e14, 4)[:, None]
 SHAPE = {"activation": 0.05, "granularity": 12.0}
 
 
-def exact_leverage(leverage, flops, activation, granularity):
+def exact_gain(leverage, flops, activation, granularity):
     shifted = activation + 1 / (1 / leverage.A_start - 1 / leverage.A_max)
     octaves = mp.log(granularity, 2)
     power = leverage.a + leverage.d * mp.log10(flops)
     power += leverage.gamma * octaves**2 + leverage.beta * octaves
-    return (1 / (1 / shifted + 1 / leverage.A_max)) ** power
+    return min(1 / (1 / shifted + 1 / leverage.A_max), 1) ** power
 
 
 def exact_loss(law, params, tokens, activation, granularity):
-    gain = exact_leverage(law.leverage, 6 * params * tokens, activation, granularity)
+    gain = exact_gain(law.leverage, 6 * params * tokens, activation, granularity)
     dense = law.dense
     size = dense.A / (gain * params) ** dense.alpha
     return dense.E + size + dense.B / tokens**dense.beta
@@ -63,7 +64,7 @@ def test_derivatives_hold_to_the_ends_of_the_levers():
         return LAW.loss_from_logs(x[0], x[1], activation=x[2], granularity=x[3])
 
     sizes = np.log([1e9, 2e10])
-    points = np.array([[*sizes, 0.008, 1.0], [*sizes, 1.0, 16.0]])
+    points = np.array([[*sizes, 0.008, 1.0], [*sizes, 0.98, 12.0], [*sizes, 1.0, 16.0]])
     slopes = jax.jit(jax.vmap(jax.grad(loss)))(points)
     assert np.isfinite(jax.jit(jax.vmap(jax.hessian(loss)))(points)).all()
 
@@ -83,6 +84,17 @@ def test_equal_compute_means_equal_loss():
     gain = LEVERAGE.leverage(6 * 1e9 * 1e11, **SHAPE)
     expected = DENSE.loss(1e9 * gain, 1e11)
     assert_allclose(LAW.loss(1e9, 1e11, **SHAPE), expected, rtol=1e-12 if X64 else 1e-6)
+
+
+def test_with_all_experts_at_work_it_is_the_dense_law():
+    """As the paper has it, though by its coefficients the leverage there is not quite 1."""
+    for granularity in (1.0, 12.0):
+        found = LAW.loss(N, D, activation=1.0, granularity=granularity)
+        assert_allclose(found, DENSE.loss(N, D), rtol=1e-13 if X64 else 1e-6)
+    assert 0.98 < LEVERAGE.leverage(1e21, 1.0, 12.0) < 1
+    # Nor are more tokens worse, however few params there are.
+    losses = LAW.loss(1e5, np.geomspace(1e9, 1e30, 50), activation=0.99, granularity=12.0)
+    assert (np.diff(losses) <= 0).all()
 
 
 @pytest.mark.parametrize(
