@@ -123,6 +123,7 @@ CHINCHILLA, ONLY_LOSS, LOGS = (
 KAPLAN, MUENNIGHOFF = "kaplan2020", "muennighoff2023_repeated"
 KRAJEWSKI, KUMAR = "krajewski2024", "kumar2024"
 LING = "ling2025_on_besiroglu2024"
+LUDZIEJEWSKI, OVER_EXPERTS = "ludziejewski2025", "ludziejewski2025 over experts"
 OVER_GRANULARITY, OVER_BITS = "krajewski2024 over granularity", "kumar2024 over bits"
 OVER_FINENESS = "ling2025_on_besiroglu2024 over granularity"
 OVER_VOCABULARY = "tao2024 over vocabulary_params"
@@ -136,7 +137,7 @@ def cases() -> dict[str, Case]:
     chinchilla = problem.LOSSES, problem.DEMANDS
     kumar, krajewski = published("kumar2024"), published("krajewski2024")
     tao, bits = published("tao2024"), ((3.1, 3.7), (1e8, 1e12))
-    experts = (2.6, 3.3), (1e9, 1e13)
+    experts, joint = ((2.6, 3.3), (1e9, 1e13)), published("ludziejewski2025")
     ling, sparse = published(LING), ((2.1, 2.6), (1e9, 1e13))
     return {
         CHINCHILLA: Case(js.laws.Chinchilla(*problem.LAW), *chinchilla),
@@ -150,6 +151,8 @@ def cases() -> dict[str, Case]:
         KRAJEWSKI: Case(krajewski, *experts, fixed={"granularity": 8.0}),
         KUMAR: Case(kumar, *bits, fixed={"bits": 8.0}),
         LING: Case(ling, *sparse, fixed={"activation": 0.05, "granularity": 8.0}),
+        LUDZIEJEWSKI: Case(joint, (2.0, 2.6), (1e9, 1e13), fixed={"experts": 8.0}),
+        OVER_EXPERTS: Case(joint, (2.0, 2.6), (1e9, 1e13), chosen=("experts",)),
         OVER_GRANULARITY: Case(krajewski, *experts, chosen=("granularity",)),
         OVER_BITS: Case(kumar, *bits, chosen=("bits",)),
         OVER_FINENESS: Case(

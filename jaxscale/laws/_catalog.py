@@ -16,10 +16,11 @@ import jax
 import numpy as np
 
 from jaxscale.laws import saved
-from jaxscale.laws._downstream import from_flops_form
+from jaxscale.laws._flops_form import from_flops_form
 from jaxscale.laws._leverage import DEFAULT, Sparse, sparse
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
+from jaxscale.laws.joint_experts import Ludziejewski
 from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Frantar
 from jaxscale.laws.precision import Kumar
@@ -34,6 +35,7 @@ FAMILIES: Mapping[str, type] = {
     for each in (
         *(Chinchilla, Kaplan, Muennighoff, Abnar, Clark, Krajewski, Kumar, Tao),
         *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar, Skaling),
+        Ludziejewski,
     )
 }
 SPARSE = "sparse:"  # before the name of a dense law
@@ -116,7 +118,7 @@ def _sparse_entry(dense: Entry) -> Entry:
         name=f"{SPARSE}{dense.name}",
         law=sparse(dense.law, leverage.law),
         draws=draws,
-        source=f"{leverage.source}; dense: {dense.source}",
+        source=f"{dense.source}; leverage: {leverage.source}",
         params_range=None,
         flops_range=leverage.flops_range,
         tokens_per_param_range=None,

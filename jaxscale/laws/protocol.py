@@ -9,9 +9,12 @@
 | `levers` | a dict of name to (low, high): what else may be chosen | none |
 | `choices` | a dict of name to values: levers that take only these | all levers take any |
 | `counts_embeddings` | whether `params` includes embeddings | it does |
+| `counts_idle_experts` | whether `params` includes experts that a token does not run through; \
+if not, one of its lever `experts` is active | it does |
 | `has_experts` | whether its models are mixtures of experts | they are dense |
 | `caution` | what to know before comparing it with other laws | nothing |
 | `flops(params, tokens, **levers)` | a `Flops` | 6 N D, 2 N and 2 N |
+| `params_in_memory(memory, **levers)` | largest params that so many bytes hold | not known |
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
 | `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
 | `frontier_powers(log)` | ln G, a, b: best N is `G (C / 6)^a`, D `(C / 6)^b / G` | no such form |
@@ -121,9 +124,27 @@ def has_own_flops(law: Any) -> bool:
     return hasattr(law, "flops")
 
 
+NO_MEMORY = "does not say what its models take in memory, as ludziejewski2025 does: bound params"
+
+
+def knows_memory(law: Any) -> bool:
+    """Whether the law says what its models take in memory."""
+    return hasattr(law, "params_in_memory")
+
+
+def params_in_memory(law: Any, memory: Array, levers: Mapping[str, Array], **uses: Array) -> Array:
+    """Params of the largest model that fits; `uses` are bytes of a weight and cached tokens."""
+    return law.params_in_memory(memory, **levers, **uses)
+
+
 def counts_embeddings(law: Any) -> bool:
     """Whether the params of the law include embeddings."""
     return getattr(law, "counts_embeddings", True)
+
+
+def counts_idle_experts(law: Any) -> bool:
+    """Whether the params of the law include experts that a token does not run through."""
+    return getattr(law, "counts_idle_experts", True)
 
 
 def has_experts(law: Any) -> bool:

@@ -8,8 +8,10 @@ from jaxscale._numerics.quantities import count
 
 NOT_STATED = "not stated"
 _TEXTS = {
+    "accuracy on": "benchmark",
     "data": "dataset",
     "tokenizer": "tokenizer",
+    "losses are of": "losses_on",
     "schedule": "schedule",
     "params are": "params_convention",
     "tokens are": "tokens_convention",
@@ -54,6 +56,9 @@ def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
         yield "standard errors", ", ".join(f"{name} {error}" for name, error in written)
     if entry.covariance is not None:
         yield "covariance", _matrix(_coordinates(entry.law), entry.covariance)
+    if entry.check is not None:
+        model = f"{count(entry.check.params)} params on {count(entry.check.tokens)} tokens"
+        yield "measured", f"{100 * entry.check.measured:.1f} % by {model}"
     for text in (*entry.errata, *entry.remarks):
         yield "note", text
     if entry.aliases:
@@ -61,15 +66,21 @@ def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
 
 
 def coefficients(content: Any) -> dict[str, float]:
-    """The numbers of a law, allocation, recipe or architecture by name, as `dense.E` of a part."""
+    """The numbers of a law, allocation, recipe or architecture by name; `dense.beta` in a part.
+
+    Of names that no two parts share, the part is left out.
+    """
     if not is_dataclass(content):
         return {}
-    found: dict[str, float] = {}
-    for name, value in ((each.name, getattr(content, each.name)) for each in fields(content)):
-        if isinstance(value, int | float):
-            found[name] = float(value)
-        found |= {f"{name}.{inner}": number for inner, number in coefficients(value).items()}
-    return found
+    values = {each.name: getattr(content, each.name) for each in fields(content)}
+    numbers = {name: float(x) for name, x in values.items() if isinstance(x, int | float)}
+    # Of a task, which has a law and a curve, and of a law that is made of others.
+    parts = {name: coefficients(x) for name, x in values.items()}
+    inner = [each for part in parts.values() for each in part]
+    clash = len({*inner, *numbers}) < len(inner) + len(numbers)
+    for name, part in parts.items():
+        numbers |= {f"{name}.{each}" if clash else each: x for each, x in part.items()}
+    return numbers
 
 
 def _absent(architecture: Any) -> set[str]:

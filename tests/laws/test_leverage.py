@@ -179,6 +179,10 @@ def test_the_published_law_is_of_the_published_parts():
     assert entry.law == made.law == Sparse(DENSE, LEVERAGE)
     assert (entry.flops_range, entry.tokens_range) == (made.flops_range, made.tokens_range)
     assert made.name == "sparse:besiroglu2024"
+    dense = js.laws.entry("besiroglu2024")  # whose losses theirs can be compared with
+    assert entry.loss_group == made.loss_group == dense.loss_group
+    dense = js.laws.entry("krajewski2024_dense")  # whose data are not stated
+    assert js.laws.entry(f"sparse:{dense.name}").loss_group == dense.loss_group
 
 
 def test_the_range_is_that_of_the_leverage():
