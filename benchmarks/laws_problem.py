@@ -121,13 +121,14 @@ CHINCHILLA, ONLY_LOSS, LOGS = (
     "Chinchilla, closed", "Chinchilla, only loss", "Chinchilla, loss_from_logs",
 )  # fmt: skip
 KAPLAN, MUENNIGHOFF = "kaplan2020", "muennighoff2023_repeated"
-KRAJEWSKI, KUMAR = "krajewski2024", "kumar2024"
 LING = "ling2025_on_besiroglu2024"
 LUDZIEJEWSKI, OVER_EXPERTS = "ludziejewski2025", "ludziejewski2025 over experts"
+KRAJEWSKI, KUMAR, FARSEER = "krajewski2024", "kumar2024", "li2025"
 OVER_GRANULARITY, OVER_BITS = "krajewski2024 over granularity", "kumar2024 over bits"
 OVER_FINENESS = "ling2025_on_besiroglu2024 over granularity"
 OVER_VOCABULARY = "tao2024 over vocabulary_params"
 OVER_TWO = "a law of its own over bits and sparsity"
+IN_STREAMS = "Chinchilla in 4 streams of chen2025_pile"
 
 
 @functools.cache
@@ -153,6 +154,7 @@ def cases() -> dict[str, Case]:
         LING: Case(ling, *sparse, fixed={"activation": 0.05, "granularity": 8.0}),
         LUDZIEJEWSKI: Case(joint, (2.0, 2.6), (1e9, 1e13), fixed={"experts": 8.0}),
         OVER_EXPERTS: Case(joint, (2.0, 2.6), (1e9, 1e13), chosen=("experts",)),
+        FARSEER: Case(published("li2025"), (0.44, 0.6), (1e8, 1e13)),
         OVER_GRANULARITY: Case(krajewski, *experts, chosen=("granularity",)),
         OVER_BITS: Case(kumar, *bits, chosen=("bits",)),
         OVER_FINENESS: Case(
@@ -165,6 +167,12 @@ def cases() -> dict[str, Case]:
                 c=0.03, exponent=1.0,
             ),
             *bits, chosen=("bits", "sparsity"),
+        ),
+        IN_STREAMS: Case(
+            js.laws.with_streams(
+                js.laws.Chinchilla(*problem.LAW), published("chen2025_pile").k
+            ),
+            *chinchilla, fixed={"streams": 4.0},
         ),
     }  # fmt: skip
 

@@ -21,6 +21,7 @@ from jaxscale._numerics.values import exp_or_nan, has_normal_exp, is_finite, is_
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws import protocol
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Law
+from jaxscale.laws.streams import STREAMS
 from jaxscale.status import Status, first_status, is_ok
 
 if TYPE_CHECKING:
@@ -250,9 +251,13 @@ def _evaluate_served(
     """The plan with serving priced for its size: at that size, prices are those of FLOPs."""
     law, demand, costs = (arguments[name] for name in ("law", "demand", "costs"))
     counts_embeddings = protocol.counts_embeddings(law)
-    counts_idle = protocol.counts_idle_experts(law)
-    offered = costs.serving.of_law(law, levers).prices(
-        params, demand, counts_embeddings=counts_embeddings, counts_idle=counts_idle
+    served = costs.serving.of_law(law, levers)
+    offered = served.prices(
+        params,
+        demand,
+        counts_embeddings=counts_embeddings,
+        counts_idle=protocol.counts_idle_experts(law),
+        streams=levers.get(STREAMS),
     )
     sizes = arrays.enter(
         law=law, params=params, tokens=tokens, levers=levers, train=costs.train, **offered
@@ -396,6 +401,9 @@ def priced(
     costs overflow becomes OUT_OF_RANGE.
     """
     log_params, log_tokens = sizes.log_params, sizes.log_tokens
+    if protocol.may_end(law):
+        holds = protocol.holds(law, log_params, log_tokens, **(levers or {}))
+        sizes = sizes.require(holds, Status.BEYOND_LAW)
     in_range = has_normal_exp(log_params) & has_normal_exp(log_tokens)
     if not protocol.has_own_flops(law):
         in_range &= _has_normal_costs(log_params, log_tokens, demand, costs)

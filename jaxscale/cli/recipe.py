@@ -21,7 +21,7 @@ from jaxscale.published import Entry
 SEQUENCE = 2048  # tokens
 SHARES = {"1/4": 0.25, "1": 1.0, "4": 4.0}  # of Kaplan's critical batch
 MEANINGS = {
-    "no learning rate": "the recipe's rate is not positive at this size",
+    "no learning rate": "the recipe has none that is positive at this size",
     "extrapolated": "the plan lies outside the runs that the recipe was fitted to",
 }
 EXAMPLES = """\

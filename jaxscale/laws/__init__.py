@@ -19,9 +19,12 @@ from jaxscale.laws._tasks import task as task
 from jaxscale.laws._tasks import task_entry as task_entry
 from jaxscale.laws._tasks import tasks as tasks
 from jaxscale.laws.chinchilla import Chinchilla as Chinchilla
+from jaxscale.laws.context import ContextLength as ContextLength
+from jaxscale.laws.context import context_length as context_length
 from jaxscale.laws.experts import Abnar as Abnar
 from jaxscale.laws.experts import Clark as Clark
 from jaxscale.laws.experts import Krajewski as Krajewski
+from jaxscale.laws.farseer import Farseer as Farseer
 from jaxscale.laws.fitted import Coefficient as Coefficient
 from jaxscale.laws.inverse import params_for as params_for
 from jaxscale.laws.inverse import params_of_flops as params_of_flops
@@ -31,11 +34,13 @@ from jaxscale.laws.joint_experts import Ludziejewski as Ludziejewski
 from jaxscale.laws.kaplan import Kaplan as Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw as BrokenPowerLaw
 from jaxscale.laws.other_forms import ComputeOnly as ComputeOnly
-from jaxscale.laws.other_forms import Farseer as Farseer
 from jaxscale.laws.other_forms import Frantar as Frantar
 from jaxscale.laws.precision import Kumar as Kumar
 from jaxscale.laws.protocol import Flops as Flops
 from jaxscale.laws.protocol import Law as Law
 from jaxscale.laws.repeated_data import Muennighoff as Muennighoff
 from jaxscale.laws.skaling import Skaling as Skaling
+from jaxscale.laws.streams import ParScale as ParScale
+from jaxscale.laws.streams import Streams as Streams
+from jaxscale.laws.streams import with_streams as with_streams
 from jaxscale.laws.vocabulary import Tao as Tao

@@ -20,12 +20,14 @@ from jaxscale.laws._flops_form import from_flops_form
 from jaxscale.laws._leverage import DEFAULT, Sparse, sparse
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
+from jaxscale.laws.farseer import Farseer
 from jaxscale.laws.joint_experts import Ludziejewski
 from jaxscale.laws.kaplan import Kaplan
-from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Frantar
+from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Frantar
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
 from jaxscale.laws.skaling import Skaling
+from jaxscale.laws.streams import ParScale
 from jaxscale.laws.vocabulary import Tao
 from jaxscale.published import Catalog, Entry, find, shipped
 from jaxscale.published.load import shipped_alone
@@ -36,6 +38,7 @@ FAMILIES: Mapping[str, type] = {
         *(Chinchilla, Kaplan, Muennighoff, Abnar, Clark, Krajewski, Kumar, Tao),
         *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar, Skaling),
         Ludziejewski,
+        ParScale,
     )
 }
 SPARSE = "sparse:"  # before the name of a dense law

@@ -131,6 +131,7 @@ class Sparse:
     leverage: Leverage
 
     has_experts: ClassVar[bool] = True
+    counts_idle_experts: ClassVar[bool] = False
     caution: ClassVar[str] = (
         "params are active ones, and the leverage was fitted where it is below 6, at 3e18 to 3e20 "
         "FLOPs"
@@ -192,13 +193,32 @@ class Sparse:
     ) -> Array:
         """`loss` at natural logarithms of params and tokens; checks and converts nothing."""
         usable = is_shape(activation, granularity)
+        dense = self._log_dense(log_params, log_tokens, activation, granularity)
+        loss = protocol.loss_from_logs(self.dense, dense, log_tokens, **levers)
+        return jnp.where(usable, loss, jnp.nan)
+
+    def holds(
+        self,
+        log_params: Array,
+        log_tokens: Array,
+        activation: Array,
+        granularity: Array,
+        **levers: Array,
+    ) -> Array:
+        """Whether the dense law says anything of the dense model that is as good."""
+        dense = self._log_dense(log_params, log_tokens, activation, granularity)
+        return protocol.holds(self.dense, dense, log_tokens, **levers)
+
+    def _log_dense(
+        self, log_params: Array, log_tokens: Array, activation: Array, granularity: Array
+    ) -> Array:
+        """Log params of the dense model that is as good on the same tokens."""
+        usable = is_shape(activation, granularity)
         activation, granularity = where_safe(usable, activation), where_safe(usable, granularity)
         log_flops = math.log(TRAIN_FLOPS) + log_params + log_tokens
         # Above 1, more tokens would have less leverage, and a dense model less than itself.
         log_active = jnp.minimum(self.leverage.log_active(activation), 0)
-        gain = self.leverage.exponent(log_flops, granularity) * log_active
-        loss = protocol.loss_from_logs(self.dense, log_params + gain, log_tokens, **levers)
-        return jnp.where(usable, loss, jnp.nan)
+        return log_params + self.leverage.exponent(log_flops, granularity) * log_active
 
     def is_valid(self) -> Array:
         """Whether the dense law and the leverage are."""

@@ -21,6 +21,7 @@ if not, one of its lever `experts` is active | it does |
 | `loss_scale` | another scale than nats per token, in words | nats per token |
 | `of_steps` | whether it is a loss over the steps of one training | it is of its end |
 | `depends_on_tokens` | whether more tokens lower the loss | they do |
+| `holds(log_params, log_tokens, **levers)` | whether it says anything of a size | it does of all |
 | `two_powers(**levers)` | it as a `Chinchilla`, whose optimum is closed | solved by Newton |
 | `is_valid()` | whether the coefficients of each lane are valid | all are finite |
 
@@ -109,6 +110,18 @@ def loss_from_logs(law: Any, log_params: Array, log_tokens: Array, **levers: Arr
     if hasattr(law, "loss_from_logs"):
         return law.loss_from_logs(log_params, log_tokens, **levers)
     return law.loss(jnp.exp(log_params), jnp.exp(log_tokens), **levers)
+
+
+def may_end(law: Any) -> bool:
+    """Whether there are sizes of which the law says nothing."""
+    return hasattr(law, "holds")
+
+
+def holds(law: Any, log_params: Array, log_tokens: Array, **levers: Array) -> Array:
+    """Whether the law says anything of a model of this size, trained on so many tokens."""
+    if may_end(law):
+        return law.holds(log_params, log_tokens, **levers)
+    return jnp.asarray(True)
 
 
 def flops_of(law: Any, params: Array, tokens: Array, **levers: Array) -> Flops:
@@ -246,6 +259,7 @@ def _loss(law, params, tokens, levers):
     law, levers = made_safe(law, answer), made_safe(levers, answer)
     log_params = jnp.log(where_safe(answer, params))
     log_tokens = jnp.log(where_safe(answer, tokens))
+    answer &= holds(law, log_params, log_tokens, **levers)
     return jnp.where(answer, law.loss_from_logs(log_params, log_tokens, **levers), jnp.nan)
 
 

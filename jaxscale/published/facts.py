@@ -126,6 +126,7 @@ COLUMNS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     "trajectories": {**_NAMED, "form": _form, **_SOURCE},
     "tasks": {**_NAMED, "form": _form, **_SOURCE},
     "leverages": {**_NAMED, "form": _form, **_SOURCE},
+    "contexts": {**_NAMED, "form": _form, **_SOURCE},
     "allocations": {
         **_NAMED,
         "params_exponent": lambda entry: entry.exponents[0],

@@ -23,6 +23,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "laws": ("law", "jaxscale.laws._catalog"),
     "tasks": ("law", "jaxscale.laws._tasks"),
     "leverages": ("law", "jaxscale.laws._leverage"),
+    "contexts": ("law", "jaxscale.laws.context"),
     "allocations": ("allocation", "jaxscale.allocations"),
     "recipes": ("law", "jaxscale.recipes.recipe"),
     "accelerators": ("accelerator", "jaxscale.hardware"),

@@ -18,14 +18,16 @@ from jaxscale.laws.kaplan import CriticalBatch
 from jaxscale.laws.protocol import TRAIN_FLOPS, are_finite, exp_of, levers_of, made_safe
 from jaxscale.published import Catalog, Entry, find, shipped
 from jaxscale.published.entry import Sized
+from jaxscale.recipes.critical_batch import CriticalBatchRecipe
 
 
 class RecipeLaw(Protocol):
     """Peak learning rate and batch by size, training length and loss; a frozen pytree.
 
     Each answer has the shape of those arguments that it depends on. NaN with zero derivatives
-    where one of these is not positive. A law with `levers`, a dict of name to (low, high), takes
-    them by name too, and is of a dense model without them.
+    where one of these is not positive, and where the recipe is not of a learning rate. A law with
+    `levers`, a dict of name to (low, high), takes them by name too, and is of a dense model without
+    them.
     """
 
     def learning_rate(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
@@ -190,6 +192,7 @@ FORMS: Mapping[str, Callable[..., RecipeLaw]] = {
     "PowerRecipe": PowerRecipe,
     "KaplanRecipe": KaplanRecipe,
     "ExpertsRecipe": ExpertsRecipe,
+    "CriticalBatchRecipe": CriticalBatchRecipe,
 }
 
 
@@ -197,8 +200,8 @@ def catalog() -> Catalog[Entry]:
     """All published recipes.
 
     Examples:
-        >>> [entry.name for entry in js.recipes.catalog()][:4]
-        ['steplaw2025', 'steplaw2025_medians', 'deepseek2024', 'porian2024']
+        >>> [entry.name for entry in js.recipes.catalog()][2:5]
+        ['deepseek2024', 'porian2024', 'ludziejewski2025']
     """
     return shipped("recipes")
 

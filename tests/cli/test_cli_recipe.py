@@ -88,6 +88,13 @@ def test_rate_that_is_not_positive_is_null(recipe):
     assert only["note"] == "no learning rate, extrapolated"
 
 
+def test_a_recipe_of_a_batch_alone_has_no_rate(recipe):
+    (only,) = recipe("--params", "1B", "--tokens", "1T", "--recipe", "zhang2024")["recipes"]
+    assert only["learning_rate"] is None
+    assert only["batch_tokens"] == pytest.approx(301_505, abs=0.5)
+    assert only["note"].startswith("no learning rate")
+
+
 def test_tables_print_rates_batches_and_what_is_extrapolated(command):
     code, out, err = command("recipe", *SIZE)
     assert (code, err) == (0, "")

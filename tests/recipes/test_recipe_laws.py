@@ -57,6 +57,10 @@ def experts_batch(log_at_one, by_params, by_experts, batch, N, D, L):
     return batch
 
 
+def zhang_batch(sequences, by_tokens, sequence_tokens, unit, N, D, L):
+    return sequences * (D / unit) ** by_tokens * sequence_tokens
+
+
 class Form(NamedTuple):
     """A paper's recipe: the class that holds it, and its coefficients by their names there."""
 
@@ -85,6 +89,10 @@ EXPERTS = Form(
     recipes.ExpertsRecipe,
     {"log_rate_at_one": 8.39, "rate_by_params": -0.81, "rate_by_experts": -0.25, "batch": 262144.0},
 )
+ZHANG = Form(
+    recipes.CriticalBatchRecipe,
+    {"sequences": 22.91, "by_tokens": 0.47, "sequence_tokens": 512.0, "unit_of_tokens": 1e9},
+)
 # Each with all its numbers as arguments, coefficients first; which of them it depends on.
 FORMULAS = {
     "step rate": (STEP, "learning_rate", step_rate, (0, 2, 3, 5, 6)),
@@ -97,6 +105,7 @@ FORMULAS = {
     "kaplan batch": (KAPLAN, "batch_tokens", kaplan_batch, (2, 3, 6)),
     "experts rate": (EXPERTS, "learning_rate", experts_rate, (0, 1, 4)),
     "experts batch": (EXPERTS, "batch_tokens", experts_batch, (3, 5)),
+    "zhang batch": (ZHANG, "batch_tokens", zhang_batch, (0, 1, 2, 3, 5)),
 }
 
 

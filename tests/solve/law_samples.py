@@ -84,6 +84,7 @@ PUBLISHED = {
     "tao2024": {"vocabulary_params": (1e6, 1e10)},
     "ling2025_on_besiroglu2024": {"activation": (0.008, 1.0), "granularity": (1.0, 16.0)},
     "ludziejewski2025": {"experts": (1.0, 32.0)},
+    "li2025": {},
 }
 USUAL_RANGES = {"params": (1e7, 1e10), "tokens": (1e9, 1e12)}
 BEYOND = 100.0  # two decades

@@ -29,6 +29,7 @@ FAMILIES = {
     "kumar2024": ["budget"],
     "tao2024": TARGETS,
     "ling2025_on_besiroglu2024": TARGETS,
+    "li2025": ["loss"],
 }
 # Known plans inside a law's fitted range that may be refused.
 REFUSED = 1e-4
@@ -58,6 +59,11 @@ def test_no_answer_is_worse_than_a_known_plan(rng, name, bounded, target):
     message = len(inside) and describe(draws, target, plan, outcome, inside[0])
     # Of a few hundred, one or two are no evidence of a higher share.
     assert len(inside) <= 2 + REFUSED * draws.in_range.sum(), message
+    if hasattr(draws.law, "holds"):  # whose best size may be one of which it says nothing
+        beyond = {Status.BEYOND_LAW, Status.SEVERAL_OPTIMA, Status.NOT_CONVERGED}
+        assert set(outcome.status[refused]) <= set(map(int, beyond))
+        assert np.mean(outcome.status[refused] == Status.BEYOND_LAW) > 0.8
+        return
     # Beyond it, a budget that limited data has no more use for, and all but nothing else.
     assert set(outcome.status[refused]) <= {int(Status.NOT_CONVERGED)}
     assert name == "muennighoff2023_repeated" or len(refused) <= 1e-3 * MANY
