@@ -251,12 +251,13 @@ def _evaluate_served(
     """The plan with serving priced for its size: at that size, prices are those of FLOPs."""
     law, demand, costs = (arguments[name] for name in ("law", "demand", "costs"))
     counts_embeddings = protocol.counts_embeddings(law)
+    counts_idle = protocol.counts_idle_experts(law)
     served = costs.serving.of_law(law, levers)
     offered = served.prices(
         params,
         demand,
         counts_embeddings=counts_embeddings,
-        counts_idle=protocol.counts_idle_experts(law),
+        counts_idle=counts_idle,
         streams=levers.get(STREAMS),
     )
     sizes = arrays.enter(
