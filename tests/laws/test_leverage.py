@@ -147,6 +147,17 @@ def test_levers_and_conventions_of_the_dense_law_remain():
     assert sparse(kaplan).counts_embeddings == kaplan.counts_embeddings is False
 
 
+def test_where_the_dense_law_ends_so_does_this_one():
+    farseer = js.laws.published("li2025")
+    law = sparse(farseer)
+    for params in (1e9, 1e11, 1e13):
+        gain = LEVERAGE.leverage(6 * params * 1e12, **SHAPE)
+        expected = np.asarray(farseer.loss(params * gain, 1e12))
+        found = law.loss(params, 1e12, **SHAPE)
+        assert_allclose(found, expected, rtol=1e-10 if X64 else 1e-4)
+    assert np.isnan(found)
+
+
 def test_what_is_not_dense_or_counts_its_own_flops_is_refused():
     for name in ("krajewski2024", "abnar2025", "clark2022_sbase", "ling2025_on_besiroglu2024"):
         with pytest.raises(ValueError, match="law must be of dense models"):
