@@ -49,7 +49,7 @@ BEST = "best"
 CHOSEN = ("sparsity", "activation", "granularity", "bits", "vocabulary_params")
 # Of a dense model in 16 bits, with layers in one piece, on tokens that are all new.
 PLAIN = {"sparsity": 0.0, "activation": 1.0, "experts": 1.0, "granularity": 1.0, "bits": 16.0}
-PLAIN |= {"unique_tokens": 1e30}
+PLAIN |= {"unique_tokens": 1e30, "streams": 1.0}
 OWN = "your own"  # the group of laws that no publication describes
 # Reasons without the numbers of a scenario, which laws share; of other statuses, their sentence.
 SHORT = {
