@@ -122,10 +122,12 @@ CHINCHILLA, ONLY_LOSS, LOGS = (
     "Chinchilla, closed", "Chinchilla, only loss", "Chinchilla, loss_from_logs",
 )  # fmt: skip
 KAPLAN, MUENNIGHOFF = "kaplan2020", "muennighoff2023_repeated"
+LING = "ling2025_on_besiroglu2024"
 LUDZIEJEWSKI, OVER_EXPERTS = "ludziejewski2025", "ludziejewski2025 over experts"
 KRAJEWSKI, KUMAR, FARSEER = "krajewski2024", "kumar2024", "li2025"
 SUN, OVER_FORMATS = "sun2025", "sun2025 over exponent_bits and mantissa_bits"
 OVER_GRANULARITY, OVER_BITS = "krajewski2024 over granularity", "kumar2024 over bits"
+OVER_FINENESS = "ling2025_on_besiroglu2024 over granularity"
 OVER_VOCABULARY = "tao2024 over vocabulary_params"
 OVER_TWO = "a law of its own over bits and sparsity"
 IN_STREAMS = "Chinchilla in 4 streams of chen2025_pile"
@@ -139,6 +141,7 @@ def cases() -> dict[str, Case]:
     kumar, krajewski = published("kumar2024"), published("krajewski2024")
     tao, bits = published("tao2024"), ((3.1, 3.7), (1e8, 1e12))
     experts, joint = ((2.6, 3.3), (1e9, 1e13)), published("ludziejewski2025")
+    ling, sparse = published(LING), ((2.1, 2.6), (1e9, 1e13))
     return {
         CHINCHILLA: Case(js.laws.Chinchilla(*problem.LAW), *chinchilla),
         ONLY_LOSS: Case(OnlyLoss(*problem.LAW), *chinchilla),
@@ -150,6 +153,7 @@ def cases() -> dict[str, Case]:
         ),
         KRAJEWSKI: Case(krajewski, *experts, fixed={"granularity": 8.0}),
         KUMAR: Case(kumar, *bits, fixed={"bits": 8.0}),
+        LING: Case(ling, *sparse, fixed={"activation": 0.05, "granularity": 8.0}),
         LUDZIEJEWSKI: Case(joint, (2.0, 2.6), (1e9, 1e13), fixed={"experts": 8.0}),
         OVER_EXPERTS: Case(joint, (2.0, 2.6), (1e9, 1e13), chosen=("experts",)),
         FARSEER: Case(published("li2025"), (0.44, 0.6), (1e8, 1e13)),
@@ -163,6 +167,9 @@ def cases() -> dict[str, Case]:
         ),
         OVER_GRANULARITY: Case(krajewski, *experts, chosen=("granularity",)),
         OVER_BITS: Case(kumar, *bits, chosen=("bits",)),
+        OVER_FINENESS: Case(
+            ling, *sparse, fixed={"activation": 0.05}, chosen=("granularity",)
+        ),
         OVER_VOCABULARY: Case(tao, (-5.0, -4.2), (1e8, 1e12), chosen=("vocabulary_params",)),
         OVER_TWO: Case(
             SparseBits(

@@ -139,15 +139,15 @@ def _searched(asked: Case) -> tuple[str, ...]:
 def _levers_about(asked: Case, fixed: dict, answer: Answer) -> dict[str, np.ndarray]:
     """The levers of the answer, of either side of each, and of a grid of all, in rows."""
     lanes = np.ones_like(answer.params)
-    if not asked.chosen:
-        return {name: np.tile(value * lanes, (1, 1)) for name, value in fixed.items()}
-    here = {name: answer.levers[name] for name in asked.chosen}
+    given = {name: value * lanes for name, value in fixed.items()}
+    here = given | {name: answer.levers[name] for name in asked.chosen}
     rows = [here]
     for name in _searched(asked):
         rows += [here | {name: here[name] * (1 + step)} for step in (-BESIDE, BESIDE)]
-    for point in itertools.product(*(_points(asked, name) for name in asked.chosen)):
-        rows.append({n: x * lanes for n, x in zip(asked.chosen, point, strict=True)})
-    return {name: np.stack([row[name] for row in rows]) for name in asked.chosen}
+    grid = (_points(asked, name) for name in asked.chosen)
+    for point in itertools.product(*grid) if asked.chosen else ():
+        rows.append(given | {n: x * lanes for n, x in zip(asked.chosen, point, strict=True)})
+    return {name: np.stack([row[name] for row in rows]) for name in here}
 
 
 def _points(asked, name):

@@ -46,10 +46,11 @@ if TYPE_CHECKING:
 
 BEST = "best"
 # Levers of which more is not simply better: their best value says something.
-CHOSEN = ("sparsity", "granularity", "bits", "vocabulary_params")
+CHOSEN = ("sparsity", "activation", "granularity", "bits", "vocabulary_params")
 # Of a dense model in 16 bits, with layers in one piece, on tokens that are all new.
-PLAIN = {"sparsity": 0.0, "experts": 1.0, "granularity": 1.0, "bits": 16.0, "unique_tokens": 1e30}
+PLAIN = {"sparsity": 0.0, "activation": 1.0, "experts": 1.0, "granularity": 1.0, "bits": 16.0}
 PLAIN |= {"exponent_bits": 8.0, "mantissa_bits": 7.0, "scaling_block": 128.0}
+PLAIN |= {"streams": 1.0, "unique_tokens": 1e30}
 OWN = "your own"  # the group of laws that no publication describes
 # Reasons without the numbers of a scenario, which laws share; of other statuses, their sentence.
 SHORT = {
@@ -267,7 +268,7 @@ def remarks(row: LawRow) -> Iterator[str]:
     assert row.plan is not None
     for name, value in row.plan.levers.items():
         how = f" ({BEST})" if name in row.chosen else ""
-        if row.status is Status.AT_LEVER_END and how:
+        if row.status is Status.AT_LEVER_END and how and _is_end(float(value), row.law, name):
             how = f" ({BEST}, end of its range)"
         yield f"{lever_text(row.law, name, value)}{how}"
     yield from _runner_up(row)
@@ -314,8 +315,8 @@ def compare_laws(
 
     The quality is a loss, an accuracy on a task, or that of a model: by each law the model has the
     loss of that law. An accuracy is asked of the laws whose loss tells it; see `js.task`.
-    Sparsity, granularity, bits and vocabulary are chosen with the plan where `levers` has no
-    value for them; a model to match is then dense, in 16 bits and with layers in one piece.
+    Sparsity, activation, granularity, bits and vocabulary are chosen with the plan where `levers`
+    has no value for them; a model to match is then dense, in 16 bits and with layers in one piece.
 
     A saved fit whose runs leave open what the plan rests on has none. One with resamples has the
     plan of each in its row's `resampled`: intervals of its numbers are in the table.
@@ -367,6 +368,11 @@ def compare_laws(
     check_single(**{name: x for name, x in inputs.items() if x is not None})
     question = Question(loss, params, tokens, demand, costs, bounds, entry, accuracy)
     return compare(named, given, question)
+
+
+def _is_end(value: float, law: Any, name: str) -> bool:
+    """Whether a lever is at an end of its range, to rounding."""
+    return any(math.isclose(value, end, rel_tol=1e-6, abs_tol=1e-6) for end in levers_of(law)[name])
 
 
 class Question(NamedTuple):

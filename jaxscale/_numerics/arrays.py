@@ -20,6 +20,8 @@ Real: TypeAlias = Any
 # The arguments that have fields; all others are numbers.
 CONTAINERS = ("law", "demand", "mix", "costs", "bounds", "levers", "architecture", "machine")
 CONTAINERS += ("reader", "asked_requests", "asked_limits", "draft", "family", "market", "curve")
+# The methods by which a part of a law is known.
+PARTS = ("loss", "leverage")
 
 
 class Nothing(NamedTuple):
@@ -89,11 +91,11 @@ def is_concrete(value: Any) -> bool:
 
 
 def _flatten(name: str, tree: Any) -> tuple[list[tuple[str, Any]], Any]:
-    # Anything given for a number is a leaf to check; a law may be made of other laws.
+    # Anything given for a number is a leaf to check; a law may be made of others, and a leverage.
     def is_leaf(x):
-        is_law = is_dataclass(x) and callable(getattr(x, "loss", None))
+        is_part = is_dataclass(x) and any(callable(getattr(x, each, None)) for each in PARTS)
         return name not in CONTAINERS or (
-            x is not tree and not is_law and not isinstance(x, Nothing)
+            x is not tree and not is_part and not isinstance(x, Nothing)
         )
 
     leaves, treedef = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_leaf)

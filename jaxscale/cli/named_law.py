@@ -5,9 +5,10 @@ import inspect
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 import jaxscale as js
@@ -26,7 +27,7 @@ from jaxscale._schema import (
 )
 from jaxscale.cli.mistakes import Mistake, blamed_on, nearest, path_of
 from jaxscale.cli.quantities import count, nonnegative, positive, signed
-from jaxscale.laws._catalog import FAMILIES
+from jaxscale.laws._catalog import FAMILIES, dense_name
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import levers_of
 from jaxscale.laws.saved import SUFFIX, is_file_name, taken_as_it_is
@@ -53,29 +54,23 @@ class NamedLaw(NamedTuple):
     def laws(self) -> Any:
         """The law with a leading axis: as it is, then in each resample of its fit, if any."""
         draws = self.entry.draws if self.entry else None
-        columns = {
-            field.name: np.append(
-                float(getattr(self.law, field.name)),
-                () if draws is None else getattr(draws, field.name),
-            )
-            for field in fields(self.law)
-        }
-        return type(self.law)(**columns)
+        if draws is None:
+            return jax.tree.map(lambda x: np.array([float(x)]), self.law)
+        return jax.tree.map(lambda x, drawn: np.append(float(x), drawn), self.law, draws)
 
     @property
     def resamples(self) -> int:
         """Number of resamples of the fit, of which `laws` has one law each."""
         draws = self.entry.draws if self.entry else None
-        return 0 if draws is None else len(getattr(draws, fields(draws)[0].name))
+        return 0 if draws is None else len(jax.tree.leaves(draws)[0])
 
     def with_at_most(self, count: int) -> "NamedLaw":
         """The same with so many resamples or fewer, for answers that take long."""
         if self.entry is None or self.resamples <= count:
             return self
         rows = np.linspace(0, self.resamples - 1, count).astype(int)
-        draws = self.entry.draws
-        columns = {field.name: getattr(draws, field.name)[rows] for field in fields(draws)}
-        return self._replace(entry=replace(self.entry, draws=type(draws)(**columns)))
+        draws = jax.tree.map(lambda x: x[rows], self.entry.draws)
+        return self._replace(entry=replace(self.entry, draws=draws))
 
     @property
     def is_fit(self) -> bool:
@@ -126,15 +121,20 @@ class NamedLaw(NamedTuple):
 def read_law(text: str, *, anyway: bool = False) -> NamedLaw:
     """The law that `--law` names, or the one whose coefficients it lists.
 
-    The fit of a class of one's own is named with it, as fit.json:own.py:Blend. With `anyway` all
-    coefficients of a fit count as known, and its warning says so.
+    The fit of a class of one's own is named with it, as fit.json:own.py:Blend. After `sparse:` any
+    of these is of dense models, and the law of sparse ones. With `anyway` all coefficients of a fit
+    count as known, and its warning says so.
     """
     name, suffix, own = text.strip().partition(f"{SUFFIX}:")
     file, colon, family = own.rpartition(":")
     if suffix and not (colon and file.endswith(PYTHON)):
         raise Mistake(f"--law: {own!r} must be the class of {name}{SUFFIX}, as FILE.py:CLASS")
     if "=" in text and not suffix:
-        return NamedLaw("".join(text.split()), _from_coefficients(text), None)
+        dense = dense_name(text)
+        law = _from_coefficients(text if dense is None else dense)
+        with blamed_on("--law"):
+            law = law if dense is None else js.laws.sparse(law)
+        return NamedLaw("".join(text.split()), law, None)
     tasks, laws = by_name(js.laws.tasks()), by_name(js.laws.catalog())
     if name.lower() in tasks and name.lower() not in laws:
         raise Mistake(

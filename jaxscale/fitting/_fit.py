@@ -305,6 +305,10 @@ def _check_law(law: Any) -> None:
             "law must be the class js.laws.Chinchilla, or another frozen dataclass with a loss; "
             f"got {law!r}"
         )
+    if isinstance(getattr(law, "levers", None), property):
+        raise TypeError(
+            f"{law.__name__} is made of other laws and has no coefficients of its own: fit those"
+        )
 
 
 def checked_for(law: type, runs: Runs) -> Runs:

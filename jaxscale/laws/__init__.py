@@ -8,6 +8,10 @@ from jaxscale.laws._catalog import load as load
 from jaxscale.laws._catalog import published as published
 from jaxscale.laws._flops_form import from_flops_form as from_flops_form
 from jaxscale.laws._flops_form import loss_at_ratio as loss_at_ratio
+from jaxscale.laws._leverage import Leverage as Leverage
+from jaxscale.laws._leverage import Sparse as Sparse
+from jaxscale.laws._leverage import leverage as leverage
+from jaxscale.laws._leverage import sparse as sparse
 from jaxscale.laws._tasks import ExponentialAccuracy as ExponentialAccuracy
 from jaxscale.laws._tasks import SigmoidAccuracy as SigmoidAccuracy
 from jaxscale.laws._tasks import Task as Task

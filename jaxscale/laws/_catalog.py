@@ -7,11 +7,17 @@ entries are not comparable: data and tokenizers differ.
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from jaxscale.laws import saved
 from jaxscale.laws._flops_form import from_flops_form
+from jaxscale.laws._leverage import DEFAULT, Sparse, sparse
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
 from jaxscale.laws.farseer import Farseer
@@ -25,6 +31,7 @@ from jaxscale.laws.skaling import Skaling
 from jaxscale.laws.streams import ParScale
 from jaxscale.laws.vocabulary import Tao
 from jaxscale.published import Catalog, Entry, find, shipped
+from jaxscale.published.load import shipped_alone
 
 FAMILIES: Mapping[str, type] = {
     each.__name__: each
@@ -36,10 +43,19 @@ FAMILIES: Mapping[str, type] = {
         Sun,
     )
 }
+SPARSE = "sparse:"  # before the name of a dense law
+
+
+def _sparse(dense: str, leverage: str = DEFAULT) -> Sparse:
+    """A law made of two published parts, by name."""
+    return sparse(shipped_alone("laws", dense).law, leverage)
+
+
 # Classes and constructors by the name that a file of published facts gives as `form`.
 FORMS: Mapping[str, Callable[..., Any]] = {
     **FAMILIES,
     from_flops_form.__name__: from_flops_form,
+    sparse.__name__: _sparse,
 }
 
 
@@ -59,6 +75,7 @@ def entry(name: str | Path, family: type | None = None) -> Entry:
     Such files are written by `Fit.save` and `jaxscale fit`; `family` is the class of the law in
     one, where that is a class of your own. Where a bootstrap was saved with the fit, `draws` is
     the law with a leading axis of resamples; else None. `warning` says where a fit was not OK.
+    With `sparse:` before the name it is that of mixtures of experts, by `js.laws.sparse`.
     Raises ValueError for an unknown name, with the nearest one and all names, and for a file that
     holds no fit.
 
@@ -80,9 +97,42 @@ def entry(name: str | Path, family: type | None = None) -> Entry:
         >>> print(f"{low / 1e9:.0f}B to {high / 1e9:.0f}B params")
         26B to 33B params
     """
+    dense = dense_name(name)
+    if dense is not None:
+        return _sparse_entry(entry(dense, family))
     if saved.is_file_name(name):
         return _saved(name, family)
     return find("law", catalog(), str(name))
+
+
+def dense_name(name: str | Path) -> str | None:
+    """The name of the dense law in `sparse:NAME`, case aside; None for another name."""
+    text = str(name).strip()
+    return text[len(SPARSE) :].strip() if text.lower().startswith(SPARSE) else None
+
+
+def _sparse_entry(dense: Entry) -> Entry:
+    """The entry of a dense law made sparse, in the range of the leverage and in its tokens."""
+    leverage = find("leverage", shipped("leverages"), DEFAULT)
+    draws = dense.draws
+    if draws is not None:
+        count = len(jax.tree.leaves(draws)[0])
+        draws = sparse(draws, jax.tree.map(partial(np.full, count), leverage.law))
+    return replace(
+        dense,
+        name=f"{SPARSE}{dense.name}",
+        law=sparse(dense.law, leverage.law),
+        draws=draws,
+        source=f"{dense.source}; leverage: {leverage.source}",
+        params_range=None,
+        flops_range=leverage.flops_range,
+        tokens_per_param_range=None,
+        standard_errors=None,
+        covariance=None,
+        errata=(*leverage.errata, *dense.errata),
+        aliases=(),
+        directions=(),
+    )
 
 
 def _saved(path: str | Path, family: type | None) -> Entry:

@@ -108,7 +108,8 @@ class Krajewski:
 
     `params` are all parameters but the embeddings, those of idle experts included. Expert
     layers have 64 times the parameters of dense ones, of which each token uses one part in
-    64; `granularity` G cuts that part into G smaller experts out of 64 G. All coefficients
+    64; `granularity` G cuts that part into G smaller experts out of 64 G. With experts of width
+    d_expert it is `4 d_model / d_expert`, twice the granularity of `Leverage`. All coefficients
     are positive; `c` may be 0.
 
     Examples:

@@ -186,7 +186,7 @@ class Entry:
         """
         if interpreted(self.in_range, plan):
             return ""
-        if self.params_range is None or self.tokens_range is None:
+        if not self.has_range:
             return f"The range of the runs behind {self.name} is not known."
         limits = [
             f"{range_text(limits)} {size}"
@@ -194,6 +194,7 @@ class Entry:
                 (self.params_range, "params"),
                 (self.tokens_range, "tokens"),
                 (self.tokens_per_param_range, "tokens per param"),
+                (self.flops_range, "FLOPs"),
             )
             if limits is not None
         ]

@@ -39,7 +39,7 @@ def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
             yield name, f"{value:.10g}"
     for lever, limits in getattr(entry.law, "levers", {}).items():
         yield "lever", f"{lever}, {range_text(limits)}"
-    if loss_scale := getattr(entry.law, "loss_scale", entry.loss_scale):
+    if loss_scale := entry.loss_scale or getattr(entry.law, "loss_scale", ""):
         yield "loss is", loss_scale
     yield "source", entry.source
     for name, field in _TEXTS.items():
@@ -66,13 +66,21 @@ def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
 
 
 def coefficients(content: Any) -> dict[str, float]:
-    """The numbers of a law, allocation, recipe or architecture by name."""
+    """The numbers of a law, allocation, recipe or architecture by name; `dense.beta` in a part.
+
+    Of names that no two parts share, the part is left out.
+    """
     if not is_dataclass(content):
         return {}
     values = {each.name: getattr(content, each.name) for each in fields(content)}
-    parts = [coefficients(x) for x in values.values()]  # of a task, which has a law and a curve
     numbers = {name: float(x) for name, x in values.items() if isinstance(x, int | float)}
-    return {name: x for each in (numbers, *parts) for name, x in each.items()}
+    # Of a task, which has a law and a curve, and of a law that is made of others.
+    parts = {name: coefficients(x) for name, x in values.items()}
+    inner = [each for part in parts.values() for each in part]
+    clash = len({*inner, *numbers}) < len(inner) + len(numbers)
+    for name, part in parts.items():
+        numbers |= {f"{name}.{each}" if clash else each: x for each, x in part.items()}
+    return numbers
 
 
 def _absent(architecture: Any) -> set[str]:
@@ -117,6 +125,7 @@ COLUMNS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     "recipes": _FITTED,
     "trajectories": {**_NAMED, "form": _form, **_SOURCE},
     "tasks": {**_NAMED, "form": _form, **_SOURCE},
+    "leverages": {**_NAMED, "form": _form, **_SOURCE},
     "contexts": {**_NAMED, "form": _form, **_SOURCE},
     "allocations": {
         **_NAMED,

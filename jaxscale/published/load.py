@@ -22,6 +22,7 @@ from jaxscale.published.facts import COLUMNS
 KINDS: Mapping[str, tuple[str, str]] = {
     "laws": ("law", "jaxscale.laws._catalog"),
     "tasks": ("law", "jaxscale.laws._tasks"),
+    "leverages": ("law", "jaxscale.laws._leverage"),
     "contexts": ("law", "jaxscale.laws.context"),
     "allocations": ("allocation", "jaxscale.allocations"),
     "recipes": ("law", "jaxscale.recipes.recipe"),
@@ -42,8 +43,24 @@ def shipped(kind: str) -> Catalog[Entry]:
     """
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
+    return Catalog(_entries(f"{kind}.toml", _tables(kind)), COLUMNS[kind])
+
+
+def shipped_alone(kind: str, name: str) -> Entry:
+    """One entry that comes with jaxscale, for others of its kind to be made of; by no alias.
+
+    Raises ValueError for an unknown name, with the nearest one and all names.
+    """
+    table = _tables(kind)[kind]
+    if name not in table:
+        raise unknown(kind, name, table)
+    return _entry(kind, name, table[name])
+
+
+@cache
+def _tables(kind: str) -> Mapping[str, Any]:
     file = importlib.resources.files("jaxscale.published") / f"{kind}.toml"
-    return Catalog(_entries(file.name, file.read_text("utf-8")), COLUMNS[kind])
+    return tomllib.loads(file.read_text("utf-8"))
 
 
 def read(path: str | Path) -> tuple[Entry, ...]:
@@ -73,14 +90,13 @@ def read(path: str | Path) -> tuple[Entry, ...]:
         raise ValueError(f"cannot read {str(path)!r}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: not text") from None
-    return _entries(str(path), text)
-
-
-def _entries(file: str, text: str) -> tuple[Entry, ...]:
     try:
-        tables = tomllib.loads(text)
+        return _entries(str(path), tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{file}: not TOML: {error}") from None
+        raise ValueError(f"{path}: not TOML: {error}") from None
+
+
+def _entries(file: str, tables: Mapping[str, Any]) -> tuple[Entry, ...]:
     entries = []
     for kind, table in tables.items():
         if kind not in KINDS:

@@ -44,8 +44,9 @@ class RecipeLaw(Protocol):
 class PowerRecipe:
     """Learning rate and batch as products of powers of params, tokens and compute.
 
-    The form of Step Law (Li et al. 2025), DeepSeek LLM (2024) and Porian et al. 2024, which differ
-    in the powers that they leave out: those exponents are 0. Scales are positive. Fields broadcast
+    The form of Step Law (Li et al. 2025), DeepSeek LLM (2024), Porian et al. 2024 and, of mixtures
+    of experts, Tian et al. 2025, which differ in the powers that they leave out: those exponents
+    are 0. Scales are positive. Fields broadcast
     with each other and with the arguments of the methods.
 
     Examples:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale._compare import BEST, plain_levers
+from jaxscale._compare import BEST, plain_levers, remarks
 from jaxscale.cli.named_law import read_levers
 from jaxscale.laws.protocol import levers_of
 
@@ -132,6 +132,36 @@ def test_levers_are_read_with_suffixes_and_spaces():
         "unique_tokens": 25e9,
         "bits": BEST,
     }
+
+
+def test_a_dense_law_is_made_sparse_by_its_name(record):
+    shape = ("--lever", "activation=0.05", "--lever", "granularity=8")
+    asked = ("--loss", "2.4", "--inference-tokens", "1T", *shape)
+    published = record("plan", "--law", "ling2025_on_besiroglu2024", *asked)
+    named = record("plan", "--law", "sparse:besiroglu2024", *asked)
+    assert named["optimum"] == published["optimum"]
+    law = js.laws.published("besiroglu2024")
+    coefficients = ",".join(f"{name}={value!r}" for name, value in vars(law).items())
+    given = record("plan", "--law", f"Sparse: {coefficients}", *asked)
+    assert given["optimum"]["params"] == pytest.approx(named["optimum"]["params"], rel=1e-12)
+    found = js.laws.sparse(law).loss(
+        named["optimum"]["params"], named["optimum"]["tokens"], activation=0.05, granularity=8
+    )
+    assert float(found) == pytest.approx(2.4, rel=1e-5)
+
+
+def test_a_law_that_cannot_be_made_sparse_is_named(command):
+    code, _, err = command(
+        "plan", "--law", "sparse:kumar2024", "--loss", "3", "--inference-tokens", "1T"
+    )
+    assert code == 2
+    assert err == "error: --law: law must count 6 N D FLOPs, as the leverage does; Kumar does not\n"
+
+
+def test_only_the_lever_at_an_end_is_said_to_be_there():
+    (row,) = js.compare_laws(["ling2025_on_besiroglu2024"], loss=2.5).rows
+    said = list(remarks(row))
+    assert said[:2] == ["activation 0.00800 (best, end of its range)", "granularity 11.3 (best)"]
 
 
 def test_a_list_of_values_is_chosen_from_and_the_second_best_is_said(command, record):

@@ -87,6 +87,7 @@ PUBLISHED = {
         "scaling_block": (32.0, 512.0),
     },
     "tao2024": {"vocabulary_params": (1e6, 1e10)},
+    "ling2025_on_besiroglu2024": {"activation": (0.008, 1.0), "granularity": (1.0, 16.0)},
     "ludziejewski2025": {"experts": (1.0, 32.0)},
     "li2025": {},
 }

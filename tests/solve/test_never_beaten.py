@@ -29,6 +29,7 @@ FAMILIES = {
     "kumar2024": ["budget"],
     "sun2025": [],  # `test_ceiling` asks the like of both
     "tao2024": TARGETS,
+    "ling2025_on_besiroglu2024": TARGETS,
     "li2025": ["loss"],
 }
 # Known plans inside a law's fitted range that may be refused.
