@@ -11,6 +11,8 @@ from jaxscale.laws._downstream import downstream as downstream
 from jaxscale.laws._downstream import from_flops_form as from_flops_form
 from jaxscale.laws._downstream import loss_at_ratio as loss_at_ratio
 from jaxscale.laws.chinchilla import Chinchilla as Chinchilla
+from jaxscale.laws.distillation import Distillation as Distillation
+from jaxscale.laws.distillation import TeacherAndStudent as TeacherAndStudent
 from jaxscale.laws.experts import Abnar as Abnar
 from jaxscale.laws.experts import Clark as Clark
 from jaxscale.laws.experts import Krajewski as Krajewski
@@ -28,5 +30,8 @@ from jaxscale.laws.precision import Kumar as Kumar
 from jaxscale.laws.protocol import Flops as Flops
 from jaxscale.laws.protocol import Law as Law
 from jaxscale.laws.repeated_data import Muennighoff as Muennighoff
+from jaxscale.laws.reuse import Reuse as Reuse
+from jaxscale.laws.reuse import repeated as repeated
 from jaxscale.laws.skaling import Skaling as Skaling
+from jaxscale.laws.skaling import from_sum_form as from_sum_form
 from jaxscale.laws.vocabulary import Tao as Tao

@@ -7,18 +7,21 @@ entries are not comparable: data and tokenizers differ.
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from jaxscale.laws import saved
 from jaxscale.laws._downstream import from_flops_form
 from jaxscale.laws.chinchilla import Chinchilla
+from jaxscale.laws.distillation import Distillation, TeacherAndStudent
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
 from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Frantar
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
-from jaxscale.laws.skaling import Skaling
+from jaxscale.laws.reuse import repeated
+from jaxscale.laws.skaling import Skaling, from_sum_form
 from jaxscale.laws.vocabulary import Tao
 from jaxscale.published import Catalog, Entry, find, shipped
 
@@ -27,12 +30,14 @@ FAMILIES: Mapping[str, type] = {
     for each in (
         *(Chinchilla, Kaplan, Muennighoff, Abnar, Clark, Krajewski, Kumar, Tao),
         *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar, Skaling),
+        *(Distillation, TeacherAndStudent),
     )
 }
 # Classes and constructors by the name that a file of published facts gives as `form`.
 FORMS: Mapping[str, Callable[..., Any]] = {
     **FAMILIES,
     from_flops_form.__name__: from_flops_form,
+    from_sum_form.__name__: from_sum_form,
 }
 
 
@@ -48,6 +53,9 @@ def catalog() -> Catalog[Entry]:
 
 def entry(name: str | Path, family: type | None = None) -> Entry:
     """The published fit of that name or alias, case aside, or the one in a file `*.json`.
+
+    A plus adds published constants of data reuse, as `repeated` does:
+    `"besiroglu2024+prabhudesai2025_diffusion"`.
 
     Such files are written by `Fit.save` and `jaxscale fit`; `family` is the class of the law in
     one, where that is a class of your own. Where a bootstrap was saved with the fit, `draws` is
@@ -75,7 +83,28 @@ def entry(name: str | Path, family: type | None = None) -> Entry:
     """
     if saved.is_file_name(name):
         return _saved(name, family)
+    base, plus, reuse = str(name).rpartition("+")
+    if plus:
+        return _with_reuse(entry(base, family), reuse)
     return find("law", catalog(), str(name))
+
+
+def _with_reuse(entry: Entry, name: str) -> Entry:
+    """The entry of a Chinchilla law with published constants of data reuse."""
+    reuse = find("reuse", shipped("reuse"), name)
+    if not isinstance(entry.law, Chinchilla | Muennighoff):
+        raise ValueError(f"{entry.name} takes no constants of reuse: it is not a Chinchilla law")
+    return replace(
+        entry,
+        name=f"{entry.name}+{reuse.name}",
+        law=repeated(entry.law, reuse.law),
+        draws=None if entry.draws is None else repeated(entry.draws, reuse.law),
+        source=f"{entry.source}; reuse: {reuse.source}",
+        errata=(*reuse.errata, *entry.errata),
+        aliases=(),
+        standard_errors=None,
+        covariance=None,
+    )
 
 
 def _saved(path: str | Path, family: type | None) -> Entry:

@@ -108,6 +108,8 @@ COLUMNS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     "recipes": _FITTED,
     "trajectories": {**_NAMED, "form": _form, **_SOURCE},
     "tasks": {**_NAMED, "form": _form, **_SOURCE},
+    "reinforcement": {**_NAMED, **_SOURCE},
+    "reuse": {**_NAMED, **_SOURCE},
     "allocations": {
         **_NAMED,
         "params_exponent": lambda entry: entry.exponents[0],
