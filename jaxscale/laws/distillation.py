@@ -22,6 +22,10 @@ from jaxscale.laws.fitted import Coefficient
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Flops, checked_loss, short_repr
 from jaxscale.laws.skaling import Skaling, from_sum_form
 
+# No run had fewer tokens than params, and there eq. 8 would have ever larger students learn ever
+# more from next to no tokens. So params beyond the tokens count for nothing: N is taken as
+# `N (1 + (N / D)^8)^(-1/8)`, which is within 1e-8 of N from 8 tokens a param on.
+SHARPNESS = 8.0
 _EXPONENT = Coefficient((0.5,), positive=False, low=LEAST_EXPONENT, high=MOST_EXPONENT)
 _COEFFICIENTS = {
     "A": Coefficient((1e2, 1e4)),
@@ -79,6 +83,8 @@ class _Student:
         return from_sum_form(E, A, B, self.alpha_alone, self.beta_alone, self.gamma_alone)
 
     def _loss(self, log_params: Array, log_tokens: Array, teacher_loss: Array) -> Array:
+        excess = jax.nn.softplus(SHARPNESS * (log_params - log_tokens))
+        log_params -= excess / SHARPNESS
         log_alone = self._log_alone(log_params, log_tokens)
         some = teacher_loss > 0
         log_teacher = jnp.log(where_safe(some, teacher_loss))
