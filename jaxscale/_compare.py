@@ -403,10 +403,8 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
         raise NoPlan(
             "its loss does not depend on tokens, so no training length is better than another"
         )
-    if question.loss is not None and loss_scale(law):
-        raise NoPlan(
-            f"its loss is {loss_scale(law)}: use {spelling.model} instead of {spelling.loss}"
-        )
+    if question.loss is not None and (scale := loss_scale(law, entry)):
+        raise NoPlan(f"its loss is {scale}: use {spelling.model} instead of {spelling.loss}")
     known = levers_of(law)
     values = {name: given.get(name, BEST if name in CHOSEN else None) for name in known}
     missing = [name for name, value in values.items() if value is None]

@@ -78,6 +78,9 @@ class Plan:
     status: Array  # int8, a member of Status
     levers: dict[str, Array] = field(default_factory=dict)  # what else the law lets one choose
     serving: dict[str, Array] = field(default_factory=dict)  # how it is served, by `Costs.served`
+    # Of levers with listed values: the levers of the second best, and "excess", by how much it is
+    # worse: a share of the cost for `minimize_cost`, nats for `minimize_loss`.
+    runner_up: dict[str, Array] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return _display.scenarios(self, self._columns, _WRITERS)
@@ -109,6 +112,7 @@ class Plan:
         return {
             **self.levers,
             **{name: getattr(self, name) for name in NUMBERS},
+            **{f"runner_up_{name}": x for name, x in self.runner_up.items()},
         }
 
     def _columns(self) -> dict[str, Any]:

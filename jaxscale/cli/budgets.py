@@ -18,7 +18,6 @@ from jaxscale.cli.named_law import Levers, NamedLaw
 from jaxscale.cli.options import Prices, given_of
 from jaxscale.cli.quantities import count, counted, money, positive
 from jaxscale.cli.solving import loss_text, record_of_plan, status_of
-from jaxscale.solve.levers import SIZES
 
 if TYPE_CHECKING:
     from jaxscale.cli.plan import Question
@@ -111,7 +110,7 @@ def solve(named: NamedLaw, levers: Levers, question: "Question") -> Answer:
     """The plans of the lowest loss, by the law and by each resample of its fit."""
     _, demand, prices, bounds, *_ = question
     laws = intervals.at(named.laws, (slice(None), None))
-    choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
+    choice = {"levers": levers.values, "over": levers.over}
     asked = laws, np.array(question.budgets), demand, prices.costs, bounds
     plans = Plans.of(interpreted(js.minimize_loss, *asked, **choice))
     answer = Answer(named, question, plans)

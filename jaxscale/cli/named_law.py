@@ -200,7 +200,7 @@ def _number(name: str, text: str, rule: Rule) -> float:
 
 OPTION = "--lever"
 
-Given = Mapping[str, float | str]  # a value, or BEST
+Given = Mapping[str, float | str | tuple[float, ...]]  # a value, BEST, or several values
 
 
 class Levers(NamedTuple):
@@ -208,6 +208,12 @@ class Levers(NamedTuple):
 
     values: dict[str, float]
     chosen: tuple[str, ...] = ()
+    lists: Mapping[str, tuple[float, ...]] = {}  # of those that are chosen among some values
+
+    @property
+    def over(self) -> dict[str, tuple[float, ...] | None]:
+        """What solvers choose, as their `over`."""
+        return {name: self.lists.get(name) for name in self.chosen}
 
     def of_model(self, params: float) -> dict[str, float]:
         """Levers of a model to match: those given, and plain values of the chosen ones."""
@@ -216,21 +222,29 @@ class Levers(NamedTuple):
 
 def read_levers(texts: Sequence[str] | None) -> Given:
     """The levers that were given, by name."""
-    given: dict[str, float | str] = {}
+    given: dict[str, float | str | tuple[float, ...]] = {}
     for text in texts or ():
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name or name in given:
             problem = "is given twice" if name in given else "is not a lever"
             raise Mistake(f"{OPTION}: {text!r} {problem}; write bits=8 or unique_tokens=25B")
         with blamed_on(f"{OPTION} {name}"):
-            given[name] = BEST if value.lower() == BEST else nonnegative(value)
+            given[name] = BEST if value.lower() == BEST else _values(value)
     return given
+
+
+def _values(text: str) -> float | tuple[float, ...]:
+    """A number, or several with commas between them."""
+    if "," not in text:
+        return nonnegative(text)
+    return tuple(map(nonnegative, text.split(",")))
 
 
 def levers_for(named: NamedLaw, given: Given) -> Levers:
     """The levers of one law; a mistake where one is unknown, missing or outside its range."""
     known = levers_of(named.law)
-    values = {name: float(value) for name, value in given.items() if not isinstance(value, str)}
+    lists = {name: value for name, value in given.items() if isinstance(value, tuple)}
+    values = {name: float(x) for name, x in given.items() if isinstance(x, int | float)}
     for name in given:
         if name not in known:
             listed = ", ".join(known) or "none"
@@ -238,7 +252,8 @@ def levers_for(named: NamedLaw, given: Given) -> Levers:
                 f"{OPTION}: {named.name} has no lever {name!r}{nearest(name, known)}; "
                 f"its levers: {listed}"
             )
-    for name, value in values.items():
+    listed = [(name, value) for name, several in lists.items() for value in several]
+    for name, value in [*values.items(), *listed]:
         low, high = known[name]
         if not low <= value <= high:
             raise Mistake(f"{OPTION} {name}: {value:g} is outside its range, {_range(low, high)}")
@@ -247,7 +262,7 @@ def levers_for(named: NamedLaw, given: Given) -> Levers:
             f"{OPTION} {name}=VALUE, {_range(*known[name])}" for name in known if name not in given
         )
         raise Mistake(f"--law: {named.name} needs {needed}")
-    return Levers(values, tuple(name for name in known if given[name] == BEST))
+    return Levers(values, tuple(name for name in known if name not in values), lists)
 
 
 def without_levers(named: NamedLaw, option: str) -> NamedLaw:

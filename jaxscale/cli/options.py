@@ -210,7 +210,7 @@ LeverOrBest = Annotated[
         "--lever",
         metavar="NAME=VALUE",
         help="What the law needs besides params and tokens, such as unique_tokens=25B; or "
-        "sparsity=best, to choose that too. May be repeated.",
+        "sparsity=best, to choose that too, or bits=4,8,16: the best of these. Repeatable.",
     ),
 ]
 Anyway = Annotated[

@@ -32,7 +32,6 @@ from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.solving import compute_optimal_plans, solved, status_of
 from jaxscale.cli.training_time import Pace, TrainingTime, read_pace, time_of
 from jaxscale.laws.protocol import loss_scale
-from jaxscale.solve.levers import SIZES
 
 EXAMPLES = """\
 jaxscale plan --like-params 70B --inference-tokens 10T
@@ -276,8 +275,8 @@ def read_targets(named: NamedLaw, quality: Quality, levers: Levers) -> np.ndarra
     check_quality(quality, ", or a budget by --flops or --budget")
     law, laws = named.law, named.laws
     loss, params, tokens = quality
-    if loss is not None and loss_scale(law):
-        raise Mistake(f"its loss is {loss_scale(law)}: use --like-params instead of --loss")
+    if loss is not None and (scale := loss_scale(law, named.entry)):
+        raise Mistake(f"its loss is {scale}: use --like-params instead of --loss")
     if loss is not None or params is None:
         return np.full(1 + named.resamples, loss or 0.0)
     with blamed_on("--like-params"):
@@ -307,7 +306,7 @@ def compare(
     target = float(targets[0])
     asked = asked_of(named, question, target)._replace(levers=levers.values)
     optima = within or Plans.of(best).solved(asked)
-    lower = None if loss_scale(named.law) else _lower_loss(optima, lower)
+    lower = None if loss_scale(named.law, named.entry) else _lower_loss(optima, lower)
     solved(at(size, 0), Asked(named.law, target, levers=levers.values))
     costs = prices.costs
     if question.timed:
@@ -335,7 +334,7 @@ def compare(
 def best_within(named: NamedLaw, levers: Levers, question: Question) -> Plans:
     """The plans of the lowest loss for the budget."""
     _, demand, prices, bounds, *_ = question
-    choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
+    choice = {"levers": levers.values, "over": levers.over}
     asked = named.laws, question.budgets[0], demand, prices.costs, bounds
     plans = interpreted(js.minimize_loss, *asked, **choice)
     return Plans.of(plans).solved(asked_of(named, question)._replace(levers=levers.values))
@@ -346,7 +345,7 @@ def cheapest(
 ) -> tuple[js.Plan, js.Plan, js.Plan]:
     """The cheapest plans by `named.laws`: of the losses, of slightly lower ones, and unserved."""
     _, demand, prices, bounds, *_ = question
-    choice = {"levers": levers.values, "over": (*SIZES, *levers.chosen)}
+    choice = {"levers": levers.values, "over": levers.over}
     losses = np.stack([targets, targets - SMALL])
     if levers.chosen and bounds is None:
         # One call for all plans that it can have: each takes no longer for more of them.

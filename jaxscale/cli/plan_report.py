@@ -12,7 +12,7 @@ import jaxscale as js
 from jaxscale.cli import intervals, plan_served, tables
 from jaxscale.cli.intervals import Ends
 from jaxscale.cli.quantities import count, percent
-from jaxscale.cli.solving import loss_text, record_of_plan, status_of
+from jaxscale.cli.solving import loss_text, record_of_plan, runner_up_of, status_of
 from jaxscale.cli.training_time import TrainingTime, deadline_text, time_of
 from jaxscale.status import is_ok
 
@@ -63,6 +63,7 @@ def show(comparison: "Comparison") -> None:
         tables.note(f"Bounds make the optimum cost {times} times what the Chinchilla plan costs.")
     if status_of(comparison.optimum) is not js.Status.OK:
         tables.note(comparison.sentence)
+    tables.note(_runner_up_note(comparison))
     tables.note(_lower_note(comparison))
     tables.note(_regret_note(comparison))
     tables.note(_interval_note(comparison), style="dim")
@@ -182,6 +183,18 @@ def _energy_rows(comparison: "Comparison") -> Iterator[Row]:
 # --- Notes --------------------------------------------------------------------------------------
 
 
+def _runner_up_note(comparison: "Comparison") -> str:
+    """A line on the second best of listed values of levers; empty where there is none."""
+    second = runner_up_of(comparison.optimum)
+    if second is None:
+        return ""
+    excess = second.pop("excess")
+    levers = " and ".join(f"{name.replace('_', ' ')} {count(x)}" for name, x in second.items())
+    if comparison.question.budgets:
+        return f"Second best: {levers}, {count(excess)} nats worse."
+    return f"Second best: {levers}, {percent(excess)} dearer."
+
+
 def _lower_note(comparison: "Comparison") -> str:
     """A line on what a slightly lower loss costs; empty where it is free, or not known."""
     lower, money = comparison.lower, comparison.question.prices.format
@@ -239,6 +252,7 @@ def as_record(comparison: "Comparison") -> dict[str, Any]:
         "demand_over_time": question.over_time and question.over_time.record(),
         "optimum": record_of_plan(comparison.optimum),
         "chinchilla": record_of_plan(comparison.chinchilla),
+        "runner_up": runner_up_of(comparison.optimum),
         "saving": None if math.isnan(comparison.saving) else comparison.saving,
         "cost_of_a_hundredth_nat": comparison.lower and comparison.lower.cost,
         "training_time": _record_of_times(comparison.times),

@@ -204,8 +204,8 @@ def profit(
     question = read_question(given)
     named = read_law(law, anyway=anyway)
     named.need_all()
-    if loss_scale(named.law):
-        raise Mistake(f"--law: the loss of {named.name} is {loss_scale(named.law)}, not in nats")
+    if scale := loss_scale(named.law, named.entry):
+        raise Mistake(f"--law: the loss of {named.name} is {scale}, not in nats")
     levers = levers_for(named, read_levers(lever))
     if levers.chosen:
         raise Mistake(f"--lever: {levers.chosen[0]}=best is for jaxscale plan; give it a value")

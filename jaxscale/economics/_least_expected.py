@@ -69,8 +69,8 @@ class Along(NamedTuple):
 
 def curve_of(at_loss: bool, inputs: Inputs) -> Curve:
     """The plans of each resample that just meet the target."""
-    law, _, target, demand, costs = inputs
-    closed_law = two_powers(law)
+    law, levers, target, demand, costs = inputs
+    closed_law = two_powers(law, levers)
     if closed_law is None:
         like = zeros_of_full_shape(inputs)
         return constraint_curve(at_loss, inputs, Free(like, like, jnp.zeros_like(like, jnp.int8)))
@@ -84,7 +84,7 @@ def log_tokens_at(at_loss: bool, resamples: Resamples, x: Array) -> Array:
     """Log tokens with which log params x meet the target in each resample; infinite if none do."""
     inputs = resamples.inputs
     lanes = x + zeros_of_full_shape(inputs)
-    closed_law = two_powers(inputs.law)
+    closed_law = two_powers(inputs.law, inputs.levers)
     if closed_law is None:
         return curve_of(at_loss, inputs).tokens_at(lanes)
     return (_tokens_of_loss if at_loss else _tokens_of_budget)(closed_law, inputs, lanes)

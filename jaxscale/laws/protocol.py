@@ -7,6 +7,7 @@
 | `loss(params, tokens, **levers)` | nats per token; falls with both where the law holds | needed |
 | `loss_from_logs(log_params, log_tokens, **levers)` | the same at logarithms | `loss` |
 | `levers` | a dict of name to (low, high): what else may be chosen | none |
+| `choices` | a dict of name to values: levers that take only these | all levers take any |
 | `counts_embeddings` | whether `params` includes embeddings | it does |
 | `has_experts` | whether its models are mixtures of experts | they are dense |
 | `caution` | what to know before comparing it with other laws | nothing |
@@ -17,7 +18,7 @@
 | `loss_scale` | another scale than nats per token, in words | nats per token |
 | `of_steps` | whether it is a loss over the steps of one training | it is of its end |
 | `depends_on_tokens` | whether more tokens lower the loss | they do |
-| `two_powers()` | the same law as a `Chinchilla`, whose optimum is closed | solved by Newton |
+| `two_powers(**levers)` | it as a `Chinchilla`, whose optimum is closed | solved by Newton |
 | `is_valid()` | whether the coefficients of each lane are valid | all are finite |
 
 Other modules never look these up themselves: they call the functions below.
@@ -95,6 +96,11 @@ def levers_of(law: Any) -> Mapping[str, tuple[float, float]]:
     return getattr(law, "levers", {})
 
 
+def choices_of(law: Any) -> Mapping[str, tuple[float, ...]]:
+    """The levers that take only some values, with these values."""
+    return getattr(law, "choices", {})
+
+
 def loss_from_logs(law: Any, log_params: Array, log_tokens: Array, **levers: Array) -> Array:
     """Loss at natural logarithms of params and tokens; checks and converts nothing."""
     if hasattr(law, "loss_from_logs"):
@@ -130,9 +136,12 @@ def caution_of(law: Any) -> str:
     return getattr(law, "caution", "")
 
 
-def loss_scale(law: Any) -> str:
-    """The scale of the loss in words, where it is not nats per token; else empty."""
-    return getattr(law, "loss_scale", "")
+def loss_scale(law: Any, entry: Any = None) -> str:
+    """The scale of the loss in words, where it is not nats per token; else empty.
+
+    A family of which all laws have it says so, or the entry of one that was fitted on it.
+    """
+    return getattr(entry, "loss_scale", "") or getattr(law, "loss_scale", "")
 
 
 def depends_on_tokens(law: Any) -> bool:
@@ -155,9 +164,18 @@ def has_power_frontier(law: Any) -> bool:
     return hasattr(law, "frontier_powers") and not has_own_flops(law)
 
 
-def two_powers(law: Any) -> Any:
-    """The law as a `Chinchilla`; None for a law that does not say that it is one."""
-    return law.two_powers() if hasattr(law, "two_powers") else None
+def two_powers(law: Any, levers: Mapping[str, Any] | None = None) -> Any:
+    """The law at these levers as a `Chinchilla`; None for a law that does not say that it is one.
+
+    And where a lever has no value: at each value it is another.
+    """
+    values = levers or {}
+    return law.two_powers(**values) if has_two_powers(law, values) else None
+
+
+def has_two_powers(law: Any, levers: Collection[str] = ()) -> bool:
+    """Whether the law is a `Chinchilla` where these levers have values."""
+    return hasattr(law, "two_powers") and set(levers) == set(levers_of(law))
 
 
 def is_valid(law: Any) -> Array:

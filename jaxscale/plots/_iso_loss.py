@@ -163,7 +163,7 @@ def _panel(named: _Named, plan: Any, params: np.ndarray, tokens: np.ndarray) -> 
         np.full(BUDGETS.size, True) if entry is None else np.asarray(entry.in_range(plan)),
         fitted,
         "" if entry is None or fitted else "fitted range not known",
-        loss_scale(named.law),
+        loss_scale(named.law, named.entry),
     )
 
 
@@ -192,5 +192,5 @@ def _remarks(named: list[_Named]) -> Iterator[str]:
     for each in named:
         if caution_of(each.law):
             yield f"{each.name}: {caution_of(each.law)}"
-        if loss_scale(each.law):
-            yield f"{each.name}: loss {loss_scale(each.law)}"
+        if scale := loss_scale(each.law, each.entry):
+            yield f"{each.name}: loss {scale}"

@@ -62,6 +62,10 @@ class Entry:
     release: Any = None  # a model: its maker, params and training tokens
     source: str = NOT_STATED  # paper and table, or code
 
+    # Of a law whose family has losses of any scale, where it is not nats per token: as in "its loss
+    # is in bits per byte".
+    loss_scale: str = ""
+
     # The runs.
     dataset: str = NOT_STATED
     tokenizer: str = NOT_STATED

@@ -37,6 +37,8 @@ def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
             yield name, f"{value:.10g}"
     for lever, limits in getattr(entry.law, "levers", {}).items():
         yield "lever", f"{lever}, {range_text(limits)}"
+    if loss_scale := getattr(entry.law, "loss_scale", entry.loss_scale):
+        yield "loss is", loss_scale
     yield "source", entry.source
     for name, field in _TEXTS.items():
         if field in needed or getattr(entry, field) != NOT_STATED:

@@ -197,7 +197,7 @@ def _matrix(key: str, value: Any) -> tuple[tuple[float, ...], ...]:
 
 _OF_FORM = ("form", "standard_errors")
 _READERS: Mapping[str, Callable[[str, Any], Any]] = {
-    **dict.fromkeys(("source", "dataset", "tokenizer", "schedule"), _text),
+    **dict.fromkeys(("source", "dataset", "tokenizer", "schedule", "loss_scale"), _text),
     **dict.fromkeys(("params_convention", "tokens_convention", "flops_convention"), _text),
     **dict.fromkeys(("params_range", "tokens_range", "flops_range"), _range),
     "tokens_per_param_range": _range,

@@ -6,18 +6,23 @@ problem turned around.
 """
 
 import math
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxscale._numerics import arrays
+from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.logarithm import Log, exponent, log, split_log, weight, weighted_sum
-from jaxscale._numerics.typed import jit, limits
+from jaxscale._numerics.typed import jit, limits, map_leaves
 from jaxscale._numerics.values import is_finite, is_normal, is_positive, where_safe
 from jaxscale._numerics.whole import as_a_whole
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.chinchilla import Chinchilla, log_other
-from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, made_safe
+from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, are_finite, made_safe, two_powers
+from jaxscale.laws.protocol import is_valid as law_is_valid
 from jaxscale.plan import Bounds, Plan, Sizes, priced, with_finite_loss
 from jaxscale.solve.bounds import Curve, optimum
 from jaxscale.solve.in_chunks import in_chunks
@@ -29,6 +34,46 @@ from jaxscale.status import Status
 
 # The start of the root is tuned for these exponents; accuracy is promised for 0.02 to 2.
 MIN_EXPONENT, MAX_EXPONENT = 0.01, 3.0
+
+
+def minimize(
+    at_loss: bool,
+    target: Array,
+    levers: dict[str, Array],
+    law: Any,
+    demand: Demand,
+    costs: Costs,
+    bounds: Bounds | None = None,
+) -> Plan:
+    """The cheapest plan of a loss (`at_loss`) or the best of a budget, by a law of two powers."""
+    if levers:
+        return _at_levers(at_loss, target, levers, law, demand, costs, bounds)
+    solve = cheapest if at_loss else best
+    return solve(target, two_powers(law), demand, costs, bounds)
+
+
+@partial(compiled, static=1)
+def _at_levers(
+    at_loss: bool,
+    target: Array,
+    levers: dict[str, Array],
+    law: Any,
+    demand: Demand,
+    costs: Costs,
+    bounds: Bounds | None,
+) -> Plan:
+    target, levers, law, demand, costs, bounds = arrays.align(
+        target, levers, law, demand, costs, bounds
+    )
+    good = law_is_valid(law) & are_finite(levers)
+    law, safe_levers = made_safe((law, levers), good)
+
+    def or_nan(x: Array) -> Array:
+        return jnp.where(good, x, jnp.nan)
+
+    powers = map_leaves(or_nan, two_powers(law, safe_levers))
+    plan = (cheapest if at_loss else best)(target, powers, demand, costs, bounds)
+    return replace(plan, levers={x: jnp.where(plan.ok, levers[x], jnp.nan) for x in levers})
 
 
 @jit

@@ -314,7 +314,7 @@ def overhead(
         2.42 times the tokens, 21% more to train
     """
     check_law(law)
-    if loss is None and (closed_law := two_powers(law)) is not None:
+    if loss is None and (closed_law := two_powers(law, levers)) is not None:
         (E,) = arrays.enter(loss=closed_law.E)
         loss = E + ANY_REDUCIBLE
     if loss is None:

@@ -63,22 +63,6 @@ class _Problem(NamedTuple):
     ranges: tuple[tuple[str, float, float], ...]
 
 
-def chosen_levers(over: Sequence[str]) -> tuple[str, ...]:
-    """The names in `over` besides params and tokens, which it must hold.
-
-    Raises ValueError where it does not, or holds more names than can be chosen together.
-    """
-    names = tuple(over)
-    if isinstance(over, str) or not set(SIZES) <= set(names):
-        raise ValueError(f"over must hold 'params' and 'tokens', and names of levers; got {over!r}")
-    levers = tuple(dict.fromkeys(name for name in names if name not in SIZES))
-    if len(levers) > max(POINTS):
-        raise ValueError(
-            f"over may hold {max(POINTS)} levers besides params and tokens; got {over!r}"
-        )
-    return levers
-
-
 def joint(
     at_loss: bool,
     chosen: tuple[str, ...],

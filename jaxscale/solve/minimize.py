@@ -1,15 +1,18 @@
 """The two problems: the cheapest plan for a loss, and the best plan for a budget."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws.protocol import Law, two_powers
-from jaxscale.plan import Bounds, Plan, lever_values, plan_arguments
+from jaxscale.laws.protocol import Law, has_two_powers
+from jaxscale.plan import Bounds, Plan, plan_arguments
 from jaxscale.solve import closed, general
-from jaxscale.solve.levers import SIZES, chosen_levers, joint
+from jaxscale.solve.choices import Over, best_of, read_over
+from jaxscale.solve.levers import SIZES, joint
 
 
 def minimize_cost(
@@ -20,7 +23,7 @@ def minimize_cost(
     bounds: Bounds | None = None,
     *,
     levers: Mapping[str, ArrayLike] | None = None,
-    over: Sequence[str] = SIZES,
+    over: Over = SIZES,
 ) -> Plan:
     """Cheapest plan whose loss is at most `loss`, with training and serving counted.
 
@@ -42,7 +45,10 @@ def minimize_cost(
         costs: the price of a FLOP in each phase; 1 by default, so that costs are in FLOPs.
         bounds: limits on params and tokens; none by default.
         levers: a value for each lever of the law that is not chosen.
-        over: what is chosen: "params", "tokens" and at most three levers, each inside its range.
+        over: what is chosen: "params", "tokens" and at most three levers, each inside its range,
+            besides those that the law has `choices` of; or a dict of levers to lists of values,
+            with None for a whole range, as {"experts": [1, 8]}. A tuple of levers takes a list of
+            tuples. The plan's `runner_up` is the second best of the listed values.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -65,7 +71,7 @@ def minimize_loss(
     bounds: Bounds | None = None,
     *,
     levers: Mapping[str, ArrayLike] | None = None,
-    over: Sequence[str] = SIZES,
+    over: Over = SIZES,
 ) -> Plan:
     """Plan of the lowest loss whose lifetime cost, serving included, is at most `budget`.
 
@@ -86,7 +92,10 @@ def minimize_loss(
         costs: the price of a FLOP in each phase; 1 by default, so that costs are in FLOPs.
         bounds: limits on params and tokens; none by default.
         levers: a value for each lever of the law that is not chosen.
-        over: what is chosen: "params", "tokens" and at most three levers, each inside its range.
+        over: what is chosen: "params", "tokens" and at most three levers, each inside its range,
+            besides those that the law has `choices` of; or a dict of levers to lists of values,
+            with None for a whole range, as {"experts": [1, 8]}. A tuple of levers takes a list of
+            tuples. The plan's `runner_up` is the second best of the listed values.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -109,19 +118,25 @@ def _minimize(
     costs: Costs | None,
     bounds: Bounds | None,
     levers: Mapping[str, ArrayLike] | None,
-    over: Sequence[str],
+    over: Over,
 ) -> Plan:
     arguments = plan_arguments(law, demand, costs, bounds, may_be_served=True)
-    chosen = chosen_levers(over)
+    chosen, values = read_over(law, over, levers)
+    if chosen.listed:
+        numbers = {name: x for name, x in arguments.items() if name != "costs"}
+        leaves = jax.tree.leaves(arrays.enter(**target, levers=values, **numbers))
+        rank = max(map(jnp.ndim, [*leaves, *jax.tree.leaves(costs)]))
+        values |= chosen.columns(rank, leaves[0].dtype)
+        rest = *SIZES, *chosen.anywhere
+        plans = _minimize(at_loss, law, target, demand, costs, bounds, values, rest)
+        return best_of(at_loss, chosen, plans)
     if arguments["costs"].serving:
         from jaxscale.solve import served
 
-        return served.best_plan(at_loss, target, arguments, levers or {}, chosen)
-    values = lever_values(law, levers or {}, chosen)
-    if (closed_law := two_powers(law)) is not None:
-        solve = closed.cheapest if at_loss else closed.best
-        return solve(*arrays.enter(**target, **arguments | {"law": closed_law}))
+        return served.best_plan(at_loss, target, arguments, values, chosen.anywhere)
     entered = arrays.enter(**target, levers=values, **arguments)
-    if chosen:
-        return joint(at_loss, chosen, *entered)
+    if has_two_powers(law, values):
+        return closed.minimize(at_loss, *entered)
+    if chosen.anywhere:
+        return joint(at_loss, chosen.anywhere, *entered)
     return general.minimize(at_loss, *entered)

@@ -176,7 +176,7 @@ def _train_flops(
 
 def _tokens_of_loss(given: Scenario, log_params: Array) -> Array:
     """Log tokens that reach the loss; infinite where none do."""
-    if (powers := protocol.two_powers(given.law)) is not None:
+    if (powers := protocol.two_powers(given.law, given.levers)) is not None:
         left = (given.target - powers.E) - powers.A * jnp.exp(-powers.alpha * log_params)
         good = left > 0
         found = (jnp.log(powers.B) - jnp.log(jnp.where(good, left, 1))) / powers.beta

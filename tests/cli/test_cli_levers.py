@@ -132,3 +132,21 @@ def test_levers_are_read_with_suffixes_and_spaces():
         "unique_tokens": 25e9,
         "bits": BEST,
     }
+
+
+def test_a_list_of_values_is_chosen_from_and_the_second_best_is_said(command, record):
+    asked = ("plan", "--flops", "1e20", "--law", "kumar2024")
+    found = record(*asked, "--lever", "bits=4,6,8")
+    alone = {bits: record(*asked, "--lever", f"bits={bits}")["optimum"]["loss"] for bits in (6, 8)}
+    assert found["optimum"]["bits"] == 8
+    second = found["runner_up"]
+    assert second["bits"] == 6
+    assert second["excess"] == pytest.approx(alone[6] - alone[8], abs=1e-9)
+    _, out, _ = command(*asked, "--lever", "bits=4,6,8")
+    assert "Second best: bits 6.00, 0.00101 nats worse." in out
+
+
+def test_a_value_of_a_list_outside_the_range_is_named(command):
+    code, _, err = command("plan", "--flops", "1e20", "--law", "kumar2024", "--lever", "bits=4,99")
+    assert code
+    assert "--lever bits: 99 is outside its range, 3.00 to 16.0" in err

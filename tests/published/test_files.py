@@ -52,8 +52,12 @@ def test_whatever_describes_an_entry_can_be_in_a_file(tmp_path):
     tokens_range = [1e9, 1e11]
     errata = ["One fault.", "Another."]
     aliases = ["ours"]
+    loss_scale = "in bits per byte"
     """
     (entry,) = published.read(written(tmp_path, OURS + more))
+    assert entry.loss_scale == "in bits per byte"
+    (row,) = js.compare_laws([entry], loss=2.0).rows
+    assert row.reason == "its loss is in bits per byte: use params instead of loss"
     assert entry.standard_errors == js.laws.Chinchilla(0.02, 120, 1300, 0.015, 0.02)
     assert entry.covariance == ((1.0, 0.5), (0.5, 2.0))
     assert entry.tokens_range == (1e9, 1e11)
