@@ -124,6 +124,7 @@ KAPLAN, MUENNIGHOFF = "kaplan2020", "muennighoff2023_repeated"
 KRAJEWSKI, KUMAR = "krajewski2024", "kumar2024"
 OVER_GRANULARITY, OVER_BITS = "krajewski2024 over granularity", "kumar2024 over bits"
 OVER_VOCABULARY = "tao2024 over vocabulary_params"
+STUDENT = "busbridge2025_student"
 OVER_TWO = "a law of its own over bits and sparsity"
 
 
@@ -146,6 +147,7 @@ def cases() -> dict[str, Case]:
         ),
         KRAJEWSKI: Case(krajewski, *experts, fixed={"granularity": 8.0}),
         KUMAR: Case(kumar, *bits, fixed={"bits": 8.0}),
+        STUDENT: Case(published(STUDENT), (2.2, 2.5), (1e9, 1e12), fixed={"teacher_loss": 2.1}),
         OVER_GRANULARITY: Case(krajewski, *experts, chosen=("granularity",)),
         OVER_BITS: Case(kumar, *bits, chosen=("bits",)),
         OVER_VOCABULARY: Case(tao, (-5.0, -4.2), (1e8, 1e12), chosen=("vocabulary_params",)),

@@ -266,9 +266,7 @@ def _root(k: Array, B: Array) -> Array:
     return fori_loop(STEPS, step, bound)
 
 
-def _root_jvp(
-    primals: tuple[Array, Array], tangents: tuple[Array, Array]
-) -> tuple[Array, Array]:
+def _root_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     k, B = primals
     y = _root(k, B)
     k_dot, B_dot = tangents

@@ -28,7 +28,11 @@ FAMILIES = {
     "abnar2025": ["loss"],
     "kumar2024": ["budget"],
     "tao2024": TARGETS,
+    "busbridge2025_student": ["loss"],
 }
+# At the loss of a teacher a student's is flat to the last digit.
+AT_A_TEACHER = {"busbridge2025_student", "busbridge2025_teacher_exists"}
+AT_A_TEACHER |= {"busbridge2025_logits_stored", "busbridge2025_teacher_trained"}
 # Known plans inside a law's fitted range that may be refused.
 REFUSED = 1e-4
 
@@ -57,6 +61,9 @@ def test_no_answer_is_worse_than_a_known_plan(rng, name, bounded, target):
     message = len(inside) and describe(draws, target, plan, outcome, inside[0])
     # Of a few hundred, one or two are no evidence of a higher share.
     assert len(inside) <= 2 + REFUSED * draws.in_range.sum(), message
+    if name in AT_A_TEACHER:
+        assert len(refused) <= 4e-3 * MANY
+        return
     # Beyond it, a budget that limited data has no more use for, and all but nothing else.
     assert set(outcome.status[refused]) <= {int(Status.NOT_CONVERGED)}
     assert name == "muennighoff2023_repeated" or len(refused) <= 1e-3 * MANY
