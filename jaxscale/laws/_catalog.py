@@ -100,6 +100,7 @@ def _with_reuse(entry: Entry, name: str) -> Entry:
         law=repeated(entry.law, reuse.law),
         draws=None if entry.draws is None else repeated(entry.draws, reuse.law),
         source=f"{entry.source}; reuse: {reuse.source}",
+        loss_scale=reuse.loss_scale or entry.loss_scale,
         errata=(*reuse.errata, *entry.errata),
         aliases=(),
         standard_errors=None,

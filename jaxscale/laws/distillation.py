@@ -123,8 +123,8 @@ class Distillation(_Student):
     give its numbers by `fixed`. Where `d1` is well above the ratios in the runs, they determine
     `c1 f1 d1^(-1 / f1)` and not `c1` and `d1`.
 
-    Give the size of the student by bounds, as the paper does: eq. 8 prefers a large student with few
-    tokens beyond all runs, and below a token a param more params are taken to change nothing.
+    Give the size of the student by bounds, as the paper does: eq. 8 prefers a large student with
+    few tokens beyond all runs, and below a token a param more params are taken to change nothing.
 
     Examples:
         >>> law = js.laws.published("busbridge2025_student")

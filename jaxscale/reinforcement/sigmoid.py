@@ -22,11 +22,11 @@ from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.typed import custom_jvp, fori_loop
-from jaxscale._numerics.values import all_positive, exp_where, is_finite, is_nonnegative, where_safe
+from jaxscale._numerics.values import all_positive, exp_where, is_nonnegative, where_safe
 from jaxscale.laws.protocol import made_safe, short_repr
 from jaxscale.published import Catalog, Entry, find, shipped
 
-# Of Khatri et al. 2025: the curves were fitted to runs from here on, and what A was found to vary by.
+# Of Khatri et al. 2025: from where on the curves were fitted, and by how much A varies.
 FEWEST_HOURS = 1500.0
 A_ERROR = 0.02
 POINTS = 100  # percentage points in a pass rate of 1
@@ -56,7 +56,7 @@ class Stop:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Sigmoid:
-    """Pass rate by GPU-hours of reinforcement learning, Khatri et al. 2025, arXiv 2510.13786, eq. 1.
+    """Pass rate by hours of reinforcement learning, Khatri et al. 2025, arXiv 2510.13786, eq. 1.
 
     `start` is the pass rate R0 before any training, a share: it belongs to your model and your
     prompts, and the paper does not tabulate it. All coefficients are positive. Fields broadcast
@@ -66,7 +66,7 @@ class Sigmoid:
     Examples:
         >>> law = js.reinforcement.published("khatri2025_8b")
         >>> print(f"{law.pass_rate(hours=5000, start=0.3):.3f}")
-        0.543
+        0.544
     """
 
     A: Real  # pass rate of endless training
@@ -212,7 +212,7 @@ def _hours_for(law: Sigmoid, pass_rate: Array, start: Array) -> Array:
 def _best_stop(law: Sigmoid, point_value: Array, price: Array, start: Array) -> Stop:
     law, point_value, price, start = arrays.align(law, point_value, price, start)
     good = law.is_valid() & all_positive(point_value, price) & _is_share(start)
-    gains = good & (law.A > start)
+    gains = good & (start < law.A)
     law, point_value, price, gain = made_safe((law, point_value, price, law.A - start), gains)
     log_worth = jnp.log(POINTS * point_value) + jnp.log(gain)
     log_mid, log_price = jnp.log(law.C_mid), jnp.log(price)

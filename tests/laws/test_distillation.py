@@ -1,4 +1,4 @@
-"""The laws of distillation: values at fifty digits, costs of four kinds, and what the paper found."""
+"""The laws of distillation: values at fifty digits, four kinds of cost, and the paper's findings."""
 
 import dataclasses
 from dataclasses import replace
@@ -97,7 +97,7 @@ def test_there_is_a_best_teacher_and_a_larger_student_wants_a_better_one():
     teacher = np.linspace(1.3, 3.5, 2201)[:, None]
     losses = np.asarray(STUDENT.loss(N, 1e11, teacher_loss=teacher))
     best = losses.argmin(axis=0)
-    assert np.all((0 < best) & (best < len(teacher) - 1))
+    assert np.all((best > 0) & (best < len(teacher) - 1))
     assert np.all(np.diff(teacher[best, 0]) < 0)
     slopes = np.sign(np.diff(losses, axis=0))
     for column in slopes.T:  # down to the best teacher, and up from there

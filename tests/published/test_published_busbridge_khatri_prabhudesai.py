@@ -1,4 +1,4 @@
-"""Distillation, reinforcement learning and reuse by diffusion: printed numbers, and checks of them."""
+"""Distillation, reinforcement learning and reuse by diffusion: numbers that papers print."""
 
 import jax
 import numpy as np

@@ -1,5 +1,6 @@
 """The sigmoid of reinforcement learning: values and best stops at fifty digits, and derivatives."""
 
+import itertools
 from dataclasses import astuple, replace
 
 import jax
@@ -51,11 +52,7 @@ def best_profit(law, value, price, start):
         return 100 * value * (A - start) * B * share * (1 - share) / hours - price
 
     grid = [mid * mpmath.exp(x) for x in mpmath.linspace(-90, 40, 600)]
-    falls = [
-        (low, high)
-        for low, high in zip(grid, grid[1:], strict=False)
-        if slope(low) > 0 >= slope(high)
-    ]
+    falls = [(low, high) for low, high in itertools.pairwise(grid) if slope(low) > 0 >= slope(high)]
     stops = [mpf(0)]
     for low, high in falls:
         for _ in range(160):
@@ -203,7 +200,7 @@ def test_stops_before_the_runs_of_the_fit_are_flagged():
 
 def test_answers_lie_between_those_of_a_lower_and_a_higher_asymptote():
     low, high = reinforcement.interval(LAW)
-    assert (low.A, high.A) == pytest.approx((0.59, 0.63))
+    assert pytest.approx((0.59, 0.63)) == (low.A, high.A)
     stops = [each.best_stop(1000.0, 2.0, 0.3) for each in (low, LAW, high)]
     for name in ("hours", "pass_rate", "profit"):
         ends = [float(getattr(each, name)) for each in stops]
