@@ -121,7 +121,8 @@ CHINCHILLA, ONLY_LOSS, LOGS = (
     "Chinchilla, closed", "Chinchilla, only loss", "Chinchilla, loss_from_logs",
 )  # fmt: skip
 KAPLAN, MUENNIGHOFF = "kaplan2020", "muennighoff2023_repeated"
-KRAJEWSKI, KUMAR = "krajewski2024", "kumar2024"
+LUDZIEJEWSKI, OVER_EXPERTS = "ludziejewski2025", "ludziejewski2025 over experts"
+KRAJEWSKI, KUMAR, FARSEER = "krajewski2024", "kumar2024", "li2025"
 OVER_GRANULARITY, OVER_BITS = "krajewski2024 over granularity", "kumar2024 over bits"
 OVER_VOCABULARY = "tao2024 over vocabulary_params"
 STUDENT = "busbridge2025_student"
@@ -135,7 +136,7 @@ def cases() -> dict[str, Case]:
     chinchilla = problem.LOSSES, problem.DEMANDS
     kumar, krajewski = published("kumar2024"), published("krajewski2024")
     tao, bits = published("tao2024"), ((3.1, 3.7), (1e8, 1e12))
-    experts = (2.6, 3.3), (1e9, 1e13)
+    experts, joint = ((2.6, 3.3), (1e9, 1e13)), published("ludziejewski2025")
     return {
         CHINCHILLA: Case(js.laws.Chinchilla(*problem.LAW), *chinchilla),
         ONLY_LOSS: Case(OnlyLoss(*problem.LAW), *chinchilla),
@@ -148,6 +149,9 @@ def cases() -> dict[str, Case]:
         KRAJEWSKI: Case(krajewski, *experts, fixed={"granularity": 8.0}),
         KUMAR: Case(kumar, *bits, fixed={"bits": 8.0}),
         STUDENT: Case(published(STUDENT), (2.2, 2.5), (1e9, 1e12), fixed={"teacher_loss": 2.1}),
+        LUDZIEJEWSKI: Case(joint, (2.0, 2.6), (1e9, 1e13), fixed={"experts": 8.0}),
+        OVER_EXPERTS: Case(joint, (2.0, 2.6), (1e9, 1e13), chosen=("experts",)),
+        FARSEER: Case(published("li2025"), (0.44, 0.6), (1e8, 1e13)),
         OVER_GRANULARITY: Case(krajewski, *experts, chosen=("granularity",)),
         OVER_BITS: Case(kumar, *bits, chosen=("bits",)),
         OVER_VOCABULARY: Case(tao, (-5.0, -4.2), (1e8, 1e12), chosen=("vocabulary_params",)),

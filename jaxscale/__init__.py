@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale.fitting import holdout as holdout
     from jaxscale.fitting import profile_likelihood as profile_likelihood
     from jaxscale.hardware import accelerator as accelerator
-    from jaxscale.laws import downstream as downstream
+    from jaxscale.laws import task as task
     from jaxscale.plan import Bounds as Bounds
     from jaxscale.plan import Plan as Plan
     from jaxscale.plan import evaluate as evaluate
@@ -106,7 +106,7 @@ _NAMES = {
     "experiments": ("design", "suggest"),
     "fitting": ("Runs", "bootstrap", "compare", "fit", "holdout", "profile_likelihood"),
     "hardware": ("accelerator",),
-    "laws": ("downstream",),
+    "laws": ("task",),
     "plan": ("Bounds", "Plan", "evaluate"),
     "recipes": ("training_recipe",),
     "solve": (

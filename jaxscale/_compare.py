@@ -1,7 +1,7 @@
-"""The cheapest plan by each of several laws, side by side.
+"""The cheapest plan by each of several laws, in groups of laws whose losses are comparable.
 
-Losses of different laws are not comparable: data and tokenizers differ, and so does what counts
-as a param. To ask every law the same question, match a model by its size instead of by a loss.
+Between groups they are not: data and tokenizers differ, and so does what counts as a param. To ask
+every law the same question, match a model by its size instead of by a loss.
 """
 
 import math
@@ -22,7 +22,18 @@ from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import hint
 from jaxscale._numerics.quantities import count, counted, scientific
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws.protocol import Law, check_law, depends_on_tokens, levers_of, loss_scale
+from jaxscale.laws._tasks import entry_of_law, task_entry, tasks
+from jaxscale.laws.protocol import (
+    NO_MEMORY,
+    Law,
+    check_law,
+    choices_of,
+    depends_on_tokens,
+    knows_memory,
+    levers_of,
+    loss_scale,
+)
+from jaxscale.laws.saved import is_file_name
 from jaxscale.laws.vocabulary import vocabulary_params_for
 from jaxscale.plan import Bounds, Plan, evaluate
 from jaxscale.published import Entry
@@ -38,6 +49,13 @@ BEST = "best"
 CHOSEN = ("sparsity", "granularity", "bits", "vocabulary_params")
 # Of a dense model in 16 bits, with layers in one piece, on tokens that are all new.
 PLAIN = {"sparsity": 0.0, "experts": 1.0, "granularity": 1.0, "bits": 16.0, "unique_tokens": 1e30}
+OWN = "your own"  # the group of laws that no publication describes
+# Reasons without the numbers of a scenario, which laws share; of other statuses, their sentence.
+SHORT = {
+    Status.INFEASIBLE_LOSS: "no model reaches this loss",
+    Status.INFEASIBLE_BOUNDS: "no plan within the bounds reaches this loss",
+    Status.NO_INTERIOR_OPTIMUM: "no optimum without bounds",
+}
 COSTS = ("train_cost", "prefill_cost", "decode_cost", "total_cost")
 
 
@@ -69,9 +87,20 @@ class LawRow:
     plan: Plan | None = None
     chosen: tuple[str, ...] = ()  # levers that were chosen with the plan
     reason: str = ""  # why there is no plan
+    short_reason: str = ""  # the same without the law's own numbers: laws may share it
     status: Status | None = None  # of the plan, or of the scenario without one
     in_range: bool | None = None  # inside the runs behind the law; None: their range is not known
     resampled: Plan | None = None  # by the resamples of a saved fit, for `js.plan_intervals`
+    task: Entry | None = None  # whose accuracy is the target, as the law's loss tells it
+
+    @property
+    def group(self) -> str:
+        """What its losses are of, as `Entry.loss_group`; "your own" for a law without an entry."""
+        if self.entry is not None and not is_file_name(self.entry.name):
+            return self.entry.loss_group
+        data = "" if self.entry is None else f", {self.entry.dataset}"
+        scale = loss_scale(self.law, self.entry)
+        return f"{OWN}{data}" + (f"; loss {scale}" if scale else "")
 
     @property
     def note(self) -> str:
@@ -88,20 +117,45 @@ class LawComparison:
     Examples:
         >>> js.compare_laws(["sardana2024", "besiroglu2024"], loss=2.5)
         Loss 2.5: the cheapest plan by 2 laws
-        law            params  tokens  tokens per param  total cost  note
-        -----------------------------------------------------------------
-        sardana2024     1.12B   31.3B              28.0     2.10e20
-        besiroglu2024   1.06B   23.9B              22.6     1.51e20
+          law            params  tokens  tokens per param  total cost  note
+        -------------------------------------------------------------------
+        MassiveText (tokenizer: vocabulary of 32,000)
+          sardana2024     1.12B   31.3B              28.0     2.10e20
+          besiroglu2024   1.06B   23.9B              22.6     1.51e20
     """
 
     rows: tuple[LawRow, ...]
     question: str  # in words
 
     def __repr__(self) -> str:
-        return _display.table(self._header, self._cells(), title=self._title)
+        return _display.grouped(self._header, self._groups(), title=self._title, notes=self._notes)
 
     def _repr_html_(self) -> str:
-        return _display.html(self._header, self._cells(), title=self._title)
+        shown = self._header, self._groups()
+        return _display.grouped_html(*shown, title=self._title, notes=self._notes)
+
+    @property
+    def groups(self) -> dict[str, list[LawRow]]:
+        """The rows with a plan by what their losses are of: comparable in each group alone.
+
+        Examples:
+            >>> names = ["sardana2024", "kaplan2020", "besiroglu2024"]
+            >>> for group, rows in js.compare_laws(names, loss=2.5).groups.items():
+            ...     print(f"{group}: {', '.join(row.name for row in rows)}")
+            MassiveText (tokenizer: vocabulary of 32,000): sardana2024, besiroglu2024
+            WebText2 (tokenizer: byte pairs, vocabulary of 50,257): kaplan2020
+        """
+        return _collected((row.group, row) for row in self.rows if row.plan is not None)
+
+    @property
+    def without_plan(self) -> dict[str, list[LawRow]]:
+        """The other rows, by a reason that they share.
+
+        Examples:
+            >>> js.compare_laws(["kaplan2020", "clark2022_rlr"], loss=2.5).without_plan.keys()
+            dict_keys(['no training length in the law'])
+        """
+        return _collected((row.short_reason, row) for row in self.rows if row.plan is None)
 
     def to_dataframe(self) -> "DataFrame":
         """A row for each law; NaN where a law has no plan.
@@ -118,6 +172,7 @@ class LawComparison:
         return _display.dataframe(
             {
                 "law": [row.name for row in self.rows],
+                "group": [row.group for row in self.rows],
                 "target_loss": [row.target for row in self.rows],
                 **{name: [_number(row.plan, name) for row in self.rows] for name in names},
                 **{name: [_lever(row.plan, name) for row in self.rows] for name in levers},
@@ -154,22 +209,56 @@ class LawComparison:
         sizes = "params", *interval, "tokens", *interval, "tokens per param"
         return ("law", *sizes, "total cost", *interval, "note")
 
-    def _cells(self) -> Iterator[tuple[str, ...]]:
+    @property
+    def _notes(self) -> list[str]:
+        """A line for each reason of laws without a plan."""
+        return [
+            f"{short_names(x.name for x in rows)}: {reason_of(rows)}"
+            for rows in self.without_plan.values()
+        ]
+
+    def _groups(self) -> dict[str, list[tuple[str, ...]]]:
+        return {group: list(map(self._cells, rows)) for group, rows in self.groups.items()}
+
+    def _cells(self, row: LawRow) -> tuple[str, ...]:
         numbers = {"params": count, "tokens": count, "tokens_per_param": count}
         numbers["total_cost"] = scientific
-        for row in self.rows:
-            if row.plan is None:
-                yield row.name, *[""] * (len(self._header) - 2), row.reason
-                continue
-            cells = [row.name]
-            ends = {} if row.resampled is None else plan_intervals(row.resampled)
-            for name, write in numbers.items():
-                cells.append(write(_number(row.plan, name)))
-                if self.has_intervals and name != "tokens_per_param":
-                    low, high = map(float, ends.get(name, (math.nan, math.nan)))
-                    known = math.isfinite(low + high)
-                    cells.append(f"{write(low)} to {write(high)}" if known else "")
-            yield *cells, ", ".join(remarks(row))
+        cells = [row.name]
+        ends = {} if row.resampled is None else plan_intervals(row.resampled)
+        for name, write in numbers.items():
+            cells.append(write(_number(row.plan, name)))
+            if self.has_intervals and name != "tokens_per_param":
+                low, high = map(float, ends.get(name, (math.nan, math.nan)))
+                known = math.isfinite(low + high)
+                cells.append(f"{write(low)} to {write(high)}" if known else "")
+        return *cells, ", ".join(remarks(row))
+
+
+def _collected(pairs: Iterable[tuple[str, LawRow]]) -> dict[str, list[LawRow]]:
+    """The rows of each text, in the order of first appearance."""
+    rows: dict[str, list[LawRow]] = defaultdict(list)
+    for text, row in pairs:
+        rows[text].append(row)
+    return dict(rows)
+
+
+def short_names(names: Iterable[str]) -> str:
+    """Names of laws in a line: of those of one paper, as far as the first underscore once.
+
+    >>> short_names(["clark2022_sbase", "clark2022_rlr", "tao2024"])
+    'clark2022_sbase, _rlr, tao2024'
+    """
+    written, paper = [], None
+    for name in names:
+        stem, underscore, rest = name.partition("_")
+        written.append(f"_{rest}" if underscore and stem == paper else name)
+        paper = stem
+    return ", ".join(written)
+
+
+def reason_of(rows: Sequence[LawRow]) -> str:
+    """The reason why these have no plan: of one law with its numbers."""
+    return rows[0].reason if len(rows) == 1 else rows[0].short_reason
 
 
 def remarks(row: LawRow) -> Iterator[str]:
@@ -179,7 +268,8 @@ def remarks(row: LawRow) -> Iterator[str]:
         how = f" ({BEST})" if name in row.chosen else ""
         if row.status is Status.AT_LEVER_END and how:
             how = f" ({BEST}, end of its range)"
-        yield f"{name.replace('_', ' ')} {count(float(value))}{how}"
+        yield f"{lever_text(row.law, name, value)}{how}"
+    yield from _runner_up(row)
     if row.status is not None and row.status not in (Status.OK, Status.AT_LEVER_END):
         yield row.status.name.lower().replace("_", " ")
     if row.entry is not None and row.entry.warning:
@@ -189,10 +279,29 @@ def remarks(row: LawRow) -> Iterator[str]:
         yield "range unknown" if row.in_range is None else "extrapolated"
 
 
+def _runner_up(row: LawRow) -> Iterator[str]:
+    """The second best values of levers that take only some, and how much dearer they are."""
+    assert row.plan is not None
+    second = dict(row.plan.runner_up)
+    excess = float(second.pop("excess", math.nan))
+    if second and math.isfinite(excess):
+        values = ", ".join(lever_text(row.law, name, value) for name, value in second.items())
+        yield f"{100 * excess:.2g} % dearer with {values}"
+
+
+def lever_text(law: Any, name: str, value: Any) -> str:
+    """A lever and its value, as in `granularity 16.0`; one that takes only some is written out."""
+    number = float(value)
+    text = f"{number:g}" if name in choices_of(law) else count(number)
+    return f"{name.replace('_', ' ')} {text}"
+
+
 def compare_laws(
     laws: Iterable[Any] | Mapping[str, Any] | None = None,
     *,
     loss: float | None = None,
+    task: str | None = None,
+    accuracy: float | None = None,
     params: float | None = None,
     tokens: float | None = None,
     demand: Demand | None = None,
@@ -202,12 +311,16 @@ def compare_laws(
 ) -> LawComparison:
     """The cheapest plan for a quality by each of several laws.
 
-    The quality is a loss, or that of a model: by each law the model has the loss of that law.
+    The quality is a loss, an accuracy on a task, or that of a model: by each law the model has the
+    loss of that law. An accuracy is asked of the laws whose loss tells it; see `js.task`.
     Sparsity, granularity, bits and vocabulary are chosen with the plan where `levers` has no
     value for them; a model to match is then dense, in 16 bits and with layers in one piece.
 
     A saved fit whose runs leave open what the plan rests on has none. One with resamples has the
     plan of each in its row's `resampled`: intervals of its numbers are in the table.
+
+    The answers are in groups of laws whose losses are of the same data, tokenizer and unit; between
+    groups losses are not comparable.
 
     Works on the host in float64 and compiles nothing: NumPy runs the solvers' equations.
 
@@ -216,6 +329,8 @@ def compare_laws(
             of your own. A law without a name is called by its class. The whole catalogue by
             default.
         loss: the loss to reach, in nats per token.
+        task: name of a task, with an accuracy instead of a loss.
+        accuracy: the share to reach on it.
         params: size of the model to match, instead of a loss.
         tokens: what this model was trained on; compute-optimal by default.
         demand: tokens to read and to write over the model's life; none by default.
@@ -224,7 +339,7 @@ def compare_laws(
         levers: values by name, or "best" for a lever to choose.
 
     Raises:
-        ValueError: neither a loss nor a model is given, or both; a law or a lever is unknown;
+        ValueError: no quality is given, or more than one; a law, a task or a lever is unknown;
             there is no law, or an array where one number is needed.
         TypeError: something in `laws` is no law, or `laws` is a single one.
 
@@ -233,18 +348,23 @@ def compare_laws(
         >>> [f"{row.plan.tokens:.3g}" for row in comparison.rows]
         ['2.76e+11', '2.91e+10']
     """
-    named = read_laws(laws)
+    if (task is None) != (accuracy is None):
+        raise ValueError("give task and accuracy together")
+    entry = None if task is None else task_entry(task)
+    named = read_laws(laws, entry)
     given = dict(levers or {})
     check_levers(named, given)
-    if (loss is None) == (params is None):
+    if entry is not None and (loss is not None or params is not None):
+        raise ValueError("give one of loss, params of a model, and task with accuracy")
+    if entry is None and (loss is None) == (params is None):
         raise ValueError("give either loss, or params of a model to match")
     if tokens is not None and params is None:
         raise ValueError("tokens belong to a model to match: give params too")
     numbers = {name: x for name, x in given.items() if not isinstance(x, str)}
-    inputs = {"loss": loss, "params": params, "tokens": tokens}
+    inputs = {"loss": loss, "accuracy": accuracy, "params": params, "tokens": tokens}
     inputs |= {"demand": demand, "costs": costs, "bounds": bounds, "levers": numbers}
     check_single(**{name: x for name, x in inputs.items() if x is not None})
-    question = Question(loss, params, tokens, demand, costs, bounds)
+    question = Question(loss, params, tokens, demand, costs, bounds, entry, accuracy)
     return compare(named, given, question)
 
 
@@ -257,8 +377,12 @@ class Question(NamedTuple):
     demand: Demand | None
     costs: Costs | None
     bounds: Bounds | None
+    task: Entry | None = None
+    accuracy: float | None = None
 
     def __str__(self) -> str:
+        if self.task is not None and self.accuracy is not None:
+            return f"Accuracy {_percent(self.accuracy)} on {self.task.benchmark}"
         if self.loss is not None:
             return f"Loss {self.loss:.5g}"
         training = f"on {count(self.tokens)} tokens" if self.tokens else "compute-optimal"
@@ -273,12 +397,20 @@ class Named(NamedTuple):
     entry: Entry | None
 
 
-def read_laws(laws: Any) -> list[Named]:
-    """Laws by name, from what `compare_laws` takes; raises as it does."""
+def _percent(share: float) -> str:
+    return f"{round(100 * share, 1):g} %"
+
+
+def read_laws(laws: Any, task: Entry | None = None) -> list[Named]:
+    """Laws by name, from what `compare_laws` takes; raises as it does.
+
+    By default those of the catalogue, and those of a task besides.
+    """
     if isinstance(laws, Mapping):
         found = [_named(value, str(name)) for name, value in laws.items()]
     elif laws is None:
-        found = [_named(entry) for entry in families.catalog()]
+        own = [entry_of_law(each) for each in _same_task(task)]
+        found = [_named(entry) for entry in dict.fromkeys((*families.catalog(), *own))]
     elif isinstance(laws, str | Entry) or not isinstance(laws, Iterable):
         raise TypeError(f"laws must be a list of laws, or a dict by name; got {laws!r}")
     else:
@@ -344,11 +476,16 @@ def plain_levers(names: Iterable[str], params: float) -> dict[str, float]:
 
 
 class NoPlan(Exception):
-    """A law has no plan: why, and the status where a solver said so."""
+    """A law has no plan: why, in short too, and the status where a solver said so."""
 
-    def __init__(self, reason: str, status: Status | None = None) -> None:
+    def __init__(self, reason: str, short: str = "", status: Status | None = None) -> None:
         super().__init__(reason)
+        self.short = short or reason
         self.status = status
+
+    def row(self, named: Named) -> LawRow:
+        """The law's row."""
+        return LawRow(*named, reason=str(self), short_reason=self.short, status=self.status)
 
 
 def _plain(names: Iterable[str], params: float) -> dict[str, float]:
@@ -359,6 +496,29 @@ def _plain(names: Iterable[str], params: float) -> dict[str, float]:
         raise NoPlan(str(error)) from None
 
 
+def _same_task(task: Entry | None) -> list[Entry]:
+    """The entries of one task, each with the law by whose loss it is."""
+    return [] if task is None else [x for x in tasks() if x.benchmark == task.benchmark]
+
+
+def _target(named: Named, question: Question) -> tuple[float | None, Entry | None]:
+    """The loss to reach, and the task whose accuracy that is, if any; NoPlan without a loss."""
+    if question.task is None or question.accuracy is None:
+        return question.loss, None
+    task = next((x for x in _same_task(question.task) if x.law.law == named.law), None)
+    on = question.task.benchmark
+    if task is None:
+        raise NoPlan(f"its loss does not tell the accuracy on {on}")
+    low, high = map(float, interpreted(lambda: task.law.reach))
+    if not low < question.accuracy < high:
+        ends = f"{_percent(low)} to {_percent(high)}"
+        raise NoPlan(
+            f"no model has {_percent(question.accuracy)} on {on} by it, but {ends}",
+            "no model has this accuracy",
+        )
+    return float(interpreted(task.law.loss, question.accuracy)), task
+
+
 class _Case(NamedTuple):
     """The question put to one law: fixed levers, levers to choose, and a model to match, if any."""
 
@@ -366,6 +526,8 @@ class _Case(NamedTuple):
     values: dict[str, float]
     chosen: tuple[str, ...]
     model: tuple[float, float] | None  # params and tokens
+    target: float | None  # loss
+    task: Entry | None
 
 
 def compare(
@@ -387,7 +549,7 @@ def compare(
                     structure = jax.tree.structure(named.law)
                     alike[type(named.law), structure, *case.values.items()].append(case)
             except NoPlan as none:
-                rows[named.name] = LawRow(*named, reason=str(none), status=none.status)
+                rows[named.name] = none.row(named)
         for family in alike.values():
             rows |= {row.name: row for row in _solved_together(family, question)}
     return LawComparison(tuple(rows[named.name] for named in laws), str(question))
@@ -397,16 +559,24 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
     """The question put to one law; NoPlan where the law cannot answer it."""
     law = named.law
     entry = named.entry
+    target, task = _target(named, question)
     if entry and entry.unidentified and (question.loss is not None or not entry.tells_sizes):
-        raise NoPlan(entry.warning)
+        raise NoPlan(entry.warning, "the runs behind it leave open what a plan rests on")
     if not depends_on_tokens(law):
         raise NoPlan(
-            "its loss does not depend on tokens, so no training length is better than another"
+            "its loss does not depend on tokens, so no training length is better than another",
+            "no training length in the law",
         )
     if question.loss is not None and (scale := loss_scale(law, entry)):
-        raise NoPlan(f"its loss is {scale}: use {spelling.model} instead of {spelling.loss}")
+        instead = f"use {spelling.model} instead of {spelling.loss}"
+        raise NoPlan(f"its loss is {scale}: {instead}", f"loss not in nats per token: {instead}")
+    if question.bounds is not None and question.bounds.of_memory and not knows_memory(law):
+        raise NoPlan(NO_MEMORY)
     known = levers_of(law)
-    values = {name: given.get(name, BEST if name in CHOSEN else None) for name in known}
+    values = {
+        name: given.get(name, BEST if name in (*CHOSEN, *choices_of(law)) else None)
+        for name in known
+    }
     missing = [name for name, value in values.items() if value is None]
     if missing:
         needed = "; ".join(
@@ -414,7 +584,7 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
             f"{count(known[name][1])}"
             for name in missing
         )
-        raise NoPlan(f"needs {needed}")
+        raise NoPlan(f"needs {needed}", f"needs values of {' and '.join(missing)}")
     chosen = tuple(name for name, value in values.items() if value == BEST)
     numbers = {name: float(value) for name, value in values.items() if name not in chosen}
     for name, value in numbers.items():
@@ -422,7 +592,8 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
         if not low <= value <= high:
             limits = f"{count(low)} to {count(high)}"
             raise NoPlan(f"{name} {value:g} is outside its range, {limits}")
-    return _Case(named, numbers, chosen, _model(named, numbers, chosen, question))
+    model = _model(named, numbers, chosen, question)
+    return _Case(named, numbers, chosen, model, target, task)
 
 
 def _model(named, values, chosen, question: Question) -> tuple[float, float] | None:
@@ -441,7 +612,7 @@ def solved(plan: Plan, asked: Asked) -> Plan:
     """The plan; NoPlan where there is none."""
     status = Status(int(plan.status))
     if not status.ok:
-        raise NoPlan(sentence_of(status, asked), status)
+        raise NoPlan(sentence_of(status, asked), SHORT.get(status, status.sentence), status)
     return plan
 
 
@@ -466,8 +637,7 @@ def loss_of_model(
 
 def _searched(case: _Case, question: Question) -> LawRow:
     """The cheapest plan by one law, over levers too."""
-    named, values, chosen, model = case
-    target = question.loss
+    named, values, chosen, model, target, _ = case
     if target is None:
         assert model is not None
         target = loss_of_model(named.law, model, values, chosen)
@@ -487,7 +657,14 @@ def _row(case: _Case, question: Question, target: float, plan: Plan) -> LawRow:
     status = Status(int(plan.status))
     resampled = _resampled(case, question)
     return LawRow(
-        *named, target, plan, case.chosen, status=status, in_range=in_range, resampled=resampled
+        *named,
+        target,
+        plan,
+        case.chosen,
+        status=status,
+        in_range=in_range,
+        resampled=resampled,
+        task=case.task,
     )
 
 
@@ -496,7 +673,7 @@ def _resampled(case: _Case, question: Question) -> Plan | None:
     draws = case.named.entry.draws if case.named.entry else None
     if draws is None:
         return None
-    target: Any = question.loss
+    target: Any = case.target
     if question.params is not None:
         levers = {**case.values, **_plain(case.chosen, question.params)}
         tokens: Any = question.tokens
@@ -515,10 +692,7 @@ def _solved_together(family: Sequence[_Case], question: Question) -> Iterator[La
     law = jax.tree.map(lambda *x: np.array(x, float), *(case.named.law for case in family))
     values = family[0].values
     demand, costs, bounds = question.demand, question.costs, question.bounds
-    targets, matched = (
-        np.full(len(family), np.nan if question.loss is None else question.loss),
-        None,
-    )
+    targets, matched = np.array([case.target for case in family], float), None
     if question.params is not None:
         params, tokens = np.array([case.model for case in family]).T
         matched = interpreted(evaluate, law, params, tokens, levers=values)
@@ -534,7 +708,7 @@ def _solved_together(family: Sequence[_Case], question: Question) -> Iterator[La
                 solved(model, Asked(case.named.law, params=params, tokens=tokens, levers=values))
             yield _row(case, question, target, solved(plan, asked))
         except NoPlan as none:
-            yield LawRow(*case.named, reason=str(none), status=none.status)
+            yield none.row(case.named)
 
 
 def _number(plan: Plan | None, name: str) -> float:

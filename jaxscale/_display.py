@@ -1,7 +1,7 @@
 """Display of results: a text table, an HTML table, and a pandas DataFrame.
 
 A result class forwards its `__repr__`, `_repr_html_` and `to_dataframe` here, so that all results
-look alike, and none prints more than 30 lines.
+look alike. None prints more than 30 lines, but for groups of rows: they are all asked for by name.
 """
 
 import html as markup
@@ -27,11 +27,18 @@ Row = Sequence[str]
 Item = TypeVar("Item")
 
 
-def table(header: Row, rows: Iterable[Row], *, title: str = "", total: int | None = None) -> str:
+def table(
+    header: Row,
+    rows: Iterable[Row],
+    *,
+    title: str = "",
+    total: int | None = None,
+    most: int = ROWS,
+) -> str:
     """Rows of text under a header, columns of numbers aligned to the right.
 
-    Only the first 25 rows are shown, and the number of the others is said. `total` is the number
-    of all rows, where `rows` is only a part of them.
+    Only the first 25 rows are shown, or `most`, and the number of the others is said. `total` is
+    the number of all rows, where `rows` is only a part of them.
 
     >>> print(table(("law", "E"), [("sardana2024", "1.69"), ("kaplan2020", "0")]))
     law             E
@@ -39,7 +46,7 @@ def table(header: Row, rows: Iterable[Row], *, title: str = "", total: int | Non
     sardana2024  1.69
     kaplan2020      0
     """
-    shown, missing = _shown(rows, total)
+    shown, missing = _shown(rows, total, most)
     columns = list(zip(*([header] if any(header) else []), *shown, strict=True))
     widths = [max(map(len, column)) for column in columns]
     to_right = [
@@ -70,6 +77,47 @@ def html(header: Row, rows: Iterable[Row], *, title: str = "", total: int | None
     body = "".join(line("td", cells) for cells in shown)
     more = f"<tfoot>{line('td', [f'... and {missing:,} more'])}</tfoot>" if missing else ""
     return f"<table>{caption}{head}<tbody>{body}</tbody>{more}</table>"
+
+
+Groups = Mapping[str, Sequence[Row]]  # rows by the heading over them
+
+
+def grouped(header: Row, groups: Groups, *, title: str, notes: Iterable[str] = ()) -> str:
+    """All rows under one header, those of a group under its heading, and notes beneath.
+
+    >>> print(grouped(("law", "E"), {"Web text": [("kaplan2020", "0")]}, title="Two laws"))
+    Two laws
+      law         E
+    ---------------
+    Web text
+      kaplan2020  0
+    """
+    rows = [row for group in groups.values() for row in group]
+    head, rule, *lines = table(header, rows, most=len(rows)).splitlines()
+    rest = iter(lines)
+    shown = [title, f"  {head}", f"--{rule}"]
+    for heading, group in groups.items():
+        shown += [heading, *(f"  {next(rest)}" for _ in group)]
+    return "\n".join([*shown, *notes])
+
+
+def grouped_html(header: Row, groups: Groups, *, title: str, notes: Iterable[str] = ()) -> str:
+    """The same as an HTML table, with a body for each group."""
+
+    def line(tag: str, cells: Iterable[str], span: int = 1) -> str:
+        start = f'<{tag} colspan="{span}">' if span > 1 else f"<{tag}>"
+        return "<tr>" + "".join(f"{start}{markup.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    width = len(header)
+    bodies = "".join(
+        f"<tbody>{line('th', [heading], width)}{''.join(line('td', row) for row in rows)}</tbody>"
+        for heading, rows in groups.items()
+    )
+    feet = "".join(line("td", [note], width) for note in notes)
+    return (
+        f"<table><caption>{markup.escape(title)}</caption><thead>{line('th', header)}</thead>"
+        f"{bodies}{f'<tfoot>{feet}</tfoot>' if feet else ''}</table>"
+    )
 
 
 Columns = Callable[[], Mapping[str, Any]]  # arrays of one shape, by name
@@ -140,10 +188,10 @@ def are_concrete(tree: Any) -> bool:
     return concrete and len({np.shape(x) for x in leaves}) == 1
 
 
-def _shown(rows: Iterable[Row], total: int | None) -> tuple[Sequence[Row], int]:
+def _shown(rows: Iterable[Row], total: int | None, most: int = ROWS) -> tuple[Sequence[Row], int]:
     """The rows to show, cells cut to a width, and how many more there are."""
     rows = iter(rows)
-    shown = [tuple(map(_short, row)) for row in islice(rows, ROWS)]
+    shown = [tuple(map(_short, row)) for row in islice(rows, most)]
     return shown, max(0, len(shown) + sum(1 for _ in rows) if total is None else total) - len(shown)
 
 

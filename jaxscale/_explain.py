@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxscale._numerics import arrays
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.quantities import count
 from jaxscale._schema import BOUNDS
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import far
 from jaxscale.laws.protocol import Law, check_law, levers_of, loss_from_logs
-from jaxscale.plan import Bounds, Plan
+from jaxscale.plan import Bounds, Plan, in_memory
 from jaxscale.status import Status
 
 SOLVED_EXPONENTS = (0.01, 3.0)  # that `Status.NOT_CONVERGED` speaks of
@@ -89,6 +91,8 @@ def sentence_of_plan(plan: Plan, asked: Asked) -> str:
         from jaxscale._explain_served import of_limit
 
         bounded = of_limit(plan, asked)
+    if asked.bounds is not None and asked.bounds.of_memory:  # which levers share with params
+        asked = asked._replace(levers={**(asked.levers or {}), **plan.levers})
     return bounded or sentence_of(Status(int(plan.status)), asked)
 
 
@@ -101,8 +105,31 @@ def sentence_of(status: Status, asked: Asked) -> str:
         sentence = of_none(asked)
         if sentence:
             return sentence
+    asked, memory = _without_memory(asked)
+    if memory and status == Status.AT_MAX_PARAMS:
+        return status.sentence.replace("The bound max_params", f"The bound max_memory, {memory},")
     write = _SENTENCES.get(status)
     return (write(asked) if write else "") or status.sentence
+
+
+def _without_memory(asked: Asked) -> tuple[Asked, str]:
+    """The scenario with a bound on memory as one on params, and that in words if it is narrower.
+
+    Where not all levers are known it is left out: how many params it bounds is not known.
+    """
+    bounds = asked.bounds
+    if bounds is None or not bounds.of_memory:
+        return asked, ""
+    levers = {name: float(x) for name, x in (asked.levers or {}).items()}
+    rest = replace(bounds, **dict.fromkeys(bounds.of_memory, arrays.NOTHING))
+    words = f"{float(bounds.max_memory) / 1e9:.4g} GB"
+    if set(levers) != set(levers_of(asked.law)):
+        return asked._replace(bounds=rest), words if rest.max_params == math.inf else ""
+    whole = interpreted(in_memory, asked.law, bounds, levers)
+    most = float(whole.max_params)
+    if not most < float(bounds.max_params):
+        return asked._replace(bounds=whole), ""
+    return asked._replace(bounds=whole), f"{words}, which {count(most)} params fill"
 
 
 def _of_loss(asked: Asked) -> str:
@@ -209,7 +236,8 @@ _SENTENCES = {
 
 def _limits(asked: Asked) -> dict[str, float]:
     """The finite upper bounds, by name."""
-    given = {name: float(getattr(asked.bounds, name, math.inf)) for name in BOUNDS}
+    names = (name for name in BOUNDS if name != "max_memory")  # by now a bound on params
+    given = {name: float(getattr(asked.bounds, name, math.inf)) for name in names}
     return {name: limit for name, limit in given.items() if limit < math.inf}
 
 

@@ -146,6 +146,7 @@ def _of_budget(asked: Any, served: Any) -> str:
         return ""
     widths = jnp.linspace(NARROWEST, WIDEST, POINTS)
     sizes = np.asarray(jnp.exp(log_params_of(served.family, widths)), float)
+    served = served.of_law(asked.law, asked.levers or {})
     offered = interpreted(served.prices, sizes, demand)
     price = offered["read"] * demand.input_tokens + offered["write"] * demand.output_tokens
     least = float(np.nanmin(np.append(np.asarray(price, float), math.inf)))

@@ -45,6 +45,7 @@ class Quantity(NamedTuple):
 
 QUANTITIES: Mapping[str, Quantity] = {
     "loss": Quantity("loss_nats_per_token", "nats/token", "loss to reach", POSITIVE),
+    "accuracy": Quantity("accuracy", "1", "accuracy to reach on a task", SHARE),
     "inference_tokens": Quantity(
         "inference_tokens", "tokens", "tokens served, every one priced as prefill", NONNEGATIVE
     ),
@@ -71,6 +72,9 @@ QUANTITIES: Mapping[str, Quantity] = {
     "max_tokens_per_param": Quantity(
         "max_tokens_per_param", "tokens", "most training tokens per param", POSITIVE
     ),
+    "max_memory": Quantity(
+        "max_memory_bytes", "bytes", "memory for bf16 weights and 16,384 cached tokens", POSITIVE
+    ),
 }
 
 # Each way to state the demand; exactly one of them is used, with all its names.
@@ -79,7 +83,7 @@ DEMANDS = (
     ("input_tokens", "output_tokens"),
     ("requests", "input_per_request", "output_per_request"),
 )
-BOUNDS = ("max_params", "max_tokens", "max_tokens_per_param")
+BOUNDS = ("max_params", "max_tokens", "max_tokens_per_param", "max_memory")
 ROLES: Mapping[str, tuple[str, ...]] = {"train": ("train",), "serve": ("prefill", "decode")}
 DEVICES = tuple(f"{role}_on" for role in ROLES)
 PRECISIONS_OF = tuple(f"{role}_precision" for role in ROLES)

@@ -267,7 +267,8 @@ class Costs:
         bound the model's size: the plan is then AT_MAX_PARAMS, and `plan.serving["reason"]` says
         which of them does. For `minimize_cost`, `minimize_loss` and `evaluate`. The requests must
         fit the context of the family: `dataclasses.replace(family, context=8192)`. Of a family with
-        experts a training token costs FLOPs of the active params.
+        experts a training token costs FLOPs of the active params. A law of active params, such as
+        `ludziejewski2025`, gives the family its own number of experts, of which one is active.
 
         Args:
             family: shapes by size, such as `js.architectures.LLAMA`.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 NUMBERS = ("params", "tokens", "tokens_per_param", "loss", "train_cost", "prefill_cost")
 NUMBERS += ("decode_cost", "total_cost", "marginal_cost")
+_OF_MEMORY = ("max_memory", "weight_bytes", "cached_tokens")
 _SERVED = ("devices", "batch", "token_seconds")  # shown of how a plan is served
 # What bounds the size of a plan, by `Plan.serving["reason"]`.
 REASONS = ("none", "memory", "time of a token", "time of the first token")
@@ -145,15 +146,28 @@ class Plan:
 
 
 @jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bounds:
     """Limits that a plan must keep. The defaults, zero and infinity, limit nothing.
+
+    `max_memory` holds all weights of the model, of `weight_bytes` each (2 by default, as in bf16),
+    and a bf16 cache of `cached_tokens` (16,384 by default), those of all requests together. For
+    `minimize_cost` and `minimize_loss`, by laws that say what their models take in memory. For each
+    number of experts it bounds params, so where it decides the plan is AT_MAX_PARAMS.
 
     Examples:
         >>> law = js.laws.published("sardana2024")
         >>> plan = js.minimize_loss(law, 1e23, bounds=js.Bounds(max_params=1e9))
         >>> print(f"{plan.params:.3g}", js.Status(int(plan.status)).name)
         1e+09 AT_MAX_PARAMS
+
+        Experts cost no FLOPs but memory:
+
+        >>> law = js.laws.published("ludziejewski2025")
+        >>> bounds = js.Bounds(max_memory=80e9)
+        >>> plan = js.minimize_loss(law, 1e23, levers={"experts": 4}, bounds=bounds)
+        >>> print(f"{plan.params:.3g}", js.Status(int(plan.status)).name)
+        1.09e+10 AT_MAX_PARAMS
     """
 
     min_params: Real = 0.0
@@ -161,6 +175,19 @@ class Bounds:
     min_tokens: Real = 0.0
     max_tokens: Real = np.inf
     max_tokens_per_param: Real = np.inf
+    max_memory: Any = arrays.NOTHING  # bytes
+    weight_bytes: Any = arrays.NOTHING
+    cached_tokens: Any = arrays.NOTHING
+
+    def __repr__(self) -> str:
+        given = {name: x for name, x in vars(self).items() if not isinstance(x, arrays.Nothing)}
+        return f"Bounds({', '.join(f'{name}={x!r}' for name, x in given.items())})"
+
+    @property
+    def of_memory(self) -> dict[str, Real]:
+        """The limit on memory and what is known of its use; empty without one."""
+        given = {name: getattr(self, name) for name in _OF_MEMORY}
+        return {name: x for name, x in given.items() if not isinstance(x, arrays.Nothing)}
 
     def is_valid(self) -> Array:
         """Whether no bound is negative or NaN."""
@@ -223,7 +250,10 @@ def _evaluate_served(
     """The plan with serving priced for its size: at that size, prices are those of FLOPs."""
     law, demand, costs = (arguments[name] for name in ("law", "demand", "costs"))
     counts_embeddings = protocol.counts_embeddings(law)
-    offered = costs.serving.prices(params, demand, counts_embeddings=counts_embeddings)
+    counts_idle = protocol.counts_idle_experts(law)
+    offered = costs.serving.of_law(law, levers).prices(
+        params, demand, counts_embeddings=counts_embeddings, counts_idle=counts_idle
+    )
     sizes = arrays.enter(
         law=law, params=params, tokens=tokens, levers=levers, train=costs.train, **offered
     )
@@ -231,7 +261,7 @@ def _evaluate_served(
     prices = dict(zip(offered, numbers, strict=True))
     flops = protocol.flops_of(law_, params_, tokens_, **values)
     # Experts that a token does not run through cost nothing in training.
-    if counts_embeddings and not protocol.has_own_flops(law):
+    if counts_embeddings and counts_idle and not protocol.has_own_flops(law):
         train = train * prices["active_share"]
     prices = Costs(train, prices["read"] / flops.prefill, prices["write"] / flops.decode)
     entered = {"law": law, "demand": demand, "costs": prices}
@@ -251,10 +281,11 @@ def plan_arguments(
     bounds: "Bounds | None" = None,
     *,
     may_be_served: bool = False,
+    may_limit_memory: bool = False,
 ) -> dict[str, Any]:
     """The arguments that all plans share, defaults filled in; TypeError for a wrong type.
 
-    And for costs that price tokens by size, where these may not be.
+    And for costs that price tokens by size, and bounds on memory, where these may not be.
     """
     protocol.check_law(law)
     demand = Demand() if demand is None else demand
@@ -272,7 +303,35 @@ def plan_arguments(
             "costs of Costs.served price tokens by the model's size: they are for minimize_cost, "
             "minimize_loss and evaluate"
         )
+    if bounds is not None and bounds.of_memory:
+        _check_memory(law, costs, bounds, may_limit_memory)
     return {"law": law, **{name: value for name, (value, _) in arguments.items()}}
+
+
+def _check_memory(law: Law, costs: Costs, bounds: Bounds, may_limit_memory: bool) -> None:
+    """Raise where a bound on memory says nothing, or would not be kept."""
+    if not may_limit_memory:
+        raise TypeError("bounds with a max_memory are for minimize_cost and minimize_loss")
+    if "max_memory" not in bounds.of_memory:
+        raise ValueError(f"bounds with {', '.join(bounds.of_memory)} need a max_memory")
+    if costs.serving:
+        raise TypeError(
+            "bounds with a max_memory are not for costs of Costs.served, whose devices have their "
+            "own memory"
+        )
+    if not protocol.knows_memory(law):
+        raise ValueError(f"max_memory: {type(law).__name__} {protocol.NO_MEMORY}")
+
+
+def in_memory(law: Law, bounds: Bounds, levers: Mapping[str, Any]) -> Bounds:
+    """The bounds with that on memory as one on params, at these levers; all of one dtype."""
+    uses = bounds.of_memory
+    memory = uses.pop("max_memory")
+    held = protocol.params_in_memory(law, memory, levers, **uses)
+    memory, held, most = arrays.align(memory, held, bounds.max_params)
+    held = jnp.where((memory == 0) | (memory == jnp.inf), memory, held)
+    most = jnp.minimum(most, held)
+    return replace(bounds, max_params=most, **dict.fromkeys(_OF_MEMORY, arrays.NOTHING))
 
 
 def lever_values(
@@ -337,6 +396,9 @@ def priced(
     costs overflow becomes OUT_OF_RANGE.
     """
     log_params, log_tokens = sizes.log_params, sizes.log_tokens
+    if protocol.may_end(law):
+        holds = protocol.holds(law, log_params, log_tokens, **(levers or {}))
+        sizes = sizes.require(holds, Status.BEYOND_LAW)
     in_range = has_normal_exp(log_params) & has_normal_exp(log_tokens)
     if not protocol.has_own_flops(law):
         in_range &= _has_normal_costs(log_params, log_tokens, demand, costs)

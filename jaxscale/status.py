@@ -57,6 +57,7 @@ class Status(enum.IntEnum):
     DO_NOT_TRAIN = 19, "No plan earns more than it costs; raise the value, or lower the costs."
     NO_FINITE_PRICE = 20, "Profit rises with the price without end; use an elasticity above 1."
     BEST_OF_SEVERAL = 21, "Profit has several optima; this is the best. Bound params for another."
+    BEYOND_LAW = 22, "The law says nothing of a model of this size; bound params to where it does."
 
     @property
     def ok(self) -> bool:

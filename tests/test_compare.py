@@ -1,12 +1,19 @@
 """Laws compared in the library: each answer is that of the solver, and says why there is none."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
 import numpy as np
 import pytest
 
 import jaxscale as js
 from jaxscale import Status
+from jaxscale._compare import remarks
 
 DEMAND = js.Demand(input_tokens=2e12)
+LAW = js.laws.Chinchilla(1.7, 400.0, 410.0, 0.34, 0.28)
 
 
 def test_each_row_is_the_cheapest_plan_by_its_law():
@@ -63,9 +70,75 @@ def test_a_comparison_shows_itself_in_few_lines():
     comparison = js.compare_laws(["sardana2024", "clark2022_rlr"], loss=2.0)
     lines = repr(comparison).splitlines()
     assert lines[0] == "Loss 2: the cheapest plan by 2 laws"
-    assert lines[3].startswith("sardana2024")
-    assert "does not depend on tokens" in lines[4]
-    assert comparison._repr_html_().count("<tr>") == 3
+    assert lines[3] == "MassiveText (tokenizer: vocabulary of 32,000)"
+    assert lines[4].startswith("  sardana2024")
+    assert "clark2022_rlr: its loss does not depend on tokens" in lines[5]
+    assert len(lines) == 6
+    assert comparison._repr_html_().count("<tr>") == 4
+
+
+def test_answers_are_in_groups_of_comparable_losses():
+    names = [
+        "hoffmann2022",
+        "krajewski2024",
+        "besiroglu2024",
+        "gadre2024_c4",
+        "krajewski2024_dense",
+    ]
+    laws = {name: name for name in names} | {
+        "ours": LAW,
+        "gadre2024_redpajama": "gadre2024_redpajama",
+    }
+    comparison = js.compare_laws(laws, loss=2.3)
+    assert {group: [row.name for row in rows] for group, rows in comparison.groups.items()} == {
+        "MassiveText (tokenizer: vocabulary of 32,000)": ["hoffmann2022", "besiroglu2024"],
+        "Krajewski et al. 2024: data not stated": ["krajewski2024", "krajewski2024_dense"],
+        "Gadre et al. 2024: C4's validation text": ["gadre2024_c4", "gadre2024_redpajama"],
+        "your own": ["ours"],
+    }
+    assert [row.name for row in comparison.rows] == list(laws)
+
+
+def test_fits_of_ones_own_are_told_apart_by_their_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    law = js.laws.published("besiroglu2024")
+    for name, count in (("ours.json", 30), ("theirs.json", 40)):
+        js.fit(js.laws.Chinchilla, js.fitting.simulate(law, count, key=1)).save(name)
+    laws = ["ours.json", "theirs.json", "besiroglu2024"]
+    groups = [row.group for row in js.compare_laws(laws, params=1e9).rows]
+    assert groups[:2] == ["your own, 30 runs", "your own, 40 runs"]
+    assert groups[2].startswith("MassiveText")
+
+
+@pytest.mark.parametrize(
+    ("about", "group"),
+    [
+        ({}, "Doe 2026: data not stated"),
+        ({"tokenizer": "GPT-2"}, "Doe 2026: data not stated"),
+        ({"dataset": "C4: 9 runs"}, "Doe 2026: C4"),
+        ({"dataset": "C4: 9 runs", "tokenizer": "GPT-2"}, "C4 (tokenizer: GPT-2)"),
+        ({"dataset": "C4", "losses_on": "C4, held out"}, "C4, held out"),
+        ({"dataset": "C4", "loss_scale": "in bits"}, "Doe 2026: C4; loss in bits"),
+    ],
+)
+def test_what_losses_are_of_is_what_is_stated(about, group):
+    entry = js.published.Entry("doe2026", LAW, source="Doe 2026, Table 1", **about)
+    assert entry.loss_group == group
+
+
+def test_laws_share_the_line_of_a_reason():
+    names = ["clark2022_sbase", "clark2022_rlr", "tao2024", "kumar2024", "sardana2024"]
+    comparison = js.compare_laws(names, loss=1.6)
+    assert {text: [row.name for row in rows] for text, rows in comparison.without_plan.items()} == {
+        "no training length in the law": ["clark2022_sbase", "clark2022_rlr"],
+        "loss not in nats per token: use params instead of loss": ["tao2024"],
+        "no model reaches this loss": ["kumar2024", "sardana2024"],
+    }
+    assert repr(comparison).splitlines()[3:] == [
+        "clark2022_sbase, _rlr: no training length in the law",
+        "tao2024: its loss is normalised by that of unigrams: use params instead of loss",
+        "kumar2024, sardana2024: no model reaches this loss",
+    ]
 
 
 def test_a_dataframe_has_a_row_for_each_law():
@@ -74,6 +147,38 @@ def test_a_dataframe_has_a_row_for_each_law():
     assert frame["law"].tolist() == ["sardana2024", "clark2022_rlr"]
     assert frame["status"].tolist() == ["OK", ""]
     assert np.isnan(frame["params"][1])
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Parted:
+    """A Chinchilla law with a lever that takes three values: more parts are like more params."""
+
+    per_part: float = 0.5
+
+    levers: ClassVar[Mapping[str, tuple[float, float]]] = {"parts": (1.0, 4.0)}
+    choices: ClassVar[Mapping[str, tuple[float, ...]]] = {"parts": (1, 2, 4)}
+
+    def loss(self, params, tokens, *, parts):
+        return (
+            1.7 + 0.02 * parts + 400 / (params * parts**self.per_part) ** 0.34 + 410 / tokens**0.3
+        )
+
+
+def test_a_lever_that_takes_some_values_is_chosen_and_says_the_second_best():
+    (row,) = js.compare_laws({"parted": Parted()}, loss=2.4).rows
+    costs = {
+        parts: float(js.minimize_cost(Parted(), 2.4, levers={"parts": parts}).total_cost)
+        for parts in (1, 2, 4)
+    }
+    best, second, _ = sorted(costs, key=costs.__getitem__)
+    assert row.chosen == ("parts",)
+    assert row.plan.levers["parts"] == best
+    excess = costs[second] / costs[best] - 1
+    assert row.plan.runner_up["excess"] == pytest.approx(excess, rel=1e-3)
+    text, second_text, *_ = remarks(row)
+    assert text.startswith(f"parts {best} (best")
+    assert second_text == f"{100 * excess:.2g} % dearer with parts {second}"
 
 
 @pytest.mark.parametrize(
@@ -89,9 +194,6 @@ def test_a_dataframe_has_a_row_for_each_law():
 def test_questions_that_make_no_sense_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         js.compare_laws(["kumar2024"], **arguments)
-
-
-LAW = js.laws.Chinchilla(1.7, 400.0, 410.0, 0.34, 0.28)
 
 
 def test_laws_without_a_name_are_called_by_their_class():

@@ -79,8 +79,9 @@ def test_statuses_fit_in_a_byte_and_keep_their_numbers():
         "DO_NOT_TRAIN",
         "NO_FINITE_PRICE",
         "BEST_OF_SEVERAL",
+        "BEYOND_LAW",
     ]
-    assert [int(status) for status in js.Status] == list(range(22))
+    assert [int(status) for status in js.Status] == list(range(23))
 
 
 def test_a_plan_shows_itself_in_few_lines():

@@ -224,10 +224,10 @@ def handed(tmp_path_factory):
     return {**found, "files": sorted(folder.iterdir())}
 
 
-def test_the_command_writes_five_pictures(handed):
+def test_the_command_writes_six_pictures(handed):
     files = handed["files"]
-    names = ["allocations.png", "flops.png", "laws.png", "overtraining.png", "repeated.png"]
-    assert [path.name for path in files] == names
+    names = ("allocations", "flops", "laws", "overtraining", "ratios", "repeated")
+    assert [path.name for path in files] == [f"{name}.png" for name in names]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in files)
 
 
@@ -325,6 +325,30 @@ def test_what_cannot_be_drawn_is_said(tmp_path):
 # --- Any laws ------------------------------------------------------------------------------------
 
 OURS = js.laws.Chinchilla(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
+
+
+def test_best_ratios_are_those_of_the_law_solid_inside_its_runs():
+    figure = plots.best_ratios({"ours": OURS, "theirs": "besiroglu2024", "Kaplan": "kaplan2020"})
+    (panel,) = shown(figure)
+    lines = [line for line in panel.lines if np.size(line.get_xdata()) > 2]
+    assert len(lines) == 6
+    law = js.laws.published("besiroglu2024")
+    total = law.alpha + law.beta
+    G = (law.alpha * law.A / (law.beta * law.B)) ** (1 / total)
+    for line in lines[2:4]:
+        flops, ratio = line.get_xdata(), line.get_ydata()
+        best = (flops / 6) ** ((law.alpha - law.beta) / total) / G**2
+        known = np.isfinite(ratio)
+        np.testing.assert_allclose(ratio[known], best[known], rtol=1e-4)
+    plan = js.compute_optimal(law, flops=flops)
+    inside = np.asarray(js.laws.entry("besiroglu2024").in_range(plan))
+    np.testing.assert_array_equal(known, inside)
+    assert lines[2].is_dashed()
+    assert 0 < inside.sum() < inside.size
+    # A law without an entry is taken as it is.
+    assert np.isfinite(lines[1].get_ydata()).all()
+    assert [text.get_text().split()[0] for text in panel.texts] == ["ours", "theirs", "Kaplan"]
+    assert png(figure)
 
 
 def contours(panel):

@@ -19,7 +19,7 @@ Real: TypeAlias = Any
 
 # The arguments that have fields; all others are numbers.
 CONTAINERS = ("law", "demand", "mix", "costs", "bounds", "levers", "architecture", "machine")
-CONTAINERS += ("reader", "asked_requests", "asked_limits", "draft", "family", "market")
+CONTAINERS += ("reader", "asked_requests", "asked_limits", "draft", "family", "market", "curve")
 
 
 class Nothing(NamedTuple):

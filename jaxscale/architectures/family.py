@@ -1,16 +1,15 @@
 """Families of shapes: one shape for each number of parameters."""
 
 from dataclasses import dataclass, field, fields, replace
-from functools import reduce
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale._numerics.arrays import Real
+from jaxscale._numerics.sum_of_powers import Power, log_root, log_sum_at
 from jaxscale._numerics.values import is_finite, is_positive, where_safe
 from jaxscale.architectures.architecture import OPTIONAL, STATIC, Architecture, with_zeros
 
@@ -78,23 +77,28 @@ def architecture_of_log(family: Family, log_params: Array) -> Architecture:
     return architecture_of_width(family, log_root(_terms(family), log_params))
 
 
-def log_width_of(family: Family, log_params: Array) -> Array:
-    """Logarithm of the width at a logarithm of parameters; checks and converts nothing."""
-    return log_root(_terms(family), log_params)
+def log_width_of_counted(
+    family: Family, log_params: Array, *, embeddings: bool, idle: bool
+) -> Array:
+    """Logarithm of the width at that of params; checks and converts nothing.
 
-
-def log_width_of_matrices(family: Family, log_params: Array) -> Array:
-    """Logarithm of the width at that of active params without embeddings; converts nothing."""
-    return log_root(_terms_of_matrices(family), log_params)
+    Params are all, or those of matrices that a token runs through (no `embeddings`), or those with
+    embeddings but without idle experts (no `idle`).
+    """
+    terms = _terms_of_matrices(family)
+    if embeddings:
+        square, *others = _terms(family)
+        terms = square if idle else terms[0], *others
+    return log_root(terms, log_params)
 
 
 def log_params_of(family: Family, log_width: Array) -> Array:
     """Logarithm of the parameters at a logarithm of the width; checks and converts nothing."""
-    log_sum, _ = _at(_terms(family), log_width)
+    log_sum, _ = log_sum_at(_terms(family), log_width)
     return log_sum
 
 
-def _terms(family: Family) -> "tuple[Power, ...]":
+def _terms(family: Family) -> tuple[Power, ...]:
     """What `Architecture.params` adds up: matrices, norms and routers of layers, and embeddings.
 
     The last norm is with the embeddings.
@@ -113,7 +117,7 @@ def _terms(family: Family) -> "tuple[Power, ...]":
     )
 
 
-def _terms_of_matrices(family: Family) -> "tuple[Power, ...]":
+def _terms_of_matrices(family: Family) -> tuple[Power, ...]:
     """What `Architecture.active_non_embedding_params` adds up: matrices and routers of layers."""
     per_expert = (3 if family.gated else 2) * family.ff_ratio
     per_square = 2 + 2 / family.kv_group + family.active_experts * per_expert
@@ -172,58 +176,3 @@ LLAMA = Family(
     gated=True,
     tied=False,
 )
-
-
-# --- Where a sum of rising powers has a given value -----------------------------------------
-
-# From the start below, u has at most the logarithm of the number of terms to fall.
-STEPS = 8
-
-
-class Power(NamedTuple):
-    """One term, `exp(log_scale + exponent * u)`; the exponent is positive."""
-
-    log_scale: Array
-    exponent: Array
-
-
-@jax.custom_jvp
-def log_root(terms: tuple[Power, ...], log_sum: Array) -> Array:
-    """The one u at which the terms add up to `exp(log_sum)`; all of one dtype and rank.
-
-    The logarithm of the sum rises with u and is convex, so Newton's method from above falls to
-    the root and stops there. It is above where the largest term alone has the whole sum. Can be
-    differentiated any number of times.
-    """
-    start = reduce(jnp.minimum, [(log_sum - term.log_scale) / term.exponent for term in terms])
-
-    def step(_, u):
-        log_of_sum, shares = _at(terms, u)
-        return u - (log_of_sum - log_sum) / _slope(terms, shares)
-
-    return lax.fori_loop(0, STEPS, step, start)
-
-
-@log_root.defjvp
-def _log_root_jvp(primals, tangents):
-    (terms, log_sum), (terms_dot, log_sum_dot) = primals, tangents
-    u = log_root(terms, log_sum)
-    _, shares = _at(terms, u)
-    moved = [
-        share * (dot.log_scale + u * dot.exponent)
-        for share, dot in zip(shares, terms_dot, strict=True)
-    ]
-    return u, (log_sum_dot - sum(moved)) / _slope(terms, shares)
-
-
-def _at(terms, u):
-    """Logarithm of the sum, and each term's share of it."""
-    logs = [term.log_scale + term.exponent * u for term in terms]
-    top = lax.stop_gradient(reduce(jnp.maximum, logs))
-    parts = [jnp.exp(each - top) for each in logs]
-    total = sum(parts)
-    return top + jnp.log(total), [part / total for part in parts]
-
-
-def _slope(terms, shares):
-    return sum(share * term.exponent for share, term in zip(shares, terms, strict=True))

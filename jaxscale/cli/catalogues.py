@@ -1,6 +1,8 @@
 """`jaxscale laws`, `hardware` and `allocations`: published facts with their sources."""
 
 import math
+import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
@@ -8,15 +10,17 @@ import typer
 
 import jaxscale as js
 from jaxscale import allocations as catalogue
-from jaxscale._schema import DEFAULT_FAMILY
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import blamed_on
 from jaxscale.cli.quantities import count, scientific
+from jaxscale.cli.scores import percent
 from jaxscale.hardware import LINKS, PRECISIONS, Accelerator
-from jaxscale.laws.protocol import levers_of
+from jaxscale.laws._tasks import entry_of_law
+from jaxscale.laws.protocol import levers_of, loss_scale
 from jaxscale.published import Entry, Interval
-from jaxscale.published.entry import Range
-from jaxscale.published.facts import coefficients
+from jaxscale.published.entry import Range, by_name
+from jaxscale.published.facts import NOT_STATED, coefficients, range_text
 
 RANGES = ("params_range", "tokens_range", "tokens_per_param_range")
 TEXTS = ("source", "dataset", "tokenizer", "params_convention")
@@ -24,6 +28,7 @@ LAWS_EXAMPLES = """\
 jaxscale laws
 jaxscale laws besiroglu2024
 jaxscale laws kumar2024
+jaxscale laws mmlu
 """
 HARDWARE_EXAMPLES = """\
 jaxscale hardware
@@ -41,16 +46,28 @@ DeviceName = Annotated[str | None, _named(options.complete_accelerators)]
 
 
 def laws(name: LawName = None, as_json: options.Json = False) -> None:
-    """The published laws; one of them in full, with its source, errors and faults."""
+    """The published laws, and tasks; one of them in full, with its source, errors and faults."""
+    tasks: Sequence[Entry] = js.laws.tasks() if name is None else _task_named(name)
     with blamed_on("NAME"):
-        entries = js.laws.catalog() if name is None else (js.laws.entry(name),)
+        entries: Sequence[Entry] = tasks
+        if not (name and tasks):
+            entries = js.laws.catalog() if name is None else (js.laws.entry(name),)
     if as_json:
-        tables.print_json("laws", {"laws": list(map(record_of_entry, entries))})
+        listed = [] if name and tasks else list(map(record_of_entry, entries))
+        tables.print_json("laws", {"laws": listed, "tasks": list(map(_record_of_task, tasks))})
     elif name is None:
         _show_all(entries)
+        _show_tasks(tasks)
     else:
         tables.note(entries[0].name, style="bold")
         tables.print_facts(entries[0].facts())
+
+
+def _task_named(name: str) -> Sequence[Entry]:
+    """The task of that name, if there is one and no law has it."""
+    spelled = by_name(js.laws.tasks()), by_name(js.laws.catalog())
+    found, law = (each.get(name.lower()) for each in spelled)
+    return [] if found is None or law is not None else [found]
 
 
 def hardware(name: DeviceName = None, as_json: options.Json = False) -> None:
@@ -83,10 +100,25 @@ def record_of_entry(entry: Entry) -> dict[str, Any]:
         "coefficients": coefficients(entry.law),
         "levers": {name: list(limits) for name, limits in levers_of(entry.law).items()},
         **{name: getattr(entry, name) for name in (*TEXTS, *RANGES)},
+        "group": entry.loss_group,
         "standard_errors": None if errors is None else tables.finite(coefficients(errors)),
         "covariance": entry.covariance,
         "errata": list(entry.errata),
         "law_status": entry.warning,
+    }
+
+
+def _record_of_task(entry: Entry) -> dict[str, Any]:
+    """A task for machines."""
+    low, high = map(float, interpreted(lambda: entry.law.reach))
+    law = entry_of_law(entry)
+    return {
+        **record_of_entry(entry),
+        "benchmark": entry.benchmark,
+        "law": law.name,
+        "loss_scale": law.loss_scale or None,
+        "accuracies": [low, high],
+        "check": entry.check and entry.check._asdict(),
     }
 
 
@@ -107,20 +139,54 @@ def record_of_device(device: Accelerator) -> dict[str, Any]:
 
 
 def _show_all(entries: Sequence[Entry]) -> None:
-    """Print the laws of the default family by their coefficients, and the others by equations."""
-    alike = [each for each in entries if type(each.law).__name__ == DEFAULT_FAMILY]
-    rows = [(each.name, *(f"{x:.4g}" for x in coefficients(each.law).values())) for each in alike]
-    tables.print_columns(("law", *coefficients(alike[0].law)), rows)
-    tables.note(f"{alike[0].law.equation}, in nats per token", style="dim")
-    rows = [
-        (each.name, _surface(each.law.equation), ", ".join(levers_of(each.law)))
-        for each in entries
-        if each not in alike
-    ]
-    tables.print_columns(("law", "equation", "levers"), rows, words=("equation", "levers"))
+    """Print a line for each law, with the sizes of its runs, under the equation of its family."""
+    families: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        names = levers_of(entry.law)
+        levers = f"; lever{'s' * (len(names) > 1)} {', '.join(names)}" if names else ""
+        family = f"{type(entry.law).__name__}: {_surface(entry.law.equation)}{levers}"
+        families[family].append(entry)
+    tables.print_groups(
+        ("law", "params", "tokens", "fitted to"),
+        {family: list(map(_row_of_law, same)) for family, same in families.items()},
+    )
+    tables.note(
+        "Losses are in nats per token where no other scale is named. Params and tokens are those "
+        "of the runs, where the source states them. jaxscale laws NAME shows coefficients, source "
+        "and known faults.",
+        style="dim",
+    )
     tables.note(
         "A lever has a value of its own beside params and tokens: --lever NAME=VALUE.", style="dim"
     )
+
+
+def _show_tasks(entries: Sequence[Entry]) -> None:
+    """Print a line for each task: what it is on, and the accuracies that models have."""
+    rows = []
+    for entry in entries:
+        ends = map(float, interpreted(lambda entry=entry: entry.law.reach))
+        short = f", or {entry.aliases[0]}" if entry.aliases else ""
+        rows.append((f"{entry.name}{short}", entry.benchmark, " to ".join(map(percent, ends))))
+    header = ("task", "accuracy on", "lowest to highest")
+    tables.print_columns(header, rows, words=("accuracy on",))
+    tables.note(
+        "A task has the law of its loss, which tells the accuracy: --accuracy TASK=SHARE.",
+        style="dim",
+    )
+
+
+def _row_of_law(entry: Entry) -> Sequence[str]:
+    sizes = map(_size_range, (entry.params_range, entry.tokens_range))
+    data = "" if entry.dataset == NOT_STATED else re.split("[:,;(]", entry.dataset)[0].strip()
+    scale = loss_scale(entry.law, entry)
+    return entry.name, *sizes, ", ".join(filter(None, (data, f"loss {scale}" if scale else "")))
+
+
+def _size_range(limits: Range | None) -> str:
+    if limits is None:
+        return ""
+    return count(limits[0]) if limits[0] == limits[1] else range_text(limits)
 
 
 def _surface(equation: str) -> str:

@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from jaxscale import _compare
-from jaxscale._compare import BEST, LawComparison, LawRow, Spelling, remarks
+from jaxscale._compare import (
+    BEST,
+    LawComparison,
+    LawRow,
+    Spelling,
+    reason_of,
+    remarks,
+    short_names,
+)
 from jaxscale._schema import option_of
 from jaxscale.cli import intervals, options, serving_options, tables
 from jaxscale.cli.compare_hardware import compare_hardware
@@ -17,7 +25,8 @@ from jaxscale.cli.named_law import NamedLaw, read_law, read_levers
 from jaxscale.cli.plan import Question, check_quality, read_question
 from jaxscale.cli.plan_report import record_of
 from jaxscale.cli.quantities import count, counted
-from jaxscale.cli.solving import loss_text, record_of_plan
+from jaxscale.cli.scores import read_task
+from jaxscale.cli.solving import loss_text, record_of_plan, runner_up_of
 
 SPELLING = Spelling("--lever {name}=VALUE", "--loss", "--like-params")
 MEANINGS = {
@@ -27,6 +36,7 @@ MEANINGS = {
 }
 EXAMPLES = """\
 jaxscale compare --loss 2.0 --inference-tokens 2T
+jaxscale compare --accuracy gadre2024_c4=50% --inference-tokens 2T
 jaxscale compare --like-params 7B --inference-tokens 2T --law besiroglu2024 --law fit.json
 jaxscale compare --like-params 7B --inference-tokens 2T --lever unique_tokens=1T
 jaxscale compare --hardware llama-3-70b --max-latency 50ms --price MI300X=2.50
@@ -117,13 +127,17 @@ def by_laws(
     named = [read_law(text, anyway=anyway) for text in law or ()]
     for each in named:
         each.need_sizes() if asked.quality.loss is None else each.need_all()
-    laws = _compare.read_laws({each.name: each.entry or each.law for each in named} or None)
+    score = asked.score
+    task = score and score.scored.entry
+    laws = _compare.read_laws({each.name: each.entry or each.law for each in named} or None, task)
     try:
         _compare.check_levers(laws, levers)
     except ValueError as error:
         raise Mistake(f"--lever: {error}") from None
     _, demand, prices, bounds, *_ = asked
-    of_laws = _compare.Question(*asked.quality, demand, prices.costs, bounds)
+    quality = asked.quality._replace(loss=None) if score else asked.quality
+    share = score and score.share
+    of_laws = _compare.Question(*quality, demand, prices.costs, bounds, task, share)
     with tables.progress("Asking every law" if not named else "Asking the laws"):
         comparison = _compare.compare(laws, levers, of_laws, SPELLING)
     if not any(row.plan for row in comparison.rows):
@@ -131,7 +145,9 @@ def by_laws(
         reason, _ = Counter(kinds).most_common(1)[0]
         raise Mistake(f"no law has a plan, most for this reason: {reason}")
     if as_json:
-        record = {**record_of(asked), "laws": list(map(_record, comparison.rows))}
+        accuracy = score and {**score.scored.record(), "target": score.share}
+        rows = list(map(_record, comparison.rows))
+        record = {**record_of(asked), "accuracy": accuracy, "laws": rows}
         tables.print_json("compare", record)
     else:
         show(asked, comparison, named)
@@ -142,33 +158,43 @@ def show(question: Question, comparison: LawComparison, named: Sequence[NamedLaw
     for each in named:
         tables.note(each.warning, style="bold yellow")
     by = f"by {counted(len(comparison.rows), 'law')}" if named else "by every law"
+    solved = [row for row in comparison.rows if row.plan]
+    for row in solved:
+        if row.task is not None and row.task.warning:
+            tables.note(f"{row.name}: {row.task.warning}", style="bold yellow")
     title = f"{comparison.question}, {question.demand_in_words()}, {by}"
     tables.note(title, style="bold")
     for line in question.prices.describe():
         tables.note(line, style="dim")
-    with_loss = question.quality.loss is None
+    with_loss = question.quality.loss is None or question.score is not None
     interval = [intervals.HEADER] * comparison.has_intervals
     header = ("law", *["loss"] * with_loss, "params", *interval, "tokens", *interval)
     header += ("tokens\nper param", f"total,\n{question.prices.unit}", *interval, "note")
-    solved = [row for row in comparison.rows if row.plan]
-    rows = [_cells(question, row, with_loss, comparison.has_intervals) for row in solved]
-    tables.print_columns(header, rows, words=("note",))
+    groups = {
+        group: [_cells(question, row, with_loss, comparison.has_intervals) for row in rows]
+        for group, rows in comparison.groups.items()
+    }
+    tables.print_groups(header, groups)
     notes = [note for row in solved for note in remarks(row)]
     for mark, meaning in MEANINGS.items():
         if any(mark == note or f"({mark}" in note for note in notes):
             tables.note(f"{mark}: {meaning}", style="dim")
     tables.note(
-        "Losses of different laws are not comparable: data and tokenizers differ, and so does "
-        "what counts as a param. jaxscale laws NAME tells.",
+        "Losses are comparable within a group, not between groups: data, tokenizers and units "
+        "differ, and so does what counts as a param. jaxscale laws NAME tells.",
         style="dim",
     )
     for row in solved:
+        if row.task is not None:
+            tables.note(f"{row.name}: {read_task(row.task.name).check_note}")
         if row.resampled is not None:
             tables.note(_note_on_intervals(row), style="dim")
-    missing = [(row.name, row.reason) for row in comparison.rows if not row.plan]
-    if missing:
+    if comparison.without_plan:
         tables.note("\nLaws without a plan", style="bold")
-        tables.print_facts(missing)
+        tables.print_reasons(
+            (short_names(row.name for row in rows), reason_of(rows), short)
+            for short, rows in comparison.without_plan.items()
+        )
 
 
 def _note_on_intervals(row: LawRow) -> str:
@@ -199,10 +225,12 @@ def _record(row: LawRow) -> dict[str, Any]:
     """One law's answer for machines; null where there is none."""
     return {
         "law": row.name,
+        "group": row.group,
         "target_loss": None if row.target is None or math.isnan(row.target) else row.target,
         "optimum": record_of_plan(row.plan) if row.plan else None,
         "intervals": _record_of_intervals(row),
         "chosen": list(row.chosen),
+        "runner_up": runner_up_of(row.plan) if row.plan else None,
         # OK is 0, so that no status may be asked for its truth.
         "status": None if row.plan is None or row.status is None else row.status.name,
         "law_status": row.entry.warning if row.entry else "",

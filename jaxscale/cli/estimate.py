@@ -7,17 +7,19 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import typer
 
 import jaxscale as js
 from jaxscale import _schema, architectures
 from jaxscale._explain import Asked
 from jaxscale._numerics.interpreted import interpreted
-from jaxscale.cli import intervals, options, tables
+from jaxscale.cli import intervals, options, scores, tables
 from jaxscale.cli.intervals import Plans
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, read_prices
 from jaxscale.cli.quantities import count, data_size, dollars, scientific
+from jaxscale.cli.scores import Scored, read_task
 from jaxscale.cli.solving import (
     compute_optimal_plans,
     levers_of_plan,
@@ -58,6 +60,7 @@ class Estimate(NamedTuple):
     prices: Prices
     plans: Plans  # without demand
     shape: Shape | None
+    scored: Scored | None  # on what task an accuracy is asked for
 
     @property
     def plan(self) -> js.Plan:
@@ -108,11 +111,17 @@ class Estimate(NamedTuple):
         return {name: intervals.ends(sample) for name, sample in samples.items()}
 
     @property
+    def accuracy(self) -> float | None:
+        """On the task, if one is asked for."""
+        return self.scored and self.scored.accuracy(float(self.plan.loss))
+
+    @property
     def note_on_intervals(self) -> str:
         return intervals.note_on(self.law, self.plans)
 
 
 def estimate(
+    call: typer.Context,
     params: options.Params = None,
     tokens: options.Tokens = None,
     flops: options.Flops = None,
@@ -124,6 +133,7 @@ def estimate(
     train_price: options.TrainPrice = None,
     law: options.Law = _schema.DEFAULT_LAW,
     lever: options.Lever = None,
+    task: options.Task = None,
     anyway: options.Anyway = False,
     as_json: options.Json = False,
 ) -> None:
@@ -134,7 +144,8 @@ def estimate(
     for --params and counts FLOPs by shape; alone, it says what the shape holds and computes.
     Numbers are written 7B, 1.5T, 2e12 or 1,000,000.
     """
-    named = read_law(law, anyway=anyway)
+    scored = None if task is None else read_task(task)
+    named = scored.named(law, call, anyway=anyway) if scored else read_law(law, anyway=anyway)
     if compute_optimal:
         named.need_sizes()
     shape = None if architecture is None else read_shape(architecture)
@@ -142,7 +153,7 @@ def estimate(
         if params is not None:
             raise Mistake("give --params or --architecture, not both")
         if tokens is None and flops is None and not compute_optimal:
-            of_training = train_on, train_precision, train_mfu, train_price, lever
+            of_training = train_on, train_precision, train_mfu, train_price, lever, task
             if any(each is not None for each in of_training):
                 raise Mistake("give --tokens or --flops: the rest is about a training")
             tables.print_json("estimate", record_of_shape(shape)) if as_json else show_shape(shape)
@@ -179,7 +190,7 @@ def estimate(
     plans = Plans.of(plans).solved(
         Asked(named.law, None, None, costs, params=params, tokens=tokens)
     )
-    found = Estimate(named, prices, plans._replace(fit=named.as_known(plans.fit)), shape)
+    found = Estimate(named, prices, plans._replace(fit=named.as_known(plans.fit)), shape, scored)
     tables.print_json("estimate", as_record(found)) if as_json else show(found)
 
 
@@ -189,6 +200,7 @@ jaxscale estimate --flops 5.76e23 --compute-optimal
 jaxscale estimate --params 7B --compute-optimal --train-on H100-SXM \\
     --train-price 2.69 --train-mfu 40%
 jaxscale estimate --params 1B --tokens 100B --law kumar2024 --lever bits=8
+jaxscale estimate --params 7B --tokens 4T --task mmlu
 jaxscale estimate --architecture llama-3-8b
 jaxscale estimate --architecture llama-3-8b --tokens 15T
 """
@@ -223,6 +235,7 @@ def show(found: Estimate) -> None:
         ("tokens", count, "tokens", float(plan.tokens)),
         ("tokens per param", count, "tokens_per_param", float(plan.tokens_per_param)),
         ("loss", loss_text, "loss", float(plan.loss)),
+        *(("accuracy", scores.percent, "accuracy", x) for x in [found.accuracy] if x is not None),
         ("training", lambda x: f"{scientific(x)} FLOPs", "flops", found.flops),
     ]
     if found.dollars is not None and found.device_hours is not None:
@@ -236,11 +249,14 @@ def show(found: Estimate) -> None:
         rows.append((label, write(x), *interval))
     of_shape = f" {found.shape.name}" if found.shape else ""
     tables.note(found.law.warning, style="bold yellow")
-    tables.note(f"Training{of_shape}, law {found.law.name}", style="bold")
+    tables.note(found.scored.caution if found.scored else "", style="bold yellow")
+    on_task = f", accuracy on {found.scored.benchmark}" if found.scored else ""
+    tables.note(f"Training{of_shape}, law {found.law.name}{on_task}", style="bold")
     for line in found.prices.describe():
         tables.note(line, style="dim")
     header = ("", "", intervals.HEADER) if ends else ("", "")
     tables.print_columns(header, rows, emphasis=("price",))
+    tables.note(found.scored.check_note if found.scored else "")
     tables.note(found.note_on_intervals, style="dim")
     tables.note(found.law.range_note(plan), style="dim")
     for line in found.notes_on_shape:
@@ -258,6 +274,7 @@ def as_record(found: Estimate) -> dict[str, Any]:
         "tokens": float(plan.tokens),
         "tokens_per_param": float(plan.tokens_per_param),
         "loss": record_of_plan(plan)["loss"],
+        "accuracy": found.scored and {**found.scored.record(), "expected": found.accuracy},
         "flops": found.flops,
         "device_hours": found.device_hours,
         "dollars": found.dollars,

@@ -11,6 +11,7 @@ from jaxscale.cli.mistakes import Mistake, path_of
 
 PICTURES = {
     "laws.png": plots.published_laws,
+    "ratios.png": plots.published_ratios,
     "repeated.png": plots.published_repeats,
     "overtraining.png": plots.published_overtraining,
     "allocations.png": plots.published_allocations,
@@ -21,9 +22,10 @@ Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Where the picture
 
 
 def figures(folder: Folder = ".", as_json: options.Json = False) -> None:
-    """Draw figures of published results: five pictures in a folder, which is made if need be.
+    """Draw figures of published results: six pictures in a folder, which is made if need be.
 
-    laws.png compares where laws spend compute; repeated.png shows the best plans when data are
+    laws.png compares where laws spend compute; ratios.png shows the tokens per param that laws find
+    best; repeated.png shows the best plans when data are
     short; overtraining.png shows what training for longer costs at a budget and gains at a size;
     allocations.png leads from Kaplan's allocation to Chinchilla's; flops.png sets counts of FLOPs
     against 6 N.

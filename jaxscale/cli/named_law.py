@@ -31,6 +31,7 @@ from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import levers_of
 from jaxscale.laws.saved import SUFFIX, is_file_name, taken_as_it_is
 from jaxscale.published import Entry
+from jaxscale.published.entry import by_name
 
 PYTHON, OWN = ".py", "jaxscale_own_"  # files with a class of law, and how their modules are called
 EXAMPLE = "E=1.69,A=406.4,B=410.7,alpha=.336,beta=.283"
@@ -134,6 +135,12 @@ def read_law(text: str, *, anyway: bool = False) -> NamedLaw:
         raise Mistake(f"--law: {own!r} must be the class of {name}{SUFFIX}, as FILE.py:CLASS")
     if "=" in text and not suffix:
         return NamedLaw("".join(text.split()), _from_coefficients(text), None)
+    tasks, laws = by_name(js.laws.tasks()), by_name(js.laws.catalog())
+    if name.lower() in tasks and name.lower() not in laws:
+        raise Mistake(
+            f"--law: {name} is the law of a task: give --accuracy {name}=SHARE to jaxscale plan or "
+            f"compare, --task {name} to estimate or profit"
+        )
     with blamed_on("--law"):
         entry = js.laws.entry(
             f"{name}{SUFFIX}" if suffix else name, own_family(file, family) if suffix else None

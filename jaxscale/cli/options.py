@@ -99,7 +99,7 @@ def blamed_on_options() -> Iterator[None]:
         raise Mistake(f"{subject}{'' if verb or not subject else ':'} {error}".strip()) from None
 
 
-QUALITY = "Quality: a loss, or the model to match"
+QUALITY = "Quality: a loss, an accuracy, or the model to match"
 DEMAND = "Demand over the model's life, in one of three ways"
 DOLLARS = "Dollars instead of FLOPs"
 BOUNDS = "Bounds"
@@ -155,6 +155,16 @@ def complete_laws() -> list[str]:
 def complete_accelerators() -> list[str]:
     """Names for shells to complete."""
     return [device.name for device in js.hardware.catalog()]
+
+
+def complete_tasks() -> list[str]:
+    """Names for shells to complete."""
+    return [entry.name for entry in js.laws.tasks()]
+
+
+def complete_accuracies() -> list[str]:
+    """Beginnings of an accuracy on a task for shells to complete."""
+    return [f"{(*entry.aliases, entry.name)[0]}=" for entry in js.laws.tasks()]
 
 
 def _name(name: str, description: str) -> Any:
@@ -213,6 +223,16 @@ LeverOrBest = Annotated[
         "sparsity=best, to choose that too, or bits=4,8,16: the best of these. Repeatable.",
     ),
 ]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="NAME",
+        help="Tells the accuracy on a task too, such as mmlu: by the law of that task's loss, so "
+        "without --law.",
+        autocompletion=complete_tasks,
+    ),
+]
 Anyway = Annotated[
     bool,
     typer.Option(
@@ -223,6 +243,17 @@ Anyway = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 Loss = Annotated[float | None, number_option("--loss", "NATS", "Loss in nats per token.", QUALITY)]
+Accuracy = Annotated[
+    str | None,
+    typer.Option(
+        "--accuracy",
+        metavar="TASK=SHARE",
+        help="Accuracy on a task, such as mmlu=55%: by the law of that task's loss, so without "
+        "--law.",
+        rich_help_panel=QUALITY,
+        autocompletion=complete_accuracies,
+    ),
+]
 LikeParams = Annotated[
     float | None,
     _count(
@@ -271,6 +302,17 @@ ServePrice = Annotated[float | None, _price("serve")]
 MaxParams = Annotated[float | None, _bound("max_params")]
 MaxTokens = Annotated[float | None, _bound("max_tokens")]
 MaxTokensPerParam = Annotated[float | None, _bound("max_tokens_per_param")]
+MaxMemory = Annotated[
+    float | None,
+    number_option(
+        "--max-memory",
+        "BYTES",
+        "Memory that holds the model, such as 80GB: all weights in bf16 and 16,384 cached tokens. "
+        "For laws of experts that say what they take.",
+        BOUNDS,
+        memory,
+    ),
+]
 
 TrainCount = Annotated[
     int | None,
@@ -292,6 +334,7 @@ Deadline = Annotated[
 # What `plan` and `compare` ask alike, by the names of their arguments.
 QUESTION: Mapping[str, Any] = {
     "loss": Loss,
+    "accuracy": Accuracy,
     "like_params": LikeParams,
     "like_tokens": LikeTokens,
     "inference_tokens": InferenceTokens,
@@ -312,6 +355,7 @@ QUESTION: Mapping[str, Any] = {
     "max_params": MaxParams,
     "max_tokens": MaxTokens,
     "max_tokens_per_param": MaxTokensPerParam,
+    "max_memory": MaxMemory,
 }
 
 

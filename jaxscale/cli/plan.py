@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import typer
 
 import jaxscale as js
 from jaxscale import _schema
@@ -18,6 +19,7 @@ from jaxscale.cli import (
     over_time,
     plan_report,
     plan_served,
+    scores,
     serving_options,
     tables,
 )
@@ -31,10 +33,11 @@ from jaxscale.cli.plan_report import SMALL
 from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.solving import compute_optimal_plans, solved, status_of
 from jaxscale.cli.training_time import Pace, TrainingTime, read_pace, time_of
-from jaxscale.laws.protocol import loss_scale
+from jaxscale.laws.protocol import NO_MEMORY, knows_memory, loss_scale
 
 EXAMPLES = """\
 jaxscale plan --like-params 70B --inference-tokens 10T
+jaxscale plan --accuracy mmlu=45% --inference-tokens 2T
 jaxscale plan --loss 1.9 --input-tokens 2T --output-tokens 6T --max-params 34B
 jaxscale plan --like-params 30B --requests 1.5B --input-per-request 70 \\
     --output-per-request 215 --train-on A100-80GB --train-price 1.50 \\
@@ -84,6 +87,7 @@ class Question(NamedTuple):
     timed: plan_served.Timed | None = None
     over_time: OverTime | None = None
     budgets: tuple[float, ...] = ()  # in the unit of the prices, instead of a quality
+    score: scores.Target | None = None  # whose loss is that of the quality
 
     def demand_in_words(self) -> str:
         read, written = float(self.demand.input_tokens), float(self.demand.output_tokens)
@@ -93,7 +97,7 @@ class Question(NamedTuple):
 
 
 class LowerLoss(NamedTuple):
-    """What the cheapest plan of a loss 0.01 nat lower costs more than the optimum."""
+    """What the cheapest plan of a slightly better quality costs more than the optimum."""
 
     status: js.Status
     cost: float | None  # None where no plan is found
@@ -108,7 +112,8 @@ class Comparison(NamedTuple):
     question: Question
     optima: Plans
     chinchillas: Plans
-    lower: LowerLoss | None = None  # None where the loss is not in nats
+    # Of a loss 0.01 nat lower, or an accuracy one point higher; None where the loss is not in nats.
+    lower: LowerLoss | None = None
     regret: float | None = None  # mean cost of not knowing the law; for a budget, mean nats
     pace: Pace | None = None
     machines: Machines = Machines()
@@ -163,6 +168,7 @@ class Comparison(NamedTuple):
 @options.asked
 def plan(
     question: Mapping[str, Any],
+    call: typer.Context,
     flops: budgets.Flops = None,
     budget: budgets.Budget = None,
     law: options.Law = _schema.DEFAULT_LAW,
@@ -211,9 +217,14 @@ def plan(
     asked = read_question(question, budgets.read(flops, budget))
     asked = over_time.applied(asked, of_time)
     used = machines.read_machines(of_machines, train_count, deadline, asked.prices)
-    named = read_law(law, anyway=anyway)
+    if asked.score is None:
+        named = read_law(law, anyway=anyway)
+    else:
+        named = asked.score.scored.named(law, call, anyway=anyway)
     # E is part of the loss of the model and of its plans alike, and no budget depends on it.
     named.need_sizes() if asked.quality.loss is None else named.need_all()
+    if asked.bounds is not None and asked.bounds.of_memory and not knows_memory(named.law):
+        raise Mistake(f"--max-memory: {named.name} {NO_MEMORY}")
     levers = levers_for(named, read_levers(lever))
     prices, timed = plan_served.read_timed(
         question, of_serving, asked.prices, levers.values.get("bits")
@@ -221,6 +232,8 @@ def plan(
     asked = asked._replace(prices=used.priced(prices), timed=timed)
     named = named.with_at_most(MOST_TIMED) if timed else named
     pace = read_pace(train_count, deadline, asked.prices)
+    if timed and asked.bounds is not None and asked.bounds.of_memory:
+        raise Mistake("--max-memory: where serving is timed its devices have their own memory")
     if levers.chosen and timed:
         raise Mistake(f"--lever: give {levers.chosen[0]} a value: {TIMED_LEVERS}")
     if len(asked.budgets) > 1:
@@ -239,10 +252,16 @@ def read_question(
 ) -> Question:
     """The question of the options, given by the names of the arguments of `plan`."""
     quality = Quality(*(given[name] for name in Quality._fields))
-    bounds = read_bounds(given_of(given))
+    bounds, accuracy = read_bounds(given_of(given)), given["accuracy"]
+    if accuracy is not None and any(value is not None for value in quality):
+        raise Mistake("give one quality: --accuracy, --loss or the model to match")
     if asked_budgets is None:
-        return Question(quality, read_demand(given), read_prices(given), bounds)
-    if any(value is not None for value in quality):
+        question = Question(quality, read_demand(given), read_prices(given), bounds)
+        if accuracy is None:
+            return question
+        target = scores.read_target(accuracy)
+        return question._replace(quality=quality._replace(loss=target.loss), score=target)
+    if accuracy is not None or any(value is not None for value in quality):
         raise Mistake(f"give {asked_budgets.option} or a quality, not both: one follows from it")
     # A budget may be for training alone.
     serves = any(given[name] is not None for way in DEMANDS for name in way)
@@ -270,12 +289,14 @@ def asked_of(named: NamedLaw, question: Question, target: float | None = None) -
     return Asked(named.law, target, demand, prices.costs, bounds)
 
 
-def read_targets(named: NamedLaw, quality: Quality, levers: Levers) -> np.ndarray:
-    """The losses to reach by `named.laws`, given as such or by a model that has them."""
+def read_targets(
+    named: NamedLaw, quality: Quality, levers: Levers, *, is_score: bool = False
+) -> np.ndarray:
+    """The losses to reach by `named.laws`, given as such, by an accuracy, or by a model."""
     check_quality(quality, ", or a budget by --flops or --budget")
     law, laws = named.law, named.laws
     loss, params, tokens = quality
-    if loss is not None and (scale := loss_scale(law, named.entry)):
+    if loss is not None and not is_score and (scale := loss_scale(law, named.entry)):
         raise Mistake(f"its loss is {scale}: use --like-params instead of --loss")
     if loss is not None or params is None:
         return np.full(1 + named.resamples, loss or 0.0)
@@ -301,12 +322,14 @@ def compare(
         within = best_within(named, levers, question)
         targets = np.append(within.fit.loss, within.resampled.loss)
     else:
-        targets = read_targets(named, question.quality, levers)
+        is_score = question.score is not None
+        targets = read_targets(named, question.quality, levers, is_score=is_score)
     best, lower, size = cheapest(named, levers, question, targets)
     target = float(targets[0])
     asked = asked_of(named, question, target)._replace(levers=levers.values)
     optima = within or Plans.of(best).solved(asked)
-    lower = None if loss_scale(named.law, named.entry) else _lower_loss(optima, lower)
+    has_step = question.score is not None or not loss_scale(named.law, named.entry)
+    lower = _lower_loss(optima, lower) if has_step else None
     solved(at(size, 0), Asked(named.law, target, levers=levers.values))
     costs = prices.costs
     if question.timed:
@@ -346,7 +369,9 @@ def cheapest(
     """The cheapest plans by `named.laws`: of the losses, of slightly lower ones, and unserved."""
     _, demand, prices, bounds, *_ = question
     choice = {"levers": levers.values, "over": levers.over}
-    losses = np.stack([targets, targets - SMALL])
+    score = question.score
+    lower = targets - SMALL if score is None else np.full_like(targets, score.loss_of_a_point_more)
+    losses = np.stack([targets, lower])
     if levers.chosen and bounds is None:
         # One call for all plans that it can have: each takes no longer for more of them.
         tokens = demand.input_tokens, demand.output_tokens

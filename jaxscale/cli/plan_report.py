@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 import jaxscale as js
-from jaxscale.cli import intervals, plan_served, tables
+from jaxscale.cli import intervals, plan_served, scores, tables
 from jaxscale.cli.intervals import Ends
 from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.solving import loss_text, record_of_plan, runner_up_of, status_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SMALL = 0.01  # nats that the loss is lowered by, to show what that costs
 SERVED = ("prefill", "decode")
 UNREACHED = "cannot reach the loss"
+UNREACHABLE = (js.Status.INFEASIBLE_LOSS, js.Status.INFEASIBLE_BOUNDS, js.Status.INVALID_INPUT)
 
 
 class Row(NamedTuple):
@@ -39,6 +40,8 @@ def show(comparison: "Comparison") -> None:
     question, named = comparison.question, comparison.law
     timed = question.timed
     tables.note(named.warning, style="bold yellow")
+    if question.score:
+        tables.note(question.score.scored.caution, style="bold yellow")
     tables.note(title_of(comparison), style="bold")
     tables.note(question.over_time.describe() if question.over_time else "", style="dim")
     for line in question.prices.describe():
@@ -66,6 +69,8 @@ def show(comparison: "Comparison") -> None:
     tables.note(_runner_up_note(comparison))
     tables.note(_lower_note(comparison))
     tables.note(_regret_note(comparison))
+    if question.score:
+        tables.note(question.score.scored.check_note)
     tables.note(_interval_note(comparison), style="dim")
     tables.note(named.range_note(comparison.optimum), style="dim")
     if comparison.note_on_serving:
@@ -76,6 +81,8 @@ def title_of(comparison: "Comparison") -> str:
     """What was asked, in a line."""
     question = comparison.question
     loss = f"Loss {comparison.target:.5g}" if comparison.knows_loss else "The loss of the model"
+    if question.score:
+        loss = question.score.title
     if question.budgets:
         loss = f"Budget {question.prices.format(question.budgets[0])}"
     return f"{loss}, {question.demand_in_words()}, law {comparison.law.name}"
@@ -117,6 +124,10 @@ def _rows(comparison: "Comparison") -> Iterator[Row]:
         )
         ends = intervals.ends(resampled) if _has_intervals(comparison) else None
         yield Row(label, write, float(best), float(other), ends)
+        if label == "loss" and comparison.question.score:
+            scored = comparison.question.score.scored
+            x, y = (scored.accuracy(float(loss)) for loss in (best, other))
+            yield Row("accuracy", scores.percent, x, y, None)
 
 
 def _saving_row(comparison: "Comparison") -> list[tuple[str, ...]]:
@@ -200,8 +211,10 @@ def _lower_note(comparison: "Comparison") -> str:
     lower, money = comparison.lower, comparison.question.prices.format
     if lower is None:
         return ""
-    if lower.status in (js.Status.INFEASIBLE_LOSS, js.Status.INFEASIBLE_BOUNDS):
-        return f"No plan has a loss {SMALL} nat lower."
+    of_accuracy = comparison.question.score is not None
+    if lower.status in UNREACHABLE:
+        better = "an accuracy a point higher" if of_accuracy else f"a loss {SMALL} nat lower"
+        return f"No plan has {better}."
     if not lower.cost:
         return ""
     interval = ""
@@ -209,7 +222,8 @@ def _lower_note(comparison: "Comparison") -> str:
         pair = intervals.ends(lower.sample)
         known = intervals.text(pair, money) if math.isfinite(sum(pair)) else ""
         interval = f" ({known})" if known else ""
-    return f"A loss {SMALL} nat lower costs {money(lower.cost)} more{interval}."
+    better = "One more point of accuracy" if of_accuracy else f"A loss {SMALL} nat lower"
+    return f"{better} costs {money(lower.cost)} more{interval}."
 
 
 def _regret_note(comparison: "Comparison") -> str:
@@ -243,9 +257,11 @@ def as_record(comparison: "Comparison") -> dict[str, Any]:
     question = comparison.question
     timed = question.timed
     spot, metered = comparison.machines
+    lower = comparison.lower
     plans = {"optimum": comparison.optimum, "chinchilla": comparison.chinchilla}
     return {
         "law": {"name": comparison.law.name, **tables.plain(comparison.law.law)},
+        "accuracy": question.score and question.score.record(float(comparison.optimum.loss)),
         "target_loss": comparison.target if comparison.knows_loss else None,
         "budget": question.budgets[0] if question.budgets else None,
         **record_of(question),
@@ -254,7 +270,8 @@ def as_record(comparison: "Comparison") -> dict[str, Any]:
         "chinchilla": record_of_plan(comparison.chinchilla),
         "runner_up": runner_up_of(comparison.optimum),
         "saving": None if math.isnan(comparison.saving) else comparison.saving,
-        "cost_of_a_hundredth_nat": comparison.lower and comparison.lower.cost,
+        "cost_of_a_hundredth_nat": None if question.score else lower and lower.cost,
+        "cost_of_an_accuracy_point": lower and lower.cost if question.score else None,
         "training_time": _record_of_times(comparison.times),
         "spot": spot and spot.record(),
         "energy": metered and metered.record(plans),

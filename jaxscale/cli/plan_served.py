@@ -14,7 +14,7 @@ from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.options import Prices, given_of
 from jaxscale.cli.quantities import at_once, count, elapsed, percent
 from jaxscale.hardware import PRECISIONS
-from jaxscale.laws.protocol import has_experts
+from jaxscale.laws.protocol import counts_idle_experts, has_experts
 from jaxscale.plan import REASONS
 from jaxscale.serving.deployment import bytes_of
 
@@ -129,7 +129,7 @@ def _precision(rented: Rented, asked: str | None, bits: float | None) -> str:
 
 def note_on(timed: Timed, law: Any) -> str:
     """A line where the law's models are not those that are served; else empty."""
-    if not has_experts(law):
+    if not has_experts(law) or not counts_idle_experts(law):
         return ""
     return (
         f"The law is of mixtures of experts, but serving is priced for the dense {timed.family} "

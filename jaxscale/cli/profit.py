@@ -4,12 +4,14 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import typer
+
 import jaxscale as js
 from jaxscale import _schema, economics
 from jaxscale._explain import Asked, sentence_of_plan
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._schema import option_of, read_bounds
-from jaxscale.cli import options, profit_options, tables
+from jaxscale.cli import options, profit_options, scores, tables
 from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
@@ -22,6 +24,7 @@ from jaxscale.cli.quantities import (
     percent,
     positive,
 )
+from jaxscale.cli.scores import Scored, read_task, was_given
 from jaxscale.cli.solving import loss_text, record_of_plan, solved, status_of
 from jaxscale.economics.market import PROVIDER_ELASTICITY
 from jaxscale.laws.protocol import loss_scale
@@ -32,7 +35,7 @@ jaxscale profit --value-per-nat 100M$ --worthless-at 2.2 --inference-tokens 1T \
 jaxscale profit --input-tokens 8T --output-tokens 2T --at-loss 2 --at-price 1$/M --per-nat 2 \\
     --price 1$/M --train-on H100-SXM --train-price 2 --serve-on H100-SXM \\
     --serve-price 2 --decode-mfu 10% --law besiroglu2024 --picture profit.png
-jaxscale profit --accuracy-value 1B$ --task gadre2024_c4 --worthless-at 50% --law gadre2024_c4 \\
+jaxscale profit --accuracy-value 1B$ --task gadre2024_c4 --worthless-at 50% \\
     --inference-tokens 1T --train-on H100-SXM --train-price 2 --serve-on H100-SXM --serve-price 2
 """
 
@@ -53,8 +56,13 @@ class Question(NamedTuple):
     prices: Prices
     bounds: js.Bounds | None
     price: float | None  # dollars per token
-    task: str | None
+    scored: Scored | None  # on the task
     knows_elasticity: bool
+
+    @property
+    def task(self) -> str | None:
+        """The name of the task, if an accuracy counts."""
+        return self.scored and self.scored.entry.name
 
     @property
     def market(self) -> economics.Market | None:
@@ -98,6 +106,12 @@ class Answer(NamedTuple):
     question: Question
     levers: Mapping[str, float]
     best: economics.Profit
+
+    @property
+    def accuracy(self) -> float | None:
+        """On the task, if there is one."""
+        scored = self.question.scored
+        return scored and scored.accuracy(float(self.best.plan.loss))
 
     @property
     def return_on_investment(self) -> float:
@@ -152,14 +166,18 @@ class Answer(NamedTuple):
 
     @property
     def task_note(self) -> str:
-        """A line where the law may be of another text than the task; else empty."""
-        task, law = self.question.task, self.named.name
-        if task is None or task.startswith(law):
+        """How good the accuracy is, or a line where the law may be of another text; else empty."""
+        scored, law = self.question.scored, self.named.name
+        if scored is None:
             return ""
+        task = scored.entry.name
+        if law == scored.law.name:
+            return scored.check_note
         return f"The accuracy is right only where {law} predicts losses on the text of {task}."
 
 
 def profit(
+    call: typer.Context,
     value_per_nat: profit_options.ValuePerNat = None,
     accuracy_value: profit_options.AccuracyValue = None,
     task: profit_options.Task = None,
@@ -202,9 +220,20 @@ def profit(
     given = dict(locals())
     path = None if picture is None else checked_path("--picture", picture)
     question = read_question(given)
-    named = read_law(law, anyway=anyway)
+    scored = question.scored
+    if scored and (scored.law.loss_scale or not was_given("law", call)):
+        named = scored.named(law, call, anyway=anyway)
+    else:
+        named = read_law(law, anyway=anyway)
     named.need_all()
-    if scale := loss_scale(named.law, named.entry):
+    scale = loss_scale(named.law, named.entry)
+    is_of_task = scored is not None and named.law == scored.law.law
+    if is_of_task and scale and question.market:
+        raise Mistake(
+            f"--task: the loss of {named.name} is {scale}, and tokens sell by one in nats; leave "
+            "out --at-loss and what belongs to it"
+        )
+    if scale and not is_of_task:
         raise Mistake(f"--law: the loss of {named.name} is {scale}, not in nats")
     levers = levers_for(named, read_levers(lever))
     if levers.chosen:
@@ -246,7 +275,7 @@ def _asked(named: NamedLaw, question: Question, levers: Mapping[str, float]) -> 
 
 def read_question(given: Mapping[str, Any]) -> Question:
     """The question of the options, given by the names of the arguments of `profit`."""
-    value, task = read_value(given)
+    value, scored = read_value(given)
     demand = read_market(given)
     if value is None and not isinstance(demand, economics.Market):
         raise Mistake(
@@ -257,12 +286,12 @@ def read_question(given: Mapping[str, Any]) -> Question:
     if prices.train is None:
         raise Mistake("profit needs --train-on and --serve-on: without them costs are FLOPs")
     bounds, is_known = read_bounds(given_of(given)), given["elasticity"] is not None
-    return Question(value, demand, prices, bounds, given["price"], task, is_known)
+    return Question(value, demand, prices, bounds, given["price"], scored, is_known)
 
 
 def read_value(
     given: Mapping[str, Any],
-) -> tuple[economics.ValuePerNat | economics.ValueOfAccuracy | None, str | None]:
+) -> tuple[economics.ValuePerNat | economics.ValueOfAccuracy | None, Scored | None]:
     """What a model is worth, and the task by whose accuracy; None without."""
     per_nat, dollars_of_all, task = (given[x] for x in ("value_per_nat", "accuracy_value", "task"))
     at = given["worthless_at"]
@@ -281,13 +310,10 @@ def read_value(
         with blamed_on("--worthless-at"):
             return economics.ValuePerNat(per_nat, positive(at)), None
     if task is None:
-        raise Mistake(
-            f"--accuracy-value needs --task: {', '.join(profit_options.complete_tasks())}"
-        )
-    with blamed_on("--task"):
-        law = js.downstream(task)
+        raise Mistake(f"--accuracy-value needs --task: {', '.join(options.complete_tasks())}")
+    scored = read_task(task)
     with blamed_on("--worthless-at"):
-        return economics.ValueOfAccuracy(law, dollars_of_all, part(at)), task
+        return economics.ValueOfAccuracy(scored.task, dollars_of_all, part(at)), scored
 
 
 def read_market(given: Mapping[str, Any]) -> js.Demand | economics.Market:
@@ -320,7 +346,9 @@ def draw(answer: Answer) -> Any:
     choice = {"price": answer.question.price, "levers": answer.levers}
     curve = interpreted(economics.profit_curve, *asked, **choice)
     subtitle = "; ".join([f"Law {answer.named.name}", *answer.question.describe()])
-    return plots.profit_over_loss(curve, subtitle=subtitle)
+    scale = loss_scale(answer.named.law, answer.named.entry).removeprefix("in ")
+    unit = {"loss_unit": scale} if scale else {}
+    return plots.profit_over_loss(curve, subtitle=subtitle, **unit)
 
 
 def show(answer: Answer) -> None:
@@ -352,6 +380,8 @@ def _rows(answer: Answer) -> Iterator[tuple[str, str]]:
     yield "tokens read", count(float(best.demand.input_tokens))
     yield "tokens written", count(float(best.demand.output_tokens))
     yield "loss", loss_text(float(plan.loss))
+    if answer.accuracy is not None:
+        yield "accuracy", scores.percent(answer.accuracy)
     yield "params", count(float(plan.params))
     yield "training tokens", count(float(plan.tokens))
     yield "tokens per param", count(float(plan.tokens_per_param))
@@ -368,7 +398,9 @@ def _notes(answer: Answer) -> Iterator[str]:
         yield answer.sentence
     nat = float(plan.marginal_cost)
     if nat > 0 and status is not js.Status.AT_CORNER:
-        yield f"At the margin a nat costs {dollars(nat)}, and earns as much."
+        scored = answer.question.scored
+        unit = "unit of its loss" if scored and scored.law.loss_scale else "nat"
+        yield f"At the margin a {unit} costs {dollars(nat)}, and earns as much."
     yield f"Return on investment: profit is {percent(answer.return_on_investment)} of all costs."
     markup, best = answer.markup, answer.best_markup
     if markup is None:
@@ -398,6 +430,7 @@ def as_record(answer: Answer) -> dict[str, Any]:
         "unit": question.prices.unit,
         "costs_per_flop": costs,
         "value_of_loss": value and {"task": question.task, **tables.plain(value)},
+        "accuracy": question.scored and {**question.scored.record(), "optimum": answer.accuracy},
         "market": market and tables.plain(market),
         "profit": float(best.profit),
         "value": float(best.value),

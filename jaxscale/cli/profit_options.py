@@ -4,18 +4,12 @@ from typing import Annotated
 
 import typer
 
-from jaxscale.cli.options import number_option, path_option
+from jaxscale.cli.options import complete_tasks, number_option, path_option
 from jaxscale.cli.quantities import money, nonnegative, price_per_token, signed
 from jaxscale.economics.market import PROVIDER_ELASTICITY
-from jaxscale.published import shipped
 
 VALUE = "What a model is worth, besides what its tokens sell for"
 MARKET = "Tokens that are sold: the demand above is then that at a known loss and price"
-
-
-def complete_tasks() -> list[str]:
-    """Names for shells to complete."""
-    return [entry.name for entry in shipped("tasks")]
 
 
 ValuePerNat = Annotated[
@@ -37,7 +31,8 @@ Task = Annotated[
     typer.Option(
         "--task",
         metavar="NAME",
-        help="Tasks whose accuracy follows from the loss, such as gadre2024_c4.",
+        help="Tasks whose accuracy follows from the loss, such as mmlu or gadre2024_c4; the law is "
+        "theirs unless --law says otherwise.",
         rich_help_panel=VALUE,
         autocompletion=complete_tasks,
     ),

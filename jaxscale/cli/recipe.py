@@ -12,27 +12,38 @@ from jaxscale._numerics.interpreted import interpreted
 from jaxscale.cli import options, tables
 from jaxscale.cli.catalogues import facts_of
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.named_law import read_law, without_levers
+from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.quantities import count, scientific
 from jaxscale.cli.solving import solved
+from jaxscale.laws.protocol import levers_of
 from jaxscale.published import Entry
 
 SEQUENCE = 2048  # tokens
 SHARES = {"1/4": 0.25, "1": 1.0, "4": 4.0}  # of Kaplan's critical batch
 MEANINGS = {
-    "no learning rate": "the recipe's rate is not positive at this size",
+    "no learning rate": "the recipe has none that is positive at this size",
     "extrapolated": "the plan lies outside the runs that the recipe was fitted to",
 }
 EXAMPLES = """\
 jaxscale recipe --params 7B --tokens 1.4T
 jaxscale recipe --params 400M --tokens 40B --recipe steplaw2025
 jaxscale recipe --params 1B --tokens 100B --loss 2.4
+jaxscale recipe --params 1B --tokens 100B --recipe ludziejewski2025 --lever experts=8
 """
 
 Loss = Annotated[
     float | None,
     options.number_option(
         "--loss", "NATS", "Loss that is reached, in nats per token, instead of the law's."
+    ),
+]
+Lever = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lever",
+        metavar="NAME=VALUE",
+        help="What the law or a recipe needs besides params and tokens: experts=8. Without it, "
+        "recipes are of a dense model. May be repeated.",
     ),
 ]
 Name = Annotated[
@@ -46,6 +57,7 @@ def recipe(
     tokens: options.Tokens = None,
     loss: Loss = None,
     law: options.Law = _schema.DEFAULT_LAW,
+    lever: Lever = None,
     anyway: options.Anyway = False,
     name: Name = None,
     as_json: options.Json = False,
@@ -59,17 +71,30 @@ def recipe(
         raise Mistake("give --params and --tokens")
     with blamed_on("--recipe"):
         entries = recipes.catalog() if name is None else (recipes.entry(name),)
-    named = None
+    levers, named = _values(lever), None
+    known = {name for entry in entries for name in levers_of(entry.law)}
     if loss is None:
-        named = without_levers(read_law(law, anyway=anyway), "--law")
+        named = read_law(law, anyway=anyway)
+        known |= {*levers_of(named.law)}
+        of_law = {name: x for name, x in levers.items() if name in levers_of(named.law)}
+        of_law = levers_for(named, of_law).values
         named.need_loss(params, tokens)
-        asked = Asked(named.law, params=params, tokens=tokens)
-        loss = float(solved(interpreted(js.evaluate, named.law, params, tokens), asked).loss)
-    size = js.Runs(params, tokens, loss)
+        asked = Asked(named.law, params=params, tokens=tokens, levers=of_law)
+        plan = interpreted(js.evaluate, named.law, params, tokens, levers=of_law)
+        loss = float(solved(plan, asked).loss)
+    for each in levers:
+        if each not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise Mistake(f"--lever: there is no lever {each!r} here; levers: {listed}")
+    for entry in entries:
+        of_recipe = {name: x for name, x in levers.items() if name in levers_of(entry.law)}
+        if of_recipe:  # checks that they are in their ranges
+            levers_for(NamedLaw(entry.name, entry.law, None), of_recipe)
+    size = js.Runs(params, tokens, loss, levers=levers)
     record = {
         "law": named.name if named else None,
         "law_status": named.warning if named else "",
-        **{"params": params, "tokens": tokens, "loss": loss},
+        **{"params": params, "tokens": tokens, "loss": loss, "levers": levers},
         "recipes": [_answer(size, entry) for entry in entries],
         "tradeoff": _tradeoff(size),
     }
@@ -77,6 +102,16 @@ def recipe(
         tables.print_json("recipe", record)
     else:
         _show(record, entries)
+
+
+def _values(texts: list[str] | None) -> dict[str, float]:
+    """The levers that were given, each with a number."""
+    levers: dict[str, float] = {}
+    for name, value in read_levers(texts).items():
+        if isinstance(value, str | tuple):
+            raise Mistake(f"--lever: give {name} a value: a recipe chooses none")
+        levers[name] = float(value)
+    return levers
 
 
 def _answer(size: js.Runs, entry: Entry) -> dict[str, Any]:
@@ -127,6 +162,8 @@ def _show(record: dict[str, Any], entries: tuple[Entry, ...]) -> None:
     for note in reversed(MEANINGS):
         if any(note in row[-1] for row in rows):
             tables.note(f"{note}: {MEANINGS[note]}", style="dim")
+    if any(set(levers_of(each.law)) - set(record["levers"]) for each in entries):
+        tables.note("Of a dense model, unless --lever experts=VALUE says other.", style="dim")
     if len(entries) == 1:
         tables.print_facts(facts_of(entries[0]))
     else:

@@ -106,7 +106,7 @@ def _answer(
     answer: dict[str, Any] = {"name": entry.name, "stop": None, "intervals": None}
     answer |= {"pass_rate": None, "hours": None, "note": ""}
     told: list[float | None] = []
-    if point_value is not None:
+    if price is not None and point_value is not None:
         stop, low, high = (
             _numbers(interpreted(each.best_stop, point_value, price, start))
             for each in (law, *reinforcement.interval(law))

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -103,6 +104,69 @@ def _columns(
     for row in rows:
         table.add_row(*map(Text, row), style="bold" if row[0] in emphasis else "")
     return table
+
+
+INDENT = "   "  # of rows under a heading
+
+
+def print_groups(header: Sequence[str], groups: Mapping[str, Sequence[Sequence[str]]]) -> None:
+    """Print rows under a header, those of a group under its heading.
+
+    Numbers are to the right, the first column and the last to the left. In a terminal the words of
+    the last go beneath the row where they do not fit in the line; names and numbers stay whole.
+    """
+    output = console()
+    width = output.width if output.is_terminal else WIDEST
+    *titles, last = (text.split("\n") for text in header)
+    height = max(map(len, (*titles, last)))
+    heads = [*zip(*([""] * (height - len(x)) + x for x in (*titles, last)), strict=True)]
+    written = {name: [tuple(map(visible, row)) for row in rows] for name, rows in groups.items()}
+    rows = [row for group in written.values() for row in group]
+    *widths, _ = (max(map(cell_len, column)) for column in zip(*heads, *rows, strict=True))
+    left = len(INDENT) + sum(widths) + 2 * len(widths)  # of the last column
+    widest = left + max(cell_len(row[-1]) for row in (*heads, *rows))
+
+    def lines(cells: Sequence[str]) -> Iterator[str]:
+        first, *numbers, words = cells
+        line = INDENT + first + " " * (widths[0] - cell_len(first))
+        for number, space in zip(numbers, widths[1:], strict=True):
+            line += "  " + " " * (space - cell_len(number)) + number
+        if left + cell_len(words) <= width:
+            yield f"{line}  {words}".rstrip()
+        else:
+            yield line
+            yield from textwrap.wrap(
+                words, width, initial_indent=2 * INDENT, subsequent_indent=2 * INDENT
+            )
+
+    def show(text: str, style: str = "") -> None:
+        output.print(Text(text, style=style), soft_wrap=True)
+
+    for cells in heads:
+        show(next(lines(cells)), "bold")
+    show(" " + "─" * (min(width, widest) - 1))
+    for heading, group in written.items():
+        for text in textwrap.wrap(heading, width - 1):
+            show(f" {text}", "bold")
+        for row in group:
+            for text in lines(row):
+                show(text)
+    show("")
+
+
+def print_reasons(reasons: Iterable[tuple[str, str, str]]) -> None:
+    """Print a line for each triple of names, a reason and a shorter one.
+
+    In a terminal the shorter one stands for a reason that does not fit in the line.
+    """
+    output = console()
+    width = output.width if output.is_terminal else WIDEST
+    for names, reason, shorter in reasons:
+        line = f"  {names}: {reason}"
+        fits = cell_len(line) <= width
+        text = visible(line if fits else f"  {names}: {shorter}")
+        for part in textwrap.wrap(text, width, subsequent_indent=2 * INDENT):
+            output.print(Text(part), soft_wrap=True)
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:

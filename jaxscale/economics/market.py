@@ -46,16 +46,16 @@ class ValueOfAccuracy:
     """A model is worth `dollars` for each whole of accuracy on tasks above `worthless_at`.
 
     So a model with an accuracy of 60 % is worth a tenth of `dollars` where it is worth nothing at
-    50 %. The loss must be one on the text of the `task`'s law: see `js.downstream`.
+    50 %. The loss must be that of the `task`'s law.
 
     Examples:
-        >>> task = js.downstream("gadre2024_c4")
+        >>> task = js.task("gadre2024_c4")
         >>> value = js.economics.ValueOfAccuracy(task, 1e9, worthless_at=0.5)
         >>> print(f"${value(2.2):.3g}")
         $4.42e+07
     """
 
-    task: Any  # a law of error by loss, such as a `Downstream`
+    task: Any  # accuracy by loss, such as a `js.laws.Task`
     dollars: Real
     worthless_at: Real  # accuracy, a share
 
@@ -63,7 +63,7 @@ class ValueOfAccuracy:
 
     def __call__(self, loss: Array) -> Array:
         """Value at a loss; negative where the accuracy is lower than `worthless_at`."""
-        return self.dollars * (1 - self.task.error(loss) - self.worthless_at)
+        return self.dollars * (self.task.accuracy(loss) - self.worthless_at)
 
 
 @jax.tree_util.register_dataclass

@@ -101,7 +101,7 @@ def _covariance(
         exact.loss_function,
         problem.constraints.prior.precision,
     ).matrix
-    return problem.uncentred(problem.uncentred(matrix).T).T
+    return problem.turned(coordinates, problem.turned(coordinates, matrix).T).T
 
 
 def _one_by_one(

@@ -396,7 +396,7 @@ def fit_at(
     claims: Claims = kernel.claims(ending, problem.rows, problem.asked, design)
     bound = bound_status(problem._replace(constraints=asked), runs.loss, point[:, None])[0]
     coordinates = problem.uncentred(point)
-    known = without(_uncentred(problem, covariance.matrix), kernel.names, claims)
+    known = without(_turned(problem, point, covariance.matrix), kernel.names, claims)
     return Fit(
         law=jax.tree.map(float, problem.laws(coordinates)),
         objective=value,
@@ -412,18 +412,18 @@ def fit_at(
         covariance=_among_all(problem, known),
         covariance_method=covariance.method,
         certificate=certificate_of(arrival, lane, condition, residuals, weights, objective),
-        claims=claims._replace(directions=problem.uncentred(claims.directions)),
+        claims=claims._replace(directions=problem.turned(point, claims.directions)),
         search=search,
         runs=runs,
         loss_function=objective,
-        inverse_curvature=_uncentred(problem, covariance.inverse_bread),
+        inverse_curvature=_turned(problem, point, covariance.inverse_bread),
         problem=problem,
         coordinates=coordinates,
     )
 
 
-def _uncentred(problem: Problem, matrix: np.ndarray) -> np.ndarray:
-    return problem.uncentred(problem.uncentred(matrix).T).T
+def _turned(problem: Problem, point: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    return problem.turned(point, problem.turned(point, matrix).T).T
 
 
 def _among_all(problem: Problem, matrix: np.ndarray) -> np.ndarray:
@@ -462,8 +462,8 @@ def _sensitivity(fit: Fit) -> sensitivity.Sensitivity:
             fit.loss_function,
             problem.constraints.prior,
         )
-        uncentred = sensitivity.Inputs(*map(problem.uncentred, moved.coordinates))
-        return moved._replace(coordinates=uncentred)
+        turned = sensitivity.Inputs(*(problem.turned(centred, x) for x in moved.coordinates))
+        return moved._replace(coordinates=turned)
 
 
 def _fit_traced(runs: Runs, request: _Request) -> Fit:

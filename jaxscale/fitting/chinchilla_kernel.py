@@ -26,8 +26,9 @@ from jaxscale.fitting.chinchilla_claims import (
 )
 from jaxscale.fitting.claims import Claims, Design, Ending
 from jaxscale.fitting.constraints import Asked, Constraints
-from jaxscale.fitting.kernel import Columns, Numbers, Point, Prior, with_prior
+from jaxscale.fitting.kernel import Centred, Columns, Numbers, Point, Prior, with_prior
 from jaxscale.fitting.objectives import best_scale
+from jaxscale.fitting.turns import Shear
 from jaxscale.laws.chinchilla import Chinchilla
 
 # Of each exponent: published ones lie well inside, and near 0 a term is a constant like E.
@@ -130,19 +131,17 @@ class ChinchillaKernel:
     def named_starts(self) -> Mapping[str, Callable[[], np.ndarray]]:
         return {"hoffmann2022": hoffmann_starts}
 
-    def centred(
-        self, columns: Columns, constraints: Constraints
-    ) -> tuple[Columns, np.ndarray | None]:
+    def centred(self, columns: Columns, constraints: Constraints) -> Centred:
         """Log sizes less their means, unless something is said of A or B alone."""
         if constraints.is_said_of([LN_A, LN_B]):
-            return columns, None
+            return Centred(self, columns, None)
         x, y = columns.log_params.mean(), columns.log_tokens.mean()
         turn = np.eye(5)
         turn[LN_A, ALPHA], turn[LN_B, BETA] = x, y
         moved = columns._replace(
             log_params=columns.log_params - x, log_tokens=columns.log_tokens - y
         )
-        return moved, turn
+        return Centred(self, moved, Shear(turn))
 
     def rows(self, columns: Columns, held: dict[str, float]) -> Rows:
         del held  # coordinates like the others

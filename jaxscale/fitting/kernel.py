@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxscale.fitting.turns import Turn
+
 # Arrays of JAX inside a compiled program and of NumPy outside, which share no type.
 Numbers: TypeAlias = Any
 
@@ -39,6 +41,14 @@ class Columns(NamedTuple):
     log_tokens: np.ndarray
     target: np.ndarray  # the loss, or its logarithm
     levers: dict[str, np.ndarray]
+
+
+class Centred(NamedTuple):
+    """The columns as a search reads them, its kernel, and the turn to the law's coordinates."""
+
+    kernel: "Kernel"
+    columns: Columns
+    turn: Turn | None  # None where they are the search's
 
 
 class Kernel(Protocol):
@@ -93,11 +103,8 @@ class Kernel(Protocol):
         """The `Claims` of a fit: its `Ending`, what was `Asked` and the `Design` of the runs."""
         ...
 
-    def centred(self, columns: Columns, constraints: Any) -> tuple[Columns, np.ndarray | None]:
-        """The columns as the search reads them, and the matrix from its coordinates to the law's.
-
-        None where these are the same.
-        """
+    def centred(self, columns: Columns, constraints: Any) -> "Centred":
+        """The columns as the search reads them, in coordinates that are less correlated."""
         ...
 
     def rows(self, columns: Columns, held: dict[str, float]) -> Any:

@@ -7,7 +7,7 @@ held are columns like the sizes of the runs: they cost no derivative, and may be
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -22,6 +22,7 @@ from jaxscale.fitting.chinchilla_kernel import ChinchillaKernel
 from jaxscale.fitting.claims import Claims, Design, Ending, claims_of_law
 from jaxscale.fitting.constraints import LEAST_E_SHARE, Asked, Constraints, at_ends
 from jaxscale.fitting.kernel import (
+    Centred,
     Columns,
     Kernel,
     Numbers,
@@ -32,8 +33,9 @@ from jaxscale.fitting.kernel import (
     with_prior,
 )
 from jaxscale.fitting.objectives import best_scale
+from jaxscale.fitting.turns import Reshaped
 from jaxscale.laws.chinchilla import Chinchilla
-from jaxscale.laws.fitted import coefficients_of, fits_logarithm
+from jaxscale.laws.fitted import coefficients_of, fits_logarithm, searched_as
 from jaxscale.laws.protocol import loss_from_logs
 
 # Of a positive coefficient. A term that the runs do not need falls without end, and no family needs
@@ -68,9 +70,19 @@ class AnyLaw:
     has_cheap_value: bool = True
     grid_name: str = "grid of starts"
 
-    def centred(self, columns: Columns, constraints: Constraints) -> tuple[Columns, None]:
-        del constraints
-        return columns, None
+    searched: Any = None  # the family whose coefficients are the coordinates, if another
+
+    def centred(self, columns: Columns, constraints: Constraints) -> Centred:
+        """Coordinates of the family that this one is searched as, unless something is said."""
+        searched = searched_as(self.law)
+        whole = len(self.names) == len(coefficients_of(self.law))
+        if searched is None or not whole or constraints.is_said_of(range(len(self.names))):
+            return Centred(self, columns, None)
+        middle = {
+            "middle_params": float(columns.log_params.mean()),
+            "middle_tokens": float(columns.log_tokens.mean()),
+        }
+        return Centred(replace(self, searched=searched), columns, Reshaped(searched, middle))
 
     def rows(self, columns: Columns, held: dict[str, float]) -> Rows:
         constant = np.ones_like(columns.target)
@@ -86,8 +98,11 @@ class AnyLaw:
         The same ones each time.
         """
         del rows, weights
-        known = coefficients_of(self.law)
-        starts = [np.asarray(known[name].starts, float) for name in self.names]
+        if self.searched is None:
+            known = coefficients_of(self.law)
+            starts = [np.asarray(known[name].starts, float) for name in self.names]
+        else:
+            starts = [np.asarray(each.starts, float) for each in self.searched.fitted.values()]
         sizes, most = [len(values) for values in starts], FEW_STARTS if few else MOST_STARTS
         chosen = np.arange(math.prod(sizes))
         if chosen.size > most:
@@ -103,7 +118,20 @@ class AnyLaw:
         more = at_ends(self, ending.coordinates) | vanished
         if design.is_line and asked.is_empty:
             more |= self._shared(ending.coordinates, rows)
-        return claims_of_law(ending, self.names, positive, tuple(asked.fixed), design, more)
+        if self.searched is None:
+            return claims_of_law(ending, self.names, positive, tuple(asked.fixed), design, more)
+        # All coordinates of a search are logarithms of terms and of sizes.
+        claims = claims_of_law(ending, self.names, ~positive, (), design, more)
+        is_open = np.isin(self.names, claims.unidentified)
+        turn = Reshaped(self.searched, {name: float(x[0]) for name, x in rows.held.items()})
+        moved = np.abs(turn.slopes(ending.coordinates)) @ is_open > 0
+        names = tuple(name for name, moves in zip(self.names, moved, strict=True) if moves)
+        return claims._replace(unidentified=names)
+
+    def _law(self, coordinates: Array, row: Rows) -> Any:
+        if self.searched is None:
+            return self.law(**values_of(self, coordinates), **row.held)
+        return self.searched(*coordinates, **row.held)
 
     def _shared(self, coordinates: np.ndarray, rows: Rows) -> np.ndarray:
         """Which coefficients decide how the slope of the loss is shared by params and tokens.
@@ -116,7 +144,7 @@ class AnyLaw:
             return jnp.asarray(column[:SHARED_RUNS])
 
         def share(coordinates: Array, row: Rows) -> Array:
-            law = self.law(**values_of(self, coordinates), **row.held)
+            law = self._law(coordinates, row)
 
             def loss(logs: Array) -> Array:
                 return loss_from_logs(law, logs[0], logs[1], **row.levers)
@@ -132,7 +160,7 @@ class AnyLaw:
 
     def residual(self, coordinates: Array, row: Rows) -> Array:
         """The residual of one run in one lane."""
-        law = self.law(**values_of(self, coordinates), **row.held)
+        law = self._law(coordinates, row)
         loss = loss_from_logs(law, row.log_params, row.log_tokens, **row.levers)
         return (jnp.log(loss) if self.logarithm else loss) - row.target
 

@@ -23,6 +23,7 @@ from jaxscale.fitting.descent import Arrival, Schedule, descend
 from jaxscale.fitting.kernel import Columns, Kernel, values_of
 from jaxscale.fitting.objectives import HuberLikelihood, Objective, final_delta
 from jaxscale.fitting.runs import Runs
+from jaxscale.fitting.turns import Turn
 from jaxscale.laws.fitted import coefficients_of
 
 # Residuals in flight: what a core's cache holds, and what keeps an accelerator busy.
@@ -51,7 +52,7 @@ class Problem(NamedTuple):
     kernel: Kernel
     data: Data
     few: Data  # a few thousand of very many runs; of others, all
-    turn: np.ndarray | None
+    turn: Turn | None
     constraints: Constraints
     asked: Asked
     delta: float
@@ -83,13 +84,15 @@ class Problem(NamedTuple):
 
     def centred(self, coordinates: np.ndarray) -> np.ndarray:
         """The law's coordinates in those of the problem."""
-        if self.turn is None:
-            return coordinates
-        return (2 * np.eye(len(self.turn)) - self.turn) @ coordinates  # it is a shear
+        return coordinates if self.turn is None else self.turn.to_search(coordinates)
 
     def uncentred(self, coordinates: np.ndarray) -> np.ndarray:
         """The law's coordinates of those of the problem."""
-        return coordinates if self.turn is None else self.turn @ coordinates
+        return coordinates if self.turn is None else self.turn.to_law(coordinates)
+
+    def turned(self, point: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """How the law's coordinates change with those of the problem, at a point of the problem."""
+        return directions if self.turn is None else self.turn.slopes(point) @ directions
 
     def law(self, coordinates: Any, numpy: Any = jnp) -> Any:
         """The law at its own coordinates, along the first axis. Traceable."""
@@ -120,7 +123,7 @@ def problem_of(
     """The problem of runs that have been checked."""
     target = np.log(runs.loss) if kernel.logarithm else runs.loss
     columns = Columns(np.log(runs.params), np.log(runs.tokens), target, dict(runs.levers or {}))
-    columns, turn = kernel.centred(columns, constraints)
+    kernel, columns, turn = kernel.centred(columns, constraints)
     more = padded_length(len(runs)) - len(runs)
     # More of the last run, without weight: zeros might have no loss, and 0 times NaN is NaN.
 
@@ -129,7 +132,8 @@ def problem_of(
 
     padded = jax.tree.map(pad, columns)
     weights = np.concatenate([runs.weights, np.zeros(more)])
-    data = Data(kernel.rows(padded, dict(asked.fixed)), weights, len(runs))
+    held = {**asked.fixed, **(turn.held if turn else {})}
+    data = Data(kernel.rows(padded, held), weights, len(runs))
     likelihood = isinstance(objective, HuberLikelihood)
     delta = float(final_delta(objective))
     return Problem(kernel, data, _thinned(data), turn, constraints, asked, delta, likelihood)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from jaxscale.laws import saved
-from jaxscale.laws._downstream import from_flops_form
+from jaxscale.laws._flops_form import from_flops_form
 from jaxscale.laws.chinchilla import Chinchilla
 from jaxscale.laws.distillation import Distillation, TeacherAndStudent
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
+from jaxscale.laws.farseer import Farseer
+from jaxscale.laws.joint_experts import Ludziejewski
 from jaxscale.laws.kaplan import Kaplan
-from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Farseer, Frantar
+from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Frantar
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
 from jaxscale.laws.reuse import repeated
@@ -31,6 +33,7 @@ FAMILIES: Mapping[str, type] = {
         *(Chinchilla, Kaplan, Muennighoff, Abnar, Clark, Krajewski, Kumar, Tao),
         *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar, Skaling),
         *(Distillation, TeacherAndStudent),
+        Ludziejewski,
     )
 }
 # Classes and constructors by the name that a file of published facts gives as `form`.

@@ -6,6 +6,7 @@ The law, Busbridge et al. 2025, eq. 8, knows the teacher by its loss alone. FLOP
 size and its training too.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -24,8 +25,10 @@ from jaxscale.laws.skaling import Skaling, from_sum_form
 
 # No run had fewer tokens than params, and there eq. 8 would have ever larger students learn ever
 # more from next to no tokens. So params beyond the tokens count for nothing: N is taken as
-# `N (1 + (N / D)^8)^(-1/8)`, which is within 1e-8 of N from 8 tokens a param on.
+# `N (1 + (N / D)^8)^(-1/8)`, which is within 1e-8 of N from 8 tokens a param on, and within 5e-4
+# from two on: below, the law says nothing.
 SHARPNESS = 8.0
+LEAST_RATIO = 2.0  # tokens a param
 _EXPONENT = Coefficient((0.5,), positive=False, low=LEAST_EXPONENT, high=MOST_EXPONENT)
 _COEFFICIENTS = {
     "A": Coefficient((1e2, 1e4)),
@@ -82,6 +85,9 @@ class _Student:
         E, A, B = self.E_alone, self.A_alone, self.B_alone
         return from_sum_form(E, A, B, self.alpha_alone, self.beta_alone, self.gamma_alone)
 
+    def _holds(self, log_params: Array, log_tokens: Array) -> Array:
+        return log_tokens - log_params >= math.log(LEAST_RATIO)
+
     def _loss(self, log_params: Array, log_tokens: Array, teacher_loss: Array) -> Array:
         excess = jax.nn.softplus(SHARPNESS * (log_params - log_tokens))
         log_params -= excess / SHARPNESS
@@ -124,7 +130,7 @@ class Distillation(_Student):
     `c1 f1 d1^(-1 / f1)` and not `c1` and `d1`.
 
     Give the size of the student by bounds, as the paper does: eq. 8 prefers a large student with
-    few tokens beyond all runs, and below a token a param more params are taken to change nothing.
+    few tokens beyond all runs. Below two tokens a param the law says nothing.
 
     Examples:
         >>> law = js.laws.published("busbridge2025_student")
@@ -150,6 +156,11 @@ class Distillation(_Student):
     def loss_from_logs(self, log_params: Array, log_tokens: Array, teacher_loss: Array) -> Array:
         """`loss` at natural logarithms of params and tokens; checks and converts nothing."""
         return self._loss(log_params, log_tokens, teacher_loss)
+
+    def holds(self, log_params: Array, log_tokens: Array, teacher_loss: Array) -> Array:
+        """Whether a student has two tokens a param or more: no run is known with fewer."""
+        del teacher_loss
+        return self._holds(log_params, log_tokens)
 
     def flops(self, params: Array, tokens: Array, teacher_loss: Array) -> Flops:
         """6 N D of the student and 2 N_T D of the teacher, eq. 9; serving is the student's."""
@@ -227,6 +238,13 @@ class TeacherAndStudent(_Student):
         sizes = (jnp.log(where_safe(some, x)) for x in (teacher_params, teacher_tokens))
         teacher_loss = jnp.exp(self._log_alone(*sizes))
         return jnp.where(some, self._loss(log_params, log_tokens, teacher_loss), jnp.nan)
+
+    def holds(
+        self, log_params: Array, log_tokens: Array, teacher_params: Array, teacher_tokens: Array
+    ) -> Array:
+        """Whether a student has two tokens a param or more: no run is known with fewer."""
+        del teacher_params, teacher_tokens
+        return self._holds(log_params, log_tokens)
 
     def flops(
         self, params: Array, tokens: Array, teacher_params: Array, teacher_tokens: Array

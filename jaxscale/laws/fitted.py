@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | `fitted` | a dict of coefficient to `Coefficient` | each is `ANY` |
 | `fits_logarithm` | whether residuals are `ln L - ln loss`, or `L - loss` | they are |
+| `searched_as` | the same laws in other coefficients, as `FarseerAtMiddle` | its own |
 
 Starts surround published values: they decide how fast a search converges rather than where. A loss
 that may be negative, such as one relative to a unigram model, has no logarithm.
@@ -32,6 +33,15 @@ class Coefficient(NamedTuple):
 
 # Exponents and irreducible losses lie from 0.1 to 2; what multiplies a power of a size is larger.
 ANY = Coefficient(starts=(0.1, 0.5, 2.0, 1e2, 1e4))
+
+
+def searched_as(law: type) -> Any:
+    """The class with the coefficients that a fit of the family searches; None for its own.
+
+    It is made of its own coefficients, `middle_params` and `middle_tokens`, natural logarithms, and
+    has `coefficients_of` and `coordinates_of`, which turn all of them into the family's and back.
+    """
+    return getattr(law, "searched_as", None)
 
 
 def coefficients_of(law: type) -> Mapping[str, Coefficient]:

@@ -294,6 +294,9 @@ def _other_size(direction, law, loss, known, levers):
     end = zero + far(zero.dtype)
     log_size = crossing(loss_value, direction, *at, loss + zero, (law, levers), start, end)
     answer &= _gives(direction, at, log_size, loss, (law, levers), end)
+    distance = where_safe(answer, log_size)
+    sizes = (z + d * distance for z, d in zip(at, direction, strict=True))
+    answer &= protocol.holds(law, *sizes, **levers)
     return exp_where(answer, log_size)
 
 

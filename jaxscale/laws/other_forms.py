@@ -133,60 +133,6 @@ def _value(law, x):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Farseer:
-    """A law whose data term changes with size, Li et al. 2025, arXiv 2506.10972.
-
-    `alpha`, `beta` and `gamma` are the exponents of N beside `a1`, `a2` and `a3`. All
-    coefficients have any sign.
-
-    Examples:
-        >>> law = js.laws.Farseer(-0.1, 0.4, 90.0, -5.3, -0.02, 0.1, 0.12, -0.1, 0.17)
-        >>> print(np.asarray(law.loss(np.array([1e9, 1e10]), 1e11)).round(3))
-        [0.566 0.423]
-    """
-
-    a1: Real
-    b1: Real
-    a2: Real
-    b2: Real
-    a3: Real
-    b3: Real
-    alpha: Real
-    beta: Real
-    gamma: Real
-
-    equation: ClassVar[str] = (
-        "L(N, D) = exp(a3 N^gamma + b3) + exp(a2 N^beta + b2) D^-exp(a1 N^alpha + b1)"
-    )
-
-    fitted: ClassVar[Mapping[str, Coefficient]] = {
-        "a1": Coefficient((-0.3, -0.05), positive=False),
-        "b1": Coefficient((0.0, 0.5), positive=False),
-        "a2": Coefficient((30.0, 100.0), positive=False),
-        "b2": Coefficient((-5.0, 0.0), positive=False),
-        "a3": Coefficient((-0.1, -0.02), positive=False),
-        "b3": Coefficient((0.0, 0.5), positive=False),
-        "alpha": Coefficient((0.05, 0.15), positive=False),
-        "beta": Coefficient((-0.1, -0.2), positive=False),
-        "gamma": Coefficient((0.05, 0.15), positive=False),
-    }
-
-    __repr__ = short_repr
-
-    def loss(self, params: ArrayLike, tokens: ArrayLike) -> Array:
-        """Loss in nats per token of `params` parameters trained on `tokens` tokens."""
-        return checked_loss(self, params, tokens)
-
-    def loss_from_logs(self, log_params: Array, log_tokens: Array) -> Array:
-        """`loss` at natural logarithms of params and tokens; checks and converts nothing."""
-        exponent = jnp.exp(self.a1 * jnp.exp(self.alpha * log_params) + self.b1)
-        log_scale = self.a2 * jnp.exp(self.beta * log_params) + self.b2
-        size = jnp.exp(self.a3 * jnp.exp(self.gamma * log_params) + self.b3)
-        return size + jnp.exp(log_scale - exponent * log_tokens)
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
 class Frantar:
     """Loss by sparsity, size and data, Frantar et al. 2023, arXiv 2309.08520, eq. 1.
 

@@ -9,15 +9,19 @@
 | `levers` | a dict of name to (low, high): what else may be chosen | none |
 | `choices` | a dict of name to values: levers that take only these | all levers take any |
 | `counts_embeddings` | whether `params` includes embeddings | it does |
+| `counts_idle_experts` | whether `params` includes experts that a token does not run through; \
+if not, one of its lever `experts` is active | it does |
 | `has_experts` | whether its models are mixtures of experts | they are dense |
 | `caution` | what to know before comparing it with other laws | nothing |
 | `flops(params, tokens, **levers)` | a `Flops` | 6 N D, 2 N and 2 N |
+| `params_in_memory(memory, **levers)` | largest params that so many bytes hold | not known |
 | `tokens_for`, `params_for` | the inverse of `loss` | found by `laws.inverse` |
 | `log_optimal_tokens(log_params)`, `log_optimal_params(log_tokens)` | the frontier | bisection |
 | `frontier_powers(log)` | ln G, a, b: best N is `G (C / 6)^a`, D `(C / 6)^b / G` | no such form |
 | `loss_scale` | another scale than nats per token, in words | nats per token |
 | `of_steps` | whether it is a loss over the steps of one training | it is of its end |
 | `depends_on_tokens` | whether more tokens lower the loss | they do |
+| `holds(log_params, log_tokens, **levers)` | whether it says anything of a size | it does of all |
 | `two_powers(**levers)` | it as a `Chinchilla`, whose optimum is closed | solved by Newton |
 | `is_valid()` | whether the coefficients of each lane are valid | all are finite |
 
@@ -108,6 +112,18 @@ def loss_from_logs(law: Any, log_params: Array, log_tokens: Array, **levers: Arr
     return law.loss(jnp.exp(log_params), jnp.exp(log_tokens), **levers)
 
 
+def may_end(law: Any) -> bool:
+    """Whether there are sizes of which the law says nothing."""
+    return hasattr(law, "holds")
+
+
+def holds(law: Any, log_params: Array, log_tokens: Array, **levers: Array) -> Array:
+    """Whether the law says anything of a model of this size, trained on so many tokens."""
+    if may_end(law):
+        return law.holds(log_params, log_tokens, **levers)
+    return jnp.asarray(True)
+
+
 def flops_of(law: Any, params: Array, tokens: Array, **levers: Array) -> Flops:
     """The law's own count, or 6 N D, 2 N and 2 N (Kaplan et al. 2020, Section 2.1)."""
     if has_own_flops(law):
@@ -121,9 +137,27 @@ def has_own_flops(law: Any) -> bool:
     return hasattr(law, "flops")
 
 
+NO_MEMORY = "does not say what its models take in memory, as ludziejewski2025 does: bound params"
+
+
+def knows_memory(law: Any) -> bool:
+    """Whether the law says what its models take in memory."""
+    return hasattr(law, "params_in_memory")
+
+
+def params_in_memory(law: Any, memory: Array, levers: Mapping[str, Array], **uses: Array) -> Array:
+    """Params of the largest model that fits; `uses` are bytes of a weight and cached tokens."""
+    return law.params_in_memory(memory, **levers, **uses)
+
+
 def counts_embeddings(law: Any) -> bool:
     """Whether the params of the law include embeddings."""
     return getattr(law, "counts_embeddings", True)
+
+
+def counts_idle_experts(law: Any) -> bool:
+    """Whether the params of the law include experts that a token does not run through."""
+    return getattr(law, "counts_idle_experts", True)
 
 
 def has_experts(law: Any) -> bool:
@@ -225,6 +259,7 @@ def _loss(law, params, tokens, levers):
     law, levers = made_safe(law, answer), made_safe(levers, answer)
     log_params = jnp.log(where_safe(answer, params))
     log_tokens = jnp.log(where_safe(answer, tokens))
+    answer &= holds(law, log_params, log_tokens, **levers)
     return jnp.where(answer, law.loss_from_logs(log_params, log_tokens, **levers), jnp.nan)
 
 

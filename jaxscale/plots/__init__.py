@@ -6,6 +6,7 @@ returns a figure that belongs to no window: a notebook shows it as the value of 
 """
 
 from jaxscale.plots._allocation_chain import allocation_chain as allocation_chain
+from jaxscale.plots._best_ratios import best_ratios as best_ratios
 from jaxscale.plots._deadline import deadlines as deadlines
 from jaxscale.plots._extrapolation import extrapolation as extrapolation
 from jaxscale.plots._implied import implied_demand as implied_demand
@@ -29,6 +30,7 @@ from jaxscale.plots.papers import published_allocations as published_allocations
 from jaxscale.plots.papers import published_flops as published_flops
 from jaxscale.plots.papers import published_laws as published_laws
 from jaxscale.plots.papers import published_overtraining as published_overtraining
+from jaxscale.plots.papers import published_ratios as published_ratios
 from jaxscale.plots.papers import published_repeats as published_repeats
 from jaxscale.plots.sweep_results import ratio_panels as ratio_panels
 from jaxscale.plots.sweep_results import sweep_figure as sweep_figure

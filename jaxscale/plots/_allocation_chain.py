@@ -86,12 +86,12 @@ def _draw_sizes(panel: "Axes", budgets: Any, sizes: Any, fitted: tuple[float, fl
         line_of_budget(panel, budgets, params, inside, budget_color(row, len(sizes)))
     panel.set_xlim(budgets[0], budgets[-1])
     label(panel, "training budget (FLOPs)")
-    _name_budgets(panel.xaxis)
+    name_budgets(panel.xaxis)
     count_axis(panel.yaxis, float(np.ptp(np.log10(panel.get_ylim()))))
     grid(panel)
 
 
-def _name_budgets(axis: Any) -> None:
+def name_budgets(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(base=100.0, numticks=10))
@@ -104,7 +104,7 @@ def _name_ends(panel: "Axes", budgets: Any, sizes: Any, names: list[str]) -> Non
     beside: dict[str, Any] = {"xycoords": "axes fraction", "va": "center"}
     low, high = np.log(panel.get_ylim())
     ends = np.array([params[-1] for params in sizes])
-    heights = _apart((np.log(ends) - low) / (high - low))
+    heights = apart((np.log(ends) - low) / (high - low))
     for row, (size, height) in enumerate(zip(ends, heights, strict=True)):
         color = budget_color(row, len(sizes))
         look: dict[str, Any] = {"markeredgecolor": color, "markeredgewidth": 1.6, "clip_on": False}
@@ -116,7 +116,7 @@ def _name_ends(panel: "Axes", budgets: Any, sizes: Any, names: list[str]) -> Non
     write(panel, heading, (1, max(heights) + 1.4 * APART), (9, 0), color=LINE, **beside)
 
 
-def _apart(heights: np.ndarray) -> np.ndarray:
+def apart(heights: np.ndarray) -> np.ndarray:
     """The heights, moved until texts beside them do not touch."""
     order = np.argsort(heights)
     steps = APART * np.arange(heights.size)

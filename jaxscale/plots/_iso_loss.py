@@ -65,7 +65,7 @@ def iso_loss(
         >>> figure = js.plots.iso_loss({"ours": ours, "Besiroglu": "besiroglu2024"})
         >>> figure = js.plots.iso_loss("kumar2024", levers={"bits": 8})
     """
-    named = _named_laws(laws, levers or {})
+    named = named_laws(laws, levers or {})
     plans = [minimize_loss(each.law, BUDGETS, levers=each.levers) for each in named]
     across = _axis("params", params, [plan.params for plan in plans], PARAMS)
     up = _axis("tokens", tokens, [plan.tokens for plan in plans], TOKENS)
@@ -79,7 +79,7 @@ def iso_loss(
     )
 
 
-def _named_laws(laws: Any, levers: Mapping[str, float]) -> list[_Named]:
+def named_laws(laws: Any, levers: Mapping[str, float]) -> list[_Named]:
     """The laws with names that differ, and the levers of each."""
     pairs = list(_pairs(laws))
     if not pairs:

@@ -29,12 +29,18 @@ LEAST = -0.12  # profit at the bottom of the panel, as a share of its height: co
 EARNED, COST, PROFIT = LINES[2], LINES[1], LINES[0]
 
 
-def profit_over_loss(curve: ProfitCurve, *, title: str = "", subtitle: str = "") -> "Figure":
+def profit_over_loss(
+    curve: ProfitCurve,
+    *,
+    title: str = "",
+    subtitle: str = "",
+    loss_unit: str = "nats per token",
+) -> "Figure":
     """What models earn, cost and leave as profit over their loss, in dollars, with the best marked.
 
     `curve` comes from `js.economics.profit_curve` and has one axis, of two losses with plans or
-    more. Raises TypeError for anything else, ValueError for another shape, and ImportError without
-    matplotlib.
+    more, in `loss_unit`. Raises TypeError for anything else, ValueError for another shape, and
+    ImportError without matplotlib.
 
     Examples:
         >>> law = js.laws.published("besiroglu2024")
@@ -58,6 +64,8 @@ def profit_over_loss(curve: ProfitCurve, *, title: str = "", subtitle: str = "")
     panel.fill_between(loss, 0, profit, where=gain.tolist(), color=PROFIT, alpha=0.12, linewidth=0)
     panel.axhline(0, color=LINE, linewidth=0.8, zorder=2)
     _frame(panel, loss, earned, cost, _best_of(curve))
+    across = f"loss, {loss_unit} (better models to the left)"
+    label(panel, across, "dollars over the life of the model")
     _mark(panel, curve)
     legend_below(figure, panel)
     return figure
@@ -109,11 +117,6 @@ def _frame(
     panel.set_ylim(bottom, top)
     panel.yaxis.set_major_formatter(lambda x, _: f"{'-' if x < 0 else ''}${short(abs(x))}")
     grid(panel)
-    label(
-        panel,
-        "loss, nats per token (better models to the left)",
-        "dollars over the life of the model",
-    )
 
 
 def _mark(panel: "Axes", curve: ProfitCurve) -> None:

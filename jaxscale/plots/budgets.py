@@ -194,7 +194,7 @@ def overtraining(
 
     Examples:
         >>> from jaxscale import plots
-        >>> entry, tasks = js.laws.entry("gadre2024_c4"), js.downstream("gadre2024_c4")
+        >>> entry, task = js.laws.entry("gadre2024_c4"), js.task("gadre2024_c4")
         >>> ratio = np.geomspace(1, 1000, 20)
         >>> flops, params = np.array([1e20, 1e21]), np.array([1e9])
         >>> loss = js.laws.loss_at_ratio
@@ -203,7 +203,7 @@ def overtraining(
         ...     (flops, loss(entry.law, flops[:, None], ratio)),
         ...     (params, loss(entry.law, 6 * params[:, None] ** 2 * ratio, ratio)),
         ...     js.minimize_loss(entry.law, flops),
-        ...     error=tasks.error,
+        ...     error=lambda loss: 1 - task.accuracy(loss),
         ...     fitted=entry.tokens_per_param_range,
         ... )
     """

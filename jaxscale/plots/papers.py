@@ -9,6 +9,7 @@ import numpy as np
 from jaxscale import allocations, architectures, laws
 from jaxscale.laws.protocol import TRAIN_FLOPS
 from jaxscale.plots._allocation_chain import allocation_chain
+from jaxscale.plots._best_ratios import best_ratios
 from jaxscale.plots._iso_loss import iso_loss
 from jaxscale.plots.budgets import data_constrained, overtraining
 from jaxscale.plots.frame import FRAME, INK, LINE, count_axis, dress, same_length, titled
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 POINTS = 160  # of a curve
 COMPARED = ("sardana2024", "besiroglu2024", "kaplan2020")
+
+OF_DENSE_MODELS = (
+    *("hoffmann2022", "sardana2024", "besiroglu2024", "muennighoff2023"),
+    *("kaplan2020", "gadre2024_redpajama"),
+)
 
 REPEATED = "muennighoff2023_repeated"
 UNIQUE = np.geomspace(1e9, 1e13, 2 * POINTS)
@@ -54,6 +60,21 @@ def published_laws(names: Sequence[str | Entry] = COMPARED) -> "Figure":
     return iso_loss(names)
 
 
+def published_ratios(names: Sequence[str | Entry] = OF_DENSE_MODELS) -> "Figure":
+    """Best tokens per param against the training budget, by published laws of dense models.
+
+    Laws as in `published_laws`, and raises as it does.
+
+    Examples:
+        >>> figure = js.plots.published_ratios(["hoffmann2022", "besiroglu2024"])
+    """
+    return best_ratios(
+        names,
+        subtitle="for training alone, at 6 N D FLOPs; each law has data and a count of params of "
+        "its own",
+    )
+
+
 def published_repeats() -> "Figure":
     """The best plans where unique tokens are few, by Muennighoff et al. 2023.
 
@@ -81,6 +102,7 @@ def published_overtraining() -> "Figure":
     """
     entry = laws.entry(OVERTRAINED)
     assert entry.tokens_per_param_range is not None  # the source gives it
+    task = laws.task(OVERTRAINED)
     flops = TRAIN_FLOPS * OVERTRAINED_SIZES[:, None] ** 2 * RATIOS
     by_budget, by_size = (
         laws.loss_at_ratio(entry.law, each, RATIOS)
@@ -91,7 +113,7 @@ def published_overtraining() -> "Figure":
         (OVERTRAINED_BUDGETS, by_budget),
         (OVERTRAINED_SIZES, by_size),
         minimize_loss(entry.law, OVERTRAINED_BUDGETS),
-        error=laws.downstream(OVERTRAINED).error,
+        error=lambda loss: 1 - task.accuracy(loss),
         fitted=entry.tokens_per_param_range,
         title="What over-training costs at a budget, and gains at a size",
         subtitle=f"law {OVERTRAINED}: loss on C4, mean top-1 error of 17 tasks; "

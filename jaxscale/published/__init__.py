@@ -25,6 +25,7 @@ entry needs. Paper, table and year belong in it.
 """
 
 from jaxscale._display import Catalog as Catalog
+from jaxscale.published.entry import Check as Check
 from jaxscale.published.entry import Entry as Entry
 from jaxscale.published.entry import Interval as Interval
 from jaxscale.published.entry import find as find

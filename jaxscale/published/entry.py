@@ -35,6 +35,14 @@ class Interval(NamedTuple):
     level: float  # the share of resampled fits between them
 
 
+class Check(NamedTuple):
+    """The accuracy of a model far larger than those that a law was fitted to."""
+
+    params: float
+    tokens: float
+    measured: float  # accuracy, a share
+
+
 class Sized(Protocol):
     """Anything with params and tokens: a plan, a set of runs."""
 
@@ -66,9 +74,15 @@ class Entry:
     # is in bits per byte".
     loss_scale: str = ""
 
+    # Of a task: what its accuracy is on, and the accuracy of a large model.
+    benchmark: str = NOT_STATED
+    check: Check | None = None
+
     # The runs.
     dataset: str = NOT_STATED
     tokenizer: str = NOT_STATED
+    # The text, and tokenizer, that its losses are of, where these two do not say it.
+    losses_on: str = NOT_STATED
     schedule: str = NOT_STATED  # of the learning rate
     params_convention: str = NOT_STATED  # the definition of a parameter
     tokens_convention: str = NOT_STATED
@@ -94,7 +108,7 @@ class Entry:
     remarks: tuple[str, ...] = ()  # what a model has besides its architecture, in sentences
     aliases: tuple[str, ...] = ()
 
-    # Of a fit in a file: what is to be said before it is used, empty for one that is OK, and what
+    # What is to be said before it is used, empty for one that is OK; of a fit in a file also what
     # its runs do not identify. `directions` are changes of what the covariance is of that no run
     # felt, a row each.
     warning: str = ""
@@ -130,6 +144,32 @@ class Entry:
         """What the entry is of, such as its law; None where no number is published."""
         contents = self.law, self.allocation, self.accelerator, self.architecture, self.release
         return next((each for each in contents if each is not None), None)
+
+    @property
+    def loss_group(self) -> str:
+        """What its losses are of: laws are comparable by their losses where this is equal.
+
+        It is `losses_on` where that is stated; else the data, up to a colon, and the tokenizer.
+        Where one of these is not stated, it may differ between papers, so the paper is named. The
+        scale of the loss is added where it is not nats per token.
+
+        Examples:
+            >>> js.laws.entry("besiroglu2024").loss_group
+            'MassiveText (tokenizer: vocabulary of 32,000)'
+            >>> js.laws.entry("kumar2024").loss_group
+            'Kumar et al. 2024: Dolma'
+        """
+        data, paper = self.dataset.partition(":")[0], self.source.partition(",")[0]
+        if self.losses_on != NOT_STATED:
+            text = self.losses_on
+        elif self.dataset == NOT_STATED:
+            text = f"{paper}: data not stated"
+        elif self.tokenizer == NOT_STATED:
+            text = f"{paper}: {data}"
+        else:
+            text = f"{data} (tokenizer: {self.tokenizer})"
+        scale = self.loss_scale or getattr(self.law, "loss_scale", "")
+        return f"{text}; loss {scale}" if scale else text
 
     @property
     def has_range(self) -> bool:

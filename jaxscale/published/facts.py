@@ -8,8 +8,10 @@ from jaxscale._numerics.quantities import count
 
 NOT_STATED = "not stated"
 _TEXTS = {
+    "accuracy on": "benchmark",
     "data": "dataset",
     "tokenizer": "tokenizer",
+    "losses are of": "losses_on",
     "schedule": "schedule",
     "params are": "params_convention",
     "tokens are": "tokens_convention",
@@ -54,6 +56,9 @@ def facts_of(entry: Any) -> Iterator[tuple[str, str]]:
         yield "standard errors", ", ".join(f"{name} {error}" for name, error in written)
     if entry.covariance is not None:
         yield "covariance", _matrix(_coordinates(entry.law), entry.covariance)
+    if entry.check is not None:
+        model = f"{count(entry.check.params)} params on {count(entry.check.tokens)} tokens"
+        yield "measured", f"{100 * entry.check.measured:.1f} % by {model}"
     for text in (*entry.errata, *entry.remarks):
         yield "note", text
     if entry.aliases:
@@ -65,7 +70,9 @@ def coefficients(content: Any) -> dict[str, float]:
     if not is_dataclass(content):
         return {}
     values = {each.name: getattr(content, each.name) for each in fields(content)}
-    return {name: float(x) for name, x in values.items() if isinstance(x, int | float)}
+    parts = [coefficients(x) for x in values.values()]  # of a task, which has a law and a curve
+    numbers = {name: float(x) for name, x in values.items() if isinstance(x, int | float)}
+    return {name: x for each in (numbers, *parts) for name, x in each.items()}
 
 
 def _absent(architecture: Any) -> set[str]:

@@ -14,14 +14,14 @@ from typing import Any
 from jaxscale._display import Catalog
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.names import hint, unknown
-from jaxscale.published.entry import Entry, Interval
+from jaxscale.published.entry import Check, Entry, Interval
 from jaxscale.published.facts import COLUMNS
 
 # Of each kind, the field of an entry that holds it, and the module whose `FORMS` make it of
 # numbers. Modules go by name, because they import this one.
 KINDS: Mapping[str, tuple[str, str]] = {
     "laws": ("law", "jaxscale.laws._catalog"),
-    "tasks": ("law", "jaxscale.laws._downstream"),
+    "tasks": ("law", "jaxscale.laws._tasks"),
     "allocations": ("allocation", "jaxscale.allocations"),
     "recipes": ("law", "jaxscale.recipes.recipe"),
     "accelerators": ("accelerator", "jaxscale.hardware"),
@@ -188,6 +188,13 @@ def _interval(key: str, value: Any) -> Interval:
     return Interval(**{name: _number(f"{key}.{name}", each) for name, each in numbers.items()})
 
 
+def _check(key: str, value: Any) -> Check:
+    numbers = _table(key, value)
+    if set(numbers) != set(Check._fields):
+        raise ValueError(f"{key} must have {', '.join(Check._fields)}; got {value!r}")
+    return Check(**{name: _number(f"{key}.{name}", each) for name, each in numbers.items()})
+
+
 def _matrix(key: str, value: Any) -> tuple[tuple[float, ...], ...]:
     rows = [_list(key, row) for row in _list(key, value)]
     if any(len(row) != len(rows) for row in rows):
@@ -198,11 +205,13 @@ def _matrix(key: str, value: Any) -> tuple[tuple[float, ...], ...]:
 _OF_FORM = ("form", "standard_errors")
 _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("source", "dataset", "tokenizer", "schedule", "loss_scale"), _text),
+    **dict.fromkeys(("benchmark", "losses_on", "warning"), _text),
     **dict.fromkeys(("params_convention", "tokens_convention", "flops_convention"), _text),
     **dict.fromkeys(("params_range", "tokens_range", "flops_range"), _range),
     "tokens_per_param_range": _range,
     "covariance": _matrix,
     "exponents": _pair,
     **dict.fromkeys(("params_interval", "tokens_interval"), _interval),
+    "check": _check,
     **dict.fromkeys(("errata", "remarks", "aliases"), _texts),
 }

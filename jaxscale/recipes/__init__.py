@@ -1,6 +1,8 @@
 """Training recipes: learning rate, batch and steps of a plan, and what a larger batch buys."""
 
+from jaxscale.recipes.critical_batch import CriticalBatchRecipe as CriticalBatchRecipe
 from jaxscale.recipes.critical_batch import critical_batch_of_tokens as critical_batch_of_tokens
+from jaxscale.recipes.recipe import ExpertsRecipe as ExpertsRecipe
 from jaxscale.recipes.recipe import KaplanRecipe as KaplanRecipe
 from jaxscale.recipes.recipe import PowerRecipe as PowerRecipe
 from jaxscale.recipes.recipe import Recipe as Recipe

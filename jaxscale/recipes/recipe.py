@@ -15,16 +15,19 @@ from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.values import is_positive, quotient, where_safe
 from jaxscale.laws.kaplan import CriticalBatch
-from jaxscale.laws.protocol import TRAIN_FLOPS, are_finite, exp_of, made_safe
+from jaxscale.laws.protocol import TRAIN_FLOPS, are_finite, exp_of, levers_of, made_safe
 from jaxscale.published import Catalog, Entry, find, shipped
 from jaxscale.published.entry import Sized
+from jaxscale.recipes.critical_batch import CriticalBatchRecipe
 
 
 class RecipeLaw(Protocol):
     """Peak learning rate and batch by size, training length and loss; a frozen pytree.
 
     Each answer has the shape of those arguments that it depends on. NaN with zero derivatives
-    where one of these is not positive.
+    where one of these is not positive, and where the recipe is not of a learning rate. A law with
+    `levers`, a dict of name to (low, high), takes them by name too, and is of a dense model without
+    them.
     """
 
     def learning_rate(self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> Array:
@@ -123,6 +126,56 @@ class KaplanRecipe:
         return CriticalBatch(self.B_star, self.alpha_B).tokens(loss)
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class ExpertsRecipe:
+    """A rate that falls with params and experts, at one batch, Ludziejewski et al. 2025, eq. 8.
+
+    `params` are active ones without embeddings. Without `experts` the model is dense. Fields
+    broadcast with each other and with the arguments of the methods.
+
+    Examples:
+        >>> law = js.recipes.entry("ludziejewski2025").law
+        >>> print(f"{law.learning_rate(1e9, 1e11, 2.3, experts=8):.3g}")
+        0.000134
+    """
+
+    log_rate_at_one: Real
+    rate_by_params: Real  # exponents
+    rate_by_experts: Real
+    batch: Real  # tokens
+
+    equation: ClassVar[str] = (
+        "LR = exp(log_rate_at_one) N^rate_by_params E^rate_by_experts, B = batch"
+    )
+    levers: ClassVar[Mapping[str, tuple[float, float]]] = {"experts": (1.0, 32.0)}
+
+    def learning_rate(
+        self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike, *, experts: ArrayLike = 1.0
+    ) -> Array:
+        """Peak learning rate by params and experts. NaN where one of them is not positive."""
+        del tokens, loss
+        return exp_of(ExpertsRecipe._log_rate, self, params=params, experts=experts)
+
+    def batch_tokens(
+        self, params: ArrayLike, tokens: ArrayLike, loss: ArrayLike, *, experts: ArrayLike = 1.0
+    ) -> Array:
+        """Tokens in a batch: the same for all tokens. NaN where they are not positive."""
+        del params, loss, experts
+        return exp_of(ExpertsRecipe._log_batch, self, tokens=tokens)
+
+    def _log_rate(self, log_params: Array, log_experts: Array) -> Array:
+        powers = self.rate_by_params * log_params + self.rate_by_experts * log_experts
+        return self.log_rate_at_one + powers
+
+    def _log_batch(self, log_tokens: Array) -> Array:
+        return jnp.log(self.batch) + jnp.zeros_like(log_tokens)
+
+    def is_valid(self) -> Array:
+        """Whether all fields are finite and the batch is positive."""
+        return are_finite(self) & is_positive(self.batch)
+
+
 @jax.jit
 def _kaplan_rate(law: KaplanRecipe, params: Array) -> Array:
     law, params = arrays.align(law, params)
@@ -137,6 +190,8 @@ def _kaplan_rate(law: KaplanRecipe, params: Array) -> Array:
 FORMS: Mapping[str, Callable[..., RecipeLaw]] = {
     "PowerRecipe": PowerRecipe,
     "KaplanRecipe": KaplanRecipe,
+    "ExpertsRecipe": ExpertsRecipe,
+    "CriticalBatchRecipe": CriticalBatchRecipe,
 }
 
 
@@ -144,8 +199,8 @@ def catalog() -> Catalog[Entry]:
     """All published recipes.
 
     Examples:
-        >>> [entry.name for entry in js.recipes.catalog()]
-        ['steplaw2025', 'steplaw2025_medians', 'deepseek2024', 'porian2024', 'kaplan2020']
+        >>> [entry.name for entry in js.recipes.catalog()][2:5]
+        ['deepseek2024', 'porian2024', 'ludziejewski2025']
     """
     return shipped("recipes")
 
@@ -187,7 +242,8 @@ def training_recipe(plan: Planned, law: str | Entry = "steplaw2025") -> Recipe:
     it assumes. Where the coefficients of its law are arrays, such as those of resamples, they
     broadcast with params, tokens and loss of the plan. NaN with zero
     derivatives where one of them is NaN, so where a plan is not ok, and where the recipe has no
-    answer. Raises ValueError for an unknown recipe, with the nearest name and all names, and
+    answer. A recipe with `levers` takes them from those of the plan; a plan without is of a dense
+    model. Raises ValueError for an unknown recipe, with the nearest name and all names, and
     TypeError for a plan that lacks one of the three.
 
     Examples:
@@ -204,15 +260,23 @@ def training_recipe(plan: Planned, law: str | Entry = "steplaw2025") -> Recipe:
             f"without {', '.join(missing)}"
         )
     sizes = {"params": plan.params, "tokens": plan.tokens, "loss": plan.loss}
-    return _recipe(*arrays.enter(law=recipe.law, **sizes), recipe.in_range(plan))
+    given = getattr(plan, "levers", None) or {}
+    levers = {name: given[name] for name in levers_of(recipe.law) if name in given}
+    entered = arrays.enter(law=recipe.law, **sizes, levers=levers)
+    return _recipe(*entered, recipe.in_range(plan))
 
 
 @compiled
-def _recipe(law, params, tokens, loss, in_range):
-    law, params, tokens, loss, in_range = arrays.align(law, params, tokens, loss, in_range)
+def _recipe(law, params, tokens, loss, levers, in_range):
+    law, params, tokens, loss, levers, in_range = arrays.align(
+        law, params, tokens, loss, levers, in_range
+    )
     planned = is_positive(params) & is_positive(tokens) & ~jnp.isnan(loss)
-    learning_rate = law.learning_rate(params, tokens, loss)
-    batch = law.batch_tokens(params, tokens, loss)
+    for name, value in levers.items():
+        low, high = levers_of(law)[name]
+        in_range &= (value >= low) & (value <= high)
+    learning_rate = law.learning_rate(params, tokens, loss, **levers)
+    batch = law.batch_tokens(params, tokens, loss, **levers)
     planned, tokens, in_range, learning_rate, batch = jnp.broadcast_arrays(
         planned, tokens, in_range, learning_rate, batch
     )

@@ -1,7 +1,7 @@
 """Serving as `Costs` hold it: a family of models, and the deployments that may serve them."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,9 +19,9 @@ from jaxscale.architectures import counts
 from jaxscale.architectures.family import (
     Family,
     architecture_of_width,
-    log_width_of,
-    log_width_of_matrices,
+    log_width_of_counted,
 )
+from jaxscale.laws import protocol
 from jaxscale.serving._options import COUNTS, Device, entered, options, stacked
 from jaxscale.serving.deployment import Deployment, Machine
 from jaxscale.serving.offer import offer
@@ -48,8 +48,20 @@ class Served:
         experts = self.family.experts
         return arrays.is_concrete(experts) and bool(np.all(np.asarray(experts) == 1))
 
+    def of_law(self, law: Any, levers: Mapping[str, Any]) -> "Served":
+        """The same, with as many experts as a law of active params has at these levers."""
+        if protocol.counts_idle_experts(law) or "experts" not in levers:
+            return self
+        family = replace(self.family, experts=levers["experts"], active_experts=1.0)
+        return replace(self, family=family)
+
     def prices(
-        self, params: ArrayLike, demand: Any = None, *, counts_embeddings: bool = True
+        self,
+        params: ArrayLike,
+        demand: Any = None,
+        *,
+        counts_embeddings: bool = True,
+        counts_idle: bool = True,
     ) -> dict[str, Array]:
         """Dollars of a token read and of one written for models of these sizes, and by what.
 
@@ -70,12 +82,12 @@ class Served:
             read=getattr(tokens, names[0]),
             written=getattr(tokens, names[1]),
         )
-        return _prices((self.is_dense, counts_embeddings), machines, *rest)
+        return _prices((self.is_dense, counts_embeddings, counts_idle), machines, *rest)
 
 
 @partial(compiled, static=1)
 def _prices(
-    kind: tuple[bool, bool],
+    kind: tuple[bool, bool, bool],
     machines: tuple[Machine, ...],
     family: Family,
     requests: Requests,
@@ -85,7 +97,7 @@ def _prices(
     read: Array,
     written: Array,
 ) -> dict[str, Array]:
-    dense, counts_embeddings = kind
+    dense, counts_embeddings, counts_idle = kind
     given = family, requests, limits, utilisation, params, read, written
     rank = max(jnp.ndim(x) for x in jax.tree.leaves((given, machines)))
     m, *given = arrays.align(stacked(machines, rank), *given)
@@ -96,10 +108,9 @@ def _prices(
     m, family, requests, limits, utilisation, params, read, written = jax.tree.map(
         lambda x: where_safe(good, x), (m, *given)
     )
-    if counts_embeddings:
-        log_width = log_width_of(family, jnp.log(params))
-    else:
-        log_width = log_width_of_matrices(family, jnp.log(params))
+    log_width = log_width_of_counted(
+        family, jnp.log(params), embeddings=counts_embeddings, idle=counts_idle
+    )
     shape = architecture_of_width(family, log_width)
     made, _ = offer(shape, m, requests, limits, utilisation, dense=dense)
     long = requests.longest > shape.context

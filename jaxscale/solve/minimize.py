@@ -1,6 +1,7 @@
 """The two problems: the cheapest plan for a loss, and the best plan for a budget."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxscale._numerics import arrays
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.protocol import Law, has_two_powers
-from jaxscale.plan import Bounds, Plan, plan_arguments
+from jaxscale.plan import Bounds, Plan, in_memory, plan_arguments
 from jaxscale.solve import closed, general
 from jaxscale.solve.choices import Over, best_of, read_over
 from jaxscale.solve.levers import SIZES, joint
@@ -120,7 +121,9 @@ def _minimize(
     levers: Mapping[str, ArrayLike] | None,
     over: Over,
 ) -> Plan:
-    arguments = plan_arguments(law, demand, costs, bounds, may_be_served=True)
+    arguments = plan_arguments(
+        law, demand, costs, bounds, may_be_served=True, may_limit_memory=True
+    )
     chosen, values = read_over(law, over, levers)
     if chosen.listed:
         numbers = {name: x for name, x in arguments.items() if name != "costs"}
@@ -135,8 +138,19 @@ def _minimize(
 
         return served.best_plan(at_loss, target, arguments, values, chosen.anywhere)
     entered = arrays.enter(**target, levers=values, **arguments)
+    if bounds is not None and bounds.of_memory:
+        if chosen.anywhere:
+            names = ", ".join(chosen.anywhere)
+            raise ValueError(f"max_memory: give {names} a value, or a list of values in `over`")
+        entered = _without_memory(entered)
     if has_two_powers(law, values):
         return closed.minimize(at_loss, *entered)
     if chosen.anywhere:
         return joint(at_loss, chosen.anywhere, *entered)
     return general.minimize(at_loss, *entered)
+
+
+def _without_memory(entered: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments with a bound on memory as one on params, at their levers."""
+    target, levers, law, demand, costs, bounds = entered
+    return target, levers, law, demand, costs, in_memory(law, bounds, levers)

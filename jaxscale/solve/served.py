@@ -31,8 +31,7 @@ from jaxscale.architectures.family import (
     Family,
     architecture_of_width,
     log_params_of,
-    log_width_of,
-    log_width_of_matrices,
+    log_width_of_counted,
 )
 from jaxscale.costs import Demand
 from jaxscale.laws import protocol
@@ -151,17 +150,23 @@ def _offer(given: Scenario, shape: Architecture) -> tuple[Offer, Switches]:
 
 
 def _log_params(given: Scenario, shape: Any, log_width: Array) -> Array:
-    """As the law counts them: some leave out embeddings."""
-    if protocol.counts_embeddings(given.law):
-        return log_params_of(given.family, log_width)
-    return jnp.log(counts.active_non_embedding(shape))
+    """As the law counts them: some leave out embeddings, some idle experts."""
+    if not protocol.counts_embeddings(given.law):
+        return jnp.log(counts.active_non_embedding(shape))
+    if not protocol.counts_idle_experts(given.law):
+        return jnp.log(counts.active(shape))
+    return log_params_of(given.family, log_width)
 
 
 def _log_trained(given: Scenario, shape: Architecture, log_params: Array) -> Array:
     """Of the params that a training token runs through: not of experts that it does not choose."""
-    if given.dense or not protocol.counts_embeddings(given.law):
+    if given.dense or not _counts_all(given.law):
         return log_params
     return jnp.log(counts.active(shape))
+
+
+def _counts_all(law: Any) -> bool:
+    return protocol.counts_embeddings(law) and protocol.counts_idle_experts(law)
 
 
 def _train_flops(
@@ -244,8 +249,10 @@ def _ends(given: Scenario, like: Array) -> tuple[Array, Array, Array]:
 def _width_at(given: Scenario, params: Array) -> Array:
     """Log width of a number of params, as the law counts them, cut to the range of the search."""
     safe = jnp.log(jnp.clip(params, 1e-3, 1e30))
-    counts_all = protocol.counts_embeddings(given.law)
-    found = (log_width_of if counts_all else log_width_of_matrices)(given.family, safe)
+    embeddings, idle = (
+        counted(given.law) for counted in (protocol.counts_embeddings, protocol.counts_idle_experts)
+    )
+    found = log_width_of_counted(given.family, safe, embeddings=embeddings, idle=idle)
     found = jnp.where(params > 0, found, -jnp.inf)
     return jnp.clip(jnp.where(params < 1e30, found, jnp.inf), NARROWEST, WIDEST)
 
@@ -436,7 +443,7 @@ def best_plan(
     if any(name != BITS or not by_bits for name in chosen):
         raise ValueError(f"over may not hold levers with Costs.served; got {chosen!r}: give values")
     values = lever_values(law, levers, (BITS,) if by_bits else ())
-    served = costs.serving
+    served = costs.serving.of_law(law, values)
     machines, *rest = entered(
         served.options,
         **target,
@@ -611,6 +618,8 @@ def _finished(
         cases.append((~found, Status.INFEASIBLE_BUDGET))
     beaten = best < model.value - jnp.abs(model.value) * (BEATEN * epsilon(best) ** 0.5)
     cases.append((beaten, Status.NOT_CONVERGED))
+    held = protocol.holds(given.law, model.log_params, model.log_tokens, **given.levers)
+    cases.append((~held, Status.BEYOND_LAW))
     # Where the search ends, no limit and no bound decides: the optimum may lie beyond.
     edge_of_search = BEYOND * epsilon(best) * WIDEST
     ends = decided.log_width <= NARROWEST + edge_of_search

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxscale import laws
 from jaxscale._labelled import STATUS
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import hint, nearest, question, unknown
 from jaxscale._schema import (
     DEFAULT_LAW,
@@ -28,13 +29,21 @@ from jaxscale._schema import (
     rented,
 )
 from jaxscale.hardware import PRECISIONS, accelerator, is_file_name
-from jaxscale.laws.protocol import levers_of
+from jaxscale.laws.protocol import NO_MEMORY, knows_memory, levers_of
 from jaxscale.sweeping._toml_lines import TomlText, parsed
 from jaxscale.sweeping.axes import as_axis, geomspace, linspace
 
 AXES, FIXED, FIELDS, LAW, LEVERS = "axes", "fixed", "fields", "law", "levers"
-NAMED = {LAW: "law", "train_on": "accelerator that trains", "serve_on": "accelerator that serves"}
-NAMES = {key_of(name): name for name in (LAW, *QUANTITIES, *DEVICES, *PRECISIONS_OF)}  # by key
+TASK, ACCURACY, LOSS = "task", "accuracy", "loss"
+NAMED = {
+    LAW: "law",
+    TASK: "task",
+    "train_on": "accelerator that trains",
+    "serve_on": "accelerator that serves",
+}
+NAMES = {
+    key_of(name): name for name in (LAW, TASK, *QUANTITIES, *DEVICES, *PRECISIONS_OF)
+}  # by key
 KEYS = (*NAMES, LEVERS)
 SPACINGS = {"linear": linspace, "log": geomspace}
 RANGE = "{from = .., to = .., count = ..}"
@@ -92,11 +101,14 @@ def read_text(name: str, text: str, *, anyway: bool = False) -> Contents:
         for key, x in sections[FIXED].items()
         if key in NAMES and NAMES[key] not in paired
     }
+    if TASK in fixed:
+        _add_law_of_task(source, axes, fixed)
     if LAW not in axes:
         fixed.setdefault(LAW, DEFAULT_LAW)
     if not anyway:
         _check_identified(source, axes, fixed)
     _add_levers(source, sections, axes, fixed)
+    _check_memory(source, axes, fixed)
     contents = Contents(axes, fixed, _fields(source), paired)
     _check_together(source, contents)
     return contents
@@ -168,7 +180,7 @@ def _fields(source: TomlText) -> tuple[str, ...]:
 
 def _axis(source: TomlText, key: str, given: Any) -> Values:
     path = (AXES, key)
-    if key in PRECISIONS_OF:
+    if key in (*PRECISIONS_OF, TASK):
         source.refuse(path, f"cannot be an axis; put it under [{FIXED}]")
     if key in NAMED:
         has_prices = key in DEVICES and isinstance(given, dict)
@@ -289,9 +301,9 @@ def _listed_names(source: TomlText, path: Path, given: Any) -> tuple[str, ...]:
 def _name(source: TomlText, path: Path, given: Any) -> str:
     """The catalogue's own spelling of a name."""
     if not isinstance(given, str):
-        article = "a" if path[-1] == LAW else "an"
+        article = "an" if path[-1] in DEVICES else "a"
         source.refuse(path, f"must be the name of {article} {NAMED[path[-1]]}; got {given!r}")
-    look_up = laws.entry if path[-1] == LAW else accelerator
+    look_up = {LAW: laws.entry, TASK: laws.task_entry}.get(path[-1], accelerator)
     try:
         # An accelerator in a file keeps the name of the file, by which it is found again.
         name = look_up(given.strip()).name
@@ -313,6 +325,27 @@ def _check_identified(source: TomlText, axes: Mapping[str, Any], fixed: Mapping[
                 f"{entry.name}: {entry.warning} So losses at other sizes are not known; anyway "
                 "(in a terminal --anyway) takes the fit as it is",
             )
+
+
+def _add_law_of_task(source: TomlText, axes: Mapping[str, Any], fixed: dict) -> None:
+    """Take the law of the task's loss, by which alone its accuracy is known."""
+    for section, given in ((AXES, axes), (FIXED, fixed)):
+        if LAW in given:
+            source.refuse(
+                (section, LAW),
+                f"{fixed[TASK]} has a law of its own; leave {LAW} out, or {TASK} and {ACCURACY}",
+            )
+    fixed[LAW] = laws.task_entry(fixed[TASK]).law.law
+
+
+def _check_memory(source: TomlText, axes: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+    """Refuse a bound on memory for a law that does not say what it takes."""
+    name = "max_memory"
+    law = axes[LAW][0] if LAW in axes else fixed[LAW]  # those of an axis are of one family
+    if name in {*axes, *fixed} and not knows_memory(law_of(law)):
+        which = law if isinstance(law, str) else type(law).__name__
+        section = AXES if name in axes else FIXED
+        source.refuse((section, key_of(name)), f"{which} {NO_MEMORY}")
 
 
 def _check_one_family(source: TomlText, path: Path, names: Iterable[str]) -> None:
@@ -372,8 +405,7 @@ def _check_together(source: TomlText, contents: Contents) -> None:
     if not axes:
         source.fail(f"give at least one axis under [{AXES}]")
     given = {**axes, **fixed}
-    if "loss" not in given:
-        source.fail(f"{key_of('loss')} is missing; give it under [{AXES}] or [{FIXED}]")
+    _check_quality(source, axes, fixed)
     try:
         check_demand(given, key_of)
         if in_dollars(given, key_of):
@@ -388,6 +420,29 @@ def _check_together(source: TomlText, contents: Contents) -> None:
         if not error.name:
             source.fail(str(error))
         source.refuse((AXES if error.name in axes else FIXED, key_of(error.name)), str(error))
+
+
+def _check_quality(source: TomlText, axes: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+    """Refuse a loss beside an accuracy, neither, and an accuracy without its task or beyond it."""
+    given = {**axes, **fixed}
+    if ACCURACY in given or TASK in given:
+        if LOSS in given:
+            other = ACCURACY if ACCURACY in given else TASK
+            source.fail(f"give {key_of(LOSS)} or {other}, not both")
+        for name, other in ((ACCURACY, TASK), (TASK, ACCURACY)):
+            if name not in given:
+                source.fail(f"{name} is missing: {other} needs it")
+        section, shares = (AXES, axes[ACCURACY]) if ACCURACY in axes else (FIXED, fixed[ACCURACY])
+        low, high = map(float, interpreted(lambda: laws.task_entry(fixed[TASK]).law.reach))
+        for share in np.ravel(shares):
+            if not low < share < high:
+                source.refuse(
+                    (section, ACCURACY),
+                    f"no model has {share:g} by {fixed[TASK]}; give what lies between {low:.3f} "
+                    f"and {high:.3f}",
+                )
+    elif LOSS not in given:
+        source.fail(f"{key_of(LOSS)} is missing; give it under [{AXES}] or [{FIXED}]")
 
 
 def _path_of(name: str) -> Path:

@@ -15,9 +15,11 @@
     train_price_dollars_per_hour = 1.50
     serve_price_dollars_per_hour = 1.10
 
-A law of another family is a table such as `{family = "Kaplan", N_c = .., ...}`, and each lever of
-a law is an axis or a fixed value of its own, `levers.bits = 8`. Accelerators of an axis each have a
-price in a table, `serve_on = {A100-40GB = 1.10, L40S = 0.79}`, or in a list under `[fixed]`.
+A law of another family is a table such as `{family = "Kaplan", N_c = .., ...}`, and each lever of a
+law is an axis or a fixed value of its own, `levers.bits = 8`. Instead of a loss, `accuracy` is an
+axis or a fixed value, with `task = "mmlu"` under `[fixed]` and no law: a task has its own.
+Accelerators of an axis each have a price in a table, `serve_on = {A100-40GB = 1.10, L40S = 0.79}`,
+or in a list under `[fixed]`.
 """
 
 import dataclasses
@@ -47,13 +49,24 @@ from jaxscale.laws.protocol import levers_of
 from jaxscale.laws.saved import taken_as_it_is
 from jaxscale.plan import evaluate
 from jaxscale.solve import minimize_cost
-from jaxscale.sweeping._spec_text import COST, LAW, RESULTS, Values, law_of, read_text
+from jaxscale.sweeping._spec_text import (
+    ACCURACY,
+    COST,
+    LAW,
+    LOSS,
+    RESULTS,
+    TASK,
+    Values,
+    law_of,
+    read_text,
+)
 from jaxscale.sweeping.axes import Axis, as_axis
 from jaxscale.sweeping.spaces import Grid
 
 TEXT = "specification"  # attribute of the results: the text that they were made from
 CONDITIONS = "conditions"  # attribute of the results: the common conditions of all scenarios
 DEFAULT = "default_sweep.toml"
+NATS = "nats/token"
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +107,19 @@ class Specification:
         for name in (LAW, *DEVICES):
             if name in fixed:
                 (fixed[name],) = self._entries(name).values()
+        if TASK in fixed:
+            fixed[TASK] = laws.task_entry(fixed[TASK]).law
         return PlanScenario(fixed, self.fields, self._attributes())
 
     @property
     def labels(self) -> dict[str, dict[str, str]]:
         """Units and long name of every field that is kept, for `fields=` of `js.sweep`."""
         cost = "dollars" if self.in_dollars else "FLOPs"
+        scale = laws.task_entry(self.fixed[TASK]).loss_scale if TASK in self.fixed else ""
+        units = {COST: cost, NATS: scale.removeprefix("in ") or NATS}
         return {
-            name: {"units": cost if units == COST else units, "long_name": long_name}
-            for name, (units, long_name) in ((name, RESULTS[name]) for name in self.fields)
+            name: {"units": units.get(unit, unit), "long_name": long_name}
+            for name, (unit, long_name) in ((name, RESULTS[name]) for name in self.fields)
         }
 
     @property
@@ -112,8 +129,9 @@ class Specification:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A warning for each law whose fit is not a certified minimum."""
+        """A warning for each law whose fit is not a certified minimum, or leaves a number open."""
         entries = [taken_as_it_is(laws.entry(name)) for name in self.names(LAW)]
+        entries += [laws.task_entry(name) for name in self.names(TASK)]
         return tuple(f"{entry.name}: {entry.warning}" for entry in entries if entry.warning)
 
     def names(self, name: str) -> tuple[str, ...]:
@@ -125,7 +143,7 @@ class Specification:
         """The same with every FLOP costing one: no accelerator, price or utilisation."""
         law = self.fixed[LAW] if LAW in self.fixed else self.axes[LAW][0]
         demands = (name for way in DEMANDS for name in way)
-        kept = {LAW, "loss", *BOUNDS, *demands, *levers_of(law_of(law))}
+        kept = {LAW, LOSS, TASK, ACCURACY, *BOUNDS, *demands, *levers_of(law_of(law))}
         return dataclasses.replace(
             self,
             axes={name: values for name, values in self.axes.items() if name in kept},
@@ -174,6 +192,7 @@ class Specification:
 
     def _attributes(self) -> dict[str, str]:
         sources = {f"law {name}": laws.entry(name).source for name in self.names(LAW)}
+        sources |= {f"task {name}": laws.task_entry(name).source for name in self.names(TASK)}
         return {CONDITIONS: _conditions(self), TEXT: self.text, **sources}
 
 
@@ -185,13 +204,14 @@ class PlanScenario:
     loss that is cheapest to train, priced with the same demand. Made by `Specification.scenario`.
     """
 
-    fixed: Mapping[str, Any]  # numbers, a law, accelerators
+    fixed: Mapping[str, Any]  # numbers, a law, a task, accelerators
     fields: tuple[str, ...]
     attributes: Mapping[str, str]  # of the results
 
     def __call__(self, **varied: Any) -> dict[str, Any]:
         given = {**self.fixed, **varied}
-        law, loss, demand, costs = given[LAW], given["loss"], read_demand(given), read_costs(given)
+        law, demand, costs = given[LAW], read_demand(given), read_costs(given)
+        loss = given[TASK].loss(given[ACCURACY]) if TASK in given else given[LOSS]
         levers = {name: given[name] for name in levers_of(law)}
         best = minimize_cost(law, loss, demand, costs, read_bounds(given), levers=levers)
         size = minimize_cost(law, loss, levers=levers)
@@ -257,7 +277,10 @@ VERBS = {"train": "trained", "serve": "served"}
 
 def _conditions(spec: Specification) -> str:
     """Everything that is fixed, in one line."""
-    parts = [_law(spec.fixed.get(LAW, "")), *_levers(spec), _fixed(spec, "loss", "loss {}")]
+    parts = [_law(spec.fixed.get(LAW, "")), *_levers(spec), _fixed(spec, LOSS, "loss {}")]
+    if TASK in spec.fixed:
+        parts[0] = f"task {spec.fixed[TASK]}, by the law of its loss"
+        parts.append(_fixed(spec, ACCURACY, "accuracy {}"))
     parts += [
         _fixed(spec, "inference_tokens", "{} tokens served"),
         _fixed(spec, "input_tokens", "{} tokens read"),

@@ -194,4 +194,4 @@ def test_best_sizes_of_kaplans_law_are_powers_of_compute_too():
 
 def test_a_law_of_another_form_has_no_powers():
     with pytest.raises(TypeError, match=r"best sizes that are powers of compute.*; got Farseer"):
-        allocations.from_law(js.laws.Farseer(-0.1, 0.4, 90.0, -5.3, -0.02, 0.1, 0.12, -0.1, 0.17))
+        allocations.from_law(js.laws.published("li2025"))

@@ -3,7 +3,7 @@
 import pytest
 
 import jaxscale as js
-from jaxscale.laws import Chinchilla
+from jaxscale._numerics.quantities import count
 from jaxscale.laws.protocol import levers_of
 
 pytest.importorskip("typer")
@@ -14,24 +14,29 @@ def words(text):
     return " ".join(text.split())
 
 
-def test_every_law_is_listed_with_its_coefficients_or_its_equation_and_levers(command):
+def test_every_law_is_listed_with_its_runs_under_the_equation_of_its_family(command):
     code, out, err = command("laws")
     assert (code, err) == (0, "")
-    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
-    for entry in js.laws.catalog():
-        row = rows[entry.name]
-        if isinstance(entry.law, Chinchilla):
-            assert float(row[1]) == pytest.approx(entry.law.E, rel=1e-3)
-            assert float(row[5]) == pytest.approx(entry.law.beta, rel=1e-3)
+    family, under = "", {}
+    for line in filter(str.strip, out.splitlines()):
+        if line.startswith("   "):
+            under[line.split()[0]] = family, line
         else:
-            assert row[1:3] == entry.law.equation.split()[:2]
-            assert set(levers_of(entry.law)) <= set(row)
+            family = line
+    for entry in js.laws.catalog():
+        family, row = under[entry.name]
+        assert family.startswith(f" {type(entry.law).__name__}: ")
+        assert entry.law.equation.split()[0] in family
+        assert all(lever in family for lever in levers_of(entry.law))
+        for limits in filter(None, (entry.params_range, entry.tokens_range)):
+            assert count(limits[0]) in row
+            assert count(limits[1]) in row
 
 
 def test_an_equation_in_the_list_ends_where_it_goes_on_to_define_terms(command):
     out = command("laws").out
-    (row,) = [line for line in out.splitlines() if "muennighoff2023_repeated" in line]
-    assert row.split("  ")[2].strip() == "L(N, D, U) = E + A / N'^alpha + B / D'^beta"
+    family = "Muennighoff: L(N, D, U) = E + A / N'^alpha + B / D'^beta; lever unique_tokens"
+    assert f" {family}" in out.splitlines()
 
 
 @pytest.mark.parametrize("entry", js.laws.catalog(), ids=lambda entry: entry.name)

@@ -1,6 +1,7 @@
 """`jaxscale compare`: every law says its plan, or why it has none."""
 
 import json
+import re
 
 import pytest
 
@@ -71,8 +72,35 @@ def test_the_table_is_that_of_the_library_with_marks_explained(command, only):
     assert rows["muennighoff2023"][5:] == ["range", "unknown"]
     assert "extrapolated: the plan lies outside" in out
     assert "range unknown: the sizes" in out
-    assert "Losses of different laws are not comparable" in words(out)
-    assert rows["tao2024"][1:4] == ["its", "loss", "is"]
+    assert "Losses are comparable within a group, not between groups" in words(out)
+    assert rows["tao2024:"][1:4] == ["its", "loss", "is"]
+
+
+def test_answers_are_under_what_their_losses_are_of(command, only):
+    only("sardana2024", "kaplan2020", "besiroglu2024", "clark2022_rlr", "clark2022_hash")
+    lines = [line.rstrip() for line in command(*QUESTION).out.splitlines()]
+    first = lines.index(" MassiveText (tokenizer: vocabulary of 32,000)")
+    assert [line.split()[0] for line in lines[first + 1 : first + 5]] == [
+        *("sardana2024", "besiroglu2024", "WebText2", "kaplan2020")
+    ]
+    assert lines[-1] == "  clark2022_rlr, _hash: no training length in the law"
+    groups = [each["group"] for each in json.loads(command(*QUESTION, "--json").out)["laws"]]
+    assert groups[0] == groups[2] == lines[first].strip()
+    assert groups[3] == "Clark et al. 2022: data not stated"
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("asked", [QUESTION, ("laws",)], ids=lambda asked: asked[0])
+def test_all_laws_fit_a_terminal_of_80_columns(asked, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR")
+    out = re.sub(r"\x1b\[[0-9;]*m", "", command(*asked).out)
+    lines = [line.rstrip() for line in out.splitlines()]
+    assert max(map(len, lines)) <= 80
+    for entry in js.laws.catalog():
+        rest = entry.name.partition("_")[2]
+        assert any(entry.name in line or (rest and f"_{rest}" in line) for line in lines)
 
 
 def test_laws_are_chosen_by_option(command):

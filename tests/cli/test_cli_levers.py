@@ -150,3 +150,66 @@ def test_a_value_of_a_list_outside_the_range_is_named(command):
     code, _, err = command("plan", "--flops", "1e20", "--law", "kumar2024", "--lever", "bits=4,99")
     assert code
     assert "--lever bits: 99 is outside its range, 3.00 to 16.0" in err
+
+
+JOINT = ("--law", "ludziejewski2025")
+SERVED = (*JOINT, "--inference-tokens", "1T")
+RENTED = ("--train-on", "H100-SXM", "--train-price", "2", "--serve-on", "H100-SXM")
+RENTED += ("--serve-price", "2", "--context", "4k")
+
+
+def test_experts_are_chosen_within_memory(command, record):
+    """Ludziejewski et al. 2025, Table 2: 16 experts for 1e22 FLOPs in 80 GB."""
+    asked = ("plan", "--flops", "1e22", *JOINT, "--lever", "experts=best", "--max-memory", "80GB")
+    found = record(*asked)
+    assert found["optimum"]["experts"] == 16
+    assert found["status"] == "AT_MAX_PARAMS"
+    law = js.laws.published("ludziejewski2025")
+    params = float(law.params_in_memory(80e9, experts=16))
+    assert found["optimum"]["params"] == pytest.approx(params, rel=1e-6)
+    decides = "The bound max_memory, 80 GB, which 3.46B params fill, decides"
+    assert found["status_sentence"].startswith(decides)
+    narrower = record(*asked, "--max-params", "1B")
+    assert narrower["optimum"]["params"] == pytest.approx(1e9)
+    assert narrower["status_sentence"].startswith("The bound max_params, 1.00B, decides")
+    several = record(
+        *("plan", "--flops", "1e21,1e22", *JOINT, "--lever", "experts=best"),
+        *("--max-memory", "80GB"),
+    )
+    assert [each["optimum"]["experts"] for each in several["budgets"]] == [32, 16]
+    sentence = several["budgets"][1]["status_sentence"]
+    assert sentence.startswith("The bound max_memory, 80 GB, decides")
+
+
+def test_laws_are_compared_within_memory(record):
+    """Experts are chosen, as memory is the price of them; other laws say that they do not know."""
+    asked = ("compare", "--loss", "2.2", "--inference-tokens", "1T", "--max-memory", "24GB")
+    found = record(*asked, *JOINT, "--law", "sardana2024")
+    rows = {row["law"]: row for row in found["laws"]}
+    assert rows["ludziejewski2025"]["optimum"]["experts"] == 16
+    assert rows["ludziejewski2025"]["status"] == "AT_MAX_PARAMS"
+    assert "does not say what its models take in memory" in rows["sardana2024"]["note"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--flops", "1e22", "--max-memory", "80GB"),
+            "--max-memory: sardana2024 does not say what its models take in memory",
+        ),
+        (
+            (*SERVED, "--loss", "2", "--lever", "experts=16", "--max-memory", "24GB"),
+            "No plan of at most 1.08B params reaches the loss 2; the least there is 2.0226",
+        ),
+        (
+            (*SERVED, "--loss", "2.2", "--lever", "experts=8", "--max-memory", "80GB", *RENTED),
+            "--max-memory: where serving is timed its devices have their own memory",
+        ),
+        (("--flops", "1e22", *JOINT, "--max-memory", "80"), "--max-memory: '80' "),
+    ],
+)
+def test_what_cannot_keep_to_memory_says_so(command, arguments, message):
+    code, out, err = command("plan", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {message}")

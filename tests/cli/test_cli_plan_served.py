@@ -9,6 +9,8 @@ import jaxscale as js
 
 pytest.importorskip("typer")
 
+from jaxscale.cli import plan_served
+
 DEVICES = ("--train-on", "H100-SXM", "--train-price", "2", "--serve-on", "H100-SXM")
 DEVICES += ("--serve-price", "2", "--context", "8k")
 H100 = js.accelerator("H100-SXM", price=2.0)
@@ -115,6 +117,15 @@ def test_a_law_of_experts_says_that_a_dense_model_serves(command):
     assert len(err.splitlines()) == 1
     record = json.loads(command(*question, "--serve-count", "1", "--json").out)
     assert record["note"].endswith(err.strip())
+
+
+def test_a_law_of_active_params_is_served_with_its_experts():
+    law = js.laws.published("ludziejewski2025")
+    costs = js.Costs.served(js.architectures.LLAMA, H100, js.serving.Requests(10, 10), train=H100)
+    family = costs.serving.of_law(law, {"experts": 8.0}).family
+    assert (family.experts, family.active_experts) == (8, 1)
+    assert costs.serving.of_law(LAW, {}).family is costs.serving.family
+    assert plan_served.note_on(None, law) == ""
 
 
 def test_cached_prompts_utilisation_and_batch_are_those_of_the_library(command):

@@ -56,10 +56,11 @@ def test_a_value_by_loss_is_that_of_the_library(command):
 def test_a_value_by_accuracy(command):
     value = ("--accuracy-value", "$1B", "--task", "gadre2024_c4", "--worthless-at", "50%")
     record = answered(command, "profit", *value, *SERVED, "--law", "gadre2024_c4")
-    accuracy = 1 - js.downstream("gadre2024_c4").error(record["plan"]["loss"])
+    accuracy = js.task("gadre2024_c4").accuracy(record["plan"]["loss"])
     assert_allclose(record["value"], 1e9 * (accuracy - 0.5), rtol=1e-12)
     assert "The accuracy is right only" not in record["note"]
-    out = words(command("profit", *value, *SERVED).out)
+    assert answered(command, "profit", *value, *SERVED)["law"]["name"] == "gadre2024_c4"
+    out = words(command("profit", *value, *SERVED, "--law", "sardana2024").out)
     assert "Worth $10.0M a point of accuracy above 50 % on gadre2024_c4" in out
     assert "right only where sardana2024 predicts losses on the text of gadre2024_c4." in out
 
@@ -136,7 +137,7 @@ def test_the_picture_is_saved(command, tmp_path):
                 ".5",
                 *SERVED,
             ),
-            "--task: unknown downstream name 'gadre'",
+            "--task: unknown task 'gadre'",
         ),
         ((*VALUE, "--accuracy-value", "1B", *SERVED), "not both"),
     ],

@@ -55,3 +55,67 @@ def test_facts_are_one_line_each_in_a_pipe(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "30")
     tables.print_facts([("about", "a word " * 40), ("about", "another")])
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+# --- Groups ----------------------------------------------------------------------------------
+
+GROUPS = {
+    "first": [("hoffmann2022_unrounded", "9.51B", "within the runs"), ("x", "1", "")],
+    "a second heading, of many words": [("y", "22.0T", "far beyond the runs of that law")],
+}
+
+
+@pytest.fixture
+def groups(capsys, monkeypatch):
+    """The lines of groups, in a terminal so wide or in a pipe."""
+
+    def printed(width=None):
+        monkeypatch.setenv("COLUMNS", str(width or 80))
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        if width:
+            monkeypatch.setenv("FORCE_COLOR", "1")
+        tables.print_groups(("law", "tokens\nper param", "note"), GROUPS)
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+        return [line.rstrip() for line in lines]
+
+    return printed
+
+
+def test_rows_stand_under_the_heading_of_their_group(groups):
+    assert groups() == [
+        "                              tokens",
+        "   law                     per param  note",
+        f" {68 * '─'}",
+        " first",
+        "   hoffmann2022_unrounded      9.51B  within the runs",
+        "   x                               1",
+        " a second heading, of many words",
+        "   y                           22.0T  far beyond the runs of that law",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 56, 80])
+def test_in_a_narrow_terminal_words_go_beneath_the_row(groups, width):
+    found = groups(width)
+    assert max(map(len, found)) <= width
+    (row,) = (line for line in found if "hoffmann2022_unrounded" in line)
+    assert "9.51B" in row
+    assert ("within the runs" in row) == (width >= 56)
+    (last,) = (line for line in found if "22.0T" in line)
+    assert last.endswith("law") == (width >= 80)
+    beneath = " ".join(found[found.index(last) :]).split()
+    assert beneath[-7:] == GROUPS["a second heading, of many words"][0][2].split()
+
+
+def test_a_reason_that_does_not_fit_is_shortened(capsys, monkeypatch):
+    reasons = [("a, b", "far too many words for a line", "too long"), ("c", "none", "none")]
+    tables.print_reasons(reasons)
+    assert capsys.readouterr().out.splitlines() == [
+        "  a, b: far too many words for a line",
+        "  c: none",
+    ]
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "30")
+    tables.print_reasons(reasons)
+    assert capsys.readouterr().out.splitlines() == ["  a, b: too long", "  c: none"]

@@ -381,7 +381,7 @@ def test_the_better_of_two_optima_is_found():
 )
 def test_another_law_and_an_accuracy_against_a_search_with_evaluate(name, levers):
     law = js.laws.published(name)
-    value = js.economics.ValueOfAccuracy(js.downstream("gadre2024_c4"), 1e8, worthless_at=0.45)
+    value = js.economics.ValueOfAccuracy(js.task("gadre2024_c4"), 1e8, worthless_at=0.45)
     demand, costs = js.Demand(1e12, 1e12), js.Costs(1.4e-18, 1.4e-18, 1.4e-18)
     best = js.maximize_profit(law, value, demand, costs, levers=levers)
     assert names(best.status) == ["OK"]

@@ -10,6 +10,7 @@ from mpmath import mp, mpf
 from numpy.testing import assert_allclose, assert_array_equal
 
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
+from jaxscale.laws.joint_experts import Ludziejewski
 from jaxscale.laws.protocol import checked_loss, flops_of, levers_of, loss_from_logs
 
 X64 = jax.config.read("jax_enable_x64")
@@ -36,14 +37,24 @@ def exact_abnar(law, params, tokens, sparsity):
     return alone + law.d / (active**law.delta * params**law.gamma) + law.e
 
 
+def exact_ludziejewski(law, params, tokens, experts):
+    shifted = experts - 1 + 1 / (1 / law.E_start - 1 / law.E_max)
+    transformed = 1 / (1 / shifted + 1 / law.E_max)
+    log = mp.log(transformed)
+    size = law.a * transformed**law.delta * params ** (law.alpha + law.gamma * log)
+    return size + law.b * transformed**law.omega * tokens ** (law.beta + law.zeta * log) + law.c
+
+
 # Round numbers of the size of the published ones: the formula is tested, not the catalogue.
 CLARK = Clark(-0.08, -0.11, 0.01, 1.1, 1.9, 320.0)
 KRAJEWSKI = Krajewski(0.5, 2.0, 0.6, 18.0, 0.12, 30.0, 0.15)
 ABNAR = Abnar(16600.0, 0.6, 5500.0, 0.4, 0.46, -0.17, 17.0, 0.16, 0.16, 0.94)
+LUDZIEJEWSKI = Ludziejewski(36.0, -0.19, -0.23, 0.01, 36.0, -0.18, 0.55, -0.026, 2.1, 290.0, 1.4)
 CASES = [
     pytest.param(CLARK, exact_clark, id="clark"),
     pytest.param(KRAJEWSKI, exact_krajewski, id="krajewski"),
     pytest.param(ABNAR, exact_abnar, id="abnar"),
+    pytest.param(LUDZIEJEWSKI, exact_ludziejewski, id="ludziejewski"),
 ]
 
 
@@ -120,7 +131,7 @@ def test_bad_values_are_nan_with_zero_derivatives_beside_good_neighbours(law, ex
 
 @pytest.mark.parametrize(
     ("law", "value"),
-    [(CLARK, -5.0), (KRAJEWSKI, 0.0), (ABNAR, 1.0)],
+    [(CLARK, -5.0), (KRAJEWSKI, 0.0), (ABNAR, 1.0), (LUDZIEJEWSKI, 0.999)],
 )
 def test_beyond_what_the_formula_means_the_loss_is_nan_with_zero_derivatives(law, value):
     name, _ = lever(law)

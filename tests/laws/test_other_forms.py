@@ -9,7 +9,8 @@ import pytest
 from mpmath import mp, mpf
 from numpy.testing import assert_allclose, assert_array_equal
 
-from jaxscale.laws.other_forms import BrokenPowerLaw, Farseer, Frantar
+from jaxscale.laws.farseer import Farseer
+from jaxscale.laws.other_forms import BrokenPowerLaw, Frantar
 
 X64 = jax.config.read("jax_enable_x64")
 DTYPES = [np.float32, np.float64] if X64 else [np.float32]
@@ -18,7 +19,7 @@ SIZES = (1e9, 2e10)
 ONE_BREAK = BrokenPowerLaw(a=1.7, b=60.0, c0=0.05, c=0.1, d=1e20, f=0.5)
 TWO_BREAKS = BrokenPowerLaw(a=1.7, b=60.0, c0=0.05, c=(0.1, -0.04), d=(1e20, 1e23), f=(0.5, 0.25))
 # Made up, so that losses are a few nats.
-FARSEER = Farseer(-0.1, 0.4, 90.0, -5.3, -0.02, 0.1, 0.12, -0.1, 0.17)
+FARSEER = Farseer(-0.2, 0.8, 60.0, 1.5, -0.05, 1.2, 0.1, -0.12, 0.12)
 FRANTAR = Frantar(17.0, 0.7, 45.0, 0.25, 7e8, 0.2, 0.65)
 
 
@@ -28,12 +29,6 @@ def exact_broken(law, x):
     for c, d, f in zip(*columns, strict=True):
         product *= (1 + (x / d) ** (1 / f)) ** (-c * f)
     return law.a + product
-
-
-def exact_farseer(law, params, tokens):
-    size = mp.exp(law.a3 * params**law.gamma + law.b3)
-    data = mp.exp(law.a2 * params**law.beta + law.b2)
-    return size + data * tokens ** -mp.exp(law.a1 * params**law.alpha + law.b1)
 
 
 def exact_frantar(law, params, tokens, sparsity):
@@ -80,19 +75,6 @@ def test_a_broken_power_law_is_a_flat_pytree():
 def test_breaks_have_to_be_complete():
     with pytest.raises(ValueError, match=r"one number for each break; got \[2, 1, 2\]"):
         dataclasses.replace(TWO_BREAKS, d=1e20).loss(*SIZES)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_farseer_is_its_formula_at_fifty_digits(dtype):
-    law = jax.tree.map(dtype, FARSEER)
-    params = np.geomspace(1e7, 1e12, 6, dtype=dtype)
-    tokens = dtype(1e11)
-    with mp.workdps(50):
-        expected = [
-            float(exact_farseer(exactly(law), mpf(float(n)), mpf(float(tokens)))) for n in params
-        ]
-    # The exponent of D is multiplied by log D = 25.
-    assert_allclose(law.loss(params, tokens), expected, rtol=100 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -53,4 +53,4 @@ def test_mistakes_are_named():
     with pytest.raises(TypeError, match="must be a Chinchilla law"):
         repeated(js.laws.published("kaplan2020"), "muennighoff2023")
     with pytest.raises(TypeError, match="reuse must be a name"):
-        repeated(BASE, 15.4)
+        repeated(BASE, 15.4)  # pyright: ignore[reportArgumentType]

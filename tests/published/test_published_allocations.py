@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from fitting.public_runs import column, table
 from jaxscale import allocations
 from jaxscale.laws import Chinchilla
 from published.numbers import assert_printed
@@ -354,6 +355,48 @@ def test_equation_3_of_minicpm():
     source, (a, b) = "Hu et al. 2024, Section 4.5", slopes(found)
     assert_printed(a - b, "-0.10", source=source, what="eta")
     assert_printed(1 / found.tokens_per_param(6e18), "0.01", source=source, what="K^2")
+
+
+# --- McLeish et al. 2025, Gemstones ----------------------------------------------------------
+
+
+def test_lines_of_gemstones():
+    found = allocations.published("mcleish2025")
+    source = "McLeish et al. 2025, mcleish7/gemstone-scaling-laws"
+    printed = {
+        "params": ("0.499380216082636", "-2.8451076960767026"),
+        "tokens": ("0.4809888232129201", "1.8963208273327723"),
+    }
+    rounding = 1e-14  # of logarithms
+    for size, slope in zip(printed, slopes(found), strict=True):
+        log_one = np.log(getattr(found, size)(1.0))
+        for number, text, what in zip(
+            (slope, log_one), printed[size], ("slope of ln", "at 1 FLOP, ln"), strict=True
+        ):
+            what = f"approach 1: {what} {size}"
+            assert_printed(number, text, source=source, what=what, within=rounding)
+
+
+def test_tokens_per_param_of_gemstones_are_those_of_its_third_line():
+    """Which was fitted apart, to the quotients: 0.018391392869716076 down and 4.741428523409473."""
+    flops = np.array([1e18, 1e22])
+    line = np.exp(4.741428523409473 - 0.018391392869716076 * np.log(flops))
+    assert_allclose(allocations.published("gemstones").tokens_per_param(flops), line, rtol=1e-10)
+
+
+def test_best_models_of_gemstones_lie_on_its_line():
+    """Of the runs in the table, those of the lowest loss in eight parts of its range of FLOPs.
+
+    On decimal logarithms the line would lie a factor of 20 to 60 below them.
+    """
+    path = table("gemstones_2025/points_hot.csv")
+    params, tokens, loss = (column(path, name) for name in ("params", "tokens", "loss"))
+    flops = 6 * params * tokens
+    part = np.digitize(np.log(flops), np.linspace(*np.log([flops.min(), flops.max()]), 9)[1:-1])
+    best = [np.flatnonzero(part == k)[np.argmin(loss[part == k])] for k in range(8)]
+    off = np.log(params[best] / allocations.published("mcleish2025").params(flops[best]))
+    assert np.abs(off).max() < np.log(3)
+    assert abs(np.mean(off)) < np.log(1.5)
 
 
 # --- Others, of which exponents alone are known ----------------------------------------------

@@ -15,8 +15,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from jaxscale import allocations
-from jaxscale.laws import catalog, kaplan
-from jaxscale.laws._downstream import downstream, loss_at_ratio
+from jaxscale.laws import catalog, kaplan, loss_at_ratio, task
 from published.numbers import assert_printed
 
 pytestmark = pytest.mark.skipif(
@@ -300,7 +299,7 @@ def test_large_runs_of_gadre(params, ratio, run, error, loss_off, error_off):
     what = f"{model}: relative error of the loss, %"
     assert_printed(100 * (loss / run - 1), loss_off, source=EXPLORER, what=what)
     # The coefficients are kept to four digits: that is 0.004 % of an error.
-    found = 100 * (downstream(name).error(loss) / error - 1)
+    found = 100 * ((1 - task(name).accuracy(loss)) / error - 1)
     what = f"{model}: relative error of the error, %"
     assert_printed(found, error_off, source=EXPLORER, what=what, within=4e-3)
 
@@ -334,8 +333,8 @@ TASKS = {  # epsilon, k, gamma of 17 and of 46 tasks, computed apart from the re
 @pytest.mark.parametrize("train_set", TASKS)
 def test_coefficients_of_errors_of_gadre(train_set):
     for suffix, coefficients in zip(("", "_46"), TASKS[train_set], strict=True):
-        law = downstream(f"gadre2024_{train_set}{suffix}")
-        assert (law.epsilon, law.k, law.gamma) == coefficients
+        curve = task(f"gadre2024_{train_set}{suffix}").curve
+        assert (curve.epsilon, curve.k, curve.gamma) == coefficients
 
 
 def test_entries_say_what_each_law_counts():

@@ -21,6 +21,7 @@ STEP_LAW, MEDIANS, DEEPSEEK, PORIAN, KAPLAN = (
     recipes.entry(name).law
     for name in ("steplaw2025", "steplaw2025_medians", "deepseek2024", "porian2024", "kaplan2020")
 )
+ZHANG = recipes.entry("zhang2024")
 ONE = (1.0, 1.0, 1.0)  # params, tokens, loss
 
 
@@ -203,3 +204,31 @@ def test_steps_by_loss_of_kaplan():
         ("N_c of L(N, S)", "6.5e13", N_c),
     ]:
         assert_printed(found, printed, source="Kaplan et al. 2020, Table 3", what=what)
+
+
+# --- Zhang et al. 2024, arXiv 2410.21676 ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "printed", "found"),
+    [
+        ("critical batch of 1e9 tokens, sequences", "22.91", 1e9),
+        ("exponent of D in the critical batch", "0.47", None),
+        ("smallest model", "85e6", ZHANG.params_range[0]),
+        ("largest model", "1.2e9", ZHANG.params_range[1]),
+    ],
+)
+def test_critical_batch_of_zhang(what, printed, found):
+    if found is None:
+        found = exponent(ZHANG.law.batch_tokens, 1)
+    elif found == 1e9:  # in their sequences of 512 tokens
+        found = ZHANG.law.batch_tokens(1.0, found, 1.0) / 512
+    assert_printed(found, printed, source="Zhang et al. 2024", what=what)
+
+
+def test_the_critical_batch_of_zhang_is_far_below_that_of_kaplan():
+    """At 1e12 tokens, computed apart: 301,505 tokens, and more than ten times as many by Kaplan."""
+    size = 7e9, 1e12, 2.04
+    assert_allclose(ZHANG.law.batch_tokens(*size), 301_505, rtol=0, atol=0.5)
+    assert KAPLAN.batch_tokens(*size) > 10 * 301_505
+    assert np.isnan(ZHANG.law.learning_rate(*size))

@@ -36,7 +36,11 @@ def test_recipe_is_that_of_its_law_in_the_full_shape(plan, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_plan_that_is_not_ok_has_no_recipe(plan, name):
     found = recipes.training_recipe(plan, name)
-    for number in (found.learning_rate, found.batch_tokens, found.steps):
+    numbers = found.batch_tokens, found.steps
+    assert np.isnan(found.learning_rate[:, 2]).all()
+    if name != "zhang2024":  # which is of a batch alone
+        numbers += (found.learning_rate,)
+    for number in numbers:
         assert_array_equal(np.isnan(number), ~np.asarray(plan.ok))
     assert not np.any(found.in_range[:, 2])
 
@@ -123,3 +127,19 @@ def test_mistakes_are_named():
         recipes.training_recipe(js.Bounds, "porian2024")
     with pytest.raises(ValueError, match=r"tokens \(3,\), loss \(2,\)"):
         recipes.training_recipe(js.Runs(1e9, np.ones(3), np.ones(2)))
+
+
+def test_a_recipe_takes_experts_from_the_plan_and_is_dense_without():
+    """Exponents of Ludziejewski et al. 2025, eq. 8."""
+    law = js.laws.published("ludziejewski2025")
+    plan = js.minimize_loss(law, 1e21, levers={"experts": np.array([1.0, 8.0, 32.0])})
+    found = recipes.training_recipe(plan, "ludziejewski2025")
+    dense = recipes.training_recipe(js.evaluate(LAW, plan.params, plan.tokens), "ludziejewski2025")
+    shares = np.array([1, 8, 32]) ** -0.25
+    assert_allclose(found.learning_rate, shares * dense.learning_rate, rtol=CLOSE)
+    runs = js.Runs(1e9, 1e10, 2.5, levers={"experts": np.array([32.0, 33.0])})
+    assert_array_equal(recipes.training_recipe(runs, "ludziejewski2025").in_range, [True, False])
+    # Bits are no part of it.
+    bits = js.evaluate(js.laws.published("kumar2024"), 1e9, 1e10, levers={"bits": 8})
+    rate = recipes.training_recipe(bits, "ludziejewski2025").learning_rate
+    assert_allclose(rate, np.exp(8.39) * 1e9**-0.81, rtol=CLOSE)

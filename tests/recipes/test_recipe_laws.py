@@ -49,6 +49,18 @@ def kaplan_batch(at_one, by_log, B_star, alpha_B, N, D, L):
     return B_star / L ** (1 / alpha_B)
 
 
+def experts_rate(log_at_one, by_params, by_experts, batch, N, D, L):
+    return mp.exp(log_at_one) * N**by_params
+
+
+def experts_batch(log_at_one, by_params, by_experts, batch, N, D, L):
+    return batch
+
+
+def zhang_batch(sequences, by_tokens, sequence_tokens, unit, N, D, L):
+    return sequences * (D / unit) ** by_tokens * sequence_tokens
+
+
 class Form(NamedTuple):
     """A paper's recipe: the class that holds it, and its coefficients by their names there."""
 
@@ -73,6 +85,14 @@ KAPLAN = Form(
     recipes.KaplanRecipe,
     {"rate_at_one": 3.239e-3, "rate_by_log_params": -1.395e-4, "B_star": 2.1e8, "alpha_B": 0.21},
 )
+EXPERTS = Form(
+    recipes.ExpertsRecipe,
+    {"log_rate_at_one": 8.39, "rate_by_params": -0.81, "rate_by_experts": -0.25, "batch": 262144.0},
+)
+ZHANG = Form(
+    recipes.CriticalBatchRecipe,
+    {"sequences": 22.91, "by_tokens": 0.47, "sequence_tokens": 512.0, "unit_of_tokens": 1e9},
+)
 # Each with all its numbers as arguments, coefficients first; which of them it depends on.
 FORMULAS = {
     "step rate": (STEP, "learning_rate", step_rate, (0, 2, 3, 5, 6)),
@@ -83,6 +103,9 @@ FORMULAS = {
     "porian batch": (PORIAN, "batch_tokens", porian_batch, (1, 3, 4)),
     "kaplan rate": (KAPLAN, "learning_rate", kaplan_rate, (0, 1, 4)),
     "kaplan batch": (KAPLAN, "batch_tokens", kaplan_batch, (2, 3, 6)),
+    "experts rate": (EXPERTS, "learning_rate", experts_rate, (0, 1, 4)),
+    "experts batch": (EXPERTS, "batch_tokens", experts_batch, (3, 5)),
+    "zhang batch": (ZHANG, "batch_tokens", zhang_batch, (0, 1, 2, 3, 5)),
 }
 
 
@@ -125,6 +148,7 @@ def test_bad_number_gives_nan_with_zero_derivatives(name):
     function, _, numbers, used = formula(name)
     scales = [place for place in used if numbers[place] > 1e-2]  # not the rates of Kaplan et al.
     signed = {"step rate": {2, 3}, "deepseek rate": {2}, "porian rate": {2}, "kaplan rate": {1}}
+    signed["experts rate"] = {0, 1}
     signed["step batch"], signed["deepseek batch"], signed["porian batch"] = {4}, {3}, {3}
     lanes = [
         np.where(np.arange(len(numbers)) == place, bad, numbers)

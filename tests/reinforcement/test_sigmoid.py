@@ -53,7 +53,7 @@ def best_profit(law, value, price, start):
 
     grid = [mid * mpmath.exp(x) for x in mpmath.linspace(-90, 40, 600)]
     falls = [(low, high) for low, high in itertools.pairwise(grid) if slope(low) > 0 >= slope(high)]
-    stops = [mpf(0)]
+    stops: list = [mpf(0)]
     for low, high in falls:
         for _ in range(160):
             middle = mpmath.sqrt(low * high)

@@ -17,7 +17,8 @@ X64 = jax.config.read("jax_enable_x64")
 DTYPE = np.float64 if X64 else np.float32
 EPS = np.finfo(DTYPE).eps
 LAW = js.laws.Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.336, beta=0.283)
-TASKS = js.laws.downstream("gadre2024_c4")
+TASKS = js.task("gadre2024_c4")
+CURVE = TASKS.curve
 MIDDLE, WIDTH = 2.1, 0.1  # of the sigmoid
 MOST = 300
 
@@ -30,7 +31,7 @@ class Mixed:
     is_sigmoid: object  # above 0 where it is
 
     def __call__(self, loss):
-        tasks = 1 - TASKS.error(loss)
+        tasks = TASKS.accuracy(loss)
         return jnp.where(self.is_sigmoid > 0, jax.nn.sigmoid((MIDDLE - loss) / WIDTH), tasks)
 
 
@@ -75,7 +76,7 @@ def loss_needed(is_sigmoid, target, concentration, attempts):
     p = rate_needed(target, concentration, attempts)
     if is_sigmoid:
         return MIDDLE - WIDTH * np.log(p / (1 - p))
-    return np.log(TASKS.k / (TASKS.epsilon - (1 - p))) / TASKS.gamma
+    return np.log(CURVE.k / (CURVE.epsilon - (1 - p))) / CURVE.gamma
 
 
 @functools.cache
@@ -181,7 +182,7 @@ def test_the_loss_needed_and_its_derivatives_have_a_closed_form():
 
 def test_losses_that_no_model_or_every_model_has():
     def tasks(loss):
-        return 1 - TASKS.error(loss)
+        return TASKS.accuracy(loss)
 
     # Their chance level is 1 - epsilon = 0.1503; more than all comes at a loss below 1.
     target = jnp.array([0.1, 0.5, 0.9, 2.0])
@@ -189,7 +190,7 @@ def test_losses_that_no_model_or_every_model_has():
     losses, slopes = both(target)
     assert losses[0] == np.inf
     assert np.isnan(losses[3])
-    assert_allclose(losses[1:3], TASKS.loss(1 - target[1:3]), rtol=100 * EPS)
+    assert_allclose(losses[1:3], TASKS.loss(target[1:3]), rtol=100 * EPS)
     assert_array_equal(slopes[jnp.array([0, 3])], 0)
     never = loss_for_success(lambda loss: 0.5 * jnp.exp(-loss), 0.9, 1.0)
     assert never == 0

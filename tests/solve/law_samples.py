@@ -82,6 +82,8 @@ PUBLISHED = {
     "abnar2025": {"sparsity": (0.0, 0.98)},
     "kumar2024": {"bits": (3.0, 16.0)},
     "tao2024": {"vocabulary_params": (1e6, 1e10)},
+    "ludziejewski2025": {"experts": (1.0, 32.0)},
+    "li2025": {},
 }
 USUAL_RANGES = {"params": (1e7, 1e10), "tokens": (1e9, 1e12)}
 BEYOND = 100.0  # two decades

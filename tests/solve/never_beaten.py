@@ -58,6 +58,9 @@ def draw(entry, count, rng, *, bounded) -> Draws:
         _log_uniform(rng, low / 10**DECADES_BEYOND, high * 10**DECADES_BEYOND, count)
         for low, high in ranges
     )
+    if hasattr(law, "holds"):  # it has no loss at other sizes
+        held = np.asarray(law.holds(np.log(params), np.log(tokens)))
+        params = np.where(held, params, _log_uniform(rng, *ranges[0], count))
     levers = {
         name: _between(rng, *LEVERS.get(name, limits), count)
         for name, limits in getattr(law, "levers", {}).items()

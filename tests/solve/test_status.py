@@ -133,7 +133,7 @@ def test_each_status_is_given_where_it_should(target):
 
 
 # Those that a sum of two powers never earns; see test_any_law.py and test_levers.py.
-OF_OTHER_LAWS = {"NO_INTERIOR_OPTIMUM", "SEVERAL_OPTIMA", "AT_LEVER_END"}
+OF_OTHER_LAWS = {"NO_INTERIOR_OPTIMUM", "SEVERAL_OPTIMA", "AT_LEVER_END", "BEYOND_LAW"}
 OF_SERVING = {"OUT_OF_MEMORY", "CONTEXT_TOO_LONG", "TOO_SLOW"}
 OF_PROFIT = {"DO_NOT_TRAIN", "NO_FINITE_PRICE", "BEST_OF_SEVERAL"}
 

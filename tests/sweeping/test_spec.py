@@ -207,6 +207,18 @@ def test_levers_of_a_law_are_fixed_values_or_axes():
         assert_agrees(one(axis, loss=3.0, bits=bits), solved(bits))
 
 
+def test_memory_is_a_bound_by_number_of_experts():
+    law, demand = js.laws.published("ludziejewski2025"), js.Demand(1e12)
+    axes = "loss_nats_per_token = [2.2]\nmax_memory_bytes = [24e9, 80e9]\nlevers.experts = [1, 8]"
+    found = read(axes, f"{DEMAND}\nlaw = 'ludziejewski2025'")
+    assert found.space.axes["max_memory"].attributes["units"] == "bytes"
+    for experts, memory in ((1.0, 80e9), (8.0, 24e9)):
+        levers = {"levers": {"experts": experts}}
+        best = js.minimize_cost(law, 2.2, demand, bounds=js.Bounds(max_memory=memory), **levers)
+        wanted = {"params": float(best.params)}
+        assert_agrees(one(found, loss=2.2, max_memory=memory, experts=experts), wanted)
+
+
 def test_the_example_of_the_module_is_a_specification():
     (example,) = re.findall(r"\n\n((?: {4}.*\n|\n)+)", spec.__doc__)
     found = spec.read(textwrap.dedent(example))
@@ -446,6 +458,10 @@ MISTAKES = [
     (
         dict(fixed=f"{DEMAND}\nloss_nats_per_token = 2"),
         "line 6: loss_nats_per_token: is an axis too",
+    ),
+    (
+        dict(fixed=f"{DEMAND}\nmax_memory_bytes = 80e9"),
+        "line 6: max_memory_bytes: sardana2024 does not say what its models take in memory",
     ),
     # the text itself
     (dict(top="fields ="), "a.toml: not TOML: Invalid value (at line 1"),

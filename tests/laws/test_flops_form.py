@@ -1,4 +1,4 @@
-"""Loss along tokens per parameter, error by loss, and the null model of compute alone."""
+"""Loss along tokens per parameter, and the null model of compute alone."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from mpmath import mp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from jaxscale.laws import Chinchilla
-from jaxscale.laws._downstream import Downstream, downstream, from_flops_form, loss_at_ratio
+from jaxscale.laws._flops_form import from_flops_form, loss_at_ratio
 from jaxscale.laws.other_forms import ComputeOnly
 from jaxscale.laws.repeated_data import Muennighoff
 
@@ -16,7 +16,6 @@ X64 = jax.config.read("jax_enable_x64")
 DTYPES = [np.float32, np.float64] if X64 else [np.float32]
 EPS = np.finfo(DTYPES[-1]).eps
 FORM = (1.8, 200.0, 300.0, 0.13)  # E, a, b, eta
-TASKS = Downstream(epsilon=0.85, k=2.0, gamma=0.7)
 
 
 # --- Loss by compute and tokens per parameter -----------------------------------------------
@@ -78,58 +77,6 @@ def test_bad_compute_or_ratio_is_nan_and_leaves_its_neighbours(place, bad):
     assert_array_equal(np.isnan(loss), [False, True])
     assert np.all(slopes[:, 0] != 0)
     assert_array_equal(slopes[:, 1], [0, 0])
-
-
-# --- Error by loss --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_error_is_the_formula_and_loss_its_inverse(dtype):
-    law = jax.tree.map(dtype, TASKS)
-    loss = np.linspace(0.5, 6, 12).astype(dtype)
-    with mp.workdps(50):
-        epsilon, k, gamma = (mp.mpf(float(x)) for x in (law.epsilon, law.k, law.gamma))
-        expected = [float(epsilon - k * mp.exp(-gamma * mp.mpf(float(x)))) for x in loss]
-    eps = np.finfo(dtype).eps
-    assert_allclose(law.error(loss), expected, rtol=0, atol=8 * eps)
-    # The error is rounded, and tells less of the loss the nearer it is to epsilon.
-    atol = 8 * eps / (law.gamma * (law.epsilon - np.array(expected)))
-    assert np.all(np.abs(law.loss(law.error(loss)) - loss) <= atol)
-
-
-def test_derivative_of_the_inverse_is_the_inverse_of_the_derivative():
-    loss = 2.5
-    there = jax.grad(TASKS.error)(loss)
-    back = jax.grad(TASKS.loss)(TASKS.error(loss))
-    assert_allclose(there * back, 1, rtol=100 * EPS)
-    assert_allclose(there, TASKS.gamma * (TASKS.epsilon - TASKS.error(loss)), rtol=100 * EPS)
-
-
-@pytest.mark.parametrize("error", [0.85, 0.86, -1.15, -2.0, np.inf, np.nan])
-def test_error_that_no_loss_has(error):
-    value, slope = jax.value_and_grad(TASKS.loss)(error)
-    assert np.isnan(value)
-    assert slope == 0
-
-
-@pytest.mark.parametrize("bad", [-1.0, np.inf, np.nan])
-@pytest.mark.parametrize("name", ["k", "gamma", "loss"])
-def test_error_of_a_bad_number_is_nan_with_zero_derivatives(name, bad):
-    numbers = {"epsilon": 0.85, "k": 2.0, "gamma": 0.7, "loss": 2.5} | {name: bad}
-
-    def error(numbers):
-        return Downstream(*(numbers[n] for n in ("epsilon", "k", "gamma"))).error(numbers["loss"])
-
-    value, slopes = jax.value_and_grad(error)(numbers)
-    assert np.isnan(value)
-    assert not any(slopes.values())
-
-
-def test_downstream_by_name():
-    assert downstream("Gadre2024_C4") == downstream("gadre2024_c4")
-    assert downstream("gadre2024_c4") != downstream("gadre2024_c4_46")
-    with pytest.raises(ValueError, match=r"name 'gadre_c4' \(did you mean gadre2024_c4\?\); known"):
-        downstream("gadre_c4")
 
 
 # --- Compute alone, Guo 2024 ----------------------------------------------------------------
