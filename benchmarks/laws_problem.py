@@ -127,6 +127,7 @@ OVER_GRANULARITY, OVER_BITS = "krajewski2024 over granularity", "kumar2024 over 
 OVER_VOCABULARY = "tao2024 over vocabulary_params"
 STUDENT = "busbridge2025_student"
 OVER_TWO = "a law of its own over bits and sparsity"
+IN_STREAMS = "Chinchilla in 4 streams of chen2025_pile"
 
 
 @functools.cache
@@ -161,6 +162,12 @@ def cases() -> dict[str, Case]:
                 c=0.03, exponent=1.0,
             ),
             *bits, chosen=("bits", "sparsity"),
+        ),
+        IN_STREAMS: Case(
+            js.laws.with_streams(
+                js.laws.Chinchilla(*problem.LAW), published("chen2025_pile").k
+            ),
+            *chinchilla, fixed={"streams": 4.0},
         ),
     }  # fmt: skip
 

@@ -13,6 +13,7 @@ from jaxscale._numerics.quantities import count, counted, elapsed
 from jaxscale.architectures.family import log_params_of
 from jaxscale.costs import Costs
 from jaxscale.laws.protocol import levers_of
+from jaxscale.laws.streams import STREAMS
 from jaxscale.plan import REASONS, Plan
 from jaxscale.serving import COUNTS, Deployment, Limits, name_of, options
 from jaxscale.solve import minimize_cost, minimize_loss
@@ -147,7 +148,8 @@ def _of_budget(asked: Any, served: Any) -> str:
     widths = jnp.linspace(NARROWEST, WIDEST, POINTS)
     sizes = np.asarray(jnp.exp(log_params_of(served.family, widths)), float)
     served = served.of_law(asked.law, asked.levers or {})
-    offered = interpreted(served.prices, sizes, demand)
+    streams = (asked.levers or {}).get(STREAMS)
+    offered = interpreted(served.prices, sizes, demand, streams=streams)
     price = offered["read"] * demand.input_tokens + offered["write"] * demand.output_tokens
     least = float(np.nanmin(np.append(np.asarray(price, float), math.inf)))
     if not asked.budget < least < math.inf:

@@ -274,6 +274,7 @@ class Costs:
             family: shapes by size, such as `js.architectures.LLAMA`.
             devices: accelerators with prices, or deployments whose count is left open.
             requests: a `js.serving.Requests`; the demand says how many tokens there are in all.
+                Where the law has a lever `streams`, its value takes the place of theirs.
             limits: a `js.serving.Limits`; none by default.
             train: the accelerator that trains.
             train_precision: of the arithmetic in training.

@@ -21,6 +21,7 @@ from jaxscale._numerics.values import exp_or_nan, has_normal_exp, is_finite, is_
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws import protocol
 from jaxscale.laws.protocol import INFERENCE_FLOPS, TRAIN_FLOPS, Law
+from jaxscale.laws.streams import STREAMS
 from jaxscale.status import Status, first_status, is_ok
 
 if TYPE_CHECKING:
@@ -251,8 +252,13 @@ def _evaluate_served(
     law, demand, costs = (arguments[name] for name in ("law", "demand", "costs"))
     counts_embeddings = protocol.counts_embeddings(law)
     counts_idle = protocol.counts_idle_experts(law)
-    offered = costs.serving.of_law(law, levers).prices(
-        params, demand, counts_embeddings=counts_embeddings, counts_idle=counts_idle
+    served = costs.serving.of_law(law, levers)
+    offered = served.prices(
+        params,
+        demand,
+        counts_embeddings=counts_embeddings,
+        counts_idle=counts_idle,
+        streams=levers.get(STREAMS),
     )
     sizes = arrays.enter(
         law=law, params=params, tokens=tokens, levers=levers, train=costs.train, **offered

@@ -15,6 +15,8 @@ from jaxscale.laws._tasks import task as task
 from jaxscale.laws._tasks import task_entry as task_entry
 from jaxscale.laws._tasks import tasks as tasks
 from jaxscale.laws.chinchilla import Chinchilla as Chinchilla
+from jaxscale.laws.context import ContextLength as ContextLength
+from jaxscale.laws.context import context_length as context_length
 from jaxscale.laws.distillation import Distillation as Distillation
 from jaxscale.laws.distillation import TeacherAndStudent as TeacherAndStudent
 from jaxscale.laws.experts import Abnar as Abnar
@@ -39,4 +41,7 @@ from jaxscale.laws.reuse import Reuse as Reuse
 from jaxscale.laws.reuse import repeated as repeated
 from jaxscale.laws.skaling import Skaling as Skaling
 from jaxscale.laws.skaling import from_sum_form as from_sum_form
+from jaxscale.laws.streams import ParScale as ParScale
+from jaxscale.laws.streams import Streams as Streams
+from jaxscale.laws.streams import with_streams as with_streams
 from jaxscale.laws.vocabulary import Tao as Tao

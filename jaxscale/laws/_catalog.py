@@ -24,6 +24,7 @@ from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
 from jaxscale.laws.reuse import repeated
 from jaxscale.laws.skaling import Skaling, from_sum_form
+from jaxscale.laws.streams import ParScale
 from jaxscale.laws.vocabulary import Tao
 from jaxscale.published import Catalog, Entry, find, shipped
 
@@ -34,6 +35,7 @@ FAMILIES: Mapping[str, type] = {
         *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar, Skaling),
         *(Distillation, TeacherAndStudent),
         Ludziejewski,
+        ParScale,
     )
 }
 # Classes and constructors by the name that a file of published facts gives as `form`.

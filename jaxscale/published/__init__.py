@@ -1,7 +1,7 @@
 """Published facts, in TOML files, and the reader of such files.
 
-Seven files list laws, allocations, recipes, accelerators, architectures, tasks and released models,
-each with its source. A file of your own has the same format:
+Files list laws, allocations, recipes, accelerators, architectures, tasks, contexts, trajectories
+and released models, each with its source. A file of your own has the same format:
 
     [laws.ours2026]
     form = "Chinchilla"

@@ -119,6 +119,7 @@ COLUMNS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     "tasks": {**_NAMED, "form": _form, **_SOURCE},
     "reinforcement": {**_NAMED, **_SOURCE},
     "reuse": {**_NAMED, **_SOURCE},
+    "contexts": {**_NAMED, "form": _form, **_SOURCE},
     "allocations": {
         **_NAMED,
         "params_exponent": lambda entry: entry.exponents[0],

@@ -22,6 +22,7 @@ from jaxscale.published.facts import COLUMNS
 KINDS: Mapping[str, tuple[str, str]] = {
     "laws": ("law", "jaxscale.laws._catalog"),
     "tasks": ("law", "jaxscale.laws._tasks"),
+    "contexts": ("law", "jaxscale.laws.context"),
     "allocations": ("allocation", "jaxscale.allocations"),
     "recipes": ("law", "jaxscale.recipes.recipe"),
     "accelerators": ("accelerator", "jaxscale.hardware"),

@@ -14,6 +14,8 @@ from jaxscale.serving.comparison import compare as compare
 from jaxscale.serving.deployment import Deployment as Deployment
 from jaxscale.serving.kernels import Efficiencies as Efficiencies
 from jaxscale.serving.kernels import fit_efficiencies as fit_efficiencies
+from jaxscale.serving.longer_prompts import LongerPrompt as LongerPrompt
+from jaxscale.serving.longer_prompts import longer_prompt as longer_prompt
 from jaxscale.serving.passes import Limit as Limit
 from jaxscale.serving.passes import Pass as Pass
 from jaxscale.serving.passes import prefill as prefill

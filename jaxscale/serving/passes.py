@@ -133,6 +133,7 @@ def step(
     batch: ArrayLike,
     context: ArrayLike,
     *,
+    streams: ArrayLike = 1.0,
     attention: str = "additive",
     sharpness: float | None = None,
 ) -> Pass:
@@ -149,6 +150,7 @@ def step(
         deployment: what serves one copy of it.
         batch: sequences decoded together, from 1.
         context: tokens of each that are cached already, at most the model's own context.
+        streams: copies of each sequence that run through the layers, as in `Requests`.
         attention: "additive", as the JAX scaling book has it, or "max".
         sharpness: p of a smooth maximum `(x^p + y^p)^(1/p)`, which is never below the maximum and
             at most 2^(1/p) times it; without one, the maximum itself, which has kinks.
@@ -172,6 +174,7 @@ def step(
         1.0,
         context,
         None,
+        streams,
         attention=attention,
         sharpness=sharpness,
     )
@@ -184,6 +187,7 @@ def prefill(
     prompt: ArrayLike,
     *,
     cached: ArrayLike = 0.0,
+    streams: ArrayLike = 1.0,
     attention: str = "additive",
     sharpness: float | None = None,
 ) -> Pass:
@@ -206,6 +210,7 @@ def prefill(
         prompt,
         0.0,
         cached,
+        streams,
         attention=attention,
         sharpness=sharpness,
     )
@@ -219,6 +224,7 @@ class Work(NamedTuple):
     cached: Array  # tokens whose keys and values are read
     logits: Array  # tokens whose logits are wanted
     first: Array | None = None  # tokens that the first one attends to, where it reads a prompt
+    streams: Array | float = 1.0  # copies of it that run through the layers
 
 
 class Times(NamedTuple):
@@ -271,6 +277,7 @@ class Rates(NamedTuple):
     experts: Array  # of the whole pass, were all of them read
     idle: Array | None  # share of the experts that a token does not run through; None where none is
     new: Array  # tokens of each sequence
+    run: Array  # tokens that run through the layers, of each sequence: in every stream
     flops: Array  # of each sequence
     bytes: Array  # of each sequence: keys and values
     weight_bandwidth: Array  # bytes/s at which weights are read
@@ -281,7 +288,7 @@ class Rates(NamedTuple):
             launch=self.launch,
             network=self.latency + part * self.network,
             compute=part * self.compute,
-            weights=self.weights + self.experts * self.share_of_experts(part * self.new),
+            weights=self.weights + self.experts * self.share_of_experts(part * self.run),
             scores=part * self.scores,
             cache=part * self.cache,
         )
@@ -306,16 +313,18 @@ def rates(
     `dense` says that no expert is ever idle, which saves what depends on it.
     """
     logits = counts.vocabulary_matrix(a)
-    multiplied = work.new * (counts.matmul_params(a) - logits) + work.logits * logits
+    run = work.new * work.streams
+    # Streams are summed before their logits are computed (Chen et al. 2025, arXiv 2505.10475).
+    multiplied = run * (counts.matmul_params(a) - logits) + work.logits * logits
     if work.first is None:
-        scores = work.new * counts.attention_flops(a, work.attended)
+        scores = run * counts.attention_flops(a, work.attended)
     else:
-        scores = work.new * counts.unpacked_attention_flops(a, work.attended, work.first)
-    kept = counts.cached_numbers(a, work.cached) * m.cache_bytes
+        scores = run * counts.unpacked_attention_flops(a, work.attended, work.first)
+    kept = work.streams * counts.cached_numbers(a, work.cached) * m.cache_bytes
     idle_weights = counts.read_params(a, jnp.zeros_like(a.experts)) * m.weight_bytes
     all_weights = counts.read_params(a, jnp.ones_like(a.experts)) * m.weight_bytes
     reduces = REDUCES * a.layers
-    between = work.new * a.width * m.activation_bytes
+    between = run * a.width * m.activation_bytes
     reduce_latency, reduce_rate = reduction(m, split)
     send_latency, send_rate = sending(m, split)
     return Rates(
@@ -324,11 +333,12 @@ def rates(
         network=between * (reduces * reduce_rate + send_rate),
         compute=2 * multiplied / split.flops,
         scores=scores / split.flops,
-        cache=sequence_bytes(a, m, split, work.cached) / split.bandwidth,
+        cache=work.streams * sequence_bytes(a, m, split, work.cached) / split.bandwidth,
         weights=idle_weights / split.bandwidth,
         experts=(all_weights - idle_weights) / split.bandwidth,
         idle=None if dense else 1 - a.active_experts / a.experts,
         new=work.new,
+        run=run,
         flops=2 * multiplied + scores,
         bytes=kept,
         weight_bandwidth=split.bandwidth,
@@ -431,6 +441,7 @@ def _public(
     new: ArrayLike,
     known: ArrayLike,
     cached: ArrayLike | None,
+    streams: ArrayLike,
     *,
     attention: str,
     sharpness: float | None,
@@ -448,6 +459,7 @@ def _public(
         new=new,
         known=known,
         cached=0.0 if cached is None else cached,
+        streams=streams,
     )
     return _one_pass((cached is not None, attention, sharpness), *entered)
 
@@ -461,25 +473,26 @@ def _one_pass(
     new: Array,
     known: Array,
     cached: Array,
+    streams: Array,
 ) -> Pass:
     reads, form, sharpness = kind
-    a, m, batch, new, known, cached = arrays.align(a, m, batch, new, known, cached)
+    given = a, m, batch, new, known, cached, streams
+    a, m, batch, new, known, cached, streams = given = arrays.align(*given)
     good = a.is_valid() & m.is_valid() & is_whole(m) & (batch >= 1) & is_finite(batch)
     good &= is_positive(new) & is_nonnegative(known) & is_nonnegative(cached) & (cached < new)
-    a, m, batch, new, known, cached = jax.tree.map(
-        lambda x: where_safe(good, x), (a, m, batch, new, known, cached)
-    )
+    good &= (streams >= 1) & is_finite(streams)
+    a, m, batch, new, known, cached, streams = jax.tree.map(lambda x: where_safe(good, x), given)
     if reads:
-        longest, work = new, Work(new - cached, new, new, jnp.ones_like(new), cached)
+        longest, work = new, Work(new - cached, new, new, jnp.ones_like(new), cached, streams)
     else:
-        longest, work = known, Work(new, known, known, jnp.ones_like(new))
+        longest, work = known, Work(new, known, known, jnp.ones_like(new), streams=streams)
     split = layout(m)
     # Stages work on parts of the batch at once: a sequence goes through all stages, with its part.
     part = jnp.maximum(batch / split.stages, 1)
     rate = rates(a, m, split, work)
     parts = rate.times(part)
     seconds = parts.total(form, sharpness)
-    used = weight_bytes(a, m) + batch * sequence_bytes(a, m, split, work.cached)
+    used = weight_bytes(a, m) + batch * streams * sequence_bytes(a, m, split, work.cached)
     used = used / m.count + m.workspace_bytes
     left = m.usable_memory * m.memory - used
     status = first_status(

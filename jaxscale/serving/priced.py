@@ -62,20 +62,22 @@ class Served:
         *,
         counts_embeddings: bool = True,
         counts_idle: bool = True,
+        streams: ArrayLike | None = None,
     ) -> dict[str, Array]:
         """Dollars of a token read and of one written for models of these sizes, and by what.
 
         `read`, `write`, `batch`, `token_seconds`, `first_token_seconds`, the index `choice` among
         `options`, its number of `devices`, the `active_share` of the params, and a `status`; NaN
         and -1 where none can serve. The cheapest is that for the tokens of the demand, or for those
-        of one request.
+        of one request. `streams` takes the place of those of the requests.
         """
+        requests = self.requests if streams is None else replace(self.requests, streams=streams)
         tokens = self.requests if demand is None else demand
         names = ("prompt", "output") if demand is None else ("input_tokens", "output_tokens")
         machines, *rest = entered(
             self.options,
             family=self.family,
-            asked_requests=self.requests,
+            asked_requests=requests,
             asked_limits=self.limits,
             utilisation=self.utilisation,
             params=params,

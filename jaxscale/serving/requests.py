@@ -10,7 +10,7 @@ from jax import Array
 from numpy.typing import ArrayLike as HostArray
 
 from jaxscale._numerics.arrays import Real
-from jaxscale._numerics.values import is_nonnegative, is_positive
+from jaxscale._numerics.values import is_finite, is_nonnegative, is_positive
 
 
 @jax.tree_util.register_dataclass
@@ -36,6 +36,9 @@ class Requests:
     output_context: Real = None
     kept: Real = None
     longest: Real = None  # tokens of the longest request; by default all are alike
+    # Copies of a request that run through the layers side by side, each with its own cache, and are
+    # summed before the logits (ParScale, Chen et al. 2025, arXiv 2505.10475).
+    streams: Real = 1.0
 
     @classmethod
     def from_lengths(
@@ -80,7 +83,10 @@ class Requests:
         )
 
     def __repr__(self) -> str:
-        told = {name: getattr(self, name) for name in ("prompt", "output", "cached", "rate")}
+        names = ["prompt", "output", "cached", "rate"]
+        if type(self.streams) not in (int, float) or self.streams != 1:
+            names.append("streams")
+        told = {name: getattr(self, name) for name in names}
         return f"Requests({', '.join(f'{name}={value!r}' for name, value in told.items())})"
 
     def filled(self) -> "Requests":
@@ -99,6 +105,7 @@ class Requests:
             _or(self.output_context, prompt + output / 2),
             _or(self.kept, prompt + output),
             _longest(self.longest, self.kept, prompt + output),
+            self.streams,
         )
 
     def is_valid(self) -> Array:
@@ -113,7 +120,7 @@ class Requests:
             self.longest,
         ):
             good &= is_positive(each)
-        return good
+        return good & (self.streams >= 1) & is_finite(self.streams)
 
 
 def _longest(longest: Any, kept: Any, usual: Any) -> Any:

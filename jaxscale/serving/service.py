@@ -313,17 +313,18 @@ def load(
     one = jnp.ones_like(requests.prompt)
     context = requests.output_context
     room = m.count * (m.usable_memory * m.memory - m.workspace_bytes) - weight_bytes(a, m)
-    each = sequence_bytes(a, m, split, requests.kept)
+    streams = requests.streams
+    each = streams * sequence_bytes(a, m, split, requests.kept)
     if speculation is None:
         decode: tuple[Rates, ...] = (
-            rates(a, m, split, Work(one, context, context, one), dense=dense),
+            rates(a, m, split, Work(one, context, context, one, streams=streams), dense=dense),
         )
         passes, per_round = (1.0,), 1.0
     else:
         tokens, draft = speculation.drafts + 1, speculation.draft
         seen = context + (tokens - 1) / 2
         decode = (
-            rates(a, m, split, Work(tokens, seen, context, tokens)),
+            rates(a, m, split, Work(tokens, seen, context, tokens, streams=streams)),
             rates(draft, m, split, Work(one, context, context, one)),
         )
         passes, per_round = (1.0, speculation.drafts), speculation.tokens_per_round()
@@ -334,17 +335,19 @@ def load(
     reads_fit = jnp.asarray(True)
     if prefill_m is not None:
         held = reader.count * (reader.usable_memory * reader.memory - reader.workspace_bytes)
-        models = [a] if speculation is None else [a, speculation.draft]
+        models = [(a, streams)] if speculation is None else [(a, streams), (speculation.draft, 1)]
         taken = [
-            weight_bytes(each, reader) + sequence_bytes(each, reader, reading, requests.prompt)
-            for each in models
+            weight_bytes(each, reader)
+            + copies * sequence_bytes(each, reader, reading, requests.prompt)
+            for each, copies in models
         ]
         reads_fit = reduce(add, taken) <= held
     known = requests.prompt * requests.cached
     # Of prompts of several lengths, one of the length that their tokens see in the mean.
     last = 2 * requests.prompt_context
     work = Work(requests.prompt - known, last, requests.prompt, one, last * requests.cached)
-    prompt_times = rates(a, reader, reading, work, dense=dense).times(one)
+    read = work._replace(streams=streams)
+    prompt_times = rates(a, reader, reading, read, dense=dense).times(one)
     prompt_seconds = prompt_times.total()
     if speculation is not None:
         drafting = rates(speculation.draft, reader, reading, work).times(one).total()

@@ -13,6 +13,7 @@ that equation gives it derivatives.
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -36,6 +37,7 @@ from jaxscale.architectures.family import (
 from jaxscale.costs import Demand
 from jaxscale.laws import protocol
 from jaxscale.laws.inverse import TOKENS, beginning, crossing, far, loss_value
+from jaxscale.laws.streams import STREAMS
 from jaxscale.plan import Bounds, Plan, lever_values
 from jaxscale.serving._options import entered, stacked
 from jaxscale.serving.deployment import Machine
@@ -489,6 +491,8 @@ def _stacked(kind: tuple[bool, bool, bool], *given: Any) -> Plan:
     target, levers, law, demand, train, family, requests, limits, utilisation, bounds = rest
     if by_bits:
         levers = {**levers, BITS: 8 * machine.weight_bytes}
+    if STREAMS in levers:
+        requests = replace(requests, streams=levers[STREAMS])
     return _plan(
         at_loss,
         Scenario(

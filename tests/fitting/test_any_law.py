@@ -24,6 +24,7 @@ from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Frantar
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
 from jaxscale.laws.skaling import Skaling
+from jaxscale.laws.streams import ParScale
 from jaxscale.laws.vocabulary import Tao
 
 SQUARES = js.fitting.SquaredError()
@@ -92,6 +93,7 @@ FAMILIES = {
     "farseer": (Farseer(-0.2, 0.8, 60.0, 1.5, -0.05, 1.2, 0.1, -0.12, 0.12), {}),
     "frantar": (Frantar(a_S=17.0, b_S=0.7, c_S=45.0, b_N=0.25, a_D=7e8, b_D=0.2, c=0.65), {}),
     "ludziejewski": (LUDZIEJEWSKI, {}),
+    "parscale": (ParScale(E=1.3, A=0.2, alpha=0.2, k=0.33), {}),
     "skaling": (Skaling(E=1.22, A=39.2, R=5.42, alpha=0.408, beta=0.431, k=0.452), {}),
 }
 
@@ -103,6 +105,7 @@ def chosen_levers(random, law, tokens):
         "granularity": 2.0 ** random.integers(0, 5, tokens.size),
         "sparsity": random.choice([0.0, 0.5, 0.75, 0.9, 0.95], tokens.size),
         "bits": random.choice([4.0, 5.0, 6.0, 8.0, 12.0, 16.0], tokens.size),
+        "streams": 2.0 ** random.integers(0, 4, tokens.size),
         "vocabulary_params": np.exp(random.uniform(np.log(1e6), np.log(1e9), tokens.size)),
     }
     return {name: draws[name] for name in getattr(law, "levers", {})}

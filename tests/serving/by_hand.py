@@ -58,30 +58,36 @@ def rates_of(device, count, *, weights=2.0):
     }
 
 
-def pass_seconds(a, r, part, new, context, read):
-    """Seconds of a pass over `part` sequences of `new` tokens each; logits of one of them."""
+def pass_seconds(a, r, part, new, context, read, streams=1.0):
+    """Seconds of a pass over `part` sequences of `new` tokens each; logits of one of them.
+
+    Streams multiply all but the weights and the logits.
+    """
     reduce = 30e-6 if r["tensor"] > 1 else 0.0
-    size = part * new * a["width"] * 2.0
+    run = part * new * streams  # tokens through the layers
+    size = run * a["width"] * 2.0
     network = 2 * a["layers"] * (reduce + 2 * (r["tensor"] - 1) / r["tensor"] * size / r["link"])
     if r["stages"] > 1:
         hop = 24e-6 + size / (r["tensor"] * r["network"])
         network = network + (r["stages"] - 1) * hop
     launch = 4 * a["layers"] * 4e-6
-    compute = part * 2 * (new * a["matrices"] + a["logits"]) / r["flops"]
+    compute = 2 * (run * a["matrices"] + part * a["logits"]) / r["flops"]
     weights = (a["matrices"] + a["logits"] + a["norms"]) * r["weights"] / r["bandwidth"]
     copies = np.maximum(r["tensor"] / a["kv_heads"], 1)
-    cache = part * a["kv"] * read * 2.0 * copies / r["bandwidth"]
-    scores = part * new * 4 * a["layers"] * a["width"] * context / r["flops"]
+    cache = part * streams * a["kv"] * read * 2.0 * copies / r["bandwidth"]
+    scores = run * 4 * a["layers"] * a["width"] * context / r["flops"]
     return launch + network + np.maximum(compute, weights) + np.maximum(scores, cache)
 
 
-def price(a, r, prompt, output, batch, limits=(np.inf, np.inf)):
+def price(a, r, prompt, output, batch, limits=(np.inf, np.inf), streams=1.0):
     """Dollars of a token read and of one written; infinite where memory or a limit is exceeded."""
     part = np.maximum(batch / r["stages"], 1)
-    step = pass_seconds(a, r, part, 1.0, prompt + output / 2, prompt + output / 2)
-    reading = pass_seconds(a, r, 1.0, prompt, prompt / 2, prompt)
+    seen = prompt + output / 2
+    step = pass_seconds(a, r, part, 1.0, seen, seen, streams)
+    reading = pass_seconds(a, r, 1.0, prompt, prompt / 2, prompt, streams)
     copies = np.maximum(r["tensor"] / a["kv_heads"], 1)
-    used = a["params"] * r["weights"] + batch * a["kv"] * (prompt + output) * 2.0 * copies
+    each = streams * a["kv"] * (prompt + output) * 2.0 * copies
+    used = a["params"] * r["weights"] + batch * each
     work = reading / r["stages"]  # stages read several prompts at a time
     token = step + batch / output * work
     good = (used <= r["memory"] * (1 + 1e-9)) & (token <= limits[0] * (1 + 1e-9))

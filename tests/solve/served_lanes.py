@@ -8,6 +8,7 @@ import jaxscale as js
 from serving import by_hand
 
 LAW = js.laws.published("sardana2024")
+K = js.laws.published("chen2025_stack").k
 # A context that no draw exceeds; heads in groups, so that a cache is copied on many devices.
 FAMILY = replace(js.architectures.LLAMA, context=1e6, kv_group=4.0)
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
@@ -85,7 +86,9 @@ def priced(draws, count, log_params, batch):
 
 def _priced(draws, count, shape, batch):
     rates, limits = by_hand.rates_of(TRAINER, count), (draws["token"], draws["first"])
-    each = by_hand.price(shape, rates, draws["prompt"], draws["output"], batch, limits)
+    streams = draws.get("streams", 1.0)
+    asked = draws["prompt"], draws["output"], batch, limits
+    each = by_hand.price(shape, rates, *asked, streams)
     # The price of an hour is each scenario's own.
     read, written = (draws["price"] / TRAINER.price * x for x in each)
     return draws["read"] * read + draws["written"] * written
@@ -105,16 +108,18 @@ def largest(draws, count, shape):
 def value(draws, target, count, shape, batch):
     """The lifetime cost, or the loss, of the best training of such a model."""
     served, params = _priced(draws, count, shape, batch), shape["params"]
-    size = LAW.E + LAW.A / params**LAW.alpha
+    streams = draws.get("streams", 1.0)
+    size = LAW.E + LAW.A / (params * (1 + K * np.log(streams))) ** LAW.alpha
+    train = 6 * params * streams * TRAIN  # dollars for each token
     low, high = draws["min_tokens"], draws["max_tokens"]
     high = np.minimum(high, draws["max_tokens_per_param"] * params)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         if target == "loss":
             left = draws["loss"] - size
             tokens = np.maximum((LAW.B / np.where(left > 0, left, np.nan)) ** (1 / LAW.beta), low)
-            return np.where(tokens <= high, 6 * params * tokens * TRAIN + served, np.inf)
+            return np.where(tokens <= high, train * tokens + served, np.inf)
         left = draws["budget"] - served
-        tokens = np.minimum(np.where(left > 0, left, np.nan) / (6 * params * TRAIN), high)
+        tokens = np.minimum(np.where(left > 0, left, np.nan) / train, high)
         return np.where((tokens >= low) & (tokens > 0), size + LAW.B / tokens**LAW.beta, np.inf)
 
 
