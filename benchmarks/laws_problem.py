@@ -129,6 +129,7 @@ SUN, OVER_FORMATS = "sun2025", "sun2025 over exponent_bits and mantissa_bits"
 OVER_GRANULARITY, OVER_BITS = "krajewski2024 over granularity", "kumar2024 over bits"
 OVER_FINENESS = "ling2025_on_besiroglu2024 over granularity"
 OVER_VOCABULARY = "tao2024 over vocabulary_params"
+STUDENT = "busbridge2025_student"
 OVER_TWO = "a law of its own over bits and sparsity"
 IN_STREAMS = "Chinchilla in 4 streams of chen2025_pile"
 
@@ -154,6 +155,7 @@ def cases() -> dict[str, Case]:
         KRAJEWSKI: Case(krajewski, *experts, fixed={"granularity": 8.0}),
         KUMAR: Case(kumar, *bits, fixed={"bits": 8.0}),
         LING: Case(ling, *sparse, fixed={"activation": 0.05, "granularity": 8.0}),
+        STUDENT: Case(published(STUDENT), (2.2, 2.5), (1e9, 1e12), fixed={"teacher_loss": 2.1}),
         LUDZIEJEWSKI: Case(joint, (2.0, 2.6), (1e9, 1e13), fixed={"experts": 8.0}),
         OVER_EXPERTS: Case(joint, (2.0, 2.6), (1e9, 1e13), chosen=("experts",)),
         FARSEER: Case(published("li2025"), (0.44, 0.6), (1e8, 1e13)),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale import plots as plots
     from jaxscale import published as published
     from jaxscale import recipes as recipes
+    from jaxscale import reinforcement as reinforcement
     from jaxscale import repeated_sampling as repeated_sampling
     from jaxscale import serving as serving
     from jaxscale import training as training
@@ -92,8 +93,8 @@ _MODULES = {
         "hardware",
         "laws",
     ),
-    *("plan", "plots", "published", "recipes", "repeated_sampling", "serving", "solve", "status"),
-    *("sweeping", "training", "trajectories"),
+    *("plan", "plots", "published", "recipes", "reinforcement", "repeated_sampling", "serving"),
+    *("solve", "status", "sweeping", "training", "trajectories"),
 }
 _NAMES = {
     "_compare": ("LawComparison", "LawRow", "compare_laws"),

@@ -24,6 +24,7 @@ ALLOWED = {
     "allocations": {*FACTS, "laws"},
     "architectures": {*FACTS, "laws"},
     "recipes": {*FACTS, "laws"},
+    "reinforcement": {*FACTS, "laws"},
     "growth": {"_numerics"},
     "hardware": FACTS,
     "costs": {*PRICES, "serving"},
@@ -190,7 +191,7 @@ def test_the_public_names_are_those_of_the_design():
     modules = {"costs", "plan", "solve", "status", "hardware", "laws", "sweeping"}
     modules |= {"allocations", "architectures", "fitting", "growth", "plots", "published"}
     modules |= {"economics", "recipes", "repeated_sampling", "serving", "training"}
-    modules |= {"experiments", "trajectories"}
+    modules |= {"experiments", "reinforcement", "trajectories"}
     assert names - modules == {
         "Architecture",
         "Bounds",

@@ -23,6 +23,7 @@ COMMANDS = {
     "profit": ("profit", "EXAMPLES"),
     "implied": ("implied", "EXAMPLES"),
     "recipe": ("recipe", "EXAMPLES"),
+    "rl": ("rl", "EXAMPLES"),
     "fit": ("fit", "EXAMPLES"),
     "suggest": ("suggest", "EXAMPLES"),
     "simulate": ("simulate", "EXAMPLES"),

@@ -21,6 +21,8 @@ from jaxscale.laws._tasks import tasks as tasks
 from jaxscale.laws.chinchilla import Chinchilla as Chinchilla
 from jaxscale.laws.context import ContextLength as ContextLength
 from jaxscale.laws.context import context_length as context_length
+from jaxscale.laws.distillation import Distillation as Distillation
+from jaxscale.laws.distillation import TeacherAndStudent as TeacherAndStudent
 from jaxscale.laws.experts import Abnar as Abnar
 from jaxscale.laws.experts import Clark as Clark
 from jaxscale.laws.experts import Krajewski as Krajewski
@@ -41,7 +43,10 @@ from jaxscale.laws.precision import Kumar as Kumar
 from jaxscale.laws.protocol import Flops as Flops
 from jaxscale.laws.protocol import Law as Law
 from jaxscale.laws.repeated_data import Muennighoff as Muennighoff
+from jaxscale.laws.reuse import Reuse as Reuse
+from jaxscale.laws.reuse import repeated as repeated
 from jaxscale.laws.skaling import Skaling as Skaling
+from jaxscale.laws.skaling import from_sum_form as from_sum_form
 from jaxscale.laws.streams import ParScale as ParScale
 from jaxscale.laws.streams import Streams as Streams
 from jaxscale.laws.streams import with_streams as with_streams

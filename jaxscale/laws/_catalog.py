@@ -19,6 +19,7 @@ from jaxscale.laws import saved
 from jaxscale.laws._flops_form import from_flops_form
 from jaxscale.laws._leverage import DEFAULT, Sparse, sparse
 from jaxscale.laws.chinchilla import Chinchilla
+from jaxscale.laws.distillation import Distillation, TeacherAndStudent
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
 from jaxscale.laws.farseer import Farseer
 from jaxscale.laws.floating_point import Sun
@@ -27,7 +28,8 @@ from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Frantar
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
-from jaxscale.laws.skaling import Skaling
+from jaxscale.laws.reuse import repeated
+from jaxscale.laws.skaling import Skaling, from_sum_form
 from jaxscale.laws.streams import ParScale
 from jaxscale.laws.vocabulary import Tao
 from jaxscale.published import Catalog, Entry, find, shipped
@@ -38,6 +40,7 @@ FAMILIES: Mapping[str, type] = {
     for each in (
         *(Chinchilla, Kaplan, Muennighoff, Abnar, Clark, Krajewski, Kumar, Tao),
         *(BrokenPowerLaw, ComputeOnly, Farseer, Frantar, Skaling),
+        *(Distillation, TeacherAndStudent),
         Ludziejewski,
         ParScale,
         Sun,
@@ -56,6 +59,7 @@ FORMS: Mapping[str, Callable[..., Any]] = {
     **FAMILIES,
     from_flops_form.__name__: from_flops_form,
     sparse.__name__: _sparse,
+    from_sum_form.__name__: from_sum_form,
 }
 
 
@@ -71,6 +75,9 @@ def catalog() -> Catalog[Entry]:
 
 def entry(name: str | Path, family: type | None = None) -> Entry:
     """The published fit of that name or alias, case aside, or the one in a file `*.json`.
+
+    A plus adds published constants of data reuse, as `repeated` does:
+    `"besiroglu2024+prabhudesai2025_diffusion"`.
 
     Such files are written by `Fit.save` and `jaxscale fit`; `family` is the class of the law in
     one, where that is a class of your own. Where a bootstrap was saved with the fit, `draws` is
@@ -102,6 +109,9 @@ def entry(name: str | Path, family: type | None = None) -> Entry:
         return _sparse_entry(entry(dense, family))
     if saved.is_file_name(name):
         return _saved(name, family)
+    base, plus, reuse = str(name).rpartition("+")
+    if plus:
+        return _with_reuse(entry(base, family), reuse)
     return find("law", catalog(), str(name))
 
 
@@ -132,6 +142,25 @@ def _sparse_entry(dense: Entry) -> Entry:
         errata=(*leverage.errata, *dense.errata),
         aliases=(),
         directions=(),
+    )
+
+
+def _with_reuse(entry: Entry, name: str) -> Entry:
+    """The entry of a Chinchilla law with published constants of data reuse."""
+    reuse = find("reuse", shipped("reuse"), name)
+    if not isinstance(entry.law, Chinchilla | Muennighoff):
+        raise ValueError(f"{entry.name} takes no constants of reuse: it is not a Chinchilla law")
+    return replace(
+        entry,
+        name=f"{entry.name}+{reuse.name}",
+        law=repeated(entry.law, reuse.law),
+        draws=None if entry.draws is None else repeated(entry.draws, reuse.law),
+        source=f"{entry.source}; reuse: {reuse.source}",
+        loss_scale=reuse.loss_scale or entry.loss_scale,
+        errata=(*reuse.errata, *entry.errata),
+        aliases=(),
+        standard_errors=None,
+        covariance=None,
     )
 
 

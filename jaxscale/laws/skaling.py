@@ -126,6 +126,19 @@ class Skaling:
         return is_nonnegative(self.E) & exponents & all_positive(self.A, self.R)
 
 
+def from_sum_form(E: Real, A: Real, B: Real, alpha: Real, beta: Real, gamma: Real) -> Skaling:
+    """The law `E + (A N^-alpha + B D^-beta)^gamma` of Busbridge et al. 2025, eq. 1.
+
+    Numbers, or arrays that broadcast.
+
+    Examples:
+        >>> law = js.laws.from_sum_form(1.22, A=3355, B=18186, alpha=0.408, beta=0.431, gamma=0.452)
+        >>> print(f"A = {law.A:.1f}, R = {law.R:.2f}, k = {law.k:.3f}")
+        A = 39.2, R = 5.42, k = 0.452
+    """
+    return Skaling(E=E, A=A**gamma, R=B / A, alpha=alpha, beta=beta, k=gamma)
+
+
 @partial(compiled, static=1)
 def _other_size(is_tokens, law, loss, known):
     law, loss, known = arrays.align(law, loss, known)

@@ -126,6 +126,8 @@ COLUMNS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     "trajectories": {**_NAMED, "form": _form, **_SOURCE},
     "tasks": {**_NAMED, "form": _form, **_SOURCE},
     "leverages": {**_NAMED, "form": _form, **_SOURCE},
+    "reinforcement": {**_NAMED, **_SOURCE},
+    "reuse": {**_NAMED, **_SOURCE},
     "contexts": {**_NAMED, "form": _form, **_SOURCE},
     "allocations": {
         **_NAMED,

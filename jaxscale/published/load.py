@@ -29,6 +29,8 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "accelerators": ("accelerator", "jaxscale.hardware"),
     "architectures": ("architecture", "jaxscale.architectures.files"),
     "trajectories": ("law", "jaxscale.trajectories._published"),
+    "reinforcement": ("law", "jaxscale.reinforcement.sigmoid"),
+    "reuse": ("law", "jaxscale.laws.reuse"),
     "releases": ("release", "jaxscale.economics.released"),
 }
 

@@ -34,6 +34,7 @@ CALLS = {
     ),
     "implied": ("llama-3-8b",),
     "recipe": ("--params", "1B", "--tokens", "100B"),
+    "rl": ("--start", "30%", "--price", "2", "--point-value", "1000"),
     "laws": ("sardana2024",),
     "hardware": ("L4",),
     "allocations": (),

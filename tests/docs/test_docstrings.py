@@ -35,6 +35,7 @@ RECORDS = {
     "laws": ["Law"],
     "published": ["Entry", "Interval"],
     "recipes": ["Recipe", "TimeAndCompute"],
+    "reinforcement": ["Stop"],
     "growth": ["Schedule"],
     "training": ["DataParallelTraining"],
     "trajectories": ["Extrapolation"],

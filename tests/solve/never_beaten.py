@@ -58,13 +58,13 @@ def draw(entry, count, rng, *, bounded) -> Draws:
         _log_uniform(rng, low / 10**DECADES_BEYOND, high * 10**DECADES_BEYOND, count)
         for low, high in ranges
     )
-    if hasattr(law, "holds"):  # it has no loss at other sizes
-        held = np.asarray(law.holds(np.log(params), np.log(tokens)))
-        params = np.where(held, params, _log_uniform(rng, *ranges[0], count))
     levers = {
         name: _between(rng, *LEVERS.get(name, limits), count)
         for name, limits in getattr(law, "levers", {}).items()
     }
+    if hasattr(law, "holds"):  # it has no loss at other sizes
+        held = np.asarray(law.holds(np.log(params), np.log(tokens), **levers))
+        params = np.where(held, params, _log_uniform(rng, *ranges[0], count))
     demand = random_demand(count, rng)
     prices = [_log_uniform(rng, 1e-1, 1e2, count) for _ in range(2)]
     costs = js.Costs(np.ones(count, DTYPE), *prices)

@@ -30,8 +30,13 @@ FAMILIES = {
     "sun2025": [],  # `test_ceiling` asks the like of both
     "tao2024": TARGETS,
     "ling2025_on_besiroglu2024": TARGETS,
+    "busbridge2025_student": ["loss"],
     "li2025": ["loss"],
 }
+# Of students with few tokens these laws say nothing, and often prefer them; and at the loss of a
+# teacher a student's is flat to the last digit.
+AT_A_TEACHER = {"busbridge2025_student", "busbridge2025_teacher_exists"}
+AT_A_TEACHER |= {"busbridge2025_logits_stored", "busbridge2025_teacher_trained"}
 # Known plans inside a law's fitted range that may be refused.
 REFUSED = 1e-4
 
@@ -49,12 +54,15 @@ def test_no_answer_is_worse_than_a_known_plan(rng, name, bounded, target):
     draws = draw(js.laws.entry(name), MANY, rng, bounded=bounded)
     plan = answer(draws, target)
     outcome = judge(draws, target, plan)
-    assert np.asarray(draws.known.ok).mean() > 0.99
+    assert np.asarray(draws.known.ok).mean() > (0.6 if name in AT_A_TEACHER else 0.99)
     wrong = np.flatnonzero(outcome.wrong)
     assert not len(wrong), f"{len(wrong)}: {describe(draws, target, plan, outcome, wrong[0])}"
     refused = np.flatnonzero(outcome.refused & ~has_no_least(draws))
     if not X64:  # whose digits end before a flat law's do
         assert len(refused) < 0.2 * MANY
+        return
+    if name in AT_A_TEACHER:
+        assert np.mean(outcome.status[refused] == Status.BEYOND_LAW) > 0.9
         return
     inside = refused[draws.in_range[refused]]
     message = len(inside) and describe(draws, target, plan, outcome, inside[0])
