@@ -35,6 +35,7 @@ UNKNOWN = (
     Status.NOT_CONVERGED,
     Status.OUT_OF_RANGE,
     Status.INVALID_INPUT,
+    Status.BEYOND_LAW,
 )
 
 

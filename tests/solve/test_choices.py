@@ -128,6 +128,19 @@ def test_where_a_value_was_not_solved_for_no_other_is_called_the_best():
     assert (two, four, either) == (Status.OK, Status.NOT_CONVERGED, Status.NOT_CONVERGED)
 
 
+def test_nor_where_the_best_plan_of_a_value_is_beyond_the_law():
+    # Its best plan has too few tokens a param for the law, but others still are far cheaper.
+    law = js.laws.published("busbridge2025_student")
+    teachers = [1.85, 2.0]
+    plan = js.minimize_cost(law, 2.05, levers={"teacher_loss": np.array(teachers)})
+    assert [Status(int(x)) for x in plan.status] == [Status.BEYOND_LAW, Status.OK]
+    cheaper = js.evaluate(law, 9.3e9, 1.87e10, levers={"teacher_loss": teachers[0]})
+    assert cheaper.loss < 2.05
+    assert cheaper.total_cost < plan.total_cost[1] / 2
+    both = js.minimize_cost(law, 2.05, over={"teacher_loss": teachers})
+    assert Status(int(both.status)) is Status.BEYOND_LAW
+
+
 @pytest.mark.parametrize(("budget", "parts"), [(1e17, 8), (1e24, 4)])
 def test_the_highest_value_that_the_law_allows_is_said(budget, parts):
     plan = js.minimize_loss(LAW, budget, over=SIZES_PARTS)
