@@ -62,13 +62,17 @@ def read_over(
 
     Raises TypeError or ValueError that names what is wrong.
     """
-    if not isinstance(over, Mapping) and (isinstance(over, str) or not set(SIZES) <= set(over)):
+    given: Any = over
+    words = given if isinstance(given, Iterable) and not isinstance(given, str) else ()
+    if not isinstance(over, Mapping) and not set(SIZES) <= set(words):
         raise ValueError(f"over must hold 'params' and 'tokens', and names of levers; got {over!r}")
-    lists: dict[Name, Any] = dict(over) if isinstance(over, Mapping) else dict.fromkeys(over)
+    lists: dict[Any, Any] = dict(over) if isinstance(over, Mapping) else dict.fromkeys(over)
     for size in SIZES:
         if lists.pop(size, None) is not None:
             raise ValueError(f"over: {size} takes no list of values; use bounds")
-    names = _flat(lists)
+    names: list[Any] = _flat(lists)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"over: levers must be names, or tuples of names; got {over!r}")
     if len(set(names)) < len(names):
         raise ValueError(f"over holds a lever twice; got {over!r}")
     fixed = lever_values(law, levers or {}, tuple(names))
@@ -94,7 +98,7 @@ def read_over(
 
 
 def _flat(names: Iterable[Name]) -> list[str]:
-    return [each for name in names for each in ([name] if isinstance(name, str) else name)]
+    return [each for name in names for each in (name if isinstance(name, tuple) else [name])]
 
 
 def _rows(
@@ -116,7 +120,7 @@ def _row(
     if len(row) != len(names):
         raise ValueError(f"over: {name!r} needs {len(names)} numbers a value; got {value!r}")
     for lever, number in zip(names, row, strict=True):
-        if isinstance(number, str) or np.ndim(number):
+        if not isinstance(number, int | float | np.generic | Array) or np.ndim(number):
             raise TypeError(f"over: values of {lever!r} must be numbers; got {number!r}")
         low, high = known[lever]
         if not low <= float(number) <= high:
