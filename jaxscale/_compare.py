@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from jaxscale import _display
 from jaxscale import laws as families
-from jaxscale._explain import Asked, sentence_of
+from jaxscale._explain import Asked, is_of_memory, sentence_of
 from jaxscale._numerics import arrays
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import hint
@@ -24,6 +24,7 @@ from jaxscale._numerics.quantities import count, counted, scientific
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws._tasks import entry_of_law, task_entry, tasks
 from jaxscale.laws.protocol import (
+    NO_LENGTH,
     NO_MEMORY,
     Law,
     check_law,
@@ -38,7 +39,6 @@ from jaxscale.laws.vocabulary import vocabulary_params_for
 from jaxscale.plan import Bounds, Plan, evaluate
 from jaxscale.published import Entry
 from jaxscale.solve import compute_optimal, minimize_cost, plan_intervals
-from jaxscale.solve.levers import SIZES
 from jaxscale.status import Status
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class LawRow:
     in_range: bool | None = None  # inside the runs behind the law; None: their range is not known
     resampled: Plan | None = None  # by the resamples of a saved fit, for `js.plan_intervals`
     task: Entry | None = None  # whose accuracy is the target, as the law's loss tells it
+    of_memory: bool = False  # whether the bound of the status on params is one on memory
 
     @property
     def group(self) -> str:
@@ -273,7 +274,7 @@ def remarks(row: LawRow) -> Iterator[str]:
         yield f"{lever_text(row.law, name, value)}{how}"
     yield from _runner_up(row)
     if row.status is not None and row.status not in (Status.OK, Status.AT_LEVER_END):
-        yield row.status.name.lower().replace("_", " ")
+        yield "at max memory" if row.of_memory else row.status.name.lower().replace("_", " ")
     if row.entry is not None and row.entry.warning:
         kind, colon, _ = row.entry.warning.partition(": ")
         yield f"fit {kind}" if colon and kind.isupper() else "fit with open coefficients"
@@ -309,7 +310,7 @@ def compare_laws(
     demand: Demand | None = None,
     costs: Costs | None = None,
     bounds: Bounds | None = None,
-    levers: Mapping[str, float | str] | None = None,
+    levers: Mapping[str, float | str | Sequence[float]] | None = None,
 ) -> LawComparison:
     """The cheapest plan for a quality by each of several laws.
 
@@ -338,7 +339,7 @@ def compare_laws(
         demand: tokens to read and to write over the model's life; none by default.
         costs: the price of a FLOP in each phase; 1 by default, so that costs are in FLOPs.
         bounds: limits on params and tokens; none by default.
-        levers: values by name, or "best" for a lever to choose.
+        levers: values by name; "best", or a list of values, for a lever to choose.
 
     Raises:
         ValueError: no quality is given, or more than one; a law, a task or a lever is unknown;
@@ -362,7 +363,7 @@ def compare_laws(
         raise ValueError("give either loss, or params of a model to match")
     if tokens is not None and params is None:
         raise ValueError("tokens belong to a model to match: give params too")
-    numbers = {name: x for name, x in given.items() if not isinstance(x, str)}
+    numbers = {name: x for name, x in given.items() if not (isinstance(x, str) or _is_list(x))}
     inputs = {"loss": loss, "accuracy": accuracy, "params": params, "tokens": tokens}
     inputs |= {"demand": demand, "costs": costs, "bounds": bounds, "levers": numbers}
     check_single(**{name: x for name, x in inputs.items() if x is not None})
@@ -531,10 +532,14 @@ class _Case(NamedTuple):
 
     named: Named
     values: dict[str, float]
-    chosen: tuple[str, ...]
+    over: Mapping[str, tuple[float, ...] | None]  # with the values to choose among, if listed
     model: tuple[float, float] | None  # params and tokens
     target: float | None  # loss
     task: Entry | None
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        return tuple(self.over)
 
 
 def compare(
@@ -550,7 +555,7 @@ def compare(
         for named in laws:
             try:
                 case = _case(named, given, question, spelling)
-                if case.chosen:
+                if case.over:
                     rows[named.name] = _searched(case, question)
                 else:
                     structure = jax.tree.structure(named.law)
@@ -570,10 +575,7 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
     if entry and entry.unidentified and (question.loss is not None or not entry.tells_sizes):
         raise NoPlan(entry.warning, "the runs behind it leave open what a plan rests on")
     if not depends_on_tokens(law):
-        raise NoPlan(
-            "its loss does not depend on tokens, so no training length is better than another",
-            "no training length in the law",
-        )
+        raise NoPlan(f"its loss {NO_LENGTH}", "no training length in the law")
     if question.loss is not None and (scale := loss_scale(law, entry)):
         instead = f"use {spelling.model} instead of {spelling.loss}"
         raise NoPlan(f"its loss is {scale}: {instead}", f"loss not in nats per token: {instead}")
@@ -592,15 +594,21 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
             for name in missing
         )
         raise NoPlan(f"needs {needed}", f"needs values of {' and '.join(missing)}")
-    chosen = tuple(name for name, value in values.items() if value == BEST)
+    lists = {name: tuple(map(float, x)) for name, x in values.items() if _is_list(x)}
+    chosen = {name: lists.get(name) for name, x in values.items() if name in lists or x == BEST}
     numbers = {name: float(value) for name, value in values.items() if name not in chosen}
-    for name, value in numbers.items():
+    listed = [(name, value) for name, several in lists.items() for value in several]
+    for name, value in (*numbers.items(), *listed):
         low, high = known[name]
         if not low <= value <= high:
             limits = f"{count(low)} to {count(high)}"
             raise NoPlan(f"{name} {value:g} is outside its range, {limits}")
-    model = _model(named, numbers, chosen, question)
+    model = _model(named, numbers, tuple(chosen), question)
     return _Case(named, numbers, chosen, model, target, task)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def _model(named, values, chosen, question: Question) -> tuple[float, float] | None:
@@ -624,11 +632,13 @@ def solved(plan: Plan, asked: Asked) -> Plan:
 
 
 def cheapest(
-    law: Law, question: Question, target: float, values: Mapping[str, Any], chosen: Sequence[str]
+    law: Law, question: Question, target: float, values: Mapping[str, Any], over: Any
 ) -> Plan:
-    """The cheapest plan of one law, over its chosen levers too; NoPlan where there is none."""
+    """The cheapest plan of one law, over its chosen levers too; NoPlan where there is none.
+
+    `over` has these as that of `minimize_cost`.
+    """
     demand, costs, bounds = question.demand, question.costs, question.bounds
-    over = (*SIZES, *chosen)
     plan = interpreted(minimize_cost, law, target, demand, costs, bounds, levers=values, over=over)
     return solved(plan, Asked(law, target, demand, costs, bounds, levers=values))
 
@@ -644,11 +654,11 @@ def loss_of_model(
 
 def _searched(case: _Case, question: Question) -> LawRow:
     """The cheapest plan by one law, over levers too."""
-    named, values, chosen, model, target, _ = case
+    named, values, over, model, target, _ = case
     if target is None:
         assert model is not None
-        target = loss_of_model(named.law, model, values, chosen)
-    plan = cheapest(named.law, question, target, values, chosen)
+        target = loss_of_model(named.law, model, values, case.chosen)
+    plan = cheapest(named.law, question, target, values, over)
     return _row(case, question, target, plan)
 
 
@@ -672,6 +682,7 @@ def _row(case: _Case, question: Question, target: float, plan: Plan) -> LawRow:
         in_range=in_range,
         resampled=resampled,
         task=case.task,
+        of_memory=is_of_memory(plan, Asked(named.law, bounds=question.bounds)),
     )
 
 
@@ -690,8 +701,7 @@ def _resampled(case: _Case, question: Question) -> Plan | None:
             ).tokens
         target = interpreted(evaluate, draws, question.params, tokens, levers=levers).loss
     asked = draws, target, question.demand, question.costs, question.bounds
-    over = (*SIZES, *case.chosen)
-    return interpreted(minimize_cost, *asked, levers=case.values, over=over)
+    return interpreted(minimize_cost, *asked, levers=case.values, over=case.over)
 
 
 def _solved_together(family: Sequence[_Case], question: Question) -> Iterator[LawRow]:

@@ -272,6 +272,15 @@ def levers_for(named: NamedLaw, given: Given) -> Levers:
     return Levers(values, tuple(name for name in known if name not in values), lists)
 
 
+def fixed_levers(named: NamedLaw, texts: Sequence[str] | None) -> Levers:
+    """The levers of one law, for a command that chooses none; a mistake where one is to choose."""
+    levers = levers_for(named, read_levers(texts))
+    for name in levers.chosen:
+        text = ",".join(f"{x:g}" for x in levers.lists.get(name, ())) or BEST
+        raise Mistake(f"{OPTION}: {name}={text} is for jaxscale plan and compare; give one value")
+    return levers
+
+
 def without_levers(named: NamedLaw, option: str) -> NamedLaw:
     """The law; a mistake where it has levers, for a command that gives none a value."""
     needed = ", ".join(levers_of(named.law))

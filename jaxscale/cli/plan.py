@@ -297,7 +297,9 @@ def read_targets(
     law, laws = named.law, named.laws
     loss, params, tokens = quality
     if loss is not None and not is_score and (scale := loss_scale(law, named.entry)):
-        raise Mistake(f"its loss is {scale}: use --like-params instead of --loss")
+        raise Mistake(
+            f"--loss: the loss of {named.name} is {scale}: use --like-params instead of --loss"
+        )
     if loss is not None or params is None:
         return np.full(1 + named.resamples, loss or 0.0)
     with blamed_on("--like-params"):

@@ -170,6 +170,7 @@ def has_own_flops(law: Any) -> bool:
     return hasattr(law, "flops")
 
 
+NO_LENGTH = "does not depend on tokens, so no training length is better than another"
 NO_MEMORY = "does not say what its models take in memory, as ludziejewski2025 does: bound params"
 
 
