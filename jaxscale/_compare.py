@@ -289,7 +289,7 @@ def _runner_up(row: LawRow) -> Iterator[str]:
     excess = float(second.pop("excess", math.nan))
     if second and math.isfinite(excess):
         values = ", ".join(lever_text(row.law, name, value) for name, value in second.items())
-        yield f"{100 * excess:.2g} % dearer with {values}"
+        yield f"{float(f'{100 * excess:.2g}'):g} % dearer with {values}"
 
 
 def lever_text(law: Any, name: str, value: Any) -> str:

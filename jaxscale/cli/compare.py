@@ -180,9 +180,8 @@ def show(question: Question, comparison: LawComparison, named: Sequence[NamedLaw
     notes = [note for row in solved for note in remarks(row)]
     for mark, meaning in MEANINGS.items():
         if any(mark == note or f"({mark}" in note for note in notes):
-            tables.note(
-                f"{' '.join(filter(None, (marks.get(mark), mark)))}: {meaning}", style="dim"
-            )
+            sign = f"{marks[mark]} " if mark in marks else ""
+            tables.note(f"{sign}{mark}: {meaning}", style="dim")
     tables.note(
         "Losses are comparable within a group, not between groups: data, tokenizers and units "
         "differ, and so does what counts as a param. jaxscale laws NAME tells.",

@@ -57,9 +57,11 @@ def show(comparison: "Comparison") -> None:
     ]
     header = ("", "optimum", *[intervals.HEADER] * _has_intervals(comparison))
     tables.print_columns((*header, "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
+    if not comparison.chinchilla.ok:
+        tables.note("The law says nothing of the Chinchilla plan of this loss.")
     if timed:
         tables.print_facts(plan_served.facts(timed, comparison.optimum))
-        if math.isnan(comparison.saving):
+        if comparison.chinchilla.ok and math.isnan(comparison.saving):
             tables.note("The Chinchilla plan cannot be served within the limits.")
     if comparison.is_dearer:
         times = count(1 - comparison.saving)
@@ -95,7 +97,8 @@ def _has_intervals(comparison: "Comparison") -> bool:
 def _cells(comparison: "Comparison", row: Row) -> tuple[str, ...]:
     """The cells of a row: a plan that cannot be served has no price, and a loss may be unknown."""
     x, y, write = row.optimum, row.chinchilla, row.write
-    beside = "-" if comparison.question.timed and math.isnan(y) else write(y)
+    is_missing = comparison.question.timed or not comparison.chinchilla.ok
+    beside = "-" if is_missing and math.isnan(y) else write(y)
     interval = [intervals.text(row.ends, write)] if row.ends else []
     return row.label, write(x), *interval, beside, _ratio(x, y)
 

@@ -243,3 +243,27 @@ def test_what_cannot_keep_to_memory_says_so(command, arguments, message):
     code, out, err = command("plan", *arguments)
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {message}")
+
+
+def test_a_plan_stands_alone_where_the_law_says_nothing_of_chinchillas(command, record):
+    # The cheapest student to train has fewer than the two tokens a param of which the law speaks.
+    law = js.laws.published("busbridge2025_teacher_exists")
+    levers = {"teacher_params": 7e9, "teacher_tokens": 2e12}
+    assert int(js.minimize_cost(law, 2.2, levers=levers).status) == js.Status.BEYOND_LAW
+    asked = ("plan", "--loss", "2.2", *DEMAND, "--law", "busbridge2025_teacher_exists")
+    asked += ("--lever", "teacher_params=7B", "--lever", "teacher_tokens=2T")
+    found = record(*asked)
+    sizes = found["optimum"]["params"], found["optimum"]["tokens"]
+    assert float(law.loss(*sizes, **levers)) == pytest.approx(2.2, rel=1e-6)
+    assert found["saving"] is None
+    assert set(found["chinchilla"].values()) == {None}
+    code, out, _ = command(*asked)
+    assert code == 0
+    assert "The law says nothing of the Chinchilla plan of this loss." in out
+
+
+def test_memory_bounds_several_budgets(command):
+    asked = ("plan", "--flops", "1e22,1e23", "--law", "ludziejewski2025", "--max-memory", "80GB")
+    out = command(*asked, "--lever", "experts=best").out
+    assert out.count("at max memory") == 2
+    assert "at max params" not in out

@@ -128,7 +128,7 @@ MISTAKES = [
     ),
     (
         ("plan", "--accuracy", "gadre2024_c4=15.01%", *DEMAND),
-        "no model has 15.01 % on the 17 tasks of Gadre et al. 2024; give an accuracy between 15.1 %",
+        "no model has 15.01 % on the 17 tasks of Gadre et al. 2024; give an accuracy between 15.1",
     ),
     (("simulate", "--law", "tao2024"), "--law: tao2024 needs vocabulary_params: use jaxscale"),
     (("fit", "runs.csv", "--law", "kaplan2020"), "--beside puts a published law next to the fit"),
