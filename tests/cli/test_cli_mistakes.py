@@ -104,7 +104,7 @@ MISTAKES = [
     ((*BITS, "bits=32"), "--lever bits: 32 is outside its range, 3.00 to 16.0"),
     (
         (*PLAN, "--law", "clark2022_hash", "--lever", "experts=64"),
-        "The law has no optimum at the loss 1.9; add bounds.",
+        "The loss of this law does not depend on tokens, so no training length is better",
     ),
     (
         ("plan", "--like-params", "1B", *DEMAND, "--law", "clark2022_rlr", "--lever", "experts=2"),
@@ -121,6 +121,10 @@ MISTAKES = [
     (
         (*SIZES, "--law", "ludziejewski2025", "--lever", "experts=1,8"),
         "--lever: experts=1,8 is for jaxscale plan and compare; give one value",
+    ),
+    (
+        ("recipe", *SIZES[1:], "--law", "li2025"),
+        "--law: the loss of li2025 is on a scale of its own",
     ),
     (
         (*PLAN, "--law", "li2025"),
