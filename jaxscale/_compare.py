@@ -30,6 +30,7 @@ from jaxscale.laws.protocol import (
     check_law,
     choices_of,
     depends_on_tokens,
+    formats_of,
     knows_memory,
     levers_of,
     loss_scale,
@@ -51,6 +52,7 @@ CHOSEN = ("sparsity", "activation", "granularity", "bits", "vocabulary_params")
 PLAIN = {"sparsity": 0.0, "activation": 1.0, "experts": 1.0, "granularity": 1.0, "bits": 16.0}
 PLAIN |= {"exponent_bits": 8.0, "mantissa_bits": 7.0, "scaling_block": 128.0}
 PLAIN |= {"streams": 1.0, "unique_tokens": 1e30}
+FORMAT = "format"  # names the levers of a number format at once
 OWN = "your own"  # the group of laws that no publication describes
 # Reasons without the numbers of a scenario, which laws share; of other statuses, their sentence.
 SHORT = {
@@ -267,11 +269,12 @@ def reason_of(rows: Sequence[LawRow]) -> str:
 def remarks(row: LawRow) -> Iterator[str]:
     """Remarks on a plan, in few words."""
     assert row.plan is not None
-    for name, value in row.plan.levers.items():
+    for name, text in lever_texts(row.law, row.plan.levers):
+        value = row.plan.levers[name]
         how = f" ({BEST})" if name in row.chosen else ""
         if row.status is Status.AT_LEVER_END and how and _is_end(float(value), row.law, name):
             how = f" ({BEST}, end of its range)"
-        yield f"{lever_text(row.law, name, value)}{how}"
+        yield f"{text}{how}"
     yield from _runner_up(row)
     if row.status is not None and row.status not in (Status.OK, Status.AT_LEVER_END):
         yield "at max memory" if row.of_memory else row.status.name.lower().replace("_", " ")
@@ -288,8 +291,19 @@ def _runner_up(row: LawRow) -> Iterator[str]:
     second = dict(row.plan.runner_up)
     excess = float(second.pop("excess", math.nan))
     if second and math.isfinite(excess):
-        values = ", ".join(lever_text(row.law, name, value) for name, value in second.items())
+        own = {name: value for name, value in second.items() if name in row.chosen}
+        values = ", ".join(text for _, text in lever_texts(row.law, own))
         yield f"{float(f'{100 * excess:.2g}'):g} % dearer with {values}"
+
+
+def lever_texts(law: Any, levers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name and text of each lever, such as `granularity 16.0`; of a number format one for all."""
+    for word, own in formats_of(law).items():
+        if all(name in levers and float(levers[name]) == x for name, x in own.items()):
+            yield next(iter(own)), f"{FORMAT} {word}"
+            levers = {name: value for name, value in levers.items() if name not in own}
+            break
+    yield from ((name, lever_text(law, name, value)) for name, value in levers.items())
 
 
 def lever_text(law: Any, name: str, value: Any) -> str:
@@ -316,8 +330,9 @@ def compare_laws(
 
     The quality is a loss, an accuracy on a task, or that of a model: by each law the model has the
     loss of that law. An accuracy is asked of the laws whose loss tells it; see `js.task`.
-    Sparsity, activation, granularity, bits and vocabulary are chosen with the plan where `levers`
-    has no value for them; a model to match is then dense, in 16 bits and with layers in one piece.
+    Sparsity, activation, granularity, bits, number formats and vocabulary are chosen with the plan
+    where `levers` has no value for them; a model to match is then dense, in 16 bits and with layers
+    in one piece.
 
     A saved fit whose runs leave open what the plan rests on has none. One with resamples has the
     plan of each in its row's `resampled`: intervals of its numbers are in the table.
@@ -339,7 +354,8 @@ def compare_laws(
         demand: tokens to read and to write over the model's life; none by default.
         costs: the price of a FLOP in each phase; 1 by default, so that costs are in FLOPs.
         bounds: limits on params and tokens; none by default.
-        levers: values by name; "best", or a list of values, for a lever to choose.
+        levers: values by name; "best", or a list of values, for a lever to choose. "format" sets
+            the bits of a number format, such as "E4M3".
 
     Raises:
         ValueError: no quality is given, or more than one; a law, a task or a lever is unknown;
@@ -462,12 +478,40 @@ def check_single(**inputs: Any) -> None:
 
 def check_levers(laws: Sequence[Named], given: Mapping[str, Any]) -> None:
     """Raises ValueError for a lever that no law has, or a word that is not "best"."""
-    known = sorted({name for each in laws for name in levers_of(each.law)})
+    formats = {FORMAT for each in laws if formats_of(each.law)}
+    known = sorted(formats.union(*(levers_of(each.law) for each in laws)))
     for name, value in given.items():
         if name not in known:
             raise ValueError(f"no law has {name!r}{hint(name, known)}")
-        if isinstance(value, str) and value != BEST:
+        if isinstance(value, str) and value != BEST and name != FORMAT:
             raise ValueError(f"lever {name} must be a number or {BEST!r}; got {value!r}")
+
+
+Joint = Mapping[tuple[str, ...], tuple[tuple[float, ...], ...]]
+
+
+def read_format(law: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], Joint]:
+    """The levers with those that `format` sets in place of it, and the formats to choose among.
+
+    Raises ValueError for a format that is not known, and for one beside a lever that it sets.
+    """
+    formats, levers = formats_of(law), dict(given)
+    if FORMAT not in given or not formats:
+        return levers, {}
+    asked = levers.pop(FORMAT)
+    words = tuple(formats) if asked == BEST else (asked,) if isinstance(asked, str) else asked
+    known = {name.lower(): own for name, own in formats.items()}
+    for word in words:
+        if str(word).lower() not in known:
+            raise ValueError(f"{FORMAT} {word!r} is not known; known: {', '.join(formats)}, {BEST}")
+    rows = [known[str(word).lower()] for word in words]
+    names = tuple(next(iter(formats.values())))
+    for name in names:
+        if name in levers:
+            raise ValueError(f"give {FORMAT} or {name}, not both")
+    if len(rows) == 1:
+        return levers | rows[0], {}
+    return levers, {names: tuple(tuple(row[name] for name in names) for row in rows)}
 
 
 def plain_levers(names: Iterable[str], params: float) -> dict[str, float]:
@@ -532,14 +576,14 @@ class _Case(NamedTuple):
 
     named: Named
     values: dict[str, float]
-    over: Mapping[str, tuple[float, ...] | None]  # with the values to choose among, if listed
+    over: Mapping[Any, Any]  # levers to choose, as that of `minimize_cost`
     model: tuple[float, float] | None  # params and tokens
     target: float | None  # loss
     task: Entry | None
 
     @property
     def chosen(self) -> tuple[str, ...]:
-        return tuple(self.over)
+        return names_of(self.over)
 
 
 def compare(
@@ -581,10 +625,20 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
         raise NoPlan(f"its loss is {scale}: {instead}", f"loss not in nats per token: {instead}")
     if question.bounds is not None and question.bounds.of_memory and not knows_memory(law):
         raise NoPlan(NO_MEMORY)
-    known = levers_of(law)
+    known, formats = levers_of(law), formats_of(law)
+    of_format = {name for own in formats.values() for name in own}
+    if of_format and not of_format & given.keys():
+        given = {FORMAT: BEST, **given}
+    try:
+        given, joint = read_format(law, given)
+    except ValueError as error:
+        raise NoPlan(str(error)) from None
+    # Blocks are those of an ordinary format.
+    plain = PLAIN if formats else {}
     values = {
-        name: given.get(name, BEST if name in (*CHOSEN, *choices_of(law)) else None)
+        name: given.get(name, BEST if name in (*CHOSEN, *choices_of(law)) else plain.get(name))
         for name in known
+        if name not in names_of(joint)
     }
     missing = [name for name, value in values.items() if value is None]
     if missing:
@@ -595,16 +649,22 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
         )
         raise NoPlan(f"needs {needed}", f"needs values of {' and '.join(missing)}")
     lists = {name: tuple(map(float, x)) for name, x in values.items() if _is_list(x)}
-    chosen = {name: lists.get(name) for name, x in values.items() if name in lists or x == BEST}
-    numbers = {name: float(value) for name, value in values.items() if name not in chosen}
+    over = {name: lists.get(name) for name, x in values.items() if name in lists or x == BEST}
+    numbers = {name: float(value) for name, value in values.items() if name not in over}
+    over = {**joint, **over}
     listed = [(name, value) for name, several in lists.items() for value in several]
     for name, value in (*numbers.items(), *listed):
         low, high = known[name]
         if not low <= value <= high:
             limits = f"{count(low)} to {count(high)}"
             raise NoPlan(f"{name} {value:g} is outside its range, {limits}")
-    model = _model(named, numbers, tuple(chosen), question)
-    return _Case(named, numbers, chosen, model, target, task)
+    model = _model(named, numbers, names_of(over), question)
+    return _Case(named, numbers, over, model, target, task)
+
+
+def names_of(over: Iterable[str | tuple[str, ...]]) -> tuple[str, ...]:
+    """The levers of an `over`, those that go together one by one."""
+    return tuple(name for key in over for name in ((key,) if isinstance(key, str) else key))
 
 
 def _is_list(value: Any) -> bool:

@@ -91,9 +91,9 @@ def compare(
     """The cheapest plan for a quality by each of several laws, or by every published one.
 
     Asked as jaxscale plan is. A model to match has, by each law, the loss of that law. Sparsity,
-    granularity, bits and vocabulary are chosen where they are not given; a model to match then
-    is dense, in 16 bits and with layers in one piece. With --hardware, accelerators instead: what
-    serving a model costs on each that has a price, asked as jaxscale serve is.
+    granularity, bits, formats and vocabulary are chosen where they are not given; a model to match
+    then is dense, in 16 bits and with layers in one piece. With --hardware, accelerators instead:
+    what serving a model costs on each that has a price, asked as jaxscale serve is.
     """
     of_serving = {name: value for name, value in locals().items() if name in serving_options.ASKED}
     numbers = {"peak": peak, "bandwidth": bandwidth, "memory": memory}

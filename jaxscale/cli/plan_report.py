@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 import jaxscale as js
+from jaxscale._compare import lever_texts
 from jaxscale.cli import intervals, plan_served, scores, tables
 from jaxscale.cli.intervals import Ends
 from jaxscale.cli.quantities import count, percent
@@ -203,7 +204,7 @@ def _runner_up_note(comparison: "Comparison") -> str:
     if second is None:
         return ""
     excess = second.pop("excess")
-    levers = " and ".join(f"{name.replace('_', ' ')} {count(x)}" for name, x in second.items())
+    levers = " and ".join(text for _, text in lever_texts(comparison.law.law, second))
     if comparison.question.budgets:
         return f"Second best: {levers}, {count(excess)} nats worse."
     return f"Second best: {levers}, {percent(excess)} dearer."

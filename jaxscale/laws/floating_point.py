@@ -84,6 +84,11 @@ class Sun:
         "scaling_block": (32.0, 512.0),
     }
 
+    formats: ClassVar[Mapping[str, Mapping[str, float]]] = {
+        name: {"exponent_bits": exponent, "mantissa_bits": mantissa}
+        for name, (exponent, mantissa) in FORMATS.items()
+    }
+
     fitted: ClassVar[Mapping[str, Coefficient]] = {
         "n": Coefficient((10.0, 100.0, 1000.0)),
         "alpha": Coefficient((0.2, 0.4)),

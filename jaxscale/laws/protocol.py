@@ -8,6 +8,7 @@
 | `loss_from_logs(log_params, log_tokens, **levers)` | the same at logarithms | `loss` |
 | `levers` | a dict of name to (low, high): what else may be chosen | none |
 | `choices` | a dict of name to values: levers that take only these | all levers take any |
+| `formats` | a dict of number format to the levers that it sets | none |
 | `counts_embeddings` | whether `params` includes embeddings | it does |
 | `counts_idle_experts` | whether `params` includes experts that a token does not run through; \
 if not, one of its lever `experts` is active | it does |
@@ -106,6 +107,11 @@ def levers_of(law: Any) -> Mapping[str, tuple[float, float]]:
 def choices_of(law: Any) -> Mapping[str, tuple[float, ...]]:
     """The levers that take only some values, with these values."""
     return getattr(law, "choices", {})
+
+
+def formats_of(law: Any) -> Mapping[str, Mapping[str, float]]:
+    """Number formats by name, with the levers that each sets."""
+    return getattr(law, "formats", {})
 
 
 def loss_from_logs(law: Any, log_params: Array, log_tokens: Array, **levers: Array) -> Array:

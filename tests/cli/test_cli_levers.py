@@ -269,3 +269,58 @@ def test_memory_bounds_several_budgets(command):
     out = command(*asked, "--lever", "experts=best").out
     assert out.count("at max memory") == 2
     assert "at max params" not in out
+
+
+# --- Number formats ----------------------------------------------------------------------------
+
+FORMATS = ("--law", "sun2025", "--lever", "scaling_block=128")
+
+
+def test_a_format_sets_its_bits(record):
+    asked = ("estimate", "--params", "7B", "--tokens", "1T", *FORMATS)
+    named = record(*asked, "--lever", "format=e4m3")
+    bits = record(*asked, "--lever", "exponent_bits=4", "--lever", "mantissa_bits=3")
+    assert named == bits
+
+
+@pytest.mark.parametrize("words", ["best", "E4M3, bf16, E2M1"])
+def test_the_best_format_is_taken(record, words):
+    asked = ("plan", "--loss", "2.5", *DEMAND, *FORMATS)
+    found = record(*asked, "--lever", f"format={words}")
+    names = js.laws.FORMATS if words == "best" else [word.strip() for word in words.split(",")]
+    costs = {
+        js.laws.FORMATS[name]: record(*asked, "--lever", f"format={name}")["optimum"]["total_cost"]
+        for name in names
+    }
+    best, second, *_ = sorted(costs, key=costs.get)
+    bits = tuple(found["optimum"][name] for name in ("exponent_bits", "mantissa_bits"))
+    assert bits == best
+    # Both are solves of the same scenario, to the accuracy of the solver.
+    assert found["optimum"]["total_cost"] == pytest.approx(costs[best], rel=1e-9)
+    assert found["runner_up"]["excess"] == pytest.approx(costs[second] / costs[best] - 1, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("levers", "message"),
+    [
+        (["format=fp99"], "format 'fp99' is not known; known: E2M1, E2M3, E3M2, E4M3, E5M2, bf16"),
+        (["format=E4M3", "mantissa_bits=2"], "give format or mantissa_bits, not both"),
+        ([], "bits also as --lever format=NAME: E2M1"),
+    ],
+)
+def test_a_wrong_format_is_named(command, levers, message):
+    given = [word for lever in levers for word in ("--lever", lever)]
+    code, _, err = command("plan", "--loss", "2.5", *DEMAND, *FORMATS, *given)
+    assert code == 2
+    assert message in err
+
+
+def test_compare_chooses_a_format(command, record):
+    asked = ("compare", "--loss", "2.5", *DEMAND, "--law", "sun2025")
+    (row,) = record(*asked)["laws"]
+    assert row["chosen"] == ["exponent_bits", "mantissa_bits"]
+    plan = record("plan", *asked[1:], *FORMATS[2:], "--lever", "format=best")
+    assert row["optimum"] == plan["optimum"]
+    out = command(*asked, "--lever", "format=E4M3,bf16").out
+    assert "format E4M3 (best), scaling block 128" in out
+    assert "dearer with format bf16" in out
