@@ -510,7 +510,7 @@ def read_format(law: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], Joi
         if name in levers:
             raise ValueError(f"give {FORMAT} or {name}, not both")
     if len(rows) == 1:
-        return levers | rows[0], {}
+        return {**levers, **rows[0]}, {}
     return levers, {names: tuple(tuple(row[name] for name in names) for row in rows)}
 
 

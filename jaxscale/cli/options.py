@@ -222,8 +222,8 @@ LeverOrBest = Annotated[
         "--lever",
         metavar="NAME=VALUE",
         help="What the law needs besides params and tokens, such as unique_tokens=25B; or "
-        "sparsity=best, to choose that too, or bits=4,8,16: the best of these. format=E4M3 sets the "
-        "bits of a law of number formats. Repeatable.",
+        "sparsity=best, to choose that too, or bits=4,8,16: the best of these. format=E4M3 sets "
+        "the bits of a law of number formats. Repeatable.",
     ),
 ]
 Task = Annotated[

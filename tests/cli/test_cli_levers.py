@@ -247,7 +247,7 @@ def test_what_cannot_keep_to_memory_says_so(command, arguments, message):
     assert err.startswith(f"error: {message}")
 
 
-def test_a_plan_stands_alone_where_the_law_says_nothing_of_chinchillas(command, record):
+def test_a_plan_stands_alone_where_the_law_says_nothing_of_chinchillas(record):
     # The cheapest student to train has fewer than the two tokens a param of which the law speaks.
     law = js.laws.published("busbridge2025_teacher_exists")
     levers = {"teacher_params": 7e9, "teacher_tokens": 2e12}
@@ -259,9 +259,15 @@ def test_a_plan_stands_alone_where_the_law_says_nothing_of_chinchillas(command, 
     assert float(law.loss(*sizes, **levers)) == pytest.approx(2.2, rel=1e-6)
     assert found["saving"] is None
     assert set(found["chinchilla"].values()) == {None}
-    code, out, _ = command(*asked)
+
+
+@pytest.mark.thorough
+def test_a_table_says_that_there_is_no_chinchilla_plan(command):
+    asked = ("plan", "--loss", "2.2", *DEMAND, "--law", "busbridge2025_teacher_exists")
+    code, out, _ = command(*asked, "--lever", "teacher_params=7B", "--lever", "teacher_tokens=2T")
     assert code == 0
     assert "The law says nothing of the Chinchilla plan of this loss." in out
+    assert "saving" not in out
 
 
 def test_memory_bounds_several_budgets(command):
