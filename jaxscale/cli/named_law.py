@@ -217,9 +217,8 @@ class Levers(NamedTuple):
     values: dict[str, float]
     chosen: tuple[str, ...] = ()
     lists: Mapping[str, tuple[float, ...]] = {}  # of those that are chosen among some values
-    joint: Mapping[
-        tuple[str, ...], tuple[tuple[float, ...], ...]
-    ] = {}  # the same of levers that go together
+    # The same of levers that go together.
+    joint: Mapping[tuple[str, ...], tuple[tuple[float, ...], ...]] = {}
 
     @property
     def over(self) -> dict[Any, Any]:

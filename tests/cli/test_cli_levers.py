@@ -298,7 +298,7 @@ def test_the_best_format_is_taken(record, words):
         js.laws.FORMATS[name]: record(*asked, "--lever", f"format={name}")["optimum"]["total_cost"]
         for name in names
     }
-    best, second, *_ = sorted(costs, key=costs.get)
+    best, second, *_ = sorted(costs, key=lambda bits: costs[bits])
     bits = tuple(found["optimum"][name] for name in ("exponent_bits", "mantissa_bits"))
     assert bits == best
     # Both are solves of the same scenario, to the accuracy of the solver.
