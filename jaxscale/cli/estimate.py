@@ -26,7 +26,7 @@ from jaxscale.cli.solving import (
     loss_text,
     record_of_plan,
 )
-from jaxscale.laws.protocol import has_own_flops
+from jaxscale.laws.protocol import has_own_flops, loss_scale
 
 PRICED = "operations"  # the count by which a training is priced
 
@@ -250,6 +250,8 @@ def show(found: Estimate) -> None:
     tables.note(found.scored.caution if found.scored else "", style="bold yellow")
     on_task = f", accuracy on {found.scored.benchmark}" if found.scored else ""
     tables.note(f"Training{of_shape}, law {found.law.name}{on_task}", style="bold")
+    if scale := loss_scale(found.law.law, found.law.entry):
+        tables.note(f"The loss is {scale}.", style="dim")
     for line in found.prices.describe():
         tables.note(line, style="dim")
     header = ("", "", intervals.HEADER) if ends else ("", "")

@@ -15,6 +15,7 @@ from jaxscale.cli.intervals import Ends
 from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.solving import loss_text, record_of_plan, runner_up_of, status_of
 from jaxscale.cli.training_time import TrainingTime, deadline_text, time_of
+from jaxscale.laws.protocol import loss_scale
 from jaxscale.status import is_ok
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def show(comparison: "Comparison") -> None:
     if question.score:
         tables.note(question.score.scored.caution, style="bold yellow")
     tables.note(title_of(comparison), style="bold")
+    if not question.score and (scale := loss_scale(named.law, named.entry)):
+        tables.note(f"The loss is {scale}.", style="dim")
     tables.note(question.over_time.describe() if question.over_time else "", style="dim")
     for line in question.prices.describe():
         tables.note(line, style="dim")

@@ -330,3 +330,13 @@ def test_compare_chooses_a_format(command, record):
     out = command(*asked, "--lever", "format=E4M3,bf16").out
     assert "format E4M3 (best), scaling block 128" in out
     assert "dearer with format bf16" in out
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [("estimate", "--params", "7B", "--tokens", "1T"), ("plan", "--like-params", "7B", *DEMAND)],
+)
+def test_a_loss_on_another_scale_is_said_to_be(command, asked):
+    out = command(*asked, "--law", "li2025").out
+    assert "The loss is on a scale of its own, as of nats per character." in out
+    assert "The loss is" not in command(*asked).out
