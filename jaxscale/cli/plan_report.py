@@ -72,6 +72,8 @@ def show(comparison: "Comparison") -> None:
         tables.note(f"Bounds make the optimum cost {times} times what the Chinchilla plan costs.")
     if status_of(comparison.optimum) is not js.Status.OK:
         tables.note(comparison.sentence)
+    if question.bounds is not None and question.bounds.of_memory:
+        tables.note("The Chinchilla plan is not held to the bounds.", style="dim")
     tables.note(_runner_up_note(comparison))
     tables.note(_lower_note(comparison))
     tables.note(_regret_note(comparison))

@@ -201,6 +201,7 @@ def test_experts_are_chosen_within_memory(command, record):
     assert found["optimum"]["params"] == pytest.approx(params, rel=1e-6)
     decides = "The bound max_memory, 80 GB, which 3.46B params fill, decides"
     assert found["status_sentence"].startswith(decides)
+    assert "The Chinchilla plan is not held to the bounds." in command(*asked).out
     narrower = record(*asked, "--max-params", "1B")
     assert narrower["optimum"]["params"] == pytest.approx(1e9)
     assert narrower["status_sentence"].startswith("The bound max_params, 1.00B, decides")
