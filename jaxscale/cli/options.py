@@ -192,8 +192,8 @@ Law = Annotated[
         autocompletion=complete_laws,
         help="A name from [bold]jaxscale laws[/bold], the file of [bold]jaxscale fit[/bold], with "
         ":FILE.py:CLASS if its law is a class of your own, or E=..,A=..,B=..,alpha=..,beta=.., or "
-        "Kaplan:N_c=..,D_c=.. of another family. With sparse: before it, that of mixtures of "
-        "experts whose dense models it is of.",
+        "Kaplan:N_c=..,D_c=.. of another family. A plus adds a published part: +ling2025 makes "
+        "a dense law one of experts, +chen2025_pile gives it streams.",
     ),
 ]
 Laws = Annotated[
