@@ -59,7 +59,7 @@ def with_part(entry: Entry, name: str) -> Entry:
         source=f"{entry.source}; with {part.name}: {part.source}",
         standard_errors=None,
         covariance=None,
-        errata=(*part.errata, *entry.errata),
+        errata=(*(f"{part.name}: {text}" for text in part.errata), *entry.errata),
         aliases=(),
         directions=(),
     )
@@ -67,7 +67,9 @@ def with_part(entry: Entry, name: str) -> Entry:
         return replace(made, loss_scale=part.loss_scale or entry.loss_scale)
     if isinstance(part.law, Leverage):  # fitted by compute; params become active ones
         ranges = {"params_range": None, "tokens_per_param_range": None}
-        return replace(made, flops_range=part.flops_range, **ranges)
+        params = f"active; of the dense law: {entry.params_convention}"
+        flops = part.flops_range
+        return replace(made, flops_range=flops, params_convention=params, **ranges)
     return made
 
 
