@@ -122,6 +122,8 @@ def test_repeated_tokens_are_worth_less(command):
 def test_every_lever_of_the_catalogue_has_a_plain_value_inside_its_range():
     for entry in js.laws.catalog():
         for name, (low, high) in levers_of(entry.law).items():
+            if name.startswith("teacher_"):  # no teacher is an ordinary one
+                continue
             (value,) = plain_levers([name], 1e9).values()
             assert low <= value <= high
             assert math.isfinite(value)
