@@ -27,7 +27,8 @@ from jaxscale._schema import (
 )
 from jaxscale.cli.mistakes import Mistake, blamed_on, nearest, path_of
 from jaxscale.cli.quantities import count, nonnegative, positive, signed
-from jaxscale.laws._catalog import FAMILIES, dense_name
+from jaxscale.laws._catalog import FAMILIES
+from jaxscale.laws.composed import law_with_part, split_part, with_part
 from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import formats_of, levers_of
 from jaxscale.laws.saved import SUFFIX, is_file_name, taken_as_it_is
@@ -71,6 +72,13 @@ class NamedLaw(NamedTuple):
         rows = np.linspace(0, self.resamples - 1, count).astype(int)
         draws = jax.tree.map(lambda x: x[rows], self.entry.draws)
         return self._replace(entry=replace(self.entry, draws=draws))
+
+    def with_part(self, part: str) -> "NamedLaw":
+        """The law with a published part; ValueError for one that is unknown or does not fit it."""
+        if self.entry is None:
+            return NamedLaw(f"{self.name}+{part}", law_with_part(self.law, part), None)
+        entry = with_part(self.entry, part)
+        return NamedLaw(entry.name, entry.law, entry)
 
     @property
     def is_fit(self) -> bool:
@@ -121,20 +129,21 @@ class NamedLaw(NamedTuple):
 def read_law(text: str, *, anyway: bool = False) -> NamedLaw:
     """The law that `--law` names, or the one whose coefficients it lists.
 
-    The fit of a class of one's own is named with it, as fit.json:own.py:Blend. After `sparse:` any
-    of these is of dense models, and the law of sparse ones. With `anyway` all coefficients of a fit
+    The fit of a class of one's own is named with it, as fit.json:own.py:Blend. A plus and
+    the name of a published part may follow any of these. With `anyway` all coefficients of a fit
     count as known, and its warning says so.
     """
+    base, part = split_part(text)
+    if part:
+        named = read_law(base, anyway=anyway)
+        with blamed_on("--law"):
+            return named.with_part(part)
     name, suffix, own = text.strip().partition(f"{SUFFIX}:")
     file, colon, family = own.rpartition(":")
     if suffix and not (colon and file.endswith(PYTHON)):
         raise Mistake(f"--law: {own!r} must be the class of {name}{SUFFIX}, as FILE.py:CLASS")
     if "=" in text and not suffix:
-        dense = dense_name(text)
-        law = _from_coefficients(text if dense is None else dense)
-        with blamed_on("--law"):
-            law = law if dense is None else js.laws.sparse(law)
-        return NamedLaw("".join(text.split()), law, None)
+        return NamedLaw("".join(text.split()), _from_coefficients(text), None)
     tasks, laws = by_name(js.laws.tasks()), by_name(js.laws.catalog())
     if name.lower() in tasks and name.lower() not in laws:
         raise Mistake(

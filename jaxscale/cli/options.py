@@ -192,9 +192,9 @@ Law = Annotated[
         autocompletion=complete_laws,
         help="A name from [bold]jaxscale laws[/bold], the file of [bold]jaxscale fit[/bold], with "
         ":FILE.py:CLASS if its law is a class of your own, or E=..,A=..,B=..,alpha=..,beta=.., or "
-        "Kaplan:N_c=..,D_c=.. of another family. sparse:LAW is of mixtures of experts, "
-        "by a law of dense models; LAW+REUSE of repeated data, such as "
-        "besiroglu2024+prabhudesai2025_diffusion.",
+        "Kaplan:N_c=..,D_c=.. of another family. A plus adds a published part: +ling2025 makes "
+        "a dense law one of experts, +chen2025_pile gives it streams, "
+        "+prabhudesai2025_diffusion repeated data.",
     ),
 ]
 Laws = Annotated[

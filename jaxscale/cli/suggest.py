@@ -22,7 +22,6 @@ from jaxscale.cli.quantities import (
 )
 from jaxscale.experiments.question import GOALS
 from jaxscale.experiments.selection import METHODS
-from jaxscale.laws._catalog import dense_name
 from jaxscale.laws.fitted import fits_logarithm
 from jaxscale.laws.saved import is_file_name, plain
 
@@ -219,8 +218,6 @@ def read_fit(text: str) -> NamedLaw:
     """The fit in a file; Mistake for a law by name, whose runs are not known."""
     if not is_file_name(path_of_fit(text)):
         raise Mistake(f"FIT: {text!r} must be the file of a fit, as jaxscale fit writes it")
-    if dense_name(text) is not None:
-        raise Mistake(f"FIT: {text!r} is no fit: its runs are of dense models, and of their law")
     try:
         return read_law(text)
     except Mistake as error:

@@ -27,7 +27,8 @@ if not, one of its lever `experts` is active | it does |
 | `two_powers(**levers)` | it as a `Chinchilla`, whose optimum is closed | solved by Newton |
 | `is_valid()` | whether the coefficients of each lane are valid | all are finite |
 
-Other modules never look these up themselves: they call the functions below.
+Other modules never look these up themselves: they call the functions below. A law made of another
+takes what it does not say itself from that one, by `members_of`.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -47,6 +48,13 @@ from jaxscale.published.entry import INFERENCE_FLOPS as INFERENCE_FLOPS
 from jaxscale.published.entry import TRAIN_FLOPS as TRAIN_FLOPS
 
 AnyLaw = TypeVar("AnyLaw")
+
+# Members that are the same for a law made of another, unless its class says otherwise. The rest
+# depend on sizes, levers or FLOPs, which it may change.
+FACTS = (
+    *("levers", "choices", "loss_scale", "caution", "depends_on_tokens", "of_steps"),
+    *("counts_embeddings", "counts_idle_experts", "has_experts"),
+)
 
 AT_CEILING = 16.0  # epsilons of a log size, within which tokens are at the ceiling
 
@@ -86,6 +94,21 @@ def _written(value: Any) -> str:
     if not shape:
         return repr(value)
     return f"{value.dtype}[{', '.join(map(str, shape))}]"
+
+
+def members_of(part: str, *more: str) -> Callable[[Any, str], Any]:
+    """A `__getattr__` for a law made of another, its field `part`: facts of that one, and `more`.
+
+    What neither has is missing, as in the law that it is made of.
+    """
+    names = (*FACTS, *more)
+
+    def __getattr__(self: Any, name: str) -> Any:
+        if name in names:
+            return getattr(getattr(self, part), name)
+        raise AttributeError(f"{type(self).__name__} has no {name}")
+
+    return __getattr__
 
 
 def check_law(law: Any) -> None:

@@ -140,11 +140,11 @@ def test_a_dense_law_is_made_sparse_by_its_name(record):
     shape = ("--lever", "activation=0.05", "--lever", "granularity=8")
     asked = ("--loss", "2.4", "--inference-tokens", "1T", *shape)
     published = record("plan", "--law", "ling2025_on_besiroglu2024", *asked)
-    named = record("plan", "--law", "sparse:besiroglu2024", *asked)
+    named = record("plan", "--law", "besiroglu2024+ling2025", *asked)
     assert named["optimum"] == published["optimum"]
     law = js.laws.published("besiroglu2024")
     coefficients = ",".join(f"{name}={value!r}" for name, value in vars(law).items())
-    given = record("plan", "--law", f"Sparse: {coefficients}", *asked)
+    given = record("plan", "--law", f"{coefficients} + Ling2025", *asked)
     assert given["optimum"]["params"] == pytest.approx(named["optimum"]["params"], rel=1e-12)
     found = js.laws.sparse(law).loss(
         named["optimum"]["params"], named["optimum"]["tokens"], activation=0.05, granularity=8
@@ -154,7 +154,7 @@ def test_a_dense_law_is_made_sparse_by_its_name(record):
 
 def test_a_law_that_cannot_be_made_sparse_is_named(command):
     code, _, err = command(
-        "plan", "--law", "sparse:kumar2024", "--loss", "3", "--inference-tokens", "1T"
+        "plan", "--law", "kumar2024+ling2025", "--loss", "3", "--inference-tokens", "1T"
     )
     assert code == 2
     assert err == "error: --law: law must count 6 N D FLOPs, as the leverage does; Kumar does not\n"
