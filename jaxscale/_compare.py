@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from jaxscale import _display
 from jaxscale import laws as families
-from jaxscale._explain import Asked, sentence_of
+from jaxscale._explain import Asked, is_of_memory, sentence_of
 from jaxscale._numerics import arrays
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import hint
@@ -24,11 +24,13 @@ from jaxscale._numerics.quantities import count, counted, scientific
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws._tasks import entry_of_law, task_entry, tasks
 from jaxscale.laws.protocol import (
+    NO_LENGTH,
     NO_MEMORY,
     Law,
     check_law,
     choices_of,
     depends_on_tokens,
+    formats_of,
     knows_memory,
     levers_of,
     loss_scale,
@@ -38,7 +40,6 @@ from jaxscale.laws.vocabulary import vocabulary_params_for
 from jaxscale.plan import Bounds, Plan, evaluate
 from jaxscale.published import Entry
 from jaxscale.solve import compute_optimal, minimize_cost, plan_intervals
-from jaxscale.solve.levers import SIZES
 from jaxscale.status import Status
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ CHOSEN = ("sparsity", "activation", "granularity", "bits", "vocabulary_params")
 PLAIN = {"sparsity": 0.0, "activation": 1.0, "experts": 1.0, "granularity": 1.0, "bits": 16.0}
 PLAIN |= {"exponent_bits": 8.0, "mantissa_bits": 7.0, "scaling_block": 128.0}
 PLAIN |= {"streams": 1.0, "unique_tokens": 1e30}
+FORMAT = "format"  # names the levers of a number format at once
 OWN = "your own"  # the group of laws that no publication describes
 # Reasons without the numbers of a scenario, which laws share; of other statuses, their sentence.
 SHORT = {
@@ -94,6 +96,7 @@ class LawRow:
     in_range: bool | None = None  # inside the runs behind the law; None: their range is not known
     resampled: Plan | None = None  # by the resamples of a saved fit, for `js.plan_intervals`
     task: Entry | None = None  # whose accuracy is the target, as the law's loss tells it
+    of_memory: bool = False  # whether the bound of the status on params is one on memory
 
     @property
     def group(self) -> str:
@@ -266,14 +269,15 @@ def reason_of(rows: Sequence[LawRow]) -> str:
 def remarks(row: LawRow) -> Iterator[str]:
     """Remarks on a plan, in few words."""
     assert row.plan is not None
-    for name, value in row.plan.levers.items():
+    for name, text in lever_texts(row.law, row.plan.levers):
+        value = row.plan.levers[name]
         how = f" ({BEST})" if name in row.chosen else ""
         if row.status is Status.AT_LEVER_END and how and _is_end(float(value), row.law, name):
             how = f" ({BEST}, end of its range)"
-        yield f"{lever_text(row.law, name, value)}{how}"
+        yield f"{text}{how}"
     yield from _runner_up(row)
     if row.status is not None and row.status not in (Status.OK, Status.AT_LEVER_END):
-        yield row.status.name.lower().replace("_", " ")
+        yield "at max memory" if row.of_memory else row.status.name.lower().replace("_", " ")
     if row.entry is not None and row.entry.warning:
         kind, colon, _ = row.entry.warning.partition(": ")
         yield f"fit {kind}" if colon and kind.isupper() else "fit with open coefficients"
@@ -287,8 +291,19 @@ def _runner_up(row: LawRow) -> Iterator[str]:
     second = dict(row.plan.runner_up)
     excess = float(second.pop("excess", math.nan))
     if second and math.isfinite(excess):
-        values = ", ".join(lever_text(row.law, name, value) for name, value in second.items())
-        yield f"{100 * excess:.2g} % dearer with {values}"
+        own = {name: value for name, value in second.items() if name in row.chosen}
+        values = ", ".join(text for _, text in lever_texts(row.law, own))
+        yield f"{float(f'{100 * excess:.2g}'):g} % dearer with {values}"
+
+
+def lever_texts(law: Any, levers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name and text of each lever, such as `granularity 16.0`; of a number format one for all."""
+    for word, own in formats_of(law).items():
+        if all(name in levers and float(levers[name]) == x for name, x in own.items()):
+            yield next(iter(own)), f"{FORMAT} {word}"
+            levers = {name: value for name, value in levers.items() if name not in own}
+            break
+    yield from ((name, lever_text(law, name, value)) for name, value in levers.items())
 
 
 def lever_text(law: Any, name: str, value: Any) -> str:
@@ -309,14 +324,15 @@ def compare_laws(
     demand: Demand | None = None,
     costs: Costs | None = None,
     bounds: Bounds | None = None,
-    levers: Mapping[str, float | str] | None = None,
+    levers: Mapping[str, float | str | Sequence[float]] | None = None,
 ) -> LawComparison:
     """The cheapest plan for a quality by each of several laws.
 
     The quality is a loss, an accuracy on a task, or that of a model: by each law the model has the
     loss of that law. An accuracy is asked of the laws whose loss tells it; see `js.task`.
-    Sparsity, activation, granularity, bits and vocabulary are chosen with the plan where `levers`
-    has no value for them; a model to match is then dense, in 16 bits and with layers in one piece.
+    Sparsity, activation, granularity, bits, number formats and vocabulary are chosen with the plan
+    where `levers` has no value for them; a model to match is then dense, in 16 bits and with layers
+    in one piece.
 
     A saved fit whose runs leave open what the plan rests on has none. One with resamples has the
     plan of each in its row's `resampled`: intervals of its numbers are in the table.
@@ -338,7 +354,8 @@ def compare_laws(
         demand: tokens to read and to write over the model's life; none by default.
         costs: the price of a FLOP in each phase; 1 by default, so that costs are in FLOPs.
         bounds: limits on params and tokens; none by default.
-        levers: values by name, or "best" for a lever to choose.
+        levers: values by name; "best", or a list of values, for a lever to choose. "format" sets
+            the bits of a number format, such as "E4M3".
 
     Raises:
         ValueError: no quality is given, or more than one; a law, a task or a lever is unknown;
@@ -362,7 +379,7 @@ def compare_laws(
         raise ValueError("give either loss, or params of a model to match")
     if tokens is not None and params is None:
         raise ValueError("tokens belong to a model to match: give params too")
-    numbers = {name: x for name, x in given.items() if not isinstance(x, str)}
+    numbers = {name: x for name, x in given.items() if not (isinstance(x, str) or _is_list(x))}
     inputs = {"loss": loss, "accuracy": accuracy, "params": params, "tokens": tokens}
     inputs |= {"demand": demand, "costs": costs, "bounds": bounds, "levers": numbers}
     check_single(**{name: x for name, x in inputs.items() if x is not None})
@@ -461,12 +478,40 @@ def check_single(**inputs: Any) -> None:
 
 def check_levers(laws: Sequence[Named], given: Mapping[str, Any]) -> None:
     """Raises ValueError for a lever that no law has, or a word that is not "best"."""
-    known = sorted({name for each in laws for name in levers_of(each.law)})
+    formats = {FORMAT for each in laws if formats_of(each.law)}
+    known = sorted(formats.union(*(levers_of(each.law) for each in laws)))
     for name, value in given.items():
         if name not in known:
             raise ValueError(f"no law has {name!r}{hint(name, known)}")
-        if isinstance(value, str) and value != BEST:
+        if isinstance(value, str) and value != BEST and name != FORMAT:
             raise ValueError(f"lever {name} must be a number or {BEST!r}; got {value!r}")
+
+
+Joint = Mapping[tuple[str, ...], tuple[tuple[float, ...], ...]]
+
+
+def read_format(law: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], Joint]:
+    """The levers with those that `format` sets in place of it, and the formats to choose among.
+
+    Raises ValueError for a format that is not known, and for one beside a lever that it sets.
+    """
+    formats, levers = formats_of(law), dict(given)
+    if FORMAT not in given or not formats:
+        return levers, {}
+    asked = levers.pop(FORMAT)
+    words = tuple(formats) if asked == BEST else (asked,) if isinstance(asked, str) else asked
+    known = {name.lower(): own for name, own in formats.items()}
+    for word in words:
+        if str(word).lower() not in known:
+            raise ValueError(f"{FORMAT} {word!r} is not known; known: {', '.join(formats)}, {BEST}")
+    rows = [known[str(word).lower()] for word in words]
+    names = tuple(next(iter(formats.values())))
+    for name in names:
+        if name in levers:
+            raise ValueError(f"give {FORMAT} or {name}, not both")
+    if len(rows) == 1:
+        return {**levers, **rows[0]}, {}
+    return levers, {names: tuple(tuple(row[name] for name in names) for row in rows)}
 
 
 def plain_levers(names: Iterable[str], params: float) -> dict[str, float]:
@@ -531,10 +576,14 @@ class _Case(NamedTuple):
 
     named: Named
     values: dict[str, float]
-    chosen: tuple[str, ...]
+    over: Mapping[Any, Any]  # levers to choose, as that of `minimize_cost`
     model: tuple[float, float] | None  # params and tokens
     target: float | None  # loss
     task: Entry | None
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        return names_of(self.over)
 
 
 def compare(
@@ -550,7 +599,7 @@ def compare(
         for named in laws:
             try:
                 case = _case(named, given, question, spelling)
-                if case.chosen:
+                if case.over:
                     rows[named.name] = _searched(case, question)
                 else:
                     structure = jax.tree.structure(named.law)
@@ -570,19 +619,26 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
     if entry and entry.unidentified and (question.loss is not None or not entry.tells_sizes):
         raise NoPlan(entry.warning, "the runs behind it leave open what a plan rests on")
     if not depends_on_tokens(law):
-        raise NoPlan(
-            "its loss does not depend on tokens, so no training length is better than another",
-            "no training length in the law",
-        )
+        raise NoPlan(f"its loss {NO_LENGTH}", "no training length in the law")
     if question.loss is not None and (scale := loss_scale(law, entry)):
         instead = f"use {spelling.model} instead of {spelling.loss}"
         raise NoPlan(f"its loss is {scale}: {instead}", f"loss not in nats per token: {instead}")
     if question.bounds is not None and question.bounds.of_memory and not knows_memory(law):
         raise NoPlan(NO_MEMORY)
-    known = levers_of(law)
+    known, formats = levers_of(law), formats_of(law)
+    of_format = {name for own in formats.values() for name in own}
+    if of_format and not of_format & given.keys():
+        given = {FORMAT: BEST, **given}
+    try:
+        given, joint = read_format(law, given)
+    except ValueError as error:
+        raise NoPlan(str(error)) from None
+    # Blocks are those of an ordinary format.
+    plain = PLAIN if formats else {}
     values = {
-        name: given.get(name, BEST if name in (*CHOSEN, *choices_of(law)) else None)
+        name: given.get(name, BEST if name in (*CHOSEN, *choices_of(law)) else plain.get(name))
         for name in known
+        if name not in names_of(joint)
     }
     missing = [name for name, value in values.items() if value is None]
     if missing:
@@ -592,15 +648,27 @@ def _case(named: Named, given: Mapping[str, Any], question: Question, spelling: 
             for name in missing
         )
         raise NoPlan(f"needs {needed}", f"needs values of {' and '.join(missing)}")
-    chosen = tuple(name for name, value in values.items() if value == BEST)
-    numbers = {name: float(value) for name, value in values.items() if name not in chosen}
-    for name, value in numbers.items():
+    lists = {name: tuple(map(float, x)) for name, x in values.items() if _is_list(x)}
+    over = {name: lists.get(name) for name, x in values.items() if name in lists or x == BEST}
+    numbers = {name: float(value) for name, value in values.items() if name not in over}
+    over = {**joint, **over}
+    listed = [(name, value) for name, several in lists.items() for value in several]
+    for name, value in (*numbers.items(), *listed):
         low, high = known[name]
         if not low <= value <= high:
             limits = f"{count(low)} to {count(high)}"
             raise NoPlan(f"{name} {value:g} is outside its range, {limits}")
-    model = _model(named, numbers, chosen, question)
-    return _Case(named, numbers, chosen, model, target, task)
+    model = _model(named, numbers, names_of(over), question)
+    return _Case(named, numbers, over, model, target, task)
+
+
+def names_of(over: Iterable[str | tuple[str, ...]]) -> tuple[str, ...]:
+    """The levers of an `over`, those that go together one by one."""
+    return tuple(name for key in over for name in ((key,) if isinstance(key, str) else key))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def _model(named, values, chosen, question: Question) -> tuple[float, float] | None:
@@ -624,11 +692,13 @@ def solved(plan: Plan, asked: Asked) -> Plan:
 
 
 def cheapest(
-    law: Law, question: Question, target: float, values: Mapping[str, Any], chosen: Sequence[str]
+    law: Law, question: Question, target: float, values: Mapping[str, Any], over: Any
 ) -> Plan:
-    """The cheapest plan of one law, over its chosen levers too; NoPlan where there is none."""
+    """The cheapest plan of one law, over its chosen levers too; NoPlan where there is none.
+
+    `over` has these as that of `minimize_cost`.
+    """
     demand, costs, bounds = question.demand, question.costs, question.bounds
-    over = (*SIZES, *chosen)
     plan = interpreted(minimize_cost, law, target, demand, costs, bounds, levers=values, over=over)
     return solved(plan, Asked(law, target, demand, costs, bounds, levers=values))
 
@@ -644,11 +714,11 @@ def loss_of_model(
 
 def _searched(case: _Case, question: Question) -> LawRow:
     """The cheapest plan by one law, over levers too."""
-    named, values, chosen, model, target, _ = case
+    named, values, over, model, target, _ = case
     if target is None:
         assert model is not None
-        target = loss_of_model(named.law, model, values, chosen)
-    plan = cheapest(named.law, question, target, values, chosen)
+        target = loss_of_model(named.law, model, values, case.chosen)
+    plan = cheapest(named.law, question, target, values, over)
     return _row(case, question, target, plan)
 
 
@@ -672,6 +742,7 @@ def _row(case: _Case, question: Question, target: float, plan: Plan) -> LawRow:
         in_range=in_range,
         resampled=resampled,
         task=case.task,
+        of_memory=is_of_memory(plan, Asked(named.law, bounds=question.bounds)),
     )
 
 
@@ -690,8 +761,7 @@ def _resampled(case: _Case, question: Question) -> Plan | None:
             ).tokens
         target = interpreted(evaluate, draws, question.params, tokens, levers=levers).loss
     asked = draws, target, question.demand, question.costs, question.bounds
-    over = (*SIZES, *case.chosen)
-    return interpreted(minimize_cost, *asked, levers=case.values, over=over)
+    return interpreted(minimize_cost, *asked, levers=case.values, over=case.over)
 
 
 def _solved_together(family: Sequence[_Case], question: Question) -> Iterator[LawRow]:

@@ -15,8 +15,10 @@ from jaxscale._schema import BOUNDS
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.inverse import far
 from jaxscale.laws.protocol import (
+    NO_LENGTH,
     Law,
     check_law,
+    depends_on_tokens,
     least_loss_from_logs,
     levers_of,
     log_tokens_ceiling,
@@ -97,9 +99,21 @@ def sentence_of_plan(plan: Plan, asked: Asked) -> str:
         from jaxscale._explain_served import of_limit
 
         bounded = of_limit(plan, asked)
-    if asked.bounds is not None and asked.bounds.of_memory:  # which levers share with params
-        asked = asked._replace(levers={**(asked.levers or {}), **plan.levers})
-    return bounded or sentence_of(Status(int(plan.status)), asked)
+    return bounded or sentence_of(Status(int(plan.status)), _with_levers(plan, asked))
+
+
+def is_of_memory(plan: Plan, asked: Asked) -> bool:
+    """Whether what bounds the params of a plan is a bound on memory."""
+    if int(plan.status) != Status.AT_MAX_PARAMS:
+        return False
+    return bool(_without_memory(_with_levers(plan, asked))[1])
+
+
+def _with_levers(plan: Plan, asked: Asked) -> Asked:
+    """The scenario with the levers of the plan, which share memory with params."""
+    if asked.bounds is None or not asked.bounds.of_memory:
+        return asked
+    return asked._replace(levers={**(asked.levers or {}), **plan.levers})
 
 
 def sentence_of(status: Status, asked: Asked) -> str:
@@ -186,6 +200,8 @@ def _of_range(asked: Asked) -> str:
 
 
 def _of_optimum(asked: Asked) -> str:
+    if not depends_on_tokens(asked.law):
+        return f"The loss of this law {NO_LENGTH}."
     if _target(asked):
         return f"The law has no optimum at {_target(asked)}; add bounds."
     sizes = {"params": asked.params, "tokens": asked.tokens}

@@ -1,6 +1,5 @@
 """Laws whose FLOPs are those of a shape instead of 6 N D and 2 N."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,15 +30,7 @@ class ExactFlops:
     family: Family
     count: str
 
-    @property
-    def levers(self) -> Mapping[str, tuple[float, float]]:
-        """The levers of the law."""
-        return protocol.levers_of(self.law)
-
-    @property
-    def log_tokens_ceiling(self) -> Callable[..., Array]:
-        """Log of the tokens past which more raise the loss, of a law that has it."""
-        return self.law.log_tokens_ceiling
+    __getattr__ = protocol.members_of("law", "holds", "log_tokens_ceiling", "params_in_memory")
 
     def loss(self, params: ArrayLike, tokens: ArrayLike, **levers: ArrayLike) -> Array:
         """Loss in nats per token, by the law."""

@@ -8,7 +8,8 @@ import numpy as np
 import typer
 
 import jaxscale as js
-from jaxscale._explain import sentence_of
+from jaxscale._explain import Asked as Scenario
+from jaxscale._explain import is_of_memory, sentence_of
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._schema import option_of
 from jaxscale.cli import intervals, plan_report, tables
@@ -167,6 +168,8 @@ def _cells(answer: Answer, budget: float, plans: Plans, levers: Sequence[str]) -
     if not status.ok:
         cells[1:] = ["-"] * (len(cells) - 1)
     note = "" if status is js.Status.OK else status.name.lower().replace("_", " ")
+    if is_of_memory(fit, Scenario(answer.law.law, bounds=answer.question.bounds)):
+        note = "at max memory"
     if status.ok and answer.law.range_note(fit):
         note = ", ".join(filter(None, (note, "extrapolated")))
     ratio = count(float(fit.tokens_per_param)) if status.ok else "-"

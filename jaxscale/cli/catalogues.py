@@ -149,6 +149,7 @@ def _show_all(entries: Sequence[Entry]) -> None:
     tables.print_groups(
         ("law", "params", "tokens", "fitted to"),
         {family: list(map(_row_of_law, same)) for family, same in families.items()},
+        marks={},
     )
     tables.note(
         "Losses are in nats per token where no other scale is named. Params and tokens are those "
@@ -170,7 +171,7 @@ def _show_tasks(entries: Sequence[Entry]) -> None:
         short = f", or {entry.aliases[0]}" if entry.aliases else ""
         benchmark = entry.benchmark.replace(f" of {paper}", "")
         papers[paper].append((f"{entry.name}{short}", " to ".join(map(percent, ends)), benchmark))
-    tables.print_groups(("task", "lowest to highest", "accuracy on"), papers)
+    tables.print_groups(("task", "lowest to highest", "accuracy on"), papers, marks={})
     tables.note(
         "A task has the law of its loss, which tells the accuracy: --accuracy TASK=SHARE.",
         style="dim",
@@ -371,4 +372,5 @@ def facts_of(entry: Entry) -> Iterator[tuple[str, str]]:
 
 
 def _range(limits: Range | None, written: Callable[[float], str], unit: str = "") -> str:
-    return " to ".join(map(written, limits)) + unit if limits else "not stated"
+    # One number where all runs had the same.
+    return " to ".join(dict.fromkeys(map(written, limits))) + unit if limits else "not stated"

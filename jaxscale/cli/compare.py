@@ -32,8 +32,10 @@ SPELLING = Spelling("--lever {name}=VALUE", "--loss", "--like-params")
 MEANINGS = {
     "extrapolated": "the plan lies outside the sizes of the runs that the law was fitted to",
     "range unknown": "the sizes of the runs that the law was fitted to are not known",
-    BEST: "chosen with the plan, from the range that the law has for it",
+    BEST: "chosen with the plan, from the range that the law has for it or the values given",
 }
+MARKS = {"extrapolated": "*", "range unknown": "?"}  # instead of these in a narrow terminal
+MOST_NAMES = 20  # of laws without a plan that are named
 EXAMPLES = """\
 jaxscale compare --loss 2.0 --inference-tokens 2T
 jaxscale compare --accuracy gadre2024_c4=50% --inference-tokens 2T
@@ -89,9 +91,9 @@ def compare(
     """The cheapest plan for a quality by each of several laws, or by every published one.
 
     Asked as jaxscale plan is. A model to match has, by each law, the loss of that law. Sparsity,
-    granularity, bits and vocabulary are chosen where they are not given; a model to match then
-    is dense, in 16 bits and with layers in one piece. With --hardware, accelerators instead: what
-    serving a model costs on each that has a price, asked as jaxscale serve is.
+    granularity, bits, formats and vocabulary are chosen where they are not given; a model to match
+    then is dense, in 16 bits and with layers in one piece. With --hardware, accelerators instead:
+    what serving a model costs on each that has a price, asked as jaxscale serve is.
     """
     of_serving = {name: value for name, value in locals().items() if name in serving_options.ASKED}
     numbers = {"peak": peak, "bandwidth": bandwidth, "memory": memory}
@@ -174,11 +176,12 @@ def show(question: Question, comparison: LawComparison, named: Sequence[NamedLaw
         group: [_cells(question, row, with_loss, comparison.has_intervals) for row in rows]
         for group, rows in comparison.groups.items()
     }
-    tables.print_groups(header, groups)
+    marks = MARKS if tables.print_groups(header, groups, MARKS) else {}
     notes = [note for row in solved for note in remarks(row)]
     for mark, meaning in MEANINGS.items():
         if any(mark == note or f"({mark}" in note for note in notes):
-            tables.note(f"{mark}: {meaning}", style="dim")
+            sign = f"{marks[mark]} " if mark in marks else ""
+            tables.note(f"{sign}{mark}: {meaning}", style="dim")
     tables.note(
         "Losses are comparable within a group, not between groups: data, tokenizers and units "
         "differ, and so does what counts as a param. jaxscale laws NAME tells.",
@@ -192,9 +195,16 @@ def show(question: Question, comparison: LawComparison, named: Sequence[NamedLaw
     if comparison.without_plan:
         tables.note("\nLaws without a plan", style="bold")
         tables.print_reasons(
-            (short_names(row.name for row in rows), reason_of(rows), short)
+            (_names(rows), reason_of(rows), short)
             for short, rows in comparison.without_plan.items()
         )
+
+
+def _names(rows: Sequence[LawRow]) -> str:
+    """The laws without a plan for one reason; of very many their number."""
+    if len(rows) > MOST_NAMES:
+        return f"{len(rows)} other laws"
+    return short_names(row.name for row in rows)
 
 
 def _note_on_intervals(row: LawRow) -> str:

@@ -11,7 +11,7 @@ from jaxscale import _schema
 from jaxscale.cli import options, tables
 from jaxscale.cli.files import replacing
 from jaxscale.cli.mistakes import Mistake, check_file, path_of, reading
-from jaxscale.cli.named_law import levers_for, read_law, read_levers
+from jaxscale.cli.named_law import fixed_levers, read_law
 from jaxscale.cli.options import OUTPUTS, Prices, number_option, path_option, read_prices
 from jaxscale.cli.quantities import (
     count,
@@ -131,9 +131,7 @@ def design(
         amount *= float(prices.costs.train)
     named = read_law(law)
     named.need_sizes()
-    levers = levers_for(named, read_levers(lever))
-    if levers.chosen:
-        raise Mistake(f"--lever: {levers.chosen[0]}=best is for jaxscale plan; give it a value")
+    levers = fixed_levers(named, lever)
     shape = {"levels": levels, "sizes": sizes, "span": span, "replicates": replicates}
     given = {name: value for name, value in shape.items() if value is not None}
     runs = given.get("levels", LEVELS) * (

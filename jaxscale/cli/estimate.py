@@ -16,7 +16,7 @@ from jaxscale._numerics.interpreted import interpreted
 from jaxscale.cli import intervals, options, scores, tables
 from jaxscale.cli.intervals import Plans
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
+from jaxscale.cli.named_law import NamedLaw, fixed_levers, read_law
 from jaxscale.cli.options import Prices, read_prices
 from jaxscale.cli.quantities import count, data_size, dollars, scientific
 from jaxscale.cli.scores import Scored, read_task
@@ -26,7 +26,7 @@ from jaxscale.cli.solving import (
     loss_text,
     record_of_plan,
 )
-from jaxscale.laws.protocol import has_own_flops
+from jaxscale.laws.protocol import has_own_flops, loss_scale
 
 PRICED = "operations"  # the count by which a training is priced
 
@@ -160,9 +160,7 @@ def estimate(
             return
         params = shape.params_of(named.law)
     over_rule = 1.0 if shape is None else shape.flops_over_rule(named)
-    levers = levers_for(named, read_levers(lever))
-    if levers.chosen:
-        raise Mistake(f"--lever: {levers.chosen[0]}=best is for jaxscale plan; give it a value")
+    levers = fixed_levers(named, lever)
     sizes = {"params": params, "tokens": tokens, "flops": flops}
     given = {name: value for name, value in sizes.items() if value is not None}
     if len(given) != (1 if compute_optimal else 2):
@@ -252,6 +250,8 @@ def show(found: Estimate) -> None:
     tables.note(found.scored.caution if found.scored else "", style="bold yellow")
     on_task = f", accuracy on {found.scored.benchmark}" if found.scored else ""
     tables.note(f"Training{of_shape}, law {found.law.name}{on_task}", style="bold")
+    if scale := loss_scale(found.law.law, found.law.entry):
+        tables.note(f"The loss is {scale}.", style="dim")
     for line in found.prices.describe():
         tables.note(line, style="dim")
     header = ("", "", intervals.HEADER) if ends else ("", "")

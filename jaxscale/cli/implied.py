@@ -13,7 +13,7 @@ from jaxscale._numerics.interpreted import interpreted
 from jaxscale.cli import options, tables
 from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
+from jaxscale.cli.named_law import NamedLaw, fixed_levers, read_law
 from jaxscale.cli.options import Prices, number_option, read_prices
 from jaxscale.cli.plan_report import SERVED
 from jaxscale.cli.quantities import count, nonnegative
@@ -116,9 +116,7 @@ def implied(
     prices, mix = read_prices(given), read_mix(given)
     named = read_law(law, anyway=anyway)
     named.need_sizes()
-    levers = levers_for(named, read_levers(lever))
-    if levers.chosen:
-        raise Mistake(f"--lever: {levers.chosen[0]}=best is for jaxscale plan; give it a value")
+    levers = fixed_levers(named, lever)
     entries = read_models(models or (), params, tokens)
     explained = economics.implied_by_releases(
         named.law, prices.costs, mix=mix, levers=levers.values, models=entries

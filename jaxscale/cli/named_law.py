@@ -13,7 +13,7 @@ import numpy as np
 
 import jaxscale as js
 from jaxscale import _schema as schema
-from jaxscale._compare import BEST, plain_levers
+from jaxscale._compare import BEST, FORMAT, names_of, plain_levers, read_format
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import unknown
 from jaxscale._schema import (
@@ -27,9 +27,10 @@ from jaxscale._schema import (
 )
 from jaxscale.cli.mistakes import Mistake, blamed_on, nearest, path_of
 from jaxscale.cli.quantities import count, nonnegative, positive, signed
-from jaxscale.laws._catalog import FAMILIES, dense_name
+from jaxscale.laws._catalog import FAMILIES
+from jaxscale.laws.composed import law_with_part, split_part, with_part
 from jaxscale.laws.fitted import coefficients_of
-from jaxscale.laws.protocol import levers_of
+from jaxscale.laws.protocol import formats_of, levers_of
 from jaxscale.laws.saved import SUFFIX, is_file_name, taken_as_it_is
 from jaxscale.published import Entry
 from jaxscale.published.entry import by_name
@@ -71,6 +72,13 @@ class NamedLaw(NamedTuple):
         rows = np.linspace(0, self.resamples - 1, count).astype(int)
         draws = jax.tree.map(lambda x: x[rows], self.entry.draws)
         return self._replace(entry=replace(self.entry, draws=draws))
+
+    def with_part(self, part: str) -> "NamedLaw":
+        """The law with a published part; ValueError for one that is unknown or does not fit it."""
+        if self.entry is None:
+            return NamedLaw(f"{self.name}+{part}", law_with_part(self.law, part), None)
+        entry = with_part(self.entry, part)
+        return NamedLaw(entry.name, entry.law, entry)
 
     @property
     def is_fit(self) -> bool:
@@ -121,20 +129,21 @@ class NamedLaw(NamedTuple):
 def read_law(text: str, *, anyway: bool = False) -> NamedLaw:
     """The law that `--law` names, or the one whose coefficients it lists.
 
-    The fit of a class of one's own is named with it, as fit.json:own.py:Blend. After `sparse:` any
-    of these is of dense models, and the law of sparse ones. With `anyway` all coefficients of a fit
+    The fit of a class of one's own is named with it, as fit.json:own.py:Blend. A plus and
+    the name of a published part may follow any of these. With `anyway` all coefficients of a fit
     count as known, and its warning says so.
     """
+    base, part = split_part(text)
+    if part:
+        named = read_law(base, anyway=anyway)
+        with blamed_on("--law"):
+            return named.with_part(part)
     name, suffix, own = text.strip().partition(f"{SUFFIX}:")
     file, colon, family = own.rpartition(":")
     if suffix and not (colon and file.endswith(PYTHON)):
         raise Mistake(f"--law: {own!r} must be the class of {name}{SUFFIX}, as FILE.py:CLASS")
     if "=" in text and not suffix:
-        dense = dense_name(text)
-        law = _from_coefficients(text if dense is None else dense)
-        with blamed_on("--law"):
-            law = law if dense is None else js.laws.sparse(law)
-        return NamedLaw("".join(text.split()), law, None)
+        return NamedLaw("".join(text.split()), _from_coefficients(text), None)
     tasks, laws = by_name(js.laws.tasks()), by_name(js.laws.catalog())
     if name.lower() in tasks and name.lower() not in laws:
         raise Mistake(
@@ -207,7 +216,8 @@ def _number(name: str, text: str, rule: Rule) -> float:
 
 OPTION = "--lever"
 
-Given = Mapping[str, float | str | tuple[float, ...]]  # a value, BEST, or several values
+# A value, BEST, or several values, which are words of a format.
+Given = Mapping[str, float | str | tuple[float, ...] | tuple[str, ...]]
 
 
 class Levers(NamedTuple):
@@ -216,11 +226,14 @@ class Levers(NamedTuple):
     values: dict[str, float]
     chosen: tuple[str, ...] = ()
     lists: Mapping[str, tuple[float, ...]] = {}  # of those that are chosen among some values
+    # The same of levers that go together.
+    joint: Mapping[tuple[str, ...], tuple[tuple[float, ...], ...]] = {}
 
     @property
-    def over(self) -> dict[str, tuple[float, ...] | None]:
+    def over(self) -> dict[Any, Any]:
         """What solvers choose, as their `over`."""
-        return {name: self.lists.get(name) for name in self.chosen}
+        alone = (name for name in self.chosen if name not in names_of(self.joint))
+        return {**self.joint, **{name: self.lists.get(name) for name in alone}}
 
     def of_model(self, params: float) -> dict[str, float]:
         """Levers of a model to match: those given, and plain values of the chosen ones."""
@@ -229,14 +242,19 @@ class Levers(NamedTuple):
 
 def read_levers(texts: Sequence[str] | None) -> Given:
     """The levers that were given, by name."""
-    given: dict[str, float | str | tuple[float, ...]] = {}
+    given: dict[str, float | str | tuple[float, ...] | tuple[str, ...]] = {}
     for text in texts or ():
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name or name in given:
             problem = "is given twice" if name in given else "is not a lever"
             raise Mistake(f"{OPTION}: {text!r} {problem}; write bits=8 or unique_tokens=25B")
         with blamed_on(f"{OPTION} {name}"):
-            given[name] = BEST if value.lower() == BEST else _values(value)
+            if value.lower() == BEST:
+                given[name] = BEST
+            elif name == FORMAT:
+                given[name] = tuple(word.strip() for word in value.split(","))
+            else:
+                given[name] = _values(value)
     return given
 
 
@@ -250,6 +268,8 @@ def _values(text: str) -> float | tuple[float, ...]:
 def levers_for(named: NamedLaw, given: Given) -> Levers:
     """The levers of one law; a mistake where one is unknown, missing or outside its range."""
     known = levers_of(named.law)
+    with blamed_on(OPTION):
+        given, joint = read_format(named.law, given)
     lists = {name: value for name, value in given.items() if isinstance(value, tuple)}
     values = {name: float(x) for name, x in given.items() if isinstance(x, int | float)}
     for name in given:
@@ -264,12 +284,21 @@ def levers_for(named: NamedLaw, given: Given) -> Levers:
         low, high = known[name]
         if not low <= value <= high:
             raise Mistake(f"{OPTION} {name}: {value:g} is outside its range, {_range(low, high)}")
-    if set(known) - set(given):
-        needed = "; ".join(
-            f"{OPTION} {name}=VALUE, {_range(*known[name])}" for name in known if name not in given
-        )
-        raise Mistake(f"--law: {named.name} needs {needed}")
-    return Levers(values, tuple(name for name in known if name not in values), lists)
+    if missing := [name for name in known if name not in (*given, *names_of(joint))]:
+        needed = "; ".join(f"{OPTION} {name}=VALUE, {_range(*known[name])}" for name in missing)
+        formats = ", ".join(formats_of(named.law))
+        instead = f"; bits also as {OPTION} {FORMAT}=NAME: {formats}, {BEST}" if formats else ""
+        raise Mistake(f"--law: {named.name} needs {needed}{instead}")
+    return Levers(values, tuple(name for name in known if name not in values), lists, joint)
+
+
+def fixed_levers(named: NamedLaw, texts: Sequence[str] | None) -> Levers:
+    """The levers of one law, for a command that chooses none; a mistake where one is to choose."""
+    levers = levers_for(named, read_levers(texts))
+    for name in levers.chosen:
+        text = ",".join(f"{x:g}" for x in levers.lists.get(name, ())) or BEST
+        raise Mistake(f"{OPTION}: {name}={text} is for jaxscale plan and compare; give one value")
+    return levers
 
 
 def without_levers(named: NamedLaw, option: str) -> NamedLaw:

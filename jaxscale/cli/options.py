@@ -192,8 +192,9 @@ Law = Annotated[
         autocompletion=complete_laws,
         help="A name from [bold]jaxscale laws[/bold], the file of [bold]jaxscale fit[/bold], with "
         ":FILE.py:CLASS if its law is a class of your own, or E=..,A=..,B=..,alpha=..,beta=.., or "
-        "Kaplan:N_c=..,D_c=.. of another family. With sparse: before it, that of mixtures of "
-        "experts whose dense models it is of.",
+        "Kaplan:N_c=..,D_c=.. of another family. A plus adds a published part: +ling2025 makes "
+        "a dense law one of experts, +chen2025_pile gives it streams, "
+        "+prabhudesai2025_diffusion repeated data.",
     ),
 ]
 Laws = Annotated[
@@ -221,7 +222,8 @@ LeverOrBest = Annotated[
         "--lever",
         metavar="NAME=VALUE",
         help="What the law needs besides params and tokens, such as unique_tokens=25B; or "
-        "sparsity=best, to choose that too, or bits=4,8,16: the best of these. Repeatable.",
+        "sparsity=best, to choose that too, or bits=4,8,16: the best of these. format=E4M3 sets "
+        "the bits of a law of number formats. Repeatable.",
     ),
 ]
 Task = Annotated[

@@ -128,7 +128,7 @@ class Comparison(NamedTuple):
 
     @property
     def saving(self) -> float:
-        """NaN where limits forbid to serve the Chinchilla plan."""
+        """NaN where there is no Chinchilla plan, or limits forbid to serve it."""
         return 1 - float(self.optimum.total_cost / self.chinchilla.total_cost)
 
     @property
@@ -297,7 +297,9 @@ def read_targets(
     law, laws = named.law, named.laws
     loss, params, tokens = quality
     if loss is not None and not is_score and (scale := loss_scale(law, named.entry)):
-        raise Mistake(f"its loss is {scale}: use --like-params instead of --loss")
+        raise Mistake(
+            f"--loss: the loss of {named.name} is {scale}: use --like-params instead of --loss"
+        )
     if loss is not None or params is None:
         return np.full(1 + named.resamples, loss or 0.0)
     with blamed_on("--like-params"):
@@ -330,7 +332,11 @@ def compare(
     optima = within or Plans.of(best).solved(asked)
     has_step = question.score is not None or not loss_scale(named.law, named.entry)
     lower = _lower_loss(optima, lower) if has_step else None
-    solved(at(size, 0), Asked(named.law, target, levers=levers.values))
+    # Of some losses the law has plans, but not the Chinchilla plan. What also compares times and
+    # energy needs it.
+    is_known = status_of(at(size, 0)) is not js.Status.BEYOND_LAW or pace or any(used)
+    if is_known:
+        solved(at(size, 0), Asked(named.law, target, levers=levers.values))
     costs = prices.costs
     if question.timed:
         costs = js.Costs(prices.costs.train, prefill=0.0, decode=0.0)
@@ -346,7 +352,8 @@ def compare(
     if question.timed:
         trained = plan_served.with_serving(question.timed, named.laws, trained, demand)
     asked = asked._replace(bounds=None, params=float(sizes[0][0]), tokens=float(sizes[1][0]))
-    chinchillas = Plans.of(trained).solved(asked)
+    chinchillas = Plans.of(trained)
+    chinchillas = chinchillas.solved(asked) if is_known else chinchillas
     regret = regret_of(named, question, optima, targets[1:]) if named.resamples else None
     optima, chinchillas = (
         plans._replace(fit=named.as_known(plans.fit)) for plans in (optima, chinchillas)

@@ -9,11 +9,13 @@ import numpy as np
 import typer
 
 import jaxscale as js
+from jaxscale._compare import lever_texts
 from jaxscale.cli import intervals, plan_served, scores, tables
 from jaxscale.cli.intervals import Ends
 from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.solving import loss_text, record_of_plan, runner_up_of, status_of
 from jaxscale.cli.training_time import TrainingTime, deadline_text, time_of
+from jaxscale.laws.protocol import loss_scale
 from jaxscale.status import is_ok
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ def show(comparison: "Comparison") -> None:
     if question.score:
         tables.note(question.score.scored.caution, style="bold yellow")
     tables.note(title_of(comparison), style="bold")
+    if not question.score and (scale := loss_scale(named.law, named.entry)):
+        tables.note(f"The loss is {scale}.", style="dim")
     tables.note(question.over_time.describe() if question.over_time else "", style="dim")
     for line in question.prices.describe():
         tables.note(line, style="dim")
@@ -57,15 +61,19 @@ def show(comparison: "Comparison") -> None:
     ]
     header = ("", "optimum", *[intervals.HEADER] * _has_intervals(comparison))
     tables.print_columns((*header, "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
+    if not comparison.chinchilla.ok:
+        tables.note("The law says nothing of the Chinchilla plan of this loss.")
     if timed:
         tables.print_facts(plan_served.facts(timed, comparison.optimum))
-        if math.isnan(comparison.saving):
+        if comparison.chinchilla.ok and math.isnan(comparison.saving):
             tables.note("The Chinchilla plan cannot be served within the limits.")
     if comparison.is_dearer:
         times = count(1 - comparison.saving)
         tables.note(f"Bounds make the optimum cost {times} times what the Chinchilla plan costs.")
     if status_of(comparison.optimum) is not js.Status.OK:
         tables.note(comparison.sentence)
+    if question.bounds is not None and question.bounds.of_memory:
+        tables.note("The Chinchilla plan is not held to the bounds.", style="dim")
     tables.note(_runner_up_note(comparison))
     tables.note(_lower_note(comparison))
     tables.note(_regret_note(comparison))
@@ -95,7 +103,8 @@ def _has_intervals(comparison: "Comparison") -> bool:
 def _cells(comparison: "Comparison", row: Row) -> tuple[str, ...]:
     """The cells of a row: a plan that cannot be served has no price, and a loss may be unknown."""
     x, y, write = row.optimum, row.chinchilla, row.write
-    beside = "-" if comparison.question.timed and math.isnan(y) else write(y)
+    is_missing = comparison.question.timed or not comparison.chinchilla.ok
+    beside = "-" if is_missing and math.isnan(y) else write(y)
     interval = [intervals.text(row.ends, write)] if row.ends else []
     return row.label, write(x), *interval, beside, _ratio(x, y)
 
@@ -200,7 +209,7 @@ def _runner_up_note(comparison: "Comparison") -> str:
     if second is None:
         return ""
     excess = second.pop("excess")
-    levers = " and ".join(f"{name.replace('_', ' ')} {count(x)}" for name, x in second.items())
+    levers = " and ".join(text for _, text in lever_texts(comparison.law.law, second))
     if comparison.question.budgets:
         return f"Second best: {levers}, {count(excess)} nats worse."
     return f"Second best: {levers}, {percent(excess)} dearer."

@@ -14,7 +14,7 @@ from jaxscale._schema import option_of, read_bounds
 from jaxscale.cli import options, profit_options, scores, tables
 from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
+from jaxscale.cli.named_law import NamedLaw, fixed_levers, read_law
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
 from jaxscale.cli.plan_report import SERVED
 from jaxscale.cli.quantities import (
@@ -235,9 +235,7 @@ def profit(
         )
     if scale and not is_of_task:
         raise Mistake(f"--law: the loss of {named.name} is {scale}, not in nats")
-    levers = levers_for(named, read_levers(lever))
-    if levers.chosen:
-        raise Mistake(f"--lever: {levers.chosen[0]}=best is for jaxscale plan; give it a value")
+    levers = fixed_levers(named, lever)
     asked = _arguments(named, question)
     choice = {"price": question.price, "levers": levers.values}
     best = interpreted(js.maximize_profit, *asked, **choice)

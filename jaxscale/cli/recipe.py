@@ -15,7 +15,7 @@ from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.quantities import count, scientific
 from jaxscale.cli.solving import solved
-from jaxscale.laws.protocol import levers_of
+from jaxscale.laws.protocol import levers_of, loss_scale
 from jaxscale.published import Entry
 
 SEQUENCE = 2048  # tokens
@@ -79,6 +79,11 @@ def recipe(
         of_law = {name: x for name, x in levers.items() if name in levers_of(named.law)}
         of_law = levers_for(named, of_law).values
         named.need_loss(params, tokens)
+        if scale := loss_scale(named.law, named.entry):
+            raise Mistake(
+                f"--law: the loss of {named.name} is {scale}, and Kaplan's batch depends on nats "
+                "per token: give --loss"
+            )
         asked = Asked(named.law, params=params, tokens=tokens, levers=of_law)
         plan = interpreted(js.evaluate, named.law, params, tokens, levers=of_law)
         loss = float(solved(plan, asked).loss)

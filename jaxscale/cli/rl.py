@@ -7,7 +7,7 @@ import typer
 
 from jaxscale import reinforcement
 from jaxscale._numerics.interpreted import interpreted
-from jaxscale.cli import options, tables
+from jaxscale.cli import intervals, options, tables
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.options import number_option
 from jaxscale.cli.quantities import count, dollars, dollars_per_hour, money, part
@@ -16,7 +16,7 @@ from jaxscale.published.facts import NOT_STATED
 from jaxscale.reinforcement import A_ERROR, FEWEST_HOURS, Sigmoid
 
 ENDS = ("hours", "pass_rate", "profit")  # of which an interval is given
-UNPAID, OUTSIDE = "do not train", "extrapolated"
+UNPAID, UNREACHED, OUTSIDE = "do not train", "out of reach", "extrapolated"
 EXAMPLES = """\
 jaxscale rl --start 30% --price 2 --point-value 1000
 jaxscale rl khatri2025_scout --start 30% --hours 8000
@@ -122,6 +122,8 @@ def _answer(
         found = interpreted(law.hours_for, pass_rate, start).item()
         answer["hours"] = found if math.isfinite(found) else None
         told.append(answer["hours"])
+        if answer["hours"] is None:
+            answer["note"] = ", ".join(filter(None, (answer["note"], UNREACHED)))
     if any(each is not None and each < FEWEST_HOURS for each in told):
         answer["note"] = ", ".join(filter(None, (answer["note"], OUTSIDE)))
     return answer
@@ -153,7 +155,7 @@ def _show(record: dict[str, Any], entries: Any) -> None:
             title = {"hours": "GPU-hours"}.get(name, name.replace("_", " "))
             add(title, [written(each["stop"][name]) for each in curves])
             ends = [each["intervals"][name] for each in curves]
-            add("interval", [" to ".join(map(written, pair)) for pair in ends])
+            add("interval", [intervals.text(tuple(pair), written) for pair in ends])
     if record["hours"] is not None:
         rates = [each["pass_rate"] for each in curves]
         add(f"pass rate at\n{count(record['hours'])} hours", [_percent(x) for x in rates])
@@ -162,9 +164,11 @@ def _show(record: dict[str, Any], entries: Any) -> None:
         add(f"hours to\n{_percent(record['pass_rate'])}", found)
     add("note", [each["note"] for each in curves])
     tables.print_columns(header, zip(*columns, strict=True), words=("note",))
-    tables.note(f"{entries[0].law.equation}. Intervals: A {A_ERROR} lower and higher.", style="dim")
+    width = f" Intervals: A {A_ERROR} lower and higher." if record["price"] is not None else ""
+    tables.note(f"{entries[0].law.equation}.{width}", style="dim")
     notes = {
         UNPAID: "all training costs more than it earns",
+        UNREACHED: "the curve has no such pass rate: it rises from the start to A",
         OUTSIDE: f"the curves were fitted from {FEWEST_HOURS:,.0f} GPU-hours on",
     }
     for note, meaning in notes.items():

@@ -153,9 +153,11 @@ def read_target(text: str) -> Target:
 
 
 def _unreached(scored: Scored, share: float, low: float, high: float) -> str:
-    name, limits = scored.law.name, f"between {percent(low)} and {percent(high)}"
+    # Rounded inwards, so that either end is one to give.
+    least, most = math.ceil(1000 * low) / 10, math.floor(1000 * high) / 10
     sentence = (
-        f"by {name} no model has {percent(share)} on {scored.benchmark}; give an accuracy {limits}"
+        f"by {scored.law.name} no model has {100 * share:.6g} % on {scored.benchmark}; give an "
+        f"accuracy between {least:g} % and {most:g} %"
     )
     check = scored.entry.check
     if check is not None and check.measured > high:

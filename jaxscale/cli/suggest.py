@@ -10,7 +10,7 @@ import jaxscale as js
 from jaxscale._schema import option_of
 from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import Mistake, reading
-from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
+from jaxscale.cli.named_law import NamedLaw, fixed_levers, read_law
 from jaxscale.cli.options import Prices, number_option, read_demand, read_prices
 from jaxscale.cli.quantities import count as written
 from jaxscale.cli.quantities import (
@@ -22,7 +22,6 @@ from jaxscale.cli.quantities import (
 )
 from jaxscale.experiments.question import GOALS
 from jaxscale.experiments.selection import METHODS
-from jaxscale.laws._catalog import dense_name
 from jaxscale.laws.fitted import fits_logarithm
 from jaxscale.laws.saved import is_file_name, plain
 
@@ -166,9 +165,7 @@ def suggest(
     if budget is None or plan_flops is None:
         raise Mistake(f"give {', and '.join(name for name, x in asked.items() if x is None)}")
     named = read_fit(fit)
-    levers = levers_for(named, read_levers(lever))
-    if levers.chosen:
-        raise Mistake(f"--lever: {levers.chosen[0]}=best is for jaxscale plan; give it a value")
+    levers = fixed_levers(named, lever)
     served = any(given[name] is not None for name in DEMAND)
     for name in SERVING:
         if given[name] is not None and not served:
@@ -221,8 +218,6 @@ def read_fit(text: str) -> NamedLaw:
     """The fit in a file; Mistake for a law by name, whose runs are not known."""
     if not is_file_name(path_of_fit(text)):
         raise Mistake(f"FIT: {text!r} must be the file of a fit, as jaxscale fit writes it")
-    if dense_name(text) is not None:
-        raise Mistake(f"FIT: {text!r} is no fit: its runs are of dense models, and of their law")
     try:
         return read_law(text)
     except Mistake as error:

@@ -109,11 +109,17 @@ def _columns(
 INDENT = "   "  # of rows under a heading
 
 
-def print_groups(header: Sequence[str], groups: Mapping[str, Sequence[Sequence[str]]]) -> None:
+def print_groups(
+    header: Sequence[str],
+    groups: Mapping[str, Sequence[Sequence[str]]],
+    marks: Mapping[str, str],
+) -> bool:
     """Print rows under a header, those of a group under its heading.
 
-    Numbers are to the right, the first column and the last to the left. In a terminal the words of
-    the last go beneath the row where they do not fit in the line; names and numbers stay whole.
+    Numbers are to the right, the first column and the last, of phrases with commas between them,
+    to the left. In a terminal too narrow for the phrases, those in `marks` become marks in the
+    line, and the others go beneath it where they do not fit; names and numbers stay whole. Returns
+    whether there are marks.
     """
     output = console()
     width = output.width if output.is_terminal else WIDEST
@@ -131,7 +137,12 @@ def print_groups(header: Sequence[str], groups: Mapping[str, Sequence[Sequence[s
         line = INDENT + first + " " * (widths[0] - cell_len(first))
         for number, space in zip(numbers, widths[1:], strict=True):
             line += "  " + " " * (space - cell_len(number)) + number
-        if left + cell_len(words) <= width:
+        if widest > width:
+            phrases = words.split(", ")
+            if mark := "".join(marks[phrase] for phrase in phrases if phrase in marks):
+                line += f" {mark}"
+                words = ", ".join(phrase for phrase in phrases if phrase not in marks)
+        if cell_len(line) + 2 + cell_len(words) <= width:
             yield f"{line}  {words}".rstrip()
         else:
             yield line
@@ -152,6 +163,7 @@ def print_groups(header: Sequence[str], groups: Mapping[str, Sequence[Sequence[s
             for text in lines(row):
                 show(text)
     show("")
+    return widest > width
 
 
 def print_reasons(reasons: Iterable[tuple[str, str, str]]) -> None:

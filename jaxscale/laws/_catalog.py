@@ -7,18 +7,14 @@ entries are not comparable: data and tokenizers differ.
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-import jax
-import numpy as np
 
 from jaxscale.laws import saved
 from jaxscale.laws._flops_form import from_flops_form
 from jaxscale.laws._leverage import DEFAULT, Sparse, sparse
 from jaxscale.laws.chinchilla import Chinchilla
+from jaxscale.laws.composed import split_part, with_part
 from jaxscale.laws.distillation import Distillation, TeacherAndStudent
 from jaxscale.laws.experts import Abnar, Clark, Krajewski
 from jaxscale.laws.farseer import Farseer
@@ -28,7 +24,6 @@ from jaxscale.laws.kaplan import Kaplan
 from jaxscale.laws.other_forms import BrokenPowerLaw, ComputeOnly, Frantar
 from jaxscale.laws.precision import Kumar
 from jaxscale.laws.repeated_data import Muennighoff
-from jaxscale.laws.reuse import repeated
 from jaxscale.laws.skaling import Skaling, from_sum_form
 from jaxscale.laws.streams import ParScale
 from jaxscale.laws.vocabulary import Tao
@@ -46,7 +41,6 @@ FAMILIES: Mapping[str, type] = {
         Sun,
     )
 }
-SPARSE = "sparse:"  # before the name of a dense law
 
 
 def _sparse(dense: str, leverage: str = DEFAULT) -> Sparse:
@@ -76,15 +70,16 @@ def catalog() -> Catalog[Entry]:
 def entry(name: str | Path, family: type | None = None) -> Entry:
     """The published fit of that name or alias, case aside, or the one in a file `*.json`.
 
-    A plus adds published constants of data reuse, as `repeated` does:
-    `"besiroglu2024+prabhudesai2025_diffusion"`.
+    A plus adds a published part: experts by a leverage, as `sparse` does
+    (`"besiroglu2024+ling2025"`), constants of data reuse, as `repeated` does
+    (`"ours.json+prabhudesai2025_diffusion"`), or the streams of a law, as `with_streams` does
+    (`"besiroglu2024+chen2025_pile"`).
 
     Such files are written by `Fit.save` and `jaxscale fit`; `family` is the class of the law in
     one, where that is a class of your own. Where a bootstrap was saved with the fit, `draws` is
     the law with a leading axis of resamples; else None. `warning` says where a fit was not OK.
-    With `sparse:` before the name it is that of mixtures of experts, by `js.laws.sparse`.
-    Raises ValueError for an unknown name, with the nearest one and all names, and for a file that
-    holds no fit.
+    Raises ValueError for an unknown name, with the nearest one and all names, for a part that the
+    law does not take, and for a file that holds no fit.
 
     Examples:
         >>> entry = js.laws.entry("sardana2024")
@@ -104,64 +99,12 @@ def entry(name: str | Path, family: type | None = None) -> Entry:
         >>> print(f"{low / 1e9:.0f}B to {high / 1e9:.0f}B params")
         26B to 33B params
     """
-    dense = dense_name(name)
-    if dense is not None:
-        return _sparse_entry(entry(dense, family))
     if saved.is_file_name(name):
         return _saved(name, family)
-    base, plus, reuse = str(name).rpartition("+")
-    if plus:
-        return _with_reuse(entry(base, family), reuse)
+    base, part = split_part(str(name))
+    if part:
+        return with_part(entry(base, family), part)
     return find("law", catalog(), str(name))
-
-
-def dense_name(name: str | Path) -> str | None:
-    """The name of the dense law in `sparse:NAME`, case aside; None for another name."""
-    text = str(name).strip()
-    return text[len(SPARSE) :].strip() if text.lower().startswith(SPARSE) else None
-
-
-def _sparse_entry(dense: Entry) -> Entry:
-    """The entry of a dense law made sparse, in the range of the leverage and in its tokens."""
-    leverage = find("leverage", shipped("leverages"), DEFAULT)
-    draws = dense.draws
-    if draws is not None:
-        count = len(jax.tree.leaves(draws)[0])
-        draws = sparse(draws, jax.tree.map(partial(np.full, count), leverage.law))
-    return replace(
-        dense,
-        name=f"{SPARSE}{dense.name}",
-        law=sparse(dense.law, leverage.law),
-        draws=draws,
-        source=f"{dense.source}; leverage: {leverage.source}",
-        params_range=None,
-        flops_range=leverage.flops_range,
-        tokens_per_param_range=None,
-        standard_errors=None,
-        covariance=None,
-        errata=(*leverage.errata, *dense.errata),
-        aliases=(),
-        directions=(),
-    )
-
-
-def _with_reuse(entry: Entry, name: str) -> Entry:
-    """The entry of a Chinchilla law with published constants of data reuse."""
-    reuse = find("reuse", shipped("reuse"), name)
-    if not isinstance(entry.law, Chinchilla | Muennighoff):
-        raise ValueError(f"{entry.name} takes no constants of reuse: it is not a Chinchilla law")
-    return replace(
-        entry,
-        name=f"{entry.name}+{reuse.name}",
-        law=repeated(entry.law, reuse.law),
-        draws=None if entry.draws is None else repeated(entry.draws, reuse.law),
-        source=f"{entry.source}; reuse: {reuse.source}",
-        loss_scale=reuse.loss_scale or entry.loss_scale,
-        errata=(*reuse.errata, *entry.errata),
-        aliases=(),
-        standard_errors=None,
-        covariance=None,
-    )
 
 
 def _saved(path: str | Path, family: type | None) -> Entry:

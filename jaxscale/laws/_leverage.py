@@ -24,6 +24,9 @@ from jaxscale.published import find, shipped
 LOG_2, LOG_10 = math.log(2.0), math.log(10.0)
 DEFAULT = "ling2025"
 SHAPE = {"activation": (0.008, 1.0), "granularity": (1.0, 16.0)}
+CAUTION = (
+    "params are active ones, and the leverage was fitted where it is below 6, at 3e18 to 3e20 FLOPs"
+)
 MOST_ACTIVATION = 1 + 1e-6  # an end of the range may be rounded up
 
 
@@ -132,12 +135,9 @@ class Sparse:
 
     has_experts: ClassVar[bool] = True
     counts_idle_experts: ClassVar[bool] = False
-    caution: ClassVar[str] = (
-        "params are active ones, and the leverage was fitted where it is below 6, at 3e18 to 3e20 "
-        "FLOPs"
-    )
 
     __repr__ = short_repr
+    __getattr__ = protocol.members_of("dense")
 
     @property
     def equation(self) -> str:
@@ -153,19 +153,9 @@ class Sparse:
         return {**SHAPE, **protocol.levers_of(self.dense)}
 
     @property
-    def counts_embeddings(self) -> bool:
-        """Whether `params` includes embeddings, as the dense law has it."""
-        return protocol.counts_embeddings(self.dense)
-
-    @property
-    def depends_on_tokens(self) -> bool:
-        """Whether the loss depends on tokens, as the dense law has it."""
-        return protocol.depends_on_tokens(self.dense)
-
-    @property
-    def loss_scale(self) -> str:
-        """The scale of the dense law's loss, where it is not nats per token."""
-        return protocol.loss_scale(self.dense)
+    def caution(self) -> str:
+        """The caution of the leverage, and that of the dense law."""
+        return "; ".join(filter(None, (CAUTION, protocol.caution_of(self.dense))))
 
     def loss(
         self,
@@ -228,7 +218,8 @@ class Sparse:
 def sparse(law: Any, leverage: Leverage | str = DEFAULT) -> Sparse:
     """The law of mixtures of experts whose dense models follow `law`.
 
-    In a terminal it is `--law sparse:NAME`, of a published law or a saved fit.
+    In a name, a plus does the same: `js.laws.published("besiroglu2024+ling2025")`, and `--law` with
+    such a name or `ours.json+ling2025` in a terminal.
 
     Args:
         law: a law of dense models, such as a fit to your own runs.
@@ -237,7 +228,8 @@ def sparse(law: Any, leverage: Leverage | str = DEFAULT) -> Sparse:
     Raises:
         TypeError: `law` is no law.
         ValueError: it has experts already, or counts FLOPs of its own, so that equal loss is not
-            known to mean equal leverage; or there is no leverage of that name.
+            known to mean equal leverage, or has a ceiling in tokens, which more leverage moves; or
+            there is no leverage of that name.
 
     Examples:
         >>> law = js.laws.sparse(js.laws.published("besiroglu2024"))
@@ -251,6 +243,8 @@ def sparse(law: Any, leverage: Leverage | str = DEFAULT) -> Sparse:
         raise ValueError(f"law must be of dense models; {name} has experts already")
     if protocol.has_own_flops(law):
         raise ValueError(f"law must count 6 N D FLOPs, as the leverage does; {name} does not")
+    if protocol.has_ceiling(law):
+        raise ValueError(f"law must have no ceiling in tokens; {name} has one")
     return Sparse(law, _published(leverage) if isinstance(leverage, str) else leverage)
 
 

@@ -128,10 +128,11 @@ def _factor_and_rest(value: Array, slope: Array, exponent: Array, log_x: Any) ->
 class Farseer:
     """A law whose data term changes with size, Li et al. 2025, arXiv 2506.10972.
 
-    `alpha`, `beta` and `gamma` are the exponents of N beside `a1`, `a2` and `a3`. All
-    coefficients have any sign. The exponent of D changes with N, and a model for which it is not
-    between 0.11 and 1 has no loss here: NaN, and a plan of such a size has the status BEYOND_LAW.
-    The loss is on the scale of the runs: of the published law it is not per token.
+    `params` N leave out embeddings. `alpha`, `beta` and `gamma` are the exponents of N beside `a1`,
+    `a2` and `a3`. All coefficients have any sign. The exponent of D changes with N, and a model for
+    which it is not between 0.11 and 1 has no loss here: NaN, and a plan of such a size has the
+    status BEYOND_LAW. The loss is on the scale of the runs: of the published law it is not per
+    token.
 
     Runs determine coefficients badly, losses and best sizes well: compare two fits by these. Unless
     something is said of a coefficient, a fit searches values and slopes at the middle of the runs.
@@ -152,6 +153,7 @@ class Farseer:
     beta: Real
     gamma: Real
 
+    counts_embeddings: ClassVar[bool] = False
     equation: ClassVar[str] = (
         "L(N, D) = exp(a3 N^gamma + b3) + exp(a2 N^beta + b2) D^-exp(a1 N^alpha + b1)"
     )

@@ -51,12 +51,12 @@ FORMATS: Mapping[str, tuple[float, float]] = {
 class Sun:
     """Loss by size, data and floating-point format, Sun et al. 2025, arXiv 2501.02423, eq. 26.
 
-    Weights, and activations in the gradient of weights, are rounded to `exponent_bits` and
-    `mantissa_bits`, with a scale for each `scaling_block` numbers. What rounding adds grows with
-    tokens, so that past a number of them, `critical_tokens`, the loss rises again. All
-    coefficients are positive but `e`, which is not negative. A block of one number loses nothing:
-    the law is then Chinchilla's. Bits are real numbers here; `FORMATS` has those of formats that
-    exist.
+    `params` leave out embeddings. Weights, and activations in the gradient of weights, are rounded
+    to `exponent_bits` and `mantissa_bits`, with a scale for each `scaling_block` numbers. What
+    rounding adds grows with tokens, so that past a number of them, `critical_tokens`, the loss
+    rises again. All coefficients are positive but `e`, which is not negative. A block of one number
+    loses nothing: the law is then Chinchilla's. Bits are real numbers here; `FORMATS` has those of
+    formats that exist.
 
     Examples:
         >>> law = js.laws.published("sun2025")
@@ -74,6 +74,7 @@ class Sun:
     delta: Real
     nu: Real
 
+    counts_embeddings: ClassVar[bool] = False
     equation: ClassVar[str] = (
         "L(N, D, E, M, B) = n / N^alpha + d / D^beta + e "
         "+ (D^beta / N^alpha) log2(B) / (gamma (E + 1/2)^delta (M + 1/2)^nu)"
@@ -82,6 +83,11 @@ class Sun:
         "exponent_bits": (1.0, 8.0),
         "mantissa_bits": (1.0, 7.0),
         "scaling_block": (32.0, 512.0),
+    }
+
+    formats: ClassVar[Mapping[str, Mapping[str, float]]] = {
+        name: {"exponent_bits": exponent, "mantissa_bits": mantissa}
+        for name, (exponent, mantissa) in FORMATS.items()
     }
 
     fitted: ClassVar[Mapping[str, Coefficient]] = {

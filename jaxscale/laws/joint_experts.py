@@ -174,8 +174,8 @@ class Ludziejewski:
 
     def is_valid(self) -> Array:
         """Whether all coefficients are finite and of the sign that the law needs."""
-        exponents = is_finite(self.alpha) & is_finite(self.gamma) & is_finite(self.delta)
-        exponents &= is_finite(self.beta) & is_finite(self.zeta) & is_finite(self.omega)
+        exponents = is_positive(-self.alpha) & is_finite(self.gamma) & is_finite(self.delta)
+        exponents &= is_positive(-self.beta) & is_finite(self.zeta) & is_finite(self.omega)
         positive = all_positive(self.a, self.b) & is_nonnegative(self.c)
         return exponents & positive & self._has_transform()
 

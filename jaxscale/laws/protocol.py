@@ -8,6 +8,7 @@
 | `loss_from_logs(log_params, log_tokens, **levers)` | the same at logarithms | `loss` |
 | `levers` | a dict of name to (low, high): what else may be chosen | none |
 | `choices` | a dict of name to values: levers that take only these | all levers take any |
+| `formats` | a dict of number format to the levers that it sets | none |
 | `counts_embeddings` | whether `params` includes embeddings | it does |
 | `counts_idle_experts` | whether `params` includes experts that a token does not run through; \
 if not, one of its lever `experts` is active | it does |
@@ -26,7 +27,8 @@ if not, one of its lever `experts` is active | it does |
 | `two_powers(**levers)` | it as a `Chinchilla`, whose optimum is closed | solved by Newton |
 | `is_valid()` | whether the coefficients of each lane are valid | all are finite |
 
-Other modules never look these up themselves: they call the functions below.
+Other modules never look these up themselves: they call the functions below. A law made of another
+takes what it does not say itself from that one, by `members_of`.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -46,6 +48,13 @@ from jaxscale.published.entry import INFERENCE_FLOPS as INFERENCE_FLOPS
 from jaxscale.published.entry import TRAIN_FLOPS as TRAIN_FLOPS
 
 AnyLaw = TypeVar("AnyLaw")
+
+# Members that are the same for a law made of another, unless its class says otherwise. The rest
+# depend on sizes, levers or FLOPs, which it may change.
+FACTS = (
+    *("levers", "choices", "loss_scale", "caution", "depends_on_tokens", "of_steps"),
+    *("counts_embeddings", "counts_idle_experts", "has_experts"),
+)
 
 AT_CEILING = 16.0  # epsilons of a log size, within which tokens are at the ceiling
 
@@ -87,6 +96,21 @@ def _written(value: Any) -> str:
     return f"{value.dtype}[{', '.join(map(str, shape))}]"
 
 
+def members_of(part: str, *more: str) -> Callable[[Any, str], Any]:
+    """A `__getattr__` for a law made of another, its field `part`: facts of that one, and `more`.
+
+    What neither has is missing, as in the law that it is made of.
+    """
+    names = (*FACTS, *more)
+
+    def __getattr__(self: Any, name: str) -> Any:
+        if name in names:
+            return getattr(getattr(self, part), name)
+        raise AttributeError(f"{type(self).__name__} has no {name}")
+
+    return __getattr__
+
+
 def check_law(law: Any) -> None:
     """Raises TypeError for what has no loss, or is not a pytree that JAX can traverse."""
     is_leaf = jax.tree.structure(law) == jax.tree.structure(0)
@@ -106,6 +130,11 @@ def levers_of(law: Any) -> Mapping[str, tuple[float, float]]:
 def choices_of(law: Any) -> Mapping[str, tuple[float, ...]]:
     """The levers that take only some values, with these values."""
     return getattr(law, "choices", {})
+
+
+def formats_of(law: Any) -> Mapping[str, Mapping[str, float]]:
+    """Number formats by name, with the levers that each sets."""
+    return getattr(law, "formats", {})
 
 
 def loss_from_logs(law: Any, log_params: Array, log_tokens: Array, **levers: Array) -> Array:
@@ -170,6 +199,7 @@ def has_own_flops(law: Any) -> bool:
     return hasattr(law, "flops")
 
 
+NO_LENGTH = "does not depend on tokens, so no training length is better than another"
 NO_MEMORY = "does not say what its models take in memory, as ludziejewski2025 does: bound params"
 
 

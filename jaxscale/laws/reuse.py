@@ -59,7 +59,6 @@ def repeated(law: Any, reuse: str | Reuse) -> Muennighoff:
     if isinstance(law, str):
         law = find("law", shipped("laws"), law).law
     base = law.base() if isinstance(law, Muennighoff) else two_powers(law)
-    base = law if isinstance(law, Chinchilla) else base
     if not isinstance(base, Chinchilla):
         raise TypeError(f"law must be a Chinchilla law, or one of repeated data; got {law!r}")
     if isinstance(reuse, str):

@@ -121,6 +121,8 @@ class Streams:
     law: Any
     k: Real  # effective parameters gained per e-fold of streams, as a share
 
+    __getattr__ = protocol.members_of("law")
+
     @property
     def levers(self) -> Mapping[str, tuple[float, float]]:
         """The levers of the law, and `streams`."""
@@ -130,49 +132,6 @@ class Streams:
     def choices(self) -> Mapping[str, tuple[float, ...]]:
         """The values of levers that take only some."""
         return {**protocol.choices_of(self.law), STREAMS: CHOICES}
-
-    @property
-    def counts_embeddings(self) -> bool:
-        """Whether the params of the law include embeddings."""
-        return protocol.counts_embeddings(self.law)
-
-    @property
-    def counts_idle_experts(self) -> bool:
-        """Whether the params of the law include experts that a token does not run through."""
-        return protocol.counts_idle_experts(self.law)
-
-    @property
-    def holds(self) -> Callable[..., Array]:
-        """Whether the law says anything of the effective size; absent where it holds of all."""
-        if not protocol.may_end(self.law):
-            raise AttributeError("holds")
-        return self._holds
-
-    def _holds(
-        self, log_params: Array, log_tokens: Array, streams: Array, **levers: Array
-    ) -> Array:
-        log_effective = log_params + _log_gain(self.k, streams)
-        return protocol.holds(self.law, log_effective, log_tokens, **levers)
-
-    @property
-    def has_experts(self) -> bool:
-        """Whether the law is of mixtures of experts."""
-        return protocol.has_experts(self.law)
-
-    @property
-    def caution(self) -> str:
-        """The caution of the law."""
-        return protocol.caution_of(self.law)
-
-    @property
-    def loss_scale(self) -> str:
-        """The scale of the law's loss."""
-        return protocol.loss_scale(self.law)
-
-    @property
-    def depends_on_tokens(self) -> bool:
-        """Whether the loss of the law depends on tokens."""
-        return protocol.depends_on_tokens(self.law)
 
     def loss(
         self, params: ArrayLike, tokens: ArrayLike, *, streams: ArrayLike, **levers: ArrayLike
@@ -188,12 +147,20 @@ class Streams:
         return protocol.loss_from_logs(self.law, log_effective, log_tokens, **levers)
 
     @property
+    def holds(self) -> Callable[..., Array]:
+        """Whether the law says anything of the effective size; of a law that may end."""
+        return self._at_effective_size(self.law.holds)
+
+    @property
     def log_tokens_ceiling(self) -> Callable[..., Array]:
         """Log of the tokens past which more raise the loss, of a law that has it."""
-        ceiling = self.law.log_tokens_ceiling
+        return self._at_effective_size(self.law.log_tokens_ceiling)
 
-        def of_streams(log_params: Array, streams: Array, **levers: Array) -> Array:
-            return ceiling(log_params + _log_gain(self.k, streams), **levers)
+    def _at_effective_size(self, formula: Callable[..., Array]) -> Callable[..., Array]:
+        def of_streams(
+            log_params: Array, *log_tokens: Array, streams: Array, **levers: Array
+        ) -> Array:
+            return formula(log_params + _log_gain(self.k, streams), *log_tokens, **levers)
 
         return of_streams
 
@@ -214,7 +181,8 @@ def with_streams(law: Any, k: Real) -> Streams:
     holds for other lengths of training, and that streams act on params alone, is assumed. Training
     and serving take P times the FLOPs. Serving by `js.Costs.served` reads the weights once for all
     streams, so that they cost little where that takes the most time. Raises TypeError for what is
-    no law, and ValueError for a law that has streams.
+    no law, and ValueError for a law that has streams. In a name, a plus does the same:
+    `js.laws.published("besiroglu2024+chen2025_pile")`.
 
     Examples:
         >>> k = js.laws.published("chen2025_pile").k

@@ -36,7 +36,13 @@ class Interval(NamedTuple):
 
 
 class Check(NamedTuple):
-    """The accuracy of a model far larger than those that a law was fitted to."""
+    """The accuracy of a model far larger than those that a law was fitted to.
+
+    Examples:
+        >>> check = js.laws.task_entry("mmlu").check
+        >>> print(f"{check.params:.3g} params: {check.measured:.1%}")
+        1.32e+10 params: 51.6%
+    """
 
     params: float
     tokens: float

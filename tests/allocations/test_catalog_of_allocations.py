@@ -41,11 +41,15 @@ def test_an_allocation_is_plain_floats_and_has_the_exponents_of_the_entry(name):
 
 @pytest.mark.parametrize("name", sorted(set(KNOWN) - {"kaplan2020"}))
 def test_sizes_spend_the_budget(name):
-    """6 N D = C, as far as coefficients are printed; Hoffmann's rows themselves miss by 5 %."""
+    """6 N D = C, as far as coefficients are printed; Hoffmann's rows themselves miss by 5 %.
+
+    McLeish et al. draw a line through params and another through tokens, whose product drifts off.
+    """
     flops = np.geomspace(1e18, 1e24, 7)
     found = KNOWN[name].allocation
     spent = 6 * found.params(flops) * found.tokens(flops)
-    assert_allclose(spent / flops, 1, rtol=0, atol=0.01 if "approach" in name else 0.001)
+    atol = 0.22 if name == "mcleish2025" else 0.01 if "approach" in name else 0.001
+    assert_allclose(spent / flops, 1, rtol=0, atol=atol)
 
 
 def test_kaplan_is_table_6():

@@ -3,6 +3,7 @@
 import json
 import re
 
+import jax
 import pytest
 
 import jaxscale as js
@@ -196,3 +197,51 @@ def test_a_law_without_a_plan_says_why_with_its_numbers(command, only):
         "No plan of at most 100M params reaches the loss 2.5; the least there is 2.6122: "
         "widen bounds."
     )
+
+
+def test_a_lever_is_chosen_among_listed_values(command):
+    listed = (*QUESTION, "--law", "ludziejewski2025", "--lever", "experts=1,2,4", "--json")
+    (row,) = json.loads(command(*listed).out)["laws"]
+    levers = {"experts": [1, 2, 4]}
+    demand = js.Demand(input_tokens=2e12)
+    (same,) = js.compare_laws(["ludziejewski2025"], loss=2.5, demand=demand, levers=levers).rows
+    assert row["optimum"]["total_cost"] == float(same.plan.total_cost)
+    law = js.laws.published("ludziejewski2025")
+    with jax.enable_x64(True):
+        plans = {
+            experts: js.minimize_cost(law, 2.5, demand, levers={"experts": experts})
+            for experts in levers["experts"]
+        }
+    costs = {experts: float(plan.total_cost) for experts, plan in plans.items()}
+    # Each by a solve of its own, to the accuracy of the solver.
+    assert row["optimum"]["experts"] == min(costs, key=lambda experts: costs[experts])
+    assert row["optimum"]["total_cost"] == pytest.approx(min(costs.values()), rel=1e-9)
+    second = costs[row["runner_up"]["experts"]] / min(costs.values()) - 1
+    assert row["runner_up"]["excess"] == pytest.approx(second, rel=1e-6)
+
+
+def test_listed_values_must_lie_in_the_range_of_the_lever(command):
+    listed = (*QUESTION, "--law", "ludziejewski2025", "--lever", "experts=1,64")
+    assert "experts 64 is outside its range" in command(*listed).err
+
+
+def test_a_bound_of_memory_is_called_that(command):
+    bounded = (*QUESTION, "--law", "ludziejewski2025", "--max-memory", "2GB")
+    assert "at max memory" in command(*bounded).out
+
+
+def test_very_many_laws_without_a_plan_are_counted(command):
+    out = command("compare", "--accuracy", "mmlu=55%", "--inference-tokens", "2T").out
+    others = len(js.laws.catalog())
+    assert f"  {others} other laws: its loss does not tell the accuracy on MMLU" in out
+
+
+def test_in_80_columns_what_every_row_says_takes_no_line(command, only, monkeypatch):
+    only("hoffmann2022", "muennighoff2023")
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    out = command("compare", "--loss", "2", *QUESTION[3:]).out
+    assert re.search(r"hoffmann2022 .* [*] *$", out, re.MULTILINE)
+    assert re.search(r"muennighoff2023 .* [?] *$", out, re.MULTILINE)
+    assert "* extrapolated: the plan lies outside" in words(out)
+    assert "? range unknown: the sizes" in words(out)

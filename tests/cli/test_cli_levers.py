@@ -122,6 +122,8 @@ def test_repeated_tokens_are_worth_less(command):
 def test_every_lever_of_the_catalogue_has_a_plain_value_inside_its_range():
     for entry in js.laws.catalog():
         for name, (low, high) in levers_of(entry.law).items():
+            if name.startswith("teacher_"):  # no teacher is an ordinary one
+                continue
             (value,) = plain_levers([name], 1e9).values()
             assert low <= value <= high
             assert math.isfinite(value)
@@ -138,11 +140,11 @@ def test_a_dense_law_is_made_sparse_by_its_name(record):
     shape = ("--lever", "activation=0.05", "--lever", "granularity=8")
     asked = ("--loss", "2.4", "--inference-tokens", "1T", *shape)
     published = record("plan", "--law", "ling2025_on_besiroglu2024", *asked)
-    named = record("plan", "--law", "sparse:besiroglu2024", *asked)
+    named = record("plan", "--law", "besiroglu2024+ling2025", *asked)
     assert named["optimum"] == published["optimum"]
     law = js.laws.published("besiroglu2024")
     coefficients = ",".join(f"{name}={value!r}" for name, value in vars(law).items())
-    given = record("plan", "--law", f"Sparse: {coefficients}", *asked)
+    given = record("plan", "--law", f"{coefficients} + Ling2025", *asked)
     assert given["optimum"]["params"] == pytest.approx(named["optimum"]["params"], rel=1e-12)
     found = js.laws.sparse(law).loss(
         named["optimum"]["params"], named["optimum"]["tokens"], activation=0.05, granularity=8
@@ -152,7 +154,7 @@ def test_a_dense_law_is_made_sparse_by_its_name(record):
 
 def test_a_law_that_cannot_be_made_sparse_is_named(command):
     code, _, err = command(
-        "plan", "--law", "sparse:kumar2024", "--loss", "3", "--inference-tokens", "1T"
+        "plan", "--law", "kumar2024+ling2025", "--loss", "3", "--inference-tokens", "1T"
     )
     assert code == 2
     assert err == "error: --law: law must count 6 N D FLOPs, as the leverage does; Kumar does not\n"
@@ -199,6 +201,7 @@ def test_experts_are_chosen_within_memory(command, record):
     assert found["optimum"]["params"] == pytest.approx(params, rel=1e-6)
     decides = "The bound max_memory, 80 GB, which 3.46B params fill, decides"
     assert found["status_sentence"].startswith(decides)
+    assert "The Chinchilla plan is not held to the bounds." in command(*asked).out
     narrower = record(*asked, "--max-params", "1B")
     assert narrower["optimum"]["params"] == pytest.approx(1e9)
     assert narrower["status_sentence"].startswith("The bound max_params, 1.00B, decides")
@@ -243,3 +246,98 @@ def test_what_cannot_keep_to_memory_says_so(command, arguments, message):
     code, out, err = command("plan", *arguments)
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {message}")
+
+
+def test_a_plan_stands_alone_where_the_law_says_nothing_of_chinchillas(record):
+    # The cheapest student to train has fewer than the two tokens a param of which the law speaks.
+    law = js.laws.published("busbridge2025_teacher_exists")
+    levers = {"teacher_params": 7e9, "teacher_tokens": 2e12}
+    assert int(js.minimize_cost(law, 2.2, levers=levers).status) == js.Status.BEYOND_LAW
+    asked = ("plan", "--loss", "2.2", *DEMAND, "--law", "busbridge2025_teacher_exists")
+    asked += ("--lever", "teacher_params=7B", "--lever", "teacher_tokens=2T")
+    found = record(*asked)
+    sizes = found["optimum"]["params"], found["optimum"]["tokens"]
+    assert float(law.loss(*sizes, **levers)) == pytest.approx(2.2, rel=1e-6)
+    assert found["saving"] is None
+    assert set(found["chinchilla"].values()) == {None}
+
+
+@pytest.mark.thorough
+def test_a_table_says_that_there_is_no_chinchilla_plan(command):
+    asked = ("plan", "--loss", "2.2", *DEMAND, "--law", "busbridge2025_teacher_exists")
+    code, out, _ = command(*asked, "--lever", "teacher_params=7B", "--lever", "teacher_tokens=2T")
+    assert code == 0
+    assert "The law says nothing of the Chinchilla plan of this loss." in out
+    assert "saving" not in out
+
+
+def test_memory_bounds_several_budgets(command):
+    asked = ("plan", "--flops", "1e22,1e23", "--law", "ludziejewski2025", "--max-memory", "80GB")
+    out = command(*asked, "--lever", "experts=best").out
+    assert out.count("at max memory") == 2
+    assert "at max params" not in out
+
+
+# --- Number formats ----------------------------------------------------------------------------
+
+FORMATS = ("--law", "sun2025", "--lever", "scaling_block=128")
+
+
+def test_a_format_sets_its_bits(record):
+    asked = ("estimate", "--params", "7B", "--tokens", "1T", *FORMATS)
+    named = record(*asked, "--lever", "format=e4m3")
+    bits = record(*asked, "--lever", "exponent_bits=4", "--lever", "mantissa_bits=3")
+    assert named == bits
+
+
+@pytest.mark.parametrize("words", ["best", "E4M3, bf16, E2M1"])
+def test_the_best_format_is_taken(record, words):
+    asked = ("plan", "--loss", "2.5", *DEMAND, *FORMATS)
+    found = record(*asked, "--lever", f"format={words}")
+    names = js.laws.FORMATS if words == "best" else [word.strip() for word in words.split(",")]
+    costs = {
+        js.laws.FORMATS[name]: record(*asked, "--lever", f"format={name}")["optimum"]["total_cost"]
+        for name in names
+    }
+    best, second, *_ = sorted(costs, key=lambda bits: costs[bits])
+    bits = tuple(found["optimum"][name] for name in ("exponent_bits", "mantissa_bits"))
+    assert bits == best
+    # Both are solves of the same scenario, to the accuracy of the solver.
+    assert found["optimum"]["total_cost"] == pytest.approx(costs[best], rel=1e-9)
+    assert found["runner_up"]["excess"] == pytest.approx(costs[second] / costs[best] - 1, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("levers", "message"),
+    [
+        (["format=fp99"], "format 'fp99' is not known; known: E2M1, E2M3, E3M2, E4M3, E5M2, bf16"),
+        (["format=E4M3", "mantissa_bits=2"], "give format or mantissa_bits, not both"),
+        ([], "bits also as --lever format=NAME: E2M1"),
+    ],
+)
+def test_a_wrong_format_is_named(command, levers, message):
+    given = [word for lever in levers for word in ("--lever", lever)]
+    code, _, err = command("plan", "--loss", "2.5", *DEMAND, *FORMATS, *given)
+    assert code == 2
+    assert message in err
+
+
+def test_compare_chooses_a_format(command, record):
+    asked = ("compare", "--loss", "2.5", *DEMAND, "--law", "sun2025")
+    (row,) = record(*asked)["laws"]
+    assert row["chosen"] == ["exponent_bits", "mantissa_bits"]
+    plan = record("plan", *asked[1:], *FORMATS[2:], "--lever", "format=best")
+    assert row["optimum"] == plan["optimum"]
+    out = command(*asked, "--lever", "format=E4M3,bf16").out
+    assert "format E4M3 (best), scaling block 128" in out
+    assert "dearer with format bf16" in out
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [("estimate", "--params", "7B", "--tokens", "1T"), ("plan", "--like-params", "7B", *DEMAND)],
+)
+def test_a_loss_on_another_scale_is_said_to_be(command, asked):
+    out = command(*asked, "--law", "li2025").out
+    assert "The loss is on a scale of its own, as of nats per character." in out
+    assert "The loss is" not in command(*asked).out

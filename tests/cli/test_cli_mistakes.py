@@ -104,19 +104,35 @@ MISTAKES = [
     ((*BITS, "bits=32"), "--lever bits: 32 is outside its range, 3.00 to 16.0"),
     (
         (*PLAN, "--law", "clark2022_hash", "--lever", "experts=64"),
-        "The law has no optimum at the loss 1.9; add bounds.",
+        "The loss of this law does not depend on tokens, so no training length is better",
     ),
     (
         ("plan", "--like-params", "1B", *DEMAND, "--law", "clark2022_rlr", "--lever", "experts=2"),
-        "--like-params: The law has no compute-optimal plan of 1.00B params",
+        "--like-params: The loss of this law does not depend on tokens",
     ),
     (
         (*PLAN, "--law", "tao2024", "--lever", "vocabulary_params=200M"),
-        "its loss is normalised by that of unigrams: use --like-params",
+        "--loss: the loss of tao2024 is normalised by that of unigrams: use --like-params",
     ),
     (
         (*SIZES, "--law", "abnar2025", "--lever", "sparsity=best"),
-        "--lever: sparsity=best is for jaxscale plan; give it a value",
+        "--lever: sparsity=best is for jaxscale plan and compare; give one value",
+    ),
+    (
+        (*SIZES, "--law", "ludziejewski2025", "--lever", "experts=1,8"),
+        "--lever: experts=1,8 is for jaxscale plan and compare; give one value",
+    ),
+    (
+        ("recipe", *SIZES[1:], "--law", "li2025"),
+        "--law: the loss of li2025 is on a scale of its own",
+    ),
+    (
+        (*PLAN, "--law", "li2025"),
+        "--loss: the loss of li2025 is on a scale of its own",
+    ),
+    (
+        ("plan", "--accuracy", "gadre2024_c4=15.01%", *DEMAND),
+        "no model has 15.01 % on the 17 tasks of Gadre et al. 2024; give an accuracy between 15.1",
     ),
     (("simulate", "--law", "tao2024"), "--law: tao2024 needs vocabulary_params: use jaxscale"),
     (("fit", "runs.csv", "--law", "kaplan2020"), "--beside puts a published law next to the fit"),

@@ -42,7 +42,7 @@ def test_a_curve_is_read_at_hours_and_for_a_pass_rate(rl):
     law = reinforcement.published("khatri2025_8b")
     assert curve["pass_rate"] == pytest.approx(float(law.pass_rate(1000.0, 0.3)), rel=1e-6)
     assert curve["hours"] is None
-    assert curve["note"] == "extrapolated"
+    assert curve["note"] == "out of reach, extrapolated"
     assert curve["stop"] is None
 
 
@@ -71,3 +71,9 @@ def test_mistakes_are_named(command, arguments, said):
     code, out, err = command("rl", *arguments)
     assert (code, out) == (2, "")
     assert said in err
+
+
+def test_a_pass_rate_that_no_training_has_is_said_to_be_out_of_reach(command):
+    out = command("rl", "khatri2025_scout", "--start", "30%", "--pass-rate", "95%").out
+    assert "out of reach: the curve has no such pass rate" in out
+    assert "Intervals:" not in out

@@ -117,7 +117,10 @@ def test_the_fit_of_a_class_of_ones_own(command, file):
 
 MISTAKES = [
     (("suggest", "besiroglu2024", *ASKED[2:]), "FIT: 'besiroglu2024' must be the file of a fit"),
-    (("suggest", "sparse:fit.json", *ASKED[2:]), "FIT: 'sparse:fit.json' is no fit: its runs are"),
+    (
+        ("suggest", "fit.json+ling2025", *ASKED[2:]),
+        "FIT: 'fit.json+ling2025' must be the file of a",
+    ),
     (("suggest", "none.json", *ASKED[2:]), "FIT: cannot read 'none.json'"),
     (ASKED[:2], "give --budget, what further runs may cost, and --for, the plan's FLOPs"),
     (ASKED[:4], "error: give --for, the plan's FLOPs"),

@@ -69,12 +69,12 @@ GROUPS = {
 def groups(capsys, monkeypatch):
     """The lines of groups, in a terminal so wide or in a pipe."""
 
-    def printed(width=None):
+    def printed(width=None, marks=None):
         monkeypatch.setenv("COLUMNS", str(width or 80))
         monkeypatch.delenv("NO_COLOR", raising=False)
         if width:
             monkeypatch.setenv("FORCE_COLOR", "1")
-        tables.print_groups(("law", "tokens\nper param", "note"), GROUPS)
+        tables.print_groups(("law", "tokens\nper param", "note"), GROUPS, marks or {})
         lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
         return [line.rstrip() for line in lines]
 
@@ -106,6 +106,13 @@ def test_in_a_narrow_terminal_words_go_beneath_the_row(groups, width):
     assert last.endswith("law") == (width >= 80)
     beneath = " ".join(found[found.index(last) :]).split()
     assert beneath[-7:] == GROUPS["a second heading, of many words"][0][2].split()
+
+
+@pytest.mark.parametrize("width", [40, 56, 80, None])
+def test_in_a_narrow_terminal_marks_stand_for_phrases(groups, width):
+    found = groups(width, {"within the runs": "*"})
+    (row,) = (line for line in found if "hoffmann2022_unrounded" in line)
+    assert row.endswith("9.51B *" if width in (40, 56) else "9.51B  within the runs")
 
 
 def test_a_reason_that_does_not_fit_is_shortened(capsys, monkeypatch):

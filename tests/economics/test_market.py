@@ -21,7 +21,7 @@ def test_a_nat_less_is_worth_as_much_at_every_loss():
 
 
 def test_accuracy_is_worth_as_much_at_every_accuracy():
-    task = js.laws.Downstream(epsilon=0.8, k=3.0, gamma=0.7)
+    task = js.laws.ExponentialAccuracy(epsilon=0.8, k=3.0, gamma=0.7)
     value = js.economics.ValueOfAccuracy(task, 1e9, worthless_at=0.5)
     losses = np.array([1.8, 2.5])
     accuracy = 1 - (0.8 - 3 * np.exp(-0.7 * losses))

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import jaxscale as js
 from jaxscale.laws import Chinchilla, catalog, entry, published
-from jaxscale.laws.protocol import levers_of
+from jaxscale.laws.protocol import counts_embeddings, levers_of
 
 ENTRIES = {each.name: each for each in catalog()}
 COEFFICIENTS = tuple(field.name for field in dataclasses.fields(Chinchilla))
@@ -120,6 +120,24 @@ def test_entry_says_where_it_comes_from(name):
     assert all(sentence.endswith(".") for sentence in found.errata)
     ranges = found.params_range, found.tokens_range, found.tokens_per_param_range
     assert all(0 < low <= high for low, high in filter(None, ranges))
+
+
+def test_law_leaves_out_embeddings_where_its_entry_says_so():
+    """Else its params are taken for all, which two forms of any runs say in a note."""
+    told = {
+        each.name
+        for each in catalog()
+        if any("takes them for all params" in text for text in each.errata)
+    }
+    assert told == {"krajewski2024_dense", "busbridge2025"}
+    omits = {
+        each.name
+        for each in catalog()
+        if "embeddings" in each.params_convention and " not" in each.params_convention
+    }
+    assert told < omits
+    left_out = {each.name for each in catalog() if not counts_embeddings(each.law)}
+    assert omits - told == left_out - {"tao2024"}  # of which the vocabulary is a lever
 
 
 def test_only_besiroglu_publishes_errors_of_all_coefficients():

@@ -141,3 +141,10 @@ def test_the_search_passes_an_exponent_of_zero():
     assert_allclose(jax.grad(loss)(0.0), np.diff(beside)[0] / 2e-4, rtol=1e-5)
     assert np.isfinite(jax.grad(jax.grad(loss))(0.0))
     assert_allclose(jax.grad(loss)(1.01e-3), jax.grad(loss)(0.99e-3), rtol=1e-3)
+
+
+def test_params_leave_out_embeddings():
+    shape = js.architectures.published("llama-3-8b")
+    assert js.architectures.params_of(shape, LI) == shape.active_non_embedding_params
+    with pytest.raises(ValueError, match="Farseer leaves out embeddings"):
+        js.architectures.with_exact_flops(LI, js.architectures.LLAMA)

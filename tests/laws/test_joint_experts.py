@@ -143,6 +143,7 @@ def test_plans_of_bad_laws_and_experts_are_invalid_beside_good_neighbours():
         *((name, np.inf) for name in ("omega", "E_max", "experts")),
         *((name, -1.0) for name in ("a", "b", "E_start", "c", "experts")),
         ("experts", 0.99),
+        *((name, sign) for name in ("alpha", "beta") for sign in (0.0, 1.0)),  # no fall of the loss
     ]
     good = dataclasses.asdict(LAW) | {"experts": 8.0}
     columns = {
@@ -152,6 +153,9 @@ def test_plans_of_bad_laws_and_experts_are_invalid_beside_good_neighbours():
     levers = {"experts": columns.pop("experts")}
     plan = js.minimize_loss(js.laws.Ludziejewski(**columns), 1e21, levers=levers)
     expected = [js.Status.OK] + [js.Status.INVALID_INPUT] * len(bad)
+    losses = js.laws.Ludziejewski(**columns).loss(1e9, 2e10, experts=levers["experts"])
+    # With that gamma, fewer experts have a loss that falls.
+    assert_array_equal(np.isfinite(losses), [True, False, True] + [False] * (len(bad) - 2))
     assert_array_equal(plan.status, expected)
     assert_array_equal(np.isnan(plan.loss), ~np.asarray(plan.ok))
 

@@ -186,18 +186,18 @@ def test_idle_experts_are_free_and_the_best_granularity_is_the_same_everywhere()
 
 
 def test_the_published_law_is_of_the_published_parts():
-    entry, made = (js.laws.entry(f"{x}besiroglu2024") for x in ("ling2025_on_", "sparse:"))
+    entry, made = map(js.laws.entry, ("ling2025_on_besiroglu2024", "besiroglu2024+ling2025"))
     assert entry.law == made.law == Sparse(DENSE, LEVERAGE)
     assert (entry.flops_range, entry.tokens_range) == (made.flops_range, made.tokens_range)
-    assert made.name == "sparse:besiroglu2024"
+    assert made.name == "besiroglu2024+ling2025"
     dense = js.laws.entry("besiroglu2024")  # whose losses theirs can be compared with
     assert entry.loss_group == made.loss_group == dense.loss_group
     dense = js.laws.entry("krajewski2024_dense")  # whose data are not stated
-    assert js.laws.entry(f"sparse:{dense.name}").loss_group == dense.loss_group
+    assert js.laws.entry(f"{dense.name}+ling2025").loss_group == dense.loss_group
 
 
 def test_the_range_is_that_of_the_leverage():
-    entry = js.laws.entry("Sparse: Besiroglu2024")
+    entry = js.laws.entry("Besiroglu2024 + Ling2025")
     plans = js.evaluate(entry.law, np.array([1e7, 1e9, 1e11]), 2e10, levers=SHAPE)
     assert_array_equal(entry.in_range(plans), [False, True, False])
     note = entry.range_note(js.evaluate(entry.law, 1e11, 2e10, levers=SHAPE))
@@ -209,7 +209,7 @@ def test_a_fit_in_a_file_is_made_sparse_with_its_resamples(tmp_path):
     path, exponents = tmp_path / "ours.json", [0.33, 0.34, 0.36]
     draws = {name: [value] * 3 for name, value in vars(DENSE).items()} | {"alpha": exponents}
     saved.write(path, DENSE, {"ranges": {"tokens": [1e9, 1e11]}, "draws": draws})
-    entry = js.laws.entry(f"sparse:{path}")
+    entry = js.laws.entry(f"{path}+ling2025")
     assert entry.law == LAW
     assert entry.tokens_range == (1e9, 1e11)
     assert {x.shape for x in jax.tree.leaves(entry.draws)} == {(3,)}

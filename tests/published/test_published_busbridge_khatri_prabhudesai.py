@@ -36,6 +36,12 @@ def test_coefficients_of_distillation(name):
     for coefficient, printed in ALONE.items():
         found = getattr(law, f"{coefficient}_alone")
         assert_printed(found, printed, source=BUSBRIDGE, what=f"supervised, {coefficient}")
+    # As of the supervised law: from the rounded exponents the third digit of a is one off.
+    total = law.alpha + law.beta
+    what = "distillation, exponent a"
+    assert_printed(law.beta / total, "0.664", source=BUSBRIDGE, what=what, within=1e-3)
+    what = "distillation, exponent b"
+    assert_printed(law.alpha / total, "0.335", source=BUSBRIDGE, what=what)
 
 
 def test_the_supervised_law():

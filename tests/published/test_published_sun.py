@@ -39,6 +39,17 @@ def test_coefficients_are_those_of_table_2(name):
     assert_printed(getattr(SUN, name), TABLE_2[name], source=f"{PAPER}, Table 2", what=name)
 
 
+@pytest.mark.parametrize(("end", "printed"), [(0, "40894464"), (1, "679477248")])
+def test_params_of_the_runs_are_those_of_matrices_in_blocks(end, printed):
+    """Table 1 has the layers, width and inner width of a gated layer; Table 3 has N."""
+    layers, width, inner = ((12, 512, 1536), (24, 1536, 4096))[end]
+    blocks = layers * (4 * width**2 + 3 * width * inner)
+    source, what = f"{PAPER}, Table 3", f"params of {layers} layers"
+    assert_printed(blocks, printed, source=source, what=what)
+    assert js.laws.entry("sun2025").params_range[end] == blocks
+    assert not SUN.counts_embeddings
+
+
 @pytest.mark.parametrize(
     ("name", "printed"), [("bf16", "1730e12"), ("E4M3", "27e12"), ("E2M1", "0.4e12")]
 )
