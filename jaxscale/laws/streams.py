@@ -181,8 +181,8 @@ def with_streams(law: Any, k: Real) -> Streams:
     holds for other lengths of training, and that streams act on params alone, is assumed. Training
     and serving take P times the FLOPs. Serving by `js.Costs.served` reads the weights once for all
     streams, so that they cost little where that takes the most time. Raises TypeError for what is
-    no law, and ValueError for a law that has streams. In a name, a plus does the same:
-    `js.laws.published("besiroglu2024+chen2025_pile")`.
+    no law, and ValueError for a law that has streams, or a teacher. In a name, a plus does the
+    same: `js.laws.published("besiroglu2024+chen2025_pile")`.
 
     Examples:
         >>> k = js.laws.published("chen2025_pile").k
@@ -193,6 +193,9 @@ def with_streams(law: Any, k: Real) -> Streams:
     protocol.check_law(law)
     if STREAMS in protocol.levers_of(law):
         raise ValueError(f"law must have no streams of its own; got {law!r}")
+    # A teacher has no streams, so that its FLOPs are not to be multiplied.
+    if any(name.startswith("teacher_") for name in protocol.levers_of(law)):
+        raise ValueError(f"law must be of models without a teacher; got {law!r}")
     return Streams(law, k)
 
 

@@ -125,6 +125,12 @@ def test_bad_values_are_nan_with_zero_derivatives():
     assert np.isnan(Streams(BASE, -0.1).loss(1e9, 1e11, streams=2.0))
 
 
+@pytest.mark.parametrize("name", ["busbridge2025_student", "busbridge2025_teacher_trained"])
+def test_a_student_has_no_streams(name):
+    with pytest.raises(ValueError, match="of models without a teacher"):
+        with_streams(js.laws.published(name), 0.3)
+
+
 def test_what_is_no_law_or_has_streams_is_refused():
     with pytest.raises(TypeError, match="law must be a jaxscale law"):
         with_streams(3.0, 0.3)
