@@ -80,8 +80,9 @@ def test_statuses_fit_in_a_byte_and_keep_their_numbers():
         "NO_FINITE_PRICE",
         "BEST_OF_SEVERAL",
         "BEYOND_LAW",
+        "AT_CEILING",
     ]
-    assert [int(status) for status in js.Status] == list(range(23))
+    assert [int(status) for status in js.Status] == list(range(24))
 
 
 def test_a_plan_shows_itself_in_few_lines():

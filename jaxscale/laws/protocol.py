@@ -52,7 +52,7 @@ AnyLaw = TypeVar("AnyLaw")
 # Members that are the same for a law made of another, unless its class says otherwise. The rest
 # depend on sizes, levers or FLOPs, which it may change.
 FACTS = (
-    *("levers", "choices", "loss_scale", "caution", "depends_on_tokens", "of_steps"),
+    *("levers", "choices", "formats", "loss_scale", "caution", "depends_on_tokens", "of_steps"),
     *("counts_embeddings", "counts_idle_experts", "has_experts"),
 )
 

@@ -56,11 +56,11 @@ class Chosen:
 
 
 def read_over(
-    law: Law, over: Over, levers: Mapping[str, ArrayLike] | None
+    law: Law, over: Over, levers: Mapping[str, ArrayLike] | None, left: Sequence[str] = ()
 ) -> tuple[Chosen, dict[str, ArrayLike]]:
     """The levers to choose, from `over` as `minimize_cost` takes it, and the values of all others.
 
-    Raises TypeError or ValueError that names what is wrong.
+    Those in `left` may have none. Raises TypeError or ValueError that names what is wrong.
     """
     given: Any = over
     words = given if isinstance(given, Iterable) and not isinstance(given, str) else ()
@@ -75,8 +75,9 @@ def read_over(
         raise TypeError(f"over: levers must be names, or tuples of names; got {over!r}")
     if len(set(names)) < len(names):
         raise ValueError(f"over holds a lever twice; got {over!r}")
-    fixed = lever_values(law, levers or {}, tuple(names))
-    known, own = levers_of(law), choices_of(law)
+    given, known, own = levers or {}, levers_of(law), choices_of(law)
+    absent = (name for name in left if name in known and name not in {*names, *given})
+    fixed = lever_values(law, given, (*names, *absent))
     for key, values in lists.items():
         if values is None and not isinstance(key, str):
             raise ValueError(f"over: levers that go together need a list of values; got {over!r}")

@@ -124,7 +124,8 @@ def _minimize(
     arguments = plan_arguments(
         law, demand, costs, bounds, may_be_served=True, may_limit_memory=True
     )
-    chosen, values = read_over(law, over, levers)
+    # The precision of the weights that are served sets the bits of a law that has them as a lever.
+    chosen, values = read_over(law, over, levers, ("bits",) if arguments["costs"].serving else ())
     if chosen.listed:
         numbers = {name: x for name, x in arguments.items() if name != "costs"}
         leaves = jax.tree.leaves(arrays.enter(**target, levers=values, **numbers))

@@ -1,6 +1,7 @@
 """Laws made of other laws: their names, and what they take from the law that they are made of."""
 
 import dataclasses
+import math
 import re
 from typing import ClassVar
 
@@ -65,8 +66,15 @@ def test_facts_are_those_of_the_law_that_it_is_made_of(kind):
 
 
 def test_flops_of_shapes_leave_the_end_of_a_law_and_its_experts():
-    farseer = with_exact_flops(js.laws.published("li2025"), LLAMA)
-    assert not js.evaluate(farseer, 2e11, 1e12).ok  # beyond the law, which is false there
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass(frozen=True)
+    class Ending(Odd):
+        def holds(self, log_params, log_tokens, bits):
+            return log_params < math.log(1e11)
+
+    ending = with_exact_flops(Ending(), LLAMA)
+    assert js.evaluate(ending, 1e10, 1e12, levers={"bits": 4}).ok
+    assert js.evaluate(ending, 2e11, 1e12, levers={"bits": 4}).status == js.Status.BEYOND_LAW
     experts = with_exact_flops(js.laws.published("ludziejewski2025"), LLAMA)
     assert protocol.has_experts(experts)
     assert protocol.choices_of(experts)["experts"] == (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)

@@ -58,6 +58,8 @@ def test_no_answer_is_worse_than_a_known_plan(rng, name, bounded, target):
     wrong = np.flatnonzero(outcome.wrong)
     assert not len(wrong), f"{len(wrong)}: {describe(draws, target, plan, outcome, wrong[0])}"
     refused = np.flatnonzero(outcome.refused & ~has_no_least(draws))
+    if not len(refused):
+        return
     if not X64:  # whose digits end before a flat law's do
         assert len(refused) < 0.2 * MANY
         return
@@ -119,13 +121,13 @@ def test_a_bound_just_within_the_optimum_decides():
     free = js.minimize_cost(law, targets, levers=unique)
     assert free.ok.all()
     # In the shape of the draws above, whose program for this law is then used again.
-    tightest = vars(js.Bounds()) | {"max_params": 0.99 * np.resize(free.params, MANY)}
+    tightest = vars(js.Bounds(max_params=0.99 * np.resize(free.params, MANY)))
     bounded = js.minimize_cost(
         law,
         np.resize(targets, MANY),
         js.Demand(*np.zeros((2, MANY))),
         js.Costs(*np.ones((3, MANY))),
-        js.Bounds(**{name: np.broadcast_to(limit, MANY) for name, limit in tightest.items()}),
+        js.Bounds(**{x: np.broadcast_to(y, MANY) for x, y in tightest.items() if np.size(y)}),
         levers={"unique_tokens": np.full(MANY, 1e9)},
     )
     assert np.all(bounded.status == Status.AT_MAX_PARAMS)
