@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 
 from jaxscale._numerics import arrays
 from jaxscale.costs import Costs, Demand
-from jaxscale.laws.protocol import Law, has_two_powers
+from jaxscale.laws.protocol import Law, has_two_powers, two_powers
 from jaxscale.plan import Bounds, Plan, in_memory, plan_arguments
 from jaxscale.solve import closed, general
 from jaxscale.solve.choices import Over, best_of, read_over
@@ -138,8 +138,11 @@ def _minimize(
         from jaxscale.solve import served
 
         return served.best_plan(at_loss, target, arguments, values, chosen.anywhere)
+    in_bytes = bounds is not None and bool(bounds.of_memory)
+    if has_two_powers(law) and not in_bytes:
+        arguments["law"] = two_powers(law)  # of Python's numbers, before any is rounded
     entered = arrays.enter(**target, levers=values, **arguments)
-    if bounds is not None and bounds.of_memory:
+    if in_bytes:
         if chosen.anywhere:
             names = ", ".join(chosen.anywhere)
             raise ValueError(f"max_memory: give {names} a value, or a list of values in `over`")
