@@ -20,6 +20,7 @@ from jaxscale.laws.protocol import checked_loss, short_repr
 # tokens would have the lowest. It is 1 at 1e6 params, and below them no number is too few for a
 # loss of 1.2.
 LEAST_EXPONENT, MOST_EXPONENT = 0.11, 1.0
+LEAST_RATIO = 1e-3  # tokens per param; the runs of the paper had 0.3 and more
 TURN = 0.25  # of ln N, beyond the end: a factor of 1.3, short of where the loss rises
 SERIES = 1e-3  # below it, five terms of (exp z - 1) / z are right to rounding
 
@@ -131,8 +132,9 @@ class Farseer:
     `params` N leave out embeddings. `alpha`, `beta` and `gamma` are the exponents of N beside `a1`,
     `a2` and `a3`. All coefficients have any sign. The exponent of D changes with N, and a model for
     which it is not between 0.11 and 1 has no loss here: NaN, and a plan of such a size has the
-    status BEYOND_LAW. The loss is on the scale of the runs: of the published law it is not per
-    token.
+    status BEYOND_LAW. So has one of fewer tokens than a thousandth of N, because the formula would
+    have vast models learn most from next to no tokens. The loss is on the scale of the runs: of the
+    published law it is not per token.
 
     Runs determine coefficients badly, losses and best sizes well: compare two fits by these. Unless
     something is said of a coefficient, a fit searches values and slopes at the middle of the runs.
@@ -190,10 +192,10 @@ class Farseer:
         return size + jnp.exp(log_scale - exponent * log_tokens)
 
     def holds(self, log_params: Array, log_tokens: Array) -> Array:
-        """Whether the exponent of D at this size is one that a law may have, 0.11 to 1."""
-        del log_tokens
+        """Whether the exponent of D is 0.11 to 1, as a law may have it, and D 0.001 N or more."""
         log_exponent = self.a1 * jnp.exp(self.alpha * log_params) + self.b1
-        return (log_params <= self._log_most_params()) & (log_exponent <= log(MOST_EXPONENT))
+        in_size = (log_params <= self._log_most_params()) & (log_exponent <= log(MOST_EXPONENT))
+        return in_size & (log_tokens - log_params >= log(LEAST_RATIO))
 
     def _log_most_params(self) -> Array:
         """Where the exponent of D has fallen to its least; infinite where it never does."""

@@ -78,6 +78,19 @@ def test_no_plan_beyond_the_law_says_ok():
     assert np.isnan(js.laws.tokens_for(LI, 0.4, 1.1e11))
 
 
+def test_next_to_no_tokens_are_beyond_the_law():
+    # A plan that is cheaper than one of 275,000 tokens, at which the formula has another optimum.
+    known = js.evaluate(LI, 2433386.583802396, 40802092.85028801)
+    bounds = js.Bounds(
+        min_tokens=274922.3390770047,
+        max_tokens=6640736111307.456,
+        max_tokens_per_param=16.7676164247322,
+    )
+    plan = js.minimize_cost(LI, known.loss, bounds=bounds)
+    assert not plan.ok or plan.total_cost <= known.total_cost * (1 + 1e-6)
+    assert np.isnan(LI.loss(3.685e8, 274922.0))
+
+
 def test_a_bound_brings_a_plan_back_to_where_the_law_holds():
     plan = js.minimize_loss(LI, 1e27, bounds=js.Bounds(max_params=1e11))
     assert int(plan.status) == Status.AT_MAX_PARAMS
@@ -96,7 +109,7 @@ def test_sizes_beyond_have_no_derivatives_and_leave_neighbours_alone():
 
 def test_a_law_whose_exponent_of_tokens_does_not_fall_has_no_end():
     law = dataclasses.replace(LI, a1=0.0, b1=-1.2)
-    assert np.isfinite(law.loss(np.array([1e3, 1e9, 1e20]), 1e11)).all()
+    assert np.isfinite(law.loss(np.array([1e3, 1e9, 1e13]), 1e11)).all()
     assert np.isfinite(jax.grad(lambda b: law.loss(1e9 * b, 1e11))(1.0))
 
 
