@@ -21,8 +21,8 @@ from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.values import where_safe
 from jaxscale.laws.protocol import Law, choices_of, levers_of
 from jaxscale.plan import Plan, lever_values
-from jaxscale.solve.levers import POINTS, SIZES
-from jaxscale.status import Status, is_ok
+from jaxscale.solve.levers import POINTS, SIZES, masked
+from jaxscale.status import Status
 
 Name: TypeAlias = str | tuple[str, ...]
 Over: TypeAlias = Sequence[str] | Mapping[Name, Sequence[Any] | None]
@@ -62,8 +62,8 @@ def read_over(
 
     Those in `left` may have none. Raises TypeError or ValueError that names what is wrong.
     """
-    given: Any = over
-    words = given if isinstance(given, Iterable) and not isinstance(given, str) else ()
+    asked: Any = over
+    words = asked if isinstance(asked, Iterable) and not isinstance(asked, str) else ()
     if not isinstance(over, Mapping) and not set(SIZES) <= set(words):
         raise ValueError(f"over must hold 'params' and 'tokens', and names of levers; got {over!r}")
     lists: dict[Any, Any] = dict(over) if isinstance(over, Mapping) else dict.fromkeys(over)
@@ -166,14 +166,4 @@ def best_of(at_loss: bool, chosen: Chosen, plans: Plan) -> Plan:
     for doubt in UNKNOWN:
         is_open = jnp.any(plans.status == int(doubt), axis=0)
         status = jnp.where(is_open, jnp.int8(doubt), status)
-    return _masked(replace(plan, runner_up=runner_up), status)
-
-
-def _masked(plan: Plan, status: Array) -> Plan:
-    ok = is_ok(status)
-    numbers = {name: value for name, value in vars(plan).items() if name != "status"}
-    return Plan(**jax.tree.map(lambda x: _nan_unless(ok, x), numbers), status=status)
-
-
-def _nan_unless(ok: Array, x: Array) -> Array:
-    return jnp.where(ok, x, jnp.nan) if jnp.issubdtype(x.dtype, jnp.floating) else x
+    return masked(replace(plan, runner_up=runner_up), status)

@@ -101,7 +101,7 @@ def _solved_jointly(
     status = jnp.where(at_end & (status == int(Status.OK)), int(Status.AT_LEVER_END), status)
     status = jnp.where(is_ok(status) & ~box.is_done, int(Status.NOT_CONVERGED), status)
     status = jnp.where(is_ok(status) & box.several, int(Status.SEVERAL_OPTIMA), status)
-    return _masked(plan, status.astype(jnp.int8))
+    return masked(plan, status.astype(jnp.int8))
 
 
 _joint = compiled(_solved_jointly, static=1)
@@ -121,10 +121,15 @@ def _marginal_cost(
     return by_levers(surfaces, position, bounds, plan)
 
 
-def _masked(plan: Plan, status: Array) -> Plan:
+def masked(plan: Plan, status: Array) -> Plan:
+    """The plan with this status, and NaN for its numbers where that is not ok."""
     ok = is_ok(status)
+
+    def or_nan(x: Array) -> Array:
+        return jnp.where(ok, x, jnp.nan) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
     numbers = {name: value for name, value in vars(plan).items() if name != "status"}
-    return Plan(**jax.tree.map(lambda x: jnp.where(ok, x, jnp.nan), numbers), status=status)
+    return Plan(**jax.tree.map(or_nan, numbers), status=status)
 
 
 def _with_levers(problem: _Problem, inputs: Inputs, position: Position) -> Inputs:
