@@ -43,6 +43,11 @@ ALLOWED = {
     "_explain": {*PRICES, "_explain_served", "_schema", "costs", "plan", "status"},
     "_compare": {*PRICES, "_explain", "costs", "plan", "solve", "status"},
     "_labelled": set(),
+    "_written": {"_numerics"},
+    "exploring": {
+        *(*PRICES, "_compare", "_explain", "_schema", "_written", "architectures"),
+        *("costs", "plan", "serving", "solve", "status"),
+    },
     "sweeping": {"_numerics", "_labelled", "status"},
     "plots": {
         *FACTS,

@@ -176,3 +176,6 @@ LLAMA = Family(
     gated=True,
     tied=False,
 )
+
+# By the name that a user writes.
+FAMILIES = {"llama": LLAMA, "chinchilla": CHINCHILLA}

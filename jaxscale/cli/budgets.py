@@ -12,12 +12,12 @@ from jaxscale._explain import Asked as Scenario
 from jaxscale._explain import is_of_memory, sentence_of
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._schema import option_of
+from jaxscale._written import count, counted, money, positive
 from jaxscale.cli import intervals, plan_report, tables
 from jaxscale.cli.intervals import Plans
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import Levers, NamedLaw
 from jaxscale.cli.options import Prices, given_of
-from jaxscale.cli.quantities import count, counted, money, positive
 from jaxscale.cli.solving import loss_text, record_of_plan, status_of
 
 if TYPE_CHECKING:

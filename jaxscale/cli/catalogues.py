@@ -11,9 +11,9 @@ import typer
 import jaxscale as js
 from jaxscale import allocations as catalogue
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale._written import count, scientific
 from jaxscale.cli import options, tables
 from jaxscale.cli.mistakes import blamed_on
-from jaxscale.cli.quantities import count, scientific
 from jaxscale.cli.scores import percent
 from jaxscale.hardware import LINKS, PRECISIONS, Accelerator
 from jaxscale.laws._tasks import entry_of_law

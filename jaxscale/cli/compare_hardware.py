@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jaxscale as js
+from jaxscale._written import count, dollars, elapsed, sequences
 from jaxscale.cli import tables
 from jaxscale.cli.mistakes import Mistake
-from jaxscale.cli.quantities import count, dollars, elapsed, sequences
 from jaxscale.cli.serving import (
     Workload,
     limits_in_words,

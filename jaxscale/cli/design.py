@@ -8,12 +8,7 @@ import typer
 
 import jaxscale as js
 from jaxscale import _schema
-from jaxscale.cli import options, tables
-from jaxscale.cli.files import replacing
-from jaxscale.cli.mistakes import Mistake, check_file, path_of, reading
-from jaxscale.cli.named_law import fixed_levers, read_law
-from jaxscale.cli.options import OUTPUTS, Prices, number_option, path_option, read_prices
-from jaxscale.cli.quantities import (
+from jaxscale._written import (
     count,
     deviation,
     flops_or_dollars,
@@ -22,6 +17,11 @@ from jaxscale.cli.quantities import (
     scientific,
     whole,
 )
+from jaxscale.cli import options, tables
+from jaxscale.cli.files import replacing
+from jaxscale.cli.mistakes import Mistake, check_file, path_of, reading
+from jaxscale.cli.named_law import fixed_levers, read_law
+from jaxscale.cli.options import OUTPUTS, Prices, number_option, path_option, read_prices
 from jaxscale.experiments import Design, Score
 from jaxscale.experiments._design import LEVELS, REPLICATES, SIZES, SPAN
 

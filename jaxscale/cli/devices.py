@@ -6,8 +6,8 @@ from typing import Any
 
 import jaxscale as js
 from jaxscale._numerics.names import hint
+from jaxscale._written import data_rate, dollars_per_hour, flop_rate, memory, positive
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.quantities import data_rate, dollars_per_hour, flop_rate, memory, positive
 from jaxscale.hardware import HALVES, PRECISIONS, Accelerator
 
 EXAMPLE = "peak=989T,bandwidth=3.35T,memory=80G,price=2"

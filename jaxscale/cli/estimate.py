@@ -13,12 +13,12 @@ import jaxscale as js
 from jaxscale import _schema, architectures
 from jaxscale._explain import Asked
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale._written import count, data_size, dollars, scientific
 from jaxscale.cli import intervals, options, scores, tables
 from jaxscale.cli.intervals import Plans
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, fixed_levers, read_law
 from jaxscale.cli.options import Prices, read_prices
-from jaxscale.cli.quantities import count, data_size, dollars, scientific
 from jaxscale.cli.scores import Scored, read_task
 from jaxscale.cli.solving import (
     compute_optimal_plans,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from jaxscale import plots, trajectories
+from jaxscale._written import nonnegative, whole
 from jaxscale.cli import options, tables
 from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.fit_options import (
@@ -20,7 +21,6 @@ from jaxscale.cli.fit_options import (
     read_loss_unit,
 )
 from jaxscale.cli.mistakes import Mistake, blamed_on, nearest, path_of
-from jaxscale.cli.quantities import nonnegative, whole
 from jaxscale.fitting.files import Table, read_table
 from jaxscale.fitting.report import numbers_of
 from jaxscale.fitting.wide import long_table

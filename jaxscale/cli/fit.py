@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jaxscale as js
+from jaxscale._written import counted
 from jaxscale.cli import (
     fit_comparison,
     fit_options,
@@ -37,7 +38,6 @@ from jaxscale.cli.fit_options import (
     read_tie,
 )
 from jaxscale.cli.mistakes import Mistake, path_of
-from jaxscale.cli.quantities import counted
 from jaxscale.cli.tables import Begin, steps
 from jaxscale.fitting import Suspicion
 from jaxscale.fitting.report import numbers_of, record_of

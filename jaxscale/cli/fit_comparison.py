@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 import jaxscale as js
+from jaxscale._written import count, scientific
 from jaxscale.cli import tables
-from jaxscale.cli.quantities import count, scientific
 from jaxscale.cli.tables import Begin
 from jaxscale.fitting import ComparedFit, Comparison
 from jaxscale.fitting.report import numbers_of

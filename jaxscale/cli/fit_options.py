@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 import jaxscale as js
+from jaxscale._written import deviation, positive, signed, whole
 from jaxscale.cli.files import checked_path
 from jaxscale.cli.mistakes import Mistake, blamed_on, check_file, nearest, path_of
 from jaxscale.cli.named_law import NamedLaw, own_family, read_law
 from jaxscale.cli.options import OUTPUTS, number_option, path_option
-from jaxscale.cli.quantities import deviation, positive, signed, whole
 from jaxscale.fitting import objectives
 from jaxscale.laws import saved
 from jaxscale.laws._catalog import FAMILIES

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jaxscale as js
+from jaxscale._written import count, scientific
 from jaxscale.cli import tables
-from jaxscale.cli.quantities import count, scientific
 from jaxscale.fitting.optimal_sizes import LEAST_POINTS
 from jaxscale.fitting.parabolas import LEAST_SIZES
 

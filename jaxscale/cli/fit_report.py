@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxscale._written import count, scientific
 from jaxscale.cli import fit_parabolas, tables
-from jaxscale.cli.quantities import count, scientific
 from jaxscale.fitting.report import LEVEL, errors_from, largest_of, ranges_of, spread_of
 from jaxscale.laws.fitted import fits_logarithm
 from jaxscale.laws.protocol import levers_of

@@ -10,13 +10,13 @@ import typer
 import jaxscale as js
 from jaxscale import _schema, economics
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale._written import count, nonnegative
 from jaxscale.cli import options, tables
 from jaxscale.cli.files import checked_path, save
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, fixed_levers, read_law
 from jaxscale.cli.options import Prices, number_option, read_prices
 from jaxscale.cli.plan_report import SERVED
-from jaxscale.cli.quantities import count, nonnegative
 from jaxscale.economics.implied import sentence_of
 from jaxscale.economics.released import SIZES
 from jaxscale.published import Entry

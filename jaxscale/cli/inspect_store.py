@@ -3,10 +3,10 @@
 from shlex import quote
 
 from jaxscale import sweeping
+from jaxscale._written import counted
 from jaxscale.cli import options, tables
 from jaxscale.cli.files import checked_path
 from jaxscale.cli.mistakes import Mistake, blamed_on, path_of
-from jaxscale.cli.quantities import counted
 from jaxscale.cli.summary import record_of, show_summary
 from jaxscale.cli.sweep import (
     draw,

@@ -10,9 +10,7 @@ import jaxscale as js
 from jaxscale import economics
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._schema import Rented, option_of
-from jaxscale.cli.mistakes import Mistake
-from jaxscale.cli.options import Prices, given_of, number_option
-from jaxscale.cli.quantities import (
+from jaxscale._written import (
     SECONDS,
     count,
     counted,
@@ -22,6 +20,8 @@ from jaxscale.cli.quantities import (
     positive,
     positive_whole,
 )
+from jaxscale.cli.mistakes import Mistake
+from jaxscale.cli.options import Prices, given_of, number_option
 
 SPOT_PANEL = "Spot machines that train; --train-price is then the spot price"
 ENERGY_PANEL = "Energy and carbon, on the accelerators of --train-on and --serve-on"

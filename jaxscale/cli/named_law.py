@@ -25,8 +25,8 @@ from jaxscale._schema import (
     Refused,
     Rule,
 )
+from jaxscale._written import count, nonnegative, positive, signed
 from jaxscale.cli.mistakes import Mistake, blamed_on, nearest, path_of
-from jaxscale.cli.quantities import count, nonnegative, positive, signed
 from jaxscale.laws._catalog import FAMILIES
 from jaxscale.laws.composed import law_with_part, split_part, with_part
 from jaxscale.laws.fitted import coefficients_of

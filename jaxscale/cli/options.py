@@ -10,9 +10,7 @@ import typer
 import jaxscale as js
 from jaxscale import _schema
 from jaxscale._schema import QUANTITIES, Refused, Rented, option_of
-from jaxscale.cli.devices import EXAMPLE, read_device
-from jaxscale.cli.mistakes import Mistake, blamed_on, reading
-from jaxscale.cli.quantities import (
+from jaxscale._written import (
     data_rate,
     dollars,
     dollars_per_hour,
@@ -27,6 +25,8 @@ from jaxscale.cli.quantities import (
     share,
     tokens_of_training,
 )
+from jaxscale.cli.devices import EXAMPLE, read_device
+from jaxscale.cli.mistakes import Mistake, blamed_on, reading
 from jaxscale.costs import DEFAULT_MFU
 
 PHASES = {"train": "training", "prefill": "prefill", "decode": "decode"}

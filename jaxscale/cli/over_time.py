@@ -9,9 +9,9 @@ import numpy as np
 
 import jaxscale as js
 from jaxscale._schema import option_of
+from jaxscale._written import count, nonnegative, positive
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.options import given_of, number_option
-from jaxscale.cli.quantities import count, nonnegative, positive
 
 ASKED = ("growth", "price_decline", "discount", "years", "delay")
 PANEL = "Demand over time: the demand above is then that of a year"

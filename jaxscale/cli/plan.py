@@ -12,6 +12,7 @@ from jaxscale import _schema
 from jaxscale._explain import Asked, sentence_of_plan
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._schema import DEMANDS, read_bounds
+from jaxscale._written import count, percent
 from jaxscale.cli import (
     budgets,
     machines,
@@ -30,7 +31,6 @@ from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
 from jaxscale.cli.over_time import OverTime
 from jaxscale.cli.plan_report import SMALL
-from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.solving import compute_optimal_plans, solved, status_of
 from jaxscale.cli.training_time import Pace, TrainingTime, read_pace, time_of
 from jaxscale.laws.protocol import NO_MEMORY, knows_memory, loss_scale

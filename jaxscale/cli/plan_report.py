@@ -10,9 +10,9 @@ import typer
 
 import jaxscale as js
 from jaxscale._compare import lever_texts
+from jaxscale._written import count, percent
 from jaxscale.cli import intervals, plan_served, scores, tables
 from jaxscale.cli.intervals import Ends
-from jaxscale.cli.quantities import count, percent
 from jaxscale.cli.solving import loss_text, record_of_plan, runner_up_of, status_of
 from jaxscale.cli.training_time import TrainingTime, deadline_text, time_of
 from jaxscale.laws.protocol import loss_scale

@@ -9,10 +9,10 @@ import numpy as np
 import jaxscale as js
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._schema import Rented, option_of
+from jaxscale._written import at_once, count, elapsed, percent
 from jaxscale.cli import serving
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.options import Prices, given_of
-from jaxscale.cli.quantities import at_once, count, elapsed, percent
 from jaxscale.hardware import PRECISIONS
 from jaxscale.laws.protocol import counts_idle_experts, has_experts
 from jaxscale.plan import REASONS

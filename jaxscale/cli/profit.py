@@ -11,19 +11,19 @@ from jaxscale import _schema, economics
 from jaxscale._explain import Asked, sentence_of_plan
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._schema import option_of, read_bounds
-from jaxscale.cli import options, profit_options, scores, tables
-from jaxscale.cli.files import checked_path, save
-from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.named_law import NamedLaw, fixed_levers, read_law
-from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
-from jaxscale.cli.plan_report import SERVED
-from jaxscale.cli.quantities import (
+from jaxscale._written import (
     count,
     dollars,
     part,
     percent,
     positive,
 )
+from jaxscale.cli import options, profit_options, scores, tables
+from jaxscale.cli.files import checked_path, save
+from jaxscale.cli.mistakes import Mistake, blamed_on
+from jaxscale.cli.named_law import NamedLaw, fixed_levers, read_law
+from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
+from jaxscale.cli.plan_report import SERVED
 from jaxscale.cli.scores import Scored, read_task, was_given
 from jaxscale.cli.solving import loss_text, record_of_plan, solved, status_of
 from jaxscale.economics.market import PROVIDER_ELASTICITY

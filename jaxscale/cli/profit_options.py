@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from jaxscale._written import money, nonnegative, price_per_token, signed
 from jaxscale.cli.options import complete_tasks, number_option, path_option
-from jaxscale.cli.quantities import money, nonnegative, price_per_token, signed
 from jaxscale.economics.market import PROVIDER_ELASTICITY
 
 VALUE = "What a model is worth, besides what its tokens sell for"

@@ -9,11 +9,11 @@ import jaxscale as js
 from jaxscale import _schema, recipes
 from jaxscale._explain import Asked
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale._written import count, scientific
 from jaxscale.cli import options, tables
 from jaxscale.cli.catalogues import facts_of
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, levers_for, read_law, read_levers
-from jaxscale.cli.quantities import count, scientific
 from jaxscale.cli.solving import solved
 from jaxscale.laws.protocol import levers_of, loss_scale
 from jaxscale.published import Entry

@@ -7,10 +7,10 @@ import typer
 
 from jaxscale import reinforcement
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale._written import count, dollars, dollars_per_hour, money, part
 from jaxscale.cli import intervals, options, tables
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.options import number_option
-from jaxscale.cli.quantities import count, dollars, dollars_per_hour, money, part
 from jaxscale.published import Entry
 from jaxscale.published.facts import NOT_STATED
 from jaxscale.reinforcement import A_ERROR, FEWEST_HOURS, Sigmoid

@@ -7,9 +7,9 @@ import typer
 
 import jaxscale as js
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale._written import count, part
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, read_law
-from jaxscale.cli.quantities import count, part
 from jaxscale.laws._tasks import entry_of_law
 from jaxscale.published import Entry
 from jaxscale.published.entry import NOT_STATED, by_name

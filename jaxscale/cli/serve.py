@@ -9,10 +9,7 @@ import typer
 import jaxscale as js
 from jaxscale import architectures
 from jaxscale._numerics.interpreted import interpreted
-from jaxscale.cli import options, serving_options, tables
-from jaxscale.cli.files import checked_path, save
-from jaxscale.cli.mistakes import Mistake
-from jaxscale.cli.quantities import (
+from jaxscale._written import (
     at_once,
     count,
     data_size,
@@ -21,6 +18,9 @@ from jaxscale.cli.quantities import (
     percent,
     sequences,
 )
+from jaxscale.cli import options, serving_options, tables
+from jaxscale.cli.files import checked_path, save
+from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.serving import (
     Rented,
     Workload,

@@ -11,12 +11,12 @@ import jaxscale as js
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import unknown
 from jaxscale._numerics.quantities import short
+from jaxscale._written import dollars_per_hour, elapsed, params_of_model, percent
 from jaxscale.architectures import Family
 from jaxscale.cli import tables
 from jaxscale.cli.devices import EXAMPLE, device_of, read_device
 from jaxscale.cli.estimate import Shape, read_shape
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.quantities import dollars_per_hour, elapsed, params_of_model, percent
 from jaxscale.cli.serving_options import FAMILIES, FAMILY, OUTPUT, PROMPT
 from jaxscale.hardware import Accelerator, Quote
 from jaxscale.serving.comparison import priced

@@ -7,14 +7,13 @@ import typer
 
 import jaxscale as js
 from jaxscale import architectures
+from jaxscale._written import latency, part, positive, positive_whole
+from jaxscale.architectures.family import FAMILIES as FAMILIES
 from jaxscale.cli import options
 from jaxscale.cli.devices import EXAMPLE
-from jaxscale.cli.quantities import latency, part, positive, positive_whole
-
-# Means of the conversations in the trace of Azure 2023 (Splitwise), as microsoft/vidur has it.
-PROMPT, OUTPUT = 1155, 211
-FAMILY = "llama"
-FAMILIES = {"llama": architectures.LLAMA, "chinchilla": architectures.CHINCHILLA}
+from jaxscale.serving.requests import FAMILY as FAMILY
+from jaxscale.serving.requests import OUTPUT as OUTPUT
+from jaxscale.serving.requests import PROMPT as PROMPT
 
 REQUESTS = "Requests and limits"
 DEPLOYMENT = "Deployment"

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from jaxscale import _schema
+from jaxscale._written import count, counted, percent, scientific
 from jaxscale.cli import fit_options, options, tables
 from jaxscale.cli.mistakes import Mistake, check_file, path_of
 from jaxscale.cli.named_law import read_law, without_levers
-from jaxscale.cli.quantities import count, counted, percent, scientific
 from jaxscale.fitting import simulate as simulated
 
 RUNS, MOST_RUNS, NOISE = 200, 10_000_000, 0.005

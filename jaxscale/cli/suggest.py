@@ -8,18 +8,18 @@ import typer
 
 import jaxscale as js
 from jaxscale._schema import option_of
-from jaxscale.cli import options, tables
-from jaxscale.cli.mistakes import Mistake, reading
-from jaxscale.cli.named_law import NamedLaw, fixed_levers, read_law
-from jaxscale.cli.options import Prices, number_option, read_demand, read_prices
-from jaxscale.cli.quantities import count as written
-from jaxscale.cli.quantities import (
+from jaxscale._written import count as written
+from jaxscale._written import (
     flops_or_dollars,
     nonnegative,
     positive_whole,
     scientific,
     share,
 )
+from jaxscale.cli import options, tables
+from jaxscale.cli.mistakes import Mistake, reading
+from jaxscale.cli.named_law import NamedLaw, fixed_levers, read_law
+from jaxscale.cli.options import Prices, number_option, read_demand, read_prices
 from jaxscale.experiments.question import GOALS
 from jaxscale.experiments.selection import METHODS
 from jaxscale.laws.fitted import fits_logarithm

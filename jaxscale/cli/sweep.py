@@ -16,10 +16,10 @@ import jaxscale as js
 from jaxscale import plots, sweeping
 from jaxscale._labelled import LOSS, demand_axis, has_ratios
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale._written import count, counted
 from jaxscale.cli import options, tables
 from jaxscale.cli.files import WRITERS, checked_path, checked_table, disk_errors, save
 from jaxscale.cli.mistakes import Mistake, Stopped, blamed_on, path_of
-from jaxscale.cli.quantities import count, counted
 from jaxscale.cli.summary import (
     read_reductions,
     record_of,

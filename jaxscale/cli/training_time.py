@@ -6,9 +6,9 @@ from typing import NamedTuple
 import jaxscale as js
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.quantities import short
+from jaxscale._written import SECONDS, count
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.options import Prices
-from jaxscale.cli.quantities import SECONDS, count
 
 ROUNDING = 1e-9  # relative: a count that is whole but for rounding is not raised
 

@@ -12,6 +12,11 @@ from numpy.typing import ArrayLike as HostArray
 from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.values import is_finite, is_nonnegative, is_positive
 
+# Means of the conversations in the trace of Azure 2023 (Splitwise), as microsoft/vidur has it: what
+# front-ends ask where the user says nothing, with the family of shapes that they price.
+PROMPT, OUTPUT = 1155, 211
+FAMILY = "llama"
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import jaxscale as js
-from jaxscale.cli.quantities import data_rate, flop_rate, memory
+from jaxscale._written import data_rate, flop_rate, memory
 
 pytest.importorskip("typer")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxscale as js
-from jaxscale.cli.quantities import count
+from jaxscale._written import count
 
 pytest.importorskip("typer")
 

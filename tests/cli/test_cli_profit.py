@@ -11,7 +11,7 @@ import jaxscale as js
 pytest.importorskip("typer")
 
 from jaxscale._numerics.interpreted import interpreted
-from jaxscale.cli.quantities import money, price_per_token
+from jaxscale._written import money, price_per_token
 
 DEVICES = ("--train-on", "H100-SXM", "--train-price", "2", "--serve-on", "H100-SXM")
 DEVICES += ("--serve-price", "2")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxscale.cli.quantities import (
+from jaxscale._written import (
     count,
     dollars,
     dollars_per_hour,

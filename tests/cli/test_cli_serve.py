@@ -8,7 +8,7 @@ import jaxscale as js
 
 pytest.importorskip("typer")
 
-from jaxscale.cli.quantities import elapsed
+from jaxscale._written import elapsed
 
 SHAPE = js.architectures.published("llama-3-70b")
 ASKED = ("llama-3-70b", "--context", "8k", "--prompt", "1k", "--output", "200", "--max-latency")

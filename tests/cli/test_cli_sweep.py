@@ -21,8 +21,8 @@ pytest.importorskip("xarray")
 
 import xarray
 
+from jaxscale._written import count
 from jaxscale.cli import sweep as sweep_command
-from jaxscale.cli.quantities import count
 from jaxscale.cli.summary import show_statistics
 from jaxscale.sweeping import reducers
 from jaxscale.sweeping.chunks import cut

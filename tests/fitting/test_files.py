@@ -292,7 +292,7 @@ def test_numbers_are_read_as_people_write_them(style, rng):
 
 @pytest.mark.parametrize("style", list(STYLES))
 def test_options_read_the_same_numbers(style, rng):
-    from jaxscale.cli.quantities import positive
+    from jaxscale._written import positive
 
     for n in random_frame(rng)["params"]:
         assert positive(STYLES[style](int(n))) == n

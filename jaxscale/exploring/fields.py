@@ -1,0 +1,214 @@
+"""The fields of the page: each is an option of `jaxscale plan`, under the option's name."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from jaxscale import hardware, laws
+from jaxscale._schema import DEMANDS
+from jaxscale._written import (
+    dollars_per_hour,
+    latency,
+    memory,
+    money,
+    nonnegative,
+    params_of_model,
+    part,
+    positive,
+    positive_whole,
+    share,
+    tokens_of_training,
+)
+
+LEVER = "lever."  # before the name of a lever, which is a field of some laws
+
+
+class Slider(NamedTuple):
+    """The numbers that a slider runs over."""
+
+    low: float
+    high: float
+    is_log: bool = True
+
+
+class Field(NamedTuple):
+    """A text that the question may have, and how it is read and shown."""
+
+    name: str
+    label: str
+    group: str
+    read: Callable[[str], Any] = str.strip
+    unit: str = ""
+    default: str = ""  # what holds where nothing is given, in words
+    example: str = ""
+    slider: Slider | None = None
+    choices: Callable[[], tuple[str, ...]] | None = None
+
+
+def _names(entries: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in entries)
+
+
+QUALITY, DEMAND, HARDWARE, SERVING, BOUNDS, LAW = (
+    "Quality",
+    "Demand",
+    "Hardware and prices",
+    "Serving",
+    "Bounds",
+    "Law",
+)
+TOKENS = Slider(1e9, 1e17)
+# Each way to say how good the model must be; exactly one of them is used.
+QUALITIES: Mapping[str, tuple[str, ...]] = {
+    "model to match": ("like_params", "like_tokens"),
+    "loss": ("loss",),
+    "accuracy": ("accuracy",),
+    "budget": ("budget",),
+    "FLOPs": ("flops",),
+}
+DEMAND_WAYS = {"tokens": DEMANDS[1], "requests": DEMANDS[2], "tokens served": DEMANDS[0]}
+FIELDS: Mapping[str, Field] = {
+    each.name: each
+    for each in (
+        Field(
+            "law",
+            "Scaling law",
+            LAW,
+            default="sardana2024",
+            choices=lambda: _names(laws.catalog()),
+        ),
+        Field(
+            "like_params",
+            "Params of a model to match",
+            QUALITY,
+            params_of_model,
+            example="70B",
+            slider=Slider(1e8, 2e12),
+        ),
+        Field(
+            "like_tokens",
+            "Tokens it was trained on",
+            QUALITY,
+            tokens_of_training,
+            "tokens",
+            default="compute-optimal",
+            example="15T",
+        ),
+        Field("loss", "Loss", QUALITY, positive, "nats per token", slider=Slider(1.7, 3.5, False)),
+        Field("accuracy", "Accuracy on a task", QUALITY, example="mmlu=55%"),
+        Field(
+            "budget", "Budget", QUALITY, money, "dollars", example="5M$", slider=Slider(1e3, 1e11)
+        ),
+        Field(
+            "flops", "Budget", QUALITY, positive, "FLOPs", example="1e24", slider=Slider(1e18, 1e28)
+        ),
+        Field(
+            "inference_tokens",
+            "Tokens served",
+            DEMAND,
+            nonnegative,
+            "tokens",
+            slider=TOKENS,
+        ),
+        Field(
+            "input_tokens", "Tokens read", DEMAND, nonnegative, "tokens", slider=Slider(1e9, 1e17)
+        ),
+        Field(
+            "output_tokens",
+            "Tokens written",
+            DEMAND,
+            nonnegative,
+            "tokens",
+            slider=TOKENS,
+        ),
+        Field("requests", "Requests", DEMAND, nonnegative, "requests", slider=Slider(1e6, 1e14)),
+        Field(
+            "input_per_request",
+            "Tokens read in each",
+            DEMAND,
+            nonnegative,
+            "tokens",
+            slider=Slider(1e1, 1e6),
+        ),
+        Field(
+            "output_per_request",
+            "Tokens written in each",
+            DEMAND,
+            nonnegative,
+            "tokens",
+            slider=Slider(1e1, 1e6),
+        ),
+        *(
+            Field(
+                f"{role}_on",
+                label,
+                HARDWARE,
+                choices=lambda: _names(hardware.catalog()),
+            )
+            for role, label in (("train", "Trained on"), ("serve", "Served on"))
+        ),
+        *(
+            Field(
+                f"{role}_price",
+                f"Price of an hour that {role}s",
+                HARDWARE,
+                dollars_per_hour,
+                "dollars per device-hour",
+                default="the only quote",
+                slider=Slider(0.1, 20.0),
+            )
+            for role in ("train", "serve")
+        ),
+        *(
+            Field(
+                f"{role}_precision",
+                f"Precision that {role}s",
+                HARDWARE,
+                default="bf16",
+                choices=lambda: tuple(hardware.PRECISIONS),
+            )
+            for role in ("train", "serve")
+        ),
+        *(
+            Field(
+                f"{phase}_mfu",
+                f"Share of the peak in {what}",
+                HARDWARE,
+                share,
+                default=default,
+                slider=Slider(0.001, 1.0),
+            )
+            for phase, what, default in (
+                ("train", "training", "50%"),
+                ("prefill", "prefill", "50%"),
+                ("decode", "decode", "1%"),
+            )
+        ),
+        Field("context", "Context", SERVING, positive, "tokens", default="prompt and output"),
+        Field("prompt", "Prompt", SERVING, positive, "tokens", default="1155"),
+        Field("output", "Output", SERVING, positive, "tokens", default="211"),
+        Field("cached", "Of the prompt in a cache", SERVING, part, default="0%"),
+        Field("max_latency", "Longest time of a token", SERVING, latency, example="50ms"),
+        Field("max_first_token", "Longest time to the first", SERVING, latency, example="1s"),
+        Field(
+            "serve_count",
+            "Devices of a copy",
+            SERVING,
+            positive_whole,
+            default="the best of 1 to 64",
+        ),
+        Field("batch", "Sequences at once, at most", SERVING, positive),
+        Field("utilisation", "Share of time that devices work", SERVING, part, default="100%"),
+        Field(
+            "family",
+            "Family of shapes",
+            SERVING,
+            default="llama",
+            choices=lambda: ("llama", "chinchilla"),
+        ),
+        Field("max_params", "Largest model", BOUNDS, params_of_model, "params"),
+        Field("max_tokens", "Most training tokens", BOUNDS, tokens_of_training, "tokens"),
+        Field("max_tokens_per_param", "Most tokens per param", BOUNDS, positive),
+        Field("max_memory", "Memory that holds the model", BOUNDS, memory, "bytes", example="80GB"),
+    )
+}
+TIMED = tuple(name for name, each in FIELDS.items() if each.group == SERVING)
