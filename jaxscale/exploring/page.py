@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from html import escape
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from jaxscale.exploring.question import FIRST, Question
 from jaxscale.exploring.reading import Asked, Mistakes, entry_of, plain, read
 from jaxscale.exploring.report import csv_of, headline, notes_of, table_of
 from jaxscale.exploring.theme import STYLES, THEME
+from jaxscale.exploring.work import run
 from jaxscale.exploring.ways import Ways, asked_by
 from jaxscale.laws.protocol import levers_of
 from jaxscale.published import Entry
@@ -27,12 +27,6 @@ T = TypeVar("T")
 TITLE = "jaxscale explore"
 SLOW = 0.3  # seconds after which the page says that it computes
 CALM = 0.6  # seconds without a change after which the address follows
-_POOL = ThreadPoolExecutor(4)
-
-
-async def run(key: Hashable, function: Callable[[], T]) -> T:
-    del key
-    return await asyncio.get_running_loop().run_in_executor(_POOL, function)
 
 
 class Explorer(pn.viewable.Viewer):
@@ -89,10 +83,8 @@ class Explorer(pn.viewable.Viewer):
             busy_indicator=None,
             meta_title=TITLE,
         )
-        is_wide = _asks_browser("(min-width: 600px)")
-        is_wide.param.watch(lambda event: page.param.update(sidebar_open=_is_so(event)), "current")
-        is_dark = _asks_browser("(prefers-color-scheme: dark)")
-        is_dark.param.watch(lambda event: page.param.update(dark_theme=_is_so(event)), "current")
+        is_wide = _told_of("(min-width: 600px)", lambda so: page.param.update(sidebar_open=so))
+        is_dark = _told_of("(prefers-color-scheme: dark)", lambda so: page.param.update(dark_theme=so))
         page.main = [self._main, is_wide, is_dark]
         return page
 
@@ -244,17 +236,19 @@ def session(question: Question, own: Mapping[str, Entry]) -> pmui.Page:
     return explorer.page()
 
 
-def _asks_browser(query: str) -> pmui.BreakpointSwitcher:
-    """A component that says whether a media query holds, and shows nothing."""
-    nothing = (pn.Spacer(width=0, height=0) for _ in range(2))
-    small, large = nothing
-    return pmui.BreakpointSwitcher(
+def _told_of(query: str, tell: Callable[[bool], Any]) -> pmui.BreakpointSwitcher:
+    """A component that shows nothing and tells whether a media query holds in the browser."""
+    small, large = (pn.Spacer(width=0, height=0) for _ in range(2))
+    switcher = pmui.BreakpointSwitcher(
         media_query=query, small=small, large=large, width=0, height=0, margin=0
     )
 
+    def told(event: Any) -> None:
+        holds = event.new is large
+        pn.state.onload(lambda: tell(holds))  # what is told earlier gets lost
 
-def _is_so(event: Any) -> bool:
-    return event.new is event.obj.large
+    switcher.param.watch(told, "current")
+    return switcher
 
 
 def _html(text: str = "") -> Any:

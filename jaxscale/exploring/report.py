@@ -56,7 +56,7 @@ def headline(answer: Answer) -> str:
     if not answer.status.ok:
         return answer.sentence
     money = money_of(answer.asked.unit)
-    text = f"{count(plan.params)} params trained on {count(plan.tokens)} tokens"
+    text = f"{count(float(plan.params))} params trained on {count(float(plan.tokens))} tokens"
     text += f", {money(float(plan.total_cost))} in all"
     saving = answer.saving
     if math.isnan(saving):

@@ -126,7 +126,7 @@ def _slider_of(field: Field) -> Any:
         margin=(0, 0, 2, 0),
         sx={"& .MuiFormLabel-root": {"display": "none"}},
     )
-    slider._debounce = SOON
+    vars(slider)["_debounce"] = SOON  # which has no public name
     return slider
 
 
