@@ -18,7 +18,7 @@ from jaxscale.published import Entry
 EXAMPLES = """\
 jaxscale explore
 jaxscale explore --law fit.json
-jaxscale explore --law farseer2025 --port 0 --no-show
+jaxscale explore --law li2025 --port 0 --no-show
 """
 PORTS = range(2**16)
 HOST = re.compile(r"[\w.:%-]{1,200}", re.ASCII)  # a name, or numbers of either kind
@@ -82,7 +82,7 @@ def _serve(
 
     try:
         server.serve(law, port=port, address=address, show=show, say=say)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a name that is none
         raise Mistake(_why_not(error, port, address)) from None
     if work.is_compiling():  # which Python would wait for, and nothing can stop
         os._exit(0)
@@ -93,12 +93,13 @@ def _entry(text: str) -> Entry:
     return named.entry or Entry(named.name, named.law)
 
 
-def _why_not(error: OSError, port: int, address: str) -> str:
+def _why_not(error: OSError | UnicodeError, port: int, address: str) -> str:
     """Why nothing can listen there, and what to do about it."""
-    if error.errno == errno.EADDRINUSE:
+    number = getattr(error, "errno", None)
+    if number == errno.EADDRINUSE:
         return f"--port: {port} is in use: give another, or 0 for any that is free"
-    if error.errno == errno.EACCES:
+    if number == errno.EACCES:
         return f"--port: {port} needs more rights: give one from 1024 on"
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+    if isinstance(error, UnicodeError | socket.gaierror) or number == errno.EADDRNOTAVAIL:
         return f"--address: {address!r} is not an address of this machine"
     return f"--address: cannot listen on {address!r}: {error.strerror}"

@@ -37,19 +37,20 @@ def test_it_says_where_the_page_is(command, serving):
 
 
 def test_it_says_so_as_json(command, serving):
-    record = json.loads(command("explore", "--json", "--no-show", "--law", "farseer2025").out)
+    record = json.loads(command("explore", "--json", "--no-show", "--law", "li2025").out)
     assert record["address"] == "http://127.0.0.1:5006/"
-    assert serving[0][0].name == "farseer2025"
+    assert serving[0][0].name == "li2025"
     assert serving[0][3] is False
 
 
+@pytest.mark.filterwarnings("ignore:unclosed <socket")  # that Tornado could not bind
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--law", "sardana"), "--law: no law 'sardana'"),
+        (("--law", "sardana"), "--law: unknown law 'sardana' (did you mean"),
         (("--law", "no.json"), "--law: "),
         (("--port", "70000"), "--port: 70000 must be from 0 to 65535"),
-        (("--port", "x"), "'x' is not a valid"),
+        (("--port", "x"), "Invalid value for '--port'"),
         (("--port", "0", "--address", "192.0.2.1"), "--address: '192.0.2.1' is not an address"),
         (("--port", "0", "--address", "no host"), "--address: 'no host' is not an address"),
         (("--port", "0", "--address", ""), "--address: '' is not an address"),
@@ -63,6 +64,7 @@ def test_mistakes_are_one_line(command, arguments, said):
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.filterwarnings("ignore:unclosed <socket")  # that Tornado could not bind
 def test_a_port_in_use_is_a_mistake(command):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -75,17 +77,13 @@ def test_a_port_in_use_is_a_mistake(command):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are those of POSIX")
 @pytest.mark.usefixtures("signals_are_heard")
-@pytest.mark.parametrize(
-    ("number", "code", "said"),
-    [(signal.SIGINT, 0, ""), (signal.SIGTERM, 143, "ended by SIGTERM\n")],
-)
-def test_a_signal_ends_it_quietly(number, code, said):
+def test_ctrl_c_ends_it_quietly():
     command = [sys.executable, "-m", "jaxscale.cli", "explore", "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline().startswith("jaxscale explore is at http://127.0.0.1:")
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=HUNG)
     finally:
         process.kill()
-    assert (process.returncode, out, err) == (code, "", said)
+    assert (process.returncode, out, err) == (0, "", "")
