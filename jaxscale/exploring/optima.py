@@ -1,0 +1,51 @@
+"""Best plans of a question for other targets and other demands, many at a time."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxscale._numerics.compiled import compiled
+from jaxscale.costs import Costs, Demand
+from jaxscale.exploring.reading import Asked
+from jaxscale.plan import Bounds, Plan
+from jaxscale.solve import minimize_cost, minimize_loss
+
+POINTS = 31  # along a curve: all of one length, so that one program serves them
+
+
+def law_and_draws(law: Any, draws: Any = None) -> Any:
+    """The law and what its runs allow besides, along a first axis, with an axis of points."""
+    one = jax.tree.map(lambda x: np.array([[float(x)]]), law)
+    if draws is None:
+        return one
+    return jax.tree.map(lambda x, more: np.concatenate([x, np.asarray(more)[:, None]]), one, draws)
+
+
+def best_plans(asked: Asked, laws: Any, targets: Any, demand: Demand) -> Plan:
+    """The best plans by each law, of `law_and_draws`, at each of POINTS targets and demands.
+
+    Targets are budgets where the question is one of a budget, else losses. On the host.
+    """
+    is_loss = asked.quality.budget is None
+    row = (1, POINTS)
+    demand = jax.tree.map(lambda x: np.broadcast_to(np.float64(x), row), demand)
+    targets = np.broadcast_to(targets, np.broadcast_shapes(np.shape(targets), row))
+    with jax.enable_x64(True):
+        plans = _best(is_loss, laws, targets, demand, asked.costs, asked.bounds, asked.levers)
+    return jax.tree.map(np.asarray, plans)
+
+
+@partial(compiled, static=1)
+def _best(
+    is_loss: bool,
+    laws: Any,
+    targets: Any,
+    demand: Demand,
+    costs: Costs,
+    bounds: Bounds | None,
+    levers: dict[str, Any],
+) -> Plan:
+    solve = minimize_cost if is_loss else minimize_loss
+    return solve(laws, targets, demand, costs, bounds, levers=levers)
