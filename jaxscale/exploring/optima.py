@@ -5,22 +5,37 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from jaxscale._numerics.compiled import compiled
 from jaxscale.costs import Costs, Demand
 from jaxscale.exploring.reading import Asked
-from jaxscale.plan import Bounds, Plan
-from jaxscale.solve import minimize_cost, minimize_loss
+from jaxscale.plan import Bounds, Plan, evaluate
+from jaxscale.solve import compute_optimal, minimize_cost, minimize_loss
+
+Numbers = NDArray[np.float64]
 
 POINTS = 31  # along a curve: all of one length, so that one program serves them
 
 
 def law_and_draws(law: Any, draws: Any = None) -> Any:
-    """The law and what its runs allow besides, along a first axis, with an axis of points."""
-    one = jax.tree.map(lambda x: np.array([[float(x)]]), law)
+    """The law at each of POINTS, and with what its runs allow besides along an axis before it."""
     if draws is None:
-        return one
-    return jax.tree.map(lambda x, more: np.concatenate([x, np.asarray(more)[:, None]]), one, draws)
+        return jax.tree.map(lambda x: np.full((1, POINTS), float(x)), law)
+    return jax.tree.map(lambda x, more: np.append(float(x), np.asarray(more))[:, None], law, draws)
+
+
+def losses_of_models(laws: Any, params: Any, tokens: Any, levers: dict[str, float]) -> Numbers:
+    """Losses by each law, of `law_and_draws`, of POINTS models; compute-optimal without tokens."""
+    with jax.enable_x64(True):
+        return np.array(_losses(laws, params, tokens, levers))
+
+
+@compiled
+def _losses(laws: Any, params: Any, tokens: Any, levers: dict[str, Any]) -> Any:
+    if tokens is None:
+        tokens = compute_optimal(laws, params=params, levers=levers).tokens
+    return evaluate(laws, params, tokens, levers=levers).loss
 
 
 def best_plans(asked: Asked, laws: Any, targets: Any, demand: Demand) -> Plan:

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from jaxscale._numerics.compiled import compiled
 from jaxscale.costs import Costs, Demand
 from jaxscale.exploring.answering import Answer
-from jaxscale.exploring.optima import POINTS, best_plans, law_and_draws
+from jaxscale.exploring.optima import POINTS, best_plans, law_and_draws, losses_of_models
 from jaxscale.exploring.uncertainty import draws_of
 from jaxscale.laws.inverse import params_for, tokens_for, tokens_of_flops
 from jaxscale.laws.protocol import checked_loss, flops_of
 from jaxscale.plan import evaluate
-from jaxscale.solve import compute_optimal
 from jaxscale.solve.intervals import ends_of, tails_of
 
 Numbers = NDArray[np.float64]
@@ -124,7 +123,7 @@ def _curves(
     sizes = jnp.exp(first + (log_params[1] - first) * jnp.linspace(0.0, 1.0, LINE) ** 2)
     same_loss = sizes, tokens_for(law, loss, sizes, **levers)
     # Of the costs only training depends on tokens, in proportion to its FLOPs.
-    line = jnp.exp(jnp.linspace(*log_params, LINE))
+    line = jnp.exp(jnp.linspace(log_params[0], log_params[1], LINE))
     plans = evaluate(law, line, tokens, demand, costs, levers=levers)
     price = plans.train_cost / flops_of(law, line, tokens, **levers).train
     flops = (totals[:, None] - plans.inference_cost) / price
@@ -143,26 +142,16 @@ def _path(answer: Answer) -> tuple[Line, tuple[Line, Line] | None]:
         targets = quality.budget * factors**2
     elif quality.loss is not None:  # all laws are asked for the same
         sizes = float(optimum.params) * factors, float(optimum.tokens) * factors
-        targets = _losses(law_and_draws(asked.law), *sizes, asked.levers)
+        targets = losses_of_models(law_and_draws(asked.law), *sizes, asked.levers)
         targets[0, POINTS // 2] = quality.loss
     else:
-        tokens = None if quality.tokens is None else quality.tokens * factors
-        targets = _losses(laws, quality.params * factors, tokens, asked.levers)
+        params, tokens = (
+            None if x is None else x * factors for x in (quality.params, quality.tokens)
+        )
+        targets = losses_of_models(laws, params, tokens, asked.levers)
     plans = best_plans(asked, laws, targets, asked.demand)
-    path = Line(plans.params[0], plans.tokens[0])
+    path = Line(np.asarray(plans.params[0]), np.asarray(plans.tokens[0]))
     if draws is None:
         return path, None
     low, high = ends_of(plans.params[1:], tails_of(LEVEL))
     return path, (Line(low, path.tokens), Line(high, path.tokens))
-
-
-def _losses(laws: Any, params: Any, tokens: Any, levers: dict[str, float]) -> Numbers:
-    with jax.enable_x64(True):
-        return np.array(_losses_of_models(laws, params, tokens, levers))
-
-
-@compiled
-def _losses_of_models(laws: Any, params: Any, tokens: Any, levers: dict[str, Any]) -> Any:
-    if tokens is None:
-        tokens = compute_optimal(laws, params=params, levers=levers).tokens
-    return evaluate(laws, params, tokens, levers=levers).loss
