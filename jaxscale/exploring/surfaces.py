@@ -126,7 +126,7 @@ def _curves(
     line = jnp.exp(jnp.linspace(log_params[0], log_params[1], LINE))
     plans = evaluate(law, line, tokens, demand, costs, levers=levers)
     price = plans.train_cost / flops_of(law, line, tokens, **levers).train
-    flops = (totals[:, None] - plans.inference_cost) / price
+    flops = (totals[:, None] - plans.inference_cost[None]) / price[None]
     return losses, same_loss, line, tokens_of_flops(law, flops, line, **levers)
 
 
