@@ -81,7 +81,6 @@ FOR_FILES = {
     "_labelled": {"xarray"},
     "exploring": {"bokeh", "panel", "panel_material_ui", "tornado"},  # of the page alone
     "sweeping": {"pandas", "pyarrow", "rich", "tensorstore", "xarray", "zarr"},
-    "exploring": {"bokeh", "panel", "panel_material_ui", "param", "tornado"},
     "fitting": {"pandas"},
     "trajectories": {"pandas"},
 }
