@@ -46,7 +46,7 @@ ALLOWED = {
     "_written": {"_numerics"},
     "exploring": {
         *(*PRICES, "_compare", "_explain", "_schema", "_written", "architectures"),
-        *("costs", "plan", "serving", "solve", "status"),
+        *("costs", "plan", "plots", "serving", "solve", "status"),
     },
     "sweeping": {"_numerics", "_labelled", "status"},
     "plots": {
@@ -79,6 +79,7 @@ FOR_FILES = {
         )
     },
     "_labelled": {"xarray"},
+    "exploring": {"bokeh", "panel", "panel_material_ui", "tornado"},  # of the page alone
     "sweeping": {"pandas", "pyarrow", "rich", "tensorstore", "xarray", "zarr"},
     "fitting": {"pandas"},
     "trajectories": {"pandas"},
