@@ -58,9 +58,7 @@ class Page:
         assert found, "the page has no token"
         request = HTTPRequest(url.replace("http", "ws", 1) + "ws", request_timeout=PATIENCE)
         protocols = ["bokeh", found[1]]
-        socket = await websocket_connect(
-            request, subprotocols=protocols, max_message_size=10**8
-        )
+        socket = await websocket_connect(request, subprotocols=protocols, max_message_size=10**8)
         page = cls(socket)
         assert (await page.receive())[0]["msgtype"] == "ACK"
         await page.send("PULL-DOC-REQ", {})
@@ -121,6 +119,12 @@ class Page:
         return Move(time.perf_counter() - start, command, text)
 
 
+class Load(NamedTuple):
+    opening: float  # seconds until all pages had their first answer
+    moves: list[Move]
+    errors: list[BaseException]
+
+
 # What a browser says when it has drawn the page.
 READY = {
     "type": "event",
@@ -158,26 +162,39 @@ def question_of(command: str) -> Question:
     return Question({name.strip("-").replace("-", "_"): text for name, text in pairs})
 
 
-async def one_page(url: str, seconds: float, seed: int) -> list[Move]:
-    """Open a page and move its sliders for so long, every one to three seconds."""
-    rng = random.Random(seed)
+async def opened(url: str) -> Page:
+    """A page with its first answer."""
     page = await Page.opened(url)
     await asyncio.wait_for(page.next_command(), PATIENCE)
+    return page
+
+
+async def moved(page: Page, seconds: float, seed: int) -> list[Move]:
+    """Move the sliders of a page for so long, one every one to three seconds."""
+    rng = random.Random(seed)
     moves, end = [], time.monotonic() + seconds
     await asyncio.sleep(rng.uniform(0, 2))
     while time.monotonic() < end:
         moves.append(await page.move(rng))
         await asyncio.sleep(max(0.0, rng.uniform(1, 3) - moves[-1].seconds))
-    page.socket.close()
     return moves
 
 
-async def all_pages(url: str, pages: int, seconds: float) -> tuple[list[Move], list[BaseException]]:
-    """The moves of all pages, and what went wrong."""
-    tasks = (one_page(url, seconds, seed) for seed in range(pages))
-    found = await asyncio.gather(*tasks, return_exceptions=True)
+async def load(url: str, count: int, seconds: float) -> "Load":
+    """So many pages, opened at once and then used at once for so long."""
+    AsyncHTTPClient.configure(None, max_clients=count)
+    start = time.monotonic()
+    opening = await asyncio.gather(*(opened(url) for _ in range(count)), return_exceptions=True)
+    pages = [page for page in opening if isinstance(page, Page)]
+    took = time.monotonic() - start
+    found = await asyncio.gather(
+        *(moved(page, seconds, seed) for seed, page in enumerate(pages)), return_exceptions=True
+    )
+    for page in pages:
+        page.socket.close()
     moves = [move for each in found if isinstance(each, list) for move in each]
-    return moves, [each for each in found if isinstance(each, BaseException)]
+    errors = [each for each in (*opening, *found) if isinstance(each, BaseException)]
+    return Load(took, moves, errors)
 
 
 @contextmanager
@@ -187,7 +204,7 @@ def server() -> Iterator[tuple[str, subprocess.Popen[str]]]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().split()[3], process
+        yield process.stdout.readline().split()[4], process
     finally:
         process.terminate()
         process.wait()
@@ -199,15 +216,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()
     with server() as (url, process):
-        asyncio.run(all_pages(url, 1, 1))  # compiles
-        before, start = cpu(process.pid), time.monotonic()
-        moves, errors = asyncio.run(all_pages(url, options.pages, options.seconds))
-        used, wall = cpu(process.pid) - before, time.monotonic() - start
-    took = 1e3 * np.quantile([move.seconds for move in moves], [0.5, 0.95, 1])
-    print(f"{options.pages} pages, {wall:.0f} s, {len(moves)} answers, {len(errors)} errors")
-    print("answer after {:.0f} ms (median), {:.0f} (95 %), {:.0f} (worst)".format(*took))
-    print(f"the server used {used:.0f} s of processor time, {1e3 * used / len(moves):.0f} ms an answer")
-    for error in errors[:3]:
+        asyncio.run(load(url, 1, 0))  # compiles
+        start = cpu(process.pid)
+        found = asyncio.run(load(url, options.pages, options.seconds))
+        used = cpu(process.pid) - start
+    took = 1e3 * np.quantile([move.seconds for move in found.moves], [0.5, 0.95, 1])
+    print(f"{options.pages} pages, there after {found.opening:.1f} s")
+    print(f"{len(found.moves)} answers in {options.seconds:.0f} s, {len(found.errors)} errors")
+    print("each after {:.0f} ms (median), {:.0f} (95 %), {:.0f} (worst)".format(*took))
+    print(f"the server used {used:.0f} s of processor time")
+    for error in found.errors[:3]:
         print(repr(error))
 
 
