@@ -54,7 +54,7 @@ ALLOWED = {
     "exploring": {
         *(*PRICES, "_compare", "_explain", "_schema", "_written", "architectures"),
         *("_levers", "_scores", "_sentences", "_written_device", "_written_law"),
-        *("costs", "plan", "serving", "solve", "status"),
+        *("costs", "plan", "plots", "serving", "solve", "status"),
     },
     "sweeping": {"_numerics", "_labelled", "status"},
     "plots": {
@@ -87,6 +87,7 @@ FOR_FILES = {
         )
     },
     "_labelled": {"xarray"},
+    "exploring": {"bokeh", "panel", "panel_material_ui", "tornado"},  # of the page alone
     "sweeping": {"pandas", "pyarrow", "rich", "tensorstore", "xarray", "zarr"},
     "fitting": {"pandas"},
     "trajectories": {"pandas"},
