@@ -51,7 +51,7 @@ class Better(NamedTuple):
 class Answer(NamedTuple):
     """The plans of a question, on the host; numbers are NaN where there is none."""
 
-    asked: Asked
+    asked: Asked  # with the optimum's value of each lever that is chosen
     target: float  # loss, nats per token; NaN where the runs of a fit do not tell it
     optimum: Plan
     chinchilla: Plan  # of equal loss, cheapest to train
@@ -269,8 +269,8 @@ def _told(asked: Asked, found: _Found) -> Answer:
         sentence = sentence_of_plan(optimum, scenario)
         better = _better(asked, found)
         optimum, chinchilla = (_as_known(asked, plan) for plan in (optimum, chinchilla))
-        if math.isnan(float(optimum.loss)):
-            target = math.nan
+        target = math.nan if math.isnan(float(optimum.loss)) else target
+        asked = asked._replace(levers={name: float(x) for name, x in optimum.levers.items()})
     else:
         status, sentence = refused
         optimum = replace(_without_numbers(optimum), status=np.asarray(int(status)))
@@ -303,14 +303,14 @@ def _refusal(asked: Asked, found: _Found) -> tuple[Status, str] | None:
                 return status, sentence_of(status, size)
     loss = None if quality.budget is not None else target
     scenario = Scenario(asked.law, loss, asked.demand, asked.costs, asked.bounds, quality.budget)
-    scenario = scenario._replace(levers=asked.levers)
+    scenario = scenario._replace(levers=asked.given.values)
     if not (status := _status(found.optima)).ok:
         return status, sentence_of(status, scenario)
     # Of some losses the law has plans, but not the Chinchilla plan.
     if (status := _status(found.sizes)) is Status.BEYOND_LAW:
         return None
     if not status.ok:
-        return status, sentence_of(status, Scenario(asked.law, target, levers=asked.levers))
+        return status, sentence_of(status, Scenario(asked.law, target, levers=asked.given.values))
     if not (status := _status(found.chinchillas)).ok:
         sizes = {name: float(getattr(found.sizes, name)[0]) for name in ("params", "tokens")}
         return status, sentence_of(status, scenario._replace(bounds=None, **sizes))
