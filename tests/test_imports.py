@@ -239,6 +239,7 @@ def test_the_public_names_are_those_of_the_design():
         "evaluate",
         "expected_regret",
         "explain",
+        "explore",
         "fit",
         "geomspace",
         "holdout",

@@ -184,26 +184,55 @@ def _plans(
     of_model: dict[str, Any],
 ) -> tuple[Any, ...]:
     """What `_Found` holds, by laws on a leading axis; `better` is the loss of a better score."""
-    loss, params, tokens, budget = quality
     choice = {"levers": levers, "over": dict(over)}
-    frontier, model, within = None, None, None
+    frontier, model, within, budget = None, None, None, quality[-1]
     if budget is not None:
         within = minimize_loss(laws, budget, *served, **choice)
         targets = within.loss
-    elif loss is not None:
-        targets = jnp.full(jax.tree.leaves(laws)[0].shape, loss)
     else:
-        if tokens is None:
-            frontier = compute_optimal(laws, params=params, levers=of_model)
-            tokens = frontier.tokens
-        model = evaluate(laws, params, tokens, levers=of_model)
-        targets = model.loss
+        targets, frontier, model = _targets(laws, quality, of_model)
     first = jax.tree.map(lambda x: x[:1], laws)
     lower = targets[:1] - SMALL if better is None else jnp.full((1,), better)
     at = [(first, lower)] if within is not None else [(first, lower), (laws, targets)]
     (step, *optima), sizes = _cheapest(at, (laws, targets), served, choice)
     best = within if within is not None else optima[0]
     return targets, frontier, model, best, sizes, _priced(laws, sizes, served), step
+
+
+def best_plans(
+    laws: Any,
+    quality: tuple[Any, ...],
+    demand: Demand,
+    costs: Costs,
+    bounds: Bounds | None,
+    levers: dict[str, Any],
+    of_model: dict[str, Any] | None = None,
+) -> tuple[Any, Plan]:
+    """Target losses and the best plans, for a loss, a model's params and tokens, or a budget.
+
+    A model to match has the levers `of_model`, by default those of the plans.
+    """
+    *_, budget = quality
+    if budget is not None:
+        plans = minimize_loss(laws, budget, demand, costs, bounds, levers=levers)
+        return plans.loss, plans
+    targets, *_ = _targets(laws, quality, levers if of_model is None else of_model)
+    return targets, minimize_cost(laws, targets, demand, costs, bounds, levers=levers)
+
+
+def _targets(
+    laws: Any, quality: tuple[Any, ...], of_model: dict[str, Any]
+) -> tuple[Any, Plan | None, Plan | None]:
+    """The losses to reach; of a model to match its plan too, and its tokens' if none are given."""
+    loss, params, tokens, _ = quality
+    if loss is not None:
+        return jnp.broadcast_to(loss, jnp.shape(jax.tree.leaves(laws)[0])), None, None
+    frontier = None
+    if tokens is None:
+        frontier = compute_optimal(laws, params=params, levers=of_model)
+        tokens = frontier.tokens
+    model = evaluate(laws, params, tokens, levers=of_model)
+    return model.loss, frontier, model
 
 
 def _cheapest(
