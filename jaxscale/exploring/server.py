@@ -19,7 +19,7 @@ MOST_PAGES = 200  # open at once; each takes some megabytes
 MOST_BYTES = 2**20  # of a message; a page sends the text of a field
 HEADERS_BYTES = 2**16
 # What a visitor can provoke is no news for whoever started the server.
-QUIET = ("bokeh", "tornado.access", "tornado.general")
+QUIET = ("bokeh.server.util", "bokeh.server.views", "tornado.access", "tornado.general")
 
 
 def serve(
