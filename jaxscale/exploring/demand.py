@@ -31,7 +31,7 @@ class DemandCurve(NamedTuple):
 
 
 def demand_curve(answer: Answer) -> DemandCurve | None:
-    """The question at other demands of the same kind; None where there is no demand.
+    """The question at other demands of the same kind; None without a demand, or without a plan.
 
     Of a loss or a model to match the loss is the same along the curve. A budget is spent at every
     demand: the curve is of what is left for training, and the loss differs.
@@ -47,6 +47,8 @@ def demand_curve(answer: Answer) -> DemandCurve | None:
     law = law_and_draws(asked.law)
     plans = best_plans(asked, law, answer.target if budget is None else budget, demand)
     plans = jax.tree.map(lambda x: x[0], plans)
+    if not plans.ok.any():
+        return None
     with jax.enable_x64(True):
         if budget is None:
             size = float(answer.chinchilla.params), float(answer.chinchilla.tokens)
