@@ -18,10 +18,12 @@ from jaxscale import _compare
 from jaxscale._compare import LawRow, Named, NoPlan, Spelling
 from jaxscale._explain import Asked as Scenario
 from jaxscale._explain import is_of_memory
+from jaxscale._levers import read_lever
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale.costs import Costs, Demand
 from jaxscale.exploring.answering import Answer
+from jaxscale.exploring.fields import LEVER
 from jaxscale.exploring.optima import POINTS, best_plans, losses_of_models
 from jaxscale.exploring.reading import Asked
 from jaxscale.exploring.uncertainty import draws_of
@@ -159,13 +161,17 @@ def _name(case: _Case) -> str:
 
 
 def _laws(asked: Asked, own: Mapping[str, Entry] | None) -> list[Named]:
+    """Those of the catalogue and of one's own; the question's law may be neither."""
     named = _compare.read_laws(None, asked.quality.task)
-    return named + [Named(name, entry.law, entry) for name, entry in (own or {}).items()]
+    named += [Named(name, entry.law, entry) for name, entry in (own or {}).items()]
+    if asked.name not in {each.name for each in named}:
+        named.append(Named(asked.name, asked.law, asked.entry))
+    return named
 
 
 def _case(named: Named, asked: Asked, question: _compare.Question) -> _Case:
     """NoPlan where the law cannot answer."""
-    case = _compare._case(named, asked.levers, question, WORDS)
+    case = _compare._case(named, _levers(asked), question, WORDS)
     group = None if asked.entry is None else LawRow(asked.name, asked.law, asked.entry).group
     if question.loss is not None and LawRow(*named).group != group:
         raise NoPlan(OTHER_LOSS)
@@ -173,6 +179,15 @@ def _case(named: Named, asked: Asked, question: _compare.Question) -> _Case:
     if asked.quality.params is not None:
         ordinary = _compare._plain(case.chosen, asked.quality.params)
     return _Case(named, case.values, tuple(case.over.items()), ordinary, case.target)
+
+
+def _levers(asked: Asked) -> dict[str, Any]:
+    """As the question gives them: those that it leaves open are chosen by each law."""
+    return {
+        name.removeprefix(LEVER): read_lever(name.removeprefix(LEVER), text)
+        for name, text in asked.question.texts.items()
+        if name.startswith(LEVER)
+    }
 
 
 def _without(named: Named, note: str) -> LawSize:
@@ -341,7 +356,8 @@ def _timed(cases: Sequence[_Case], answer: Answer) -> LawsAlike:
             params, tokens = (
                 None if x is None else np.full(POINTS, x) for x in (quality.params, quality.tokens)
             )
-            targets = losses_of_models(laws, params, tokens, asked.levers)
+            model = asked.given.of_model(quality.params)
+            targets = losses_of_models(laws, params, tokens, model)
         else:
             targets = np.array([case.target for case in lanes], float)
         plans = best_plans(asked, laws, targets, asked.demand)

@@ -141,7 +141,7 @@ def test_curves_hold_levers_and_count_the_laws_own_flops():
     across, up = np.geomspace(1e8, 1e10, 5), np.geomspace(1e9, 1e12, 5)
     demand, costs = js.Demand(1e11, 2e11), js.Costs.flops()
     plan = interpreted(js.evaluate, law, 1e9, 1e11, demand, costs, levers=levers)
-    asked = float(plan.loss), np.array([1.0, 2.0]) * float(plan.total_cost), 1e11
+    asked = 1e9, 1e11, np.array([1.0, 2.0]) * float(plan.total_cost)
     window = across, up, np.log(across[[0, -1]])
     losses, same, lines = interpreted(
         surfaces._curves.__wrapped__, law, window, asked, demand, costs, levers
