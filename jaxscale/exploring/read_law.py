@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxscale import laws
-from jaxscale._compare import BEST
+from jaxscale._compare import BEST, PLAIN, plain_levers
 from jaxscale._levers import Given, Levers, levers_of_texts, range_text
 from jaxscale._numerics.names import hint
 from jaxscale._schema import Refused
@@ -103,3 +103,15 @@ def levers_of_question(named: NamedLaw, given: Given) -> Levers:
         except (TypeError, ValueError) as error:
             raise Refused(str(error), f"{LEVER}{levers.chosen[0]}") from None
     return levers
+
+
+def entry_of(text: str, own: Mapping[str, Entry]) -> Entry:
+    """The law of that text with what is known of it: of coefficients, nothing more."""
+    named = law_of_text(text, own)
+    return named.entry or Entry(named.name, named.law)
+
+
+def plain(law: Any, params: float) -> dict[str, float]:
+    """Levers of an ordinary model by this law, where the question gives none."""
+    known = levers_of(law)
+    return plain_levers((name for name in known if name in (*PLAIN, "vocabulary_params")), params)

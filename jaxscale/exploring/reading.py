@@ -14,6 +14,8 @@ from jaxscale.exploring.fields import FIELDS, LEVER, QUALITIES, TIMED
 from jaxscale.exploring.question import LONGEST, MOST_LEVERS, Question
 from jaxscale.exploring.read_costs import read_devices, read_timed, read_uses, spelled
 from jaxscale.exploring.read_law import NamedLaw, check_runs, law_of_text, levers_of_question
+from jaxscale.exploring.read_law import entry_of as entry_of
+from jaxscale.exploring.read_law import plain as plain
 from jaxscale.laws.protocol import NO_MEMORY, knows_memory, loss_scale
 from jaxscale.plan import Bounds
 from jaxscale.published import Entry
