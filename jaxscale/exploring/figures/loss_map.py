@@ -153,9 +153,8 @@ class LossPicture(Picture["LossMap"]):
             (self.left, self.y, loss_map.tokens),
         ):
             low, high = float(sizes[0]), float(sizes[-1])
-            if (axis_range.start, axis_range.end) != (low, high):
-                limit(axis_range, low, high)
-                write_ticks(axis, ticks(low, high))
+            limit(axis_range, low, high)
+            write_ticks(axis, ticks(low, high))
 
     def _draw_losses(self, loss_map: "LossMap") -> None:
         field = loss_map.loss
