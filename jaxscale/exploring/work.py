@@ -42,11 +42,6 @@ async def run(key: Hashable, function: Callable[[], T]) -> T:
         await asyncio.shield(asyncio.wrap_future(compiling))
 
 
-def is_compiled(key: Hashable) -> bool:
-    """Whether a call with this key has ended well, so that the next one need not compile."""
-    return key in _compiled
-
-
 def is_compiling() -> bool:
     """Whether a compile is under way, which nothing can stop."""
     return bool(_compiling)
