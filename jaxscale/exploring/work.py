@@ -16,8 +16,11 @@ T = TypeVar("T")
 PATIENCE = 0.5  # seconds that a picture lets answers of all pages go first
 _answers = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "jaxscale-answers")
 _pictures = ThreadPoolExecutor(1, "jaxscale-pictures")
-# Two, so that one law does not wait for another; more would only share the same cores.
-_compilers = ThreadPoolExecutor(2, "jaxscale-compilers")
+# Pictures of a law that is new may compile for a minute: answers have threads of their own.
+_compilers = {
+    is_picture: ThreadPoolExecutor(count, "jaxscale-compilers")
+    for is_picture, count in ((False, 2), (True, 1))
+}
 _lock = threading.Lock()
 _compiled: set[Hashable] = set()
 _compiling: dict[Hashable, Future[None]] = {}  # done when the compile has ended, well or not
@@ -42,7 +45,7 @@ async def run(key: Hashable, function: Callable[[], T], *, is_picture: bool = Fa
         if is_compiled:
             return await asyncio.wrap_future(_draw(function) if is_picture else _answer(function))
         if compiling is None:
-            first = _compilers.submit(function)
+            first = _compilers[is_picture].submit(function)
             first.add_done_callback(partial(_end, key))
             return await asyncio.wrap_future(first)
         await asyncio.shield(asyncio.wrap_future(compiling))

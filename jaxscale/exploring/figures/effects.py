@@ -95,23 +95,26 @@ class EffectsPicture(Picture["Sequence[Effect]"]):
         shown = self._shown()
         if not shown:
             clear(self.names, *self.bars.values(), *self.values.values())
-            self.message.visible = True
+            self._zero.visible = False
+            self.say_nothing()
             return
-        self.message.visible = False
+        self._zero.visible = True
         changes = [self._change(effect) for effect in shown]
         largest = max(map(abs, changes))
-        self.below.axis_label = f"change of the {'loss' if self._of_budget else 'cost'}"
+        self.below.axis_label = f"change of the {'loss (nats)' if self._of_budget else 'cost'}"
         reach = 1.5 * largest  # with room for the numbers at the ends of bars
         limit(self.x, -reach, reach)
+        # Beside the bars of a phone there is no room for the word.
+        sign = "" if self._of_budget else " %"
         step = _step(largest)
         most = math.floor(reach / step)
         write_ticks(
             self.below,
             [step * i for i in range(-most, most + 1)],
-            lambda x: _tick(x, step) + self._unit,
+            lambda x: _tick(x, step) + sign,
         )
         limit(self.y, -len(shown) + 0.3, 0.75)
-        self.figure.height = REST + ROW * len(shown)
+        self.show(REST + ROW * len(shown))
         rows = [
             (-float(i), effect, change)
             for i, (effect, change) in enumerate(zip(shown, changes, strict=True))
@@ -140,7 +143,7 @@ class EffectsPicture(Picture["Sequence[Effect]"]):
                 {
                     "x": [change for _, _, change in these],
                     "y": [y for y, _, _ in these],
-                    "value": [signed(change) + self._unit for _, _, change in these],
+                    "value": [signed(change) + sign for _, _, change in these],
                 },
             )
 
