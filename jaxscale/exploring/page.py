@@ -3,7 +3,7 @@
 import asyncio
 import io
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from functools import partial
 from html import escape
 from typing import Any, TypeVar
@@ -205,7 +205,7 @@ class Explorer(pn.viewable.Viewer):
                 self._mark_stale()
             return
         key = key_of(asked)
-        found = await self._step(question, key, partial(answer, asked), COMPILING)
+        found = await self._step(question, run(key, partial(answer, asked)), COMPILING)
         if found is None:
             return
         self.answer = found
@@ -217,8 +217,9 @@ class Explorer(pn.viewable.Viewer):
             (self._demand, demand_curve),
             (self._effects, effects),
         ):
-            step = (section.picture.name, key), partial(_compute, compute, found)
-            data = await self._step(question, *step)
+            work = partial(_compute, compute, found)
+            drawn = run((section.picture.name, key), work, is_picture=True)
+            data = await self._step(question, drawn)
             if data is None:
                 return
             with pn.io.hold():
@@ -232,14 +233,14 @@ class Explorer(pn.viewable.Viewer):
         known = [group for group in groups if knows(group.key)]
         waiting = [group for group in groups if not knows(group.key)]
         for group in known:
-            more = await self._step(question, group.key, group.sizes)
+            more = await self._step(question, run(group.key, group.sizes, is_picture=True))
             if more is None:
                 return
             sizes += more
         with pn.io.hold():
             self._laws.show(sizes, found)
         for group in waiting:
-            more = await self._step(question, group.key, group.sizes)
+            more = await self._step(question, run(group.key, group.sizes, is_picture=True))
             if more is None:
                 return
             sizes += more
@@ -247,14 +248,14 @@ class Explorer(pn.viewable.Viewer):
                 self._laws.show(sizes, found)
 
     async def _step(
-        self, question: Question, key: Hashable, function: Callable[[], T], message: str = ""
+        self, question: Question, work: Coroutine[Any, Any, T], message: str = ""
     ) -> T | None:
-        """What the function gives; None where a newer question came before it was done."""
-        task = asyncio.ensure_future(run(key, function))
+        """What the work gives; None where a newer question came before it was done."""
+        task = asyncio.ensure_future(work)
         while True:
             done, _ = await asyncio.wait({task}, timeout=SLOW)
             if self.question is not question or self._is_closed:
-                task.add_done_callback(_ignore)
+                task.cancel()  # what is compiling goes on
                 return None
             if done:
                 return task.result()
@@ -332,8 +333,3 @@ def _told_of(query: str, tell: Callable[[bool], Any]) -> pmui.BreakpointSwitcher
 
     switcher.param.watch(told, "current")
     return switcher
-
-
-def _ignore(task: "asyncio.Future[Any]") -> None:
-    if not task.cancelled():
-        task.exception()

@@ -157,7 +157,9 @@ class DemandPicture(Picture["DemandCurve"]):
             for x, value in zip(at, values, strict=True)
         }
         write_ticks(self._over, at, texts.__getitem__)
-        self._over.axis_label = f"{'params' if self._of_budget else 'cost'} of the best plan"
+        self._over.axis_label = f"{'params' if self._of_budget else 'cost'} of the best plan" + (
+            " (FLOPs)" if unit == "FLOPs" and not self._of_budget else ""
+        )
         top = max(1.0, highest)
         step = 0.25 if top <= 1.5 else 0.5
         shares = [step * i for i in range(int(top / step + 1e-9) + 1)]
@@ -196,11 +198,11 @@ class DemandPicture(Picture["DemandCurve"]):
             return "No costs to show against demand: the question has no demand or no plan."
         unit, at = answer.asked.unit, _asked_index(curve)
         total = _total(curve)
+        phases = zip(PHASES, (curve.train, curve.prefill, curve.decode), strict=True)
         shares = ", ".join(
             f"{name} {percent(float(cost[at] / total[at]))}"
-            for (name, _, _), cost in zip(
-                PHASES, (curve.train, curve.prefill, curve.decode), strict=True
-            )
+            for (name, _, _), cost in phases
+            if cost[at] > 0
         )
         words = (
             f"At {count(curve.tokens[at])} tokens served the best plan costs "

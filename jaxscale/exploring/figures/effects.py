@@ -105,13 +105,13 @@ class EffectsPicture(Picture["Sequence[Effect]"]):
         reach = 1.5 * largest  # with room for the numbers at the ends of bars
         limit(self.x, -reach, reach)
         # Beside the bars of a phone there is no room for the word.
-        sign = "" if self._of_budget else " %"
+        unit = "" if self._of_budget else " %"
         step = _step(largest)
         most = math.floor(reach / step)
         write_ticks(
             self.below,
             [step * i for i in range(-most, most + 1)],
-            lambda x: _tick(x, step) + sign,
+            lambda x: _tick(x, step) + unit,
         )
         limit(self.y, -len(shown) + 0.3, 0.75)
         self.show(REST + ROW * len(shown))
@@ -143,7 +143,7 @@ class EffectsPicture(Picture["Sequence[Effect]"]):
                 {
                     "x": [change for _, _, change in these],
                     "y": [y for y, _, _ in these],
-                    "value": [signed(change) + sign for _, _, change in these],
+                    "value": [signed(change) + unit for _, _, change in these],
                 },
             )
 
@@ -184,7 +184,8 @@ class EffectsPicture(Picture["Sequence[Effect]"]):
         if not shown:
             return "No derivatives: the question has no plan."
         parts = [
-            f"{effect.step} of {effect.label} by {signed(self._change(effect))}{self._unit}"
+            f"{effect.step} of {_inside(effect.label)} by "
+            f"{signed(self._change(effect))}{self._unit}"
             for effect in shown[:3]
         ]
         words = f"What changes the {'loss' if self._of_budget else 'cost'} most: "
@@ -228,3 +229,8 @@ def _name(effect: "Effect") -> str:
     value = f" ({effect.value})" if effect.value else ""
     step = "" if effect.step == USUAL else f", {effect.step}"
     return f"{effect.label}{value}{step}"
+
+
+def _inside(label: str) -> str:
+    """A label as it stands inside a sentence: `params of a model`, but `A of the law`."""
+    return label[:1].lower() + label[1:] if label[1:2].islower() else label
