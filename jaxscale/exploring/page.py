@@ -27,6 +27,7 @@ from jaxscale.exploring.figures import (
 from jaxscale.exploring.form import Form
 from jaxscale.exploring.laws_compared import LawSize, laws_alike
 from jaxscale.exploring.opening import opened_with as opened_with
+from jaxscale.exploring.python_text import as_python
 from jaxscale.exploring.question import FIRST, Question
 from jaxscale.exploring.read_law import entry_of, plain
 from jaxscale.exploring.reading import Asked, Mistakes, read
@@ -81,7 +82,7 @@ class Explorer(pn.viewable.Viewer):
             for kind in (LossPicture, DemandPicture, EffectsPicture, LawsPicture)
         )
         self._pictures = (self._loss, self._demand, self._effects, self._laws)
-        self._command = TextSection("As a command")
+        self._command, self._python = TextSection("As a command"), TextSection("As Python")
         self._main = pn.Column(
             self._status,
             self._plans,
@@ -93,6 +94,7 @@ class Explorer(pn.viewable.Viewer):
                 margin=0,
             ),
             self._command.view,
+            self._python.view,
             sizing_mode="stretch_width",
             margin=(8, 16),
         )
@@ -269,6 +271,7 @@ class Explorer(pn.viewable.Viewer):
         self._say(headline(found), "success" if found.status.ok else "warning")
         self._plans.object = f"<div class='scroll'>{table_of(found)}</div>{notes_of(found)}"
         self._command.show(self.question.command())
+        self._python.show(as_python(found.asked))
         fade(self._plans, False)
 
     def _mark_stale(self) -> None:

@@ -35,7 +35,7 @@ LEGEND = """
 @media (max-width: 599px) {
   :host { left: 100% !important; transform: translate(-100%, -100%) !important; }
 }
-@media (min-width: 900px) { .bk-grid { grid-template-columns: repeat(4, max-content); } }
+@media (min-width: 1700px) { .bk-grid { grid-template-columns: repeat(4, max-content); } }
 """
 
 
