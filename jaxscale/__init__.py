@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale.economics import maximize_profit as maximize_profit
     from jaxscale.experiments import design as design
     from jaxscale.experiments import suggest as suggest
+    from jaxscale.exploring.notebook import explore as explore
     from jaxscale.fitting import Runs as Runs
     from jaxscale.fitting import bootstrap as bootstrap
     from jaxscale.fitting import compare as compare
@@ -104,6 +105,7 @@ _NAMES = {
     "costs": ("Costs", "Demand"),
     "economics": ("expected_regret", "implied_demand", "maximize_profit"),
     "experiments": ("design", "suggest"),
+    "exploring.notebook": ("explore",),
     "fitting": ("Runs", "bootstrap", "compare", "fit", "holdout", "profile_likelihood"),
     "hardware": ("accelerator",),
     "laws": ("task",),

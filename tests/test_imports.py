@@ -79,6 +79,7 @@ FOR_FILES = {
         )
     },
     "_labelled": {"xarray"},
+    "exploring": {"bokeh", "panel", "panel_material_ui", "tornado"},  # of the page alone
     "sweeping": {"pandas", "pyarrow", "rich", "tensorstore", "xarray", "zarr"},
     "fitting": {"pandas"},
     "trajectories": {"pandas"},

@@ -18,6 +18,7 @@ from jaxscale.cli.signals import INTERRUPTED
 COMMANDS = {
     "plan": ("plan", "EXAMPLES"),
     "compare": ("compare", "EXAMPLES"),
+    "explore": ("explore", "EXAMPLES"),
     "estimate": ("estimate", "EXAMPLES"),
     "serve": ("serve", "EXAMPLES"),
     "profit": ("profit", "EXAMPLES"),
@@ -52,6 +53,7 @@ def application(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
             "[bold]Examples[/bold]\n\n\b\n"
             "jaxscale plan --like-params 70B --inference-tokens 10T\n"
             "jaxscale compare --loss 2.0 --inference-tokens 2T\n"
+            "jaxscale explore\n"
             "jaxscale estimate --params 7B --compute-optimal --train-on A100-40GB\n"
             "jaxscale serve llama-3-70b --on H100-SXM --max-latency 50ms\n"
             "jaxscale fit runs.csv\n"

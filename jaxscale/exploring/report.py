@@ -1,0 +1,121 @@
+"""An answer in words and as a table, for the page: numbers as `jaxscale plan` prints them."""
+
+import math
+from collections.abc import Callable, Iterator
+from html import escape
+from typing import Any, NamedTuple
+
+from jaxscale._written import count, dollars, percent
+from jaxscale.exploring.answering import Answer
+from jaxscale.plan import Plan
+from jaxscale.status import Status
+
+NONE = "-"
+
+
+class Row(NamedTuple):
+    """A number of both plans, as written; the interval holds 95 % of the laws the runs allow."""
+
+    label: str
+    optimum: str
+    interval: str
+    chinchilla: str
+    ratio: str
+
+
+def money_of(unit: str) -> Callable[[float], str]:
+    """How a cost of the unit is written."""
+    return dollars if unit == "dollars" else lambda x: f"{count(x)} FLOPs"
+
+
+def rows_of(answer: Answer) -> Iterator[Row]:
+    """The rows of the table, in the order of the page."""
+    money = dollars if answer.asked.unit == "dollars" else count
+    written: dict[str, tuple[str, Callable[[float], str]]] = {
+        **{name.replace("_", " "): (name, count) for name in answer.optimum.levers},
+        "Params": ("params", count),
+        "Training tokens": ("tokens", count),
+        "Tokens per param": ("tokens_per_param", count),
+        "Loss, nats per token": ("loss", lambda x: f"{x:.4f}"),
+        "Cost of training": ("train_cost", money),
+        "Cost of prefill": ("prefill_cost", money),
+        "Cost of decode": ("decode_cost", money),
+        "Total cost": ("total_cost", money),
+    }
+    for label, (name, write) in written.items():
+        best, other = (_number(plan, name) for plan in (answer.optimum, answer.chinchilla))
+        low, high = answer.intervals.get(name, (math.nan, math.nan))
+        interval = NONE if math.isnan(low) else f"{write(low)} to {write(high)}"
+        ratio = count(best / other) if best > 0 and other > 0 else NONE
+        yield Row(label, _text(best, write), interval, _text(other, write), ratio)
+
+
+def headline(answer: Answer) -> str:
+    """The answer in a sentence."""
+    plan = answer.optimum
+    if not answer.status.ok:
+        return answer.sentence
+    money = money_of(answer.asked.unit)
+    text = f"{count(float(plan.params))} params trained on {count(float(plan.tokens))} tokens"
+    text += f", {money(float(plan.total_cost))} in all"
+    saving = answer.saving
+    if math.isnan(saving):
+        return f"{text}."
+    if abs(saving) < 5e-4:
+        return f"{text}: as much as the Chinchilla plan."
+    size = f"{percent(abs(saving))} {'less' if saving > 0 else 'more'}"
+    return f"{text}: {size} than the Chinchilla plan of equal loss."
+
+
+def table_of(answer: Answer) -> str:
+    """The table as HTML."""
+    has_intervals = bool(answer.intervals)
+    heads = ["", "Optimum", *["95 % interval"] * has_intervals, "Chinchilla", "Ratio"]
+    lines = [
+        "<table class='plans'>",
+        "<caption>The best plan beside the Chinchilla plan of equal loss</caption>",
+        "<thead><tr>" + "".join(f"<th scope='col'>{escape(x)}</th>" for x in heads),
+        "</tr></thead><tbody>",
+    ]
+    for row in rows_of(answer):
+        cells = [row.optimum, *[row.interval] * has_intervals, row.chinchilla, row.ratio]
+        kind = " class='total'" if row.label == "Total cost" else ""
+        lines.append(
+            f"<tr{kind}><th scope='row'>{escape(row.label)}</th>"
+            + "".join(f"<td>{escape(x)}</td>" for x in cells)
+            + "</tr>"
+        )
+    return "".join([*lines, "</tbody></table>"])
+
+
+def notes_of(answer: Answer) -> str:
+    """What binds and what to know before using the answer, as HTML."""
+    notes = list(answer.notes)
+    if answer.status.ok and answer.status is not Status.OK:
+        notes.insert(0, answer.sentence)
+    if not answer.intervals:
+        notes.append(f"No intervals: no uncertainty is published for {answer.asked.name}.")
+    return "".join(f"<p>{escape(note)}</p>" for note in notes)
+
+
+def csv_of(answer: Answer) -> str:
+    """The numbers of both plans in full, with their units."""
+    lines = ["name,unit,optimum,low,high,chinchilla"]
+    cost = answer.asked.unit
+    units = {"params": "1", "tokens": "tokens", "tokens_per_param": "tokens", "loss": "nats/token"}
+    units |= {f"{phase}_cost": cost for phase in ("train", "prefill", "decode", "total")}
+    for name, unit in units.items():
+        low, high = answer.intervals.get(name, (math.nan, math.nan))
+        numbers = (_number(answer.optimum, name), low, high, _number(answer.chinchilla, name))
+        lines.append(",".join([name, unit, *(repr(x) for x in numbers)]))
+    return "\n".join(lines) + "\n"
+
+
+def _number(plan: Plan, name: str) -> float:
+    if name in plan.levers:
+        return float(plan.levers[name])
+    return float(getattr(plan, name, math.nan))
+
+
+def _text(x: float, write: Callable[[float], Any]) -> str:
+    return NONE if math.isnan(x) else write(x)
