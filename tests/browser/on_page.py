@@ -29,6 +29,8 @@ def asked(page) -> Question:
 def rows(page) -> dict[str, dict[str, str]]:
     """The answer's table: cells by row and by column."""
     table = page.get_by_role("table", name=PLANS)
+    if not table.count():
+        return {}
     lines = table.evaluate("t => [...t.rows].map(r => [...r.cells].map(c => c.innerText.trim()))")
     heads = lines[0][1:]
     return {name: dict(zip(heads, cells, strict=True)) for name, *cells in lines[1:]}
@@ -49,6 +51,8 @@ def differences(page) -> list[str]:
     except Mistakes as mistakes:
         return [str(mistakes)]
     shown, found = rows(page), []
+    if not shown:
+        return ["no answer"]
     for column, plan in (("Optimum", answered.optimum), ("Chinchilla", answered.chinchilla)):
         for name, row in SHOWN.items():
             text, true = shown[row][column], float(getattr(plan, name))
