@@ -46,13 +46,13 @@ def number(text: str) -> float:
 
 def differences(page) -> list[str]:
     """Where the page says something else than the library answers to the page's address."""
+    shown, found = rows(page), []
+    if not shown:
+        return ["no answer"]
     try:
         answered = answer(read(asked(page)))
     except Mistakes as mistakes:
         return [str(mistakes)]
-    shown, found = rows(page), []
-    if not shown:
-        return ["no answer"]
     for column, plan in (("Optimum", answered.optimum), ("Chinchilla", answered.chinchilla)):
         for name, row in SHOWN.items():
             text, true = shown[row][column], float(getattr(plan, name))
@@ -92,7 +92,8 @@ def until(page, faults) -> None:
 
 def field(page, name: str):
     """The field of that option."""
-    return page.get_by_label(FIELDS[name].label, exact=True)
+    box = page.get_by_role("combobox").or_(page.get_by_role("textbox"))
+    return page.get_by_label(FIELDS[name].label, exact=True).and_(box)
 
 
 def slider(page, name: str):

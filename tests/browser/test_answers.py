@@ -11,10 +11,19 @@ from browser.on_page import asked, field, number, rows, slider, until, wait_for_
 from jaxscale.exploring import FIRST, Question
 
 SHARED = {
-    "budget": {"budget": "10M", "train_on": "H100-SXM", "train_price": "2", "law": "muennighoff2023"},
-    "flops": {"law": "kumar2024", "lever.bits": "8", "loss": "3", "inference_tokens": "1T"},
+    "budget": {"law": "muennighoff2023", "flops": "1e24", "inference_tokens": "1T"},
+    "levers": {"law": "kumar2024", "lever.bits": "8", "loss": "3", "inference_tokens": "1T"},
     "accuracy": {"accuracy": "mmlu=45%", "inference_tokens": "2T"},
     "timed": {**FIRST.texts, "max_latency": "50ms", "family": "llama"},
+}
+# A field of each way to ask, in an order that asks each with one more.
+WAYS = {
+    "Loss": "loss",
+    "Budget": "budget",
+    "Accuracy": "accuracy",
+    "Model": "like_params",
+    "Requests": "requests",
+    "All as one": "inference_tokens",
 }
 
 
@@ -64,22 +73,11 @@ def test_a_slider_follows_what_is_typed(visit):
 def test_the_ways_to_ask_bring_their_fields(visit):
     page = visit()
     wait_for_answer(page)
-    ways = page.get_by_label("What must be reached", exact=True)
-    for way, name in (("A loss", "loss"), ("A budget", "budget"), ("An accuracy", "accuracy")):
-        ways.click()
-        page.get_by_role("option", name=way, exact=True).click()
-        field(page, name).wait_for()
-        until(page, lambda name=name: name not in asked(page).texts and page.url)
-        wait_for_answer(page, like_params="")
-    ways.click()
-    page.get_by_role("option", name="A model to match", exact=True).click()
-    for way, names in (
-        ("Requests", ("requests", "input_per_request")),
-        ("All as one", ("inference_tokens",)),
-    ):
+    for way, first in WAYS.items():
         page.get_by_role("button", name=way, exact=True).click()
-        until(page, lambda names=names: set(names) - set(asked(page).texts))
-        wait_for_answer(page, input_tokens="")
+        field(page, first).wait_for()
+        until(page, lambda first=first: first not in asked(page).texts and page.url)
+        wait_for_answer(page)
     page.get_by_role("button", name="FLOPs", exact=True).click()
     wait_for_answer(page, train_on="", train_price="")
     assert "FLOPs" in page.get_by_role("status").inner_text()

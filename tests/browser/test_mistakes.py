@@ -67,7 +67,13 @@ def test_an_old_answer_says_so(visit):
 
 @pytest.mark.parametrize(
     "query",
-    ["like_params=banana", "loss=2&like_params=7B", "law=/etc/passwd&loss=2", "%00=1&x=%ff", "loss=0.1"],
+    [
+        "like_params=banana",
+        "loss=2&like_params=7B",
+        "law=/etc/passwd&loss=2",
+        "%00=1&x=%ff",
+        "loss=0.1",
+    ],
 )
 def test_an_address_with_mistakes_opens_all_the_same(visit, query):
     page = visit(query)
