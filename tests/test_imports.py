@@ -46,7 +46,7 @@ ALLOWED = {
     "_written": {"_numerics"},
     "exploring": {
         *(*PRICES, "_compare", "_explain", "_schema", "_written", "architectures"),
-        *("costs", "plan", "serving", "solve", "status"),
+        *("costs", "plan", "plots", "serving", "solve", "status"),
     },
     "sweeping": {"_numerics", "_labelled", "status"},
     "plots": {
@@ -231,6 +231,7 @@ def test_the_public_names_are_those_of_the_design():
         "evaluate",
         "expected_regret",
         "explain",
+        "explore",
         "fit",
         "geomspace",
         "holdout",

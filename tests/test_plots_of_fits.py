@@ -16,7 +16,7 @@ from jaxscale.plots.fit_panels import (
     observed_and_predicted,
     optimal_size_panels,
 )
-from jaxscale.plots.law_maps import OptimalPath, _levels, iso_loss_map
+from jaxscale.plots.law_maps import OptimalPath, iso_loss_map, round_losses
 
 RANDOM = np.random.default_rng(0)
 PARAMS, TOKENS = np.geomspace(1e8, 1e11, 40), np.geomspace(1e9, 1e13, 50)
@@ -114,7 +114,7 @@ def test_the_band_is_drawn_where_there_is_one():
 
 @pytest.mark.parametrize(("low", "high"), [(1.9, 4.2), (2.0, 2.1), (0.1, 80.0), (2.0, 2.00001)])
 def test_levels_are_round_inside_and_closer_where_the_law_is_flat(low, high):
-    levels = np.array(_levels(low, high))
+    levels = np.array(round_losses(low, high))
     assert 4 <= levels.size <= 25
     assert low < levels.min()
     assert levels.max() < high
@@ -124,8 +124,8 @@ def test_levels_are_round_inside_and_closer_where_the_law_is_flat(low, high):
 
 
 def test_a_flat_law_has_no_levels():
-    assert _levels(2.0, 2.0) == []
-    assert _levels(2.0, 2.0 + 1e-12) == []
+    assert round_losses(2.0, 2.0) == []
+    assert round_losses(2.0, 2.0 + 1e-12) == []
 
 
 # --- IsoFLOP curves --------------------------------------------------------------------------

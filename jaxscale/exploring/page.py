@@ -18,8 +18,8 @@ from jaxscale.exploring.question import FIRST, Question
 from jaxscale.exploring.reading import Asked, Mistakes, entry_of, plain, read
 from jaxscale.exploring.report import csv_of, headline, notes_of, table_of
 from jaxscale.exploring.theme import STYLES, THEME
-from jaxscale.exploring.work import run
 from jaxscale.exploring.ways import Ways, asked_by
+from jaxscale.exploring.work import run
 from jaxscale.laws.protocol import levers_of
 from jaxscale.published import Entry
 
@@ -51,10 +51,7 @@ class Explorer(pn.viewable.Viewer):
         )
         self._table, self._notes = _html(), _html()
         self._command, self._python = _html(), _html()
-        self._download = pmui.FileDownload(
-            callback=self._csv, filename="plan.csv", label="Numbers as CSV", size="small",
-            variant="outlined", margin=(4, 0),
-        )  # fmt: skip
+        self._download = _download(self._csv, "plan.csv", "Numbers as CSV")
         self._main = pn.Column(
             self._status,
             self._table,
@@ -84,7 +81,9 @@ class Explorer(pn.viewable.Viewer):
             meta_title=TITLE,
         )
         is_wide = _told_of("(min-width: 600px)", lambda so: page.param.update(sidebar_open=so))
-        is_dark = _told_of("(prefers-color-scheme: dark)", lambda so: page.param.update(dark_theme=so))
+        is_dark = _told_of(
+            "(prefers-color-scheme: dark)", lambda so: page.param.update(dark_theme=so)
+        )
         page.main = [self._main, is_wide, is_dark]
         return page
 
@@ -253,6 +252,14 @@ def _told_of(query: str, tell: Callable[[bool], Any]) -> pmui.BreakpointSwitcher
 
 def _html(text: str = "") -> Any:
     return pn.pane.HTML(text, stylesheets=[STYLES], sizing_mode="stretch_width", margin=(4, 0))
+
+
+def _download(callback: Callable[[], Any], filename: str, label: str) -> Any:
+    button = pmui.FileDownload(
+        callback=callback, filename=filename, label=label, size="small", margin=(4, 0)
+    )
+    button.variant = "outlined"  # at the start it would warn of an older name
+    return button
 
 
 def _ignore(task: "asyncio.Future[Any]") -> None:

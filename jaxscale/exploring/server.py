@@ -6,7 +6,6 @@ import secrets
 import sys
 import webbrowser
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from panel.io.server import Server, get_server
@@ -40,7 +39,7 @@ def serve(
     from jaxscale.exploring import page  # which takes a second to import
 
     question, own = page.opened_with(law, **texts)
-    server = listening(partial(page.session, question, own), port=port, address=address)
+    server = listening(lambda: page.session(question, own), port=port, address=address)
     server.start()
     if say is not None:
         say(address_of(server, address))

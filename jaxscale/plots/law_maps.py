@@ -90,7 +90,7 @@ def _draw_map(panel: "Axes", across: Any, up: Any, field: Any, seen: Any) -> Any
     # Mixed with white, not transparent: the seams between transparent bands show.
     pale = ListedColormap(1 - PALE * (1 - colors))
     panel.contourf(across, up, field, 64, cmap=pale, norm=norm, zorder=0)
-    levels = _levels(field.min(), field.max())
+    levels = round_losses(field.min(), field.max())
     lines = panel.contour(across, up, field, levels, colors=LINE, linewidths=0.5, zorder=1)
     panel.clabel(
         lines, fmt=lambda level: f"{level:.8g}", fontsize=7.5, colors=INK, inline_spacing=3
@@ -109,7 +109,7 @@ def _draw_map(panel: "Axes", across: Any, up: Any, field: Any, seen: Any) -> Any
     )
 
 
-def _levels(low: float, high: float) -> list[float]:
+def round_losses(low: float, high: float) -> list[float]:
     """Round losses, the closer the flatter the surface: towards the least one."""
     floor, level, levels = low - FLATNESS * (high - low), low, []
     # Across less than this, rounded levels would be equal.
@@ -242,7 +242,7 @@ _SHADE = {"color": KNOWN, "alpha": 0.22, "linewidth": 0}
 def _common_levels(fields: Sequence[Any]) -> list[float]:
     finite = np.concatenate([np.ravel(field) for field in fields])
     finite = finite[np.isfinite(finite)]
-    return _levels(float(finite.min()), float(finite.max())) if finite.size else []
+    return round_losses(float(finite.min()), float(finite.max())) if finite.size else []
 
 
 def _draw_law(panel: "Axes", across: Any, up: Any, law: LawPanel, levels: list[float]) -> None:
@@ -251,7 +251,7 @@ def _draw_law(panel: "Axes", across: Any, up: Any, law: LawPanel, levels: list[f
     if law.fitted is not None:
         x, low, high = same_length(params=law.fitted[0], low=law.fitted[1], high=law.fitted[2])
         panel.fill_between(x, low, high, where=high > low, **_SHADE, zorder=0)
-    points = _label_points(across, up, np.asarray(law.loss, float), levels)
+    points = label_points(across, up, np.asarray(law.loss, float), levels)
     if points:
         panel.contour(across, up, law.loss, sorted(points), **_EQUAL, zorder=1)
     for level, point in points.items():
@@ -273,7 +273,7 @@ def _draw_law(panel: "Axes", across: Any, up: Any, law: LawPanel, levels: list[f
         )
 
 
-def _label_points(
+def label_points(
     across: Any, up: Any, field: np.ndarray, levels: list[float]
 ) -> dict[float, tuple[float, float]]:
     """Where each loss is written: in a column at the right, else in a row at the top.

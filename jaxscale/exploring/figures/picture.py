@@ -1,0 +1,123 @@
+"""What all pictures of the page can do."""
+
+import csv
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar, cast
+
+from bokeh.models import Axis, ColumnDataSource, FixedTicker, Range1d, Title
+from bokeh.plotting import figure as Figure
+
+from jaxscale._numerics.quantities import dollars, scientific
+from jaxscale.exploring.answering import Answer
+from jaxscale.exploring.figures.look import FONT, Look, restyle
+
+Data = TypeVar("Data")
+
+
+class Picture(ABC, Generic[Data]):
+    """A figure that is built once and shows arrays as they come.
+
+    `figure` is Bokeh's. `update` changes its data in place, and `describe` says in words what it
+    shows then; `table` is what `csv` writes.
+    """
+
+    name: str  # of files, without an ending
+    title: str  # of the section that shows it
+    nothing: str  # written where there is nothing to show
+
+    def __init__(self, look: Look = Look()) -> None:  # noqa: B008
+        self.look = look
+        self.data: Data | None = None
+        self.answer: Answer | None = None
+        self.figure = figure = self.build()
+        self.x, self.y = cast(Range1d, figure.x_range), cast(Range1d, figure.y_range)
+        self.below, self.left = cast(Axis, figure.below[0]), cast(Axis, figure.left[0])
+        for axis in (*figure.xaxis, *figure.yaxis):
+            axis.ticker = FixedTicker(ticks=[])
+        self.message = Title(text=self.nothing, visible=False, text_font_size=FONT)
+        figure.add_layout(self.message, "above")
+        self.figure.html_attributes = {"role": "figure", "aria-label": self.title}
+        self.restyle(look)
+
+    def update(self, data: Data | None, answer: Answer) -> None:
+        """Show the arrays of an answer; None where there are none, which `describe` explains."""
+        self.data, self.answer = data, answer
+        with self._at_once():
+            self.draw()
+
+    def restyle(self, look: Look) -> None:
+        """Change to the colours of a light or a dark page."""
+        self.look = look
+        with self._at_once():
+            restyle(self.figure, look)
+            self.message.text_color = look.ink
+            self.paint()
+            if self.answer is not None:
+                self.draw()
+
+    def csv(self) -> str:
+        """What is shown, as CSV with the units in its header."""
+        header, rows = self.table()
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+        return stream.getvalue()
+
+    @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """Paint once, after all changes; Bokeh's own `hold` stays on after an exception."""
+        self.figure.hold_render = True
+        try:
+            yield
+        finally:
+            self.figure.hold_render = False
+
+    @abstractmethod
+    def build(self) -> Figure:
+        """The figure without data."""
+
+    @abstractmethod
+    def paint(self) -> None:
+        """Give what is drawn the colours of `look`."""
+
+    @abstractmethod
+    def draw(self) -> None:
+        """Put the data into the figure."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One or two sentences with the numbers that a reader takes from the picture."""
+
+    @abstractmethod
+    def table(self) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
+        """A header, and rows of what is shown."""
+
+
+def written_cost(cost: Any, unit: str) -> str:
+    """`$1.29M` or `4.86e23 FLOPs`."""
+    return dollars(cost) if unit == "dollars" else f"{scientific(cost)} FLOPs"
+
+
+def number(x: float) -> str:
+    """A number in a CSV, all its digits; empty where none is known."""
+    return "" if x != x else repr(float(x))
+
+
+def columns_of(*names: str) -> ColumnDataSource:
+    """A data source with columns of these names, still empty."""
+    return ColumnDataSource({name: [] for name in names})
+
+
+def clear(*sources: ColumnDataSource) -> None:
+    """Empty all columns."""
+    for source in sources:
+        replace(source, {str(name): [] for name in source.data})
+
+
+def replace(source: ColumnDataSource, columns: Mapping[str, Any]) -> None:
+    """New values of all columns, in one message."""
+    source.data = dict(columns)  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,157 @@
+"""Loss over params and tokens, with the sizes of equal loss and equal cost and the best path."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxscale._numerics.compiled import compiled
+from jaxscale.costs import Costs, Demand
+from jaxscale.exploring.answering import Answer
+from jaxscale.exploring.optima import POINTS, best_plans, law_and_draws, losses_of_models
+from jaxscale.exploring.uncertainty import draws_of
+from jaxscale.laws.inverse import params_for, tokens_for, tokens_of_flops
+from jaxscale.laws.protocol import checked_loss, flops_of
+from jaxscale.plan import evaluate
+from jaxscale.solve.intervals import ends_of, tails_of
+
+Numbers = NDArray[np.float64]
+Range = tuple[float, float]
+
+SIDE = 64  # of the map, in points
+LINE = 161  # points of a curve
+MULTIPLES = (1.0, 1.5, 2.0, 4.0)  # of the best plan's cost
+REACH = 1.75  # decades of params and tokens that the path goes to both sides
+ROOM = 1.0  # decades around the plans on the map, at the least
+LEVEL = 0.95
+
+
+class Line(NamedTuple):
+    """A curve over sizes; NaN where it has no point."""
+
+    params: Numbers
+    tokens: Numbers
+
+
+class LossMap(NamedTuple):
+    """The losses around a plan; levers have the values of the question."""
+
+    params: Numbers  # log-spaced
+    tokens: Numbers
+    loss: Numbers  # tokens along the first axis, nats per token
+    equal_loss: Line  # all sizes with the optimum's loss
+    equal_costs: tuple[tuple[float, Line], ...]  # with the cost, over that of the optimum
+    path: Line  # optima of other targets, with the question's in the middle
+    band: tuple[Line, Line] | None  # 95 % interval of params along the path; None: not known
+    range: tuple[Range, Range] | None  # params and tokens of the runs behind the law
+
+
+def loss_map(answer: Answer) -> LossMap | None:
+    """The map around the best plan; None where there is none.
+
+    Its ends are whole half-decades, so that they stay where they are while a plan moves a little.
+    """
+    asked, optimum = answer.asked, answer.optimum
+    if not bool(optimum.ok):
+        return None
+    plans = [plan for plan in (optimum, answer.chinchilla) if bool(plan.ok)]
+    across = _axis([float(plan.params) for plan in plans])
+    up = _axis([float(plan.tokens) for plan in plans])
+    law = jax.tree.map(np.float64, asked.law)
+    ends = np.log(across[[0, -1]]), np.log(up[[0, -1]])
+    costs = float(optimum.total_cost) * np.array(MULTIPLES)
+    with jax.enable_x64(True):
+        found = _curves(
+            law,
+            (across, up, *ends),
+            (np.float64(optimum.loss), costs, np.float64(optimum.tokens)),
+            asked.demand,
+            asked.costs,
+            asked.levers,
+        )
+    loss, equal_loss, same_params, same_cost = jax.tree.map(np.asarray, found)
+    path, band = _path(answer)
+    return LossMap(
+        across,
+        up,
+        loss,
+        Line(*equal_loss),
+        tuple(
+            (multiple, Line(same_params, tokens))
+            for multiple, tokens in zip(MULTIPLES, same_cost, strict=True)
+        ),
+        path,
+        band,
+        _range_of(answer),
+    )
+
+
+def _axis(sizes: list[float]) -> Numbers:
+    """Sizes around these, between whole half-decades."""
+    low, high = math.log10(min(sizes)), math.log10(max(sizes))
+    middle = round(low + high) / 2
+    half = math.ceil(2 * ((high - low) / 2 + ROOM)) / 2 + 0.5
+    return np.logspace(middle - half, middle + half, SIDE)
+
+
+def _range_of(answer: Answer) -> tuple[Range, Range] | None:
+    entry = answer.asked.entry
+    if entry is None or entry.params_range is None or entry.tokens_range is None:
+        return None
+    return entry.params_range, entry.tokens_range
+
+
+@compiled
+def _curves(
+    law: Any,
+    window: tuple[Any, Any, Any, Any],
+    plan: tuple[Any, Any, Any],
+    demand: Demand,
+    costs: Costs,
+    levers: dict[str, Any],
+) -> Any:
+    """Losses of the map, sizes of one loss, params along a line and tokens there of each cost."""
+    across, up, log_params, log_tokens = window
+    loss, totals, tokens = plan
+    losses = checked_loss(law, across, up[:, None], **levers)
+    # From where the curve enters the map at the top, denser there because it is steep.
+    top = jnp.log(params_for(law, loss, jnp.exp(log_tokens[1]), **levers))
+    first = jnp.where(top > log_params[0], top, log_params[0])
+    sizes = jnp.exp(first + (log_params[1] - first) * jnp.linspace(0.0, 1.0, LINE) ** 2)
+    same_loss = sizes, tokens_for(law, loss, sizes, **levers)
+    # Of the costs only training depends on tokens, in proportion to its FLOPs.
+    line = jnp.exp(jnp.linspace(log_params[0], log_params[1], LINE))
+    plans = evaluate(law, line, tokens, demand, costs, levers=levers)
+    price = plans.train_cost / flops_of(law, line, tokens, **levers).train
+    flops = (totals[:, None] - plans.inference_cost[None]) / price[None]
+    return losses, same_loss, line, tokens_of_flops(law, flops, line, **levers)
+
+
+def _path(answer: Answer) -> tuple[Line, tuple[Line, Line] | None]:
+    """Optima of other targets, and the interval of their params over the laws that runs allow."""
+    asked, optimum = answer.asked, answer.optimum
+    draws = None if asked.is_timed else draws_of(asked.entry)
+    laws = law_and_draws(asked.law, draws)
+    factors = np.logspace(-REACH, REACH, POINTS)
+    factors[POINTS // 2] = 1.0
+    quality = asked.quality
+    if quality.budget is not None:
+        targets = quality.budget * factors**2
+    elif quality.loss is not None:  # all laws are asked for the same
+        sizes = float(optimum.params) * factors, float(optimum.tokens) * factors
+        targets = losses_of_models(law_and_draws(asked.law), *sizes, asked.levers)
+        targets[0, POINTS // 2] = quality.loss
+    else:
+        params, tokens = (
+            None if x is None else x * factors for x in (quality.params, quality.tokens)
+        )
+        targets = losses_of_models(laws, params, tokens, asked.levers)
+    plans = best_plans(asked, laws, targets, asked.demand)
+    path = Line(np.asarray(plans.params[0]), np.asarray(plans.tokens[0]))
+    if draws is None:
+        return path, None
+    low, high = ends_of(plans.params[1:], tails_of(LEVEL))
+    return path, (Line(low, path.tokens), Line(high, path.tokens))
