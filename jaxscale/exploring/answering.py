@@ -101,19 +101,7 @@ def _plans(
     levers: dict[str, Any],
 ) -> tuple[Any, Plan, Plan]:
     """Targets, the best plans and the Chinchilla plans by laws on a leading axis."""
-    loss, params, tokens, budget = quality
-    count = jax.tree.leaves(laws)[0].shape
-    if budget is not None:
-        optima = minimize_loss(laws, budget, demand, costs, bounds, levers=levers)
-        targets = optima.loss
-    else:
-        if loss is not None:
-            targets = jax.numpy.broadcast_to(loss, count)
-        else:
-            if tokens is None:
-                tokens = compute_optimal(laws, params=params, levers=levers).tokens
-            targets = evaluate(laws, params, tokens, levers=levers).loss
-        optima = minimize_cost(laws, targets, demand, costs, bounds, levers=levers)
+    targets, optima = best_plans(laws, quality, demand, costs, bounds, levers)
     size = minimize_cost(laws, targets, levers=levers)
     sizes = size.params, size.tokens
     chinchillas = evaluate(laws, *sizes, demand, costs, levers=levers)
@@ -125,3 +113,28 @@ def _plans(
             trained, prefill_cost=chinchillas.prefill_cost, decode_cost=chinchillas.decode_cost
         )
     return targets, optima, chinchillas
+
+
+def best_plans(
+    laws: Any,
+    quality: tuple[Any, ...],
+    demand: Demand,
+    costs: Costs,
+    bounds: Bounds | None,
+    levers: dict[str, Any],
+) -> tuple[Any, Plan]:
+    """Target losses and the best plans, for a loss, a model's params and tokens, or a budget."""
+    loss, params, tokens, budget = quality
+    shape = jax.numpy.shape(jax.tree.leaves(laws)[0])
+    if budget is not None:
+        optima = minimize_loss(laws, budget, demand, costs, bounds, levers=levers)
+        targets = optima.loss
+    else:
+        if loss is not None:
+            targets = jax.numpy.broadcast_to(loss, shape)
+        else:
+            if tokens is None:
+                tokens = compute_optimal(laws, params=params, levers=levers).tokens
+            targets = evaluate(laws, params, tokens, levers=levers).loss
+        optima = minimize_cost(laws, targets, demand, costs, bounds, levers=levers)
+    return targets, optima

@@ -86,7 +86,6 @@ def _number(field: Field, text: str) -> float | None:
 
 def _input_of(field: Field) -> Any:
     options = {
-        "name": field.name,
         "label": field.label,
         "placeholder": field.default or (f"such as {field.example}" if field.example else ""),
         "size": "small",

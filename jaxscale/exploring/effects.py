@@ -1,0 +1,321 @@
+"""What matters: how much a small change of each input changes the answer."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxscale._numerics.compiled import compiled
+from jaxscale._numerics.quantities import count, dollars, elapsed, number, percent
+from jaxscale.costs import DEFAULT_MFU
+from jaxscale.exploring.answering import Answer, best_plans
+from jaxscale.exploring.fields import FIELDS, LEVER, QUALITIES
+from jaxscale.exploring.reading import Asked
+from jaxscale.plan import Plan
+
+MORE, NAT, POINT = "1 % more", "0.01 nat more", "1 point more"
+NEGLIGIBLE = 1e-10  # an effect that is rounding alone: a bound that does not bind, say
+Powers = Mapping[str, float]
+
+
+class Effect(NamedTuple):
+    """What a step of one input does to the answer.
+
+    A step is 1 % of the input, but 0.01 nat of a loss and a point of an accuracy. All are
+    derivatives, so they hold for small changes, and each holds all other inputs fixed.
+    """
+
+    name: str  # of a field ("train_price"), a coefficient ("law.alpha") or a device ("device.price")
+    label: str
+    value: str
+    step: str  # in words: "1 % more"
+    cost: float  # percent of the total cost; for a budget, of what is spent
+    loss: float  # hundredths of a nat: what a budget changes
+    params: float  # percent
+    tokens: float  # percent
+
+
+class Input(NamedTuple):
+    """A number that people give, by the solver's numbers that it moves, each to a power."""
+
+    name: str
+    label: str
+    value: str
+    powers: Powers
+    step: str = MORE
+
+
+def effects(answer: Answer) -> tuple[Effect, ...]:
+    """The effect of each input that has one, the largest on the cost (of a budget: loss) first.
+
+    Bounds that do not bind are left out, and so are inputs whose effect is not known. Empty without
+    a plan. The first of a family of law and shape of question waits for the compiler.
+    """
+    if not answer.optimum.ok:
+        return ()
+    asked = _on_its_devices(answer)
+    slopes = _slopes_of(asked)
+    of_budget = asked.quality.budget is not None
+    every = (_effect(item, slopes) for item in inputs_of(asked))
+    felt = [each for each in every if _is_felt(each, of_budget)]
+    return tuple(sorted(felt, key=lambda x: -abs(x.loss if of_budget else x.cost)))
+
+
+def _on_its_devices(answer: Answer) -> Asked:
+    """The question with the devices that serve its plan alone: small changes change none.
+
+    A program for one machine compiles in a fraction of the time of one for all.
+    """
+    asked, serving = answer.asked, answer.asked.costs.serving
+    if not serving:
+        return asked
+    chosen = serving.options[int(answer.optimum.serving["choice"])]
+    return asked._replace(costs=replace(asked.costs, serving=replace(serving, options=(chosen,))))
+
+
+def _effect(item: Input, slopes: Mapping[str, np.ndarray]) -> Effect:
+    total = sum(power * slopes[name] for name, power in item.powers.items())
+    cost, loss, params, tokens = map(float, np.asarray(total))
+    return Effect(item.name, item.label, item.value, item.step, cost, loss, params, tokens)
+
+
+def _is_felt(effect: Effect, of_budget: bool) -> bool:
+    numbers = effect.loss if of_budget else effect.cost, effect.params, effect.tokens
+    return math.isfinite(sum(numbers)) and any(abs(x) > NEGLIGIBLE for x in numbers)
+
+
+# --- Derivatives by the solver's numbers ------------------------------------------------------
+
+
+def _slopes_of(asked: Asked) -> dict[str, np.ndarray]:
+    """Slopes of log cost, loss, log params and log tokens, by the name of each number moved."""
+    quality = {name: x for name, x in asked.quality._asdict().items() if isinstance(x, float)}
+    task = asked.quality.task
+    if task is not None:
+        quality.pop("loss", None)  # follows from the accuracy
+    numbers = {
+        "law": asked.law,
+        "task": None if task is None else task.law,
+        "quality": quality,
+        "demand": asked.demand,
+        "costs": asked.costs,
+        "bounds": asked.bounds,
+        LEVER.removesuffix("."): asked.levers,
+    }
+    paths = jax.tree_util.tree_flatten_with_path(numbers)[0]
+    names = dict.fromkeys(name for path, _ in paths if _may_move(name := _name_of(path)))
+    with jax.enable_x64(True):
+        slopes = _slopes(dict.fromkeys(names, 0.0), numbers)
+        return {name: np.asarray(slope) for name, slope in slopes.items()}
+
+
+@compiled
+def _slopes(moves: dict[str, Array], numbers: dict[str, Any]) -> dict[str, Array]:
+    return jax.jacfwd(_moved_answer)(moves, numbers)
+
+
+def _moved_answer(moves: dict[str, Array], numbers: dict[str, Any]) -> Array:
+    """Log cost, loss, log params and log tokens with numbers moved by these logarithms."""
+
+    def moved(path: Any, x: Any) -> Any:
+        name = _name_of(path)
+        return _moved(name, x, moves[name]) if name in moves else x
+
+    moved_numbers = jax.tree_util.tree_map_with_path(moved, numbers)
+    quality = dict(moved_numbers["quality"])
+    if moved_numbers["task"] is not None:
+        quality["loss"] = moved_numbers["task"].loss(quality["accuracy"])
+    plan: Plan = best_plans(
+        moved_numbers["law"],
+        tuple(quality.get(name) for name in ("loss", "params", "tokens", "budget")),
+        moved_numbers["demand"],
+        moved_numbers["costs"],
+        moved_numbers["bounds"],
+        moved_numbers[LEVER.removesuffix(".")],
+    )[1]
+    cost, params, tokens = map(jnp.log, (plan.total_cost, plan.params, plan.tokens))
+    return jnp.stack([cost, plan.loss, params, tokens])
+
+
+def _moved(name: str, x: Any, move: Array) -> Array:
+    if name in ("quality.loss", "quality.accuracy"):
+        return x + move
+    unlimited = jnp.isinf(x)  # whose derivative is no number
+    return jnp.where(unlimited, x, jnp.where(unlimited, 1, x) * jnp.exp(move))
+
+
+def _name_of(path: Any) -> str:
+    """The name of a number; the options of a serving share theirs."""
+    return re.sub(r"options\.\d+", "device", jax.tree_util.keystr(path, simple=True, separator="."))
+
+
+_FIXED = re.compile(
+    r"costs\.serving\.(family\.(?!context)|device\.(count|tensor_parallel|accelerator\.(domain|watts)))"
+    r"|costs\.serving\.requests\.(rate|streams)|bounds\.min_"
+)
+
+
+def _may_move(name: str) -> bool:
+    """Whether it is a number that an input may move, and not one of devices, say."""
+    return not _FIXED.match(name)
+
+
+# --- Inputs as people give them ---------------------------------------------------------------
+
+
+def inputs_of(asked: Asked) -> Iterator[Input]:
+    """The numbers of a question that its answer rests on, those that it has by default too."""
+    yield from _of_quality(asked)
+    yield from _of_demand(asked)
+    if asked.unit == "dollars":
+        yield from _of_prices(asked)
+    if asked.is_timed:
+        yield from _of_serving(asked)
+        yield from _of_device(asked)
+    for name in asked.question.texts:
+        if name.startswith("max_") and f"bounds.{name}" and FIELDS[name].group == "Bounds":
+            yield _given(asked, name, {f"bounds.{name}": 1})
+    for name, value in asked.levers.items():
+        yield Input(f"{LEVER}{name}", name.replace("_", " "), number(value), {f"{LEVER}{name}": 1})
+    yield from _of_coefficients("law", "of the law", asked.law)
+    if asked.quality.task is not None:
+        yield from _of_coefficients("task", "of the task", asked.quality.task.law)
+
+
+def _given(asked: Asked, name: str, powers: Powers, default: str = "", step: str = MORE) -> Input:
+    value = asked.question.texts.get(name, default or FIELDS[name].default)
+    return Input(name, FIELDS[name].label, value, powers, step)
+
+
+_QUALITY = {
+    "like_params": "quality.params",
+    "like_tokens": "quality.tokens",
+    "loss": "quality.loss",
+    "accuracy": "quality.accuracy",
+    "budget": "quality.budget",
+    "flops": "quality.budget",
+}
+_STEPS = {"loss": NAT, "accuracy": POINT}
+
+
+def _of_quality(asked: Asked) -> Iterator[Input]:
+    for name in (name for names in QUALITIES.values() for name in names):
+        if name in asked.question.texts:
+            yield _given(asked, name, {_QUALITY[name]: 1}, step=_STEPS.get(name, MORE))
+
+
+_READ, _WRITTEN = "demand.input_tokens", "demand.output_tokens"
+_DEMAND: Mapping[str, Powers] = {
+    "inference_tokens": {_READ: 1},
+    "input_tokens": {_READ: 1},
+    "output_tokens": {_WRITTEN: 1},
+    "requests": {_READ: 1, _WRITTEN: 1},
+    "input_per_request": {_READ: 1},
+    "output_per_request": {_WRITTEN: 1},
+}
+
+
+def _of_demand(asked: Asked) -> Iterator[Input]:
+    lengths = _lengths(asked) if asked.is_timed else {}
+    for name, powers in _DEMAND.items():
+        if name in asked.question.texts:
+            yield _given(asked, name, {**powers, **lengths.get(name, {})})
+
+
+def _of_prices(asked: Asked) -> Iterator[Input]:
+    served = "costs.serving.device.accelerator.price"
+    serve = {served: 1} if asked.is_timed else {"costs.prefill": 1, "costs.decode": 1}
+    for name, powers in (("train_price", {"costs.train": 1}), ("serve_price", serve)):
+        yield _given(asked, name, powers)
+    for phase in ("train",) if asked.is_timed else DEFAULT_MFU:
+        yield _given(asked, f"{phase}_mfu", {f"costs.{phase}": -1})
+
+
+_LIMITS = {
+    "max_latency": "limits.token_seconds",
+    "max_first_token": "limits.first_token_seconds",
+    "batch": "limits.max_batch",
+    "cached": "requests.cached",
+    "utilisation": "utilisation",
+}
+_ROOM = ("requests.kept", "requests.longest", "family.context")
+
+
+def _of_serving(asked: Asked) -> Iterator[Input]:
+    for name, powers in _lengths(asked).items():
+        if name not in _DEMAND:
+            yield _given(asked, name, powers)
+    for name, number_of in _LIMITS.items():
+        if name in asked.question.texts or FIELDS[name].default:
+            yield _given(asked, name, {f"costs.serving.{number_of}": 1})
+
+
+def _lengths(asked: Asked) -> dict[str, Powers]:
+    """What lengths of a request move, by the field that states each; others follow from two."""
+    texts, requests = asked.question.texts, asked.costs.serving.requests
+    prompt, output = float(requests.prompt), float(requests.output)
+    seen = prompt + output / 2
+    read = {"requests.prompt": 1.0, "requests.prompt_context": 1.0}
+    read["requests.output_context"] = prompt / seen
+    written = {"requests.output": 1.0, "requests.output_context": output / 2 / seen}
+    found: dict[str, Powers] = {}
+    if "context" in texts:
+        found["context"] = _served(dict.fromkeys(_ROOM, 1.0))
+    else:
+        read |= dict.fromkeys(_ROOM, prompt / (prompt + output))
+        written |= dict.fromkeys(_ROOM, output / (prompt + output))
+    for name, in_demand, powers in (
+        ("prompt", "input_per_request", read),
+        ("output", "output_per_request", written),
+    ):
+        stated = in_demand if name not in texts and in_demand in texts else name
+        found[stated] = _served(powers)
+    return found
+
+
+def _served(powers: Powers) -> Powers:
+    return {f"costs.serving.{name}": power for name, power in powers.items()}
+
+
+_DEVICE = {
+    "accelerator.memory_bandwidth": ("Memory bandwidth", lambda x: f"{count(x)} bytes/s"),
+    "accelerator.memory_bytes": ("Memory", lambda x: f"{count(x)} bytes"),
+    "accelerator.link_bandwidth": ("Bandwidth of links", lambda x: f"{count(x)} bytes/s"),
+    "accelerator.network_bandwidth": ("Bandwidth of the network", lambda x: f"{count(x)} bytes/s"),
+    "compute_efficiency": ("Share of the peak reached", percent),
+    "bandwidth_efficiency": ("Share of memory bandwidth reached", percent),
+    "eight_way_efficiency": ("Share reached on eight devices", percent),
+    "link_efficiency": ("Share of link bandwidth reached", percent),
+    "usable_memory": ("Share of memory that is free", percent),
+    "reduce_seconds": ("Time of a short all-reduce", elapsed),
+    "launch_seconds": ("Time to launch a kernel", elapsed),
+}
+
+
+def _of_device(asked: Asked) -> Iterator[Input]:
+    """The numbers of the devices that serve, and what their timing takes for granted."""
+    one = asked.costs.serving.options[0]
+    device = one.accelerator
+    for precision, peak in device.peak_flops.items():  # of which one alone is felt
+        name = f"device.accelerator.peak_flops.{precision}"
+        label = f"Peak of {device.name} in {precision}"
+        yield Input(name, label, f"{count(peak)} FLOP/s", {f"costs.serving.{name}": 1})
+    for path, (label, write) in _DEVICE.items():
+        part, _, field = path.rpartition(".")
+        value = getattr(device if part else one, field)
+        if value is not None:
+            named = f"{label} of {device.name}" if part else label
+            yield Input(f"device.{path}", named, write(value), {f"costs.serving.device.{path}": 1})
+
+
+def _of_coefficients(kind: str, of: str, law: Any) -> Iterator[Input]:
+    for path, value in jax.tree_util.tree_flatten_with_path(law)[0]:
+        name = f"{kind}.{jax.tree_util.keystr(path, simple=True, separator='.')}"
+        label = f"{name.removeprefix(f'{kind}.')} {of}"
+        yield Input(name, label, number(float(value)), {name: 1})
