@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from jaxscale._numerics.compiled import compiled
-from jaxscale._numerics.quantities import count, dollars, elapsed, number, percent
+from jaxscale._numerics.quantities import count, elapsed, number, percent
 from jaxscale.costs import DEFAULT_MFU
 from jaxscale.exploring.answering import Answer, best_plans
 from jaxscale.exploring.fields import FIELDS, LEVER, QUALITIES
@@ -31,7 +31,9 @@ class Effect(NamedTuple):
     derivatives, so they hold for small changes, and each holds all other inputs fixed.
     """
 
-    name: str  # of a field ("train_price"), a coefficient ("law.alpha") or a device ("device.price")
+    name: (
+        str  # of a field ("train_price"), a coefficient ("law.alpha") or a device ("device.price")
+    )
     label: str
     value: str
     step: str  # in words: "1 % more"

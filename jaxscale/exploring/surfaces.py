@@ -13,7 +13,7 @@ from jaxscale.costs import Costs, Demand
 from jaxscale.exploring.answering import Answer
 from jaxscale.exploring.optima import POINTS, best_plans, law_and_draws, losses_of_models
 from jaxscale.exploring.uncertainty import draws_of
-from jaxscale.laws.inverse import params_for, tokens_for, tokens_of_flops
+from jaxscale.laws.inverse import tokens_for, tokens_of_flops
 from jaxscale.laws.protocol import checked_loss, flops_of
 from jaxscale.plan import evaluate
 from jaxscale.solve.intervals import ends_of, tails_of
@@ -24,6 +24,7 @@ Range = tuple[float, float]
 SIDE = 64  # of the map, in points
 LINE = 161  # points of a curve
 MULTIPLES = (1.0, 1.5, 2.0, 4.0)  # of the best plan's cost
+BEFORE = 0.02  # in a logarithm: more than what lines between the points of a map leave out
 REACH = 1.75  # decades of params and tokens that the path goes to both sides
 ROOM = 1.0  # decades around the plans on the map, at the least
 LEVEL = 0.95
@@ -61,18 +62,17 @@ def loss_map(answer: Answer) -> LossMap | None:
     across = _axis([float(plan.params) for plan in plans])
     up = _axis([float(plan.tokens) for plan in plans])
     law = jax.tree.map(np.float64, asked.law)
-    ends = np.log(across[[0, -1]]), np.log(up[[0, -1]])
     costs = float(optimum.total_cost) * np.array(MULTIPLES)
     with jax.enable_x64(True):
         found = _curves(
             law,
-            (across, up, *ends),
+            (across, up, np.log(across[[0, -1]])),
             (np.float64(optimum.loss), costs, np.float64(optimum.tokens)),
             asked.demand,
             asked.costs,
             asked.levers,
         )
-    loss, equal_loss, same_params, same_cost = jax.tree.map(np.asarray, found)
+    loss, equal_loss, equal_costs = jax.tree.map(np.asarray, found)
     path, band = _path(answer)
     return LossMap(
         across,
@@ -80,8 +80,8 @@ def loss_map(answer: Answer) -> LossMap | None:
         loss,
         Line(*equal_loss),
         tuple(
-            (multiple, Line(same_params, tokens))
-            for multiple, tokens in zip(MULTIPLES, same_cost, strict=True)
+            (multiple, Line(params, tokens))
+            for multiple, params, tokens in zip(MULTIPLES, *equal_costs, strict=True)
         ),
         path,
         band,
@@ -107,27 +107,49 @@ def _range_of(answer: Answer) -> tuple[Range, Range] | None:
 @compiled
 def _curves(
     law: Any,
-    window: tuple[Any, Any, Any, Any],
+    window: tuple[Any, Any, Any],
     plan: tuple[Any, Any, Any],
     demand: Demand,
     costs: Costs,
     levers: dict[str, Any],
 ) -> Any:
-    """Losses of the map, sizes of one loss, params along a line and tokens there of each cost."""
-    across, up, log_params, log_tokens = window
+    """Losses of the map, sizes of one loss, and sizes of each cost."""
+    across, up, log_params = window
     loss, totals, tokens = plan
     losses = checked_loss(law, across, up[:, None], **levers)
-    # From where the curve enters the map at the top, denser there because it is steep.
-    top = jnp.log(params_for(law, loss, jnp.exp(log_tokens[1]), **levers))
-    first = jnp.where(top > log_params[0], top, log_params[0])
-    sizes = jnp.exp(first + (log_params[1] - first) * jnp.linspace(0.0, 1.0, LINE) ** 2)
+    # From a little before the curve enters the map at the top, denser there because it is steep.
+    entry = _crossed(-loss, -losses[-1], jnp.log(across)) - BEFORE
+    sizes = jnp.exp(_spaced(jnp.maximum(entry, log_params[0]), log_params[1]))
     same_loss = sizes, tokens_for(law, loss, sizes, **levers)
+
+    def priced(params: Any) -> Any:
+        return evaluate(law, params, tokens, demand, costs, levers=levers)
+
+    # Up to where serving alone costs as much, denser there for the same reason.
+    serving = jnp.log(priced(across).inference_cost)
+    ends = jax.vmap(lambda total: _crossed(jnp.log(total), serving, jnp.log(across)))(totals)
+    params = jnp.exp(jax.vmap(_spaced, (0, None))(ends, log_params[0]))[:, ::-1]
     # Of the costs only training depends on tokens, in proportion to its FLOPs.
-    line = jnp.exp(jnp.linspace(log_params[0], log_params[1], LINE))
-    plans = evaluate(law, line, tokens, demand, costs, levers=levers)
-    price = plans.train_cost / flops_of(law, line, tokens, **levers).train
-    flops = (totals[:, None] - plans.inference_cost[None]) / price[None]
-    return losses, same_loss, line, tokens_of_flops(law, flops, line, **levers)
+    plans = priced(params)
+    price = plans.train_cost / flops_of(law, params, tokens, **levers).train
+    flops = (totals[:, None] - plans.inference_cost) / price
+    return losses, same_loss, (params, tokens_of_flops(law, flops, params, **levers))
+
+
+def _crossed(value: Any, values: Any, positions: Any) -> Any:
+    """Where rising values reach one, nearly: by lines between them. An end where none do."""
+    known = jnp.where(jnp.isnan(values), jnp.inf, values)
+    index = jnp.clip(jnp.sum(known < value), 1, len(values) - 1)
+    low, high = known[index - 1], known[index]
+    share = (value - low) / (high - low)
+    step = positions[index] - positions[index - 1]
+    share = jnp.where(jnp.isnan(share), 1.0, share)  # of two values of minus infinity
+    return positions[index - 1] + jnp.clip(share, 0.0, 1.0) * step
+
+
+def _spaced(dense: Any, sparse: Any) -> Any:
+    """LINE points from beside one to another, nearer to each other towards the first."""
+    return dense + (sparse - dense) * (jnp.arange(1, LINE + 1) / LINE) ** 2
 
 
 def _path(answer: Answer) -> tuple[Line, tuple[Line, Line] | None]:

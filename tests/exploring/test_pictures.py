@@ -61,21 +61,19 @@ def test_map_has_the_loss_of_the_law(first):
     same = loss_at(law, *drawn.equal_loss)
     assert_allclose(same, float(first.optimum.loss), rtol=1e-13)
     # It enters at the top of the map and leaves on its right.
-    assert_allclose(drawn.equal_loss.tokens[0], drawn.tokens[-1], rtol=1e-9)
+    assert 1 <= drawn.equal_loss.tokens[0] / drawn.tokens[-1] < 3
     assert_allclose(drawn.equal_loss.params[-1], drawn.params[-1], rtol=1e-9)
     assert drawn.range == (first.asked.entry.params_range, first.asked.entry.tokens_range)
 
 
 def test_curves_of_equal_cost_cost_what_they_say(first):
     total = float(first.optimum.total_cost)
-    for multiple, line in loss_map(first).equal_costs:
-        known = np.isfinite(line.tokens)
-        assert known.sum() > 50
-        cost = cost_at(first.asked, line.params[known], line.tokens[known])
-        assert_allclose(cost, multiple * total, rtol=1e-12)
-        # Where it ends, serving alone costs more.
-        beyond = line.params[~known & (line.params > line.params[known].max())]
-        assert (cost_at(first.asked, beyond, 0.0) > multiple * total).all()
+    drawn = loss_map(first)
+    for multiple, line in drawn.equal_costs:
+        assert_allclose(cost_at(first.asked, *line), multiple * total, rtol=1e-12)
+        assert (np.diff(line.params) > 0).all()
+        # It leaves the map at the bottom: training costs nearly nothing there.
+        assert line.tokens[-1] < drawn.tokens[0]
 
 
 def test_path_is_of_the_cheapest_plans_and_goes_through_the_plan(first, of_a_loss):
@@ -139,20 +137,19 @@ def test_demand_curve_is_of_the_cheapest_plan_at_each_demand(first):
 def test_curves_hold_levers_and_count_the_laws_own_flops():
     law, levers = js.laws.published("kumar2024"), {"bits": 8.0}
     across, up = np.geomspace(1e8, 1e10, 5), np.geomspace(1e9, 1e12, 5)
-    ends = np.log(across[[0, -1]]), np.log(up[[0, -1]])
     demand, costs = js.Demand(1e11, 2e11), js.Costs.flops()
     plan = interpreted(js.evaluate, law, 1e9, 1e11, demand, costs, levers=levers)
     asked = float(plan.loss), np.array([1.0, 2.0]) * float(plan.total_cost), 1e11
-    losses, same, line, tokens = interpreted(
-        surfaces._curves.__wrapped__, law, (across, up, *ends), asked, demand, costs, levers
+    window = across, up, np.log(across[[0, -1]])
+    losses, same, lines = interpreted(
+        surfaces._curves.__wrapped__, law, window, asked, demand, costs, levers
     )
     assert losses.shape == (5, 5)
     known = np.isfinite(same[1])
     again = interpreted(law.loss, same[0][known], same[1][known], **levers)
     assert_allclose(again, float(plan.loss), rtol=1e-6)  # in float32 too
-    for multiple, row in zip((1, 2), tokens, strict=True):
-        known = np.isfinite(row)
-        cost = interpreted(js.evaluate, law, line[known], row[known], demand, costs, levers=levers)
+    for multiple, *line in zip((1, 2), *lines, strict=True):
+        cost = interpreted(js.evaluate, law, *line, demand, costs, levers=levers)
         assert_allclose(cost.total_cost, multiple * float(plan.total_cost), rtol=1e-5)
 
 

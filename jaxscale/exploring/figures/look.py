@@ -117,8 +117,8 @@ def add_hover(figure: Figure, renderers: Sequence[Any], **options: Any) -> Hover
     return hover
 
 
-def restyle(figure: Figure, look: Look) -> None:
-    """Give the frame of a figure the colours of a look."""
+def dress(figure: Figure, look: Look) -> None:
+    """Give the frame, the axes and the legend of a figure the colours of a look."""
     figure.update(
         background_fill_color=look.ground,
         border_fill_color=look.ground,

@@ -12,7 +12,7 @@ from bokeh.plotting import figure as Figure
 
 from jaxscale._numerics.quantities import dollars, scientific
 from jaxscale.exploring.answering import Answer
-from jaxscale.exploring.figures.look import FONT, Look, restyle
+from jaxscale.exploring.figures.look import FONT, Look, dress
 
 Data = TypeVar("Data")
 
@@ -40,6 +40,8 @@ class Picture(ABC, Generic[Data]):
         self.message = Title(text=self.nothing, visible=False, text_font_size=FONT)
         figure.add_layout(self.message, "above")
         self.figure.html_attributes = {"role": "figure", "aria-label": self.title}
+        dress(self.figure, look)
+        self.message.text_color = look.ink
         self.restyle(look)
 
     def update(self, data: Data | None, answer: Answer) -> None:
@@ -49,11 +51,12 @@ class Picture(ABC, Generic[Data]):
             self.draw()
 
     def restyle(self, look: Look) -> None:
-        """Change to the colours of a light or a dark page."""
+        """Change what is drawn to the colours of a light or a dark page.
+
+        The page itself changes the frame, axes and legend of all figures on it.
+        """
         self.look = look
         with self._at_once():
-            restyle(self.figure, look)
-            self.message.text_color = look.ink
             self.paint()
             if self.answer is not None:
                 self.draw()
