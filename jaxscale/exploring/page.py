@@ -75,6 +75,7 @@ class Explorer(pn.viewable.Viewer):
             header=[pn.pane.HTML(f"<h1>{TITLE}</h1>", stylesheets=[STYLES], margin=0)],
             sidebar=[self._form.view],
             sidebar_width=360,
+            sidebar_resizable=False,  # which takes a mouse
             sidebar_open="Mobi" not in (pn.state.headers or {}).get("User-Agent", ""),
             theme_config=THEME,
             busy_indicator=None,
@@ -187,7 +188,7 @@ class Explorer(pn.viewable.Viewer):
 
     def _show_answer(self, found: Answer) -> None:
         self._say(headline(found), "success" if found.status.ok else "warning")
-        self._table.object = f"<div class='scroll'>{table_of(found)}</div>"
+        self._table.object = f"<div class='scroll' role='region' aria-label='Answer' tabindex='0'>{table_of(found)}</div>"
         self._notes.object = notes_of(found)
         self._command.object = f"<pre>{escape(self.question.command())}</pre>"
         self._dim(1.0)

@@ -12,6 +12,14 @@ _COMPONENTS: dict[str, Any] = {
     "MuiAlertTitle": {"styleOverrides": {"root": {"display": "none"}}},
     "MuiFormHelperText": {"styleOverrides": {"root": {"marginTop": "2px"}}},
     "MuiAccordionSummary": {"styleOverrides": {"root": {"minHeight": "40px"}}},
+    # What the library leaves without a name, or calls a heading that is none.
+    "MuiAccordion": {
+        "defaultProps": {
+            "slotProps": {"heading": {"component": "h2"}, "region": {"role": "presentation"}}
+        }
+    },
+    "MuiTypography": {"defaultProps": {"variantMapping": {"h5": "div", "h6": "div"}}},
+    "MuiLinearProgress": {"defaultProps": {"aria-label": "Computing"}},
 }
 THEME: dict[str, Any] = {
     "light": {
@@ -23,7 +31,11 @@ THEME: dict[str, Any] = {
     },
     "dark": {
         "palette": {"primary": {"main": LIGHT_BLUE}},
-        "components": _COMPONENTS,
+        # Its texts are white in either look.
+        "components": {
+            **_COMPONENTS,
+            "MuiAppBar": {"styleOverrides": {"colorPrimary": {"backgroundColor": "#10283a"}}},
+        },
     },
 }
 
