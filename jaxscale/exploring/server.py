@@ -54,7 +54,8 @@ def listening(
 ) -> Server:
     """A server of the page that `session` makes for each visitor; its loop is not started.
 
-    Raises OSError where the port or the address cannot be had.
+    `session` is a plain function: Panel calls nothing else. Raises OSError where the port or the
+    address cannot be had.
     """
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
