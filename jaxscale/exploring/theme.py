@@ -8,7 +8,10 @@ BLUE, LIGHT_BLUE = "#005a8c", "#7cc4f4"  # white on the first and the second on 
 _COMPONENTS: dict[str, Any] = {
     "MuiInputLabel": {"defaultProps": {"shrink": True}},
     "MuiOutlinedInput": {"defaultProps": {"notched": True}},
-    "MuiAlert": {"defaultProps": {"role": "status"}},  # is read out when there is time
+    "MuiAlert": {
+        "defaultProps": {"role": "status"},  # is read out when there is time
+        "styleOverrides": {"message": {"& p": {"margin": 0}}},
+    },
     "MuiAlertTitle": {"styleOverrides": {"root": {"display": "none"}}},
     "MuiFormHelperText": {"styleOverrides": {"root": {"marginTop": "2px"}}},
     "MuiAccordionSummary": {"styleOverrides": {"root": {"minHeight": "40px"}}},
@@ -34,7 +37,9 @@ THEME: dict[str, Any] = {
         # Its texts are white in either look.
         "components": {
             **_COMPONENTS,
-            "MuiAppBar": {"styleOverrides": {"colorPrimary": {"backgroundColor": "#10283a"}}},
+            "MuiAppBar": {
+                "styleOverrides": {"colorPrimary": {"backgroundColor": "#10283a", "color": "#fff"}}
+            },
         },
     },
 }
@@ -64,4 +69,9 @@ pre { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 13px;
   white-space: pre-wrap; overflow-wrap: anywhere; padding: 8px 10px; border-radius: 4px;
   background: color-mix(in srgb, currentColor 7%, transparent); }
 summary { cursor: pointer; }
+@media (max-width: 600px) {
+  table.plans { font-size: 13px; }
+  table.plans th, table.plans td { padding: 4px; }
+  table.plans td, table.plans th[scope=row] { white-space: normal; }
+}
 """

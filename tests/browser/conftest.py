@@ -130,7 +130,7 @@ def _strangers(url: str, host: str) -> list[str]:
 
 @pytest.fixture
 def screenshot(tmp_path) -> Callable:
-    """`screenshot(page, name)` leaves a picture of the whole page, in JAXSCALE_SCREENSHOTS if set."""
+    """`screenshot(page, name)` leaves a picture, in JAXSCALE_SCREENSHOTS where that is set."""
     folder = Path(os.environ.get("JAXSCALE_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     return lambda page, name: page.screenshot(path=folder / f"{name}.png", full_page=True)

@@ -1,12 +1,11 @@
 """Many pages at once."""
 
-from browser.on_page import asked, slider, until, wait_for_answer
-
-from jaxscale.exploring import Question
+from browser.on_page import asked, rows, slider, until, wait_for_answer
+from jaxscale.exploring import FIRST
 
 PAGES = 4
-# A law that no other test asks: it is compiled here.
-SLOW = Question({"law": "farseer2025", "like_params": "7B", "inference_tokens": "1T"})
+# What takes longest to compile, and no other test asks.
+SLOW = FIRST.with_texts({"like_params": "", "loss": "2.1", "max_latency": "50ms"})
 
 
 def test_a_slow_compile_holds_up_no_other_page(visit):
@@ -21,7 +20,7 @@ def test_a_slow_compile_holds_up_no_other_page(visit):
         until(page, lambda page=page, before=before: _is_asked(page, before))
         wait_for_answer(page)
     assert slow.get_by_text("Compiling").is_visible()
-    wait_for_answer(slow)
+    until(slow, lambda: not rows(slow) and "no answer")
 
 
 def _is_asked(page, before: str) -> str:

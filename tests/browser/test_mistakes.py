@@ -1,8 +1,8 @@
 """Mistakes are said beside their field, and the page keeps its last good answer."""
 
 import pytest
-from browser.on_page import asked, field, rows, until, wait_for_answer, write
 
+from browser.on_page import asked, field, rows, until, wait_for_answer, write
 from jaxscale.exploring import FIRST, Mistakes, read
 
 QUESTIONS = {
@@ -10,17 +10,16 @@ QUESTIONS = {
     "requests": "loss=2&requests=1B&input_per_request=1000&output_per_request=100",
     "timed": FIRST.with_texts({"max_latency": "50ms", "family": "llama"}).query(),
 }
-NONSENSE = ("banana", "-1", "1e999", "<img src=x onerror=alert(1)>", "9" * 500, "１２", "0x10")
-NAMES = "law", "train_on", "serve_on", "train_precision", "serve_precision", "family"
+NONSENSE = ("banana", "-1", "1e999", "<img src=x onerror=alert(1)>", "9" * 500, "0x10")
 
 
 def mistake_of(page, name: str) -> str:
     """What is said beside a field that is marked as wrong."""
-    box = field(page, name)
-    if box.get_attribute("aria-invalid") != "true":
-        return ""
-    described = box.get_attribute("aria-describedby")
-    return page.locator(f"[id='{described}']").inner_text() if described else ""
+    return field(page, name).evaluate(
+        """box => box.getAttribute("aria-invalid") !== "true" ? "" :
+          box.getRootNode().getElementById(box.getAttribute("aria-describedby"))?.innerText ?? ""
+        """
+    )
 
 
 @pytest.mark.parametrize("query", QUESTIONS.values(), ids=QUESTIONS)
