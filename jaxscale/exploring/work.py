@@ -42,6 +42,11 @@ async def run(key: Hashable, function: Callable[[], T]) -> T:
         await asyncio.shield(asyncio.wrap_future(compiling))
 
 
+def knows(key: Hashable) -> bool:
+    """Whether what a key names is compiled."""
+    return key in _compiled
+
+
 def is_compiling() -> bool:
     """Whether a compile is under way, which nothing can stop."""
     return bool(_compiling)
