@@ -6,7 +6,7 @@ Laws of one class are one batch of one program. It waits for the compiler once, 
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,10 +18,12 @@ from jaxscale import _compare
 from jaxscale._compare import LawRow, Named, NoPlan, Spelling
 from jaxscale._explain import Asked as Scenario
 from jaxscale._explain import is_of_memory
+from jaxscale._levers import read_lever
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale.costs import Costs, Demand
 from jaxscale.exploring.answering import Answer
+from jaxscale.exploring.fields import LEVER
 from jaxscale.exploring.optima import POINTS, best_plans, losses_of_models
 from jaxscale.exploring.reading import Asked
 from jaxscale.exploring.uncertainty import draws_of
@@ -58,7 +60,7 @@ class LawsAlike(NamedTuple):
     key: Hashable  # of the program, which is compiled when it is asked for the first time
     names: tuple[str, ...]
     sizes: Callable[[], list[LawSize]]
-    at_once: Callable[[], list[LawSize]]  # without compiling
+    at_once: Callable[[], list[LawSize]] | None  # without compiling, where that is faster
 
 
 def sizes_by_law(
@@ -72,7 +74,8 @@ def sizes_by_law(
     without, groups = laws_alike(answer, own)
     found = {each.name: each for each in without}
     for group in groups:
-        found |= {each.name: each for each in (group.at_once if at_once else group.sizes)()}
+        sizes = (group.at_once if at_once else None) or group.sizes
+        found |= {each.name: each for each in sizes()}
     return [found[named.name] for named in _laws(answer.asked, own)]
 
 
@@ -109,6 +112,28 @@ def laws_alike(
     return without, [_group(cases, asked) for cases in groups]
 
 
+Step = tuple[Hashable, Callable[[], list[LawSize]]]
+
+
+def in_turn(groups: Iterable[LawsAlike], is_compiled: Callable[[Hashable], bool]) -> Iterator[Step]:
+    """Keys and functions, as `work.run` takes them, in an order that shows every law early.
+
+    First what is compiled, in a millisecond a group; then the other groups by NumPy, in half a
+    second or so each; then these once more, to compile them for the next question: that takes
+    ten seconds for a law whose levers are chosen, and changes no number.
+    """
+    groups = list(groups)
+    later = [group for group in groups if not is_compiled(group.key)]
+    for group in groups:
+        if is_compiled(group.key):
+            yield group.key, group.sizes
+    for group in later:
+        if group.at_once is not None:
+            yield ("at once", group.key), group.at_once
+    for group in later:
+        yield group.key, group.sizes
+
+
 class _Case(NamedTuple):
     """The question put to one law."""
 
@@ -136,13 +161,17 @@ def _name(case: _Case) -> str:
 
 
 def _laws(asked: Asked, own: Mapping[str, Entry] | None) -> list[Named]:
+    """Those of the catalogue and of one's own; the question's law may be neither."""
     named = _compare.read_laws(None, asked.quality.task)
-    return named + [Named(name, entry.law, entry) for name, entry in (own or {}).items()]
+    named += [Named(name, entry.law, entry) for name, entry in (own or {}).items()]
+    if asked.name not in {each.name for each in named}:
+        named.append(Named(asked.name, asked.law, asked.entry))
+    return named
 
 
 def _case(named: Named, asked: Asked, question: _compare.Question) -> _Case:
     """NoPlan where the law cannot answer."""
-    case = _compare._case(named, asked.levers, question, WORDS)
+    case = _compare._case(named, _levers(asked), question, WORDS)
     group = None if asked.entry is None else LawRow(asked.name, asked.law, asked.entry).group
     if question.loss is not None and LawRow(*named).group != group:
         raise NoPlan(OTHER_LOSS)
@@ -150,6 +179,15 @@ def _case(named: Named, asked: Asked, question: _compare.Question) -> _Case:
     if asked.quality.params is not None:
         ordinary = _compare._plain(case.chosen, asked.quality.params)
     return _Case(named, case.values, tuple(case.over.items()), ordinary, case.target)
+
+
+def _levers(asked: Asked) -> dict[str, Any]:
+    """As the question gives them: those that it leaves open are chosen by each law."""
+    return {
+        name.removeprefix(LEVER): read_lever(name.removeprefix(LEVER), text)
+        for name, text in asked.question.texts.items()
+        if name.startswith(LEVER)
+    }
 
 
 def _without(named: Named, note: str) -> LawSize:
@@ -318,7 +356,8 @@ def _timed(cases: Sequence[_Case], answer: Answer) -> LawsAlike:
             params, tokens = (
                 None if x is None else np.full(POINTS, x) for x in (quality.params, quality.tokens)
             )
-            targets = losses_of_models(laws, params, tokens, asked.levers)
+            model = asked.given.of_model(quality.params)
+            targets = losses_of_models(laws, params, tokens, model)
         else:
             targets = np.array([case.target for case in lanes], float)
         plans = best_plans(asked, laws, targets, asked.demand)
@@ -332,4 +371,4 @@ def _timed(cases: Sequence[_Case], answer: Answer) -> LawsAlike:
         return rows
 
     key = "timed", type(asked.law), jax.tree.structure((asked.demand, asked.costs, asked.bounds))
-    return LawsAlike(key, tuple(map(_name, cases)), sizes, sizes)
+    return LawsAlike(key, tuple(map(_name, cases)), sizes, None)

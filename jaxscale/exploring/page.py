@@ -41,7 +41,7 @@ from jaxscale.exploring.surfaces import loss_map
 from jaxscale.exploring.theme import STYLES, THEME
 from jaxscale.exploring.uncertainty import draws_of
 from jaxscale.exploring.ways import Ways, asked_by
-from jaxscale.exploring.work import knows, run
+from jaxscale.exploring.work import is_compiled, run
 from jaxscale.laws.protocol import levers_of
 from jaxscale.published import Entry
 
@@ -227,8 +227,8 @@ class Explorer(pn.viewable.Viewer):
         """The best size by every law: at once of those that are compiled, then of the others."""
         without, groups = laws_alike(found, self._own)
         sizes: list[LawSize] = list(without)
-        known = [group for group in groups if knows(group.key)]
-        waiting = [group for group in groups if not knows(group.key)]
+        known = [group for group in groups if is_compiled(group.key)]
+        waiting = [group for group in groups if not is_compiled(group.key)]
         for group in known:
             sizes += await run(group.key, group.sizes)
         with pn.io.hold():

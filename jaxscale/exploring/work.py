@@ -42,8 +42,8 @@ async def run(key: Hashable, function: Callable[[], T]) -> T:
         await asyncio.shield(asyncio.wrap_future(compiling))
 
 
-def knows(key: Hashable) -> bool:
-    """Whether what a key names is compiled."""
+def is_compiled(key: Hashable) -> bool:
+    """Whether a call with this key has ended well, so that the next one need not compile."""
     return key in _compiled
 
 
