@@ -97,7 +97,7 @@ def test_a_law_brings_its_levers(visit):
 def test_the_command_is_copied_as_it_is_shown(visit):
     page = visit()
     wait_for_answer(page)
-    page.get_by_role("button", name="Copy the command").click()
+    page.get_by_role("button", name="Copy as a command").click()
     until(
         page,
         lambda: page.evaluate("navigator.clipboard.readText()") != asked(page).command() and "copy",
