@@ -1,12 +1,12 @@
 """The best size by every law that can answer the question, with its interval.
 
-Laws of one class are one batch of one program. It waits for the compiler once, for seconds;
-`at_once` has the same numbers from NumPy in a fraction of that, for the first look.
+Laws of one class are one batch of one program, which is compiled once and then takes a millisecond;
+`at_once` has the same numbers from NumPy, faster than that once and slower ever after.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -82,7 +82,11 @@ def sizes_by_law(
 def laws_alike(
     answer: Answer, own: Mapping[str, Entry] | None = None
 ) -> tuple[list[LawSize], list[LawsAlike]]:
-    """Laws that cannot answer, and the others by the program that does; the question's first."""
+    """Laws that cannot answer, and the others by the program that does.
+
+    The class of the question's law is first, and last are laws whose levers are chosen: a program
+    of these takes ten seconds to compile, where the others take one to five.
+    """
     asked = answer.asked
     question = _compare.Question(
         asked.quality.loss if asked.quality.task is None else None,
@@ -102,7 +106,9 @@ def laws_alike(
             alike[case.kind].append(case)
         except NoPlan as none:
             without.append(_without(named, none.short))
-    groups = sorted(alike.values(), key=lambda cases: asked.name not in map(_name, cases))
+    groups = sorted(
+        alike.values(), key=lambda cases: (asked.name not in map(_name, cases), bool(cases[0].over))
+    )
     if asked.is_timed:
         own_group, *others = groups
         others = [case for cases in others for case in cases]
@@ -110,28 +116,6 @@ def laws_alike(
             _timed(own_group, answer)
         ]
     return without, [_group(cases, asked) for cases in groups]
-
-
-Step = tuple[Hashable, Callable[[], list[LawSize]]]
-
-
-def in_turn(groups: Iterable[LawsAlike], is_compiled: Callable[[Hashable], bool]) -> Iterator[Step]:
-    """Keys and functions, as `work.run` takes them, in an order that shows every law early.
-
-    First what is compiled, in a millisecond a group; then the other groups by NumPy, in half a
-    second or so each; then these once more, to compile them for the next question: that takes
-    ten seconds for a law whose levers are chosen, and changes no number.
-    """
-    groups = list(groups)
-    later = [group for group in groups if not is_compiled(group.key)]
-    for group in groups:
-        if is_compiled(group.key):
-            yield group.key, group.sizes
-    for group in later:
-        if group.at_once is not None:
-            yield ("at once", group.key), group.at_once
-    for group in later:
-        yield group.key, group.sizes
 
 
 class _Case(NamedTuple):

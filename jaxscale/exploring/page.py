@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from functools import partial
 from html import escape
 from typing import Any, TypeVar
@@ -41,7 +41,7 @@ from jaxscale.exploring.surfaces import loss_map
 from jaxscale.exploring.theme import STYLES, THEME
 from jaxscale.exploring.uncertainty import draws_of
 from jaxscale.exploring.ways import Ways, asked_by
-from jaxscale.exploring.work import is_compiled, run
+from jaxscale.exploring.work import knows, run
 from jaxscale.laws.protocol import levers_of
 from jaxscale.published import Entry
 
@@ -203,7 +203,7 @@ class Explorer(pn.viewable.Viewer):
                 self._mark_stale()
             return
         key = key_of(asked)
-        found = await self._step(question, key, partial(answer, asked), COMPILING)
+        found = await self._step(question, run(key, partial(answer, asked)), COMPILING)
         if found is None:
             return
         self.answer = found
@@ -215,8 +215,9 @@ class Explorer(pn.viewable.Viewer):
             (self._demand, demand_curve),
             (self._effects, effects),
         ):
-            step = (section.picture.name, key), partial(_compute, compute, found)
-            data = await self._step(question, *step)
+            work = partial(_compute, compute, found)
+            drawn = run((section.picture.name, key), work, is_picture=True)
+            data = await self._step(question, drawn)
             if data is None:
                 return
             with pn.io.hold():
@@ -227,14 +228,14 @@ class Explorer(pn.viewable.Viewer):
         """The best size by every law: at once of those that are compiled, then of the others."""
         without, groups = laws_alike(found, self._own)
         sizes: list[LawSize] = list(without)
-        known = [group for group in groups if is_compiled(group.key)]
-        waiting = [group for group in groups if not is_compiled(group.key)]
+        known = [group for group in groups if knows(group.key)]
+        waiting = [group for group in groups if not knows(group.key)]
         for group in known:
-            sizes += await run(group.key, group.sizes)
+            sizes += await run(group.key, group.sizes, is_picture=True)
         with pn.io.hold():
             self._laws.show(sizes, found)
         for group in waiting:
-            more = await self._step(question, group.key, group.sizes)
+            more = await self._step(question, run(group.key, group.sizes, is_picture=True))
             if more is None:
                 return
             sizes += more
@@ -242,14 +243,14 @@ class Explorer(pn.viewable.Viewer):
                 self._laws.show(sizes, found)
 
     async def _step(
-        self, question: Question, key: Hashable, function: Callable[[], T], message: str = ""
+        self, question: Question, work: Coroutine[Any, Any, T], message: str = ""
     ) -> T | None:
-        """What the function gives; None where a newer question came before it was done."""
-        task = asyncio.ensure_future(run(key, function))
+        """What the work gives; None where a newer question came before it was done."""
+        task = asyncio.ensure_future(work)
         while True:
             done, _ = await asyncio.wait({task}, timeout=SLOW)
             if self.question is not question:
-                task.add_done_callback(_ignore)
+                task.cancel()  # what is compiling goes on
                 return None
             if done:
                 return task.result()
@@ -325,8 +326,3 @@ def _told_of(query: str, tell: Callable[[bool], Any]) -> pmui.BreakpointSwitcher
 
     switcher.param.watch(told, "current")
     return switcher
-
-
-def _ignore(task: "asyncio.Future[Any]") -> None:
-    if not task.cancelled():
-        task.exception()
