@@ -34,11 +34,10 @@ THEME: dict[str, Any] = {
     },
     "dark": {
         "palette": {"primary": {"main": LIGHT_BLUE}},
-        # Its texts are white in either look.
         "components": {
             **_COMPONENTS,
             "MuiAppBar": {
-                "styleOverrides": {"colorPrimary": {"backgroundColor": "#10283a", "color": "#fff"}}
+                "styleOverrides": {"root": {"backgroundColor": "#0b2c42", "color": "#ffffff"}}
             },
         },
     },
@@ -50,6 +49,9 @@ STYLES = """
   color: var(--mui-palette-text-primary, inherit); }
 h1 { font-size: 20px; margin: 0; font-weight: 500; color: white; }
 h2 { font-size: 17px; margin: 12px 0 4px; font-weight: 500; }
+h3 { font-size: 15px; margin: 8px 0 2px; font-weight: 500; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 4px 0; }
+dd { margin: 0; }
 p { margin: 4px 0; max-width: 75ch; }
 .aside { font-size: 13px; opacity: 0.85; overflow-wrap: anywhere; }
 .aside p { margin: 2px 0; }
