@@ -133,8 +133,9 @@ class Explorer(pn.viewable.Viewer):
         """Answer the question, at once or as soon as the page is there."""
         pn.state.execute(self._work)
 
-    def close(self, _: Any = None) -> None:
+    def close(self, session_context: Any = None) -> None:
         """Work no more: nobody looks at it."""
+        del session_context
         self._is_closed = True
 
     def follow(self, location: Any) -> None:
