@@ -132,7 +132,7 @@ class Explorer(pn.viewable.Viewer):
         """Answer the question, at once or as soon as the page is there."""
         pn.state.execute(self._work)
 
-    def close(self, _: Any = None) -> None:
+    def close(self) -> None:
         """Work no more: nobody looks at it."""
         self._is_closed = True
 
@@ -323,7 +323,7 @@ def session(question: Question, own: Mapping[str, Entry]) -> pmui.Page:
     asked = Question.of_query(location.search if location is not None else "")
     explorer = Explorer(asked if asked.texts else question, own)
     explorer.follow(location)
-    pn.state.on_session_destroyed(explorer.close)
+    pn.state.on_session_destroyed(lambda session_context: explorer.close())
     pn.state.onload(explorer.start)
     return explorer.page()
 
