@@ -13,6 +13,7 @@ from jax import Array
 
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.quantities import count, elapsed, number, percent
+from jaxscale._schema import BOUNDS
 from jaxscale.costs import DEFAULT_MFU
 from jaxscale.exploring.answering import Answer, best_plans
 from jaxscale.exploring.fields import FIELDS, LEVER, QUALITIES
@@ -22,6 +23,7 @@ from jaxscale.plan import Plan
 MORE, NAT, POINT = "1 % more", "0.01 nat more", "1 point more"
 NEGLIGIBLE = 1e-10  # an effect that is rounding alone: a bound that does not bind, say
 Powers = Mapping[str, float]
+_MACHINE = "costs.serving.device"
 
 
 class Effect(NamedTuple):
@@ -82,14 +84,14 @@ def _on_its_devices(answer: Answer) -> Asked:
 
 
 def _effect(item: Input, slopes: Mapping[str, np.ndarray]) -> Effect:
-    total = sum(power * slopes[name] for name, power in item.powers.items())
-    cost, loss, params, tokens = map(float, np.asarray(total))
-    return Effect(item.name, item.label, item.value, item.step, cost, loss, params, tokens)
+    total = np.asarray(sum(power * slopes[name] for name, power in item.powers.items()))
+    felt = np.where(np.abs(total) > NEGLIGIBLE, total, np.where(np.isnan(total), np.nan, 0.0))
+    return Effect(item.name, item.label, item.value, item.step, *map(float, felt))
 
 
 def _is_felt(effect: Effect, of_budget: bool) -> bool:
     numbers = effect.loss if of_budget else effect.cost, effect.params, effect.tokens
-    return math.isfinite(sum(numbers)) and any(abs(x) > NEGLIGIBLE for x in numbers)
+    return math.isfinite(sum(numbers)) and any(numbers)
 
 
 # --- Derivatives by the solver's numbers ------------------------------------------------------
@@ -111,15 +113,23 @@ def _slopes_of(asked: Asked) -> dict[str, np.ndarray]:
         LEVER.removesuffix("."): asked.levers,
     }
     paths = jax.tree_util.tree_flatten_with_path(numbers)[0]
-    names = dict.fromkeys(name for path, _ in paths if _may_move(name := _name_of(path)))
+    names = sorted({name for path, _ in paths if _may_move(name := _name_of(path))})
     with jax.enable_x64(True):
-        slopes = _slopes(dict.fromkeys(names, 0.0), numbers)
-        return {name: np.asarray(slope) for name, slope in slopes.items()}
+        slopes = np.asarray(_slopes(dict.fromkeys(names, 0.0), numbers))
+    return dict(zip(names, slopes, strict=True))
 
 
 @compiled
-def _slopes(moves: dict[str, Array], numbers: dict[str, Any]) -> dict[str, Array]:
-    return jax.jacfwd(_moved_answer)(moves, numbers)
+def _slopes(unmoved: dict[str, Array], numbers: dict[str, Any]) -> Array:
+    """A row of slopes for each move, by their names in order."""
+    names = sorted(unmoved)
+
+    def by_moves(moves: Array) -> Array:
+        return _moved_answer(dict(zip(names, moves, strict=True)), numbers)
+
+    _, slope = jax.linearize(by_moves, jnp.zeros(len(names)))
+    # One after the other: all at once, as jacfwd has them, compile for more than twice as long.
+    return jax.lax.map(slope, jnp.eye(len(names)))
 
 
 def _moved_answer(moves: dict[str, Array], numbers: dict[str, Any]) -> Array:
@@ -180,9 +190,8 @@ def inputs_of(asked: Asked) -> Iterator[Input]:
     if asked.is_timed:
         yield from _of_serving(asked)
         yield from _of_device(asked)
-    for name in asked.question.texts:
-        if name.startswith("max_") and f"bounds.{name}" and FIELDS[name].group == "Bounds":
-            yield _given(asked, name, {f"bounds.{name}": 1})
+    for name in (name for name in asked.question.texts if name in BOUNDS):
+        yield _given(asked, name, {f"bounds.{name}": 1})
     for name, value in asked.levers.items():
         yield Input(f"{LEVER}{name}", name.replace("_", " "), number(value), {f"{LEVER}{name}": 1})
     yield from _of_coefficients("law", "of the law", asked.law)
@@ -231,7 +240,7 @@ def _of_demand(asked: Asked) -> Iterator[Input]:
 
 
 def _of_prices(asked: Asked) -> Iterator[Input]:
-    served = "costs.serving.device.accelerator.price"
+    served = f"{_MACHINE}.accelerator.price"
     serve = {served: 1} if asked.is_timed else {"costs.prefill": 1, "costs.decode": 1}
     for name, powers in (("train_price", {"costs.train": 1}), ("serve_price", serve)):
         yield _given(asked, name, powers)
@@ -285,16 +294,15 @@ def _served(powers: Powers) -> Powers:
     return {f"costs.serving.{name}": power for name, power in powers.items()}
 
 
+# What devices reach of what they are sold with: by both alike.
+_REACHED = {
+    "memory_bandwidth": ("bandwidth_efficiency", "Memory bandwidth reached", "bytes/s"),
+    "link_bandwidth": ("link_efficiency", "Bandwidth of links reached", "bytes/s"),
+    "memory_bytes": ("usable_memory", "Memory that is free", "bytes"),
+}
 _DEVICE = {
-    "accelerator.memory_bandwidth": ("Memory bandwidth", lambda x: f"{count(x)} bytes/s"),
-    "accelerator.memory_bytes": ("Memory", lambda x: f"{count(x)} bytes"),
-    "accelerator.link_bandwidth": ("Bandwidth of links", lambda x: f"{count(x)} bytes/s"),
     "accelerator.network_bandwidth": ("Bandwidth of the network", lambda x: f"{count(x)} bytes/s"),
-    "compute_efficiency": ("Share of the peak reached", percent),
-    "bandwidth_efficiency": ("Share of memory bandwidth reached", percent),
-    "eight_way_efficiency": ("Share reached on eight devices", percent),
-    "link_efficiency": ("Share of link bandwidth reached", percent),
-    "usable_memory": ("Share of memory that is free", percent),
+    "eight_way_efficiency": ("Share of it that eight devices reach", percent),
     "reduce_seconds": ("Time of a short all-reduce", elapsed),
     "launch_seconds": ("Time to launch a kernel", elapsed),
 }
@@ -304,16 +312,20 @@ def _of_device(asked: Asked) -> Iterator[Input]:
     """The numbers of the devices that serve, and what their timing takes for granted."""
     one = asked.costs.serving.options[0]
     device = one.accelerator
-    for precision, peak in device.peak_flops.items():  # of which one alone is felt
-        name = f"device.accelerator.peak_flops.{precision}"
-        label = f"Peak of {device.name} in {precision}"
-        yield Input(name, label, f"{count(peak)} FLOP/s", {f"costs.serving.{name}": 1})
+    share = "compute_efficiency"
+    reached = [
+        (f"peak_flops.{precision}", peak, share, f"Peak reached in {precision}", "FLOP/s")
+        for precision, peak in device.peak_flops.items()
+    ]
+    reached += [(name, getattr(device, name), *words) for name, words in _REACHED.items()]
+    for name, most, share, label, unit in reached:
+        if most is not None:
+            value = f"{percent(getattr(one, share))} of {count(most)} {unit}"
+            yield Input(f"device.{name}", label, value, {f"{_MACHINE}.accelerator.{name}": 1})
     for path, (label, write) in _DEVICE.items():
         part, _, field = path.rpartition(".")
-        value = getattr(device if part else one, field)
-        if value is not None:
-            named = f"{label} of {device.name}" if part else label
-            yield Input(f"device.{path}", named, write(value), {f"costs.serving.device.{path}": 1})
+        if (value := getattr(device if part else one, field)) is not None:
+            yield Input(f"device.{field}", label, write(value), {f"{_MACHINE}.{path}": 1})
 
 
 def _of_coefficients(kind: str, of: str, law: Any) -> Iterator[Input]:
