@@ -99,6 +99,30 @@ def part(text: str) -> float:
     return value
 
 
+def cached_part(text: str) -> float:
+    """The part of a prompt that is cached; ValueError for all of it."""
+    value = part(text)
+    if value == 1:
+        raise ValueError(f"{text!r} must be below 1: the last token is never cached")
+    return value
+
+
+def busy_part(text: str) -> float:
+    """The part of the time in which devices work; ValueError for none."""
+    value = part(text)
+    if value == 0:
+        raise ValueError(f"{text!r} must be above 0")
+    return value
+
+
+def batch_size(text: str) -> float:
+    """A number of sequences at once; ValueError below one."""
+    value = positive(text)
+    if value < 1:
+        raise ValueError(f"{text!r} must be at least 1")
+    return value
+
+
 def _share(text: str, read: Callable[[str], float]) -> float:
     written = text.strip()
     value = read(written.removesuffix("%"))

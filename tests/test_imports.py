@@ -44,8 +44,16 @@ ALLOWED = {
     "_compare": {*PRICES, "_explain", "costs", "plan", "solve", "status"},
     "_labelled": set(),
     "_written": {"_numerics"},
+    "_written_law": {"_numerics", "_schema", "_written", "laws"},
+    "_written_device": {"_numerics", "_written", "hardware"},
+    "_levers": {"_compare", "_schema", "_written", "laws"},
+    "_scores": {*FACTS, "_written", "laws"},
+    "_sentences": {
+        *("_compare", "_schema", "_written", "costs", "laws", "plan", "serving", "status"),
+    },
     "exploring": {
         *(*PRICES, "_compare", "_explain", "_schema", "_written", "architectures"),
+        *("_levers", "_scores", "_sentences", "_written_device", "_written_law"),
         *("costs", "plan", "plots", "serving", "solve", "status"),
     },
     "sweeping": {"_numerics", "_labelled", "status"},

@@ -18,6 +18,7 @@ from jaxscale._compare import (
     short_names,
 )
 from jaxscale._schema import option_of
+from jaxscale._sentences import runner_up_of
 from jaxscale._written import count, counted
 from jaxscale.cli import intervals, options, serving_options, tables
 from jaxscale.cli.compare_hardware import compare_hardware
@@ -26,7 +27,7 @@ from jaxscale.cli.named_law import NamedLaw, read_law, read_levers
 from jaxscale.cli.plan import Question, check_quality, read_question
 from jaxscale.cli.plan_report import record_of
 from jaxscale.cli.scores import read_task
-from jaxscale.cli.solving import loss_text, record_of_plan, runner_up_of
+from jaxscale.cli.solving import loss_text, record_of_plan
 
 SPELLING = Spelling("--lever {name}=VALUE", "--loss", "--like-params")
 MEANINGS = {

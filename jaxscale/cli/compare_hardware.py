@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jaxscale as js
+from jaxscale._sentences import limits_in_words
 from jaxscale._written import count, dollars, elapsed, sequences
 from jaxscale.cli import tables
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.serving import (
     Workload,
-    limits_in_words,
     quote_record,
     read_device_prices,
     read_devices,

@@ -19,7 +19,7 @@ from jaxscale.cli.intervals import Plans
 from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, fixed_levers, read_law
 from jaxscale.cli.options import Prices, read_prices
-from jaxscale.cli.scores import Scored, read_task
+from jaxscale.cli.scores import Scored, law_of, read_task
 from jaxscale.cli.solving import (
     compute_optimal_plans,
     levers_of_plan,
@@ -145,7 +145,7 @@ def estimate(
     Numbers are written 7B, 1.5T, 2e12 or 1,000,000.
     """
     scored = None if task is None else read_task(task)
-    named = scored.named(law, call, anyway=anyway) if scored else read_law(law, anyway=anyway)
+    named = law_of(scored, law, call, anyway=anyway) if scored else read_law(law, anyway=anyway)
     if compute_optimal:
         named.need_sizes()
     shape = None if architecture is None else read_shape(architecture)

@@ -4,7 +4,7 @@ import importlib.util
 import inspect
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import is_dataclass, replace
 from typing import Any, NamedTuple
 
@@ -12,31 +12,19 @@ import jax
 import numpy as np
 
 import jaxscale as js
-from jaxscale import _schema as schema
-from jaxscale._compare import BEST, FORMAT, names_of, plain_levers, read_format
+from jaxscale._compare import BEST, FORMAT
+from jaxscale._levers import Given, Levers, Value, levers_of_texts, range_text, read_lever
 from jaxscale._numerics.interpreted import interpreted
-from jaxscale._numerics.names import unknown
-from jaxscale._schema import (
-    DEFAULT_FAMILY,
-    FAMILY,
-    FINITE,
-    NONNEGATIVE,
-    POSITIVE,
-    Refused,
-    Rule,
-)
-from jaxscale._written import count, nonnegative, positive, signed
+from jaxscale._schema import Refused
+from jaxscale._written_law import law_of_coefficients
 from jaxscale.cli.mistakes import Mistake, blamed_on, nearest, path_of
-from jaxscale.laws._catalog import FAMILIES
 from jaxscale.laws.composed import law_with_part, split_part, with_part
-from jaxscale.laws.fitted import coefficients_of
 from jaxscale.laws.protocol import formats_of, levers_of
 from jaxscale.laws.saved import SUFFIX, is_file_name, taken_as_it_is
 from jaxscale.published import Entry
 from jaxscale.published.entry import by_name
 
 PYTHON, OWN = ".py", "jaxscale_own_"  # files with a class of law, and how their modules are called
-EXAMPLE = "E=1.69,A=406.4,B=410.7,alpha=.336,beta=.283"
 REMEDY = "--anyway takes the fit as it is"
 
 
@@ -143,7 +131,8 @@ def read_law(text: str, *, anyway: bool = False) -> NamedLaw:
     if suffix and not (colon and file.endswith(PYTHON)):
         raise Mistake(f"--law: {own!r} must be the class of {name}{SUFFIX}, as FILE.py:CLASS")
     if "=" in text and not suffix:
-        return NamedLaw("".join(text.split()), _from_coefficients(text), None)
+        with blamed_on("--law"):
+            return NamedLaw("".join(text.split()), law_of_coefficients(text), None)
     tasks, laws = by_name(js.laws.tasks()), by_name(js.laws.catalog())
     if name.lower() in tasks and name.lower() not in laws:
         raise Mistake(
@@ -175,121 +164,42 @@ def own_family(file: str, name: str) -> type:
     return family
 
 
-def _from_coefficients(text: str) -> Any:
-    """The law of E=..,A=.., or of another family, as Kaplan:N_c=..,D_c=..; in any case."""
-    before, colon, listed = text.rpartition(":")
-    family = _spelled(before.strip(), FAMILIES) if colon else DEFAULT_FAMILY
-    if family not in FAMILIES:
-        raise Mistake(f"--law: {unknown('family', family, FAMILIES)}")
-    known = coefficients_of(FAMILIES[family])
-    found: dict[str, str] = {}
-    for part in listed.split(","):
-        given, _, value = part.partition("=")
-        name = _spelled(given.strip(), known)
-        if name in found:
-            raise Mistake(f"--law: {given.strip()!r} is given twice; write {_example(family)}")
-        found[name] = value
-    try:
-        return schema.read_law({FAMILY: family, **found}, _number)
-    except Refused as error:
-        blamed = f"{error.name!r} " if error.name in found else ""
-        raise Mistake(f"--law: {blamed}{error}; write {_example(family)}") from None
-
-
-def _spelled(word: str, names: Iterable[str]) -> str:
-    """The name that a word is in another case, if only one is; else the word."""
-    alike = [name for name in names if name.lower() == word.lower()]
-    return alike[0] if len(alike) == 1 else word
-
-
-def _example(family: str) -> str:
-    if family == DEFAULT_FAMILY:
-        return EXAMPLE
-    return f"{family}:{','.join(f'{name}=..' for name in coefficients_of(FAMILIES[family]))}"
-
-
-def _number(name: str, text: str, rule: Rule) -> float:
-    read = {FINITE: signed, NONNEGATIVE: nonnegative, POSITIVE: positive}[rule]
-    with blamed_on(f"--law: {name}"):
-        return read(text)
-
-
 OPTION = "--lever"
-
-# A value, BEST, or several values, which are words of a format.
-Given = Mapping[str, float | str | tuple[float, ...] | tuple[str, ...]]
-
-
-class Levers(NamedTuple):
-    """Values of a law's levers, and the names of those that are chosen with the plan."""
-
-    values: dict[str, float]
-    chosen: tuple[str, ...] = ()
-    lists: Mapping[str, tuple[float, ...]] = {}  # of those that are chosen among some values
-    # The same of levers that go together.
-    joint: Mapping[tuple[str, ...], tuple[tuple[float, ...], ...]] = {}
-
-    @property
-    def over(self) -> dict[Any, Any]:
-        """What solvers choose, as their `over`."""
-        alone = (name for name in self.chosen if name not in names_of(self.joint))
-        return {**self.joint, **{name: self.lists.get(name) for name in alone}}
-
-    def of_model(self, params: float) -> dict[str, float]:
-        """Levers of a model to match: those given, and plain values of the chosen ones."""
-        return {**self.values, **plain_levers(self.chosen, params)}
 
 
 def read_levers(texts: Sequence[str] | None) -> Given:
     """The levers that were given, by name."""
-    given: dict[str, float | str | tuple[float, ...] | tuple[str, ...]] = {}
+    given: dict[str, Value] = {}
     for text in texts or ():
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name or name in given:
             problem = "is given twice" if name in given else "is not a lever"
             raise Mistake(f"{OPTION}: {text!r} {problem}; write bits=8 or unique_tokens=25B")
         with blamed_on(f"{OPTION} {name}"):
-            if value.lower() == BEST:
-                given[name] = BEST
-            elif name == FORMAT:
-                given[name] = tuple(word.strip() for word in value.split(","))
-            else:
-                given[name] = _values(value)
+            given[name] = read_lever(name, value)
     return given
-
-
-def _values(text: str) -> float | tuple[float, ...]:
-    """A number, or several with commas between them."""
-    if "," not in text:
-        return nonnegative(text)
-    return tuple(map(nonnegative, text.split(",")))
 
 
 def levers_for(named: NamedLaw, given: Given) -> Levers:
     """The levers of one law; a mistake where one is unknown, missing or outside its range."""
     known = levers_of(named.law)
-    with blamed_on(OPTION):
-        given, joint = read_format(named.law, given)
-    lists = {name: value for name, value in given.items() if isinstance(value, tuple)}
-    values = {name: float(x) for name, x in given.items() if isinstance(x, int | float)}
     for name in given:
-        if name not in known:
+        if name not in known and not (name == FORMAT and formats_of(named.law)):
             listed = ", ".join(known) or "none"
             raise Mistake(
                 f"{OPTION}: {named.name} has no lever {name!r}{nearest(name, known)}; "
                 f"its levers: {listed}"
             )
-    listed = [(name, value) for name, several in lists.items() for value in several]
-    for name, value in [*values.items(), *listed]:
-        low, high = known[name]
-        if not low <= value <= high:
-            raise Mistake(f"{OPTION} {name}: {value:g} is outside its range, {_range(low, high)}")
-    if missing := [name for name in known if name not in (*given, *names_of(joint))]:
-        needed = "; ".join(f"{OPTION} {name}=VALUE, {_range(*known[name])}" for name in missing)
+    try:
+        levers = levers_of_texts(named.law, given)
+    except Refused as error:
+        raise Mistake(f"{f'{OPTION} {error.name}'.strip()}: {error}") from None
+    if missing := levers.missing(named.law):
+        needed = "; ".join(f"{OPTION} {name}=VALUE, {range_text(*known[name])}" for name in missing)
         formats = ", ".join(formats_of(named.law))
         instead = f"; bits also as {OPTION} {FORMAT}=NAME: {formats}, {BEST}" if formats else ""
         raise Mistake(f"--law: {named.name} needs {needed}{instead}")
-    return Levers(values, tuple(name for name in known if name not in values), lists, joint)
+    return levers
 
 
 def fixed_levers(named: NamedLaw, texts: Sequence[str] | None) -> Levers:
@@ -309,7 +219,3 @@ def without_levers(named: NamedLaw, option: str) -> NamedLaw:
             f"{option}: {named.name} needs {needed}: use jaxscale plan, estimate or compare"
         )
     return named
-
-
-def _range(low: float, high: float) -> str:
-    return f"{count(low)} to {count(high)}"

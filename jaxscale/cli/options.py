@@ -10,9 +10,9 @@ import typer
 import jaxscale as js
 from jaxscale import _schema
 from jaxscale._schema import QUANTITIES, Refused, Rented, option_of
+from jaxscale._sentences import PHASES, cost_text, price_line
 from jaxscale._written import (
     data_rate,
-    dollars,
     dollars_per_hour,
     duration,
     flop_rate,
@@ -21,15 +21,12 @@ from jaxscale._written import (
     params_of_model,
     positive,
     positive_whole,
-    scientific,
     share,
     tokens_of_training,
 )
 from jaxscale.cli.devices import EXAMPLE, read_device
 from jaxscale.cli.mistakes import Mistake, blamed_on, reading
 from jaxscale.costs import DEFAULT_MFU
-
-PHASES = {"train": "training", "prefill": "prefill", "decode": "decode"}
 
 
 class Prices(NamedTuple):
@@ -45,18 +42,13 @@ class Prices(NamedTuple):
         return "dollars" if self.train else "FLOPs"
 
     def format(self, cost: float) -> str:
-        return dollars(cost) if self.train else f"{scientific(cost)} FLOPs"
+        return cost_text(cost, self.train is not None)
 
     def describe(self) -> list[str]:
         """Lines on the accelerators and their prices; none for FLOPs."""
         uses = {"Trained": self.train, "Served": self.serve}
-        lines = [_described(verb, use) for verb, use in uses.items() if use]
+        lines = [price_line(verb, use) for verb, use in uses.items() if use]
         return [*lines, *[self.note] * bool(self.note)]
-
-
-def _described(verb: str, use: Rented) -> str:
-    shares = ", ".join(f"{100 * mfu:g} % MFU in {PHASES[phase]}" for phase, mfu in use.mfu.items())
-    return f"{verb} on {use.device.name} at ${use.price:.2f} an hour: {use.precision}, {shares}"
 
 
 def read_prices(

@@ -12,7 +12,7 @@ from jaxscale import _schema
 from jaxscale._explain import Asked, sentence_of_plan
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._schema import DEMANDS, read_bounds
-from jaxscale._written import count, percent
+from jaxscale._sentences import SMALL, dearer_line, demand_in_words, more_than, serving_note
 from jaxscale.cli import (
     budgets,
     machines,
@@ -30,7 +30,6 @@ from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import Levers, NamedLaw, levers_for, read_law, read_levers
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
 from jaxscale.cli.over_time import OverTime
-from jaxscale.cli.plan_report import SMALL
 from jaxscale.cli.solving import compute_optimal_plans, solved, status_of
 from jaxscale.cli.training_time import Pace, TrainingTime, read_pace, time_of
 from jaxscale.laws.protocol import NO_MEMORY, knows_memory, loss_scale
@@ -59,7 +58,6 @@ jaxscale plan --like-params 70B --inference-tokens 10T --growth 2x/year --years 
 """
 
 
-ROUNDING = 1e-9  # relative: a plan that costs more by less is not dearer
 MOST_TIMED = 1000  # resamples, of each of which serving is timed
 TIMED_LEVERS = "none is chosen where serving is timed"
 # Options by which serving is timed.
@@ -90,10 +88,7 @@ class Question(NamedTuple):
     score: scores.Target | None = None  # whose loss is that of the quality
 
     def demand_in_words(self) -> str:
-        read, written = float(self.demand.input_tokens), float(self.demand.output_tokens)
-        if self.budgets and not read + written:
-            return "no serving counted"
-        return f"{count(read)} tokens read and {count(written)} written"
+        return demand_in_words(self.demand, is_budget=bool(self.budgets))
 
 
 class LowerLoss(NamedTuple):
@@ -134,7 +129,7 @@ class Comparison(NamedTuple):
     @property
     def is_dearer(self) -> bool:
         """Whether the optimum costs more than the Chinchilla plan, which no bound holds."""
-        return percent(self.saving).startswith("-")
+        return dearer_line(self.saving) != ""
 
     @property
     def note(self) -> str:
@@ -146,7 +141,7 @@ class Comparison(NamedTuple):
     @property
     def note_on_serving(self) -> str:
         timed = self.question.timed
-        return plan_served.note_on(timed, self.law.law) if timed else ""
+        return serving_note(timed.family, self.law.law) if timed else ""
 
     @property
     def knows_loss(self) -> bool:
@@ -220,7 +215,7 @@ def plan(
     if asked.score is None:
         named = read_law(law, anyway=anyway)
     else:
-        named = asked.score.scored.named(law, call, anyway=anyway)
+        named = scores.law_of(asked.score.scored, law, call, anyway=anyway)
     # E is part of the loss of the model and of its plans alike, and no budget depends on it.
     named.need_sizes() if asked.quality.loss is None else named.need_all()
     if asked.bounds is not None and asked.bounds.of_memory and not knows_memory(named.law):
@@ -396,9 +391,7 @@ def cheapest(
 def _lower_loss(optima: Plans, plans: js.Plan) -> LowerLoss:
     """What plans of lower loss cost more: the cost is convex, so a slope would say too little."""
     totals = np.append(optima.fit.total_cost, optima.resampled.total_cost)
-    more = plans.total_cost - totals
-    more = np.where(more <= ROUNDING * totals, 0.0, more)  # free, but for the rounding of either
-    more = np.where(plans.ok, more, np.nan)
+    more = np.where(plans.ok, more_than(plans.total_cost, totals), np.nan)
     status = status_of(at(plans, 0))
     return LowerLoss(status, float(more[0]) if status.ok else None, more[1:])
 

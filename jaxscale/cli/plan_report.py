@@ -9,11 +9,20 @@ import numpy as np
 import typer
 
 import jaxscale as js
-from jaxscale._compare import lever_texts
+from jaxscale._sentences import (
+    NO_CHINCHILLA,
+    UNBOUNDED,
+    UNSERVED,
+    better_line,
+    dearer_line,
+    runner_up_line,
+    runner_up_of,
+    serving_facts,
+)
 from jaxscale._written import count, percent
 from jaxscale.cli import intervals, plan_served, scores, tables
 from jaxscale.cli.intervals import Ends
-from jaxscale.cli.solving import loss_text, record_of_plan, runner_up_of, status_of
+from jaxscale.cli.solving import loss_text, record_of_plan, status_of
 from jaxscale.cli.training_time import TrainingTime, deadline_text, time_of
 from jaxscale.laws.protocol import loss_scale
 from jaxscale.status import is_ok
@@ -21,10 +30,8 @@ from jaxscale.status import is_ok
 if TYPE_CHECKING:
     from jaxscale.cli.plan import Comparison, Question
 
-SMALL = 0.01  # nats that the loss is lowered by, to show what that costs
 SERVED = ("prefill", "decode")
 UNREACHED = "cannot reach the loss"
-UNREACHABLE = (js.Status.INFEASIBLE_LOSS, js.Status.INFEASIBLE_BOUNDS, js.Status.INVALID_INPUT)
 
 
 class Row(NamedTuple):
@@ -62,18 +69,16 @@ def show(comparison: "Comparison") -> None:
     header = ("", "optimum", *[intervals.HEADER] * _has_intervals(comparison))
     tables.print_columns((*header, "Chinchilla", "ratio"), rows, emphasis=("total", "saving"))
     if not comparison.chinchilla.ok:
-        tables.note("The law says nothing of the Chinchilla plan of this loss.")
+        tables.note(NO_CHINCHILLA)
     if timed:
-        tables.print_facts(plan_served.facts(timed, comparison.optimum))
+        tables.print_facts(serving_facts(timed.costs, comparison.optimum))
         if comparison.chinchilla.ok and math.isnan(comparison.saving):
-            tables.note("The Chinchilla plan cannot be served within the limits.")
-    if comparison.is_dearer:
-        times = count(1 - comparison.saving)
-        tables.note(f"Bounds make the optimum cost {times} times what the Chinchilla plan costs.")
+            tables.note(UNSERVED)
+    tables.note(dearer_line(comparison.saving))
     if status_of(comparison.optimum) is not js.Status.OK:
         tables.note(comparison.sentence)
     if question.bounds is not None and question.bounds.of_memory:
-        tables.note("The Chinchilla plan is not held to the bounds.", style="dim")
+        tables.note(UNBOUNDED, style="dim")
     tables.note(_runner_up_note(comparison))
     tables.note(_lower_note(comparison))
     tables.note(_regret_note(comparison))
@@ -204,35 +209,24 @@ def _energy_rows(comparison: "Comparison") -> Iterator[Row]:
 
 
 def _runner_up_note(comparison: "Comparison") -> str:
-    """A line on the second best of listed values of levers; empty where there is none."""
-    second = runner_up_of(comparison.optimum)
-    if second is None:
-        return ""
-    excess = second.pop("excess")
-    levers = " and ".join(text for _, text in lever_texts(comparison.law.law, second))
-    if comparison.question.budgets:
-        return f"Second best: {levers}, {count(excess)} nats worse."
-    return f"Second best: {levers}, {percent(excess)} dearer."
+    is_budget = bool(comparison.question.budgets)
+    return runner_up_line(comparison.law.law, comparison.optimum, is_budget=is_budget)
 
 
 def _lower_note(comparison: "Comparison") -> str:
     """A line on what a slightly lower loss costs; empty where it is free, or not known."""
-    lower, money = comparison.lower, comparison.question.prices.format
+    lower, prices = comparison.lower, comparison.question.prices
     if lower is None:
-        return ""
-    of_accuracy = comparison.question.score is not None
-    if lower.status in UNREACHABLE:
-        better = "an accuracy a point higher" if of_accuracy else f"a loss {SMALL} nat lower"
-        return f"No plan has {better}."
-    if not lower.cost:
         return ""
     interval = ""
     if _has_intervals(comparison):
         pair = intervals.ends(lower.sample)
-        known = intervals.text(pair, money) if math.isfinite(sum(pair)) else ""
-        interval = f" ({known})" if known else ""
-    better = "One more point of accuracy" if of_accuracy else f"A loss {SMALL} nat lower"
-    return f"{better} costs {money(lower.cost)} more{interval}."
+        interval = intervals.text(pair, prices.format) if math.isfinite(sum(pair)) else ""
+    of_accuracy = comparison.question.score is not None
+    in_dollars = prices.train is not None
+    return better_line(
+        lower.status, lower.cost, in_dollars, of_accuracy=of_accuracy, interval=interval
+    )
 
 
 def _regret_note(comparison: "Comparison") -> str:

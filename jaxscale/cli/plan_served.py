@@ -1,6 +1,6 @@
 """`jaxscale plan` with serving timed: the price of a token follows from the size of the model."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -9,14 +9,12 @@ import numpy as np
 import jaxscale as js
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._schema import Rented, option_of
-from jaxscale._written import at_once, count, elapsed, percent
+from jaxscale._sentences import deployment_of, serving_line
 from jaxscale.cli import serving
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.options import Prices, given_of
-from jaxscale.hardware import PRECISIONS
-from jaxscale.laws.protocol import counts_idle_experts, has_experts
 from jaxscale.plan import REASONS
-from jaxscale.serving.deployment import bytes_of
+from jaxscale.serving.deployment import bytes_of, narrowest_of
 
 # Options of serving in phases of a share each, which here follow from the devices.
 ASSUMED = ("prefill_mfu", "decode_mfu")
@@ -34,16 +32,7 @@ class Timed(NamedTuple):
 
     def describe(self) -> str:
         """A line on the requests, the limits and the device."""
-        device = self.deployment.accelerator
-        price = float(np.asarray(device.price))
-        limits = serving.limits_in_words(self.limits)
-        asked = serving.requests_in_words(self.requests)
-        busy = float(np.asarray(self.costs.serving.utilisation))
-        parts = [self.deployment.weights, *[f"{percent(busy)} busy"] * (busy < 1), asked]
-        return (
-            f"Served on {device.name} at ${price:.2f} an hour: "
-            f"{', '.join([*parts, *[limits.lower()] * bool(limits)])}"
-        )
+        return serving_line(self.costs, self.deployment)
 
 
 def read_timed(
@@ -116,25 +105,12 @@ def _precision(rented: Rented, asked: str | None, bits: float | None) -> str:
                 "out, or give the lever the bits that are served"
             )
         return asked
-    device = rented.device
-    holding = [
-        name
-        for name in PRECISIONS
-        if name in device.peak_flops and 8 * bytes_of("weights", name) >= bits
-    ]
-    if not holding:
-        raise Mistake(f"--lever bits={bits:g}: {device.name} has no precision of so many bits")
-    return min(holding, key=lambda name: bytes_of("weights", name))
-
-
-def note_on(timed: Timed, law: Any) -> str:
-    """A line where the law's models are not those that are served; else empty."""
-    if not has_experts(law) or not counts_idle_experts(law):
-        return ""
-    return (
-        f"The law is of mixtures of experts, but serving is priced for the dense {timed.family} "
-        "shape of as many params: neither the memory nor the speed of experts is counted."
-    )
+    narrowest = narrowest_of(rented.device, bits)
+    if narrowest is None:
+        raise Mistake(
+            f"--lever bits={bits:g}: {rented.device.name} has no precision of so many bits"
+        )
+    return narrowest
 
 
 def with_serving(timed: Timed, laws: Any, size: js.Plan, demand: js.Demand) -> js.Plan:
@@ -144,27 +120,12 @@ def with_serving(timed: Timed, laws: Any, size: js.Plan, demand: js.Demand) -> j
     return replace(size, prefill_cost=served.prefill_cost, decode_cost=served.decode_cost)
 
 
-def facts(timed: Timed, plan: js.Plan) -> Iterator[tuple[str, str]]:
-    """How a plan is served, and what keeps it from being larger."""
-    numbers = {name: float(value) for name, value in plan.serving.items()}
-    yield "served by", js.serving.name_of(deployment_of(timed, plan))
-    yield "batch", at_once(numbers["batch"])
-    seconds = numbers["token_seconds"]
-    yield "token", f"{elapsed(seconds)}, {count(1 / seconds)} tokens/s for each user"
-    yield "first token", elapsed(numbers["first_token_seconds"])
-
-
-def deployment_of(timed: Timed, plan: js.Plan) -> js.serving.Deployment:
-    """The deployment that a plan is served by."""
-    return timed.costs.serving.options[int(plan.serving["choice"])]
-
-
 def record_of(timed: Timed, plan: js.Plan) -> dict[str, Any]:
     """How a plan is served, for machines."""
     reason = int(plan.serving["reason"])
     names = ("batch", "token_seconds", "first_token_seconds")
     return {
-        **serving.record_of_deployment(deployment_of(timed, plan)),
+        **serving.record_of_deployment(deployment_of(timed.costs, plan)),
         **{name: float(plan.serving[name]) for name in names},
         "family": timed.family,
         "requests": serving.record_of_requests(timed.requests),

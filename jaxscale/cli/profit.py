@@ -24,7 +24,7 @@ from jaxscale.cli.mistakes import Mistake, blamed_on
 from jaxscale.cli.named_law import NamedLaw, fixed_levers, read_law
 from jaxscale.cli.options import Prices, given_of, read_demand, read_prices
 from jaxscale.cli.plan_report import SERVED
-from jaxscale.cli.scores import Scored, read_task, was_given
+from jaxscale.cli.scores import Scored, law_of, read_task, was_given
 from jaxscale.cli.solving import loss_text, record_of_plan, solved, status_of
 from jaxscale.economics.market import PROVIDER_ELASTICITY
 from jaxscale.laws.protocol import loss_scale
@@ -222,7 +222,7 @@ def profit(
     question = read_question(given)
     scored = question.scored
     if scored and (scored.law.loss_scale or not was_given("law", call)):
-        named = scored.named(law, call, anyway=anyway)
+        named = law_of(scored, law, call, anyway=anyway)
     else:
         named = read_law(law, anyway=anyway)
     named.need_all()

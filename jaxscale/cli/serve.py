@@ -9,6 +9,7 @@ import typer
 import jaxscale as js
 from jaxscale import architectures
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale._sentences import limits_in_words
 from jaxscale._written import (
     at_once,
     count,
@@ -25,7 +26,6 @@ from jaxscale.cli.serving import (
     Rented,
     Workload,
     check_devices,
-    limits_in_words,
     quote_record,
     read_rented,
     read_workload,

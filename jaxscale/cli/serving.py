@@ -11,16 +11,18 @@ import jaxscale as js
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import unknown
 from jaxscale._numerics.quantities import short
-from jaxscale._written import dollars_per_hour, elapsed, params_of_model, percent
+from jaxscale._sentences import requests_in_words
+from jaxscale._written import dollars_per_hour, params_of_model
 from jaxscale.architectures import Family
 from jaxscale.cli import tables
 from jaxscale.cli.devices import EXAMPLE, device_of, read_device
 from jaxscale.cli.estimate import Shape, read_shape
 from jaxscale.cli.mistakes import Mistake, blamed_on
-from jaxscale.cli.serving_options import FAMILIES, FAMILY, OUTPUT, PROMPT
+from jaxscale.cli.serving_options import FAMILIES, FAMILY
 from jaxscale.hardware import Accelerator, Quote
 from jaxscale.serving.comparison import priced
 from jaxscale.serving.deployment import ARITHMETIC, bytes_of
+from jaxscale.serving.requests import lengths_within
 
 
 class Workload(NamedTuple):
@@ -36,24 +38,6 @@ class Workload(NamedTuple):
     def title(self) -> str:
         """The model and its requests in words."""
         return f"{self.shape.name}: {requests_in_words(self.requests)}"
-
-
-def requests_in_words(requests: js.serving.Requests) -> str:
-    """What a request reads and writes, and how much room it keeps."""
-    prompt, output = (f"{x:,.0f}" for x in (requests.prompt, requests.output))
-    cached = float(np.asarray(requests.cached))
-    known = f", {percent(cached)} of them cached," if cached else ""
-    room = "" if requests.kept is None else f", room for {requests.kept:,.0f}"
-    return f"{prompt} tokens read{known} and {output} written{room}"
-
-
-def limits_in_words(limits: js.serving.Limits) -> str:
-    """The limits in a line; empty where there are none."""
-    token, first, batch = (float(x) for x in vars(limits).values())
-    parts = [f"{elapsed(token)} a token"] if token < math.inf else []
-    parts += [f"{elapsed(first)} to the first"] if first < math.inf else []
-    parts += [f"{batch:,g} at once"] if batch < math.inf else []
-    return f"At most {', '.join(parts)}" if parts else ""
 
 
 class Rented(NamedTuple):
@@ -124,21 +108,15 @@ def read_requests(longest: float, model: str, given: Mapping[str, Any]) -> js.se
             f"--context: {context:,.0f} tokens are more than the {longest:,.0f} of {model}"
         )
     room = longest if context is None else context
-    if prompt is None and output is None:
-        fits = min(1.0, room / (PROMPT + OUTPUT))
-        prompt, output = PROMPT * fits, OUTPUT * fits
-    elif prompt is None:
-        prompt = min(PROMPT, room - output)
-    elif output is None:
-        output = min(OUTPUT, room - prompt)
-    if min(prompt, output) <= 0 or prompt + output > room * (1 + 1e-12):
+    lengths = lengths_within(room, prompt, output)
+    if lengths is None:
         asked = " and ".join(f"--{x}" for x in ("prompt", "output") if given[x])
         whose = f"of {model}" if context is None else "of --context"
         raise Mistake(
             f"{asked}: what a request reads and writes must fit the {room:,.0f} tokens {whose}"
         )
     cached = given.get("cached") or 0.0
-    return js.serving.Requests(prompt, output, cached, given.get("rate"), kept=context)
+    return js.serving.Requests(*lengths, cached, given.get("rate"), kept=context)
 
 
 def read_devices(

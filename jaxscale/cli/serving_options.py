@@ -7,7 +7,7 @@ import typer
 
 import jaxscale as js
 from jaxscale import architectures
-from jaxscale._written import latency, part, positive, positive_whole
+from jaxscale._written import batch_size, busy_part, cached_part, latency, positive, positive_whole
 from jaxscale.architectures.family import FAMILIES as FAMILIES
 from jaxscale.cli import options
 from jaxscale.cli.devices import EXAMPLE
@@ -21,27 +21,6 @@ DEPLOYMENT = "Deployment"
 
 def _number(name: str, metavar: str, description: str, panel: str, read: Any) -> Any:
     return options.number_option(name, metavar, description, panel, read)
-
-
-def _batch(text: str) -> float:
-    value = positive(text)
-    if value < 1:
-        raise ValueError(f"{text!r} must be at least 1")
-    return value
-
-
-def _cached(text: str) -> float:
-    value = part(text)
-    if value == 1:
-        raise ValueError(f"{text!r} must be below 1: the last token is never cached")
-    return value
-
-
-def _utilisation(text: str) -> float:
-    value = part(text)
-    if value == 0:
-        raise ValueError(f"{text!r} must be above 0")
-    return value
 
 
 def complete_models() -> list[str]:
@@ -90,7 +69,7 @@ Output = Annotated[
 ]
 Cached = Annotated[
     float | None,
-    _number("--cached", "SHARE", "Of the prompt that a prefix cache knows.", REQUESTS, _cached),
+    _number("--cached", "SHARE", "Of the prompt that a prefix cache knows.", REQUESTS, cached_part),
 ]
 Rate = Annotated[
     float | None,
@@ -168,7 +147,7 @@ Activations = Annotated[
 ]
 Batch = Annotated[
     float | None,
-    _number("--batch", "N", "Sequences decoded together, at most.", DEPLOYMENT, _batch),
+    _number("--batch", "N", "Sequences decoded together, at most.", DEPLOYMENT, batch_size),
 ]
 Utilisation = Annotated[
     float | None,
@@ -177,7 +156,7 @@ Utilisation = Annotated[
         "SHARE",
         "Of the time in which devices work; below 1, requests wait. [dim]\\[default: 1][/dim]",
         DEPLOYMENT,
-        _utilisation,
+        busy_part,
     ),
 ]
 

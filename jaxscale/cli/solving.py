@@ -52,9 +52,3 @@ def record_of_plan(plan: js.Plan) -> dict[str, float | None]:
 def levers_of_plan(plan: js.Plan) -> dict[str, float]:
     """The levers of one plan by name."""
     return {name: float(value) for name, value in plan.levers.items()}
-
-
-def runner_up_of(plan: js.Plan) -> dict[str, float] | None:
-    """The levers of the second best of listed values, and its excess; None where there is none."""
-    second = {name: float(value) for name, value in plan.runner_up.items()}
-    return second if second and not math.isnan(second["excess"]) else None

@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 from jaxscale import hardware, laws
 from jaxscale._schema import DEMANDS
 from jaxscale._written import (
+    batch_size,
+    busy_part,
+    cached_part,
     dollars_per_hour,
     latency,
     memory,
     money,
     nonnegative,
     params_of_model,
-    part,
     positive,
     positive_whole,
     share,
@@ -186,7 +188,7 @@ FIELDS: Mapping[str, Field] = {
         Field("context", "Context", SERVING, positive, "tokens", default="prompt and output"),
         Field("prompt", "Prompt", SERVING, positive, "tokens", default="1155"),
         Field("output", "Output", SERVING, positive, "tokens", default="211"),
-        Field("cached", "Of the prompt in a cache", SERVING, part, default="0%"),
+        Field("cached", "Of the prompt in a cache", SERVING, cached_part, default="0%"),
         Field("max_latency", "Longest time of a token", SERVING, latency, example="50ms"),
         Field("max_first_token", "Longest time to the first", SERVING, latency, example="1s"),
         Field(
@@ -196,8 +198,8 @@ FIELDS: Mapping[str, Field] = {
             positive_whole,
             default="the best of 1 to 64",
         ),
-        Field("batch", "Sequences at once, at most", SERVING, positive),
-        Field("utilisation", "Share of time that devices work", SERVING, part, default="100%"),
+        Field("batch", "Sequences at once, at most", SERVING, batch_size),
+        Field("utilisation", "Share of time that devices work", SERVING, busy_part, default="100%"),
         Field(
             "family",
             "Family of shapes",

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import jax
 import panel as pn
 import panel_material_ui as pmui
+from panel.util.parameters import edit_readonly
 
 from jaxscale.exploring.answering import Answer, answer
 from jaxscale.exploring.fields import LEVER
@@ -18,6 +19,7 @@ from jaxscale.exploring.question import FIRST, Question
 from jaxscale.exploring.reading import Asked, Mistakes, entry_of, plain, read
 from jaxscale.exploring.report import csv_of, headline, notes_of, table_of
 from jaxscale.exploring.theme import STYLES, THEME
+from jaxscale.exploring.uncertainty import draws_of
 from jaxscale.exploring.ways import Ways, asked_by
 from jaxscale.exploring.work import run
 from jaxscale.laws.protocol import levers_of
@@ -85,6 +87,9 @@ class Explorer(pn.viewable.Viewer):
             "(prefers-color-scheme: dark)", lambda so: page.param.update(dark_theme=so)
         )
         page.main = [self._main, is_wide, is_dark]
+        with edit_readonly(page):
+            # Panel's state is one for all pages: each event of one would be told to every other.
+            page.busy = False
         return page
 
     def start(self) -> None:
@@ -222,7 +227,9 @@ class Explorer(pn.viewable.Viewer):
 def key_of(asked: Asked) -> Hashable:
     """What an answer is compiled for: the family of the law and the shape of the question."""
     numbers = asked.law, asked.levers, tuple(asked.quality[:4]), asked.demand, asked.costs
-    return str(jax.tree.structure((numbers, asked.bounds)))
+    draws = draws_of(asked.entry)
+    resamples = 0 if draws is None else len(jax.tree.leaves(draws)[0])
+    return str(jax.tree.structure((numbers, asked.bounds))), resamples
 
 
 def session(question: Question, own: Mapping[str, Entry]) -> pmui.Page:

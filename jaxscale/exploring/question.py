@@ -9,8 +9,9 @@ from urllib.parse import parse_qsl, urlencode
 from jaxscale._schema import option_of
 from jaxscale.exploring.fields import FIELDS, LEVER
 
-LONGEST = 200  # characters of one text
+LONGEST = 400  # characters of one text, as of the coefficients of a law
 MOST_LEVERS = 8
+MOST_FIELDS = 200  # of an address
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,14 @@ class Question:
     def of_query(cls, query: str) -> "Question":
         """The question of an address: what follows its question mark.
 
-        Names that are no fields are ignored, and texts are cut at a length no number needs.
+        Names that are no fields are ignored. Texts are cut at a length that no field takes; an
+        address of too many fields asks nothing.
         """
-        pairs = parse_qsl(query.removeprefix("?"), max_num_fields=200) if query else []
-        return cls({name: text[:LONGEST] for name, text in pairs})
+        try:
+            pairs = parse_qsl(query.removeprefix("?"), max_num_fields=MOST_FIELDS)
+        except ValueError:
+            return cls()
+        return cls({name: text[: LONGEST + 1] for name, text in pairs})
 
     def query(self) -> str:
         """The question as the part of an address after its question mark."""
@@ -56,6 +61,8 @@ class Question:
         """The command that prints the same answer."""
         words = ["jaxscale", "plan"]
         for name, text in self.texts.items():
+            if name == "law" and "accuracy" in self.texts:
+                continue  # an accuracy has its own
             if name.startswith(LEVER):
                 words += ["--lever", f"{name.removeprefix(LEVER)}={text}"]
             else:

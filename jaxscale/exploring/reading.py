@@ -1,26 +1,25 @@
 """From the texts of a question to what the solvers take; mistakes are said field by field."""
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, NamedTuple
 
-from jaxscale import _schema, laws, serving
-from jaxscale._compare import plain_levers
-from jaxscale._numerics.interpreted import interpreted
-from jaxscale._numerics.names import hint
-from jaxscale._written import count, nonnegative, part
-from jaxscale.architectures.family import FAMILIES
+from jaxscale import _scores
+from jaxscale._levers import Levers, read_lever
+from jaxscale._schema import DEFAULT_LAW, DEMANDS, Refused, Rented, read_bounds, read_demand
+from jaxscale._schema import read_costs as costs_of_devices
+from jaxscale._scores import Target
 from jaxscale.costs import Costs, Demand
 from jaxscale.exploring.fields import FIELDS, LEVER, QUALITIES, TIMED
-from jaxscale.exploring.question import Question
-from jaxscale.laws._tasks import entry_of_law, task_entry
-from jaxscale.laws.protocol import knows_memory, levers_of, loss_scale
+from jaxscale.exploring.question import LONGEST, MOST_LEVERS, Question
+from jaxscale.exploring.read_costs import read_devices, read_timed, read_uses, spelled
+from jaxscale.exploring.read_law import NamedLaw, check_runs, law_of_text, levers_of_question
+from jaxscale.exploring.read_law import entry_of as entry_of
+from jaxscale.exploring.read_law import plain as plain
+from jaxscale.laws.protocol import NO_MEMORY, knows_memory, loss_scale
 from jaxscale.plan import Bounds
 from jaxscale.published import Entry
-from jaxscale.published.entry import by_name
-from jaxscale.serving.requests import FAMILY, OUTPUT, PROMPT
+from jaxscale.serving import Deployment
 
 
 class Mistakes(ValueError):
@@ -49,13 +48,25 @@ class Asked(NamedTuple):
     name: str  # of the law
     entry: Entry | None
     law: Any
-    levers: dict[str, float]
+    levers: dict[str, float]  # those with a value
     quality: Quality
     demand: Demand
     costs: Costs
     bounds: Bounds | None
     unit: str  # "dollars" or "FLOPs"
     is_timed: bool  # whether the serving model prices a token
+    given: Levers = Levers({})  # with those that are chosen with the plan
+    uses: Mapping[str, Rented] = {}  # accelerators by role; none for FLOPs
+    deployment: Deployment | None = None  # that serves in time, with its count left open
+    score: Target | None = None  # the accuracy that is asked for
+
+    @property
+    def in_dollars(self) -> bool:
+        return self.unit == "dollars"
+
+    @property
+    def named(self) -> NamedLaw:
+        return NamedLaw(self.name, self.law, self.entry)
 
 
 def read(question: Question, own: Mapping[str, Entry] | None = None) -> Asked:
@@ -67,13 +78,21 @@ def read(question: Question, own: Mapping[str, Entry] | None = None) -> Asked:
     numbers: dict[str, Any] = {}
     for name, text in question.texts.items():
         with _noting(mistakes, name):
-            numbers[name] = nonnegative(text) if name.startswith(LEVER) else FIELDS[name].read(text)
+            numbers[name] = _number(name, text)
     if mistakes:
         raise Mistakes(mistakes)
     try:
         return _asked(question, numbers, own or {})
-    except _schema.Refused as error:
-        raise Mistakes({error.name or "": str(error)}) from None
+    except Refused as error:
+        raise Mistakes({error.name: str(error)}) from None
+
+
+def _number(name: str, text: str) -> Any:
+    if len(text) > LONGEST:
+        raise ValueError(f"is longer than {LONGEST} characters")
+    if name.startswith(LEVER):
+        return read_lever(name.removeprefix(LEVER), text)
+    return FIELDS[name].read(text)
 
 
 @contextmanager
@@ -88,140 +107,115 @@ def _noting(mistakes: dict[str, str], name: str) -> Iterator[None]:
 def _blaming(name: str) -> Iterator[None]:
     try:
         yield
-    except _schema.Refused:
+    except Refused:
         raise
-    except ValueError as error:
-        raise _schema.Refused(str(error), name) from None
+    except (ValueError, OverflowError) as error:
+        raise Refused(str(error), name) from None
 
 
 def _asked(question: Question, given: Mapping[str, Any], own: Mapping[str, Entry]) -> Asked:
-    task, entry = None, None
-    used = [way for way, names in QUALITIES.items() if names[0] in given]
+    quality, score = _quality(given)
+    named = _law(given, score, own)
+    check_runs(named, of_loss=quality.loss is not None)
+    texts = {name.removeprefix(LEVER): x for name, x in given.items() if name.startswith(LEVER)}
+    if len(texts) > MOST_LEVERS:
+        raise Refused(f"give {MOST_LEVERS} levers at the most", f"{LEVER}{min(texts)}")
+    levers = levers_of_question(named, texts)
+    demand = _demand(given)
+    given = read_devices(given)
+    uses = read_uses(given)
+    _check_unit(given, in_dollars=bool(uses))
+    is_timed, deployment = any(name in given for name in TIMED), None
+    if is_timed:
+        with _blaming("serve_on"):
+            costs, deployment = read_timed(given, uses, levers.values.get("bits"))
+    else:
+        with _blaming(""):
+            costs = costs_of_devices(given)
+    bounds = read_bounds(given)
+    _check(given, named, levers, bounds, score, is_timed=is_timed)
+    return Asked(
+        question,
+        named.name,
+        named.entry,
+        named.law,
+        levers.values,
+        quality,
+        demand,
+        costs,
+        bounds,
+        "dollars" if uses else "FLOPs",
+        is_timed,
+        levers,
+        uses,
+        deployment,
+        score,
+    )
+
+
+def _quality(given: Mapping[str, Any]) -> tuple[Quality, Target | None]:
+    used = [way for way, names in QUALITIES.items() if any(name in given for name in names)]
+    if used == ["model to match"] and "like_params" not in given:
+        raise Refused(
+            f"give {spelled('like_params')} too: tokens alone are no model", "like_params"
+        )
     if len(used) != 1:
-        raise _schema.Refused("give one quality: a model to match, a loss, an accuracy or a budget")
-    accuracy = None
+        ways = ", ".join(QUALITIES)
+        raise Refused(f"give one quality or budget ({ways})" + (", not several" if used else ""))
     if "accuracy" in given:
         with _blaming("accuracy"):
-            task, accuracy = _read_accuracy(given["accuracy"])
-        entry = entry_of_law(task)
-    else:
-        with _blaming("law"):
-            entry = entry_of(given.get("law", _schema.DEFAULT_LAW), own)
-    law = entry.law
-    levers = _read_levers(law, given, entry.name)
-    dollars = _schema.in_dollars(given)
+            score = _scores.read_target(given["accuracy"])
+        return Quality(score.loss, task=score.scored.entry, accuracy=score.share), score
+    budget = given.get("budget", given.get("flops"))
+    sizes = given.get("like_params"), given.get("like_tokens")
+    return Quality(given.get("loss"), *sizes, budget), None
+
+
+def _law(given: Mapping[str, Any], score: Target | None, own: Mapping[str, Entry]) -> NamedLaw:
+    """The law; of an accuracy that by whose loss it is known, whatever law is named."""
+    if score is not None:
+        entry = score.scored.law
+        return NamedLaw(entry.name, entry.law, entry)
+    with _blaming("law"):
+        return law_of_text(given.get("law", DEFAULT_LAW), own)
+
+
+def _demand(given: Mapping[str, Any]) -> Demand:
+    """The demand; none for a budget that says none, which is then for training alone."""
+    serves = any(name in given for way in DEMANDS for name in way)
     is_budget = "budget" in given or "flops" in given
-    serves = any(name in given for way in _schema.DEMANDS for name in way)
-    demand = _schema.read_demand(given) if serves or not is_budget else Demand()
-    uses = {role: _schema.rented(role, given) for role in _schema.ROLES} if dollars else {}
-    is_timed = any(name in given for name in TIMED)
-    devices = {f"{role}_on": use.device for role, use in uses.items()}
-    costs = _timed(given, uses) if is_timed else _schema.read_costs({**given, **devices})
-    bounds = _schema.read_bounds(given)
-    if bounds is not None and bounds.of_memory and not knows_memory(law):
-        raise _schema.Refused(f"{entry.name} does not say what memory a model takes", "max_memory")
-    if "loss" in given and (scale := loss_scale(law, entry)):
-        raise _schema.Refused(
-            f"the loss of {entry.name} is {scale}: use a model to match instead", "loss"
-        )
-    if "flops" in given and dollars:
-        raise _schema.Refused("is a budget in FLOPs; on accelerators give one in dollars", "flops")
-    if "budget" in given and not dollars:
-        raise _schema.Refused("a budget in dollars needs hardware and prices", "budget")
-    loss = given.get("loss")
-    if task is not None:
-        loss = float(interpreted(task.law.loss, accuracy))
-    quality = Quality(
-        loss,
-        given.get("like_params"),
-        given.get("like_tokens"),
-        given.get("budget", given.get("flops")),
-        task,
-        accuracy,
-    )
-    unit = "dollars" if dollars else "FLOPs"
-    return Asked(
-        question, entry.name, entry, law, levers, quality, demand, costs, bounds, unit, is_timed
-    )
+    return read_demand(given, spelled) if serves or not is_budget else Demand()
 
 
-def entry_of(name: str, own: Mapping[str, Entry]) -> Entry:
-    """The law of that name, of one's own or published; never a file."""
-    published = by_name(laws.catalog())
-    known = {**published, **{each.lower(): entry for each, entry in own.items()}}
-    if name.lower() not in known:
-        raise ValueError(f"no law {name!r}{hint(name, known)}")
-    return known[name.lower()]
+def _check_unit(given: Mapping[str, Any], *, in_dollars: bool) -> None:
+    if "flops" in given and in_dollars:
+        raise Refused("is a budget in FLOPs; on accelerators give one in dollars", "flops")
+    if "budget" in given and not in_dollars:
+        needed = f"{spelled('train_on')} and {spelled('serve_on')}"
+        raise Refused(f"is in dollars and needs {needed}; or give one in FLOPs", "budget")
 
 
-def _read_accuracy(text: str) -> tuple[Entry, float]:
-    name, equals, share = (each.strip() for each in text.partition("="))
-    if not (name and equals and share):
-        raise ValueError(f"{text!r} must be TASK=SHARE, such as mmlu=55%")
-    task = task_entry(name)
-    value = part(share)
-    low, high = map(float, interpreted(lambda: task.law.reach))
-    if not low < value < high:
-        raise ValueError(f"no model has it: give between {100 * low:.1f} % and {100 * high:.1f} %")
-    return task, value
-
-
-def _read_levers(law: Any, given: Mapping[str, Any], name: str) -> dict[str, float]:
-    """The levers of the law; those without a text have the value of an ordinary model."""
-    known, levers = levers_of(law), {}
-    for field in (field for field in given if field.startswith(LEVER)):
-        lever = field.removeprefix(LEVER)
-        if lever not in known:
-            raise _schema.Refused(f"{name} has no lever {lever!r}{hint(lever, known)}", field)
-        low, high = known[lever]
-        if not low <= given[field] <= high:
-            raise _schema.Refused(
-                f"{given[field]:g} is outside {count(low)} to {count(high)}", field
-            )
-        levers[lever] = float(given[field])
-    if missing := [lever for lever in known if lever not in levers]:
-        low, high = known[missing[0]]
-        raise _schema.Refused(
-            f"{name} needs it, from {count(low)} to {count(high)}", f"{LEVER}{missing[0]}"
-        )
-    return levers
-
-
-def _timed(given: Mapping[str, Any], uses: Mapping[str, _schema.Rented]) -> Costs:
-    """Costs with serving timed, as `jaxscale plan` has them."""
-    if not uses:
-        first = next(name for name in TIMED if name in given)
-        raise _schema.Refused("needs hardware: a serving is timed in dollars", first)
-    for name in ("prefill_mfu", "decode_mfu"):
-        if name in given:
-            raise _schema.Refused("follows from the devices where serving is timed", name)
-    prompt = given.get("prompt", given.get("input_per_request", PROMPT))
-    output = given.get("output", given.get("output_per_request", OUTPUT))
-    context = given.get("context")
-    if context is not None and prompt + output > context:
-        raise _schema.Refused(f"does not hold {prompt:g} read and {output:g} written", "context")
-    train, serve = uses["train"], uses["serve"]
-    limits = (given.get(name, math.inf) for name in ("max_latency", "max_first_token", "batch"))
-    counts = (int(given["serve_count"]),) if "serve_count" in given else serving.COUNTS
-    with _blaming("serve_on"):
-        return Costs.served(
-            replace(FAMILIES[given.get("family", FAMILY)], context=context or prompt + output),
-            serving.Deployment(
-                replace(serve.device, price=serve.price),
-                weights=serve.precision,
-                activations=serve.precision,
-            ),
-            serving.Requests(prompt, output, given.get("cached", 0.0), kept=context),
-            serving.Limits(*limits),
-            train=replace(train.device, price=train.price),
-            train_precision=train.precision,
-            train_mfu=train.mfu["train"],
-            counts=counts,
-            every_split=True,
-            utilisation=given.get("utilisation", 1.0),
-        )
-
-
-def plain(law: Any, params: float) -> dict[str, float]:
-    """Levers of an ordinary model by this law, where the question gives none."""
-    return plain_levers(levers_of(law), params)
+def _check(
+    given: Mapping[str, Any],
+    named: NamedLaw,
+    levers: Levers,
+    bounds: Bounds | None,
+    score: Target | None,
+    *,
+    is_timed: bool,
+) -> None:
+    """Refuse what does not go together."""
+    of_memory = bounds is not None and bounds.of_memory
+    if of_memory and not knows_memory(named.law):
+        raise Refused(f"{named.name} {NO_MEMORY}", "max_memory")
+    if of_memory and is_timed:
+        raise Refused("where serving is timed its devices have their own memory", "max_memory")
+    if levers.chosen and is_timed:
+        name = levers.chosen[0]
+        raise Refused("needs a value: none is chosen where serving is timed", f"{LEVER}{name}")
+    scale = "" if score else loss_scale(named.law, named.entry)
+    if "loss" in given and scale:
+        raise Refused(f"the loss of {named.name} is {scale}: use a model to match instead", "loss")
+    if "like_params" in given:
+        with _blaming("like_params"):
+            levers.of_model(given["like_params"])

@@ -15,7 +15,7 @@ from jaxscale._numerics.arrays import Real
 from jaxscale._numerics.names import unknown
 from jaxscale._numerics.values import is_finite, is_nonnegative, is_positive, where_safe
 from jaxscale.architectures.architecture import BYTES_PER_NUMBER
-from jaxscale.hardware import NETWORK_BANDWIDTH, SECONDS_PER_HOUR, Accelerator
+from jaxscale.hardware import NETWORK_BANDWIDTH, PRECISIONS, SECONDS_PER_HOUR, Accelerator
 
 _STATIC = {"static": True}
 
@@ -222,6 +222,16 @@ def bytes_of(name: str, precision: str) -> float:
     if precision not in known:
         raise unknown(f"precision of {name}", precision, known)
     return known[precision]
+
+
+def narrowest_of(device: Accelerator, bits: float) -> str | None:
+    """The narrowest precision of a device that holds so many bits; None where none does."""
+    holding = [
+        name
+        for name in PRECISIONS
+        if name in device.peak_flops and 8 * bytes_of("weights", name) >= bits
+    ]
+    return min(holding, key=lambda name: bytes_of("weights", name)) if holding else None
 
 
 def _per_second(price: Any) -> Any:

@@ -158,3 +158,23 @@ class Limits:
     def is_valid(self) -> Array:
         """Whether every limit is above 0, and the batch at least 1."""
         return (self.token_seconds > 0) & (self.first_token_seconds > 0) & (self.max_batch >= 1)
+
+
+def lengths_within(
+    room: float, prompt: float | None, output: float | None
+) -> tuple[float, float] | None:
+    """Tokens that a request reads and writes in a room of so many; None where they do not fit.
+
+    What is not given is that of the trace, or what the room leaves.
+    """
+    if prompt is None and output is None:
+        fits = min(1.0, room / (PROMPT + OUTPUT))
+        prompt, output = PROMPT * fits, OUTPUT * fits
+    elif prompt is None:
+        assert output is not None
+        prompt = min(PROMPT, room - output)
+    elif output is None:
+        output = min(OUTPUT, room - prompt)
+    if min(prompt, output) <= 0 or prompt + output > room * (1 + 1e-12):
+        return None
+    return prompt, output

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 import jaxscale as js
+from jaxscale._sentences import serving_note
 
 pytest.importorskip("typer")
 
-from jaxscale.cli import plan_served
 
 DEVICES = ("--train-on", "H100-SXM", "--train-price", "2", "--serve-on", "H100-SXM")
 DEVICES += ("--serve-price", "2", "--context", "8k")
@@ -125,7 +125,7 @@ def test_a_law_of_active_params_is_served_with_its_experts():
     family = costs.serving.of_law(law, {"experts": 8.0}).family
     assert (family.experts, family.active_experts) == (8, 1)
     assert costs.serving.of_law(LAW, {}).family is costs.serving.family
-    assert plan_served.note_on(None, law) == ""
+    assert serving_note("llama", law) == ""
 
 
 def test_cached_prompts_utilisation_and_batch_are_those_of_the_library(command):

@@ -1,11 +1,15 @@
 """What the server of the page lets through, and what it refuses."""
 
+import asyncio
 import http.client
 from urllib.parse import urlsplit
 
 import pytest
 
 pytest.importorskip("panel_material_ui")
+
+from bokeh.util.token import generate_jwt_token
+from tornado.websocket import websocket_connect
 
 from exploring.running import served
 from jaxscale.exploring import guard
@@ -108,6 +112,19 @@ def test_inputs_are_bounded(url):
         assert asked(url, method=method)[0] == 405
     with pytest.raises(http.client.HTTPException):
         asked(url, X_Long="1" * 100_000)
+
+
+@pytest.mark.parametrize("token", ["x", "e30", generate_jwt_token("a" * 44)])
+def test_who_has_not_asked_for_a_page_gets_none(url, token):
+    async def first_message():
+        address = url.replace("http", "ws", 1) + "ws"
+        socket = await websocket_connect(address, subprotocols=["bokeh", token])
+        try:
+            return await socket.read_message()
+        finally:
+            socket.close()
+
+    assert asyncio.run(first_message()) is None  # the server closed it
 
 
 def test_no_page_is_made_when_too_many_are_open(monkeypatch):

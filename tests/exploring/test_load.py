@@ -1,0 +1,24 @@
+"""Some pages at once: each gets the answers to its own questions."""
+
+import asyncio
+import html
+
+import pytest
+
+pytest.importorskip("panel_material_ui")
+
+from exploring.load import load, question_of
+from exploring.running import served
+from jaxscale.exploring import FIRST, answer, read
+from jaxscale.exploring.page import session
+from jaxscale.exploring.report import table_of
+
+
+def test_pages_that_are_used_at_once_get_their_own_answers():
+    with served(lambda: session(FIRST, {})) as url:
+        found = asyncio.run(load(url, 5, 3))
+    assert found.errors == []
+    assert len(found.moves) >= 5
+    for move in found.moves:
+        table = table_of(answer(read(question_of(move.command))))
+        assert table in html.unescape(move.text) or html.escape(table) in move.text
