@@ -190,7 +190,7 @@ def _plans(
         within = minimize_loss(laws, budget, *served, **choice)
         targets = within.loss
     else:
-        targets, frontier, model = _targets(laws, quality, of_model)
+        targets, frontier, model = targets_of(laws, quality, of_model)
     first = jax.tree.map(lambda x: x[:1], laws)
     lower = targets[:1] - SMALL if better is None else jnp.full((1,), better)
     at = [(first, lower)] if within is not None else [(first, lower), (laws, targets)]
@@ -199,28 +199,7 @@ def _plans(
     return targets, frontier, model, best, sizes, _priced(laws, sizes, served), step
 
 
-def best_plans(
-    laws: Any,
-    quality: tuple[Any, ...],
-    demand: Demand,
-    costs: Costs,
-    bounds: Bounds | None,
-    levers: dict[str, Any],
-    of_model: dict[str, Any] | None = None,
-) -> tuple[Any, Plan]:
-    """Target losses and the best plans, for a loss, a model's params and tokens, or a budget.
-
-    A model to match has the levers `of_model`, by default those of the plans.
-    """
-    *_, budget = quality
-    if budget is not None:
-        plans = minimize_loss(laws, budget, demand, costs, bounds, levers=levers)
-        return plans.loss, plans
-    targets, *_ = _targets(laws, quality, levers if of_model is None else of_model)
-    return targets, minimize_cost(laws, targets, demand, costs, bounds, levers=levers)
-
-
-def _targets(
+def targets_of(
     laws: Any, quality: tuple[Any, ...], of_model: dict[str, Any]
 ) -> tuple[Any, Plan | None, Plan | None]:
     """The losses to reach; of a model to match its plan too, and its tokens' if none are given."""
