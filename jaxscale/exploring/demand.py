@@ -1,5 +1,6 @@
 """Costs of the best plan by phase against demand, beside the Chinchilla plan of equal loss."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from jaxscale._numerics.compiled import compiled
 from jaxscale.costs import Costs, Demand
 from jaxscale.exploring.answering import Answer
-from jaxscale.exploring.optima import POINTS, best_plans, law_and_draws
+from jaxscale.exploring.optima import POINTS, best_plans, law_and_draws, losses_of_models
 from jaxscale.plan import evaluate
 from jaxscale.solve import minimize_cost
 
@@ -31,28 +32,34 @@ class DemandCurve(NamedTuple):
 
 
 def demand_curve(answer: Answer) -> DemandCurve | None:
-    """The question at other demands of the same kind; None where there is no demand.
+    """The question at other demands of the same kind; None without a demand, or without a plan.
 
     Of a loss or a model to match the loss is the same along the curve. A budget is spent at every
-    demand: the curve is of what is left for training, and the loss differs.
+    demand: the curve is of what is left for training, and the loss differs. Levers that are chosen
+    with a plan keep its values.
     """
-    asked = answer.asked
+    asked, optimum = answer.asked, answer.optimum
     served = float(asked.demand.input_tokens) + float(asked.demand.output_tokens)
-    if not served > 0:
+    if not (served > 0 and bool(optimum.ok)):
         return None
     multiples = np.logspace(-REACH, REACH, POINTS)
     multiples[POINTS // 2] = 1.0
     demand = jax.tree.map(lambda x: np.float64(x) * multiples, asked.demand)
     budget = asked.quality.budget
     law = law_and_draws(asked.law)
-    plans = best_plans(asked, law, answer.target if budget is None else budget, demand)
+    target = answer.target if budget is None else budget
+    if math.isnan(target):  # as a fit whose runs do not tell it has it
+        params, tokens = (np.full(POINTS, float(x)) for x in (optimum.params, optimum.tokens))
+        target = losses_of_models(law, params, tokens, asked.levers)
+    plans = best_plans(asked, law, target, demand)
     plans = jax.tree.map(lambda x: x[0], plans)
+    levers = {name: float(x) for name, x in answer.chinchilla.levers.items()}
     with jax.enable_x64(True):
         if budget is None:
             size = float(answer.chinchilla.params), float(answer.chinchilla.tokens)
         else:
-            size = _cheapest_to_train(law, plans.loss, asked.levers)
-        train, inference = _costs(law, size, demand, asked.costs, asked.levers)
+            size = _cheapest_to_train(law, plans.loss, levers)
+        train, inference = _costs(law, size, demand, asked.costs, levers)
     return DemandCurve(
         multiples,
         served * multiples,

@@ -1,7 +1,7 @@
 """The best size by every law that can answer the question, with its interval.
 
-Laws of one class are one batch of one program. It waits for the compiler once, for seconds;
-`at_once` has the same numbers from NumPy in a fraction of that, for the first look.
+Laws of one class are one batch of one program, which is compiled once and then takes a millisecond;
+`at_once` has the same numbers from NumPy, faster than that once and slower ever after.
 """
 
 import math
@@ -18,10 +18,12 @@ from jaxscale import _compare
 from jaxscale._compare import LawRow, Named, NoPlan, Spelling
 from jaxscale._explain import Asked as Scenario
 from jaxscale._explain import is_of_memory
+from jaxscale._levers import read_lever
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale.costs import Costs, Demand
 from jaxscale.exploring.answering import Answer
+from jaxscale.exploring.fields import LEVER
 from jaxscale.exploring.optima import POINTS, best_plans, losses_of_models
 from jaxscale.exploring.reading import Asked
 from jaxscale.exploring.uncertainty import draws_of
@@ -58,7 +60,7 @@ class LawsAlike(NamedTuple):
     key: Hashable  # of the program, which is compiled when it is asked for the first time
     names: tuple[str, ...]
     sizes: Callable[[], list[LawSize]]
-    at_once: Callable[[], list[LawSize]]  # without compiling
+    at_once: Callable[[], list[LawSize]] | None  # without compiling, where that is faster
 
 
 def sizes_by_law(
@@ -72,14 +74,19 @@ def sizes_by_law(
     without, groups = laws_alike(answer, own)
     found = {each.name: each for each in without}
     for group in groups:
-        found |= {each.name: each for each in (group.at_once if at_once else group.sizes)()}
+        sizes = (group.at_once if at_once else None) or group.sizes
+        found |= {each.name: each for each in sizes()}
     return [found[named.name] for named in _laws(answer.asked, own)]
 
 
 def laws_alike(
     answer: Answer, own: Mapping[str, Entry] | None = None
 ) -> tuple[list[LawSize], list[LawsAlike]]:
-    """Laws that cannot answer, and the others by the program that does; the question's first."""
+    """Laws that cannot answer, and the others by the program that does.
+
+    The class of the question's law is first, and last are laws whose levers are chosen: a program
+    of these takes ten seconds to compile, where the others take one to five.
+    """
     asked = answer.asked
     question = _compare.Question(
         asked.quality.loss if asked.quality.task is None else None,
@@ -99,7 +106,9 @@ def laws_alike(
             alike[case.kind].append(case)
         except NoPlan as none:
             without.append(_without(named, none.short))
-    groups = sorted(alike.values(), key=lambda cases: asked.name not in map(_name, cases))
+    groups = sorted(
+        alike.values(), key=lambda cases: (asked.name not in map(_name, cases), bool(cases[0].over))
+    )
     if asked.is_timed:
         own_group, *others = groups
         others = [case for cases in others for case in cases]
@@ -136,13 +145,17 @@ def _name(case: _Case) -> str:
 
 
 def _laws(asked: Asked, own: Mapping[str, Entry] | None) -> list[Named]:
+    """Those of the catalogue and of one's own; the question's law may be neither."""
     named = _compare.read_laws(None, asked.quality.task)
-    return named + [Named(name, entry.law, entry) for name, entry in (own or {}).items()]
+    named += [Named(name, entry.law, entry) for name, entry in (own or {}).items()]
+    if asked.name not in {each.name for each in named}:
+        named.append(Named(asked.name, asked.law, asked.entry))
+    return named
 
 
 def _case(named: Named, asked: Asked, question: _compare.Question) -> _Case:
     """NoPlan where the law cannot answer."""
-    case = _compare._case(named, asked.levers, question, WORDS)
+    case = _compare._case(named, _levers(asked), question, WORDS)
     group = None if asked.entry is None else LawRow(asked.name, asked.law, asked.entry).group
     if question.loss is not None and LawRow(*named).group != group:
         raise NoPlan(OTHER_LOSS)
@@ -150,6 +163,15 @@ def _case(named: Named, asked: Asked, question: _compare.Question) -> _Case:
     if asked.quality.params is not None:
         ordinary = _compare._plain(case.chosen, asked.quality.params)
     return _Case(named, case.values, tuple(case.over.items()), ordinary, case.target)
+
+
+def _levers(asked: Asked) -> dict[str, Any]:
+    """As the question gives them: those that it leaves open are chosen by each law."""
+    return {
+        name.removeprefix(LEVER): read_lever(name.removeprefix(LEVER), text)
+        for name, text in asked.question.texts.items()
+        if name.startswith(LEVER)
+    }
 
 
 def _without(named: Named, note: str) -> LawSize:
@@ -318,7 +340,8 @@ def _timed(cases: Sequence[_Case], answer: Answer) -> LawsAlike:
             params, tokens = (
                 None if x is None else np.full(POINTS, x) for x in (quality.params, quality.tokens)
             )
-            targets = losses_of_models(laws, params, tokens, asked.levers)
+            model = asked.given.of_model(quality.params)
+            targets = losses_of_models(laws, params, tokens, model)
         else:
             targets = np.array([case.target for case in lanes], float)
         plans = best_plans(asked, laws, targets, asked.demand)
@@ -332,4 +355,4 @@ def _timed(cases: Sequence[_Case], answer: Answer) -> LawsAlike:
         return rows
 
     key = "timed", type(asked.law), jax.tree.structure((asked.demand, asked.costs, asked.bounds))
-    return LawsAlike(key, tuple(map(_name, cases)), sizes, sizes)
+    return LawsAlike(key, tuple(map(_name, cases)), sizes, None)

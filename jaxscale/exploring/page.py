@@ -1,7 +1,8 @@
-"""The page: a question at the side, its answer, and all of it in the address."""
+"""The page: a question at the side, its answer and pictures, and all of it in the address."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping
+import io
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from functools import partial
 from html import escape
 from typing import Any, TypeVar
@@ -12,16 +13,35 @@ import panel_material_ui as pmui
 from panel.util.parameters import edit_readonly
 
 from jaxscale.exploring.answering import Answer, answer
+from jaxscale.exploring.demand import demand_curve
+from jaxscale.exploring.effects import effects
 from jaxscale.exploring.fields import LEVER
+from jaxscale.exploring.figures import (
+    DemandPicture,
+    EffectsPicture,
+    LawsPicture,
+    Look,
+    LossPicture,
+)
 from jaxscale.exploring.form import Form
+from jaxscale.exploring.laws_compared import LawSize, laws_alike
 from jaxscale.exploring.opening import opened_with as opened_with
 from jaxscale.exploring.question import FIRST, Question
 from jaxscale.exploring.reading import Asked, Mistakes, entry_of, plain, read
 from jaxscale.exploring.report import csv_of, headline, notes_of, table_of
+from jaxscale.exploring.sections import (
+    COLUMNS,
+    PictureSection,
+    TextSection,
+    download,
+    fade,
+    html,
+)
+from jaxscale.exploring.surfaces import loss_map
 from jaxscale.exploring.theme import STYLES, THEME
 from jaxscale.exploring.uncertainty import draws_of
 from jaxscale.exploring.ways import Ways, asked_by
-from jaxscale.exploring.work import run
+from jaxscale.exploring.work import knows, run
 from jaxscale.laws.protocol import levers_of
 from jaxscale.published import Entry
 
@@ -29,6 +49,8 @@ T = TypeVar("T")
 TITLE = "jaxscale explore"
 SLOW = 0.3  # seconds after which the page says that it computes
 CALM = 0.6  # seconds without a change after which the address follows
+COMPILING = "Compiling for this kind of question; the first answer takes some seconds."
+STALE = "Not answered: see what is wrong beside the field. What is below is the last answer."
 
 
 class Explorer(pn.viewable.Viewer):
@@ -45,22 +67,31 @@ class Explorer(pn.viewable.Viewer):
         self._known: dict[str, str] = dict(question.texts)
         self._served: Question | None = None  # the last question that was worked on to the end
         self._is_busy = False
-        self._calls = 0
+        self._turns = 0
         self._location: Any = None
         self._form = Form(self._set_text, self._set_ways, own)
         self._status = pmui.Alert(
             severity="info", title="", object="Computing.", sizing_mode="stretch_width", margin=0
         )
-        self._table, self._notes = _html(), _html()
-        self._command, self._python = _html(), _html()
-        self._download = _download(self._csv, "plan.csv", "Numbers as CSV")
+        self._plans = html()
+        look = Look()
+        self._loss, self._demand, self._effects, self._laws = (
+            PictureSection(kind(look))
+            for kind in (LossPicture, DemandPicture, EffectsPicture, LawsPicture)
+        )
+        self._pictures = (self._loss, self._demand, self._effects, self._laws)
+        self._command = TextSection("As a command")
         self._main = pn.Column(
             self._status,
-            self._table,
-            self._notes,
-            self._download,
-            _html("<h2>As a command</h2>"),
-            self._command,
+            self._plans,
+            download(self._file, "plan.csv", "Numbers as CSV"),
+            pn.Column(
+                *(each.view for each in self._pictures),
+                sizing_mode="stretch_width",
+                styles=COLUMNS,
+                margin=0,
+            ),
+            self._command.view,
             sizing_mode="stretch_width",
             margin=(8, 16),
         )
@@ -82,6 +113,7 @@ class Explorer(pn.viewable.Viewer):
             busy_indicator=None,
             meta_title=TITLE,
         )
+        page.param.watch(lambda event: self._restyle(event.new), "dark_theme")
         is_wide = _told_of("(min-width: 600px)", lambda so: page.param.update(sidebar_open=so))
         is_dark = _told_of(
             "(prefers-color-scheme: dark)", lambda so: page.param.update(dark_theme=so)
@@ -142,23 +174,23 @@ class Explorer(pn.viewable.Viewer):
 
     async def _work(self) -> None:
         """Answer the newest question until there is no newer one."""
-        if self._is_busy:
-            return
-        self._is_busy = True
-        try:
-            while self._served is not self.question:
-                question = self.question
-                await self._answer(question)
-                self._served = question
-        finally:
-            self._is_busy = False
-        self._calls += 1
-        calls = self._calls
+        self._turns += 1
+        turn = self._turns
+        if not self._is_busy:
+            self._is_busy = True
+            try:
+                while self._served is not self.question:
+                    question = self.question
+                    await self._answer(question)
+                    self._served = question
+            finally:
+                self._is_busy = False
         await asyncio.sleep(CALM)
-        if calls == self._calls:
+        if turn == self._turns:  # nothing has changed since
             self._write_address()
 
     async def _answer(self, question: Question) -> None:
+        """Show the answer to a question, and as they come the pictures; stop for a newer one."""
         try:
             asked = read(question, self._own)
         except Mistakes as mistakes:
@@ -166,51 +198,83 @@ class Explorer(pn.viewable.Viewer):
                 self._show_question(mistakes.by_field)
                 self._mark_stale()
             return
-        with pn.io.hold():
-            self._show_question({})
-        found = await self._step(question, key_of(asked), partial(answer, asked))
+        key = key_of(asked)
+        found = await self._step(question, run(key, partial(answer, asked)), COMPILING)
         if found is None:
             return
         self.answer = found
         with pn.io.hold():
+            self._show_question({})
             self._show_answer(found)
+        for section, compute in (
+            (self._loss, loss_map),
+            (self._demand, demand_curve),
+            (self._effects, effects),
+        ):
+            work = partial(_compute, compute, found)
+            drawn = run((section.picture.name, key), work, is_picture=True)
+            data = await self._step(question, drawn)
+            if data is None:
+                return
+            with pn.io.hold():
+                section.show(data[0], found)
+        await self._compare_laws(question, found)
 
-    async def _step(self, question: Question, key: Hashable, function: Callable[[], T]) -> T | None:
-        """What the function gives; None where a newer question came while it was slow."""
-        task = asyncio.ensure_future(run(key, function))
-        done, _ = await asyncio.wait({task}, timeout=SLOW)
-        while not done:
-            if self.question is not question:
-                task.add_done_callback(_ignore)
-                return None
-            self._say("Compiling for this kind of question: the first answer takes some seconds.")
+    async def _compare_laws(self, question: Question, found: Answer) -> None:
+        """The best size by every law: at once of those that are compiled, then of the others."""
+        without, groups = laws_alike(found, self._own)
+        sizes: list[LawSize] = list(without)
+        known = [group for group in groups if knows(group.key)]
+        waiting = [group for group in groups if not knows(group.key)]
+        for group in known:
+            sizes += await run(group.key, group.sizes, is_picture=True)
+        with pn.io.hold():
+            self._laws.show(sizes, found)
+        for group in waiting:
+            more = await self._step(question, run(group.key, group.sizes, is_picture=True))
+            if more is None:
+                return
+            sizes += more
+            with pn.io.hold():
+                self._laws.show(sizes, found)
+
+    async def _step(
+        self, question: Question, work: Coroutine[Any, Any, T], message: str = ""
+    ) -> T | None:
+        """What the work gives; None where a newer question came before it was done."""
+        task = asyncio.ensure_future(work)
+        while True:
             done, _ = await asyncio.wait({task}, timeout=SLOW)
-        return task.result()
+            if self.question is not question:
+                task.cancel()  # what is compiling goes on
+                return None
+            if done:
+                return task.result()
+            if message:
+                self._say(message)
 
     def _show_question(self, mistakes: Mapping[str, str]) -> None:
         self._form.show(self.question, self._entry(self.question), mistakes)
 
     def _show_answer(self, found: Answer) -> None:
         self._say(headline(found), "success" if found.status.ok else "warning")
-        self._table.object = f"<div class='scroll'>{table_of(found)}</div>"
-        self._notes.object = notes_of(found)
-        self._command.object = f"<pre>{escape(self.question.command())}</pre>"
-        self._dim(1.0)
+        self._plans.object = f"<div class='scroll'>{table_of(found)}</div>{notes_of(found)}"
+        self._command.show(self.question.command())
+        fade(self._plans, False)
 
     def _mark_stale(self) -> None:
-        self._say(
-            "Not answered: see what is wrong beside the field. Below is the last answer.", "warning"
-        )
-        self._dim(0.45)
-
-    def _dim(self, opacity: float) -> None:
-        styles = {} if opacity == 1.0 else {"opacity": f"{opacity}"}
-        for pane in (self._table, self._notes):
-            if pane.styles != styles:
-                pane.styles = styles
+        self._say(STALE, "warning")
+        fade(self._plans, True)
+        for section in self._pictures:
+            section.dim(True)
 
     def _say(self, text: str, severity: str = "info") -> None:
         self._status.param.update(object=escape(text), severity=severity)
+
+    def _restyle(self, is_dark: bool) -> None:
+        with pn.io.hold():
+            for section in self._pictures:
+                section.restyle(Look(is_dark))
 
     def _write_address(self) -> None:
         if self._location is not None:
@@ -218,10 +282,8 @@ class Explorer(pn.viewable.Viewer):
             if self._location.search != search:
                 self._location.search = search
 
-    def _csv(self) -> Any:
-        from io import StringIO
-
-        return StringIO("" if self.answer is None else csv_of(self.answer))
+    def _file(self) -> io.StringIO:
+        return io.StringIO("" if self.answer is None else csv_of(self.answer))
 
 
 def key_of(asked: Asked) -> Hashable:
@@ -242,6 +304,11 @@ def session(question: Question, own: Mapping[str, Entry]) -> pmui.Page:
     return explorer.page()
 
 
+def _compute(function: Callable[[Answer], T], found: Answer) -> tuple[T]:
+    """What the function gives, which may be None."""
+    return (function(found),)
+
+
 def _told_of(query: str, tell: Callable[[bool], Any]) -> pmui.BreakpointSwitcher:
     """A component that shows nothing and tells whether a media query holds in the browser."""
     small, large = (pn.Spacer(width=0, height=0) for _ in range(2))
@@ -255,20 +322,3 @@ def _told_of(query: str, tell: Callable[[bool], Any]) -> pmui.BreakpointSwitcher
 
     switcher.param.watch(told, "current")
     return switcher
-
-
-def _html(text: str = "") -> Any:
-    return pn.pane.HTML(text, stylesheets=[STYLES], sizing_mode="stretch_width", margin=(4, 0))
-
-
-def _download(callback: Callable[[], Any], filename: str, label: str) -> Any:
-    button = pmui.FileDownload(
-        callback=callback, filename=filename, label=label, size="small", margin=(4, 0)
-    )
-    button.variant = "outlined"  # at the start it would warn of an older name
-    return button
-
-
-def _ignore(task: "asyncio.Future[Any]") -> None:
-    if not task.cancelled():
-        task.exception()

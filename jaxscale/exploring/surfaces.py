@@ -22,7 +22,7 @@ Numbers = NDArray[np.float64]
 Range = tuple[float, float]
 
 SIDE = 64  # of the map, in points
-LINE = 161  # points of a curve
+LINE = 97  # points of a curve
 MULTIPLES = (1.0, 1.5, 2.0, 4.0)  # of the best plan's cost
 BEFORE = 0.02  # in a logarithm: more than what lines between the points of a map leave out
 REACH = 1.75  # decades of params and tokens that the path goes to both sides
@@ -38,7 +38,7 @@ class Line(NamedTuple):
 
 
 class LossMap(NamedTuple):
-    """The losses around a plan; levers have the values of the question."""
+    """The losses around a plan; levers have the values of the plan."""
 
     params: Numbers  # log-spaced
     tokens: Numbers
@@ -67,12 +67,14 @@ def loss_map(answer: Answer) -> LossMap | None:
         found = _curves(
             law,
             (across, up, np.log(across[[0, -1]])),
-            (np.float64(optimum.loss), costs, np.float64(optimum.tokens)),
+            (np.float64(optimum.params), np.float64(optimum.tokens), costs),
             asked.demand,
             asked.costs,
             asked.levers,
         )
     loss, equal_loss, equal_costs = jax.tree.map(np.asarray, found)
+    if math.isnan(float(optimum.loss)):  # which the runs of a fit may not tell
+        loss = np.full_like(loss, math.nan)
     path, band = _path(answer)
     return LossMap(
         across,
@@ -115,7 +117,8 @@ def _curves(
 ) -> Any:
     """Losses of the map, sizes of one loss, and sizes of each cost."""
     across, up, log_params = window
-    loss, totals, tokens = plan
+    params, tokens, totals = plan
+    loss = checked_loss(law, params, tokens, **levers)
     losses = checked_loss(law, across, up[:, None], **levers)
     # From a little before the curve enters the map at the top, denser there because it is steep.
     entry = _crossed(-loss, -losses[-1], jnp.log(across)) - BEFORE
@@ -128,12 +131,12 @@ def _curves(
     # Up to where serving alone costs as much, denser there for the same reason.
     serving = jnp.log(priced(across).inference_cost)
     ends = jax.vmap(lambda total: _crossed(jnp.log(total), serving, jnp.log(across)))(totals)
-    params = jnp.exp(jax.vmap(_spaced, (0, None))(ends, log_params[0]))[:, ::-1]
+    line = jnp.exp(jax.vmap(_spaced, (0, None))(ends, log_params[0]))[:, ::-1]
     # Of the costs only training depends on tokens, in proportion to its FLOPs.
-    plans = priced(params)
-    price = plans.train_cost / flops_of(law, params, tokens, **levers).train
+    plans = priced(line)
+    price = plans.train_cost / flops_of(law, line, tokens, **levers).train
     flops = (totals[:, None] - plans.inference_cost) / price
-    return losses, same_loss, (params, tokens_of_flops(law, flops, params, **levers))
+    return losses, same_loss, (line, tokens_of_flops(law, flops, line, **levers))
 
 
 def _crossed(value: Any, values: Any, positions: Any) -> Any:
@@ -149,11 +152,14 @@ def _crossed(value: Any, values: Any, positions: Any) -> Any:
 
 def _spaced(dense: Any, sparse: Any) -> Any:
     """LINE points from beside one to another, nearer to each other towards the first."""
-    return dense + (sparse - dense) * (jnp.arange(1, LINE + 1) / LINE) ** 2
+    return dense + (sparse - dense) * (jnp.arange(1, LINE + 1) / LINE) ** 3
 
 
 def _path(answer: Answer) -> tuple[Line, tuple[Line, Line] | None]:
-    """Optima of other targets, and the interval of their params over the laws that runs allow."""
+    """Optima of other targets, and the interval of their params over the laws that runs allow.
+
+    Levers that are chosen with the plan keep its values: one map holds for one value of each.
+    """
     asked, optimum = answer.asked, answer.optimum
     draws = None if asked.is_timed else draws_of(asked.entry)
     laws = law_and_draws(asked.law, draws)
@@ -167,10 +173,10 @@ def _path(answer: Answer) -> tuple[Line, tuple[Line, Line] | None]:
         targets = losses_of_models(law_and_draws(asked.law), *sizes, asked.levers)
         targets[0, POINTS // 2] = quality.loss
     else:
-        params, tokens = (
-            None if x is None else x * factors for x in (quality.params, quality.tokens)
-        )
-        targets = losses_of_models(laws, params, tokens, asked.levers)
+        assert quality.params is not None
+        tokens = None if quality.tokens is None else quality.tokens * factors
+        model = asked.given.of_model(quality.params)
+        targets = losses_of_models(laws, quality.params * factors, tokens, model)
     plans = best_plans(asked, laws, targets, asked.demand)
     path = Line(np.asarray(plans.params[0]), np.asarray(plans.tokens[0]))
     if draws is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -82,3 +83,20 @@ def test_those_who_leave_hold_up_nobody(slow):
 
     assert asyncio.run(pages()) == 2  # the first went on compiling, for the one who stayed
     assert len(calls) == 2
+
+
+def test_pictures_let_answers_go_first():
+    order = []
+
+    async def pages():
+        await asyncio.gather(run("answer", int), run("picture", int))
+        answers = [
+            run("answer", lambda: time.sleep(0.02) or order.append("answer")) for _ in range(6)
+        ]
+        pictures = [
+            run("picture", lambda: order.append("picture"), is_picture=True) for _ in range(3)
+        ]
+        await asyncio.gather(answers[0], *pictures, *answers[1:])
+
+    asyncio.run(pages())
+    assert order == ["answer"] * 6 + ["picture"] * 3

@@ -7,7 +7,7 @@ import numpy as np
 from bokeh.models import LogAxis, Range1d, Span
 from bokeh.plotting import figure as Figure
 
-from jaxscale._numerics.quantities import count, percent, short
+from jaxscale._numerics.quantities import count, percent, short, short_scientific
 from jaxscale.exploring.figures.look import (
     GREEN,
     ORANGE,
@@ -119,9 +119,9 @@ class DemandPicture(Picture["DemandCurve"]):
         if curve is None or known is None or not known.any():
             clear(self.shares, self.mark)
             self._asked.visible = False
-            self.message.visible = True
+            self.say_nothing()
             return
-        self.message.visible = False
+        self.show(HEIGHT)
         reference, name = _reference(curve)
         tops = np.cumsum([curve.train, curve.prefill, curve.decode], 0) / reference
         replace(
@@ -149,10 +149,16 @@ class DemandPicture(Picture["DemandCurve"]):
         limit(self.x, low, high)
         at = ticks(low, high, most=5)
         write_ticks(self.below, at)
-        costs = np.interp(np.log(at), np.log(curve.tokens), np.log(_total(curve)))
-        texts = dict(zip(at, np.exp(costs), strict=True))
-        write_ticks(
-            self._over, at, lambda x: _brief(texts[x], unit) if np.isfinite(texts[x]) else ""
+        # At a budget all plans cost the same, and what differs is their size.
+        over = curve.params if self._of_budget else _total(curve)
+        values = np.exp(np.interp(np.log(at), np.log(curve.tokens), np.log(over)))
+        texts = {
+            x: _brief(value, "params" if self._of_budget else unit)
+            for x, value in zip(at, values, strict=True)
+        }
+        write_ticks(self._over, at, texts.__getitem__)
+        self._over.axis_label = f"{'params' if self._of_budget else 'cost'} of the best plan" + (
+            " (FLOPs)" if unit == "FLOPs" and not self._of_budget else ""
         )
         top = max(1.0, highest)
         step = 0.25 if top <= 1.5 else 0.5
@@ -160,6 +166,10 @@ class DemandPicture(Picture["DemandCurve"]):
         limit(self.y, 0, 1.06 * top)
         write_ticks(self.left, shares, lambda x: f"{100 * x:.0f} %")
         self.figure.yaxis.axis_label = f"share of the {name}'s cost"
+
+    @property
+    def _of_budget(self) -> bool:
+        return self.answer is not None and self.answer.asked.quality.budget is not None
 
     def _texts(self) -> list[str]:
         curve, answer = self.data, self.answer
@@ -188,11 +198,11 @@ class DemandPicture(Picture["DemandCurve"]):
             return "No costs to show against demand: the question has no demand or no plan."
         unit, at = answer.asked.unit, _asked_index(curve)
         total = _total(curve)
+        phases = zip(PHASES, (curve.train, curve.prefill, curve.decode), strict=True)
         shares = ", ".join(
             f"{name} {percent(float(cost[at] / total[at]))}"
-            for (name, _, _), cost in zip(
-                PHASES, (curve.train, curve.prefill, curve.decode), strict=True
-            )
+            for (name, _, _), cost in phases
+            if cost[at] > 0
         )
         words = (
             f"At {count(curve.tokens[at])} tokens served the best plan costs "
@@ -204,8 +214,9 @@ class DemandPicture(Picture["DemandCurve"]):
             times = short(round_to(curve.multiples[end] / curve.multiples[at]))
             saving = float(1 - total[end] / curve.chinchilla[end])
             words += (
-                f" At {times} times as many it costs {written_cost(total[end], unit)}, "
-                f"{percent(saving)} less than the Chinchilla plan."
+                f" At {times} times as many it has {count(float(curve.params[end]))} params and "
+                f"costs {written_cost(total[end], unit)}, {percent(saving)} less than the "
+                "Chinchilla plan."
             )
         return words
 
@@ -237,9 +248,12 @@ def _asked_index(curve: "DemandCurve") -> int:
     return int(np.argmin(abs(np.log(curve.multiples))))
 
 
-def _brief(cost: float, unit: str) -> str:
-    """A cost of two digits, which a phone has room for."""
-    return f"${count(cost, 2)}" if unit == "dollars" else f"{cost:.1e}".replace("e+", "e")
+def _brief(x: float, unit: str) -> str:
+    """Two digits, which a phone has room for; empty where nothing is known."""
+    if not np.isfinite(x):
+        return ""
+    text = short_scientific(x) if unit == "FLOPs" else count(x, 2)
+    return f"${text}" if unit == "dollars" else text
 
 
 def round_to(x: float, digits: int = 2) -> float:

@@ -95,23 +95,26 @@ class EffectsPicture(Picture["Sequence[Effect]"]):
         shown = self._shown()
         if not shown:
             clear(self.names, *self.bars.values(), *self.values.values())
-            self.message.visible = True
+            self._zero.visible = False
+            self.say_nothing()
             return
-        self.message.visible = False
+        self._zero.visible = True
         changes = [self._change(effect) for effect in shown]
         largest = max(map(abs, changes))
-        self.below.axis_label = f"change of the {'loss' if self._of_budget else 'cost'}"
+        self.below.axis_label = f"change of the {'loss (nats)' if self._of_budget else 'cost'}"
         reach = 1.5 * largest  # with room for the numbers at the ends of bars
         limit(self.x, -reach, reach)
+        # Beside the bars of a phone there is no room for the word.
+        unit = "" if self._of_budget else " %"
         step = _step(largest)
         most = math.floor(reach / step)
         write_ticks(
             self.below,
             [step * i for i in range(-most, most + 1)],
-            lambda x: _tick(x, step) + self._unit,
+            lambda x: _tick(x, step) + unit,
         )
         limit(self.y, -len(shown) + 0.3, 0.75)
-        self.figure.height = REST + ROW * len(shown)
+        self.show(REST + ROW * len(shown))
         rows = [
             (-float(i), effect, change)
             for i, (effect, change) in enumerate(zip(shown, changes, strict=True))
@@ -140,7 +143,7 @@ class EffectsPicture(Picture["Sequence[Effect]"]):
                 {
                     "x": [change for _, _, change in these],
                     "y": [y for y, _, _ in these],
-                    "value": [signed(change) + self._unit for _, _, change in these],
+                    "value": [signed(change) + unit for _, _, change in these],
                 },
             )
 
@@ -181,7 +184,8 @@ class EffectsPicture(Picture["Sequence[Effect]"]):
         if not shown:
             return "No derivatives: the question has no plan."
         parts = [
-            f"{effect.step} of {effect.label} by {signed(self._change(effect))}{self._unit}"
+            f"{effect.step} of {_inside(effect.label)} by "
+            f"{signed(self._change(effect))}{self._unit}"
             for effect in shown[:3]
         ]
         words = f"What changes the {'loss' if self._of_budget else 'cost'} most: "
@@ -225,3 +229,8 @@ def _name(effect: "Effect") -> str:
     value = f" ({effect.value})" if effect.value else ""
     step = "" if effect.step == USUAL else f", {effect.step}"
     return f"{effect.label}{value}{step}"
+
+
+def _inside(label: str) -> str:
+    """A label as it stands inside a sentence: `params of a model`, but `A of the law`."""
+    return label[:1].lower() + label[1:] if label[1:2].islower() else label

@@ -1,5 +1,6 @@
 """The best size by each law, with its interval, grouped by what the losses are of."""
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,8 @@ from jaxscale.exploring.figures.ticks import around, finite, limit, ticks, write
 if TYPE_CHECKING:
     from jaxscale.exploring.laws_compared import LawSize
 
-ROW, REST = 26, 190  # pixels
+ROW, REST = 23, 190  # pixels
+LONGEST = 36  # characters of a heading
 KINDS = {  # whether the plan lies in the range of the runs: words and mark
     True: ("inside the runs", "circle"),
     False: ("beyond the runs", "circle"),
@@ -95,9 +97,8 @@ class LawsPicture(Picture["Sequence[LawSize]"]):
         best = float(answer.optimum.params)
         if not sizes:
             clear(self.best, self.headings, self.ranges, *self.sizes.values())
-            self.message.visible = True
+            self.say_nothing()
             return
-        self.message.visible = False
         low, high = around(
             min(finite(*(x for size in sizes for x in (size.params, size.low)), best)),
             max(finite(*(x for size in sizes for x in (size.params, size.high)), best)),
@@ -106,7 +107,7 @@ class LawsPicture(Picture["Sequence[LawSize]"]):
         write_ticks(self.below, ticks(low, high, most=5))
         rows = _rows(sizes)
         limit(self.y, -len(rows) + 0.4, 0.6)
-        self.figure.height = REST + ROW * len(rows)
+        self.show(REST + ROW * len(rows))
         edges = [self.y.start, self.y.end] if np.isfinite(best) else []
         replace(self.best, {"x": [best] * len(edges), "y": edges})
         headings = {-i: row for i, row in enumerate(rows) if isinstance(row, str)}
@@ -117,7 +118,7 @@ class LawsPicture(Picture["Sequence[LawSize]"]):
             {
                 "x": [low] * len(headings),
                 "y": list(headings),
-                "text": list(headings.values()),
+                "text": [_brief(group) for group in headings.values()],
             },
         )
         ranged = {y: size for y, size in at.items() if size.low < size.high}
@@ -144,13 +145,16 @@ class LawsPicture(Picture["Sequence[LawSize]"]):
             )
 
     def _answering(self) -> "list[LawSize]":
-        """Laws with a size, those of a group together, the largest size of a group first."""
+        """Laws with a size, those of a group together, the question's group first."""
         known = [size for size in self.data or () if np.isfinite(size.params)]
-        return sorted(known, key=lambda size: (size.group, -size.params))
+        name = self.answer.asked.name if self.answer else ""
+        first = {size.group for size in known if size.name == name}
+        return sorted(known, key=lambda x: (x.group not in first, x.group, -x.params))
 
     def _text(self, size: "LawSize") -> str:
         assert self.answer is not None
-        text = f"{size.name}\n{count(size.params)} params, {count(size.tokens)} tokens"
+        text = f"{size.name}, losses of {size.group}"
+        text += f"\n{count(size.params)} params, {count(size.tokens)} tokens"
         if np.isfinite(size.cost):
             text += f"\ncost {written_cost(size.cost, self.answer.asked.unit)}"
         if size.low < size.high:
@@ -199,3 +203,13 @@ def _rows(sizes: "Sequence[LawSize]") -> "list[str | LawSize]":
     for group, members in groupby(sizes, key=lambda size: size.group):
         rows += [group, *members]
     return rows
+
+
+def _brief(group: str) -> str:
+    """The name of a group without what stands in brackets, as long as a phone has room for."""
+    words = re.sub(r" \(.*?\)", "", group)
+    return (
+        words
+        if len(words) <= LONGEST
+        else f"{words[: LONGEST - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"
+    )

@@ -137,7 +137,7 @@ class LossPicture(Picture["LossMap"]):
         if loss_map is None:
             self._clear()
             return
-        self.message.visible = False
+        self.show(HEIGHT)
         self._limit(loss_map)
         self._draw_losses(loss_map)
         self._draw_lines(loss_map)
@@ -145,7 +145,7 @@ class LossPicture(Picture["LossMap"]):
 
     def _clear(self) -> None:
         clear(*cast(list[ColumnDataSource], self.figure.select(type=ColumnDataSource)))
-        self.message.visible = True
+        self.say_nothing()
 
     def _limit(self, loss_map: "LossMap") -> None:
         for axis, axis_range, sizes in (
@@ -153,9 +153,8 @@ class LossPicture(Picture["LossMap"]):
             (self.left, self.y, loss_map.tokens),
         ):
             low, high = float(sizes[0]), float(sizes[-1])
-            if (axis_range.start, axis_range.end) != (low, high):
-                limit(axis_range, low, high)
-                write_ticks(axis, ticks(low, high))
+            limit(axis_range, low, high)
+            write_ticks(axis, ticks(low, high))
 
     def _draw_losses(self, loss_map: "LossMap") -> None:
         field = loss_map.loss

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar, cast
 
-from bokeh.models import Axis, ColumnDataSource, FixedTicker, Range1d, Title
+from bokeh.models import Axis, ColumnDataSource, FixedTicker, Legend, LegendItem, Range1d, Title
 from bokeh.plotting import figure as Figure
 
 from jaxscale._numerics.quantities import dollars, scientific
@@ -15,6 +15,7 @@ from jaxscale.exploring.answering import Answer
 from jaxscale.exploring.figures.look import FONT, Look, dress
 
 Data = TypeVar("Data")
+EMPTY = 90  # pixels of a figure that has nothing to show
 
 
 class Picture(ABC, Generic[Data]):
@@ -37,6 +38,7 @@ class Picture(ABC, Generic[Data]):
         self.below, self.left = cast(Axis, figure.below[0]), cast(Axis, figure.left[0])
         for axis in (*figure.xaxis, *figure.yaxis):
             axis.ticker = FixedTicker(ticks=[])
+        self._axes = [axis for axis in figure.axis if axis.visible]
         self.message = Title(text=self.nothing, visible=False, text_font_size=FONT)
         figure.add_layout(self.message, "above")
         self.figure.html_attributes = {"role": "figure", "aria-label": self.title}
@@ -49,6 +51,7 @@ class Picture(ABC, Generic[Data]):
         self.data, self.answer = data, answer
         with self._at_once():
             self.draw()
+            self._name_what_is_there()
 
     def restyle(self, look: Look) -> None:
         """Change what is drawn to the colours of a light or a dark page.
@@ -69,6 +72,27 @@ class Picture(ABC, Generic[Data]):
         writer.writerow(header)
         writer.writerows(rows)
         return stream.getvalue()
+
+    def show(self, height: int) -> None:
+        """Make room for data."""
+        self.figure.height = height
+        self.message.visible = False
+        for axis in self._axes:
+            axis.visible = True
+
+    def say_nothing(self) -> None:
+        """A line that says that there is nothing to show, without an empty frame under it."""
+        self.figure.height = EMPTY
+        self.message.visible = True
+        for axis in self._axes:
+            axis.visible = False
+
+    def _name_what_is_there(self) -> None:
+        """Leave out of the legend what the figure does not show: it would stand there unmarked."""
+        for legend in cast(list[Legend], self.figure.select(type=Legend)):
+            for item in cast(list[LegendItem], legend.items):
+                source = cast(ColumnDataSource, item.renderers[0].data_source)
+                item.visible = any(len(column) for column in dict(source.data).values())
 
     @contextmanager
     def _at_once(self) -> Iterator[None]:
