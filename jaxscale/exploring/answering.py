@@ -37,7 +37,7 @@ from jaxscale.laws.protocol import loss_scale
 from jaxscale.plan import Bounds, Plan, evaluate
 from jaxscale.serving.requests import FAMILY
 from jaxscale.solve import compute_optimal, minimize_cost, minimize_loss
-from jaxscale.solve.intervals import plan_intervals
+from jaxscale.solve.intervals import ends_of, plan_intervals, tails_of
 from jaxscale.status import Status
 
 
@@ -83,10 +83,15 @@ class Answer(NamedTuple):
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """95 % intervals of the optimum's numbers, by name; empty where none are known."""
+        """95 % intervals of the optimum's numbers, and of the `saving`, by name.
+
+        Empty where the law's uncertainty is not known; NaN where too many laws have no plan.
+        """
         if self.resampled is None:
             return {}
         ends = plan_intervals(self.resampled)
+        if self.savings is not None:
+            ends["saving"] = ends_of(self.savings, tails_of(0.95))
         return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
     @property

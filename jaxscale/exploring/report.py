@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from jaxscale._written import count, dollars, percent
 from jaxscale.exploring.answering import Answer
+from jaxscale.exploring.uncertainty import interval_note
 from jaxscale.plan import Plan
 from jaxscale.status import Status
 
@@ -93,8 +94,9 @@ def notes_of(answer: Answer) -> str:
     notes = list(answer.notes)
     if answer.status.ok and answer.status is not Status.OK:
         notes.insert(0, answer.sentence)
-    if not answer.intervals:
-        notes.append(f"No intervals: no uncertainty is published for {answer.asked.name}.")
+    if answer.status.ok:
+        asked = answer.asked
+        notes.append(interval_note(asked.name, asked.entry, answer.resampled))
     return "".join(f"<p>{escape(note)}</p>" for note in notes)
 
 
