@@ -46,7 +46,7 @@ class LossMap(NamedTuple):
     equal_loss: Line  # all sizes with the optimum's loss
     equal_costs: tuple[tuple[float, Line], ...]  # with the cost, over that of the optimum
     path: Line  # optima of other targets, with the question's in the middle
-    band: tuple[Line, Line] | None  # 95 % interval of params along the path; None: not known
+    band: tuple[Line, Line] | None  # that holds 95 % of the paths that runs allow; None: not known
     range: tuple[Range, Range] | None  # params and tokens of the runs behind the law
 
 
@@ -156,7 +156,7 @@ def _spaced(dense: Any, sparse: Any) -> Any:
 
 
 def _path(answer: Answer) -> tuple[Line, tuple[Line, Line] | None]:
-    """Optima of other targets, and the interval of their params over the laws that runs allow.
+    """Optima of other targets, and the band of those by the laws that runs allow.
 
     Levers that are chosen with the plan keep its values: one map holds for one value of each.
     """
@@ -181,5 +181,21 @@ def _path(answer: Answer) -> tuple[Line, tuple[Line, Line] | None]:
     path = Line(np.asarray(plans.params[0]), np.asarray(plans.tokens[0]))
     if draws is None:
         return path, None
-    low, high = ends_of(plans.params[1:], tails_of(LEVEL))
-    return path, (Line(low, path.tokens), Line(high, path.tokens))
+    return path, _band(np.log(plans.params), np.log(plans.tokens))
+
+
+def _band(log_params: Numbers, log_tokens: Numbers) -> tuple[Line, Line]:
+    """Between which paths of resampled laws lie, where they train with as many FLOPs as the first.
+
+    Of these, and not of the same target, because a target moves a plan along its path too.
+    """
+    # Their product rises along every path, also where a bound holds params or tokens.
+    product = log_params + log_tokens
+    sample = np.full_like(product[1:], math.nan)
+    for row, along, sizes in zip(sample, product[1:], log_params[1:], strict=True):
+        known = np.isfinite(along)
+        if known.any():
+            row[:] = np.interp(product[0], along[known], sizes[known], math.nan, math.nan)
+    ends = ends_of(sample, tails_of(LEVEL))
+    low, high = (Line(np.exp(end), np.exp(product[0] - end)) for end in ends)
+    return low, high

@@ -12,6 +12,7 @@ from jaxscale.exploring import FIRST, Question, answer, read, surfaces
 from jaxscale.exploring.demand import demand_curve
 from jaxscale.exploring.laws_compared import OTHER_LOSS, _in_range, laws_alike
 from jaxscale.exploring.surfaces import loss_map
+from jaxscale.exploring.uncertainty import draws_of
 from jaxscale.published import Entry
 
 LOSS = Question({"law": "besiroglu2024", "loss": "2.1", "inference_tokens": "1T"})
@@ -87,22 +88,35 @@ def test_path_is_of_the_cheapest_plans_and_goes_through_the_plan(first, of_a_los
             loss = loss_at(asked.law, *sizes)
             # A grid is as good as the square of its step.
             assert_allclose(cost_at(asked, *sizes), least_cost(asked, loss), rtol=1e-9)
-        ends = [line.params[middle] for line in drawn.band]
-        assert_allclose(ends, found.intervals["params"], rtol=1e-9)
-        low, high = (line.params for line in drawn.band)
-        assert (low < drawn.path.params).all()
-        assert (drawn.path.params < high).all()
+        low, high = (line.params[3:25] for line in drawn.band)
+        assert (low < drawn.path.params[3:25]).all()
+        assert (drawn.path.params[3:25] < high).all()
 
 
 def test_path_of_a_budget_spends_budgets():
-    question = Question({"law": "sardana2024", "flops": "1e23", "inference_tokens": "1T"})
+    question = Question({"law": "besiroglu2024", "flops": "1e23", "inference_tokens": "1T"})
     found = answer(read(question))
-    drawn = loss_map(found)
-    spent = cost_at(found.asked, *drawn.path) / 1e23
+    spent = cost_at(found.asked, *loss_map(found).path) / 1e23
     assert_allclose(spent, np.logspace(-3.5, 3.5, spent.size), rtol=1e-9)
     curve = demand_curve(found)
     assert_allclose(curve.train + curve.prefill + curve.decode, 1e23, rtol=1e-9)
     assert (curve.chinchilla >= 1e23 * (1 - 1e-12)).all()
+    # Without demand the best size is a power of compute (Hoffmann et al. 2022, eq. 4).
+    found = answer(read(question.with_texts({"inference_tokens": "0"})))
+    law = draws_of(found.asked.entry)
+    scale = (law.alpha * law.A / (law.beta * law.B)) ** (1 / (law.alpha + law.beta))
+    power = law.beta / (law.alpha + law.beta)
+    product = 1e23 * np.logspace(-3.5, 3.5, spent.size) / 6
+    sizes = scale[:, None] * product ** power[:, None]
+    for level, line in zip((0.025, 0.975), loss_map(found).band, strict=True):
+        # Rounding may leave the ends of the path outside.
+        inside = slice(1, -1)
+        assert_allclose(
+            np.log(line.params[inside]),
+            np.quantile(np.log(sizes), level, axis=0)[inside],
+            rtol=1e-9,
+        )
+        assert_allclose((line.params * line.tokens)[inside], product[inside], rtol=1e-9)
 
 
 def test_ends_of_the_map_stay_while_a_plan_moves_a_little():

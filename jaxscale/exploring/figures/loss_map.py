@@ -49,13 +49,13 @@ class LossPicture(Picture["LossMap"]):
         figure.grid.visible = False
         figure.xaxis.axis_label, figure.yaxis.axis_label = "params", "training tokens"
         self.fills = columns_of("xs", "ys", "color")
-        self.lines = columns_of("xs", "ys", "text")
+        self.lines = columns_of("xs", "ys")
         self.losses = columns_of("x", "y", "text")
-        self.runs = columns_of("left", "right", "bottom", "top", "text")
-        self.band = columns_of("xs", "ys", "text")
+        self.runs = columns_of("left", "right", "bottom", "top")
+        self.band = columns_of("xs", "ys")
         self.path = columns_of("x", "y", "text")
-        self.equal_loss = columns_of("x", "y", "text")
-        self.costs = columns_of("xs", "ys", "text")
+        self.equal_loss = columns_of("x", "y")
+        self.costs = columns_of("xs", "ys")
         self.cost_names = columns_of("x", "y", "text")
         self.best = columns_of("x", "y", "text", "name")
         self.chinchilla = columns_of("x", "y", "text", "name")
@@ -106,8 +106,9 @@ class LossPicture(Picture["LossMap"]):
                 (self.chinchilla, "left", "bottom", (9, -6)),
             )
         ]
-        add_hover(figure, [self._best, self._chinchilla], point_policy="snap_to_data")
-        add_hover(figure, [self._path, self._equal], line_policy="nearest")
+        # The path runs through the plan: what is said of both stands on two sides.
+        add_hover(figure, [self._best, self._chinchilla], attachment="left")
+        add_hover(figure, [self._path], line_policy="nearest", attachment="right")
         items = {
             "equal loss": self._equal,
             "equal cost": self._costs,
@@ -183,7 +184,6 @@ class LossPicture(Picture["LossMap"]):
             {
                 "xs": [np.exp(line) for line in lines.xs],
                 "ys": [np.exp(line) for line in lines.ys],
-                "text": [f"{level:.8g}" for level in levels],
             },
         )
         points = label_points(loss_map.params, loss_map.tokens, field, levels)
@@ -197,23 +197,17 @@ class LossPicture(Picture["LossMap"]):
         )
 
     def _draw_lines(self, loss_map: "LossMap") -> None:
-        def of(line: "Line", text: str) -> dict[str, Any]:
-            sizes = zip(line.params, line.tokens, strict=True)
-            return {
-                "x": line.params,
-                "y": line.tokens,
-                "text": [f"{text}\n{_size(*size)}" for size in sizes],
-            }
-
-        replace(self.path, of(loss_map.path, "best plan of another target"))
-        replace(self.equal_loss, of(loss_map.equal_loss, "equal loss"))
+        path, equal = loss_map.path, loss_map.equal_loss
+        sizes = zip(path.params, path.tokens, strict=True)
+        words = [f"best plan of another target\n{_size(*size)}" for size in sizes]
+        replace(self.path, {"x": path.params, "y": path.tokens, "text": words})
+        replace(self.equal_loss, {"x": equal.params, "y": equal.tokens})
         costs = loss_map.equal_costs
         replace(
             self.costs,
             {
                 "xs": [line.params for _, line in costs],
                 "ys": [line.tokens for _, line in costs],
-                "text": [_times(times) for times, _ in costs],
             },
         )
         ends = [(times, *_end(line, loss_map, i)) for i, (times, line) in enumerate(costs)]
@@ -232,7 +226,6 @@ class LossPicture(Picture["LossMap"]):
             {
                 "xs": [x for x, _ in shapes],
                 "ys": [y for _, y in shapes],
-                "text": ["95 % interval"] * len(shapes),
             },
         )
         box = [] if loss_map.range is None else [loss_map.range]
@@ -243,7 +236,6 @@ class LossPicture(Picture["LossMap"]):
                 "right": [params[1] for params, _ in box],
                 "bottom": [tokens[0] for _, tokens in box],
                 "top": [tokens[1] for _, tokens in box],
-                "text": ["runs behind the law"] * len(box),
             },
         )
 
