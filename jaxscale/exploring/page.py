@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import math
 from collections.abc import Callable, Coroutine, Hashable, Mapping
 from functools import partial
 from html import escape
@@ -12,7 +13,7 @@ import panel as pn
 import panel_material_ui as pmui
 from panel.util.parameters import edit_readonly
 
-from jaxscale.exploring.answering import Answer, answer
+from jaxscale.exploring.answering import Answer, answer, answer_at_once
 from jaxscale.exploring.demand import demand_curve
 from jaxscale.exploring.effects import effects
 from jaxscale.exploring.fields import LEVER
@@ -26,11 +27,12 @@ from jaxscale.exploring.figures import (
 from jaxscale.exploring.form import Form
 from jaxscale.exploring.laws_compared import LawSize, laws_alike
 from jaxscale.exploring.opening import opened_with as opened_with
+from jaxscale.exploring.python_text import as_python
 from jaxscale.exploring.question import FIRST, Question
-from jaxscale.exploring.reading import Asked, Mistakes, entry_of, plain, read
+from jaxscale.exploring.read_law import entry_of, plain
+from jaxscale.exploring.reading import Asked, Mistakes, read
 from jaxscale.exploring.report import csv_of, headline, notes_of, table_of
 from jaxscale.exploring.sections import (
-    COLUMNS,
     PictureSection,
     TextSection,
     download,
@@ -49,7 +51,7 @@ T = TypeVar("T")
 TITLE = "jaxscale explore"
 SLOW = 0.3  # seconds after which the page says that it computes
 CALM = 0.6  # seconds without a change after which the address follows
-COMPILING = "Compiling for this kind of question; the first answer takes some seconds."
+AT_ONCE = "answers without a compiler"  # a key
 STALE = "Not answered: see what is wrong beside the field. What is below is the last answer."
 
 
@@ -66,7 +68,7 @@ class Explorer(pn.viewable.Viewer):
         self._own = own
         self._known: dict[str, str] = dict(question.texts)
         self._served: Question | None = None  # the last question that was worked on to the end
-        self._is_busy = False
+        self._is_busy = self._is_closed = False
         self._turns = 0
         self._location: Any = None
         self._form = Form(self._set_text, self._set_ways, own)
@@ -81,17 +83,19 @@ class Explorer(pn.viewable.Viewer):
         )
         self._pictures = (self._loss, self._demand, self._effects, self._laws)
         self._command = TextSection("As a command")
+        self._python = TextSection("As Python")
         self._main = pn.Column(
             self._status,
             self._plans,
             download(self._file, "plan.csv", "Numbers as CSV"),
-            pn.Column(
+            pn.FlexBox(
                 *(each.view for each in self._pictures),
+                gap="8px 24px",
                 sizing_mode="stretch_width",
-                styles=COLUMNS,
                 margin=0,
             ),
             self._command.view,
+            self._python.view,
             sizing_mode="stretch_width",
             margin=(8, 16),
         )
@@ -128,6 +132,10 @@ class Explorer(pn.viewable.Viewer):
         """Answer the question, at once or as soon as the page is there."""
         pn.state.execute(self._work)
 
+    def close(self) -> None:
+        """Work no more: nobody looks at it."""
+        self._is_closed = True
+
     def follow(self, location: Any) -> None:
         """Keep the address of the page equal to its question."""
         self._location = location
@@ -154,11 +162,12 @@ class Explorer(pn.viewable.Viewer):
         """The question with the levers of its law, and no others."""
         texts = {name: x for name, x in question.texts.items() if not name.startswith(LEVER)}
         entry = self._entry(Question(texts))
-        if entry is None:
-            return Question(texts)
-        for name, value in plain(entry.law, 1e9).items() if levers_of(entry.law) else ():
+        known = levers_of(entry.law) if entry is not None else {}
+        ordinary = plain(entry.law, 1e9) if entry is not None else {}
+        for name, (low, high) in known.items():
             key = f"{LEVER}{name}"
-            texts[key] = question.texts.get(key) or self._known.get(key) or f"{value:g}"
+            value = ordinary.get(name, math.sqrt(max(low, 1e-3) * high))
+            texts[key] = question.texts.get(key) or self._known.get(key) or f"{value:.3g}"
         return Question(texts)
 
     def _entry(self, question: Question) -> Entry | None:
@@ -179,14 +188,14 @@ class Explorer(pn.viewable.Viewer):
         if not self._is_busy:
             self._is_busy = True
             try:
-                while self._served is not self.question:
+                while self._served is not self.question and not self._is_closed:
                     question = self.question
                     await self._answer(question)
                     self._served = question
             finally:
                 self._is_busy = False
         await asyncio.sleep(CALM)
-        if turn == self._turns:  # nothing has changed since
+        if turn == self._turns and not self._is_closed:  # nothing has changed since
             self._write_address()
 
     async def _answer(self, question: Question) -> None:
@@ -199,13 +208,16 @@ class Explorer(pn.viewable.Viewer):
                 self._mark_stale()
             return
         key = key_of(asked)
-        found = await self._step(question, run(key, partial(answer, asked)), COMPILING)
+        if not knows(key):
+            # What takes the compiler seconds takes NumPy a moment.
+            early = await self._step(question, run(AT_ONCE, partial(answer_at_once, asked)))
+            if early is None:
+                return
+            self._show(early)
+        found = await self._step(question, run(key, partial(answer, asked)))
         if found is None:
             return
-        self.answer = found
-        with pn.io.hold():
-            self._show_question({})
-            self._show_answer(found)
+        self._show(found)
         for section, compute in (
             (self._loss, loss_map),
             (self._demand, demand_curve),
@@ -227,7 +239,10 @@ class Explorer(pn.viewable.Viewer):
         known = [group for group in groups if knows(group.key)]
         waiting = [group for group in groups if not knows(group.key)]
         for group in known:
-            sizes += await run(group.key, group.sizes, is_picture=True)
+            more = await self._step(question, run(group.key, group.sizes, is_picture=True))
+            if more is None:
+                return
+            sizes += more
         with pn.io.hold():
             self._laws.show(sizes, found)
         for group in waiting:
@@ -245,13 +260,19 @@ class Explorer(pn.viewable.Viewer):
         task = asyncio.ensure_future(work)
         while True:
             done, _ = await asyncio.wait({task}, timeout=SLOW)
-            if self.question is not question:
+            if self.question is not question or self._is_closed:
                 task.cancel()  # what is compiling goes on
                 return None
             if done:
                 return task.result()
             if message:
                 self._say(message)
+
+    def _show(self, found: Answer) -> None:
+        self.answer = found
+        with pn.io.hold():
+            self._show_question({})
+            self._show_answer(found)
 
     def _show_question(self, mistakes: Mapping[str, str]) -> None:
         self._form.show(self.question, self._entry(self.question), mistakes)
@@ -260,6 +281,7 @@ class Explorer(pn.viewable.Viewer):
         self._say(headline(found), "success" if found.status.ok else "warning")
         self._plans.object = f"<div class='scroll'>{table_of(found)}</div>{notes_of(found)}"
         self._command.show(self.question.command())
+        self._python.show(as_python(found.asked))
         fade(self._plans, False)
 
     def _mark_stale(self) -> None:
@@ -288,10 +310,11 @@ class Explorer(pn.viewable.Viewer):
 
 def key_of(asked: Asked) -> Hashable:
     """What an answer is compiled for: the family of the law and the shape of the question."""
-    numbers = asked.law, asked.levers, tuple(asked.quality[:4]), asked.demand, asked.costs
+    numbers = asked.law, asked.given.values, tuple(asked.quality[:4]), asked.demand, asked.costs
     draws = draws_of(asked.entry)
     resamples = 0 if draws is None else len(jax.tree.leaves(draws)[0])
-    return str(jax.tree.structure((numbers, asked.bounds))), resamples
+    shape = str(jax.tree.structure((numbers, asked.bounds)))
+    return shape, resamples, asked.score is None, str(asked.given.over)
 
 
 def session(question: Question, own: Mapping[str, Entry]) -> pmui.Page:
@@ -300,6 +323,7 @@ def session(question: Question, own: Mapping[str, Entry]) -> pmui.Page:
     asked = Question.of_query(location.search if location is not None else "")
     explorer = Explorer(asked if asked.texts else question, own)
     explorer.follow(location)
+    pn.state.on_session_destroyed(lambda session_context: explorer.close())
     pn.state.onload(explorer.start)
     return explorer.page()
 

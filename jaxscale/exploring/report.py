@@ -49,6 +49,11 @@ def rows_of(answer: Answer) -> Iterator[Row]:
         interval = NONE if math.isnan(low) else f"{write(low)} to {write(high)}"
         ratio = count(best / other) if best > 0 and other > 0 else NONE
         yield Row(label, _text(best, write), interval, _text(other, write), ratio)
+        if name == "loss" and answer.accuracies is not None:
+            shares = (percent(x) for x in answer.accuracies)
+            yield Row("Accuracy", next(shares), NONE, next(shares), NONE)
+    if not math.isnan(answer.saving):
+        yield Row("Saving", percent(answer.saving), _saving_interval(answer), NONE, NONE)
 
 
 def headline(answer: Answer) -> str:
@@ -92,12 +97,17 @@ def table_of(answer: Answer) -> str:
 def notes_of(answer: Answer) -> str:
     """What binds and what to know before using the answer, as HTML."""
     notes = list(answer.notes)
-    if answer.status.ok and answer.status is not Status.OK:
+    if answer.status.ok and answer.status is not Status.OK and answer.sentence not in notes:
         notes.insert(0, answer.sentence)
     if answer.status.ok:
         asked = answer.asked
         notes.append(interval_note(asked.name, asked.entry, answer.resampled))
-    return "".join(f"<p>{escape(note)}</p>" for note in notes)
+    served = "".join(f"<dt>{escape(x)}</dt><dd>{escape(y)}</dd>" for x, y in answer.serving)
+    return (
+        (f"<h3>How it is served</h3><dl>{served}</dl>" if served else "")
+        + "".join(f"<p>{escape(note)}</p>" for note in notes)
+        + "".join(f"<p class='aside'>{escape(line)}</p>" for line in answer.prices)
+    )
 
 
 def csv_of(answer: Answer) -> str:
@@ -111,6 +121,13 @@ def csv_of(answer: Answer) -> str:
         numbers = (_number(answer.optimum, name), low, high, _number(answer.chinchilla, name))
         lines.append(",".join([name, unit, *(repr(x) for x in numbers)]))
     return "\n".join(lines) + "\n"
+
+
+def _saving_interval(answer: Answer) -> str:
+    if "saving" not in answer.intervals:
+        return NONE
+    low, high = answer.intervals["saving"]
+    return NONE if math.isnan(low) else f"{percent(low)} to {percent(high)}"
 
 
 def _number(plan: Plan, name: str) -> float:

@@ -13,12 +13,8 @@ from jaxscale.exploring.answering import Answer
 from jaxscale.exploring.figures import Look, Picture
 from jaxscale.exploring.theme import STYLES
 
-# Two columns where there is room for them, else one.
-COLUMNS = {
-    "display": "grid",
-    "grid-template-columns": "repeat(auto-fit, minmax(min(100%, 400px), 1fr))",
-    "gap": "8px 24px",
-}
+# Two beside each other where there is room, else one.
+SHARE = {"flex": "1 1 min(100%, 400px)", "min-width": "0"}
 
 
 class PictureSection:
@@ -27,7 +23,7 @@ class PictureSection:
     def __init__(self, picture: Picture[Any]) -> None:
         self.picture = picture
         self._words = html()
-        self._csv = download(self._file, f"{picture.name}.csv", "CSV", f"{picture.title} as CSV")
+        self._csv = download(self._file, f"{picture.name}.csv", "CSV")
         figure = pn.pane.Bokeh(picture.figure, sizing_mode="stretch_width", margin=0)
         self.view = pn.Column(
             html(f"<h2>{escape(picture.title)}</h2>"),
@@ -35,6 +31,7 @@ class PictureSection:
             self._words,
             self._csv,
             sizing_mode="stretch_width",
+            styles=SHARE,
             margin=0,
         )
 
@@ -59,7 +56,8 @@ class PictureSection:
 class TextSection:
     """A text under its title, with a button that copies it."""
 
-    def __init__(self, title: str, about: str = "") -> None:
+    def __init__(self, title: str) -> None:
+        self._text = ""
         self._source = ColumnDataSource({"text": [""]})
         self._pane = html()
         copy = pmui.Button(label=f"Copy {title.lower()}", icon="content_copy", size="small")
@@ -69,10 +67,7 @@ class TextSection:
             code="navigator.clipboard.writeText(source.data.text[0])",
         )
         self.view = pn.Column(
-            html(
-                f"<h2>{escape(title)}</h2>"
-                + (f"<p class='aside'>{escape(about)}</p>" * bool(about))
-            ),
+            html(f"<h2>{escape(title)}</h2>"),
             self._pane,
             copy,
             sizing_mode="stretch_width",
@@ -81,8 +76,9 @@ class TextSection:
 
     def show(self, text: str) -> None:
         """Show another text."""
-        if self._source.data["text"] != [text]:
-            self._source.data = {"text": [text]}
+        if self._text != text:
+            self._text = text
+            self._source.update(data={"text": [text]})
             self._pane.object = f"<pre tabindex='0'>{escape(text)}</pre>"
 
 
@@ -91,9 +87,8 @@ def html(text: str = "") -> Any:
     return pn.pane.HTML(text, stylesheets=[STYLES], sizing_mode="stretch_width", margin=(2, 0))
 
 
-def download(callback: Callable[[], Any], filename: str, label: str, description: str = "") -> Any:
+def download(callback: Callable[[], Any], filename: str, label: str) -> Any:
     """A button that saves a file, written when it is asked for."""
-    del description
     button = pmui.FileDownload(
         callback=callback, filename=filename, label=label, size="small", margin=(4, 0)
     )

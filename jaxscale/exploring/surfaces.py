@@ -25,7 +25,7 @@ SIDE = 64  # of the map, in points
 LINE = 97  # points of a curve
 MULTIPLES = (1.0, 1.5, 2.0, 4.0)  # of the best plan's cost
 BEFORE = 0.02  # in a logarithm: more than what lines between the points of a map leave out
-REACH = 1.75  # decades of params and tokens that the path goes to both sides
+REACH = 2.25  # decades of params and tokens that the path goes to both sides, beyond the map
 ROOM = 1.0  # decades around the plans on the map, at the least
 LEVEL = 0.95
 

@@ -23,7 +23,12 @@ THEME: dict[str, Any] = {
     },
     "dark": {
         "palette": {"primary": {"main": LIGHT_BLUE}},
-        "components": _COMPONENTS,
+        "components": {
+            **_COMPONENTS,
+            "MuiAppBar": {
+                "styleOverrides": {"root": {"backgroundColor": "#0b2c42", "color": "#ffffff"}}
+            },
+        },
     },
 }
 
@@ -33,9 +38,15 @@ STYLES = """
   color: var(--mui-palette-text-primary, inherit); }
 h1 { font-size: 20px; margin: 0; font-weight: 500; color: white; }
 h2 { font-size: 17px; margin: 12px 0 4px; font-weight: 500; }
+h3 { font-size: 15px; margin: 8px 0 2px; font-weight: 500; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 4px 0; }
+dd { margin: 0; }
 p { margin: 4px 0; max-width: 75ch; }
 .aside { font-size: 13px; opacity: 0.85; overflow-wrap: anywhere; }
-.aside p { margin: 2px 0; }
+.aside h3 { font-size: 15px; margin: 8px 0 2px; font-weight: 500; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 4px 0; }
+dd { margin: 0; }
+p { margin: 2px 0; }
 .stale { opacity: 0.45; }
 .scroll { overflow-x: auto; }
 table.plans { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%;

@@ -7,7 +7,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from jaxscale._written import count, part, share
+from jaxscale._written import count, share
 from jaxscale.exploring.fields import Field
 from jaxscale.exploring.question import LONGEST
 
@@ -39,12 +39,12 @@ class FieldView:
             if (self.input.value or "") != text:
                 changes["value"] = text
             _change(self.input, changes)
-            number = _number(self.field, text)
+            number = _number(self.field, text or self.field.default)
             if self.slider is not None and number is not None:
                 position = min(
                     max(_position(self.field, number), self.slider.start), self.slider.end
                 )
-                _change(self.slider, {"value": position, "value_label": text})
+                _change(self.slider, {"value": position, "value_label": text or self.field.default})
         finally:
             self._is_shown = False
 
@@ -61,7 +61,7 @@ def text_at(field: Field, position: float) -> str:
     """The text of a slider's position: three digits, as people write them."""
     assert field.slider is not None
     value = 10.0**position if field.slider.is_log else position
-    if field.read in (share, part):
+    if field.read is share:
         return f"{100 * value:.3g}%"
     if not field.slider.is_log:
         return f"{value:.4g}"

@@ -97,7 +97,7 @@ def test_path_of_a_budget_spends_budgets():
     question = Question({"law": "besiroglu2024", "flops": "1e23", "inference_tokens": "1T"})
     found = answer(read(question))
     spent = cost_at(found.asked, *loss_map(found).path) / 1e23
-    assert_allclose(spent, np.logspace(-3.5, 3.5, spent.size), rtol=1e-9)
+    assert_allclose(spent, np.logspace(-4.5, 4.5, spent.size), rtol=1e-9)
     curve = demand_curve(found)
     assert_allclose(curve.train + curve.prefill + curve.decode, 1e23, rtol=1e-9)
     assert (curve.chinchilla >= 1e23 * (1 - 1e-12)).all()
@@ -106,7 +106,7 @@ def test_path_of_a_budget_spends_budgets():
     law = draws_of(found.asked.entry)
     scale = (law.alpha * law.A / (law.beta * law.B)) ** (1 / (law.alpha + law.beta))
     power = law.beta / (law.alpha + law.beta)
-    product = 1e23 * np.logspace(-3.5, 3.5, spent.size) / 6
+    product = 1e23 * np.logspace(-4.5, 4.5, spent.size) / 6
     sizes = scale[:, None] * product ** power[:, None]
     for level, line in zip((0.025, 0.975), loss_map(found).band, strict=True):
         # Rounding may leave the ends of the path outside.
