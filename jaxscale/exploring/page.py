@@ -55,6 +55,9 @@ CALM = 0.6  # seconds without a change after which the address follows
 AT_ONCE = "answers without a compiler"  # a key
 STALE = "Not answered: see what is wrong beside the field. What is below is the last answer."
 
+# Keys scroll what a phone's width does not hold.
+SCROLL = "<div class='scroll' role='region' aria-label='Answer' tabindex='0'>"
+
 
 class Explorer(pn.viewable.Viewer):
     """A question, its answer and pictures, which follow as one changes it.
@@ -114,6 +117,7 @@ class Explorer(pn.viewable.Viewer):
             header=[pn.pane.HTML(f"<h1>{TITLE}</h1>", stylesheets=[STYLES], margin=0)],
             sidebar=[self._form.view],
             sidebar_width=360,
+            sidebar_resizable=False,  # which takes a mouse
             sidebar_open="Mobi" not in (pn.state.headers or {}).get("User-Agent", ""),
             theme_config=THEME,
             busy_indicator=None,
@@ -285,7 +289,7 @@ class Explorer(pn.viewable.Viewer):
 
     def _show_answer(self, found: Answer) -> None:
         self._say(headline(found), "success" if found.status.ok else "warning")
-        self._plans.object = f"<div class='scroll'>{table_of(found)}</div>{notes_of(found)}"
+        self._plans.object = f"{SCROLL}{table_of(found)}</div>{notes_of(found)}"
         self._command.show(self.question.command())
         self._python.show(as_python(found.asked))
         fade(self._plans, False)
