@@ -40,7 +40,7 @@ class Form:
         self._views: dict[str, FieldView] = {}
         self._shown: dict[str, tuple[str, ...]] = {}
         self._is_shown = False
-        self.quality = _choice("What must be reached", tuple(QUALITY_FIELDS), self._chosen)
+        self.quality = _buttons("What must be reached", tuple(QUALITY_FIELDS), self._chosen)
         self.demand = _buttons("Demand is given by", tuple(DEMAND_FIELDS), self._chosen)
         self.costs = _buttons("Costs are", COSTS, self._chosen)
         self.mistakes = pmui.Alert(
@@ -53,7 +53,7 @@ class Form:
         self._accordion = pmui.Accordion(
             *((name, group) for name, group in self._groups.items()),
             active=[names.index(name) for name in OPEN],
-            title_variant="h2",
+            title_variant="h6",
             disable_gutters=True,
             elevation=0,
             square=True,
@@ -186,19 +186,6 @@ def _serving_hint() -> Any:
         sizing_mode="stretch_width",
         margin=0,
     )
-
-
-def _choice(label: str, options: tuple[str, ...], on_choice: Callable[[Any], None]) -> Any:
-    widget = pmui.Select(
-        label=label,
-        options=list(options),
-        value=options[0],
-        size="small",
-        sizing_mode="stretch_width",
-        margin=(10, 0, 0, 0),
-    )
-    widget.param.watch(on_choice, "value")
-    return widget
 
 
 def _buttons(label: str, options: tuple[str, ...], on_choice: Callable[[Any], None]) -> Any:

@@ -13,7 +13,7 @@ import panel as pn
 import panel_material_ui as pmui
 from panel.util.parameters import edit_readonly
 
-from jaxscale.exploring.answering import Answer, answer
+from jaxscale.exploring.answering import Answer, answer, answer_at_once
 from jaxscale.exploring.demand import demand_curve
 from jaxscale.exploring.effects import effects
 from jaxscale.exploring.fields import LEVER
@@ -27,6 +27,7 @@ from jaxscale.exploring.figures import (
 from jaxscale.exploring.form import Form
 from jaxscale.exploring.laws_compared import LawSize, laws_alike
 from jaxscale.exploring.opening import opened_with as opened_with
+from jaxscale.exploring.python_text import as_python
 from jaxscale.exploring.question import FIRST, Question
 from jaxscale.exploring.read_law import entry_of, plain
 from jaxscale.exploring.reading import Asked, Mistakes, read
@@ -50,8 +51,11 @@ T = TypeVar("T")
 TITLE = "jaxscale explore"
 SLOW = 0.3  # seconds after which the page says that it computes
 CALM = 0.6  # seconds without a change after which the address follows
-COMPILING = "Compiling for this kind of question; the first answer takes some seconds."
+AT_ONCE = "answers without a compiler"  # a key
 STALE = "Not answered: see what is wrong beside the field. What is below is the last answer."
+
+# Keys scroll what a phone's width does not hold.
+SCROLL = "<div class='scroll' role='region' aria-label='Answer' tabindex='0'>"
 
 
 class Explorer(pn.viewable.Viewer):
@@ -82,6 +86,7 @@ class Explorer(pn.viewable.Viewer):
         )
         self._pictures = (self._loss, self._demand, self._effects, self._laws)
         self._command = TextSection("As a command")
+        self._python = TextSection("As Python")
         self._main = pn.Column(
             self._status,
             self._plans,
@@ -93,6 +98,7 @@ class Explorer(pn.viewable.Viewer):
                 margin=0,
             ),
             self._command.view,
+            self._python.view,
             sizing_mode="stretch_width",
             margin=(8, 16),
         )
@@ -109,6 +115,7 @@ class Explorer(pn.viewable.Viewer):
             header=[pn.pane.HTML(f"<h1>{TITLE}</h1>", stylesheets=[STYLES], margin=0)],
             sidebar=[self._form.view],
             sidebar_width=360,
+            sidebar_resizable=False,  # which takes a mouse
             sidebar_open="Mobi" not in (pn.state.headers or {}).get("User-Agent", ""),
             theme_config=THEME,
             busy_indicator=None,
@@ -129,7 +136,7 @@ class Explorer(pn.viewable.Viewer):
         """Answer the question, at once or as soon as the page is there."""
         pn.state.execute(self._work)
 
-    def close(self, _: Any = None) -> None:
+    def close(self) -> None:
         """Work no more: nobody looks at it."""
         self._is_closed = True
 
@@ -205,13 +212,16 @@ class Explorer(pn.viewable.Viewer):
                 self._mark_stale()
             return
         key = key_of(asked)
-        found = await self._step(question, run(key, partial(answer, asked)), COMPILING)
+        if not knows(key):
+            # What takes the compiler seconds takes NumPy a moment.
+            early = await self._step(question, run(AT_ONCE, partial(answer_at_once, asked)))
+            if early is None:
+                return
+            self._show(early)
+        found = await self._step(question, run(key, partial(answer, asked)))
         if found is None:
             return
-        self.answer = found
-        with pn.io.hold():
-            self._show_question({})
-            self._show_answer(found)
+        self._show(found)
         for section, compute in (
             (self._loss, loss_map),
             (self._demand, demand_curve),
@@ -262,13 +272,20 @@ class Explorer(pn.viewable.Viewer):
             if message:
                 self._say(message)
 
+    def _show(self, found: Answer) -> None:
+        self.answer = found
+        with pn.io.hold():
+            self._show_question({})
+            self._show_answer(found)
+
     def _show_question(self, mistakes: Mapping[str, str]) -> None:
         self._form.show(self.question, self._entry(self.question), mistakes)
 
     def _show_answer(self, found: Answer) -> None:
         self._say(headline(found), "success" if found.status.ok else "warning")
-        self._plans.object = f"<div class='scroll'>{table_of(found)}</div>{notes_of(found)}"
+        self._plans.object = f"{SCROLL}{table_of(found)}</div>{notes_of(found)}"
         self._command.show(self.question.command())
+        self._python.show(as_python(found.asked))
         fade(self._plans, False)
 
     def _mark_stale(self) -> None:
@@ -310,7 +327,7 @@ def session(question: Question, own: Mapping[str, Entry]) -> pmui.Page:
     asked = Question.of_query(location.search if location is not None else "")
     explorer = Explorer(asked if asked.texts else question, own)
     explorer.follow(location)
-    pn.state.on_session_destroyed(explorer.close)
+    pn.state.on_session_destroyed(lambda session_context: explorer.close())
     pn.state.onload(explorer.start)
     return explorer.page()
 

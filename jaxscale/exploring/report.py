@@ -76,11 +76,11 @@ def headline(answer: Answer) -> str:
 def table_of(answer: Answer) -> str:
     """The table as HTML."""
     has_intervals = bool(answer.intervals)
-    heads = ["", "Optimum", *["95 % interval"] * has_intervals, "Chinchilla", "Ratio"]
+    heads = ["Optimum", *["95 % interval"] * has_intervals, "Chinchilla", "Ratio"]
     lines = [
         "<table class='plans'>",
         "<caption>The best plan beside the Chinchilla plan of equal loss</caption>",
-        "<thead><tr>" + "".join(f"<th scope='col'>{escape(x)}</th>" for x in heads),
+        "<thead><tr><td></td>" + "".join(f"<th scope='col'>{escape(x)}</th>" for x in heads),
         "</tr></thead><tbody>",
     ]
     for row in rows_of(answer):

@@ -8,10 +8,21 @@ BLUE, LIGHT_BLUE = "#005a8c", "#7cc4f4"  # white on the first and the second on 
 _COMPONENTS: dict[str, Any] = {
     "MuiInputLabel": {"defaultProps": {"shrink": True}},
     "MuiOutlinedInput": {"defaultProps": {"notched": True}},
-    "MuiAlert": {"defaultProps": {"role": "status"}},  # is read out when there is time
+    "MuiAlert": {
+        "defaultProps": {"role": "status"},  # is read out when there is time
+        "styleOverrides": {"message": {"& p": {"margin": 0}}},
+    },
     "MuiAlertTitle": {"styleOverrides": {"root": {"display": "none"}}},
     "MuiFormHelperText": {"styleOverrides": {"root": {"marginTop": "2px"}}},
     "MuiAccordionSummary": {"styleOverrides": {"root": {"minHeight": "40px"}}},
+    # What the library leaves without a name, or calls a heading that is none.
+    "MuiAccordion": {
+        "defaultProps": {
+            "slotProps": {"heading": {"component": "h2"}, "region": {"role": "presentation"}}
+        }
+    },
+    "MuiTypography": {"defaultProps": {"variantMapping": {"h5": "div", "h6": "div"}}},
+    "MuiLinearProgress": {"defaultProps": {"aria-label": "Computing"}},
 }
 THEME: dict[str, Any] = {
     "light": {
@@ -43,10 +54,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margi
 dd { margin: 0; }
 p { margin: 4px 0; max-width: 75ch; }
 .aside { font-size: 13px; opacity: 0.85; overflow-wrap: anywhere; }
-.aside h3 { font-size: 15px; margin: 8px 0 2px; font-weight: 500; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 4px 0; }
-dd { margin: 0; }
-p { margin: 2px 0; }
+.aside p { margin: 2px 0; }
 .stale { opacity: 0.45; }
 .scroll { overflow-x: auto; }
 table.plans { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%;
@@ -63,4 +71,9 @@ pre { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 13px;
   white-space: pre-wrap; overflow-wrap: anywhere; padding: 8px 10px; border-radius: 4px;
   background: color-mix(in srgb, currentColor 7%, transparent); }
 summary { cursor: pointer; }
+@media (max-width: 600px) {
+  table.plans { font-size: 13px; }
+  table.plans th, table.plans td { padding: 4px; }
+  table.plans td, table.plans th[scope=row] { white-space: normal; }
+}
 """

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from jaxscale.exploring.fields import BOUNDS, DEMAND, FIELDS, HARDWARE, LAW, LEVER, TIMED
 from jaxscale.exploring.question import FIRST, Question
 
-MODEL, LOSS, ACCURACY, BUDGET = "A model to match", "A loss", "An accuracy", "A budget"
+MODEL, LOSS, ACCURACY, BUDGET = "Model", "Loss", "Accuracy", "Budget"
 QUALITY_FIELDS: Mapping[str, tuple[str, ...]] = {
     MODEL: ("like_params", "like_tokens"),
     LOSS: ("loss",),

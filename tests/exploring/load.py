@@ -27,7 +27,7 @@ from tornado.websocket import websocket_connect
 from jaxscale.exploring import Question
 
 COMMAND = re.compile(r"jaxscale plan [^<]+")
-PATIENCE = 60.0  # seconds for an answer, after which it counts as an error
+PATIENCE = 120.0  # seconds for an answer, after which it counts as an error
 
 
 class Slider(NamedTuple):

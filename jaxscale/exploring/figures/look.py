@@ -27,15 +27,12 @@ PLATE: dict[str, Any] = {
     "padding": 2,
     "border_radius": 3,
 }
-# Two columns of a legend fit a phone, up to its right edge; a wider page has room for more. Marks
-# are drawn at two fifths of their room, which is too small to tell them apart.
+# Two columns of a legend fit a phone where they end at the right edge of the frame. Marks are drawn
+# at two fifths of their room, which is too small to tell them apart.
 LEGEND = """
+:host { left: 100% !important; transform: translate(-100%, -100%) !important; }
 .bk-item .bk-label { font-size: 13px !important; }
 .bk-glyph { transform: scale(1.5); margin: 0 4px; }
-@media (max-width: 599px) {
-  :host { left: 100% !important; transform: translate(-100%, -100%) !important; }
-}
-@media (min-width: 900px) { .bk-grid { grid-template-columns: repeat(4, max-content); } }
 """
 
 
