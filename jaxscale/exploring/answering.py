@@ -37,7 +37,7 @@ from jaxscale.laws.protocol import loss_scale
 from jaxscale.plan import Bounds, Plan, evaluate
 from jaxscale.serving.requests import FAMILY
 from jaxscale.solve import compute_optimal, minimize_cost, minimize_loss
-from jaxscale.solve.intervals import plan_intervals
+from jaxscale.solve.intervals import ends_of, plan_intervals, tails_of
 from jaxscale.status import Status
 
 
@@ -83,10 +83,15 @@ class Answer(NamedTuple):
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """95 % intervals of the optimum's numbers, by name; empty where none are known."""
+        """95 % intervals of the optimum's numbers, and of the `saving`, by name.
+
+        Empty where the law's uncertainty is not known; NaN where too many laws have no plan.
+        """
         if self.resampled is None:
             return {}
         ends = plan_intervals(self.resampled)
+        if self.savings is not None:
+            ends["saving"] = ends_of(self.savings, tails_of(0.95))
         return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
     @property
@@ -212,7 +217,7 @@ def _plans(
         within = minimize_loss(laws, budget, *served, **choice)
         targets = within.loss
     else:
-        targets, frontier, model = _targets(laws, quality, of_model)
+        targets, frontier, model = targets_of(laws, quality, of_model)
     first = jax.tree.map(lambda x: x[:1], laws)
     lower = targets[:1] - SMALL if better is None else jnp.full((1,), better)
     at = [(first, lower)] if within is not None else [(first, lower), (laws, targets)]
@@ -224,28 +229,7 @@ def _plans(
 _compiled_plans = compiled(_plans, static=1)
 
 
-def best_plans(
-    laws: Any,
-    quality: tuple[Any, ...],
-    demand: Demand,
-    costs: Costs,
-    bounds: Bounds | None,
-    levers: dict[str, Any],
-    of_model: dict[str, Any] | None = None,
-) -> tuple[Any, Plan]:
-    """Target losses and the best plans, for a loss, a model's params and tokens, or a budget.
-
-    A model to match has the levers `of_model`, by default those of the plans.
-    """
-    *_, budget = quality
-    if budget is not None:
-        plans = minimize_loss(laws, budget, demand, costs, bounds, levers=levers)
-        return plans.loss, plans
-    targets, *_ = _targets(laws, quality, levers if of_model is None else of_model)
-    return targets, minimize_cost(laws, targets, demand, costs, bounds, levers=levers)
-
-
-def _targets(
+def targets_of(
     laws: Any, quality: tuple[Any, ...], of_model: dict[str, Any]
 ) -> tuple[Any, Plan | None, Plan | None]:
     """The losses to reach; of a model to match its plan too, and its tokens' if none are given."""

@@ -13,15 +13,20 @@ from jax import Array
 
 from jaxscale._numerics.compiled import compiled
 from jaxscale._numerics.quantities import count, elapsed, number, percent
+from jaxscale._schema import BOUNDS
 from jaxscale.costs import DEFAULT_MFU
-from jaxscale.exploring.answering import Answer, best_plans
-from jaxscale.exploring.fields import FIELDS, LEVER, QUALITIES
+from jaxscale.exploring.answering import Answer, targets_of
+from jaxscale.exploring.fields import FIELDS, LEVER
 from jaxscale.exploring.reading import Asked
-from jaxscale.plan import Plan
+from jaxscale.laws.protocol import levers_of
+from jaxscale.serving.requests import OUTPUT, PROMPT, Requests, lengths_within
+from jaxscale.solve import minimize_cost, minimize_loss
 
 MORE, NAT, POINT = "1 % more", "0.01 nat more", "1 point more"
+STEP = 1e-6  # of a logarithm, where what an input moves is found by differences
 NEGLIGIBLE = 1e-10  # an effect that is rounding alone: a bound that does not bind, say
 Powers = Mapping[str, float]
+_MACHINE = "costs.serving.device"
 
 
 class Effect(NamedTuple):
@@ -82,14 +87,14 @@ def _on_its_devices(answer: Answer) -> Asked:
 
 
 def _effect(item: Input, slopes: Mapping[str, np.ndarray]) -> Effect:
-    total = sum(power * slopes[name] for name, power in item.powers.items())
-    cost, loss, params, tokens = map(float, np.asarray(total))
-    return Effect(item.name, item.label, item.value, item.step, cost, loss, params, tokens)
+    total = np.asarray(sum(power * slopes[name] for name, power in item.powers.items()))
+    felt = np.where(np.abs(total) > NEGLIGIBLE, total, np.where(np.isnan(total), np.nan, 0.0))
+    return Effect(item.name, item.label, item.value, item.step, *map(float, felt))
 
 
 def _is_felt(effect: Effect, of_budget: bool) -> bool:
     numbers = effect.loss if of_budget else effect.cost, effect.params, effect.tokens
-    return math.isfinite(sum(numbers)) and any(abs(x) > NEGLIGIBLE for x in numbers)
+    return math.isfinite(sum(numbers)) and any(numbers)
 
 
 # --- Derivatives by the solver's numbers ------------------------------------------------------
@@ -108,18 +113,32 @@ def _slopes_of(asked: Asked) -> dict[str, np.ndarray]:
         "demand": asked.demand,
         "costs": asked.costs,
         "bounds": asked.bounds,
-        LEVER.removesuffix("."): asked.levers,
+        "lever": {name: x for name, x in asked.levers.items() if name not in asked.given.best},
+        "of_model": _levers_of_model(asked),
     }
     paths = jax.tree_util.tree_flatten_with_path(numbers)[0]
-    names = dict.fromkeys(name for path, _ in paths if _may_move(name := _name_of(path)))
+    names = sorted({name for path, _ in paths if _may_move(name := _name_of(path))})
     with jax.enable_x64(True):
-        slopes = _slopes(dict.fromkeys(names, 0.0), numbers)
-        return {name: np.asarray(slope) for name, slope in slopes.items()}
+        slopes = np.asarray(_slopes(dict.fromkeys(names, 0.0), numbers))
+    return dict(zip(names, slopes, strict=True))
+
+
+def _levers_of_model(asked: Asked) -> dict[str, float]:
+    params = asked.quality.params
+    return {} if params is None else asked.given.of_model(params)
 
 
 @compiled
-def _slopes(moves: dict[str, Array], numbers: dict[str, Any]) -> dict[str, Array]:
-    return jax.jacfwd(_moved_answer)(moves, numbers)
+def _slopes(unmoved: dict[str, Array], numbers: dict[str, Any]) -> Array:
+    """A row of slopes for each move, by their names in order."""
+    names = sorted(unmoved)
+
+    def by_moves(moves: Array) -> Array:
+        return _moved_answer(dict(zip(names, moves, strict=True)), numbers)
+
+    _, slope = jax.linearize(by_moves, jnp.zeros(len(names)))
+    # One after the other: all at once, as jacfwd has them, compile for more than twice as long.
+    return jax.lax.map(slope, jnp.eye(len(names)))
 
 
 def _moved_answer(moves: dict[str, Array], numbers: dict[str, Any]) -> Array:
@@ -129,18 +148,18 @@ def _moved_answer(moves: dict[str, Array], numbers: dict[str, Any]) -> Array:
         name = _name_of(path)
         return _moved(name, x, moves[name]) if name in moves else x
 
-    moved_numbers = jax.tree_util.tree_map_with_path(moved, numbers)
-    quality = dict(moved_numbers["quality"])
-    if moved_numbers["task"] is not None:
-        quality["loss"] = moved_numbers["task"].loss(quality["accuracy"])
-    plan: Plan = best_plans(
-        moved_numbers["law"],
-        tuple(quality.get(name) for name in ("loss", "params", "tokens", "budget")),
-        moved_numbers["demand"],
-        moved_numbers["costs"],
-        moved_numbers["bounds"],
-        moved_numbers[LEVER.removesuffix(".")],
-    )[1]
+    now = jax.tree_util.tree_map_with_path(moved, numbers)
+    if now["task"] is not None:
+        now["quality"]["loss"] = now["task"].loss(now["quality"]["accuracy"])
+    quality = tuple(now["quality"].get(name) for name in ("loss", "params", "tokens", "budget"))
+    served = now["demand"], now["costs"], now["bounds"]
+    over = {name: None for name in levers_of(now["law"]) if name not in now["lever"]}
+    choice = {"levers": now["lever"], "over": over}
+    if quality[-1] is not None:
+        plan = minimize_loss(now["law"], quality[-1], *served, **choice)
+    else:
+        targets, *_ = targets_of(now["law"], quality, now["of_model"])
+        plan = minimize_cost(now["law"], targets, *served, **choice)
     cost, params, tokens = map(jnp.log, (plan.total_cost, plan.params, plan.tokens))
     return jnp.stack([cost, plan.loss, params, tokens])
 
@@ -180,11 +199,14 @@ def inputs_of(asked: Asked) -> Iterator[Input]:
     if asked.is_timed:
         yield from _of_serving(asked)
         yield from _of_device(asked)
-    for name in asked.question.texts:
-        if name.startswith("max_") and f"bounds.{name}" and FIELDS[name].group == "Bounds":
-            yield _given(asked, name, {f"bounds.{name}": 1})
-    for name, value in asked.levers.items():
-        yield Input(f"{LEVER}{name}", name.replace("_", " "), number(value), {f"{LEVER}{name}": 1})
+    for name in (name for name in asked.question.texts if name in BOUNDS):
+        yield _given(asked, name, {f"bounds.{name}": 1})
+    of_model = _levers_of_model(asked)
+    for name, value in asked.given.values.items():
+        moved = [f"{LEVER}{name}", *[f"of_model.{name}"] * (name in of_model)]
+        yield Input(
+            f"{LEVER}{name}", name.replace("_", " "), number(value), dict.fromkeys(moved, 1)
+        )
     yield from _of_coefficients("law", "of the law", asked.law)
     if asked.quality.task is not None:
         yield from _of_coefficients("task", "of the task", asked.quality.task.law)
@@ -207,9 +229,24 @@ _STEPS = {"loss": NAT, "accuracy": POINT}
 
 
 def _of_quality(asked: Asked) -> Iterator[Input]:
-    for name in (name for names in QUALITIES.values() for name in names):
+    for name, moved in _QUALITY.items():
         if name in asked.question.texts:
-            yield _given(asked, name, {_QUALITY[name]: 1}, step=_STEPS.get(name, MORE))
+            powers = {moved: 1.0}
+            if name == "like_params":
+                powers |= _powers_of_levers(asked)
+            yield _given(asked, name, powers, step=_STEPS.get(name, MORE))
+
+
+def _powers_of_levers(asked: Asked) -> Powers:
+    """How levers of a model to match follow its params, where they do."""
+    params = asked.quality.params
+    assert params is not None
+    more, less = (asked.given.of_model(params * math.exp(x)) for x in (STEP, -STEP))
+    return {
+        f"of_model.{name}": math.log(more[name] / less[name]) / (2 * STEP)
+        for name in more
+        if more[name] != less[name]
+    }
 
 
 _READ, _WRITTEN = "demand.input_tokens", "demand.output_tokens"
@@ -231,10 +268,11 @@ def _of_demand(asked: Asked) -> Iterator[Input]:
 
 
 def _of_prices(asked: Asked) -> Iterator[Input]:
-    served = "costs.serving.device.accelerator.price"
+    served = f"{_MACHINE}.accelerator.price"
     serve = {served: 1} if asked.is_timed else {"costs.prefill": 1, "costs.decode": 1}
-    for name, powers in (("train_price", {"costs.train": 1}), ("serve_price", serve)):
-        yield _given(asked, name, powers)
+    for role, powers in (("train", {"costs.train": 1}), ("serve", serve)):
+        price = f"{asked.uses[role].price:g}"
+        yield _given(asked, f"{role}_price", powers, price)
     for phase in ("train",) if asked.is_timed else DEFAULT_MFU:
         yield _given(asked, f"{phase}_mfu", {f"costs.{phase}": -1})
 
@@ -246,7 +284,6 @@ _LIMITS = {
     "cached": "requests.cached",
     "utilisation": "utilisation",
 }
-_ROOM = ("requests.kept", "requests.longest", "family.context")
 
 
 def _of_serving(asked: Asked) -> Iterator[Input]:
@@ -259,42 +296,52 @@ def _of_serving(asked: Asked) -> Iterator[Input]:
 
 
 def _lengths(asked: Asked) -> dict[str, Powers]:
-    """What lengths of a request move, by the field that states each; others follow from two."""
-    texts, requests = asked.question.texts, asked.costs.serving.requests
-    prompt, output = float(requests.prompt), float(requests.output)
-    seen = prompt + output / 2
-    read = {"requests.prompt": 1.0, "requests.prompt_context": 1.0}
-    read["requests.output_context"] = prompt / seen
-    written = {"requests.output": 1.0, "requests.output_context": output / 2 / seen}
-    found: dict[str, Powers] = {}
-    if "context" in texts:
-        found["context"] = _served(dict.fromkeys(_ROOM, 1.0))
-    else:
-        read |= dict.fromkeys(_ROOM, prompt / (prompt + output))
-        written |= dict.fromkeys(_ROOM, output / (prompt + output))
-    for name, in_demand, powers in (
-        ("prompt", "input_per_request", read),
-        ("output", "output_per_request", written),
-    ):
-        stated = in_demand if name not in texts and in_demand in texts else name
-        found[stated] = _served(powers)
+    """What the lengths of a request move, by the field that states each."""
+    texts = asked.question.texts
+    served = asked.costs.serving
+    stated = {"context": "context"} if "context" in texts else {}
+    values = {"context": float(served.family.context)} if stated else {}
+    usual = {"prompt": (PROMPT, "input_per_request"), "output": (OUTPUT, "output_per_request")}
+    for length, (trace, in_demand) in usual.items():
+        field = in_demand if length not in texts and in_demand in texts else length
+        value = float(getattr(served.requests, length))
+        if field in texts or value == trace:  # else it follows from the others
+            stated[length], values[length] = field, value
+    found = {}
+    for length, field in stated.items():
+        ends = [_room(**{**values, length: values[length] * math.exp(x)}) for x in (STEP, -STEP)]
+        if None not in ends:
+            up, down = (np.log(list(end.values())) for end in ends if end is not None)
+            slopes = (up - down) / (2 * STEP)
+            found[field] = {
+                f"costs.serving.{name}": float(slope)
+                for name, slope in zip(ends[0] or (), slopes, strict=True)
+            }
     return found
 
 
-def _served(powers: Powers) -> Powers:
-    return {f"costs.serving.{name}": power for name, power in powers.items()}
+def _room(
+    context: float | None = None, prompt: float | None = None, output: float | None = None
+) -> dict[str, float] | None:
+    """The lengths that serving takes, as the page reads them; None where they do not fit."""
+    lengths = lengths_within(math.inf if context is None else context, prompt, output)
+    if lengths is None:
+        return None
+    filled = Requests(*lengths, kept=context).filled()
+    names = ("prompt", "output", "prompt_context", "output_context", "kept", "longest")
+    numbers = {f"requests.{name}": float(getattr(filled, name)) for name in names}
+    return {**numbers, "family.context": context or sum(lengths)}
 
 
+# What devices reach of what they are sold with: by both alike.
+_REACHED = {
+    "memory_bandwidth": ("bandwidth_efficiency", "Memory bandwidth reached", "bytes/s"),
+    "link_bandwidth": ("link_efficiency", "Bandwidth of links reached", "bytes/s"),
+    "memory_bytes": ("usable_memory", "Memory that is free", "bytes"),
+}
 _DEVICE = {
-    "accelerator.memory_bandwidth": ("Memory bandwidth", lambda x: f"{count(x)} bytes/s"),
-    "accelerator.memory_bytes": ("Memory", lambda x: f"{count(x)} bytes"),
-    "accelerator.link_bandwidth": ("Bandwidth of links", lambda x: f"{count(x)} bytes/s"),
     "accelerator.network_bandwidth": ("Bandwidth of the network", lambda x: f"{count(x)} bytes/s"),
-    "compute_efficiency": ("Share of the peak reached", percent),
-    "bandwidth_efficiency": ("Share of memory bandwidth reached", percent),
-    "eight_way_efficiency": ("Share reached on eight devices", percent),
-    "link_efficiency": ("Share of link bandwidth reached", percent),
-    "usable_memory": ("Share of memory that is free", percent),
+    "eight_way_efficiency": ("Share of it that eight devices reach", percent),
     "reduce_seconds": ("Time of a short all-reduce", elapsed),
     "launch_seconds": ("Time to launch a kernel", elapsed),
 }
@@ -304,16 +351,20 @@ def _of_device(asked: Asked) -> Iterator[Input]:
     """The numbers of the devices that serve, and what their timing takes for granted."""
     one = asked.costs.serving.options[0]
     device = one.accelerator
-    for precision, peak in device.peak_flops.items():  # of which one alone is felt
-        name = f"device.accelerator.peak_flops.{precision}"
-        label = f"Peak of {device.name} in {precision}"
-        yield Input(name, label, f"{count(peak)} FLOP/s", {f"costs.serving.{name}": 1})
+    share = "compute_efficiency"
+    reached = [
+        (f"peak_flops.{precision}", peak, share, f"Peak reached in {precision}", "FLOP/s")
+        for precision, peak in device.peak_flops.items()
+    ]
+    reached += [(name, getattr(device, name), *words) for name, words in _REACHED.items()]
+    for name, most, share, label, unit in reached:
+        if most is not None:
+            value = f"{percent(getattr(one, share))} of {count(most)} {unit}"
+            yield Input(f"device.{name}", label, value, {f"{_MACHINE}.accelerator.{name}": 1})
     for path, (label, write) in _DEVICE.items():
         part, _, field = path.rpartition(".")
-        value = getattr(device if part else one, field)
-        if value is not None:
-            named = f"{label} of {device.name}" if part else label
-            yield Input(f"device.{path}", named, write(value), {f"costs.serving.device.{path}": 1})
+        if (value := getattr(device if part else one, field)) is not None:
+            yield Input(f"device.{field}", label, write(value), {f"{_MACHINE}.{path}": 1})
 
 
 def _of_coefficients(kind: str, of: str, law: Any) -> Iterator[Input]:

@@ -49,6 +49,7 @@ from jaxscale.published import Entry
 
 T = TypeVar("T")
 TITLE = "jaxscale explore"
+GRACE = 0.1  # seconds in which a newer question does not stop an older one's answer
 SLOW = 0.3  # seconds after which the page says that it computes
 CALM = 0.6  # seconds without a change after which the address follows
 AT_ONCE = "answers without a compiler"  # a key
@@ -73,6 +74,7 @@ class Explorer(pn.viewable.Viewer):
         self._served: Question | None = None  # the last question that was worked on to the end
         self._is_busy = self._is_closed = False
         self._turns = 0
+        self._news = asyncio.Event()  # a newer question
         self._location: Any = None
         self._form = Form(self._set_text, self._set_ways, own)
         self._status = pmui.Alert(
@@ -149,6 +151,7 @@ class Explorer(pn.viewable.Viewer):
     def ask(self, question: Question) -> None:
         """Answer this question instead."""
         self.question = question
+        self._news.set()
         self._known.update(question.texts)
         self.start()
 
@@ -193,6 +196,7 @@ class Explorer(pn.viewable.Viewer):
             self._is_busy = True
             try:
                 while self._served is not self.question and not self._is_closed:
+                    self._news.clear()
                     question = self.question
                     await self._answer(question)
                     self._served = question
@@ -260,17 +264,19 @@ class Explorer(pn.viewable.Viewer):
     async def _step(
         self, question: Question, work: Coroutine[Any, Any, T], message: str = ""
     ) -> T | None:
-        """What the work gives; None where a newer question came before it was done."""
+        """What the work gives; None where it is slow and a newer question has come."""
         task = asyncio.ensure_future(work)
-        while True:
-            done, _ = await asyncio.wait({task}, timeout=SLOW)
+        await asyncio.wait({task}, timeout=GRACE)
+        while not task.done():
             if self.question is not question or self._is_closed:
                 task.cancel()  # what is compiling goes on
                 return None
-            if done:
-                return task.result()
-            if message:
+            news = asyncio.ensure_future(self._news.wait())
+            await asyncio.wait({task, news}, timeout=SLOW, return_when=asyncio.FIRST_COMPLETED)
+            news.cancel()
+            if message and not task.done():
                 self._say(message)
+        return None if self._is_closed else task.result()
 
     def _show(self, found: Answer) -> None:
         self.answer = found

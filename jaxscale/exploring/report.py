@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from jaxscale._written import count, dollars, percent
 from jaxscale.exploring.answering import Answer
+from jaxscale.exploring.uncertainty import interval_note
 from jaxscale.plan import Plan
-from jaxscale.solve.intervals import ends_of, tails_of
 from jaxscale.status import Status
 
 NONE = "-"
@@ -99,8 +99,9 @@ def notes_of(answer: Answer) -> str:
     notes = list(answer.notes)
     if answer.status.ok and answer.status is not Status.OK and answer.sentence not in notes:
         notes.insert(0, answer.sentence)
-    if not answer.intervals:
-        notes.append(f"No intervals: no uncertainty is published for {answer.asked.name}.")
+    if answer.status.ok:
+        asked = answer.asked
+        notes.append(interval_note(asked.name, asked.entry, answer.resampled))
     served = "".join(f"<dt>{escape(x)}</dt><dd>{escape(y)}</dd>" for x, y in answer.serving)
     return (
         (f"<h3>How it is served</h3><dl>{served}</dl>" if served else "")
@@ -123,9 +124,9 @@ def csv_of(answer: Answer) -> str:
 
 
 def _saving_interval(answer: Answer) -> str:
-    if answer.savings is None:
+    if "saving" not in answer.intervals:
         return NONE
-    low, high = (float(x) for x in ends_of(answer.savings, tails_of(0.95)))
+    low, high = answer.intervals["saving"]
     return NONE if math.isnan(low) else f"{percent(low)} to {percent(high)}"
 
 

@@ -21,9 +21,7 @@ QUESTIONS: Mapping[str, Question] = {
     "a loss in FLOPs": Question(
         {"loss": "2.0", "requests": "1e9", "input_per_request": "700", "output_per_request": "300"}
     ),
-    "a budget and a bound": FIRST.with_texts(
-        {"like_params": "", "budget": "5M$", "max_params": "10B"}
-    ),
+    "a budget": FIRST.with_texts({"like_params": "", "budget": "5M$"}),
 }
 
 

@@ -9,13 +9,16 @@ pytest.importorskip("panel_material_ui")
 
 from exploring.load import load, question_of
 from exploring.running import served
-from jaxscale.exploring import FIRST, answer, read
-from jaxscale.exploring.page import session
+from jaxscale.exploring import FIRST, answer, page, read
 from jaxscale.exploring.report import table_of
 
 
-def test_pages_that_are_used_at_once_get_their_own_answers():
-    with served(lambda: session(FIRST, {})) as url:
+def test_pages_that_are_used_at_once_get_their_own_answers(monkeypatch):
+    for picture in ("loss_map", "demand_curve"):  # which take a minute to compile
+        monkeypatch.setattr(page, picture, lambda _: None)
+    monkeypatch.setattr(page, "effects", lambda _: ())
+    monkeypatch.setattr(page, "laws_alike", lambda *_: ([], []))
+    with served(lambda: page.session(FIRST, {})) as url:
         found = asyncio.run(load(url, 5, 3))
     assert found.errors == []
     assert len(found.moves) >= 5

@@ -1,0 +1,72 @@
+"""Intervals: plans by the laws that the runs allow."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from jaxscale import laws
+from jaxscale.exploring import FIRST, answer, read
+from jaxscale.exploring.uncertainty import DRAWS, draws_of, interval_note
+from jaxscale.status import Status
+
+ENTRY = laws.entry("besiroglu2024")
+
+
+def _coordinates(law):
+    logs = [np.log(x) for x in (law.E, law.A, law.B)]
+    return np.stack([*logs, law.alpha, law.beta], axis=-1)
+
+
+def test_draws_have_the_mean_and_the_covariance_of_the_source():
+    rows = _coordinates(draws_of(ENTRY))
+    assert len(rows) == DRAWS
+    covariance = np.array(ENTRY.covariance or ())
+    scales = np.sqrt(np.diag(covariance))
+    center = _coordinates(jax.tree.map(np.float64, ENTRY.law))
+    # Strata leave little in the means; correlations of 200 draws are good to 1 / sqrt(200).
+    np.testing.assert_allclose((rows.mean(axis=0) - center) / scales, 0, atol=0.01)
+    correlations = np.cov(rows.T) / np.outer(scales, scales)
+    np.testing.assert_allclose(correlations, covariance / np.outer(scales, scales), atol=0.15)
+
+
+def test_intervals_are_those_of_independent_draws_and_closed_forms():
+    """Of a loss without serving: N = G (C / 6)^a and so on, by NumPy."""
+    found = answer(
+        read(
+            FIRST.with_texts(
+                {"like_params": "", "loss": "2", "output_tokens": "0", "input_tokens": "0"}
+            )
+        )
+    )
+    rng, size = np.random.default_rng(7), 40_000
+    rows = rng.multivariate_normal(
+        _coordinates(jax.tree.map(np.float64, ENTRY.law)), np.array(ENTRY.covariance or ()), size
+    )
+    E, A, B = np.exp(rows[:, :3].T)
+    alpha, beta = rows[:, 3:].T
+    # At the cheapest plan alpha A / N^alpha = beta B / D^beta, and both add up to 2 - E.
+    size_term = (2 - E) * beta / (alpha + beta)
+    params = (A / size_term) ** (1 / alpha)
+    tokens = (B / (2 - E - size_term)) ** (1 / beta)
+    for name, sample in (("params", params), ("tokens", tokens)):
+        ends = np.log(np.quantile(sample, [0.025, 0.975]))
+        stated = np.log(found.intervals[name])
+        # The ends of 200 draws are within a twentieth of the width, root mean square.
+        np.testing.assert_allclose(stated, ends, atol=0.15 * (ends[1] - ends[0]))
+    low, high = found.intervals["saving"]
+    assert low == pytest.approx(0, abs=1e-9)
+    assert high == pytest.approx(0, abs=1e-9)
+
+
+def test_notes_say_what_intervals_rest_on():
+    found = answer(read(FIRST))
+    note = interval_note("besiroglu2024", ENTRY, found.resampled)
+    assert note.startswith("Intervals hold 95 % of 200 draws from the covariance of besiroglu2024")
+    assert "not published" in interval_note("kaplan2020", laws.entry("kaplan2020"), None)
+    assert found.resampled is not None
+    status = np.array(found.resampled.status)
+    status[:50] = int(Status.INFEASIBLE_LOSS)
+    lost = replace(found.resampled, status=status)
+    assert interval_note("besiroglu2024", ENTRY, lost).startswith("No intervals: of 200 draws")
