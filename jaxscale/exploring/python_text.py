@@ -28,8 +28,7 @@ def as_python(asked: Asked) -> str:
     """A script that runs as it is and prints params, tokens and total cost.
 
     Examples:
-        >>> from jaxscale.exploring import Question, read
-        >>> from jaxscale.exploring.python_text import as_python
+        >>> from jaxscale.exploring import Question, as_python, read
         >>> print(as_python(read(Question({"loss": "2", "inference_tokens": "1T"}))))
         import jax
         import jaxscale as js
