@@ -1,6 +1,7 @@
 """The page without a browser: its fields and the ways to ask."""
 
 import asyncio
+import builtins
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -106,3 +107,22 @@ def test_the_address_follows_before_the_pictures(monkeypatch):
     monkeypatch.setattr(page, "CALM", 0)
     asyncio.run(explorer._settle())
     assert Question.of_query(location.search) == FIRST
+
+
+def test_a_notebook_gets_the_scripts_once_and_from_no_other_host(monkeypatch):
+    class Extension:
+        _loaded, asked = False, []
+
+        def __call__(self, **options):
+            self._loaded = True
+            self.asked.append(options)
+
+    import panel
+
+    monkeypatch.setattr(panel, "extension", extension := Extension())
+    jaxscale.explore(loss="2", inference_tokens="1T")
+    assert extension.asked == []
+    monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
+    for _ in range(2):
+        jaxscale.explore(loss="2", inference_tokens="1T")
+    assert extension.asked == [{"inline": True}]
