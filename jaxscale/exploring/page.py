@@ -87,8 +87,8 @@ class Explorer(pn.viewable.Viewer):
             for kind in (LossPicture, DemandPicture, EffectsPicture, LawsPicture)
         )
         self._pictures = (self._loss, self._demand, self._effects, self._laws)
-        self._command = TextSection("As a command")
-        self._python = TextSection("As Python")
+        self._command = TextSection("As a command", "command")
+        self._python = TextSection("As Python", "Python script")
         self._main = pn.Column(
             self._status,
             self._plans,

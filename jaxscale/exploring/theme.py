@@ -14,7 +14,7 @@ _COMPONENTS: dict[str, Any] = {
     },
     "MuiAlertTitle": {"styleOverrides": {"root": {"display": "none"}}},
     "MuiFormHelperText": {"styleOverrides": {"root": {"marginTop": "2px"}}},
-    "MuiAccordionSummary": {"styleOverrides": {"root": {"minHeight": "40px"}}},
+    "MuiAccordionSummary": {"styleOverrides": {"root": {"minHeight": "40px", "padding": "0 8px"}}},
     # What the library leaves without a name, or calls a heading that is none.
     "MuiAccordion": {
         "defaultProps": {
@@ -52,6 +52,7 @@ h2 { font-size: 17px; margin: 12px 0 4px; font-weight: 500; }
 h3 { font-size: 15px; margin: 8px 0 2px; font-weight: 500; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 4px 0; }
 dd { margin: 0; }
+dt::first-letter { text-transform: uppercase; }
 p { margin: 4px 0; max-width: 75ch; }
 .aside { font-size: 13px; opacity: 0.85; overflow-wrap: anywhere; }
 .aside p { margin: 2px 0; }

@@ -30,8 +30,12 @@ class FieldView:
         parts = [self.input] if self.slider is None else [self.input, self.slider]
         self.view = pn.Column(*parts, sizing_mode="stretch_width", margin=0)
 
-    def show(self, text: str, mistake: str = "") -> None:
-        """Show a text, and what is wrong with it."""
+    def say(self, unit: str) -> None:
+        """Say this unit under the field, in place of its own where there is one."""
+        _change(self.input, {"helper_text": unit or _unit(self.field)})
+
+    def show(self, text: str, mistake: str = "", holds: str = "") -> None:
+        """Show a text, and what is wrong with it; the slider shows what holds."""
         helper = _sentence(mistake) if mistake else _unit(self.field)
         self._is_shown = True
         try:
@@ -39,12 +43,12 @@ class FieldView:
             if (self.input.value or "") != text:
                 changes["value"] = text
             _change(self.input, changes)
-            number = _number(self.field, text or self.field.default)
+            number = _number(self.field, holds)
             if self.slider is not None and number is not None:
                 position = min(
                     max(_position(self.field, number), self.slider.start), self.slider.end
                 )
-                _change(self.slider, {"value": position, "value_label": text or self.field.default})
+                _change(self.slider, {"value": position, "value_label": holds})
         finally:
             self._is_shown = False
 

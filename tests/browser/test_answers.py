@@ -23,7 +23,7 @@ WAYS = {
     "Accuracy": "accuracy",
     "Model": "like_params",
     "Requests": "requests",
-    "All as one": "inference_tokens",
+    "Total": "inference_tokens",
 }
 
 
@@ -97,7 +97,7 @@ def test_a_law_brings_its_levers(visit):
 def test_the_command_is_copied_as_it_is_shown(visit):
     page = visit()
     wait_for_answer(page)
-    page.get_by_role("button", name="Copy as a command").click()
+    page.get_by_role("button", name="Copy the command").click()
     until(
         page,
         lambda: page.evaluate("navigator.clipboard.readText()") != asked(page).command() and "copy",
@@ -107,14 +107,18 @@ def test_the_command_is_copied_as_it_is_shown(visit):
 def test_pictures_are_downloaded(visit):
     page = visit()
     wait_for_answer(page)
-    for button in page.get_by_role("button", name="CSV").all():
+    buttons = page.get_by_role("button", name=" as CSV").all()
+    assert len(buttons) == 5
+    for button in buttons:
         with page.expect_download() as download:
             button.click()
         text = Path(download.value.path()).read_text()
         head, *lines = csv.reader(io.StringIO(text))
         assert len(lines) > 3, download.value.suggested_filename
         assert {len(line) for line in lines} == {len(head)}
-    for button in page.get_by_role("button", name="PNG").all():
+    buttons = page.get_by_role("button", name=" as PNG").all()
+    assert len(buttons) == 4
+    for button in buttons:
         with page.expect_download() as download:
-            button.click()
+            button.press("Enter")
         assert Path(download.value.path()).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

@@ -82,7 +82,7 @@ class DemandPicture(Picture["DemandCurve"]):
         self._chinchilla = figure.line(
             "x", "chinchilla", source=self.shares, line_width=2.2, line_dash="dashed"
         )
-        self._asked = Span(dimension="height", line_width=1.5, line_dash="dotted")
+        self._asked = Span(dimension="height", line_width=1.5, line_dash="dotted", visible=False)
         figure.add_layout(self._asked)
         self.mark = columns_of("x", "y", "name")
         self._mark = figure.scatter("x", "y", source=self.mark, size=12, line_width=2)

@@ -69,20 +69,19 @@ class Look(NamedTuple):
 
 
 def empty_figure(name: str, height: int, **options: Any) -> Figure:
-    """A figure as wide as its column, with a button that saves it under a name.
+    """A figure as wide as its column, with a tool that saves it under a name.
 
-    Nothing zooms or pans: a finger on a phone scrolls the page, not the picture.
+    The page has a button for it that keys reach, which a toolbar has not. Nothing zooms or pans:
+    a finger on a phone scrolls the page, not the picture.
     """
-    figure = Figure(
+    return Figure(
         height=height,
         sizing_mode="stretch_width",
-        tools=[SaveTool(filename=name, description="Save this picture as PNG")],
-        toolbar_location="above",
+        tools=[SaveTool(filename=name)],
+        toolbar_location=None,
         min_border_right=16,
         **options,
     )
-    figure.toolbar.logo = None
-    return figure
 
 
 def add_legend(figure: Figure, items: Mapping[str, Any]) -> Legend:
