@@ -175,7 +175,7 @@ def default_of(name: str, question: Question) -> str:
     if what != "price":
         return FIELDS[name].default if name in FIELDS else ""
     try:
-        price = hardware.accelerator(question.texts.get(f"{role}_on", "")).price
+        price: Any = hardware.accelerator(question.texts.get(f"{role}_on", "")).price
     except ValueError:
         return ""
     return "" if price is None else str(float(price))
@@ -215,10 +215,7 @@ def _buttons(label: str, options: tuple[str, ...], on_choice: Callable[[Any], No
         color="primary",
         sizing_mode="stretch_width",
         margin=(0, 0, 4, 0),
-        sx={
-            "& .MuiToggleButton-root": {"textTransform": "none", "padding": "4px 8px"},
-            "& .MuiFormLabel-root": {"fontSize": "12px", "marginBottom": "2px"},
-        },
+        sx={"& .MuiToggleButton-root": {"textTransform": "none", "padding": "4px 8px"}},
     )
     widget.param.watch(on_choice, "value")
     return widget

@@ -53,7 +53,8 @@ GRACE = 0.1  # seconds in which a newer question does not stop an older one's an
 SLOW = 0.3  # seconds after which the page says that it computes
 CALM = 0.6  # seconds without a change after which the address follows
 AT_ONCE = "answers without a compiler"  # a key
-STALE = "Not answered: see what is wrong beside the field. What is below is the last answer."
+UNANSWERED = "Not answered: see what is wrong beside the field."
+STALE = f"{UNANSWERED} What is below is the last answer."
 
 # Keys scroll what a phone's width does not hold.
 SCROLL = "<div class='scroll' role='region' aria-label='Answer' tabindex='0'>"
@@ -295,6 +296,11 @@ class Explorer(pn.viewable.Viewer):
         fade(self._plans, False)
 
     def _mark_stale(self) -> None:
+        if self.answer is None:
+            self._say(UNANSWERED, "warning")
+            for section in self._pictures:
+                section.picture.say("No answer yet.")
+            return
         self._say(STALE, "warning")
         fade(self._plans, True)
         for section in self._pictures:

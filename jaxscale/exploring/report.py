@@ -35,7 +35,7 @@ def rows_of(answer: Answer) -> Iterator[Row]:
     money = money_of(answer.asked.unit)
     scale = loss_scale(answer.asked.law, answer.asked.entry)
     written: dict[str, tuple[str, Callable[[float], str]]] = {
-        **{name.replace("_", " "): (name, count) for name in answer.optimum.levers},
+        **{name.replace("_", " ").capitalize(): (name, count) for name in answer.optimum.levers},
         "Params": ("params", count),
         "Training tokens": ("tokens", count),
         "Tokens per param": ("tokens_per_param", count),
@@ -76,7 +76,9 @@ def headline(answer: Answer) -> str:
 
 
 def table_of(answer: Answer) -> str:
-    """The table as HTML."""
+    """The table as HTML; empty where no number is known."""
+    if not any(math.isfinite(float(x.params)) for x in (answer.optimum, answer.chinchilla)):
+        return ""
     has_intervals = bool(answer.intervals)
     heads = ["Optimum", *["95 % interval"] * has_intervals, "Chinchilla", "Ratio"]
     lines = [

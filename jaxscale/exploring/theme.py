@@ -6,7 +6,12 @@ BLUE, LIGHT_BLUE = "#005a8c", "#7cc4f4"  # white on the first and the second on 
 
 # Labels stand above their fields, so that what holds by default can be read in them.
 _COMPONENTS: dict[str, Any] = {
-    "MuiInputLabel": {"defaultProps": {"shrink": True}},
+    "MuiInputLabel": {
+        "defaultProps": {"shrink": True},
+        "styleOverrides": {"root": {"fontSize": "1rem"}},
+    },
+    # Of groups of buttons: as large as the shrunken labels of fields.
+    "MuiFormLabel": {"styleOverrides": {"root": {"fontSize": "0.75rem"}}},
     "MuiOutlinedInput": {"defaultProps": {"notched": True}},
     "MuiAlert": {
         "defaultProps": {"role": "status"},  # is read out when there is time

@@ -94,7 +94,7 @@ def _input_of(field: Field) -> Any:
         "placeholder": field.default or (f"such as {field.example}" if field.example else ""),
         "size": "small",
         "sizing_mode": "stretch_width",
-        "margin": (10, 0, 0, 0),
+        "margin": (14, 0, 0, 0),
     }
     if field.choices is None:
         return pmui.TextInput(max_length=LONGEST, helper_text=_unit(field), **options)

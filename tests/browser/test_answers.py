@@ -91,7 +91,7 @@ def test_a_law_brings_its_levers(visit):
     bits.fill("4")
     bits.press("Enter")
     wait_for_answer(page, **{"law": "kumar2024", "lever.bits": "4"})
-    assert number(rows(page)["bits"]["Optimum"]) == 4
+    assert number(rows(page)["Bits"]["Optimum"]) == 4
 
 
 def test_the_command_is_copied_as_it_is_shown(visit):

@@ -30,7 +30,7 @@ from jaxscale.exploring.figures.ticks import limit, ticks, write_ticks
 if TYPE_CHECKING:
     from jaxscale.exploring.demand import DemandCurve
 
-HEIGHT = 440
+HEIGHT = 500
 # Each with a hatch of its own, readable without colours.
 PHASES = (("train", SKY, " "), ("prefill", ORANGE, "/"), ("decode", GREEN, "."))
 

@@ -80,6 +80,7 @@ def empty_figure(name: str, height: int, **options: Any) -> Figure:
         tools=[SaveTool(filename=name)],
         toolbar_location=None,
         min_border_right=16,
+        outline_line_alpha=0,
         **options,
     )
 
@@ -118,7 +119,6 @@ def dress(figure: Figure, look: Look) -> None:
     figure.update(
         background_fill_color=look.ground,
         border_fill_color=look.ground,
-        outline_line_color=look.faint,
     )
     for axis in figure.select(type=Axis):
         axis.update(

@@ -43,7 +43,7 @@ class Picture(ABC, Generic[Data]):
         self.data: Data | None = None
         self.answer: Answer | None = None
         self.figure = figure = self.build()
-        self.save = cast(SaveTool, figure.select_one(SaveTool))  # writes a PNG
+        self.save = cast(SaveTool, figure.select_one({"type": SaveTool}))  # writes a PNG
         self.x, self.y = cast(Range1d, figure.x_range), cast(Range1d, figure.y_range)
         self.below, self.left = cast(Axis, figure.below[0]), cast(Axis, figure.left[0])
         for axis in (*figure.xaxis, *figure.yaxis):
@@ -57,7 +57,7 @@ class Picture(ABC, Generic[Data]):
         self.restyle(look)
         # A law that is new to the server keeps its first picture waiting for the compiler.
         self._name_what_is_there()
-        self._say("Computing.")
+        self.say("Computing.")
 
     def update(self, data: Data | None, answer: Answer) -> None:
         """Show the arrays of an answer; None where there are none, which `describe` explains."""
@@ -90,18 +90,17 @@ class Picture(ABC, Generic[Data]):
         """Make room for data."""
         self.figure.height = height
         self.message.visible = False
-        self.figure.outline_line_alpha = 1  # pyright: ignore[reportAttributeAccessIssue]
         for axis in self._axes:
             axis.visible = True
 
     def say_nothing(self) -> None:
         """A line that says that there is nothing to show, without an empty frame under it."""
         self.figure.height = EMPTY
-        self._say(self.nothing)
+        self.say(self.nothing)
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """A line in place of a picture."""
         self.message.update(text=text, visible=True)
-        self.figure.outline_line_alpha = 0  # pyright: ignore[reportAttributeAccessIssue]
         for axis in self._axes:
             axis.visible = False
 
