@@ -7,10 +7,11 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from jaxscale import _schema, hardware
+from jaxscale import _schema
 from jaxscale._written import count, nonnegative
 from jaxscale.exploring.fields import DEMAND, FIELDS, HARDWARE, LAW, LEVER, Field, Slider
 from jaxscale.exploring.question import Question
+from jaxscale.exploring.read_costs import device_of_text
 from jaxscale.exploring.theme import STYLES
 from jaxscale.exploring.ways import (
     COSTS,
@@ -162,7 +163,7 @@ def prices_of(question: Question) -> str:
     lines = []
     for name in dict.fromkeys(question.texts.get(f"{role}_on", "") for role in _schema.ROLES):
         try:
-            device = hardware.accelerator(name)
+            device = device_of_text(name)
         except ValueError:
             continue
         lines.append(f"Quotes of {device.name} an hour: {_schema.quotes_of(device)}.")

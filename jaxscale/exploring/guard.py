@@ -16,7 +16,7 @@ from tornado.routing import Matcher, Rule
 from tornado.web import Application, OutputTransform, RequestHandler
 
 # What the page needs. Panel has more routes; one of them imports any module that it is asked for.
-SERVED = re.compile(r"/|/ws|/favicon\.ico|/static/.*")
+SERVED = re.compile(r"/|/ws|/favicon\.ico|/static/(?:(?!%00).)*")
 LONGEST = 8000  # characters of an address: several times what all fields take
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 HEADERS = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import logging
 import math
 from collections.abc import Callable, Coroutine, Hashable, Mapping
 from functools import partial
@@ -48,13 +49,14 @@ from jaxscale.laws.protocol import levers_of
 from jaxscale.published import Entry
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 TITLE = "jaxscale explore"
 GRACE = 0.1  # seconds in which a newer question does not stop an older one's answer
-SLOW = 0.3  # seconds after which the page says that it computes
 CALM = 0.6  # seconds without a change after which the address follows
 AT_ONCE = "answers without a compiler"  # a key
-UNANSWERED = "Not answered: see what is wrong beside the field."
-STALE = f"{UNANSWERED} What is below is the last answer."
+FAULT = "This could not be computed, by a fault of the page."
+STALE = "Not answered: see what is wrong beside the field."
+BELOW = "What is below is the last answer."
 
 # Keys scroll what a phone's width does not hold.
 SCROLL = "<div class='scroll' role='region' aria-label='Answer' tabindex='0'>"
@@ -138,10 +140,12 @@ class Explorer(pn.viewable.Viewer):
     def start(self) -> None:
         """Answer the question, at once or as soon as the page is there."""
         pn.state.execute(self._work)
+        pn.state.execute(self._settle)
 
     def close(self) -> None:
         """Work no more: nobody looks at it."""
         self._is_closed = True
+        self._news.set()
 
     def follow(self, location: Any) -> None:
         """Keep the address of the page equal to its question."""
@@ -191,20 +195,35 @@ class Explorer(pn.viewable.Viewer):
 
     async def _work(self) -> None:
         """Answer the newest question until there is no newer one."""
+        if self._is_busy:
+            return
+        self._is_busy = True
+        try:
+            while self._served is not self.question and not self._is_closed:
+                self._news.clear()
+                question = self.question
+                await self._tried(question)
+                self._served = question
+        finally:
+            self._is_busy = False
+
+    async def _tried(self, question: Question) -> None:
+        """Answer a question; a fault of ours is logged, and the page lives on."""
+        try:
+            await self._answer(question)
+        except Exception:
+            if self._is_closed:  # in the middle of it
+                return
+            logger.exception("%s", question.command())
+            with pn.io.hold():
+                self._mark_stale(FAULT, "error")
+
+    async def _settle(self) -> None:
+        """Let the address follow when nothing has changed for a moment."""
         self._turns += 1
         turn = self._turns
-        if not self._is_busy:
-            self._is_busy = True
-            try:
-                while self._served is not self.question and not self._is_closed:
-                    self._news.clear()
-                    question = self.question
-                    await self._answer(question)
-                    self._served = question
-            finally:
-                self._is_busy = False
         await asyncio.sleep(CALM)
-        if turn == self._turns and not self._is_closed:  # nothing has changed since
+        if turn == self._turns and not self._is_closed:
             self._write_address()
 
     async def _answer(self, question: Question) -> None:
@@ -214,7 +233,7 @@ class Explorer(pn.viewable.Viewer):
         except Mistakes as mistakes:
             with pn.io.hold():
                 self._show_question(mistakes.by_field)
-                self._mark_stale()
+                self._mark_stale(STALE)
             return
         key = key_of(asked)
         if not knows(key):
@@ -223,18 +242,17 @@ class Explorer(pn.viewable.Viewer):
             if early is None:
                 return
             self._show(early)
+        drawn = ((self._loss, loss_map), (self._demand, demand_curve), (self._effects, effects))
+        programs = [(section.picture.name, key) for section, _ in drawn]
+        if not all(map(knows, programs)):
+            self._dim()  # for the seconds in which pictures of another question are there
         found = await self._step(question, run(key, partial(answer, asked)))
         if found is None:
             return
         self._show(found)
-        for section, compute in (
-            (self._loss, loss_map),
-            (self._demand, demand_curve),
-            (self._effects, effects),
-        ):
-            work = partial(_compute, compute, found)
-            drawn = run((section.picture.name, key), work, is_picture=True)
-            data = await self._step(question, drawn)
+        for (section, compute), program in zip(drawn, programs, strict=True):
+            work = run(program, partial(_compute, compute, found), is_picture=True)
+            data = await self._step(question, work)
             if data is None:
                 return
             with pn.io.hold():
@@ -262,9 +280,7 @@ class Explorer(pn.viewable.Viewer):
             with pn.io.hold():
                 self._laws.show(sizes, found)
 
-    async def _step(
-        self, question: Question, work: Coroutine[Any, Any, T], message: str = ""
-    ) -> T | None:
+    async def _step(self, question: Question, work: Coroutine[Any, Any, T]) -> T | None:
         """What the work gives; None where it is slow and a newer question has come."""
         task = asyncio.ensure_future(work)
         await asyncio.wait({task}, timeout=GRACE)
@@ -273,10 +289,8 @@ class Explorer(pn.viewable.Viewer):
                 task.cancel()  # what is compiling goes on
                 return None
             news = asyncio.ensure_future(self._news.wait())
-            await asyncio.wait({task, news}, timeout=SLOW, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, news}, return_when=asyncio.FIRST_COMPLETED)
             news.cancel()
-            if message and not task.done():
-                self._say(message)
         return None if self._is_closed else task.result()
 
     def _show(self, found: Answer) -> None:
@@ -291,18 +305,21 @@ class Explorer(pn.viewable.Viewer):
     def _show_answer(self, found: Answer) -> None:
         self._say(headline(found), "success" if found.status.ok else "warning")
         self._plans.object = f"{SCROLL}{table_of(found)}</div>{notes_of(found)}"
-        self._command.show(self.question.command())
+        self._command.show(found.asked.question.command())
         self._python.show(as_python(found.asked))
         fade(self._plans, False)
 
-    def _mark_stale(self) -> None:
+    def _mark_stale(self, why: str, severity: str = "warning") -> None:
         if self.answer is None:
-            self._say(UNANSWERED, "warning")
+            self._say(why, severity)
             for section in self._pictures:
                 section.picture.say("No answer yet.")
             return
-        self._say(STALE, "warning")
+        self._say(f"{why} {BELOW}", severity)
         fade(self._plans, True)
+        self._dim()
+
+    def _dim(self) -> None:
         for section in self._pictures:
             section.dim(True)
 

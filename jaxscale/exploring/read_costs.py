@@ -24,20 +24,24 @@ def spelled(name: str) -> str:
 
 
 def read_devices(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with accelerators in place of their texts; never one of a file."""
-    devices = {name: _device(given[name], name) for name in _schema.DEVICES if name in given}
+    """The same with accelerators in place of their texts."""
+    devices: dict[str, Accelerator] = {}
+    for name in _schema.DEVICES:
+        if name in given:
+            try:
+                devices[name] = device_of_text(given[name])
+            except ValueError as error:
+                raise Refused(str(error), name) from None
     return {**given, **devices}
 
 
-def _device(text: str, name: str) -> Accelerator:
-    try:
-        if "=" in text:
-            return device_of_numbers(text)
-        if is_file_name(text):
-            raise ValueError("give the name of an accelerator, or its numbers")
-        return accelerator(text)
-    except ValueError as error:
-        raise Refused(str(error), name) from None
+def device_of_text(text: str) -> Accelerator:
+    """The accelerator of that name or of those numbers; never of a file. Raises ValueError."""
+    if "=" in text:
+        return device_of_numbers(text)
+    if is_file_name(text):
+        raise ValueError("give the name of an accelerator, or its numbers")
+    return accelerator(text)
 
 
 def read_uses(given: Mapping[str, Any]) -> dict[str, Rented]:

@@ -1,5 +1,6 @@
 """A small web server of the page: on this machine alone unless told otherwise."""
 
+import asyncio
 import gc
 import logging
 import os
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from panel.io.server import Server, get_server
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketClosedError
 
 from jaxscale.exploring.guard import SafeHeaders, guard, hosts_of
 
@@ -19,7 +22,10 @@ MOST_PAGES = 200  # open at once; each takes some megabytes
 MOST_BYTES = 2**20  # of a message; a page sends the text of a field
 HEADERS_BYTES = 2**16
 # What a visitor can provoke is no news for whoever started the server.
-QUIET = ("bokeh.server.util", "bokeh.server.views", "tornado.access", "tornado.general")
+QUIET = (
+    *("bokeh.core.has_props", "bokeh.server.util", "bokeh.server.views"),
+    *("tornado.access", "tornado.general"),
+)
 
 
 def serve(
@@ -79,8 +85,15 @@ def listening(
         http_server_kwargs={"max_header_size": HEADERS_BYTES, "max_body_size": 0},
         transforms=[SafeHeaders],
     )
+    server.io_loop.asyncio_loop.set_exception_handler(_overlook_leavers)  # pyright: ignore
     guard(server._tornado, hosts_of(address), lambda: len(server.get_sessions()) >= MOST_PAGES)
     return server
+
+
+def _overlook_leavers(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say nothing of messages to a page that was closed meanwhile."""
+    if not isinstance(context.get("exception"), WebSocketClosedError | StreamClosedError):
+        loop.default_exception_handler(context)
 
 
 def address_of(server: Server, address: str) -> str:

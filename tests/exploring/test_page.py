@@ -1,7 +1,12 @@
 """The page without a browser: its fields and the ways to ask."""
 
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
+import jaxscale
 from jaxscale.exploring import FIRST, Mistakes, Question, read
 from jaxscale.exploring.fields import FIELDS
 from jaxscale.exploring.ways import (
@@ -66,3 +71,38 @@ def test_the_levers_of_a_law_become_fields():
 
     page = Explorer(Question({"law": "kumar2024", "lever.bits": "8", "loss": "3"}), {})
     assert page._form._views["lever.bits"].input.value == "8"
+
+
+def test_no_text_of_a_question_opens_a_file(tmp_path):
+    from jaxscale.exploring.form import prices_of
+
+    file = tmp_path / "devices.toml"
+    file.write_text(Path(jaxscale.published.__path__[0], "accelerators.toml").read_text())
+    for text in (str(file), f"{file}:L4", f" {file} "):
+        assert "Quotes" not in prices_of(FIRST.with_texts({"train_on": text, "serve_on": text}))
+    with pytest.raises(Mistakes, match="name of an accelerator"):
+        read(FIRST.with_texts({"train_on": str(file)}))
+
+
+def test_a_fault_is_said_and_the_next_question_is_answered(monkeypatch, caplog):
+    from jaxscale.exploring import page
+
+    explorer = page.Explorer(FIRST, {})
+    monkeypatch.setattr(page, "answer_at_once", lambda asked: 1 / 0)
+    asyncio.run(explorer._work())
+    assert "division by zero" in caplog.text
+    assert FIRST.command() in caplog.text
+    assert explorer._status.severity == "error"
+    explorer.question = FIRST.with_texts({"like_params": "banana"})
+    asyncio.run(explorer._work())
+    assert explorer._status.object == page.STALE
+
+
+def test_the_address_follows_before_the_pictures(monkeypatch):
+    from jaxscale.exploring import page
+
+    explorer = page.Explorer(FIRST, {})
+    explorer.follow(location := SimpleNamespace(search=""))
+    monkeypatch.setattr(page, "CALM", 0)
+    asyncio.run(explorer._settle())
+    assert Question.of_query(location.search) == FIRST

@@ -86,6 +86,7 @@ def test_a_link_on_another_site_leads_here(url):
     [
         *("/metadata", "/autoload.js?bokeh-autoload-element=a", "/rest/session_info", "/admin"),
         *("/components/antigravity/a/_css/a", "/liveness", "/favicon.ico/x", "//etc/passwd"),
+        *("/static/%00", "/static/js/a%00b"),
         *("/?bokeh-session-id=abc", "/?bokeh-token=abc", "/jaxscale/exploring/server.py"),
     ],
 )
