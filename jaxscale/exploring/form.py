@@ -7,7 +7,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from jaxscale import _schema
+from jaxscale import _schema, hardware
 from jaxscale._written import count, nonnegative
 from jaxscale.exploring.fields import DEMAND, FIELDS, HARDWARE, LAW, LEVER, Field, Slider
 from jaxscale.exploring.question import Question

@@ -22,6 +22,7 @@ class FieldView:
         self.field = field
         self._on_text = on_text
         self._is_shown = False  # while the page itself changes the widgets
+        self._choices = [] if field.choices is None else list(field.choices())
         self.input = _input_of(field)
         self.input.param.watch(self._typed, "value")
         self.slider = None if field.slider is None else _slider_of(field)
@@ -42,6 +43,9 @@ class FieldView:
             changes = {"error_state": bool(mistake), "helper_text": helper}
             if (self.input.value or "") != text:
                 changes["value"] = text
+            if self._choices:
+                # The library empties a field of a text that it does not offer.
+                changes["options"] = [*[text] * (text not in ("", *self._choices)), *self._choices]
             _change(self.input, changes)
             number = _number(self.field, holds)
             if self.slider is not None and number is not None:
@@ -98,9 +102,8 @@ def _input_of(field: Field) -> Any:
     }
     if field.choices is None:
         return pmui.TextInput(max_length=LONGEST, helper_text=_unit(field), **options)
-    choices = list(field.choices())
     return pmui.AutocompleteInput(
-        options=choices,
+        options=list(field.choices()),
         restrict=False,
         min_characters=0,
         case_sensitive=False,

@@ -14,6 +14,11 @@ SHARED = {
     "budget": {"law": "muennighoff2023", "flops": "1e24", "inference_tokens": "1T"},
     "levers": {"law": "kumar2024", "lever.bits": "8", "loss": "3", "inference_tokens": "1T"},
     "accuracy": {"accuracy": "mmlu=45%", "inference_tokens": "2T"},
+    "coefficients": {
+        "law": "E=1.7,A=406,B=411,alpha=0.34,beta=0.28",
+        "loss": "2",
+        "inference_tokens": "1T",
+    },
     "timed": {**FIRST.texts, "max_latency": "50ms", "family": "llama"},
 }
 # A field of each way to ask, in an order that asks each with one more.
