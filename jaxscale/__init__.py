@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # the names that `__getattr__` below loads, for type checkers
     from jaxscale import architectures as architectures
     from jaxscale import economics as economics
     from jaxscale import experiments as experiments
+    from jaxscale import exploring as exploring
     from jaxscale import fitting as fitting
     from jaxscale import growth as growth
     from jaxscale import hardware as hardware
@@ -89,6 +90,7 @@ _MODULES = {
         "costs",
         "economics",
         "experiments",
+        "exploring",
         "fitting",
         "growth",
         "hardware",

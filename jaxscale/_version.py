@@ -4,4 +4,4 @@ pyproject.toml reads it here too. Metadata is missing where the package is on th
 being installed.
 """
 
-__version__ = "0.7.0"
+__version__ = "0.8.0"

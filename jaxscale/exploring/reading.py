@@ -23,7 +23,16 @@ from jaxscale.serving import Deployment
 
 
 class Mistakes(ValueError):
-    """What is wrong with a question, by field; the text of each says what is allowed."""
+    """What is wrong with a question, by field; the text of each says what is allowed.
+
+    Examples:
+        >>> from jaxscale.exploring import Mistakes, Question, read
+        >>> try:
+        ...     read(Question({"loss": "two", "inference_tokens": "1T"}))
+        ... except Mistakes as mistakes:
+        ...     print(mistakes.by_field)
+        {'loss': "'two' is not a number; write it like 7B, 1.5T, 2e12 or 1,000,000"}
+    """
 
     def __init__(self, by_field: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{name}: {text}" for name, text in by_field.items()))
@@ -73,6 +82,12 @@ def read(question: Question, own: Mapping[str, Entry] | None = None) -> Asked:
     """The question in numbers. `own` are laws by name that are not in the catalogue.
 
     No file is read, whatever the texts say. Raises Mistakes.
+
+    Examples:
+        >>> from jaxscale.exploring import Question, read
+        >>> asked = read(Question({"like_params": "70B", "inference_tokens": "10T"}))
+        >>> print(asked.name, asked.unit, asked.demand.input_tokens)
+        sardana2024 FLOPs 10000000000000.0
     """
     mistakes: dict[str, str] = {}
     numbers: dict[str, Any] = {}

@@ -19,6 +19,7 @@ RECORDS = {
     "allocations": ["Step"],
     "economics": ["Checkpointing", "Energy", "MachineFacts", "Profit", "ProfitCurve", "Spot"],
     "experiments": ["Accuracy", "Replay", "Score", "Selection"],
+    "exploring": ["Answer", "Asked"],
     "fitting": [
         "OptimalSizes",
         "Bootstrap",
