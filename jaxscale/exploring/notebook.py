@@ -16,7 +16,6 @@ def explore(law: Any = None, **texts: Any) -> "Explorer":
     `law` is the name of a published law, an `Entry`, or the file of a fit. The other arguments are
     options of `jaxscale plan` with their values, as in `like_params="70B"`; without any the page
     opens with an example. `jaxscale explore` serves the same to a browser.
-    A notebook must have loaded Panel, by `panel.extension()` in a cell before.
 
     All that the page needs is put into the cell's output, 36 MB, so that it works offline. After
     `panel.extension()` it is 0.4 MB, and the rest comes from the network.
