@@ -8,6 +8,7 @@ import pytest
 
 import jaxscale
 from jaxscale.exploring import FIRST, Mistakes, Question, read
+from jaxscale.exploring.answering import answer_at_once
 from jaxscale.exploring.fields import FIELDS
 from jaxscale.exploring.ways import (
     COSTS,
@@ -106,3 +107,16 @@ def test_the_address_follows_before_the_pictures(monkeypatch):
     monkeypatch.setattr(page, "CALM", 0)
     asyncio.run(explorer._settle())
     assert Question.of_query(location.search) == FIRST
+
+
+def test_what_takes_its_time_fades_what_is_of_another_question():
+    from jaxscale.exploring.page import Explorer
+
+    page = Explorer(FIRST, {})
+    page._show(answer_at_once(read(FIRST)))
+    page._mark_old(FIRST)
+    assert page._plans.styles.get("opacity", "1") == "1"
+    assert page._laws.view.styles["opacity"] != "1"  # its picture has not come
+    page._mark_old(FIRST.with_texts({"train_price": "3"}))
+    assert page._plans.styles["opacity"] != "1"
+    assert page._status.object == "Computing."
