@@ -10,11 +10,11 @@ import numpy as np
 from jaxscale._written_law import law_of_coefficients
 from jaxscale.exploring.fields import FIELDS
 from jaxscale.exploring.reading import Asked
-from jaxscale.hardware import Accelerator, catalog, custom
+from jaxscale.hardware import Accelerator, custom
 from jaxscale.laws._leverage import Leverage
 from jaxscale.laws.composed import parts, split_part
 from jaxscale.laws.reuse import Reuse
-from jaxscale.published import find
+from jaxscale.published import find, shipped
 from jaxscale.serving import COUNTS, Deployment
 
 # Of an accelerator.
@@ -193,7 +193,7 @@ def _deployment(deployment: Deployment) -> str:
 
 
 def _device(device: Accelerator, price: Any) -> str:
-    if any(each.name == device.name for each in catalog()):
+    if any(each.name == device.name for each in shipped("accelerators")):
         return _call("js.accelerator", [repr(device.name), f"price={number(price)}"])
     peaks = ", ".join(f"{name!r}: {number(x)}" for name, x in device.peak_flops.items())
     numbers = {name: getattr(device, name) for name in NUMBERS}

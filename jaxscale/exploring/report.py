@@ -32,6 +32,7 @@ def money_of(unit: str) -> Callable[[float], str]:
 def rows_of(answer: Answer) -> Iterator[Row]:
     """The rows of the table, in the order of the page."""
     money = dollars if answer.asked.unit == "dollars" else count
+    intervals = answer.intervals
     written: dict[str, tuple[str, Callable[[float], str]]] = {
         **{name.replace("_", " "): (name, count) for name in answer.optimum.levers},
         "Params": ("params", count),
@@ -45,7 +46,7 @@ def rows_of(answer: Answer) -> Iterator[Row]:
     }
     for label, (name, write) in written.items():
         best, other = (_number(plan, name) for plan in (answer.optimum, answer.chinchilla))
-        low, high = answer.intervals.get(name, (math.nan, math.nan))
+        low, high = intervals.get(name, (math.nan, math.nan))
         interval = NONE if math.isnan(low) else f"{write(low)} to {write(high)}"
         ratio = count(best / other) if best > 0 and other > 0 else NONE
         yield Row(label, _text(best, write), interval, _text(other, write), ratio)
@@ -53,7 +54,9 @@ def rows_of(answer: Answer) -> Iterator[Row]:
             shares = (percent(x) for x in answer.accuracies)
             yield Row("Accuracy", next(shares), NONE, next(shares), NONE)
     if not math.isnan(answer.saving):
-        yield Row("Saving", percent(answer.saving), _saving_interval(answer), NONE, NONE)
+        low, high = intervals.get("saving", (math.nan, math.nan))
+        interval = NONE if math.isnan(low) else f"{percent(low)} to {percent(high)}"
+        yield Row("Saving", percent(answer.saving), interval, NONE, NONE)
 
 
 def headline(answer: Answer) -> str:
@@ -75,7 +78,7 @@ def headline(answer: Answer) -> str:
 
 def table_of(answer: Answer) -> str:
     """The table as HTML."""
-    has_intervals = bool(answer.intervals)
+    has_intervals = answer.resampled is not None
     heads = ["Optimum", *["95 % interval"] * has_intervals, "Chinchilla", "Ratio"]
     lines = [
         "<table class='plans'>",
@@ -113,21 +116,14 @@ def notes_of(answer: Answer) -> str:
 def csv_of(answer: Answer) -> str:
     """The numbers of both plans in full, with their units."""
     lines = ["name,unit,optimum,low,high,chinchilla"]
-    cost = answer.asked.unit
+    cost, intervals = answer.asked.unit, answer.intervals
     units = {"params": "1", "tokens": "tokens", "tokens_per_param": "tokens", "loss": "nats/token"}
     units |= {f"{phase}_cost": cost for phase in ("train", "prefill", "decode", "total")}
     for name, unit in units.items():
-        low, high = answer.intervals.get(name, (math.nan, math.nan))
+        low, high = intervals.get(name, (math.nan, math.nan))
         numbers = (_number(answer.optimum, name), low, high, _number(answer.chinchilla, name))
         lines.append(",".join([name, unit, *(repr(x) for x in numbers)]))
     return "\n".join(lines) + "\n"
-
-
-def _saving_interval(answer: Answer) -> str:
-    if "saving" not in answer.intervals:
-        return NONE
-    low, high = answer.intervals["saving"]
-    return NONE if math.isnan(low) else f"{percent(low)} to {percent(high)}"
 
 
 def _number(plan: Plan, name: str) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from bokeh.models import ColumnDataSource, Range1d
+from bokeh.models import Range1d
 from bokeh.palettes import Cividis256
 from bokeh.plotting import figure as Figure
 from bokeh.plotting.contour import contour_data
@@ -145,7 +145,7 @@ class LossPicture(Picture["LossMap"]):
         self._draw_marks()
 
     def _clear(self) -> None:
-        clear(*cast(list[ColumnDataSource], self.figure.select(type=ColumnDataSource)))
+        clear(*{cast(Any, each).data_source for each in self.figure.renderers})
         self.say_nothing()
 
     def _limit(self, loss_map: "LossMap") -> None:

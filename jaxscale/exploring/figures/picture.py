@@ -43,6 +43,8 @@ class Picture(ABC, Generic[Data]):
         figure.add_layout(self.message, "above")
         self.figure.html_attributes = {"role": "figure", "aria-label": self.title}
         dress(self.figure, look)
+        legends = cast(list[Legend], figure.legend)
+        self._items = [item for each in legends for item in cast(list[LegendItem], each.items)]
         self.message.text_color = look.ink
         self.restyle(look)
 
@@ -89,10 +91,9 @@ class Picture(ABC, Generic[Data]):
 
     def _name_what_is_there(self) -> None:
         """Leave out of the legend what the figure does not show: it would stand there unmarked."""
-        for legend in cast(list[Legend], self.figure.select(type=Legend)):
-            for item in cast(list[LegendItem], legend.items):
-                source = cast(ColumnDataSource, item.renderers[0].data_source)
-                item.visible = any(len(column) for column in dict(source.data).values())
+        for item in self._items:
+            source = cast(ColumnDataSource, item.renderers[0].data_source)
+            item.visible = any(len(column) for column in dict(source.data).values())
 
     @contextmanager
     def _at_once(self) -> Iterator[None]:
