@@ -55,8 +55,9 @@ TITLE = "jaxscale explore"
 GRACE = 0.1  # seconds in which a newer question does not stop an older one's answer
 CALM = 0.6  # seconds without a change after which the address follows
 AT_ONCE = "answers without a compiler"  # a key
-FAULT = "This could not be computed, by a fault of the page. What is below is the last answer."
-STALE = "Not answered: see what is wrong beside the field. What is below is the last answer."
+FAULT = "This could not be computed, by a fault of the page."
+STALE = "Not answered: see what is wrong beside the field."
+BELOW = "What is below is the last answer."
 
 # Keys scroll what a phone's width does not hold.
 SCROLL = "<div class='scroll' role='region' aria-label='Answer' tabindex='0'>"
@@ -90,8 +91,8 @@ class Explorer(pn.viewable.Viewer):
             for kind in (LossPicture, DemandPicture, EffectsPicture, LawsPicture)
         )
         self._pictures = (self._loss, self._demand, self._effects, self._laws)
-        self._command = TextSection("As a command")
-        self._python = TextSection("As Python")
+        self._command = TextSection("As a command", "command")
+        self._python = TextSection("As Python", "Python script")
         self._main = pn.Column(
             self._status,
             self._plans,
@@ -310,7 +311,12 @@ class Explorer(pn.viewable.Viewer):
         fade(self._plans, False)
 
     def _mark_stale(self, why: str, severity: str = "warning") -> None:
-        self._say(why, severity)
+        if self.answer is None:
+            self._say(why, severity)
+            for section in self._pictures:
+                section.picture.say("No answer yet.")
+            return
+        self._say(f"{why} {BELOW}", severity)
         fade(self._plans, True)
         self._dim()
 

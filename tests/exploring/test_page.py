@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 import jaxscale
+from jaxscale import hardware
 from jaxscale.exploring import FIRST, Mistakes, Question, read
 from jaxscale.exploring.answering import answer_at_once
 from jaxscale.exploring.fields import FIELDS
@@ -120,3 +121,24 @@ def test_what_takes_its_time_fades_what_is_of_another_question():
     page._mark_old(FIRST.with_texts({"train_price": "3"}))
     assert page._plans.styles["opacity"] != "1"
     assert page._status.object == "Computing."
+
+
+@pytest.mark.parametrize("law", ["E=1.7,A=406,B=411,alpha=0.34,beta=0.28", "no such law"])
+def test_a_law_that_is_not_in_the_list_stays_in_the_question(law):
+    from jaxscale.exploring.page import Explorer
+
+    question = Question({"law": law, "loss": "2", "inference_tokens": "1T"})
+    page = Explorer(question, {})
+    page._form.view.get_root()  # as a browser asks for it
+    assert page.question == question
+
+
+def test_an_empty_price_stands_on_its_slider_at_the_quote():
+    from jaxscale.exploring.form import default_of
+
+    quoted = hardware.accelerator("H100-SXM").price
+    assert quoted is None  # two quotes: none of them holds by itself
+    assert default_of("serve_price", Question({"serve_on": "H100-SXM"})) == ""
+    one = next(x for x in hardware.catalog() if hardware.accelerator(x.name).price is not None)
+    price = hardware.accelerator(one.name).price
+    assert float(default_of("serve_price", Question({"serve_on": one.name}))) == price

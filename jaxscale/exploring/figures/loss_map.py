@@ -27,7 +27,7 @@ from jaxscale.plots.law_maps import label_points, round_losses
 if TYPE_CHECKING:
     from jaxscale.exploring.surfaces import Line, LossMap
 
-HEIGHT = 520
+HEIGHT = 500
 SHADE = 0.42  # of the map's colours over the ground, so that lines and text stand out
 
 
