@@ -10,6 +10,7 @@ import pytest
 import jaxscale
 from jaxscale import hardware
 from jaxscale.exploring import FIRST, Mistakes, Question, read
+from jaxscale.exploring.answering import answer_at_once
 from jaxscale.exploring.fields import FIELDS
 from jaxscale.exploring.ways import (
     COSTS,
@@ -127,6 +128,19 @@ def test_a_notebook_gets_the_scripts_once_and_from_no_other_host(monkeypatch):
     for _ in range(2):
         jaxscale.explore(loss="2", inference_tokens="1T")
     assert extension.asked == [{"inline": True}]
+
+
+def test_what_takes_its_time_fades_what_is_of_another_question():
+    from jaxscale.exploring.page import Explorer
+
+    page = Explorer(FIRST, {})
+    page._show(answer_at_once(read(FIRST)))
+    page._mark_old(FIRST)
+    assert page._plans.styles.get("opacity", "1") == "1"
+    assert page._laws.view.styles["opacity"] != "1"  # its picture has not come
+    page._mark_old(FIRST.with_texts({"train_price": "3"}))
+    assert page._plans.styles["opacity"] != "1"
+    assert page._status.object == "Computing."
 
 
 @pytest.mark.parametrize("law", ["E=1.7,A=406,B=411,alpha=0.34,beta=0.28", "no such law"])
