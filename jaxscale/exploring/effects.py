@@ -213,8 +213,11 @@ def inputs_of(asked: Asked) -> Iterator[Input]:
 
 
 def _given(asked: Asked, name: str, powers: Powers, default: str = "", step: str = MORE) -> Input:
-    value = asked.question.texts.get(name, default or FIELDS[name].default)
-    return Input(name, FIELDS[name].label, value, powers, step)
+    field = FIELDS[name]
+    value = asked.question.texts.get(name, default or field.default)
+    if field.unit.startswith("dollars") and value[:1].isdigit() and "$" not in value:
+        value = f"${value}"
+    return Input(name, field.label, value, powers, step)
 
 
 _QUALITY = {

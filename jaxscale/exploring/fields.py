@@ -59,6 +59,7 @@ QUALITY, DEMAND, HARDWARE, SERVING, BOUNDS, LAW = (
     "Law",
 )
 TOKENS = Slider(1e9, 1e17)
+WORK = {"train": "Training", "serve": "Serving"}
 # Each way to say how good the model must be; exactly one of them is used.
 QUALITIES: Mapping[str, tuple[str, ...]] = {
     "model to match": ("like_params", "like_tokens"),
@@ -125,7 +126,7 @@ FIELDS: Mapping[str, Field] = {
         Field("requests", "Requests", DEMAND, nonnegative, "requests", slider=Slider(1e6, 1e14)),
         Field(
             "input_per_request",
-            "Tokens read in each",
+            "Tokens read per request",
             DEMAND,
             nonnegative,
             "tokens",
@@ -133,7 +134,7 @@ FIELDS: Mapping[str, Field] = {
         ),
         Field(
             "output_per_request",
-            "Tokens written in each",
+            "Tokens written per request",
             DEMAND,
             nonnegative,
             "tokens",
@@ -151,58 +152,58 @@ FIELDS: Mapping[str, Field] = {
         *(
             Field(
                 f"{role}_price",
-                f"Price of an hour that {role}s",
+                f"{work} price",
                 HARDWARE,
                 dollars_per_hour,
                 "dollars per device-hour",
                 default="the only quote",
                 slider=Slider(0.1, 20.0),
             )
-            for role in ("train", "serve")
+            for role, work in WORK.items()
         ),
         *(
             Field(
                 f"{role}_precision",
-                f"Precision that {role}s",
+                f"{work} precision",
                 HARDWARE,
                 default="bf16",
                 choices=lambda: tuple(hardware.PRECISIONS),
             )
-            for role in ("train", "serve")
+            for role, work in WORK.items()
         ),
         *(
             Field(
                 f"{phase}_mfu",
-                f"Share of the peak in {what}",
+                f"{what} utilisation (MFU)",
                 HARDWARE,
                 share,
                 default=default,
                 slider=Slider(0.001, 1.0),
             )
             for phase, what, default in (
-                ("train", "training", "50%"),
-                ("prefill", "prefill", "50%"),
-                ("decode", "decode", "1%"),
+                ("train", "Training", "50%"),
+                ("prefill", "Prefill", "50%"),
+                ("decode", "Decode", "1%"),
             )
         ),
         Field("context", "Context", SERVING, positive, "tokens", default="prompt and output"),
         Field("prompt", "Prompt", SERVING, positive, "tokens", default="1155"),
         Field("output", "Output", SERVING, positive, "tokens", default="211"),
-        Field("cached", "Of the prompt in a cache", SERVING, cached_part, default="0%"),
-        Field("max_latency", "Longest time of a token", SERVING, latency, example="50ms"),
-        Field("max_first_token", "Longest time to the first", SERVING, latency, example="1s"),
+        Field("cached", "Cached part of the prompt", SERVING, cached_part, default="0%"),
+        Field("max_latency", "Longest time per token", SERVING, latency, example="50ms"),
+        Field("max_first_token", "Longest time to first token", SERVING, latency, example="1s"),
         Field(
             "serve_count",
-            "Devices of a copy",
+            "Devices per copy",
             SERVING,
             positive_whole,
             default="the best of 1 to 64",
         ),
-        Field("batch", "Sequences at once, at most", SERVING, batch_size),
-        Field("utilisation", "Share of time that devices work", SERVING, busy_part, default="100%"),
+        Field("batch", "Most sequences at once", SERVING, batch_size),
+        Field("utilisation", "Share of time devices are busy", SERVING, busy_part, default="100%"),
         Field(
             "family",
-            "Family of shapes",
+            "Architecture family",
             SERVING,
             default="llama",
             choices=lambda: ("llama", "chinchilla"),
@@ -210,7 +211,7 @@ FIELDS: Mapping[str, Field] = {
         Field("max_params", "Largest model", BOUNDS, params_of_model, "params"),
         Field("max_tokens", "Most training tokens", BOUNDS, tokens_of_training, "tokens"),
         Field("max_tokens_per_param", "Most tokens per param", BOUNDS, positive),
-        Field("max_memory", "Memory that holds the model", BOUNDS, memory, "bytes", example="80GB"),
+        Field("max_memory", "Memory for the model", BOUNDS, memory, "bytes", example="80GB"),
     )
 }
 TIMED = tuple(name for name, each in FIELDS.items() if each.group == SERVING)

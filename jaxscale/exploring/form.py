@@ -7,7 +7,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from jaxscale import _schema
+from jaxscale import _schema, hardware
 from jaxscale._written import count, nonnegative
 from jaxscale.exploring.fields import DEMAND, FIELDS, HARDWARE, LAW, LEVER, Field, Slider
 from jaxscale.exploring.question import Question
@@ -22,7 +22,7 @@ from jaxscale.exploring.ways import (
     ways_of,
 )
 from jaxscale.exploring.widgets import FieldView
-from jaxscale.laws.protocol import levers_of
+from jaxscale.laws.protocol import levers_of, loss_scale
 from jaxscale.published import Entry
 
 OPEN = ("Quality", LAW, DEMAND, HARDWARE)
@@ -41,9 +41,9 @@ class Form:
         self._views: dict[str, FieldView] = {}
         self._shown: dict[str, tuple[str, ...]] = {}
         self._is_shown = False
-        self.quality = _buttons("What must be reached", tuple(QUALITY_FIELDS), self._chosen)
-        self.demand = _buttons("Demand is given by", tuple(DEMAND_FIELDS), self._chosen)
-        self.costs = _buttons("Costs are", COSTS, self._chosen)
+        self.quality = _buttons("Target given as", tuple(QUALITY_FIELDS), self._chosen)
+        self.demand = _buttons("Demand given as", tuple(DEMAND_FIELDS), self._chosen)
+        self.costs = _buttons("Costs in", COSTS, self._chosen)
         self.mistakes = pmui.Alert(
             severity="error", title="", object="", visible=False, margin=(8, 0)
         )
@@ -82,7 +82,10 @@ class Form:
         shown = fields_of(ways, tuple(levers))
         for names in shown.values():
             for name in names:
-                self._view(name, levers).show(question.texts.get(name, ""), mistakes.get(name, ""))
+                view, text = self._view(name, levers), question.texts.get(name, "")
+                view.show(text, mistakes.get(name, ""), text or default_of(name, question))
+        if entry is not None and "loss" in shown["Quality"] and "loss" not in mistakes:
+            self._views["loss"].say(loss_scale(entry.law, entry))
         self._arrange(shown)
         self._say(mistakes, {name for names in shown.values() for name in names})
         law, prices = facts_of(entry), prices_of(question)
@@ -104,6 +107,9 @@ class Form:
             fields = [self._views[x].view for x in shown[name]]
             empty = [] if fields or name != "Serving" else [_serving_hint()]
             group.objects = [*before.get(name, []), *fields, *empty, *after.get(name, [])]
+        if shown["Serving"] and not self._shown.get("Serving"):
+            opened = list(self._groups).index("Serving")
+            self._accordion.active = [*dict.fromkeys((*self._accordion.active, opened))]
         self._shown = shown
 
     def _view(self, name: str, levers: Mapping[str, tuple[float, float]]) -> FieldView:
@@ -164,6 +170,18 @@ def prices_of(question: Question) -> str:
     return "<div class='aside'>" + "".join(f"<p>{escape(x)}</p>" for x in lines) + "</div>"
 
 
+def default_of(name: str, question: Question) -> str:
+    """What holds where a field is empty, as a text that it reads; empty where nothing does."""
+    role, _, what = name.partition("_")
+    if what != "price":
+        return FIELDS[name].default if name in FIELDS else ""
+    try:
+        price: Any = hardware.accelerator(question.texts.get(f"{role}_on", "")).price
+    except ValueError:
+        return ""
+    return "" if price is None else str(float(price))
+
+
 def _lever_field(name: str, levers: Mapping[str, tuple[float, float]]) -> Field:
     lever = name.removeprefix(LEVER)
     low, high = levers[lever]
@@ -181,7 +199,7 @@ def _lever_field(name: str, levers: Mapping[str, tuple[float, float]]) -> Field:
 
 def _serving_hint() -> Any:
     return pn.pane.HTML(
-        "<div class='aside'><p>Choose “Serving timed” above to price each token by the "
+        "<div class='aside'><p>Choose “Timed serving” above to price each token by the "
         "time that devices take for it, within limits on latency.</p></div>",
         stylesheets=[STYLES],
         sizing_mode="stretch_width",

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import jax
 import panel as pn
 import panel_material_ui as pmui
+from bokeh.models import CustomJS
 from panel.util.parameters import edit_readonly
 
 from jaxscale.exploring.answering import Answer, answer, answer_at_once
@@ -54,8 +55,9 @@ TITLE = "jaxscale explore"
 GRACE = 0.1  # seconds in which a newer question does not stop an older one's answer
 CALM = 0.6  # seconds without a change after which the address follows
 AT_ONCE = "answers without a compiler"  # a key
-FAULT = "This could not be computed, by a fault of the page. What is below is the last answer."
-STALE = "Not answered: see what is wrong beside the field. What is below is the last answer."
+FAULT = "This could not be computed, by a fault of the page."
+STALE = "Not answered: see what is wrong beside the field."
+BELOW = "What is below is the last answer."
 
 # Keys scroll what a phone's width does not hold.
 SCROLL = "<div class='scroll' role='region' aria-label='Answer' tabindex='0'>"
@@ -89,8 +91,8 @@ class Explorer(pn.viewable.Viewer):
             for kind in (LossPicture, DemandPicture, EffectsPicture, LawsPicture)
         )
         self._pictures = (self._loss, self._demand, self._effects, self._laws)
-        self._command = TextSection("As a command")
-        self._python = TextSection("As Python")
+        self._command = TextSection("As a command", "command")
+        self._python = TextSection("As Python", "Python script")
         self._main = pn.Column(
             self._status,
             self._plans,
@@ -243,8 +245,6 @@ class Explorer(pn.viewable.Viewer):
             self._show(early)
         drawn = ((self._loss, loss_map), (self._demand, demand_curve), (self._effects, effects))
         is_known = all(knows((section.picture.name, key)) for section, _ in drawn)
-        if not is_known:
-            self._dim()  # for the seconds in which pictures of another question are there
         found = await self._step(question, run(key, partial(answer, asked)))
         if found is None:
             return
@@ -283,6 +283,8 @@ class Explorer(pn.viewable.Viewer):
         """What the work gives; None where it is slow and a newer question has come."""
         task = asyncio.ensure_future(work)
         await asyncio.wait({task}, timeout=GRACE)
+        if not task.done():
+            self._mark_old(question)
         while not task.done():
             if self.question is not question or self._is_closed:
                 task.cancel()  # what is compiling goes on
@@ -309,9 +311,24 @@ class Explorer(pn.viewable.Viewer):
         fade(self._plans, False)
 
     def _mark_stale(self, why: str, severity: str = "warning") -> None:
-        self._say(why, severity)
+        if self.answer is None:
+            self._say(why, severity)
+            for section in self._pictures:
+                section.picture.say("No answer yet.")
+            return
+        self._say(f"{why} {BELOW}", severity)
         fade(self._plans, True)
         self._dim()
+
+    def _mark_old(self, question: Question) -> None:
+        """Fade what is of another question, while the answer to this one takes its time."""
+        is_answered = self.answer is not None and self.answer.asked.question is question
+        with pn.io.hold():
+            if not is_answered:
+                self._say("Computing.")
+                fade(self._plans, True)
+            for section in self._pictures:
+                section.dim(not is_answered or section.picture.answer is not self.answer)
 
     def _dim(self) -> None:
         for section in self._pictures:
@@ -352,6 +369,10 @@ def session(question: Question, own: Mapping[str, Entry]) -> pmui.Page:
     explorer.follow(location)
     pn.state.on_session_destroyed(lambda session_context: explorer.close())
     pn.state.onload(explorer.start)
+    # The page shows one answer, that of its address: earlier ones are no pages to go back to.
+    one_place = CustomJS(code="history.pushState = history.replaceState")
+    if pn.state.curdoc is not None:
+        pn.state.curdoc.js_on_event("document_ready", one_place)
     return explorer.page()
 
 

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from jaxscale._written import count, dollars, percent
 from jaxscale.exploring.answering import Answer
 from jaxscale.exploring.uncertainty import interval_note
+from jaxscale.laws.protocol import loss_scale
 from jaxscale.plan import Plan
 from jaxscale.status import Status
 
-NONE = "-"
+NONE = ""
 
 
 class Row(NamedTuple):
@@ -31,14 +32,15 @@ def money_of(unit: str) -> Callable[[float], str]:
 
 def rows_of(answer: Answer) -> Iterator[Row]:
     """The rows of the table, in the order of the page."""
-    money = dollars if answer.asked.unit == "dollars" else count
+    money = money_of(answer.asked.unit)
+    scale = loss_scale(answer.asked.law, answer.asked.entry)
     intervals = answer.intervals
     written: dict[str, tuple[str, Callable[[float], str]]] = {
-        **{name.replace("_", " "): (name, count) for name in answer.optimum.levers},
+        **{name.replace("_", " ").capitalize(): (name, count) for name in answer.optimum.levers},
         "Params": ("params", count),
         "Training tokens": ("tokens", count),
         "Tokens per param": ("tokens_per_param", count),
-        "Loss, nats per token": ("loss", lambda x: f"{x:.4f}"),
+        "Loss" if scale else "Loss, nats per token": ("loss", lambda x: f"{x:.4f}"),
         "Cost of training": ("train_cost", money),
         "Cost of prefill": ("prefill_cost", money),
         "Cost of decode": ("decode_cost", money),
@@ -47,7 +49,7 @@ def rows_of(answer: Answer) -> Iterator[Row]:
     for label, (name, write) in written.items():
         best, other = (_number(plan, name) for plan in (answer.optimum, answer.chinchilla))
         low, high = intervals.get(name, (math.nan, math.nan))
-        interval = NONE if math.isnan(low) else f"{write(low)} to {write(high)}"
+        interval = NONE if math.isnan(low) else f"{write(low).split()[0]} to {write(high)}"
         ratio = count(best / other) if best > 0 and other > 0 else NONE
         yield Row(label, _text(best, write), interval, _text(other, write), ratio)
         if name == "loss" and answer.accuracies is not None:
@@ -77,7 +79,9 @@ def headline(answer: Answer) -> str:
 
 
 def table_of(answer: Answer) -> str:
-    """The table as HTML."""
+    """The table as HTML; empty where no number is known."""
+    if not any(math.isfinite(float(x.params)) for x in (answer.optimum, answer.chinchilla)):
+        return ""
     has_intervals = answer.resampled is not None
     heads = ["Optimum", *["95 % interval"] * has_intervals, "Chinchilla", "Ratio"]
     lines = [
@@ -100,10 +104,12 @@ def table_of(answer: Answer) -> str:
 def notes_of(answer: Answer) -> str:
     """What binds and what to know before using the answer, as HTML."""
     notes = list(answer.notes)
+    asked = answer.asked
+    if asked.score and (scale := loss_scale(asked.law, asked.entry)):
+        notes.append(f"The loss is {scale}.")
     if answer.status.ok and answer.status is not Status.OK and answer.sentence not in notes:
         notes.insert(0, answer.sentence)
     if answer.status.ok:
-        asked = answer.asked
         notes.append(interval_note(asked.name, asked.entry, answer.resampled))
     served = "".join(f"<dt>{escape(x)}</dt><dd>{escape(y)}</dd>" for x, y in answer.serving)
     return (
@@ -117,7 +123,13 @@ def csv_of(answer: Answer) -> str:
     """The numbers of both plans in full, with their units."""
     lines = ["name,unit,optimum,low,high,chinchilla"]
     cost, intervals = answer.asked.unit, answer.intervals
-    units = {"params": "1", "tokens": "tokens", "tokens_per_param": "tokens", "loss": "nats/token"}
+    scale = loss_scale(answer.asked.law, answer.asked.entry)
+    units = {
+        "params": "1",
+        "tokens": "tokens",
+        "tokens_per_param": "tokens",
+        "loss": scale or "nats/token",
+    }
     units |= {f"{phase}_cost": cost for phase in ("train", "prefill", "decode", "total")}
     for name, unit in units.items():
         low, high = intervals.get(name, (math.nan, math.nan))

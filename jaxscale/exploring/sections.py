@@ -18,18 +18,28 @@ SHARE = {"flex": "1 1 min(100%, 400px)", "min-width": "0"}
 
 
 class PictureSection:
-    """A picture under its title, with what it shows in words, and its numbers to download."""
+    """A picture under its title, with what it shows in words, and buttons that save both."""
 
     def __init__(self, picture: Picture[Any]) -> None:
         self.picture = picture
         self._words = html()
-        self._csv = download(self._file, f"{picture.name}.csv", "CSV")
+        name = picture.name.replace("-", " ").capitalize()
+        png = pmui.Button(label=f"{name} as PNG", icon="image", size="small", margin=(4, 0))
+        png.variant = "outlined"
+        # Bokeh has no button of its own for this that keys reach.
+        png.js_on_click(args={"tool": picture.save}, code="tool.do.emit()")
+        files = pn.FlexBox(
+            download(self._file, f"{picture.name}.csv", f"{name} as CSV"),
+            png,
+            gap="0 8px",
+            margin=0,
+        )
         figure = pn.pane.Bokeh(picture.figure, sizing_mode="stretch_width", margin=0)
         self.view = pn.Column(
             html(f"<h2>{escape(picture.title)}</h2>"),
             figure,
             self._words,
-            self._csv,
+            files,
             sizing_mode="stretch_width",
             styles=SHARE,
             margin=0,
@@ -56,11 +66,13 @@ class PictureSection:
 class TextSection:
     """A text under its title, with a button that copies it."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, name: str) -> None:
         self._text = ""
         self._source = ColumnDataSource({"text": [""]})
         self._pane = html()
-        copy = pmui.Button(label=f"Copy {title.lower()}", icon="content_copy", size="small")
+        copy = pmui.Button(
+            label=f"Copy the {name}", icon="content_copy", size="small", margin=(4, 0)
+        )
         copy.variant = "outlined"
         copy.js_on_click(
             args={"source": self._source},

@@ -6,7 +6,12 @@ BLUE, LIGHT_BLUE = "#005a8c", "#7cc4f4"  # white on the first and the second on 
 
 # Labels stand above their fields, so that what holds by default can be read in them.
 _COMPONENTS: dict[str, Any] = {
-    "MuiInputLabel": {"defaultProps": {"shrink": True}},
+    "MuiInputLabel": {
+        "defaultProps": {"shrink": True},
+        "styleOverrides": {"root": {"fontSize": "1rem"}},
+    },
+    # Of groups of buttons: as large as the shrunken labels of fields.
+    "MuiFormLabel": {"styleOverrides": {"root": {"fontSize": "0.75rem"}}},
     "MuiOutlinedInput": {"defaultProps": {"notched": True}},
     "MuiAlert": {
         "defaultProps": {"role": "status"},  # is read out when there is time
@@ -14,7 +19,7 @@ _COMPONENTS: dict[str, Any] = {
     },
     "MuiAlertTitle": {"styleOverrides": {"root": {"display": "none"}}},
     "MuiFormHelperText": {"styleOverrides": {"root": {"marginTop": "2px"}}},
-    "MuiAccordionSummary": {"styleOverrides": {"root": {"minHeight": "40px"}}},
+    "MuiAccordionSummary": {"styleOverrides": {"root": {"minHeight": "40px", "padding": "0 8px"}}},
     # What the library leaves without a name, or calls a heading that is none.
     "MuiAccordion": {
         "defaultProps": {
@@ -52,6 +57,7 @@ h2 { font-size: 17px; margin: 12px 0 4px; font-weight: 500; }
 h3 { font-size: 15px; margin: 8px 0 2px; font-weight: 500; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 4px 0; }
 dd { margin: 0; }
+dt::first-letter { text-transform: uppercase; }
 p { margin: 4px 0; max-width: 75ch; }
 .aside { font-size: 13px; opacity: 0.85; overflow-wrap: anywhere; }
 .aside p { margin: 2px 0; }

@@ -59,6 +59,10 @@ def interval_note(name: str, entry: Entry | None, resampled: Plan | None) -> str
     """
     if entry is None:
         return "No intervals: the law is given by its coefficients alone."
+    if resampled is None and draws_of(entry) is not None:
+        return "The intervals are being computed."
+    if resampled is None and entry.source.startswith("jaxscale "):
+        return f"No intervals: {name} holds neither resamples nor a covariance."
     if resampled is None:
         return f"No intervals: the uncertainty of {name} is not published."
     count = len(resampled.status)

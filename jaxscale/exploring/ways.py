@@ -13,13 +13,13 @@ QUALITY_FIELDS: Mapping[str, tuple[str, ...]] = {
     ACCURACY: ("accuracy",),
     BUDGET: ("budget", "flops"),
 }
-TOTALS, REQUESTS, SERVED = "Tokens", "Requests", "All as one"
+TOTALS, REQUESTS, SERVED = "Tokens", "Requests", "Total"
 DEMAND_FIELDS: Mapping[str, tuple[str, ...]] = {
     TOTALS: ("input_tokens", "output_tokens"),
     REQUESTS: ("requests", "input_per_request", "output_per_request"),
     SERVED: ("inference_tokens",),
 }
-FLOPS, DOLLARS, TIMES = "FLOPs", "Dollars", "Serving timed"
+FLOPS, DOLLARS, TIMES = "FLOPs", "Dollars", "Timed serving"
 COSTS = (FLOPS, DOLLARS, TIMES)
 OF_HARDWARE = tuple(name for name, each in FIELDS.items() if each.group == HARDWARE)
 OF_BOUNDS = tuple(name for name, each in FIELDS.items() if each.group == BOUNDS)

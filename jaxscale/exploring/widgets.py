@@ -22,6 +22,7 @@ class FieldView:
         self.field = field
         self._on_text = on_text
         self._is_shown = False  # while the page itself changes the widgets
+        self._choices = [] if field.choices is None else list(field.choices())
         self.input = _input_of(field)
         self.input.param.watch(self._typed, "value")
         self.slider = None if field.slider is None else _slider_of(field)
@@ -30,21 +31,28 @@ class FieldView:
         parts = [self.input] if self.slider is None else [self.input, self.slider]
         self.view = pn.Column(*parts, sizing_mode="stretch_width", margin=0)
 
-    def show(self, text: str, mistake: str = "") -> None:
-        """Show a text, and what is wrong with it."""
+    def say(self, unit: str) -> None:
+        """Say this unit under the field, in place of its own where there is one."""
+        _change(self.input, {"helper_text": unit or _unit(self.field)})
+
+    def show(self, text: str, mistake: str = "", holds: str = "") -> None:
+        """Show a text, and what is wrong with it; the slider shows what holds."""
         helper = _sentence(mistake) if mistake else _unit(self.field)
         self._is_shown = True
         try:
             changes = {"error_state": bool(mistake), "helper_text": helper}
             if (self.input.value or "") != text:
                 changes["value"] = text
+            if self._choices:
+                # The library empties a field of a text that it does not offer.
+                changes["options"] = [*[text] * (text not in ("", *self._choices)), *self._choices]
             _change(self.input, changes)
-            number = _number(self.field, text or self.field.default)
+            number = _number(self.field, holds)
             if self.slider is not None and number is not None:
                 position = min(
                     max(_position(self.field, number), self.slider.start), self.slider.end
                 )
-                _change(self.slider, {"value": position, "value_label": text or self.field.default})
+                _change(self.slider, {"value": position, "value_label": holds})
         finally:
             self._is_shown = False
 
@@ -90,13 +98,12 @@ def _input_of(field: Field) -> Any:
         "placeholder": field.default or (f"such as {field.example}" if field.example else ""),
         "size": "small",
         "sizing_mode": "stretch_width",
-        "margin": (10, 0, 0, 0),
+        "margin": (14, 0, 0, 0),
     }
     if field.choices is None:
         return pmui.TextInput(max_length=LONGEST, helper_text=_unit(field), **options)
-    choices = list(field.choices())
     return pmui.AutocompleteInput(
-        options=choices,
+        options=list(field.choices()),
         restrict=False,
         min_characters=0,
         case_sensitive=False,

@@ -14,6 +14,11 @@ SHARED = {
     "budget": {"law": "muennighoff2023", "flops": "1e24", "inference_tokens": "1T"},
     "levers": {"law": "kumar2024", "lever.bits": "8", "loss": "3", "inference_tokens": "1T"},
     "accuracy": {"accuracy": "mmlu=45%", "inference_tokens": "2T"},
+    "coefficients": {
+        "law": "E=1.7,A=406,B=411,alpha=0.34,beta=0.28",
+        "loss": "2",
+        "inference_tokens": "1T",
+    },
     "timed": {**FIRST.texts, "max_latency": "50ms", "family": "llama"},
 }
 # A field of each way to ask, in an order that asks each with one more.
@@ -23,7 +28,7 @@ WAYS = {
     "Accuracy": "accuracy",
     "Model": "like_params",
     "Requests": "requests",
-    "All as one": "inference_tokens",
+    "Total": "inference_tokens",
 }
 
 
@@ -70,6 +75,19 @@ def test_a_slider_follows_what_is_typed(visit):
     assert (now - low) / (high - low) == pytest.approx(share, abs=2e-3)
 
 
+def test_going_back_leaves_the_page_and_not_its_answer(visit):
+    page = visit()
+    wait_for_answer(page)
+    write(page, "like_params", "13B")
+    wait_for_answer(page, like_params="13B")
+    write(page, "like_params", "14B")
+    wait_for_answer(page, like_params="14B")
+    page.go_back()
+    assert page.url == "about:blank"
+    page.go_forward()
+    wait_for_answer(page, like_params="14B")
+
+
 def test_the_ways_to_ask_bring_their_fields(visit):
     page = visit()
     wait_for_answer(page)
@@ -91,13 +109,13 @@ def test_a_law_brings_its_levers(visit):
     bits.fill("4")
     bits.press("Enter")
     wait_for_answer(page, **{"law": "kumar2024", "lever.bits": "4"})
-    assert number(rows(page)["bits"]["Optimum"]) == 4
+    assert number(rows(page)["Bits"]["Optimum"]) == 4
 
 
 def test_the_command_is_copied_as_it_is_shown(visit):
     page = visit()
     wait_for_answer(page)
-    page.get_by_role("button", name="Copy as a command").click()
+    page.get_by_role("button", name="Copy the command").click()
     until(
         page,
         lambda: page.evaluate("navigator.clipboard.readText()") != asked(page).command() and "copy",
@@ -107,14 +125,18 @@ def test_the_command_is_copied_as_it_is_shown(visit):
 def test_pictures_are_downloaded(visit):
     page = visit()
     wait_for_answer(page)
-    for button in page.get_by_role("button", name="CSV").all():
+    buttons = page.get_by_role("button", name=" as CSV").all()
+    assert len(buttons) == 5
+    for button in buttons:
         with page.expect_download() as download:
             button.click()
         text = Path(download.value.path()).read_text()
         head, *lines = csv.reader(io.StringIO(text))
         assert len(lines) > 3, download.value.suggested_filename
         assert {len(line) for line in lines} == {len(head)}
-    for button in page.get_by_role("button", name="PNG").all():
+    buttons = page.get_by_role("button", name=" as PNG").all()
+    assert len(buttons) == 4
+    for button in buttons:
         with page.expect_download() as download:
-            button.click()
+            button.press("Enter")
         assert Path(download.value.path()).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

@@ -19,6 +19,7 @@ from jaxscale.exploring.figures.look import (
 )
 from jaxscale.exploring.figures.picture import (
     Picture,
+    beside_chinchilla,
     clear,
     columns_of,
     number,
@@ -30,7 +31,7 @@ from jaxscale.exploring.figures.ticks import limit, ticks, write_ticks
 if TYPE_CHECKING:
     from jaxscale.exploring.demand import DemandCurve
 
-HEIGHT = 440
+HEIGHT = 500
 # Each with a hatch of its own, readable without colours.
 PHASES = (("train", SKY, " "), ("prefill", ORANGE, "/"), ("decode", GREEN, "."))
 
@@ -82,7 +83,7 @@ class DemandPicture(Picture["DemandCurve"]):
         self._chinchilla = figure.line(
             "x", "chinchilla", source=self.shares, line_width=2.2, line_dash="dashed"
         )
-        self._asked = Span(dimension="height", line_width=1.5, line_dash="dotted")
+        self._asked = Span(dimension="height", line_width=1.5, line_dash="dotted", visible=False)
         figure.add_layout(self._asked)
         self.mark = columns_of("x", "y", "name")
         self._mark = figure.scatter("x", "y", source=self.mark, size=12, line_width=2)
@@ -215,8 +216,7 @@ class DemandPicture(Picture["DemandCurve"]):
             saving = float(1 - total[end] / curve.chinchilla[end])
             words += (
                 f" At {times} times as many it has {count(float(curve.params[end]))} params and "
-                f"costs {written_cost(total[end], unit)}, {percent(saving)} less than the "
-                "Chinchilla plan."
+                f"costs {written_cost(total[end], unit)}, {beside_chinchilla(saving)}."
             )
         return words
 

@@ -36,7 +36,7 @@ class EffectsPicture(Picture["Sequence[Effect]"]):
         )
         figure.yaxis.visible = False
         figure.ygrid.visible = False
-        self._zero = Span(location=0, dimension="height", line_width=1.5)
+        self._zero = Span(location=0, dimension="height", line_width=1.5, visible=False)
         figure.add_layout(self._zero)
         self.bars = {sign: columns_of("y", "left", "right", "text") for sign in SIGNS}
         self._bars = {

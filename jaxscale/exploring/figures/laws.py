@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jaxscale.exploring.laws_compared import LawSize
 
 ROW, REST = 23, 190  # pixels
-LONGEST = 36  # characters of a heading
+LONGEST, LONGEST_NAME = 36, 26  # characters of a heading and of the name of a law
 KINDS = {  # whether the plan lies in the range of the runs: words and mark
     True: ("inside the runs", "circle"),
     False: ("beyond the runs", "circle"),
@@ -112,7 +112,7 @@ class LawsPicture(Picture["Sequence[LawSize]"]):
         replace(self.best, {"x": [best] * len(edges), "y": edges})
         headings = {-i: row for i, row in enumerate(rows) if isinstance(row, str)}
         at = {-i: row for i, row in enumerate(rows) if not isinstance(row, str)}
-        write_ticks(self.left, list(at), lambda y: at[int(y)].name)
+        write_ticks(self.left, list(at), lambda y: _label(at[int(y)].name))
         replace(
             self.headings,
             {
@@ -168,11 +168,11 @@ class LawsPicture(Picture["Sequence[LawSize]"]):
         if not sizes:
             return "No law has an answer to this question."
         smallest, largest = (pick(sizes, key=lambda size: size.params) for pick in (min, max))
-        words = f"{len(sizes)} laws have an answer"
+        words = "One law has an answer"
         if len(sizes) > 1:
-            words += (
-                f", from {count(smallest.params)} params ({smallest.name}) to "
-                f"{count(largest.params)} ({largest.name})"
+            words = (
+                f"{len(sizes)} laws have an answer, from {count(smallest.params)} params "
+                f"({smallest.name}) to {count(largest.params)} ({largest.name})"
             )
         beyond = sum(size.in_range is False for size in sizes)
         words += f"; {beyond} of them beyond the runs behind the law." if beyond else "."
@@ -206,10 +206,22 @@ def _rows(sizes: "Sequence[LawSize]") -> "list[str | LawSize]":
 
 
 def _brief(group: str) -> str:
-    """The name of a group without what stands in brackets, as long as a phone has room for."""
-    words = re.sub(r" \(.*?\)", "", group)
+    """The name of a group as long as a phone has room for.
+
+    Without what stands in brackets, the paper, which the names of its laws say, and the scale.
+    """
+    words = re.sub(r" \(.*?\)|^.* et al\. \d{4}: |;.*", "", group)
+    return _cut(words, LONGEST)
+
+
+def _label(name: str) -> str:
+    """The name of a law; of a file without its folder."""
+    return _cut(name.rpartition("/")[2], LONGEST_NAME)
+
+
+def _cut(words: str, longest: int) -> str:
     return (
         words
-        if len(words) <= LONGEST
-        else f"{words[: LONGEST - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"
+        if len(words) <= longest
+        else f"{words[: longest - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"
     )

@@ -69,20 +69,20 @@ class Look(NamedTuple):
 
 
 def empty_figure(name: str, height: int, **options: Any) -> Figure:
-    """A figure as wide as its column, with a button that saves it under a name.
+    """A figure as wide as its column, with a tool that saves it under a name.
 
-    Nothing zooms or pans: a finger on a phone scrolls the page, not the picture.
+    The page has a button for it that keys reach, which a toolbar has not. Nothing zooms or pans:
+    a finger on a phone scrolls the page, not the picture.
     """
-    figure = Figure(
+    return Figure(
         height=height,
         sizing_mode="stretch_width",
-        tools=[SaveTool(filename=name, description="Save this picture as PNG")],
-        toolbar_location="above",
+        tools=[SaveTool(filename=name)],
+        toolbar_location=None,
         min_border_right=16,
+        outline_line_alpha=0,
         **options,
     )
-    figure.toolbar.logo = None
-    return figure
 
 
 def add_legend(figure: Figure, items: Mapping[str, Any]) -> Legend:
@@ -119,7 +119,6 @@ def dress(figure: Figure, look: Look) -> None:
     figure.update(
         background_fill_color=look.ground,
         border_fill_color=look.ground,
-        outline_line_color=look.faint,
     )
     # Not by `select`, for which Bokeh goes through all that a figure has, in some 10 ms.
     for axis in cast(list[Axis], figure.axis):

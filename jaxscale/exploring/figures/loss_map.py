@@ -9,10 +9,11 @@ from bokeh.palettes import Cividis256
 from bokeh.plotting import figure as Figure
 from bokeh.plotting.contour import contour_data
 
-from jaxscale._numerics.quantities import count, percent, short
+from jaxscale._numerics.quantities import count, short
 from jaxscale.exploring.figures.look import PLATE, Look, add_hover, add_legend, empty_figure
 from jaxscale.exploring.figures.picture import (
     Picture,
+    beside_chinchilla,
     clear,
     columns_of,
     number,
@@ -26,7 +27,7 @@ from jaxscale.plots.law_maps import label_points, round_losses
 if TYPE_CHECKING:
     from jaxscale.exploring.surfaces import Line, LossMap
 
-HEIGHT = 520
+HEIGHT = 500
 SHADE = 0.42  # of the map's colours over the ground, so that lines and text stand out
 
 
@@ -279,7 +280,7 @@ class LossPicture(Picture["LossMap"]):
                 f"{count(float(other.tokens))} tokens"
             )
             if np.isfinite(answer.saving):
-                words += f"; the best plan costs {percent(answer.saving)} less"
+                words += f"; the best plan costs {beside_chinchilla(answer.saving)}"
             words += "."
         return words
 

@@ -7,10 +7,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar, cast
 
-from bokeh.models import Axis, ColumnDataSource, FixedTicker, Legend, LegendItem, Range1d, Title
+from bokeh.models import (
+    Axis,
+    ColumnDataSource,
+    FixedTicker,
+    Legend,
+    LegendItem,
+    Range1d,
+    SaveTool,
+    Title,
+)
 from bokeh.plotting import figure as Figure
 
-from jaxscale._numerics.quantities import dollars, scientific
+from jaxscale._numerics.quantities import dollars, percent, scientific
 from jaxscale.exploring.answering import Answer
 from jaxscale.exploring.figures.look import FONT, Look, dress
 
@@ -34,6 +43,7 @@ class Picture(ABC, Generic[Data]):
         self.data: Data | None = None
         self.answer: Answer | None = None
         self.figure = figure = self.build()
+        self.save = cast(SaveTool, figure.select_one({"type": SaveTool}))  # writes a PNG
         self.x, self.y = cast(Range1d, figure.x_range), cast(Range1d, figure.y_range)
         self.below, self.left = cast(Axis, figure.below[0]), cast(Axis, figure.left[0])
         for axis in (*figure.xaxis, *figure.yaxis):
@@ -47,6 +57,9 @@ class Picture(ABC, Generic[Data]):
         self._items = [item for each in legends for item in cast(list[LegendItem], each.items)]
         self.message.text_color = look.ink
         self.restyle(look)
+        # A law that is new to the server keeps its first picture waiting for the compiler.
+        self._name_what_is_there()
+        self.say("Computing.")
 
     def update(self, data: Data | None, answer: Answer) -> None:
         """Show the arrays of an answer; None where there are none, which `describe` explains."""
@@ -85,7 +98,11 @@ class Picture(ABC, Generic[Data]):
     def say_nothing(self) -> None:
         """A line that says that there is nothing to show, without an empty frame under it."""
         self.figure.height = EMPTY
-        self.message.visible = True
+        self.say(self.nothing)
+
+    def say(self, text: str) -> None:
+        """A line in place of a picture."""
+        self.message.update(text=text, visible=True)
         for axis in self._axes:
             axis.visible = False
 
@@ -128,6 +145,13 @@ class Picture(ABC, Generic[Data]):
 def written_cost(cost: Any, unit: str) -> str:
     """`$1.29M` or `4.86e23 FLOPs`."""
     return dollars(cost) if unit == "dollars" else f"{scientific(cost)} FLOPs"
+
+
+def beside_chinchilla(saving: float) -> str:
+    """What the best plan costs beside the Chinchilla plan: `62 % less than the Chinchilla plan`."""
+    if abs(saving) < 5e-4:
+        return "as much as the Chinchilla plan"
+    return f"{percent(abs(saving))} {'less' if saving > 0 else 'more'} than the Chinchilla plan"
 
 
 def number(x: float) -> str:
