@@ -31,6 +31,7 @@ from jaxscale.exploring.widgets import text_at
 COMMAND = re.compile(r"jaxscale plan [^<]+")
 PATIENCE = 120.0  # seconds for an answer, after which it counts as an error
 PAUSE = 1.0, 3.0  # seconds between the moves of a person, at least and at most
+AsyncHTTPClient.configure(None, max_clients=1000)
 NAMES = {f"{field.label}, slider": name for name, field in FIELDS.items()}
 
 
@@ -58,10 +59,11 @@ class Page:
     @classmethod
     async def opened(cls, url: str) -> "Page":
         """A page with its first answer."""
-        reply = await AsyncHTTPClient().fetch(url, request_timeout=PATIENCE)
+        limits = {"connect_timeout": PATIENCE, "request_timeout": PATIENCE}
+        reply = await AsyncHTTPClient().fetch(url, **limits)
         found = re.search(r'"token":"([^"]+)"', html.unescape(reply.body.decode()))
         assert found, "the page has no token"
-        request = HTTPRequest(url.replace("http", "ws", 1) + "ws", request_timeout=PATIENCE)
+        request = HTTPRequest(url.replace("http", "ws", 1) + "ws", **limits)
         protocols = ["bokeh", found[1]]
         socket = await websocket_connect(request, subprotocols=protocols, max_message_size=10**8)
         page = cls(socket)
@@ -177,7 +179,6 @@ def texts(content: Any) -> Iterator[str]:
 
 async def opened(url: str, count: int) -> list[Page]:
     """So many pages at once, each with its first answer."""
-    AsyncHTTPClient.configure(None, max_clients=count)
     return await asyncio.gather(*(Page.opened(url) for _ in range(count)))
 
 
