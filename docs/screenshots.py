@@ -2,8 +2,8 @@
 
     python docs/screenshots.py
 
-Needs what the tests of the page need: jaxscale[test] and Chromium. It takes a minute or two, most
-of it for compiling.
+Needs what the tests of the page need: jaxscale[test] and Chromium. It takes some minutes, most
+of them for compiling.
 """
 
 import io
@@ -22,7 +22,7 @@ from playwright.sync_api import Page, sync_playwright
 
 IMAGES = Path(__file__).parent / "images"
 MISSING = 300_000  # milliseconds after which something counts as missing
-CALM = 4000  # milliseconds without a change, after which all laws have answered
+CALM = 20_000  # milliseconds without a change, after which all laws have answered
 
 
 class Shot(NamedTuple):
@@ -83,11 +83,11 @@ def clip(page: Page, between: tuple[str, str] | None) -> dict[str, Any]:
 
 
 def save(png: bytes, name: str) -> None:
-    """Write a picture with a palette, in a third of its bytes."""
+    """Write a picture with a palette, in half of its bytes or less."""
     path = IMAGES / f"{name}.png"
     image = Image.open(io.BytesIO(png)).convert("RGB")
-    # Which keeps the colours of small things, such as the star of a plan.
-    image = image.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    # Small things, such as the star of a plan, keep their colours; by means, so do large ones.
+    image = image.quantize(method=Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE)
     image.save(path, optimize=True)
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 

@@ -15,6 +15,7 @@ def explore(law: Any = None, **texts: Any) -> "Explorer":
     `law` is the name of a published law, an `Entry`, or the file of a fit. The other arguments are
     options of `jaxscale plan` with their values, as in `like_params="70B"`; without any the page
     opens with an example. `jaxscale explore` serves the same to a browser.
+    A notebook must have loaded Panel, by `panel.extension()` in a cell before.
 
     Raises ImportError without Panel, ValueError for what is no option, and as `js.laws.entry` for
     a file.
