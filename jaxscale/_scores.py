@@ -1,7 +1,10 @@
 """Accuracy on a task as a target: the loss that has it, and what is known of how well it holds."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
+
+import jax
 
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._written import count, part
@@ -37,11 +40,11 @@ class Scored(NamedTuple):
         return self.law.loss_scale.removeprefix("in ") or "nats per token"
 
     def accuracy(self, loss: Any) -> float:
-        return float(interpreted(self.task.accuracy, loss))
+        return _number(self.task.accuracy, loss)
 
     def loss(self, share: float) -> float:
         """NaN where no loss has that accuracy."""
-        return float(interpreted(self.task.loss, share))
+        return _number(self.task.loss, share)
 
     @property
     def caution(self) -> str:
@@ -52,7 +55,7 @@ class Scored(NamedTuple):
         """The accuracy of the model in the check."""
         check = self.entry.check
         assert check is not None
-        return self.accuracy(float(interpreted(self.task.law.loss, check.params, check.tokens)))
+        return self.accuracy(_number(self.task.law.loss, check.params, check.tokens))
 
     @property
     def check_note(self) -> str:
@@ -106,6 +109,12 @@ class Target(NamedTuple):
         return {**self.scored.record(), **known}
 
 
+def _number(function: Callable[..., Any], *arguments: float) -> float:
+    """In float64, which a notebook may have turned off."""
+    with jax.enable_x64(True):
+        return float(interpreted(function, *arguments))
+
+
 def task_of(name: str) -> Scored:
     """The task of that name; ValueError for an unknown one."""
     entry = task_entry(name)
@@ -119,7 +128,7 @@ def read_target(text: str) -> Target:
         raise ValueError(f"{text!r} must be TASK=SHARE, such as {EXAMPLE}")
     scored = task_of(name)
     share = part(value)
-    low, high = map(float, interpreted(lambda: scored.task.reach))
+    low, high = (_number(lambda i=i: scored.task.reach[i]) for i in range(2))
     if not low < share < high:
         raise ValueError(_unreached(scored, share, low, high))
     return Target(scored, share)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from jaxscale.cli import options, tables
+from jaxscale.cli import options, signals, tables
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.cli.named_law import read_law
 from jaxscale.published import Entry
@@ -80,12 +80,17 @@ def _serve(
 ) -> None:
     from jaxscale.exploring import server, work
 
+    code = 0
     try:
         server.serve(law, port=port, address=address, show=show, say=say)
     except (OSError, UnicodeError) as error:  # the latter of a name that is none
         raise Mistake(_why_not(error, port, address)) from None
+    except signals.Interrupted as signal:
+        if not work.is_compiling():
+            raise
+        code = signals.exit_code(signal.number)
     if work.is_compiling():  # which Python would wait for, and nothing can stop
-        os._exit(0)
+        os._exit(code)
 
 
 def _entry(text: str) -> Entry:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import jax
 import panel as pn
 import panel_material_ui as pmui
+from bokeh.models import CustomJS
 from panel.util.parameters import edit_readonly
 
 from jaxscale.exploring.answering import Answer, answer, answer_at_once
@@ -244,8 +245,6 @@ class Explorer(pn.viewable.Viewer):
             self._show(early)
         drawn = ((self._loss, loss_map), (self._demand, demand_curve), (self._effects, effects))
         programs = [(section.picture.name, key) for section, _ in drawn]
-        if not all(map(knows, programs)):
-            self._dim()  # for the seconds in which pictures of another question are there
         found = await self._step(question, run(key, partial(answer, asked)))
         if found is None:
             return
@@ -284,6 +283,8 @@ class Explorer(pn.viewable.Viewer):
         """What the work gives; None where it is slow and a newer question has come."""
         task = asyncio.ensure_future(work)
         await asyncio.wait({task}, timeout=GRACE)
+        if not task.done():
+            self._mark_old(question)
         while not task.done():
             if self.question is not question or self._is_closed:
                 task.cancel()  # what is compiling goes on
@@ -318,6 +319,16 @@ class Explorer(pn.viewable.Viewer):
         self._say(f"{why} {BELOW}", severity)
         fade(self._plans, True)
         self._dim()
+
+    def _mark_old(self, question: Question) -> None:
+        """Fade what is of another question, while the answer to this one takes its time."""
+        is_answered = self.answer is not None and self.answer.asked.question is question
+        with pn.io.hold():
+            if not is_answered:
+                self._say("Computing.")
+                fade(self._plans, True)
+            for section in self._pictures:
+                section.dim(not is_answered or section.picture.answer is not self.answer)
 
     def _dim(self) -> None:
         for section in self._pictures:
@@ -358,6 +369,10 @@ def session(question: Question, own: Mapping[str, Entry]) -> pmui.Page:
     explorer.follow(location)
     pn.state.on_session_destroyed(lambda session_context: explorer.close())
     pn.state.onload(explorer.start)
+    # The page shows one answer, that of its address: earlier ones are no pages to go back to.
+    one_place = CustomJS(code="history.pushState = history.replaceState")
+    if pn.state.curdoc is not None:
+        pn.state.curdoc.js_on_event("document_ready", one_place)
     return explorer.page()
 
 

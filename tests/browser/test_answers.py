@@ -75,6 +75,19 @@ def test_a_slider_follows_what_is_typed(visit):
     assert (now - low) / (high - low) == pytest.approx(share, abs=2e-3)
 
 
+def test_going_back_leaves_the_page_and_not_its_answer(visit):
+    page = visit()
+    wait_for_answer(page)
+    write(page, "like_params", "13B")
+    wait_for_answer(page, like_params="13B")
+    write(page, "like_params", "14B")
+    wait_for_answer(page, like_params="14B")
+    page.go_back()
+    assert page.url == "about:blank"
+    page.go_forward()
+    wait_for_answer(page, like_params="14B")
+
+
 def test_the_ways_to_ask_bring_their_fields(visit):
     page = visit()
     wait_for_answer(page)

@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("typer")
 pytest.importorskip("panel_material_ui")
 
-from jaxscale.exploring import server
+from jaxscale.cli import explore, signals
+from jaxscale.exploring import server, work
 from processes import HUNG
 
 
@@ -87,3 +88,15 @@ def test_ctrl_c_ends_it_quietly():
     finally:
         process.kill()
     assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_no_signal_waits_for_a_compile(monkeypatch):
+    def ended(*_, **__):
+        raise signals.Interrupted(signal.SIGTERM)
+
+    codes = []
+    monkeypatch.setattr(server, "serve", ended)
+    monkeypatch.setattr(work, "is_compiling", lambda: True)
+    monkeypatch.setattr(os, "_exit", codes.append)
+    explore._serve(None, 0, "127.0.0.1", False, print)
+    assert codes == [128 + signal.SIGTERM]

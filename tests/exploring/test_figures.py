@@ -21,6 +21,7 @@ from jaxscale.exploring.figures import (
     LossPicture,
 )
 from jaxscale.exploring.figures.effects import signed
+from jaxscale.exploring.figures.picture import beside_chinchilla
 from jaxscale.exploring.figures.ticks import ticks
 from jaxscale.exploring.laws_compared import LawSize
 from jaxscale.exploring.question import FIRST
@@ -112,6 +113,16 @@ def test_changes_of_the_cost_are_in_percent_and_of_a_budget_in_nats():
     picture.update(effects(), answer_of()._replace(asked=asked))
     assert texts(picture) == ["+0.010"]
     assert "0.01 nat more of loss by +0.010 nats" in picture.describe()
+
+
+def test_a_dearer_plan_is_not_said_to_cost_less():
+    words = [beside_chinchilla(x).split(" than")[0] for x in (0.5, -0.25, 1e-4)]
+    assert words == ["50 % less", "25 % more", "as much as the Chinchilla plan"]
+    dearer = answer_of()._replace(chinchilla=plan(7e10, 1.3e12, 5.36e6))
+    curve = demand_curve()._replace(chinchilla=0.8 * sum(demand_curve()[2:5]))
+    for picture, data in ((LossPicture(), loss_map()), (DemandPicture(), curve)):
+        picture.update(data, dearer)
+        assert "25 % more than the Chinchilla plan" in picture.describe()
 
 
 def columns(picture):

@@ -1,6 +1,7 @@
 """The page without a browser: its fields and the ways to ask."""
 
 import asyncio
+import builtins
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 import jaxscale
 from jaxscale import hardware
 from jaxscale.exploring import FIRST, Mistakes, Question, read
+from jaxscale.exploring.answering import answer_at_once
 from jaxscale.exploring.fields import FIELDS
 from jaxscale.exploring.ways import (
     COSTS,
@@ -107,6 +109,38 @@ def test_the_address_follows_before_the_pictures(monkeypatch):
     monkeypatch.setattr(page, "CALM", 0)
     asyncio.run(explorer._settle())
     assert Question.of_query(location.search) == FIRST
+
+
+def test_a_notebook_gets_the_scripts_once_and_from_no_other_host(monkeypatch):
+    class Extension:
+        _loaded, asked = False, []
+
+        def __call__(self, **options):
+            self._loaded = True
+            self.asked.append(options)
+
+    import panel
+
+    monkeypatch.setattr(panel, "extension", extension := Extension())
+    jaxscale.explore(loss="2", inference_tokens="1T")
+    assert extension.asked == []
+    monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
+    for _ in range(2):
+        jaxscale.explore(loss="2", inference_tokens="1T")
+    assert extension.asked == [{"inline": True}]
+
+
+def test_what_takes_its_time_fades_what_is_of_another_question():
+    from jaxscale.exploring.page import Explorer
+
+    page = Explorer(FIRST, {})
+    page._show(answer_at_once(read(FIRST)))
+    page._mark_old(FIRST)
+    assert page._plans.styles.get("opacity", "1") == "1"
+    assert page._laws.view.styles["opacity"] != "1"  # its picture has not come
+    page._mark_old(FIRST.with_texts({"train_price": "3"}))
+    assert page._plans.styles["opacity"] != "1"
+    assert page._status.object == "Computing."
 
 
 @pytest.mark.parametrize("law", ["E=1.7,A=406,B=411,alpha=0.34,beta=0.28", "no such law"])

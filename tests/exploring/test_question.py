@@ -2,6 +2,7 @@
 
 import string
 
+import jax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,3 +76,13 @@ def test_a_law_of_ones_own_needs_no_file():
     asked = read(FIRST.with_texts({"law": "ours.json"}), own)
     assert asked.law == own["ours.json"].law
     assert "--law ours.json" in asked.question.command()
+
+
+def test_an_accuracy_is_read_in_float64_everywhere():
+    question = Question({"accuracy": "hellaswag=0.656", "inference_tokens": "1T"})
+    losses = []
+    for is_on in (True, False):
+        with jax.enable_x64(is_on):
+            asked = read(question)
+            losses.append((asked.quality.loss, asked.score.loss_of_a_point_more))
+    assert losses[0] == losses[1]

@@ -19,6 +19,7 @@ from jaxscale.exploring.figures.look import (
 )
 from jaxscale.exploring.figures.picture import (
     Picture,
+    beside_chinchilla,
     clear,
     columns_of,
     number,
@@ -215,8 +216,7 @@ class DemandPicture(Picture["DemandCurve"]):
             saving = float(1 - total[end] / curve.chinchilla[end])
             words += (
                 f" At {times} times as many it has {count(float(curve.params[end]))} params and "
-                f"costs {written_cost(total[end], unit)}, {percent(saving)} less than the "
-                "Chinchilla plan."
+                f"costs {written_cost(total[end], unit)}, {beside_chinchilla(saving)}."
             )
         return words
 

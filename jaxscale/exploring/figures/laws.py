@@ -168,11 +168,11 @@ class LawsPicture(Picture["Sequence[LawSize]"]):
         if not sizes:
             return "No law has an answer to this question."
         smallest, largest = (pick(sizes, key=lambda size: size.params) for pick in (min, max))
-        words = f"{len(sizes)} laws have an answer"
+        words = "One law has an answer"
         if len(sizes) > 1:
-            words += (
-                f", from {count(smallest.params)} params ({smallest.name}) to "
-                f"{count(largest.params)} ({largest.name})"
+            words = (
+                f"{len(sizes)} laws have an answer, from {count(smallest.params)} params "
+                f"({smallest.name}) to {count(largest.params)} ({largest.name})"
             )
         beyond = sum(size.in_range is False for size in sizes)
         words += f"; {beyond} of them beyond the runs behind the law." if beyond else "."

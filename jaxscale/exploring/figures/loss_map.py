@@ -9,10 +9,11 @@ from bokeh.palettes import Cividis256
 from bokeh.plotting import figure as Figure
 from bokeh.plotting.contour import contour_data
 
-from jaxscale._numerics.quantities import count, percent, short
+from jaxscale._numerics.quantities import count, short
 from jaxscale.exploring.figures.look import PLATE, Look, add_hover, add_legend, empty_figure
 from jaxscale.exploring.figures.picture import (
     Picture,
+    beside_chinchilla,
     clear,
     columns_of,
     number,
@@ -279,7 +280,7 @@ class LossPicture(Picture["LossMap"]):
                 f"{count(float(other.tokens))} tokens"
             )
             if np.isfinite(answer.saving):
-                words += f"; the best plan costs {percent(answer.saving)} less"
+                words += f"; the best plan costs {beside_chinchilla(answer.saving)}"
             words += "."
         return words
 

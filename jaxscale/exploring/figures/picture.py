@@ -19,7 +19,7 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure as Figure
 
-from jaxscale._numerics.quantities import dollars, scientific
+from jaxscale._numerics.quantities import dollars, percent, scientific
 from jaxscale.exploring.answering import Answer
 from jaxscale.exploring.figures.look import FONT, Look, dress
 
@@ -145,6 +145,13 @@ class Picture(ABC, Generic[Data]):
 def written_cost(cost: Any, unit: str) -> str:
     """`$1.29M` or `4.86e23 FLOPs`."""
     return dollars(cost) if unit == "dollars" else f"{scientific(cost)} FLOPs"
+
+
+def beside_chinchilla(saving: float) -> str:
+    """What the best plan costs beside the Chinchilla plan: `62 % less than the Chinchilla plan`."""
+    if abs(saving) < 5e-4:
+        return "as much as the Chinchilla plan"
+    return f"{percent(abs(saving))} {'less' if saving > 0 else 'more'} than the Chinchilla plan"
 
 
 def number(x: float) -> str:
