@@ -1,6 +1,6 @@
 """Many pages at once."""
 
-from browser.on_page import asked, rows, slider, until, wait_for_answer
+from browser.on_page import asked, slider, until, wait_for_answer
 from jaxscale.exploring import FIRST
 
 PAGES = 4
