@@ -4,7 +4,7 @@ import asyncio
 import io
 import logging
 import math
-from collections.abc import Callable, Coroutine, Hashable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from functools import partial
 from html import escape
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from jaxscale.exploring.figures import (
     LossPicture,
 )
 from jaxscale.exploring.form import Form
-from jaxscale.exploring.laws_compared import LawSize, laws_alike
+from jaxscale.exploring.laws_compared import LawsAlike, LawSize, laws_alike
 from jaxscale.exploring.opening import opened_with as opened_with
 from jaxscale.exploring.python_text import as_python
 from jaxscale.exploring.question import FIRST, Question
@@ -244,18 +244,21 @@ class Explorer(pn.viewable.Viewer):
                 return
             self._show(early)
         drawn = ((self._loss, loss_map), (self._demand, demand_curve), (self._effects, effects))
-        programs = [(section.picture.name, key) for section, _ in drawn]
+        is_known = all(knows((section.picture.name, key)) for section, _ in drawn)
         found = await self._step(question, run(key, partial(answer, asked)))
         if found is None:
             return
         self._show(found)
-        for (section, compute), program in zip(drawn, programs, strict=True):
-            work = run(program, partial(_compute, compute, found), is_picture=True)
-            data = await self._step(question, work)
-            if data is None:
+        # All in one message, which costs the server some milliseconds whatever it holds.
+        for some in [drawn] if is_known else [(each,) for each in drawn]:
+            work = partial(_each, [compute for _, compute in some], found)
+            program = some[0][0].picture.name, key
+            arrays = await self._step(question, run(program, work, is_picture=True))
+            if arrays is None:
                 return
             with pn.io.hold():
-                section.show(data[0], found)
+                for (section, _), data in zip(some, arrays, strict=True):
+                    section.show(data, found)
         await self._compare_laws(question, found)
 
     async def _compare_laws(self, question: Question, found: Answer) -> None:
@@ -263,16 +266,13 @@ class Explorer(pn.viewable.Viewer):
         without, groups = laws_alike(found, self._own)
         sizes: list[LawSize] = list(without)
         known = [group for group in groups if knows(group.key)]
-        waiting = [group for group in groups if not knows(group.key)]
-        for group in known:
-            more = await self._step(question, run(group.key, group.sizes, is_picture=True))
-            if more is None:
-                return
-            sizes += more
-        with pn.io.hold():
-            self._laws.show(sizes, found)
-        for group in waiting:
-            more = await self._step(question, run(group.key, group.sizes, is_picture=True))
+        waiting = [[group] for group in groups if not knows(group.key)]
+        if not known:
+            with pn.io.hold():
+                self._laws.show(sizes, found)
+        for some in [known, *waiting] if known else waiting:
+            work = run(some[0].key, partial(_sizes, some), is_picture=True)
+            more = await self._step(question, work)
             if more is None:
                 return
             sizes += more
@@ -376,9 +376,13 @@ def session(question: Question, own: Mapping[str, Entry]) -> pmui.Page:
     return explorer.page()
 
 
-def _compute(function: Callable[[Answer], T], found: Answer) -> tuple[T]:
-    """What the function gives, which may be None."""
-    return (function(found),)
+def _each(functions: Sequence[Callable[[Answer], Any]], found: Answer) -> list[Any]:
+    """What each function gives, which may be None."""
+    return [function(found) for function in functions]
+
+
+def _sizes(groups: Sequence[LawsAlike]) -> list[LawSize]:
+    return [size for group in groups for size in group.sizes()]
 
 
 def _told_of(query: str, tell: Callable[[bool], Any]) -> pmui.BreakpointSwitcher:

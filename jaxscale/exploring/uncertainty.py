@@ -1,5 +1,6 @@
 """Laws that the runs behind a law allow: resamples of a fit, or draws from its covariance."""
 
+from functools import cache
 from statistics import NormalDist
 from typing import Any
 
@@ -39,6 +40,7 @@ def draws_of(entry: Entry | None) -> Any:
     return form(**dict(zip(coefficients, rows.T, strict=True)))
 
 
+@cache
 def _strata(axes: int) -> np.ndarray:
     """Standard normal numbers, one in each stratum of equal weight along each axis.
 

@@ -26,7 +26,10 @@ STEPS = [
 def ticks(low: float, high: float, most: int = MOST) -> list[float]:
     """Round numbers from `low` to `high` for a logarithmic axis, as many as there is room for."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    decades = math.log10(high / low)
     for digits, step in STEPS:
+        if len(digits) * math.floor(decades / step) > most:
+            continue
         numbers = [
             float(f"{digit:g}e{power}") for power in powers if power % step == 0 for digit in digits
         ]
