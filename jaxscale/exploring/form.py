@@ -1,6 +1,6 @@
 """The question on the page: its fields in groups, with what is known of a law and of prices."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from typing import Any
 
@@ -87,6 +87,8 @@ class Form:
         if entry is not None and "loss" in shown["Quality"] and "loss" not in mistakes:
             self._views["loss"].say(loss_scale(entry.law, entry))
         self._arrange(shown)
+        # What is wrong with a field is said beside it, where it must be seen.
+        self._open(name for name, names in shown.items() if not mistakes.keys().isdisjoint(names))
         self._say(mistakes, {name for names in shown.values() for name in names})
         law, prices = facts_of(entry), prices_of(question)
         if self.law_facts.object != law:
@@ -108,9 +110,14 @@ class Form:
             empty = [] if fields or name != "Serving" else [_serving_hint()]
             group.objects = [*before.get(name, []), *fields, *empty, *after.get(name, [])]
         if shown["Serving"] and not self._shown.get("Serving"):
-            opened = list(self._groups).index("Serving")
-            self._accordion.active = [*dict.fromkeys((*self._accordion.active, opened))]
+            self._open(["Serving"])
         self._shown = shown
+
+    def _open(self, names: Iterable[str]) -> None:
+        """Unfold groups, and leave the others as they are."""
+        active = [*self._accordion.active, *(list(self._groups).index(name) for name in names)]
+        if len(set(active)) > len(self._accordion.active):
+            self._accordion.active = [*dict.fromkeys(active)]
 
     def _view(self, name: str, levers: Mapping[str, tuple[float, float]]) -> FieldView:
         if name not in self._views:

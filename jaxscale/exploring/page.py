@@ -128,7 +128,7 @@ class Explorer(pn.viewable.Viewer):
             meta_title=TITLE,
         )
         page.param.watch(lambda event: self._restyle(event.new), "dark_theme")
-        is_wide = _told_of("(min-width: 600px)", lambda so: page.param.update(sidebar_open=so))
+        is_wide = _told_of("(min-width: 900px)", lambda so: page.param.update(sidebar_open=so))
         is_dark = _told_of(
             "(prefers-color-scheme: dark)", lambda so: page.param.update(dark_theme=so)
         )

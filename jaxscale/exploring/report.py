@@ -1,5 +1,7 @@
 """An answer in words and as a table, for the page: numbers as `jaxscale plan` prints them."""
 
+import csv
+import io
 import math
 from collections.abc import Callable, Iterator
 from html import escape
@@ -120,22 +122,30 @@ def notes_of(answer: Answer) -> str:
 
 
 def csv_of(answer: Answer) -> str:
-    """The numbers of both plans in full, with their units."""
-    lines = ["name,unit,optimum,low,high,chinchilla"]
+    """The numbers of both plans in full, with their units; empty where one is not known."""
     cost, intervals = answer.asked.unit, answer.intervals
     scale = loss_scale(answer.asked.law, answer.asked.entry)
-    units = {
+    units = dict.fromkeys(answer.optimum.levers, "") | {
         "params": "1",
         "tokens": "tokens",
         "tokens_per_param": "tokens",
         "loss": scale or "nats/token",
     }
     units |= {f"{phase}_cost": cost for phase in ("train", "prefill", "decode", "total")}
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("name", "unit", "optimum", "low", "high", "chinchilla"))
     for name, unit in units.items():
-        low, high = intervals.get(name, (math.nan, math.nan))
-        numbers = (_number(answer.optimum, name), low, high, _number(answer.chinchilla, name))
-        lines.append(",".join([name, unit, *(repr(x) for x in numbers)]))
-    return "\n".join(lines) + "\n"
+        best, other = (_number(plan, name) for plan in (answer.optimum, answer.chinchilla))
+        ends = intervals.get(name, (math.nan, math.nan))
+        writer.writerow((name, unit, *map(_in_full, (best, *ends, other))))
+    ends = intervals.get("saving", (math.nan, math.nan))
+    writer.writerow(("saving", "1", *map(_in_full, (answer.saving, *ends)), ""))
+    return file.getvalue()
+
+
+def _in_full(x: float) -> str:
+    return "" if math.isnan(x) else repr(float(x))
 
 
 def _number(plan: Plan, name: str) -> float:

@@ -27,7 +27,15 @@ _COMPONENTS: dict[str, Any] = {
         }
     },
     "MuiTypography": {"defaultProps": {"variantMapping": {"h5": "div", "h6": "div"}}},
-    "MuiLinearProgress": {"defaultProps": {"aria-label": "Computing"}},
+    "MuiLinearProgress": {
+        "defaultProps": {"aria-label": "Computing"},
+        "styleOverrides": {"determinate": {"visibility": "hidden"}},  # while it stands still
+    },
+    "MuiButtonBase": {
+        "styleOverrides": {
+            "root": {"&.Mui-focusVisible": {"outline": "2px solid", "outlineOffset": "-2px"}}
+        }
+    },
 }
 THEME: dict[str, Any] = {
     "light": {

@@ -163,3 +163,19 @@ def test_an_empty_price_stands_on_its_slider_at_the_quote():
     one = next(x for x in hardware.catalog() if hardware.accelerator(x.name).price is not None)
     price = hardware.accelerator(one.name).price
     assert float(default_of("serve_price", Question({"serve_on": one.name}))) == price
+
+
+def test_a_group_unfolds_for_a_mistake_in_it_and_for_timed_serving():
+    from jaxscale.exploring.page import Explorer
+
+    form = Explorer(FIRST, {})._form
+    names = list(form._groups)
+
+    def unfolded():
+        return {names[i] for i in form._accordion.active}
+
+    assert not unfolded() & {"Serving", "Bounds"}
+    form.show(FIRST.with_texts({"max_params": "x"}), None, {"max_params": "not a number"})
+    assert "Bounds" in unfolded()
+    form.show(FIRST.with_texts({"max_latency": "50ms"}), None)
+    assert "Serving" in unfolded()

@@ -1,5 +1,8 @@
 """The answer in words and as a table: units and what is not known are said as they are."""
 
+import csv
+import io
+
 import pytest
 
 from jaxscale.exploring import Question, read
@@ -38,3 +41,14 @@ def test_costs_in_flops_have_their_unit():
 
 def test_no_table_stands_where_there_is_no_plan():
     assert table_of(_answer(loss="0.1", inference_tokens="1T")) == ""
+
+
+def test_the_csv_has_all_numbers_of_both_plans():
+    question = {"law": "tao2024", "like_params": "1B", "lever.vocabulary_params": "best"}
+    found = _answer(**question, inference_tokens="1T")
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(csv_of(found)))}
+    for plan, column in ((found.optimum, "optimum"), (found.chinchilla, "chinchilla")):
+        assert float(rows["vocabulary_params"][column]) == plan.levers["vocabulary_params"]
+        assert float(rows["total_cost"][column]) == plan.total_cost
+    assert float(rows["saving"]["optimum"]) == found.saving
+    assert rows["params"]["low"] == ""

@@ -65,6 +65,9 @@ def test_notes_say_what_intervals_rest_on():
     note = interval_note("besiroglu2024", ENTRY, found.resampled)
     assert note.startswith("Intervals hold 95 % of 200 draws from the covariance of besiroglu2024")
     assert "not published" in interval_note("kaplan2020", laws.entry("kaplan2020"), None)
+    assert "being computed" in interval_note("besiroglu2024", ENTRY, None)
+    own = replace(laws.entry("kaplan2020"), source="jaxscale 0.8.0")
+    assert "neither resamples" in interval_note("ours.json", own, None)
     assert found.resampled is not None
     status = np.array(found.resampled.status)
     status[:50] = int(Status.INFEASIBLE_LOSS)

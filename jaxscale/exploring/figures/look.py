@@ -80,7 +80,7 @@ def empty_figure(name: str, height: int, **options: Any) -> Figure:
         tools=[SaveTool(filename=name)],
         toolbar_location=None,
         min_border_right=16,
-        outline_line_alpha=0,
+        outline_line_color=None,  # any colour the page would replace by that of its text
         **options,
     )
 
