@@ -134,8 +134,9 @@ class Explorer(pn.viewable.Viewer):
         )
         page.main = [self._main, is_wide, is_dark]
         with edit_readonly(page):
-            # Panel's state is one for all pages: each event of one would be told to every other.
-            page.busy = False
+            # Not that of Panel's state, which is one for all pages: it would tell each page of the
+            # events of every other, and hold all of them after they are closed.
+            page.busy = page.param.loading
         return page
 
     def start(self) -> None:

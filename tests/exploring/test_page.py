@@ -2,6 +2,8 @@
 
 import asyncio
 import builtins
+import gc
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -179,3 +181,11 @@ def test_a_group_unfolds_for_a_mistake_in_it_and_for_timed_serving():
     assert "Bounds" in unfolded()
     form.show(FIRST.with_texts({"max_latency": "50ms"}), None)
     assert "Serving" in unfolded()
+
+
+def test_nothing_holds_a_page_that_is_closed():
+    from jaxscale.exploring.page import Explorer
+
+    page = weakref.ref(Explorer(FIRST, {}).page())
+    gc.collect()
+    assert page() is None
