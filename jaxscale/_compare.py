@@ -523,8 +523,13 @@ def plain_levers(names: Iterable[str], params: float) -> dict[str, float]:
     for name in names:
         if name not in PLAIN and name != "vocabulary_params":
             raise ValueError(f"lever {name!r} needs a value for a model to match")
-        values[name] = PLAIN.get(name) if name in PLAIN else float(vocabulary_params_for(params))
+        values[name] = PLAIN[name] if name in PLAIN else _vocabulary(params)
     return values
+
+
+def _vocabulary(params: float) -> float:
+    with jax.enable_x64(True):  # which may be off
+        return float(vocabulary_params_for(params))
 
 
 class NoPlan(Exception):

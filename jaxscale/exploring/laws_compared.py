@@ -102,7 +102,8 @@ def laws_alike(
     alike: dict[Any, list[_Case]] = defaultdict(list)
     for named in _laws(asked, own):
         try:
-            case = _case(named, asked, question)
+            with jax.enable_x64(True):  # of an accuracy's loss
+                case = _case(named, asked, question)
             alike[case.kind].append(case)
         except NoPlan as none:
             without.append(_without(named, none.short))

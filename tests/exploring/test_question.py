@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxscale.exploring import FIRST, Mistakes, Question, read
+from jaxscale.exploring.answering import answer_at_once
 from jaxscale.exploring.fields import FIELDS
+from jaxscale.exploring.laws_compared import sizes_by_law
 
 NAMES = [*FIELDS, "lever.bits", "lever.format", "lever.sparsity", "lever.x"]
 TELLING = ["70B", "1e400", "-1", "nan", "inf", "1e-320", "0", "99999999999999999999", "best", "4,8"]
@@ -78,11 +80,23 @@ def test_a_law_of_ones_own_needs_no_file():
     assert "--law ours.json" in asked.question.command()
 
 
-def test_an_accuracy_is_read_in_float64_everywhere():
-    question = Question({"accuracy": "hellaswag=0.656", "inference_tokens": "1T"})
-    losses = []
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"accuracy": "hellaswag=0.656"},
+        {"law": "tao2024", "lever.vocabulary_params": "26.6M,78.2M", "like_params": "220M"},
+    ],
+)
+def test_answers_are_in_float64_everywhere(texts):
+    plans = []
     for is_on in (True, False):
         with jax.enable_x64(is_on):
-            asked = read(question)
-            losses.append((asked.quality.loss, asked.score.loss_of_a_point_more))
-    assert losses[0] == losses[1]
+            told = answer_at_once(read(Question({**texts, "inference_tokens": "1T"})))
+            better = told.better and told.better.cost
+            sizes = _sizes(told) if "accuracy" in texts else []
+            plans.append((float(told.optimum.params), better, told.accuracies, sizes))
+    assert plans[0] == plans[1]
+
+
+def _sizes(told):
+    return [size.params for size in sizes_by_law(told, at_once=True) if size.params > 0]
