@@ -12,7 +12,7 @@ POWERS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "Q": 1e15}
 SHOWN = {  # rows of the table, by what they show of a plan
     "params": "Params",
     "tokens": "Training tokens",
-    "loss": "Loss, nats per token",
+    "loss": "Loss",
     "train_cost": "Cost of training",
     "prefill_cost": "Cost of prefill",
     "decode_cost": "Cost of decode",
@@ -33,7 +33,11 @@ def rows(page) -> dict[str, dict[str, str]]:
         return {}
     lines = table.evaluate("t => [...t.rows].map(r => [...r.cells].map(c => c.innerText.trim()))")
     heads = lines[0][1:]
-    return {name: dict(zip(heads, cells, strict=True)) for name, *cells in lines[1:]}
+    # Without the unit of a loss, which not every law has.
+    return {
+        name.removesuffix(", nats per token"): dict(zip(heads, cells, strict=True))
+        for name, *cells in lines[1:]
+    }
 
 
 def number(text: str) -> float:

@@ -11,6 +11,7 @@ from bokeh.models import (
     Axis,
     ColumnDataSource,
     FixedTicker,
+    GlyphRenderer,
     Legend,
     LegendItem,
     Range1d,
@@ -58,7 +59,7 @@ class Picture(ABC, Generic[Data]):
         self.message.text_color = look.ink
         self.restyle(look)
         # A law that is new to the server keeps its first picture waiting for the compiler.
-        self._name_what_is_there()
+        self._hide_what_is_not_there()
         self.say("Computing.")
 
     def update(self, data: Data | None, answer: Answer) -> None:
@@ -66,7 +67,7 @@ class Picture(ABC, Generic[Data]):
         self.data, self.answer = data, answer
         with self._at_once():
             self.draw()
-            self._name_what_is_there()
+            self._hide_what_is_not_there()
 
     def restyle(self, look: Look) -> None:
         """Change what is drawn to the colours of a light or a dark page.
@@ -106,11 +107,16 @@ class Picture(ABC, Generic[Data]):
         for axis in self._axes:
             axis.visible = False
 
-    def _name_what_is_there(self) -> None:
-        """Leave out of the legend what the figure does not show: it would stand there unmarked."""
+    def _hide_what_is_not_there(self) -> None:
+        """Hide what has no data: the legend would name it, and Bokeh fails to paint it.
+
+        A glyph that loses the last of many lines is painted once more as if they were there.
+        """
+        for each in self.figure.renderers:
+            if isinstance(each, GlyphRenderer):
+                each.visible = _has_data(each)
         for item in self._items:
-            source = cast(ColumnDataSource, item.renderers[0].data_source)
-            item.visible = any(len(column) for column in dict(source.data).values())
+            item.visible = _has_data(item.renderers[0])
 
     @contextmanager
     def _at_once(self) -> Iterator[None]:
@@ -168,6 +174,11 @@ def clear(*sources: ColumnDataSource) -> None:
     """Empty all columns."""
     for source in sources:
         replace(source, {str(name): [] for name in source.data})
+
+
+def _has_data(renderer: GlyphRenderer) -> bool:
+    source = cast(ColumnDataSource, renderer.data_source)
+    return any(len(column) for column in dict(source.data).values())
 
 
 def replace(source: ColumnDataSource, columns: Mapping[str, Any]) -> None:
