@@ -22,19 +22,26 @@ def mistake_of(page, name: str) -> str:
     )
 
 
+def best(page) -> dict[str, str]:
+    """The best plan in the table; its intervals may come later."""
+    return {name: cells["Optimum"] for name, cells in rows(page).items()}
+
+
 @pytest.mark.parametrize("query", QUESTIONS.values(), ids=QUESTIONS)
 def test_nonsense_is_said_beside_its_field(visit, query):
     page = visit(query)
     wait_for_answer(page)
     right = asked(page)
-    before = rows(page)
+    before = best(page)
     for name, text in right.texts.items():
+        if query and text == FIRST.texts.get(name):
+            continue  # is tried in the first question
         write(page, name, "banana")
         with pytest.raises(Mistakes) as mistakes:
             read(right.with_texts({name: "banana"}))
         words = mistakes.value.by_field[name]
         until(page, lambda name=name, words=words: _other_words(mistake_of(page, name), words))
-        assert rows(page) == before
+        assert best(page) == before
         write(page, name, text)
         until(page, lambda name=name: mistake_of(page, name))
     wait_for_answer(page, **right.texts)
@@ -76,6 +83,6 @@ def test_an_old_answer_says_so(visit):
 )
 def test_an_address_with_mistakes_opens_all_the_same(visit, query):
     page = visit(query)
-    page.get_by_role("status").filter(has_not_text="Computing").wait_for()
+    page.get_by_role("status").filter(has_not_text="Computing").first.wait_for()
     write(page, "law", "besiroglu2024")
     until(page, lambda: asked(page).texts.get("law") != "besiroglu2024" and page.url)
