@@ -16,6 +16,9 @@ from jaxscale.exploring.theme import STYLES
 # Two beside each other where there is room, else one.
 SHARE = {"flex": "1 1 min(100%, 400px)", "min-width": "0"}
 
+# Of what shows an earlier answer: its texts keep their contrast.
+PALE, FAINT = "0.8", "0.45"
+
 
 class PictureSection:
     """A picture under its title, with what it shows in words, and buttons that save both."""
@@ -34,10 +37,10 @@ class PictureSection:
             gap="0 8px",
             margin=0,
         )
-        figure = pn.pane.Bokeh(picture.figure, sizing_mode="stretch_width", margin=0)
+        self._figure = pn.pane.Bokeh(picture.figure, sizing_mode="stretch_width", margin=0)
         self.view = pn.Column(
             html(f"<h2>{escape(picture.title)}</h2>"),
-            figure,
+            self._figure,
             self._words,
             files,
             sizing_mode="stretch_width",
@@ -53,7 +56,8 @@ class PictureSection:
 
     def dim(self, is_old: bool) -> None:
         """Fade what belongs to an earlier question."""
-        fade(self.view, is_old)
+        fade(self._figure, is_old, FAINT)
+        fade(self._words, is_old)
 
     def restyle(self, look: Look) -> None:
         """Change to the colours of a light or a dark page."""
@@ -108,8 +112,8 @@ def download(callback: Callable[[], Any], filename: str, label: str) -> Any:
     return button
 
 
-def fade(view: Any, is_old: bool) -> None:
+def fade(view: Any, is_old: bool, opacity: str = PALE) -> None:
     """Fade a component that shows an earlier answer."""
-    styles = {**view.styles, "opacity": "0.45" if is_old else "1"}
+    styles = {**view.styles, "opacity": opacity if is_old else "1"}
     if view.styles.get("opacity", "1") != styles["opacity"]:
         view.styles = styles

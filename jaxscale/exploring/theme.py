@@ -69,7 +69,6 @@ dt::first-letter { text-transform: uppercase; }
 p { margin: 4px 0; max-width: 75ch; }
 .aside { font-size: 13px; opacity: 0.85; overflow-wrap: anywhere; }
 .aside p { margin: 2px 0; }
-.stale { opacity: 0.45; }
 .scroll { overflow-x: auto; }
 table.plans { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%;
   max-width: 760px; }

@@ -140,7 +140,7 @@ def test_what_takes_its_time_fades_what_is_of_another_question():
     page._show(answer_at_once(read(FIRST)))
     page._mark_old(FIRST)
     assert page._plans.styles.get("opacity", "1") == "1"
-    assert page._laws.view.styles["opacity"] != "1"  # its picture has not come
+    assert page._laws._figure.styles["opacity"] != "1"  # its picture has not come
     page._mark_old(FIRST.with_texts({"train_price": "3"}))
     assert page._plans.styles["opacity"] != "1"
     assert page._status.object == "Computing."
