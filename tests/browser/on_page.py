@@ -2,9 +2,11 @@
 
 import re
 import time
+from functools import cache
 from urllib.parse import urlsplit
 
-from jaxscale.exploring import Mistakes, Question, answer, read
+from jaxscale.exploring import Answer, Mistakes, Question, read
+from jaxscale.exploring.answering import answer_at_once
 from jaxscale.exploring.fields import FIELDS
 
 PLANS = "The best plan beside the Chinchilla plan of equal loss"
@@ -48,13 +50,19 @@ def number(text: str) -> float:
     return float(digits[1].replace(",", "") + (digits[2] or "")) * POWERS[digits[3]]
 
 
+@cache
+def answer_to(query: str) -> Answer:
+    """The library's answer, without waiting for the compiler a second time."""
+    return answer_at_once(read(Question.of_query(query)))
+
+
 def differences(page) -> list[str]:
     """Where the page says something else than the library answers to the page's address."""
     shown, found = rows(page), []
     if not shown:
         return ["no answer"]
     try:
-        answered = answer(read(asked(page)))
+        answered = answer_to(asked(page).query())
     except Mistakes as mistakes:
         return [str(mistakes)]
     for column, plan in (("Optimum", answered.optimum), ("Chinchilla", answered.chinchilla)):

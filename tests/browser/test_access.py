@@ -5,8 +5,7 @@ import pytest
 from browser.on_page import field, wait_for_answer
 
 PHONE = 390, 844
-SIZES = {"desktop": (1280, 800), "phone": PHONE}
-LOOKS = {"light": False, "dark": True}
+DESKTOP = 1280, 800
 
 
 def violations(page) -> list[str]:
@@ -32,8 +31,15 @@ def settle(page, dark: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-@pytest.mark.parametrize("dark", LOOKS.values(), ids=LOOKS)
+@pytest.mark.parametrize(
+    ("size", "dark"),
+    [
+        pytest.param(DESKTOP, False, id="desktop-light"),
+        pytest.param(PHONE, True, id="phone-dark"),
+        pytest.param(DESKTOP, True, id="desktop-dark", marks=pytest.mark.thorough),
+        pytest.param(PHONE, False, id="phone-light", marks=pytest.mark.thorough),
+    ],
+)
 def test_it_reads_well(visit, screenshot, size, dark):
     page = visit(size=size, dark=dark)
     wait_for_answer(page)
@@ -74,8 +80,8 @@ def test_light_and_dark_are_a_button_apart(visit):
 def test_a_phone_shows_the_question_in_a_drawer(visit, screenshot):
     page = visit(size=PHONE)
     wait_for_answer(page)
-    if not field(page, "like_params").is_visible():
-        page.get_by_role("button", name="drawer").click()
+    field(page, "like_params").wait_for(state="hidden")
+    page.get_by_role("button", name="drawer").click()
     field(page, "like_params").wait_for()
     screenshot(page, "drawer-390")
     field(page, "like_params").fill("13B")
