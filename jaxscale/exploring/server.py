@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from panel.io.server import Server, get_server
+from tornado.ioloop import IOLoop
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError
 
@@ -46,21 +47,26 @@ def serve(
     from jaxscale.exploring import page  # which takes a second to import
 
     question, own = page.opened_with(law, **texts)
-    server = listening(lambda: page.session(question, own), port=port, address=address)
+    loop = IOLoop(make_current=False)  # Panel does that; to ask for one that is not there warns
+    try:
+        server = listening(lambda: page.session(question, own), loop, port=port, address=address)
+    except OSError:
+        loop.close()
+        raise
     gc.freeze()  # Panel looks for garbage after each page: 15 ms of what comes now, not 110 of all
     server.start()
     # What the first page needs is compiled before anybody asks for it.
-    server.io_loop.add_callback(lambda: page.Explorer(question, own).start())
+    loop.add_callback(lambda: page.Explorer(question, own).start())
     if say is not None:
         say(address_of(server, address))
     if show and has_browser():
-        server.io_loop.add_callback(webbrowser.open, address_of(server, address))
-    server.io_loop.start()
+        loop.add_callback(webbrowser.open, address_of(server, address))
+    loop.start()
     server.stop()
 
 
 def listening(
-    session: Callable[[], Any], *, port: int = 0, address: str = LOOPBACK, loop: Any = None
+    session: Callable[[], Any], loop: IOLoop, *, port: int = 0, address: str = LOOPBACK
 ) -> Server:
     """A server of the page that `session` makes for each visitor; its loop is not started.
 

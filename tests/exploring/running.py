@@ -1,6 +1,5 @@
 """A running server for tests, in a thread of its own."""
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +17,7 @@ def served(session: Callable[[], Any], address: str = "127.0.0.1") -> Iterator[s
 
     def run() -> None:
         about["loop"] = loop = IOLoop(make_current=False)
-        asyncio.set_event_loop(loop.asyncio_loop)
-        server = listening(session, address=address, loop=loop)
+        server = listening(session, loop, address=address)
         server.start()
         about["url"] = address_of(server, address)
         there.set()
