@@ -11,6 +11,7 @@ from dataclasses import MISSING, fields, replace
 from typing import Any, NamedTuple
 
 from jaxscale._numerics.names import unknown
+from jaxscale._numerics.quantities import cents
 from jaxscale.costs import DEFAULT_MFU, DEFAULT_PRECISION, Costs, Demand
 from jaxscale.hardware import Accelerator, accelerator
 from jaxscale.laws._catalog import FAMILIES
@@ -235,7 +236,7 @@ def read_costs(given: Mapping[str, Any]) -> Costs:
 def quotes_of(device: Accelerator) -> str:
     """Every rental price of a device that is known, with its date and source."""
     quotes = [
-        f"${each.dollars_per_hour:.2f} ({each.date}, {each.source})" for each in device.quotes
+        f"{cents(each.dollars_per_hour)} ({each.date}, {each.source})" for each in device.quotes
     ]
     return "; ".join(quotes) or "none known"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxscale._compare import lever_texts
 from jaxscale._schema import Rented
-from jaxscale._written import at_once, count, dollars, elapsed, percent, scientific
+from jaxscale._written import at_once, cents, count, dollars, elapsed, percent, scientific
 from jaxscale.costs import Costs, Demand
 from jaxscale.laws.protocol import counts_idle_experts, has_experts
 from jaxscale.plan import Plan
@@ -40,7 +40,7 @@ def demand_in_words(demand: Demand, *, is_budget: bool = False) -> str:
 def price_line(verb: str, use: Rented) -> str:
     """A line on an accelerator, its price and how it is used; the verb is "Trained", say."""
     shares = ", ".join(f"{100 * mfu:g} % MFU in {PHASES[phase]}" for phase, mfu in use.mfu.items())
-    return f"{verb} on {use.device.name} at ${use.price:.2f} an hour: {use.precision}, {shares}"
+    return f"{verb} on {use.device.name} at {cents(use.price)} an hour: {use.precision}, {shares}"
 
 
 def requests_in_words(requests: Requests) -> str:
@@ -68,7 +68,7 @@ def serving_line(costs: Costs, deployment: Deployment) -> str:
     limits = limits_in_words(served.limits)
     parts = [deployment.weights, *[f"{percent(busy)} busy"] * (busy < 1)]
     parts += [requests_in_words(served.requests), *[limits.lower()] * bool(limits)]
-    return f"Served on {device.name} at ${float(np.asarray(device.price)):.2f} an hour: " + (
+    return f"Served on {device.name} at {cents(float(np.asarray(device.price)))} an hour: " + (
         ", ".join(parts)
     )
 

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable
 
+from jaxscale._numerics.quantities import cents as cents
 from jaxscale._numerics.quantities import count as count
 from jaxscale._numerics.quantities import counted as counted
 from jaxscale._numerics.quantities import dollars as dollars

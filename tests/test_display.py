@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from jaxscale._display import dataframe, html, table
-from jaxscale._numerics.quantities import short, short_scientific
+from jaxscale._numerics.quantities import cents, short, short_scientific
 
 
 def test_a_table_aligns_names_to_the_left_and_numbers_to_the_right():
@@ -60,3 +60,19 @@ def test_without_pandas_the_error_names_the_extra(monkeypatch):
 def test_short_numbers_have_no_zeros_at_the_end(x, text, power):
     assert short(x) == text
     assert short_scientific(x) == power
+
+
+@pytest.mark.parametrize(
+    ("price", "text"),
+    [
+        (2.0, "$2.00"),
+        (1.234, "$1.23"),
+        (0.5, "$0.50"),
+        (0.125, "$0.125"),
+        (0.0045, "$0.0045"),
+        (0.0, "$0.00"),
+        (12345.678, "$12345.68"),
+    ],
+)
+def test_a_price_of_less_than_some_cents_keeps_its_digits(price, text):
+    assert cents(price) == text

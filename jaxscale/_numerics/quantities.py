@@ -123,6 +123,12 @@ def dollars(x: float) -> str:
     return f"${count(x)}"
 
 
+def cents(x: float) -> str:
+    """A price to the cent, and to three digits where that says more: `$2.00`, `$0.0045`."""
+    text = f"{x:.2f}"
+    return f"${text}" if abs(float(text) - x) <= 0.005 * abs(x) else f"${x:.3g}"
+
+
 def elapsed(x: float) -> str:
     """A time in seconds with three digits: `50.0 ms`, `1.20 s`."""
     if math.isnan(x):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import jaxscale as js
 from jaxscale import economics
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale._numerics.quantities import cents
 from jaxscale._schema import Rented, option_of
 from jaxscale._written import (
     SECONDS,
@@ -164,7 +165,7 @@ class SpotTraining(NamedTuple):
         return (
             f"Spot: {instances} taken away {self.preemptions_per_hour:g} times an hour; with "
             f"a checkpoint every {minutes} min, {percent(self.goodput)} of the time is useful "
-            f"work, at ${float(self.machine.price):.2f} an hour"
+            f"work, at {cents(float(self.machine.price))} an hour"
         )
 
     def record(self) -> dict[str, float]:

@@ -33,6 +33,7 @@ from jaxscale.cli.over_time import OverTime
 from jaxscale.cli.solving import compute_optimal_plans, solved, status_of
 from jaxscale.cli.training_time import Pace, TrainingTime, read_pace, time_of
 from jaxscale.laws.protocol import NO_MEMORY, knows_memory, loss_scale
+from jaxscale.solve.intervals import MOST_TIMED
 
 EXAMPLES = """\
 jaxscale plan --like-params 70B --inference-tokens 10T
@@ -58,7 +59,6 @@ jaxscale plan --like-params 70B --inference-tokens 10T --growth 2x/year --years 
 """
 
 
-MOST_TIMED = 1000  # resamples, of each of which serving is timed
 TIMED_LEVERS = "none is chosen where serving is timed"
 # Options by which serving is timed.
 TIMED = (

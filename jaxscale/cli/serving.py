@@ -10,7 +10,7 @@ import numpy as np
 import jaxscale as js
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale._numerics.names import unknown
-from jaxscale._numerics.quantities import short
+from jaxscale._numerics.quantities import cents, short
 from jaxscale._sentences import requests_in_words
 from jaxscale._written import dollars_per_hour, params_of_model
 from jaxscale.architectures import Family
@@ -48,7 +48,7 @@ class Rented(NamedTuple):
 
     def describe(self) -> str:
         """A line on the price and where it is from."""
-        start = f"{self.device.name} at ${float(np.asarray(self.device.price)):.2f} an hour"
+        start = f"{self.device.name} at {cents(float(np.asarray(self.device.price)))} an hour"
         if self.quote is None:
             return start
         number = len(self.device.quotes)

@@ -32,12 +32,12 @@ from jaxscale._sentences import (
 )
 from jaxscale.costs import Costs, Demand
 from jaxscale.exploring.reading import Asked
-from jaxscale.exploring.uncertainty import draws_of
+from jaxscale.exploring.uncertainty import DRAWS, draws_of, resamples_of
 from jaxscale.laws.protocol import loss_scale
 from jaxscale.plan import Bounds, Plan, evaluate
 from jaxscale.serving.requests import FAMILY
 from jaxscale.solve import compute_optimal, minimize_cost, minimize_loss
-from jaxscale.solve.intervals import ends_of, plan_intervals, tails_of
+from jaxscale.solve.intervals import MOST_TIMED, ends_of, plan_intervals, tails_of
 from jaxscale.status import Status
 
 
@@ -152,10 +152,11 @@ class _Found(NamedTuple):
     better: Plan  # by the first law
 
 
-def answer(asked: Asked) -> Answer:
+def answer(asked: Asked, most_draws: int | None = None) -> Answer:
     """The answer in float64, by programs compiled once for a family of law and shape of question.
 
     The first answer of a family waits for the compiler, for seconds; others take milliseconds.
+    Intervals rest on all resamples of a fit, as those of `jaxscale plan` do, or on `most_draws`.
 
     Examples:
         >>> from jaxscale.exploring import Question, answer, read
@@ -166,7 +167,8 @@ def answer(asked: Asked) -> Answer:
         1.393e+10 params, saves 4.6%
     """
     with jax.enable_x64(True):
-        found = _compiled_plans(*_arguments(asked, _laws(asked)))
+        laws = _laws(asked, most_draws_of(asked) if most_draws is None else most_draws)
+        found = _compiled_plans(*_arguments(asked, laws))
         return _told(asked, jax.tree.map(np.asarray, _Found(*found)))
 
 
@@ -175,15 +177,20 @@ def answer_at_once(asked: Asked) -> Answer:
 
     Where serving is timed it takes half a second, and knows no intervals.
     """
-    laws = _laws(asked._replace(entry=None) if asked.is_timed else asked)
+    laws = _laws(asked._replace(entry=None) if asked.is_timed else asked, DRAWS)
     over, *rest = _arguments(asked, laws)
     with jax.enable_x64(True):
         return _told(asked, _Found(*interpreted(_plans, over, *rest)))
 
 
-def _laws(asked: Asked) -> Any:
+def most_draws_of(asked: Asked) -> int:
+    """How many resamples the intervals of an answer rest on at most."""
+    return MOST_TIMED if asked.is_timed else max(DRAWS, resamples_of(asked.entry))
+
+
+def _laws(asked: Asked, most_draws: int) -> Any:
     """The law on a leading axis, with those that the runs allow after it."""
-    draws = draws_of(asked.entry)
+    draws = draws_of(asked.entry, most_draws)
     one = jax.tree.map(lambda x: np.array([float(x)]), asked.law)
     return one if draws is None else jax.tree.map(np.append, one, draws)
 

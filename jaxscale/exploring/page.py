@@ -15,7 +15,7 @@ import panel_material_ui as pmui
 from bokeh.models import CustomJS
 from panel.util.parameters import edit_readonly
 
-from jaxscale.exploring.answering import Answer, answer, answer_at_once
+from jaxscale.exploring.answering import Answer, answer, answer_at_once, most_draws_of
 from jaxscale.exploring.demand import demand_curve
 from jaxscale.exploring.effects import effects
 from jaxscale.exploring.fields import LEVER
@@ -43,7 +43,7 @@ from jaxscale.exploring.sections import (
 )
 from jaxscale.exploring.surfaces import loss_map
 from jaxscale.exploring.theme import STYLES, THEME
-from jaxscale.exploring.uncertainty import draws_of
+from jaxscale.exploring.uncertainty import DRAWS, draws_of, resamples_of
 from jaxscale.exploring.ways import Ways, asked_by
 from jaxscale.exploring.work import knows, run
 from jaxscale.laws.protocol import levers_of
@@ -54,6 +54,7 @@ logger = logging.getLogger(__name__)
 TITLE = "jaxscale explore"
 GRACE = 0.1  # seconds in which a newer question does not stop an older one's answer
 CALM = 0.6  # seconds without a change after which the address follows
+REST = 2.0  # seconds without a change after which a fit's intervals take all its resamples
 AT_ONCE = "answers without a compiler"  # a key
 FAULT = "This could not be computed, by a fault of the page."
 STALE = "Not answered: see what is wrong beside the field."
@@ -246,7 +247,7 @@ class Explorer(pn.viewable.Viewer):
             self._show(early)
         drawn = ((self._loss, loss_map), (self._demand, demand_curve), (self._effects, effects))
         is_known = all(knows((section.picture.name, key)) for section, _ in drawn)
-        found = await self._step(question, run(key, partial(answer, asked)))
+        found = await self._step(question, run(key, partial(answer, asked, DRAWS)))
         if found is None:
             return
         self._show(found)
@@ -261,6 +262,8 @@ class Explorer(pn.viewable.Viewer):
                 for (section, _), data in zip(some, arrays, strict=True):
                     section.show(data, found)
         await self._compare_laws(question, found)
+        if min(resamples_of(asked.entry), most_draws_of(asked)) > DRAWS:
+            await self._take_all_resamples(question, asked)
 
     async def _compare_laws(self, question: Question, found: Answer) -> None:
         """The best size by every law: at once of those that are compiled, then of the others."""
@@ -279,6 +282,14 @@ class Explorer(pn.viewable.Viewer):
             sizes += more
             with pn.io.hold():
                 self._laws.show(sizes, found)
+
+    async def _take_all_resamples(self, question: Question, asked: Asked) -> None:
+        """The intervals of the command, when nothing has changed for a moment."""
+        if await self._step(question, asyncio.sleep(REST, True)):
+            key = "all resamples", resamples_of(asked.entry), key_of(asked)
+            found = await self._step(question, run(key, partial(answer, asked), is_picture=True))
+            if found is not None:
+                self._show(found)
 
     async def _step(self, question: Question, work: Coroutine[Any, Any, T]) -> T | None:
         """What the work gives; None where it is slow and a newer question has come."""

@@ -13,18 +13,22 @@ from jaxscale.plan import Plan
 from jaxscale.published import Entry
 from jaxscale.solve.intervals import MOST_WITHOUT_PLAN
 
-# Laws behind an interval on the page. Drawn by strata, they leave the ends of besiroglu2024's
-# intervals within 2 to 5 % of the width (root mean square); as many independent draws, 3 to 8 %.
+# Laws behind an interval while a slider moves, and of a covariance at all. Drawn by strata, they
+# leave the ends of besiroglu2024's intervals within 2 to 5 % of the width (root mean square); as
+# many independent draws, 3 to 8 %.
 DRAWS = 200
 
 
-def draws_of(entry: Entry | None) -> Any:
-    """Laws with a leading axis that the runs behind the entry allow; None where not known."""
+def draws_of(entry: Entry | None, most: int = DRAWS) -> Any:
+    """Laws with a leading axis that the runs behind the entry allow; None where not known.
+
+    They are at most so many resamples of a fit, or draws from a covariance.
+    """
     if entry is None:
         return None
     if entry.draws is not None:
-        rows = len(jax.tree.leaves(entry.draws)[0])
-        kept = np.linspace(0, rows - 1, min(DRAWS, rows)).astype(int)
+        rows = resamples_of(entry)
+        kept = np.linspace(0, rows - 1, min(most, rows)).astype(int)
         return jax.tree.map(lambda x: np.asarray(x)[kept], entry.draws)
     if entry.covariance is None:
         return None
@@ -38,6 +42,12 @@ def draws_of(entry: Entry | None) -> Any:
     rows = center + (_strata(len(center)) * scales) @ axes.T
     rows[:, positive] = np.exp(rows[:, positive])
     return form(**dict(zip(coefficients, rows.T, strict=True)))
+
+
+def resamples_of(entry: Entry | None) -> int:
+    """How many resamples of its runs a fit has; none of a law without."""
+    draws = None if entry is None else entry.draws
+    return 0 if draws is None else len(jax.tree.leaves(draws)[0])
 
 
 @cache

@@ -18,7 +18,7 @@ from jaxscale._labelled import (
     long_name_of,
     unit_of,
 )
-from jaxscale._numerics.quantities import count, short
+from jaxscale._numerics.quantities import cents, count, short
 from jaxscale.plots.fields import MOST_LINES, field_histograms, field_line, field_map
 from jaxscale.plots.frame import INK, LINE, count_axis, dress, titled
 
@@ -275,7 +275,7 @@ def _position(coordinate: "DataArray") -> str:
     shown = f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else count(value)
     units = unit_of(coordinate)
     if units.startswith("dollars/"):
-        shown, units = f"${value:.2f}", f"an {units[8:]}"
+        shown, units = cents(value), f"an {units[8:]}"
     return f"{long_name_of(coordinate)} {shown}{units and f' {units}'}"
 
 

@@ -6,6 +6,7 @@ from jax.typing import ArrayLike
 
 from jaxscale.plan import NUMBERS, Plan
 
+MOST_TIMED = 1000  # resamples, of each of which serving is timed
 MOST_WITHOUT_PLAN = 0.01  # share of sampled laws, beyond which nothing is known of the tails
 
 

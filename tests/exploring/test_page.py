@@ -7,10 +7,12 @@ import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
+import numpy as np
 import pytest
 
 import jaxscale
-from jaxscale import hardware
+from jaxscale import hardware, laws
 from jaxscale.exploring import FIRST, Mistakes, Question, read
 from jaxscale.exploring.answering import answer_at_once
 from jaxscale.exploring.fields import FIELDS
@@ -24,6 +26,7 @@ from jaxscale.exploring.ways import (
     fields_of,
     ways_of,
 )
+from jaxscale.published import Entry
 
 pytest.importorskip("panel_material_ui")
 
@@ -144,6 +147,19 @@ def test_what_takes_its_time_fades_what_is_of_another_question():
     page._mark_old(FIRST.with_texts({"train_price": "3"}))
     assert page._plans.styles["opacity"] != "1"
     assert page._status.object == "Computing."
+
+
+def test_a_page_at_rest_has_the_intervals_of_all_resamples(monkeypatch):
+    from jaxscale.exploring import page
+
+    question = FIRST.with_texts({"law": "ours"})
+    entry = laws.entry("besiroglu2024")
+    draws = jax.tree.map(lambda x: np.linspace(0.99, 1.01, 250) * float(x), entry.law)
+    own = {"ours": Entry("ours", entry.law, dataset="runs", draws=draws)}
+    monkeypatch.setattr(page, "REST", 0)
+    explorer = page.Explorer(question, own)
+    asyncio.run(explorer._take_all_resamples(question, read(question, own)))
+    assert "250 resamples of the runs" in explorer._plans.object
 
 
 @pytest.mark.parametrize("law", ["E=1.7,A=406,B=411,alpha=0.34,beta=0.28", "no such law"])

@@ -6,9 +6,11 @@ import jax
 import numpy as np
 import pytest
 
+import jaxscale as js
 from jaxscale import laws
 from jaxscale.exploring import FIRST, answer, read
 from jaxscale.exploring.uncertainty import DRAWS, draws_of, interval_note
+from jaxscale.published import Entry
 from jaxscale.status import Status
 
 ENTRY = laws.entry("besiroglu2024")
@@ -73,3 +75,20 @@ def test_notes_say_what_intervals_rest_on():
     status[:50] = int(Status.INFEASIBLE_LOSS)
     lost = replace(found.resampled, status=status)
     assert interval_note("besiroglu2024", ENTRY, lost).startswith("No intervals: of 200 draws")
+
+
+def test_intervals_of_a_fit_are_those_of_all_its_resamples():
+    rng, law = np.random.default_rng(3), jax.tree.map(np.float64, ENTRY.law)
+    draws = jax.tree.map(lambda x: x * np.exp(rng.normal(0, 0.01, 301)), law)
+    entry = Entry("ours", law, dataset="runs", draws=draws)
+    asked = read(
+        FIRST.with_texts({"law": "ours", "loss": "2.1", "like_params": ""}), {"ours": entry}
+    )
+    found = answer(asked)
+    with jax.enable_x64(True):
+        plans = js.minimize_cost(entry.draws, 2.1, asked.demand, asked.costs)
+    expected = js.plan_intervals(jax.tree.map(np.asarray, plans))
+    for name in ("params", "tokens", "total_cost"):
+        np.testing.assert_allclose(found.intervals[name], expected[name], rtol=1e-9)
+    few = answer(asked, DRAWS).intervals["params"]
+    assert few != found.intervals["params"]
