@@ -22,6 +22,8 @@ PORT, LOOPBACK = 5006, "127.0.0.1"
 MOST_PAGES = 200  # open at once; each takes some megabytes
 MOST_BYTES = 2**20  # of a message; a page sends the text of a field
 HEADERS_BYTES = 2**16
+# A page is kept for its browser, which on a busy server connects late: then it would be made anew.
+UNUSED_MS = 60_000
 # What a visitor can provoke is no news for whoever started the server.
 QUIET = (
     *("bokeh.core.has_props", "bokeh.server.util", "bokeh.server.views"),
@@ -86,6 +88,7 @@ def listening(
         sign_sessions=True,
         include_headers=["User-Agent"],
         include_cookies=[],
+        unused_session_lifetime_milliseconds=UNUSED_MS,
         websocket_origin="*",  # the guard compares it with the name that the server is asked by
         websocket_max_message_size=MOST_BYTES,
         http_server_kwargs={"max_header_size": HEADERS_BYTES, "max_body_size": 0},
