@@ -63,6 +63,31 @@ class LawsAlike(NamedTuple):
     at_once: Callable[[], list[LawSize]] | None  # without compiling, where that is faster
 
 
+class Compared(NamedTuple):
+    """The laws that are asked: those that have said their size, or why none, and the others."""
+
+    sizes: Sequence[LawSize]
+    waiting: Sequence[LawsAlike] = ()  # for their program
+
+    def with_next(self, sizes: Iterable[LawSize]) -> "Compared":
+        """The same when the first of those that wait has its sizes."""
+        return Compared([*self.sizes, *sizes], self.waiting[1:])
+
+
+def compared(
+    answer: Answer, own: Mapping[str, Entry], is_compiled: Callable[[Hashable], bool]
+) -> Compared:
+    """The sizes by all laws whose program `is_compiled`, by its key; the others wait."""
+    sizes, groups = laws_alike(answer, own)
+    waiting: list[LawsAlike] = []
+    for group in groups:
+        if is_compiled(group.key):
+            sizes += group.sizes()
+        else:
+            waiting.append(group)
+    return Compared(sizes, waiting)
+
+
 def sizes_by_law(
     answer: Answer, own: Mapping[str, Entry] | None = None, *, at_once: bool = False
 ) -> list[LawSize]:

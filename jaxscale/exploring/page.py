@@ -27,7 +27,7 @@ from jaxscale.exploring.figures import (
     LossPicture,
 )
 from jaxscale.exploring.form import Form
-from jaxscale.exploring.laws_compared import LawsAlike, LawSize, laws_alike
+from jaxscale.exploring.laws_compared import Compared, compared
 from jaxscale.exploring.opening import opened_with as opened_with
 from jaxscale.exploring.python_text import as_python
 from jaxscale.exploring.question import FIRST, Question
@@ -53,6 +53,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 TITLE = "jaxscale explore"
 GRACE = 0.1  # seconds in which a newer question does not stop an older one's answer
+LATE = 0.4  # seconds after which what is of an older question fades
 CALM = 0.6  # seconds without a change after which the address follows
 REST = 2.0  # seconds without a change after which a fit's intervals take all its resamples
 AT_ONCE = "answers without a compiler"  # a key
@@ -245,14 +246,17 @@ class Explorer(pn.viewable.Viewer):
             if early is None:
                 return
             self._show(early)
-        drawn = ((self._loss, loss_map), (self._demand, demand_curve), (self._effects, effects))
+        by_law = partial(compared, own=self._own, is_compiled=knows)
+        computes = loss_map, demand_curve, effects, by_law
+        drawn = [*zip(self._pictures, computes, strict=True)]
         is_known = all(knows((section.picture.name, key)) for section, _ in drawn)
         found = await self._step(question, run(key, partial(answer, asked, DRAWS)))
         if found is None:
             return
         self._show(found)
         # All in one message, which costs the server some milliseconds whatever it holds.
-        for some in [drawn] if is_known else [(each,) for each in drawn]:
+        arrays: list[Any] | None = []
+        for some in [drawn] if is_known else [[each] for each in drawn]:
             work = partial(_each, [compute for _, compute in some], found)
             program = some[0][0].picture.name, key
             arrays = await self._step(question, run(program, work, is_picture=True))
@@ -261,27 +265,20 @@ class Explorer(pn.viewable.Viewer):
             with pn.io.hold():
                 for (section, _), data in zip(some, arrays, strict=True):
                     section.show(data, found)
-        await self._compare_laws(question, found)
+        *_, laws = arrays
+        await self._compare_laws(question, found, laws)
         if min(resamples_of(asked.entry), most_draws_of(asked)) > DRAWS:
             await self._take_all_resamples(question, asked)
 
-    async def _compare_laws(self, question: Question, found: Answer) -> None:
-        """The best size by every law: at once of those that are compiled, then of the others."""
-        without, groups = laws_alike(found, self._own)
-        sizes: list[LawSize] = list(without)
-        known = [group for group in groups if knows(group.key)]
-        waiting = [[group] for group in groups if not knows(group.key)]
-        if not known:
-            with pn.io.hold():
-                self._laws.show(sizes, found)
-        for some in [known, *waiting] if known else waiting:
-            work = run(some[0].key, partial(_sizes, some), is_picture=True)
-            more = await self._step(question, work)
+    async def _compare_laws(self, question: Question, found: Answer, laws: Compared) -> None:
+        """The best size by laws that wait for the compiler."""
+        for group in laws.waiting:
+            more = await self._step(question, run(group.key, group.sizes, is_picture=True))
             if more is None:
                 return
-            sizes += more
+            laws = laws.with_next(more)
             with pn.io.hold():
-                self._laws.show(sizes, found)
+                self._laws.show(laws, found)
 
     async def _take_all_resamples(self, question: Question, asked: Asked) -> None:
         """The intervals of the command, when nothing has changed for a moment."""
@@ -295,15 +292,20 @@ class Explorer(pn.viewable.Viewer):
         """What the work gives; None where it is slow and a newer question has come."""
         task = asyncio.ensure_future(work)
         await asyncio.wait({task}, timeout=GRACE)
-        if not task.done():
-            self._mark_old(question)
+        patience: float | None = LATE - GRACE
         while not task.done():
             if self.question is not question or self._is_closed:
                 task.cancel()  # what is compiling goes on
+                self._mark_old(self.question)
                 return None
             news = asyncio.ensure_future(self._news.wait())
-            await asyncio.wait({task, news}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                {task, news}, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+            )
             news.cancel()
+            if not done:
+                self._mark_old(question)
+                patience = None
         return None if self._is_closed else task.result()
 
     def _show(self, found: Answer) -> None:
@@ -391,10 +393,6 @@ def session(question: Question, own: Mapping[str, Entry]) -> pmui.Page:
 def _each(functions: Sequence[Callable[[Answer], Any]], found: Answer) -> list[Any]:
     """What each function gives, which may be None."""
     return [function(found) for function in functions]
-
-
-def _sizes(groups: Sequence[LawsAlike]) -> list[LawSize]:
-    return [size for group in groups for size in group.sizes()]
 
 
 def _told_of(query: str, tell: Callable[[bool], Any]) -> pmui.BreakpointSwitcher:

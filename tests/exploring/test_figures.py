@@ -23,7 +23,7 @@ from jaxscale.exploring.figures import (
 from jaxscale.exploring.figures.effects import signed
 from jaxscale.exploring.figures.picture import beside_chinchilla
 from jaxscale.exploring.figures.ticks import ticks
-from jaxscale.exploring.laws_compared import LawSize
+from jaxscale.exploring.laws_compared import Compared, LawsAlike, LawSize
 from jaxscale.exploring.question import FIRST
 from jaxscale.exploring.reading import Asked, Quality
 from jaxscale.exploring.surfaces import Line, LossMap
@@ -69,11 +69,12 @@ def demand_curve(params=2e10):
 
 def sizes(params=2e10):
     nothing = [math.nan] * 5
-    return [
+    rows = [
         LawSize("sardana2024", 2 * params, 1e13, 7e6, math.nan, math.nan, None, "MassiveText", ""),
         LawSize("besiroglu2024", params, 1.4e13, 6.7e6, 1.8e10, 2.3e10, False, "MassiveText", ""),
         LawSize("kaplan2020", *nothing, None, "WebText2", "no model reaches this loss"),
     ]
+    return Compared(rows)
 
 
 def effects(params=2e10):
@@ -188,6 +189,17 @@ def test_laws_without_an_answer_are_in_the_csv_alone():
     assert float(rows["besiroglu2024"]["params, low end of 95 %"]) == 1.8e10
     assert sum(len(each["x"]) for each in (dict(s.data) for s in picture.sizes.values())) == 2
     assert "1 has none" in picture.describe()
+
+
+def test_laws_that_are_still_computed_are_not_said_to_have_no_answer():
+    picture, later = LawsPicture(), LawsAlike("key", ("li2025", "sun2025"), list, None)
+    picture.update(Compared([], [later]), answer_of())
+    assert picture.message.text == "Computing."
+    assert picture.describe() == "2 more are being computed."
+    picture.update(Compared(sizes().sizes, [later]), answer_of())
+    assert picture.describe().endswith("the CSV says why. 2 more are being computed.")
+    picture.update(Compared(sizes().sizes, [later]).with_next([]), answer_of())
+    assert picture.describe().endswith("the CSV says why.")
 
 
 @pytest.mark.parametrize("params", [1e7, 1e9, 3e13])

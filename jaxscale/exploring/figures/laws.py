@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from bokeh.models import Range1d
@@ -20,9 +20,7 @@ from jaxscale.exploring.figures.picture import (
     written_cost,
 )
 from jaxscale.exploring.figures.ticks import around, finite, limit, ticks, write_ticks
-
-if TYPE_CHECKING:
-    from jaxscale.exploring.laws_compared import LawSize
+from jaxscale.exploring.laws_compared import Compared, LawSize
 
 ROW, REST = 23, 190  # pixels
 LONGEST, LONGEST_NAME = 36, 26  # characters of a heading and of the name of a law
@@ -33,7 +31,7 @@ KINDS = {  # whether the plan lies in the range of the runs: words and mark
 }
 
 
-class LawsPicture(Picture["Sequence[LawSize]"]):
+class LawsPicture(Picture[Compared]):
     """A row for each law that answers; the others are counted in the description."""
 
     name = "size-by-law"
@@ -98,6 +96,8 @@ class LawsPicture(Picture["Sequence[LawSize]"]):
         if not sizes:
             clear(self.best, self.headings, self.ranges, *self.sizes.values())
             self.say_nothing()
+            if self._waiting():
+                self.say("Computing.")
             return
         low, high = around(
             min(finite(*(x for size in sizes for x in (size.params, size.low)), best)),
@@ -144,14 +144,21 @@ class LawsPicture(Picture["Sequence[LawSize]"]):
                 },
             )
 
-    def _answering(self) -> "list[LawSize]":
+    def _sizes_known(self) -> Sequence[LawSize]:
+        return () if self.data is None else self.data.sizes
+
+    def _waiting(self) -> int:
+        """How many laws are still computed."""
+        return 0 if self.data is None else sum(len(each.names) for each in self.data.waiting)
+
+    def _answering(self) -> list[LawSize]:
         """Laws with a size, those of a group together, the question's group first."""
-        known = [size for size in self.data or () if np.isfinite(size.params)]
+        known = [size for size in self._sizes_known() if np.isfinite(size.params)]
         name = self.answer.asked.name if self.answer else ""
         first = {size.group for size in known if size.name == name}
         return sorted(known, key=lambda x: (x.group not in first, x.group, -x.params))
 
-    def _text(self, size: "LawSize") -> str:
+    def _text(self, size: LawSize) -> str:
         assert self.answer is not None
         text = f"{size.name}, losses of {size.group}"
         text += f"\n{count(size.params)} params, {count(size.tokens)} tokens"
@@ -164,9 +171,11 @@ class LawsPicture(Picture["Sequence[LawSize]"]):
     def describe(self) -> str:
         if self.answer is None:
             return ""
-        sizes, asked = self._answering(), len(self.data or ())
+        sizes, missing = self._answering(), len(self._sizes_known()) - len(self._answering())
+        waiting = self._waiting()
+        computed = f" {waiting} more {'is' if waiting == 1 else 'are'} being computed."
         if not sizes:
-            return "No law has an answer to this question."
+            return computed.strip() if waiting else "No law has an answer to this question."
         smallest, largest = (pick(sizes, key=lambda size: size.params) for pick in (min, max))
         words = "One law has an answer"
         if len(sizes) > 1:
@@ -176,10 +185,9 @@ class LawsPicture(Picture["Sequence[LawSize]"]):
             )
         beyond = sum(size.in_range is False for size in sizes)
         words += f"; {beyond} of them beyond the runs behind the law." if beyond else "."
-        if asked > len(sizes):
-            missing = asked - len(sizes)
+        if missing:
             words += f" {missing} {'has' if missing == 1 else 'have'} none: the CSV says why."
-        return words
+        return words + computed if waiting else words
 
     def table(self) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
         unit = self.answer.asked.unit if self.answer else ""
@@ -193,11 +201,11 @@ class LawsPicture(Picture["Sequence[LawSize]"]):
                 size.group,
                 size.note,
             ]
-            for size in self.data or ()
+            for size in self._sizes_known()
         )
 
 
-def _rows(sizes: "Sequence[LawSize]") -> "list[str | LawSize]":
+def _rows(sizes: Sequence[LawSize]) -> list[str | LawSize]:
     """The heading of each group, and under it its laws."""
     rows: list[str | LawSize] = []
     for group, members in groupby(sizes, key=lambda size: size.group):
