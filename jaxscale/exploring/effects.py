@@ -19,6 +19,7 @@ from jaxscale.exploring.answering import Answer, targets_of
 from jaxscale.exploring.fields import FIELDS, LEVER
 from jaxscale.exploring.reading import Asked
 from jaxscale.laws.protocol import levers_of
+from jaxscale.serving.deployment import bytes_of
 from jaxscale.serving.requests import OUTPUT, PROMPT, Requests, lengths_within
 from jaxscale.solve import minimize_cost, minimize_loss
 
@@ -27,6 +28,7 @@ STEP = 1e-6  # of a logarithm, where what an input moves is found by differences
 NEGLIGIBLE = 1e-10  # an effect that is rounding alone: a bound that does not bind, say
 Powers = Mapping[str, float]
 _MACHINE = "costs.serving.device"
+BITS = "bits"  # the lever that sets the precision of serving
 
 
 class Effect(NamedTuple):
@@ -61,8 +63,9 @@ class Input(NamedTuple):
 def effects(answer: Answer) -> tuple[Effect, ...]:
     """The effect of each input that has one, the largest on the cost (of a budget: loss) first.
 
-    Bounds that do not bind are left out, and so are inputs whose effect is not known. Empty without
-    a plan. The first of a family of law and shape of question waits for the compiler.
+    Bounds that do not bind are left out, and so are inputs whose effect is not known or that stand
+    where the answer jumps. Empty without a plan. The first of a family of law and shape of question
+    waits for the compiler.
     """
     if not answer.optimum.ok:
         return ()
@@ -93,7 +96,8 @@ def _effect(item: Input, slopes: Mapping[str, np.ndarray]) -> Effect:
 
 
 def _is_felt(effect: Effect, of_budget: bool) -> bool:
-    numbers = effect.loss if of_budget else effect.cost, effect.params, effect.tokens
+    # Of a budget the cost is that of what bounds leave over: the budget alone moves it elsewhere.
+    numbers = [effect.cost, effect.params, effect.tokens, *[effect.loss] * of_budget]
     return math.isfinite(sum(numbers)) and any(numbers)
 
 
@@ -203,6 +207,8 @@ def inputs_of(asked: Asked) -> Iterator[Input]:
         yield _given(asked, name, {f"bounds.{name}": 1})
     of_model = _levers_of_model(asked)
     for name, value in asked.given.values.items():
+        if name == BITS and _fill_their_precision(asked, value):
+            continue
         moved = [f"{LEVER}{name}", *[f"of_model.{name}"] * (name in of_model)]
         yield Input(
             f"{LEVER}{name}", name.replace("_", " "), number(value), dict.fromkeys(moved, 1)
@@ -210,6 +216,16 @@ def inputs_of(asked: Asked) -> Iterator[Input]:
     yield from _of_coefficients("law", "of the law", asked.law)
     if asked.quality.task is not None:
         yield from _of_coefficients("task", "of the task", asked.quality.task.law)
+
+
+def _fill_their_precision(asked: Asked, bits: float) -> bool:
+    """Whether more bits are served in a wider precision, so that costs jump there."""
+    if asked.deployment is None or "serve_precision" in asked.question.texts:
+        return False
+    more = bits * math.exp(STEP)
+    return more <= levers_of(asked.law)[BITS][1] and more > 8 * bytes_of(
+        "weights", asked.deployment.weights
+    )
 
 
 def _given(asked: Asked, name: str, powers: Powers, default: str = "", step: str = MORE) -> Input:
@@ -294,8 +310,16 @@ def _of_serving(asked: Asked) -> Iterator[Input]:
         if name not in _DEMAND:
             yield _given(asked, name, powers)
     for name, number_of in _LIMITS.items():
+        if name == "utilisation" and _is_never_idle(asked):
+            continue
         if name in asked.question.texts or FIELDS[name].default:
             yield _given(asked, name, {f"costs.serving.{number_of}": 1})
+
+
+def _is_never_idle(asked: Asked) -> bool:
+    """Whether serving has no queue, while just below full use its queue has no end: see `serve`."""
+    served = asked.costs.serving
+    return served.utilisation == 1 and math.isfinite(served.limits.first_token_seconds)
 
 
 def _lengths(asked: Asked) -> dict[str, Powers]:
