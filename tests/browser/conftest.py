@@ -93,7 +93,7 @@ def visit(browser, address) -> Iterator[Callable]:
     host = urlsplit(address).netloc
 
     def watch(page):
-        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+        page.on("pageerror", lambda error: faults.append(f"error: {error.stack or error}"))
         page.on("crash", lambda _: faults.append("the page crashed"))
         page.on("console", lambda said: faults.extend(_complaints(said)))
         page.on("request", lambda request: faults.extend(_strangers(request.url, host)))

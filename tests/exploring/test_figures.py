@@ -21,7 +21,7 @@ from jaxscale.exploring.figures import (
     LossPicture,
 )
 from jaxscale.exploring.figures.effects import signed
-from jaxscale.exploring.figures.picture import beside_chinchilla
+from jaxscale.exploring.figures.picture import beside_chinchilla, columns_of, replace
 from jaxscale.exploring.figures.ticks import ticks
 from jaxscale.exploring.laws_compared import Compared, LawsAlike, LawSize
 from jaxscale.exploring.question import FIRST
@@ -227,3 +227,13 @@ def test_ticks_are_round_and_few_enough_for_a_phone(low, high):
 )
 def test_changes_have_a_sign_and_two_or_three_digits(x, text):
     assert signed(x) == text.replace("-", "\N{MINUS SIGN}")
+
+
+def test_lines_and_shapes_become_no_fewer_until_there_are_none():
+    """Bokeh's script reads beyond the end of its arrays, where a page is laid out meanwhile."""
+    source = columns_of("xs", "ys", "color")
+    for count, kept in ((3, 3), (1, 3), (4, 4), (0, 0), (2, 2)):
+        columns = {"xs": [[1.0, 2.0]] * count, "ys": [[3.0, 4.0]] * count, "color": ["red"] * count}
+        replace(source, columns)
+        assert [len(column) for column in source.data.values()] == [kept] * 3
+        assert sum(map(bool, source.data["xs"])) == count

@@ -190,5 +190,14 @@ def _has_data(renderer: GlyphRenderer) -> bool:
 
 
 def replace(source: ColumnDataSource, columns: Mapping[str, Any]) -> None:
-    """New values of all columns, in one message."""
-    source.data = dict(columns)  # pyright: ignore[reportAttributeAccessIssue]
+    """New values of all columns, in one message.
+
+    Lines and shapes, in columns `xs` and `ys`, become no fewer until there are none: the last ones
+    are empty. When the page is laid out meanwhile, Bokeh looks for as many as it had, and fails.
+    """
+    shapes = len(columns.get("xs", ()))
+    spare = len(dict(source.data)["xs"]) - shapes if shapes else 0
+    source.data = {  # pyright: ignore[reportAttributeAccessIssue]
+        name: [*column, *[[] if name in ("xs", "ys") else column[-1]] * spare] if shapes else column
+        for name, column in columns.items()
+    }
