@@ -265,10 +265,13 @@ class Explorer(pn.viewable.Viewer):
             with pn.io.hold():
                 for (section, _), data in zip(some, arrays, strict=True):
                     section.show(data, found)
+        if min(resamples_of(asked.entry), most_draws_of(asked)) > DRAWS:
+            whole = await self._of_all_resamples(question, asked)
+            if whole is None:
+                return
+            self._show(whole)
         *_, laws = arrays
         await self._compare_laws(question, found, laws)
-        if min(resamples_of(asked.entry), most_draws_of(asked)) > DRAWS:
-            await self._take_all_resamples(question, asked)
 
     async def _compare_laws(self, question: Question, found: Answer, laws: Compared) -> None:
         """The best size by laws that wait for the compiler."""
@@ -280,13 +283,12 @@ class Explorer(pn.viewable.Viewer):
             with pn.io.hold():
                 self._laws.show(laws, found)
 
-    async def _take_all_resamples(self, question: Question, asked: Asked) -> None:
-        """The intervals of the command, when nothing has changed for a moment."""
-        if await self._step(question, asyncio.sleep(REST, True)):
-            key = "all resamples", resamples_of(asked.entry), key_of(asked)
-            found = await self._step(question, run(key, partial(answer, asked), is_picture=True))
-            if found is not None:
-                self._show(found)
+    async def _of_all_resamples(self, question: Question, asked: Asked) -> Answer | None:
+        """The answer with the intervals of the command, when nothing has changed for a moment."""
+        if not await self._step(question, asyncio.sleep(REST, True)):
+            return None
+        key = "all resamples", resamples_of(asked.entry), key_of(asked)
+        return await self._step(question, run(key, partial(answer, asked), is_picture=True))
 
     async def _step(self, question: Question, work: Coroutine[Any, Any, T]) -> T | None:
         """What the work gives; None where it is slow and a newer question has come."""

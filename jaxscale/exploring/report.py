@@ -50,17 +50,23 @@ def rows_of(answer: Answer) -> Iterator[Row]:
     }
     for label, (name, write) in written.items():
         best, other = (_number(plan, name) for plan in (answer.optimum, answer.chinchilla))
-        low, high = intervals.get(name, (math.nan, math.nan))
-        interval = NONE if math.isnan(low) else f"{write(low).split()[0]} to {write(high)}"
+        interval = _interval(intervals.get(name), write)
         ratio = count(best / other) if best > 0 and other > 0 else NONE
         yield Row(label, _text(best, write), interval, _text(other, write), ratio)
         if name == "loss" and answer.accuracies is not None:
             shares = (percent(x) for x in answer.accuracies)
             yield Row("Accuracy", next(shares), NONE, next(shares), NONE)
     if not math.isnan(answer.saving):
-        low, high = intervals.get("saving", (math.nan, math.nan))
-        interval = NONE if math.isnan(low) else f"{percent(low)} to {percent(high)}"
+        interval = _interval(intervals.get("saving"), percent)
         yield Row("Saving", percent(answer.saving), interval, NONE, NONE)
+
+
+def _interval(ends: tuple[float, float] | None, write: Callable[[float], str]) -> str:
+    """Both ends, the unit behind the second alone; nothing where they are written alike."""
+    if ends is None or math.isnan(ends[0]):
+        return NONE
+    low, high = map(write, ends)
+    return NONE if low == high else f"{low.removesuffix(' FLOPs')} to {high}"
 
 
 def headline(answer: Answer) -> str:

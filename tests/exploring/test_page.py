@@ -158,8 +158,8 @@ def test_a_page_at_rest_has_the_intervals_of_all_resamples(monkeypatch):
     own = {"ours": Entry("ours", entry.law, dataset="runs", draws=draws)}
     monkeypatch.setattr(page, "REST", 0)
     explorer = page.Explorer(question, own)
-    asyncio.run(explorer._take_all_resamples(question, read(question, own)))
-    assert "250 resamples of the runs" in explorer._plans.object
+    whole = asyncio.run(explorer._of_all_resamples(question, read(question, own)))
+    assert len(whole.resampled.status) == 250
 
 
 @pytest.mark.parametrize("law", ["E=1.7,A=406,B=411,alpha=0.34,beta=0.28", "no such law"])

@@ -2,12 +2,15 @@
 
 import csv
 import io
+import re
 
 import pytest
 
 from jaxscale.exploring import Question, read
 from jaxscale.exploring.answering import answer_at_once
 from jaxscale.exploring.report import csv_of, notes_of, rows_of, table_of
+
+TOKENS = {"inference_tokens": "1T"}
 
 
 def _answer(**texts):
@@ -37,6 +40,12 @@ def test_costs_in_flops_have_their_unit():
     costs = [row for row in rows_of(_answer(loss="2", inference_tokens="1T")) if "ost" in row.label]
     assert len(costs) == 4
     assert all(row.optimum.endswith(" FLOPs") for row in costs)
+
+
+def test_an_interval_whose_ends_are_written_alike_is_left_out():
+    rows = {row.label: row for row in rows_of(_answer(loss="2", **TOKENS, law="besiroglu2024"))}
+    assert rows["Loss, nats per token"].interval == rows["Cost of decode"].interval == ""
+    assert re.fullmatch(r"[\d.e]+ to [\d.e]+ FLOPs", rows["Cost of training"].interval)
 
 
 def test_no_table_stands_where_there_is_no_plan():
