@@ -10,6 +10,7 @@ from bokeh.models import Axis, FixedTicker, Range1d
 from jaxscale._numerics.quantities import short
 
 MOST = 6  # labels of an axis, so that they fit a phone
+LEAST = 3.0  # times as large as its start is the end of an axis, so that it has labels
 
 
 # Digits of ticks and every how many powers of ten they stand, from the densest on.
@@ -51,8 +52,9 @@ def limit(axes_range: Range1d, low: float, high: float) -> None:
 
 
 def around(low: float, high: float) -> tuple[float, float]:
-    """The numbers from `low` to `high` and a bit more, on a logarithmic axis."""
-    room = 0.05 * max(math.log(high / low), 0.2)
+    """The numbers from `low` to `high` and a bit more, a factor of `LEAST` at least."""
+    span = math.log(high / low)
+    room = max(0.05 * span, (math.log(LEAST) - span) / 2)
     return low * math.exp(-room), high * math.exp(room)
 
 
