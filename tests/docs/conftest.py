@@ -4,9 +4,15 @@ import pytest
 
 import jaxscale as js
 from jaxscale._numerics.interpreted import interpreted
+from jaxscale.economics import regret
+from jaxscale.plots import papers
 
 # Not compute_optimal: it compiles soon, and an example rounds what depends on its last bit.
-SOLVERS = ("minimize_cost", "minimize_loss", "evaluate")
+SOLVERS = (
+    *((js, name) for name in ("minimize_cost", "minimize_loss", "evaluate")),
+    (papers, "minimize_loss"),
+    (regret, "_regrets"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -37,5 +43,5 @@ def solved_by_numpy(monkeypatch):
 
         return run
 
-    for name in SOLVERS:
-        monkeypatch.setattr(js, name, by_numpy(getattr(js, name)))
+    for module, name in SOLVERS:
+        monkeypatch.setattr(module, name, by_numpy(getattr(module, name)))
