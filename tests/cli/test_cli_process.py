@@ -48,7 +48,7 @@ def test_json_is_all_that_stdout_holds_and_nothing_else_is_loaded_or_compiled():
     assert abs(found["optimum"]["loss"] - found["target_loss"]) < 1e-12
 
 
-@pytest.mark.thorough  # tests/cli/test_cli_plan.py within this process, a full disk beside it
+@pytest.mark.thorough  # test_cli_mistakes.py in this process, a full disk in one of its own
 def test_a_mistake_ends_with_exit_code_2_and_one_line():
     done = shell("plan", "--loss", "seven", "--inference-tokens", "10T")
     assert (done.returncode, done.stdout) == (2, "")
