@@ -11,6 +11,7 @@ import pytest
 import jaxscale as js
 from jaxscale import Status
 from jaxscale._compare import remarks
+from jaxscale._numerics.interpreted import interpreted
 
 DEMAND = js.Demand(input_tokens=2e12)
 LAW = js.laws.Chinchilla(1.7, 400.0, 410.0, 0.34, 0.28)
@@ -21,7 +22,7 @@ def test_each_row_is_the_cheapest_plan_by_its_law():
     comparison = js.compare_laws(names, loss=2.3, demand=DEMAND)
     assert [row.name for row in comparison.rows] == names
     for row in comparison.rows:
-        plan = js.minimize_cost(js.laws.published(row.name), 2.3, DEMAND)
+        plan = interpreted(js.minimize_cost, js.laws.published(row.name), 2.3, DEMAND)
         np.testing.assert_allclose(row.plan.total_cost, plan.total_cost, rtol=1e-5)
         assert row.status is Status.OK
         assert row.in_range == bool(row.entry.in_range(plan))
@@ -167,10 +168,9 @@ class Parted:
 
 def test_a_lever_that_takes_some_values_is_chosen_and_says_the_second_best():
     (row,) = js.compare_laws({"parted": Parted()}, loss=2.4).rows
-    costs = {
-        parts: float(js.minimize_cost(Parted(), 2.4, levers={"parts": parts}).total_cost)
-        for parts in (1, 2, 4)
-    }
+    levers = {"parts": np.array([1, 2, 4])}
+    found = interpreted(js.minimize_cost, Parted(), 2.4, levers=levers)
+    costs = dict(zip((1, 2, 4), found.total_cost.tolist(), strict=True))
     best, second, _ = sorted(costs, key=costs.__getitem__)
     assert row.chosen == ("parts",)
     assert row.plan.levers["parts"] == best

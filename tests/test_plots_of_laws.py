@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ pytest.importorskip("matplotlib")
 
 import jaxscale as js
 from jaxscale import plots
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale.cli.figures import figures
 from jaxscale.cli.mistakes import Mistake
 from jaxscale.plots import _iso_loss, papers
@@ -219,6 +221,8 @@ def handed(tmp_path_factory):
                 return _draw(*arguments, **options)
 
             patch.setattr(home, name, keeping)
+        # By NumPy, to spare compiling.
+        patch.setattr(papers, "minimize_loss", partial(interpreted, js.minimize_loss))
         folder = folder / "made" / "by the command"
         figures(str(folder))
     return {**found, "files": sorted(folder.iterdir())}

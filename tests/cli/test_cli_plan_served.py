@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 import jaxscale as js
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale._sentences import serving_note
 
 pytest.importorskip("typer")
@@ -35,7 +36,7 @@ def test_the_plan_is_that_of_the_library_and_its_deployment_is_told(command):
     requests = js.serving.Requests(1155, 211, kept=8000.0)
     limits = js.serving.Limits(token_seconds=0.05)
     costs = js.Costs.served(family, H100, requests, limits, train=H100, counts=[1])
-    plan = js.minimize_cost(LAW, 2.1, js.Demand(8e11, 2e11), costs)
+    plan = interpreted(js.minimize_cost, LAW, 2.1, js.Demand(8e11, 2e11), costs)
     for name in ("params", "tokens", "total_cost"):
         assert record["optimum"][name] == pytest.approx(float(getattr(plan, name)), rel=1e-3)
     assert record["serving"]["deployment"] == "1 x H100-SXM"
@@ -45,7 +46,8 @@ def test_the_plan_is_that_of_the_library_and_its_deployment_is_told(command):
     assert record["chinchilla"]["decode_cost"] > 2 * record["optimum"]["decode_cost"]
     # What a model of its size costs to serve, from `serve`.
     shape = family.architecture(record["chinchilla"]["params"])
-    served = js.serving.serve(shape, js.serving.Deployment(H100), requests, limits=limits)
+    deployment = js.serving.Deployment(H100)
+    served = interpreted(js.serving.serve, shape, deployment, requests, limits=limits)
     million = float(served.dollars_per_million_output_tokens)
     assert record["chinchilla"]["decode_cost"] == pytest.approx(2e5 * million, rel=1e-3)
 
@@ -63,8 +65,8 @@ def test_a_limit_that_bounds_the_size_is_named(command):
     ("question", "answer"),
     [
         (
-            asked("1.9", "8B", "2B", "--max-latency", "2ms", "--serve-count", "8"),
-            "No model of that quality keeps the limits on 8 x H100-SXM; without them the cheapest",
+            asked("2", "8B", "2B", "--max-latency", "1ms", "--serve-count", "1"),
+            "No model of that quality keeps the limits on 1 x H100-SXM; without them the cheapest",
         ),
         (
             ("plan", "--loss", "2", "--inference-tokens", "1T", "--max-latency", "50ms"),
@@ -136,7 +138,7 @@ def test_cached_prompts_utilisation_and_batch_are_those_of_the_library(command):
     limits = js.serving.Limits(max_batch=8)
     named = {"train": H100, "counts": [1], "utilisation": 0.4}
     costs = js.Costs.served(family, H100, requests, limits, **named)
-    plan = js.minimize_cost(LAW, 2.1, js.Demand(8e11, 2e11), costs)
+    plan = interpreted(js.minimize_cost, LAW, 2.1, js.Demand(8e11, 2e11), costs)
     assert record["optimum"]["total_cost"] == pytest.approx(float(plan.total_cost), rel=1e-3)
     assert record["serving"]["batch"] == pytest.approx(8)
     assert record["serving"]["utilisation"] == 0.4

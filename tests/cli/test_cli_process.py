@@ -48,6 +48,7 @@ def test_json_is_all_that_stdout_holds_and_nothing_else_is_loaded_or_compiled():
     assert abs(found["optimum"]["loss"] - found["target_loss"]) < 1e-12
 
 
+@pytest.mark.thorough  # test_cli_mistakes.py in this process, a full disk in one of its own
 def test_a_mistake_ends_with_exit_code_2_and_one_line():
     done = shell("plan", "--loss", "seven", "--inference-tokens", "10T")
     assert (done.returncode, done.stdout) == (2, "")
@@ -73,7 +74,7 @@ def test_importing_the_package_changes_no_switch_and_loads_no_terminal_or_pictur
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
-@pytest.mark.parametrize("option", [(), ("--json",)])
+@pytest.mark.parametrize("option", [(), pytest.param(("--json",), marks=pytest.mark.thorough)])
 def test_a_full_disk_is_one_line(option):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
@@ -159,12 +160,18 @@ def test_the_help_of_plan_explains_every_option(command):
     assert "compute-optimal at no demand" in " ".join(help_text.replace("│", " ").split())
 
 
-@pytest.mark.parametrize("name", ["plan", "estimate", "laws", "hardware"])
-def test_the_examples_of_the_help_run(command, name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def folder_of_a_fit(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fit")
     runs = js.fitting.simulate(js.laws.published("besiroglu2024"), 60, key=1)
     fit = js.fit(js.laws.Chinchilla, runs)
-    fit.save("fit.json", js.bootstrap(fit, resamples=100, key=1))
+    fit.save(folder / "fit.json", js.bootstrap(fit, resamples=50, key=1))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["plan", "estimate", "laws", "hardware"])
+def test_the_examples_of_the_help_run(command, name, folder_of_a_fit, monkeypatch):
+    monkeypatch.chdir(folder_of_a_fit)
     text = re.sub(r"\\ *\n", " ", command(name, "--help").out.split("Examples")[1])
     lines = re.findall(r"^ *jaxscale (.+?) *$", text, re.MULTILINE)
     assert lines

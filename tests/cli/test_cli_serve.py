@@ -5,6 +5,7 @@ import json
 import pytest
 
 import jaxscale as js
+from jaxscale._numerics.interpreted import interpreted
 
 pytest.importorskip("typer")
 
@@ -60,7 +61,7 @@ def test_a_number_of_params_is_a_shape_of_a_family(command):
     requests = js.serving.Requests(1155, 211, kept=4000)
     device = js.accelerator("H200", price=record["devices"][0]["price"])
     shape = js.architectures.Family(**{**vars(family), "context": 4000.0}).architecture(13e9)
-    served = js.serving.serve(shape, js.serving.Deployment(device), requests)
+    served = interpreted(js.serving.serve, shape, js.serving.Deployment(device), requests)
     assert record["best"]["batch"] == pytest.approx(float(served.batch), rel=1e-4)
     assert record["requests"]["context"] == 4000
 

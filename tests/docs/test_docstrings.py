@@ -59,6 +59,7 @@ TESTS = [examples_of(name, value) for name, value in documented_objects(PUBLIC)]
 @pytest.mark.parametrize(
     "example", [pytest.param(test, id=test.name) for test in TESTS if test.examples]
 )
+@pytest.mark.usefixtures("solved_by_numpy")
 def test_an_example_prints_what_it_says(example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some write files
     printed = []

@@ -12,6 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import jaxscale as js
+from jaxscale._numerics.interpreted import interpreted
 from published.numbers import assert_printed, listed
 
 pytestmark = pytest.mark.skipif(
@@ -75,7 +76,7 @@ def test_reduced_to_chinchilla_it_has_the_coefficients_of_table_4(experts):
 @functools.cache
 def all_optima():
     levers = {"experts": np.array(EXPERTS, float)}
-    return js.minimize_loss(LAW, np.array([*OPTIMA])[:, None], levers=levers)
+    return interpreted(js.minimize_loss, LAW, np.array([*OPTIMA])[:, None], levers=levers)
 
 
 def optima(budget):
@@ -126,7 +127,7 @@ def within_memory():
     """By tokens per param, without a limit and up to 400; by memory; and by budget."""
     most = np.array([np.inf, 400])[:, None, None]
     bounds = js.Bounds(max_memory=np.array([*MEMORY])[:, None], max_tokens_per_param=most)
-    return js.minimize_loss(LAW, np.array([*BEST]), over=CHOSEN, bounds=bounds)
+    return interpreted(js.minimize_loss, LAW, np.array([*BEST]), over=CHOSEN, bounds=bounds)
 
 
 @pytest.mark.parametrize("column", range(len(MEMORY)), ids=MEMORY.values())

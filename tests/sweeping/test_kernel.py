@@ -49,20 +49,31 @@ def totals(job, form):
 
 
 # Two chunks of rows that do not fill a kernel's, and of which the last reaches beyond the space.
+# Samples come to the terms of all at once in the test that follows.
+SAMPLE = js.Sample(3000, 0, loss=js.uniform(1, 2), served=js.normal(9, 1))
+SOBOL = js.Sobol(3000, 0, loss=js.uniform(1, 2), served=js.loguniform(1, 9))
+
+
 @pytest.mark.parametrize(
-    ("scenario", "space", "dtype"),
+    ("scenario", "space", "dtype", "reducers", "forms"),
     [
-        (plan, GRID, "float32"),
-        (size, js.Sample(3000, 0, loss=js.uniform(1, 2), served=js.normal(9, 1)), "float64"),
-        (size, js.Sobol(3000, 0, loss=js.uniform(1, 2), served=js.loguniform(1, 9)), "float32"),
+        (plan, GRID, "float32", REDUCERS, (Form.INTERPRETED, Form.AT_ONCE)),
+        (size, SAMPLE, "float64", REDUCERS, (Form.INTERPRETED,)),
+        (
+            size,
+            SOBOL,
+            "float32",
+            [js.Moments("params"), js.TopK("params", k=3)],
+            (Form.INTERPRETED,),
+        ),
     ],
     ids=["grid", "sample", "sobol"],
 )
-def test_a_kernel_gathers_what_a_program_of_xla_does(scenario, space, dtype):
-    job = prepare(scenario, space, reduce=REDUCERS, dtype=dtype, chunk=1700)
+def test_a_kernel_gathers_what_a_program_of_xla_does(scenario, space, dtype, reducers, forms):
+    job = prepare(scenario, space, reduce=reducers, dtype=dtype, chunk=1700)
     assert job.chunks.count == 2
     known = totals(job, Form.COLUMNS)
-    for form in (Form.INTERPRETED, Form.AT_ONCE):
+    for form in forms:
         for one, other in zip(totals(job, form), known, strict=True):
             assert one.keys() == other.keys()
             for name, array in one.items():
@@ -110,17 +121,41 @@ def lowered(scenario, space, reducers, dtype="float32"):
 FAMILIES = {type(law): law for law in (entry.law for entry in reversed(list(js.laws.catalog())))}
 
 
-@pytest.mark.parametrize(
-    ("law", "at_loss"),
-    [(law, True) for law in FAMILIES.values()]
-    + [(FAMILIES[family], False) for family in (js.laws.Kaplan, js.laws.Kumar)],
-    ids=lambda value: type(value).__name__ if hasattr(value, "loss") else f"at_loss={value}",
-)
-def test_every_law_lowers_into_a_kernel(law, at_loss):
-    levers = {
+# In closed form, by a search over one ratio, and by the search of any law; between them the last
+# two take every operation that a law takes.
+SEARCHED = js.laws.Chinchilla, js.laws.Ludziejewski, js.laws.Kumar, js.laws.Farseer
+
+
+def levers_at_middle(law):
+    return {
         name: np.sqrt(max(low, 1e-3) * min(high, 1e12))
         for name, (low, high) in levers_of(law).items()
     }
+
+
+def test_the_loss_of_every_law_lowers_into_a_kernel():
+    def scenario(params, tokens):
+        laws = FAMILIES.values()
+        return {"loss": sum(law.loss(params, tokens, **levers_at_middle(law)) for law in laws)}
+
+    space = js.Grid(params=js.geomspace(1e8, 1e11, 64), tokens=js.geomspace(1e10, 1e13, 64))
+    assert "triton" in lowered(scenario, space, [js.Moments("loss")])
+
+
+@pytest.mark.parametrize(
+    ("law", "at_loss"),
+    [
+        pytest.param(law, True, marks=() if family in SEARCHED else pytest.mark.thorough)
+        for family, law in FAMILIES.items()
+    ]
+    + [
+        pytest.param(FAMILIES[family], False, marks=pytest.mark.thorough)
+        for family in (js.laws.Kaplan, js.laws.Kumar)
+    ],
+    ids=lambda value: type(value).__name__ if hasattr(value, "loss") else f"at_loss={value}",
+)
+def test_every_law_lowers_into_a_kernel(law, at_loss):
+    levers = levers_at_middle(law)
     minimize = js.minimize_cost if at_loss else js.minimize_loss
 
     def scenario(target, served):
@@ -146,8 +181,21 @@ SOLVERS = {
 }
 
 
-@pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+# The search of any law is lowered in float32 above, and what the others share in both.
+ONCE = ("float32", "any law, bounded"), ("float64", "minimize_loss, bounded")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "solver"),
+    [
+        pytest.param(
+            dtype, solver, id=f"{dtype}-{name}",
+            marks=pytest.mark.thorough if (dtype, name) in ONCE else (),
+        )
+        for dtype in ("float32", "float64")
+        for name, solver in SOLVERS.items()
+    ],
+)  # fmt: skip
 def test_every_solver_lowers_into_a_kernel(solver, dtype):
     def scenario(x, y):
         found = solver(x, y)
