@@ -316,11 +316,21 @@ def test_more_than_one_optimum_is_said(target):
     assert_allclose(plan.tokens_per_param[0], 1, rtol=1e-5 if X64 else 1e-2)
 
 
-def test_a_bracketed_search_runs_without_jit():
-    # As the command line solves; the ridge needs them.
-    law = TwoValleys(np.asarray(0.1, DTYPE))
+def run_op_by_op(function, *args):
     with jax.disable_jit():
-        plan = js.minimize_cost(law, 2.1)
+        return function(*args)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        interpreted,  # as the command line solves
+        pytest.param(run_op_by_op, marks=pytest.mark.thorough),
+    ],
+)
+def test_a_bracketed_search_runs_without_jit(run):
+    # The ridge needs brackets.
+    plan = run(js.minimize_cost, TwoValleys(np.asarray(0.1, DTYPE)), 2.1)
     # In the shape of the test above, whose program this shares.
     again = js.minimize_cost(TwoValleys(np.full(2, 0.1, DTYPE)), 2.1)
     assert plan.ok
