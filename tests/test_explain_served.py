@@ -60,33 +60,58 @@ def test_a_limit_is_told_without_its_numbers_where_no_costs_are_given():
     assert js.explain(plan, LAW) == "Memory on 1 device bounds the size."
 
 
+def planned(prices):
+    return interpreted(js.minimize_cost, LAW, 1.9, LITTLE, prices)
+
+
 def test_what_no_limit_allows_is_told_by_the_plan_without_limits():
     limits = js.serving.Limits(token_seconds=0.002)
     plan, told = solved(costs(limits, (8,)), loss=1.9)
     assert js.Status(int(plan.status)) is js.Status.INFEASIBLE_BOUNDS
     assert told.startswith("No model of that quality keeps the limits on 8 x H100-SXM; without")
-    free, _ = solved(costs(counts=js.serving.COUNTS), loss=1.9)
+    free = planned(costs(counts=js.serving.COUNTS))
     seconds = float(free.serving["token_seconds"])
     assert f"{float(free.params) / 1e9:.1f}B params on {int(free.serving['devices'])} x" in told
     assert f"takes {seconds * 1e3:.1f} ms a token" in told
     # What is allowed instead is the time of the cheapest plan on the same devices.
-    free, _ = solved(costs(counts=(8,)), loss=1.9)
+    free = planned(costs(counts=(8,)))
     needed = f"{float(free.serving['token_seconds']) * 1e3:.1f} ms"
     assert told.endswith(f"The limit of 2.00 ms a token fails first: allow {needed}.")
     limits = js.serving.Limits(token_seconds=1.02 * float(free.serving["token_seconds"]))
-    assert js.Status(int(solved(costs(limits, (8,)), loss=1.9)[0].status)).ok
+    assert js.Status(int(planned(costs(limits, (8,))).status)).ok
 
 
-def test_the_limit_that_fails_first_is_told_with_what_keeps_the_others():
-    late = js.serving.Limits(token_seconds=0.05, first_token_seconds=0.001)
-    _, told = solved(costs(late, (8,)), loss=1.9)
-    assert " The limit of 1.00 ms to the first token fails first: allow " in told
-    large = js.serving.Limits(token_seconds=0.2)
-    _, told = solved(costs(large, (1,)), loss=1.8)
-    assert told.endswith(" Memory fails first: use 64 x H100-SXM, 8 stages of 8.")
-    both = js.serving.Limits(token_seconds=0.001, first_token_seconds=0.001)
-    _, told = solved(costs(both, (8,)), loss=1.9)
-    assert told.endswith(" Each limit of time fails by itself: raise both.")
+@pytest.mark.parametrize(
+    ("limits", "devices", "loss", "sentence"),
+    [
+        # As a token's time, above.
+        pytest.param(
+            js.serving.Limits(token_seconds=0.05, first_token_seconds=0.001),
+            8,
+            1.9,
+            " The limit of 1.00 ms to the first token fails first: allow ",
+            marks=pytest.mark.thorough,
+        ),
+        (
+            js.serving.Limits(token_seconds=0.2),
+            1,
+            1.8,
+            " Memory fails first: use 64 x H100-SXM, 8 stages of 8.",
+        ),
+        (
+            js.serving.Limits(token_seconds=0.001, first_token_seconds=0.001),
+            8,
+            1.9,
+            " Each limit of time fails by itself: raise both.",
+        ),
+    ],
+    ids=["first token", "memory", "both"],
+)
+def test_the_limit_that_fails_first_is_told_with_what_keeps_the_others(
+    limits, devices, loss, sentence
+):
+    _, told = solved(costs(limits, (devices,)), loss=loss)
+    assert sentence in told if sentence.endswith(" ") else told.endswith(sentence)
 
 
 def test_bounds_and_quality_are_told_where_limits_are_not_the_reason():

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 import jaxscale as js
 from jaxscale import economics
+from jaxscale._numerics.interpreted import interpreted
 
 X64 = jax.config.jax_enable_x64
 needs_float64 = pytest.mark.skipif(not X64, reason="a loss in float32 does not tell the size")
@@ -47,12 +48,13 @@ def test_the_cheapest_plan_of_its_demand_is_the_model(name):
     law, levers = asked(name)
     params = np.array([1e9, 8e9, 70e9])
     tokens = params * np.array([2000.0, 1900.0, 1500.0])
-    implied = js.implied_demand(law, params, tokens, COSTS, mix=MIX, levers=levers)
+    size = params, tokens
+    implied = interpreted(js.implied_demand, law, *size, COSTS, mix=MIX, levers=levers)
     assert implied.ok.all()
     assert not implied.over_sized.any()
     assert_allclose(implied.demand.input_tokens, 3 * implied.demand.output_tokens, rtol=1e-12)
-    loss = js.evaluate(law, params, tokens, levers=levers).loss
-    plan = js.minimize_cost(law, loss, implied.demand, COSTS, levers=levers)
+    loss = interpreted(js.evaluate, law, *size, levers=levers).loss
+    plan = interpreted(js.minimize_cost, law, loss, implied.demand, COSTS, levers=levers)
     # A loss of 2 tells a size to an epsilon over its slope, of some 0.01.
     assert_allclose(plan.params, params, rtol=1e-11)
     assert_allclose(plan.tokens, tokens, rtol=1e-11)
@@ -91,9 +93,9 @@ def test_derivatives_are_those_of_differences(name):
         params = jnp.exp(log_params)
         return js.implied_demand(law, params, 2e12, COSTS, mix=MIX, levers=levers).tokens
 
-    x, step = jnp.log(8e9), 1e-5
-    slope = (tokens(x + step) - tokens(x - step)) / (2 * step)
-    assert_allclose(jax.grad(tokens)(x), slope, rtol=1e-7)
+    x, step = np.log(8e9), 1e-5
+    below, above = interpreted(tokens, np.array([x - step, x + step]))
+    assert_allclose(interpreted(jax.grad(tokens), x), (above - below) / (2 * step), rtol=1e-7)
 
 
 def test_bad_models_have_a_status_and_leave_their_neighbours_alone():
@@ -106,7 +108,8 @@ def test_bad_models_have_a_status_and_leave_their_neighbours_alone():
         implied = js.implied_demand(law, params, tokens, levers={"unique_tokens": unique})
         return jnp.sum(jnp.where(implied.ok, implied.tokens, 0)), implied
 
-    slopes, implied = jax.grad(total, (0, 1, 2), has_aux=True)(params, tokens, unique)
+    slopes_of = jax.grad(total, (0, 1, 2), has_aux=True)
+    slopes, implied = interpreted(slopes_of, params, tokens, unique)
     names = [js.Status(int(x)).name for x in implied.status]
     # The fourth repeats its data 3600 times: more tokens gain nothing that a float could show.
     bad = "INVALID_INPUT"

@@ -1,4 +1,7 @@
-"""What not knowing the law costs: against a brute-force search in NumPy, and by what must hold."""
+"""What not knowing the law costs: against a brute-force search in NumPy, and by what must hold.
+
+One scenario of either problem is compiled, for many tests; NumPy runs what is asked for once.
+"""
 
 import dataclasses
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from numpy.testing import assert_allclose
 
 import jaxscale as js
 from conftest import X64
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale.economics import regret as module
 
 CENTRE = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.336, "beta": 0.283}
@@ -37,6 +41,10 @@ def law_of(coefficients):
 
 
 LAW = law_of(spread())
+
+
+def run_by_numpy(law, **options):
+    return interpreted(js.expected_regret, law, **options)
 
 
 # --- The same by brute force, in NumPy: golden sections of log params, all resamples at once ------
@@ -179,7 +187,7 @@ def test_derivatives_are_those_of_central_differences(name):
         return jnp.log(jnp.stack([getattr(regret, each) for each in names]))
 
     zero, step = jnp.zeros(4), 1e-4
-    slopes = {"loss": jax.jacfwd, "budget": jax.jacrev}[name](numbers)(zero)
+    slopes = interpreted({"loss": jax.jacfwd, "budget": jax.jacrev}[name](numbers), zero)
     differences = [
         (numbers(zero.at[i].set(step)) - numbers(zero.at[i].set(-step))) / (2 * step)
         for i in range(4)
@@ -208,13 +216,13 @@ def test_second_derivatives_are_those_of_central_differences():
 
 def test_scenarios_broadcast_and_are_those_solved_one_by_one(monkeypatch):
     losses, read = np.array([2.05, 2.1, 2.2]), np.array([[0.0], [1e12]])
-    together = js.expected_regret(LAW, loss=losses, demand=js.Demand(read))
+    together = run_by_numpy(LAW, loss=losses, demand=js.Demand(read))
     assert together.params.shape == together.share.alpha.shape == (2, 3)
     assert together.resample_regret_cost.shape == (COUNT, 2, 3)
     assert len(together.to_dataframe()) == 6
     # Two scenarios at a time, by a loop; with axes that no other test compiles a program for.
     monkeypatch.setattr(module, "LANES", 150)
-    in_parts = js.expected_regret(LAW, loss=losses[:, None], demand=js.Demand(read[:, 0]))
+    in_parts = run_by_numpy(LAW, loss=losses[:, None], demand=js.Demand(read[:, 0]))
     alone = js.expected_regret(LAW, loss=2.2, demand=js.Demand(1e12))
     exact = 1e-9 if X64 else 1e-3
     for one, part, whole in zip(*map(jax.tree.leaves, (alone, in_parts, together)), strict=True):
@@ -224,7 +232,7 @@ def test_scenarios_broadcast_and_are_those_solved_one_by_one(monkeypatch):
 
 def test_coefficients_may_have_axes_of_scenarios():
     E = np.stack([np.linspace(1.68, 1.7, COUNT), np.linspace(1.58, 1.6, COUNT)], axis=1)
-    both = js.expected_regret(js.laws.Chinchilla(E, 406.4, 410.7, 0.336, 0.283), loss=2.1)
+    both = run_by_numpy(js.laws.Chinchilla(E, 406.4, 410.7, 0.336, 0.283), loss=2.1)
     one = js.expected_regret(js.laws.Chinchilla(E[:, 1], 406.4, 410.7, 0.336, 0.283), loss=2.1)
     assert both.params.shape == (2,)
     assert_allclose(both.regret_cost[1], one.regret_cost, rtol=1e-9 if X64 else 1e-3)
@@ -239,7 +247,7 @@ def test_a_resample_without_a_plan_is_counted_and_its_scenario_has_no_numbers():
         return jnp.nansum(regret.cost / 1e24), regret
 
     losses = jnp.array([2.0, 2.1, 2.3])
-    slope, regret = jax.grad(cost, has_aux=True)(losses)
+    slope, regret = interpreted(jax.grad(cost, has_aux=True), losses)
     names = [js.Status(int(x)).name for x in regret.status]
     assert names == ["INFEASIBLE_LOSS", "INFEASIBLE_LOSS", "OK"]
     assert regret.infeasible.tolist() == [2, 1, 0]
@@ -305,7 +313,7 @@ def test_bounds_hold_in_every_resample_and_cost_what_they_cost(name):
     cases = [(limits, status) for problem, limits, status in BOUNDS if problem == name]
     each = [js.Bounds(**limits) for limits, _ in cases]
     bounds = jax.tree.map(lambda *x: np.array(x), *each)
-    regret = js.expected_regret(LAW, **PROBLEMS[name], **COMMON, bounds=bounds)
+    regret = run_by_numpy(LAW, **PROBLEMS[name], **COMMON, bounds=bounds)
     assert [js.Status(int(x)).name for x in regret.status] == [status for _, status in cases]
     c = {key: np.asarray(x, float)[:, None] for key, x in vars(LAW).items()}
     params, own_params = np.asarray(regret.params, float), np.asarray(regret.resample_params, float)
@@ -348,7 +356,7 @@ class Sparse:
 @pytest.mark.parametrize("name", ["loss", pytest.param("budget", marks=pytest.mark.thorough)])
 def test_a_law_of_ones_own_has_the_regret_of_the_closed_form(name):
     levers = {"density": 0.5}
-    own = js.expected_regret(Sparse(**vars(LAW)), **PROBLEMS[name], **COMMON, levers=levers)
+    own = run_by_numpy(Sparse(**vars(LAW)), **PROBLEMS[name], **COMMON, levers=levers)
     law = dataclasses.replace(LAW, A=LAW.A / 0.5**0.1)
     closed = js.expected_regret(law, **PROBLEMS[name], **COMMON)
     assert int(own.status) == js.Status.OK

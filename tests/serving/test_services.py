@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 import jaxscale as js
 from jaxscale import Status
+from jaxscale._numerics.interpreted import interpreted
 from serving import by_hand
 from solve.lanes import SEED, X64, needs_x64
 
@@ -30,6 +31,11 @@ def draws():
     ranges = {"params": (8, 10.5), "batch": (0, 2.5), "prompt": (2, 4), "output": (1, 3)}
     ranges |= {"token": (-2, -0.5), "first": (-1.5, 0)}
     return {name: 10 ** rng.uniform(*ends, LANES) for name, ends in ranges.items()}
+
+
+def served_alone(requests=REQUESTS, **options):
+    """The service of one device, by NumPy: most tests ask for one number."""
+    return interpreted(js.serving.serve, MODEL, ALONE, requests, **options)
 
 
 def shape_of(params):
@@ -87,10 +93,10 @@ def test_the_best_is_the_cheapest_of_all_options_and_none_beats_the_front(draws)
     model, _ = shape_of(draws["params"])
     requests = js.serving.Requests(draws["prompt"], draws["output"])
     limits = js.serving.Limits(draws["token"], draws["first"])
-    best = js.serving.best(model, DEVICE, requests, limits, counts=[1, 4, 8])
+    best = interpreted(js.serving.best, model, DEVICE, requests, limits, counts=[1, 4, 8])
     costs = []
     for option in best.options:
-        served = js.serving.serve(model, option, requests, limits=limits)
+        served = interpreted(js.serving.serve, model, option, requests, limits=limits)
         costs.append(np.where(served.ok, served.dollars_per_request, np.inf))
     least = np.min(costs, axis=0)
     assert_allclose(np.where(best.ok, best.service.dollars_per_request, np.inf), least, rtol=1e-12)
@@ -102,7 +108,7 @@ def test_the_best_is_the_cheapest_of_all_options_and_none_beats_the_front(draws)
     assert np.all(np.diff(dollars) < 0)
     for option in front.options:
         batch = 2.0 ** np.arange(12)
-        served = js.serving.serve(MODEL, option, REQUESTS, batch=batch)
+        served = interpreted(js.serving.serve, MODEL, option, REQUESTS, batch=batch)
         for fast, cost in zip(1 / served.token_seconds, served.dollars_per_request, strict=True):
             if np.isfinite(cost):
                 beaten = (speed * (1 + 1e-6) >= fast) & (dollars <= cost * (1 + 1e-6))
@@ -113,10 +119,10 @@ def test_at_a_rate_the_best_is_the_cheapest_in_whole_copies():
     rates = np.array([0.3, 3.0, 30.0, 300.0])
     requests = replace(REQUESTS, rate=rates)
     devices = DEVICE, js.accelerator("L4", price=0.4)
-    best = js.serving.best(MODEL, devices, requests, counts=[1, 2, 8])
+    best = interpreted(js.serving.best, MODEL, devices, requests, counts=[1, 2, 8])
     hourly, each = [], []
     for option in best.options:
-        served = js.serving.serve(MODEL, option, REQUESTS)
+        served = interpreted(js.serving.serve, MODEL, option, REQUESTS)
         copies = np.ceil(rates / float(served.requests_per_second))
         hourly.append(copies * option.count * option.accelerator.price)
         each.append(np.full(len(rates), served.dollars_per_request))
@@ -126,13 +132,14 @@ def test_at_a_rate_the_best_is_the_cheapest_in_whole_copies():
     # Of as many dollars an hour, the deployment with the cheapest requests is the least busy.
     level = np.where(np.isclose(hourly, least), each, np.inf).min(axis=0)
     assert_allclose(best.service.dollars_per_request, level, rtol=DIGITS)
-    assert np.isnan(js.serving.best(MODEL, DEVICE, REQUESTS, counts=[1]).service.dollars_per_hour)
+    alone = interpreted(js.serving.best, MODEL, DEVICE, REQUESTS, counts=[1])
+    assert np.isnan(alone.service.dollars_per_hour)
 
 
 def test_readers_and_writers_are_whole_copies_of_their_own():
     reader = js.serving.Deployment(js.accelerator("L4", price=0.4))
     requests = replace(REQUESTS, rate=400.0)
-    service = js.serving.serve(MODEL, ALONE, requests, prefill_on=reader)
+    service = interpreted(js.serving.serve, MODEL, ALONE, requests, prefill_on=reader)
     # Of each kind a device is busy for as many dollars as a request costs it.
     dollars = [400 * 1e-6 * float(service.dollars_per_million_input_tokens) * REQUESTS.prompt]
     dollars += [400 * 1e-6 * float(service.dollars_per_million_output_tokens) * REQUESTS.output]
@@ -154,22 +161,22 @@ def test_a_device_of_unknown_memory_is_refused_by_name():
 
 
 def test_waiting_is_that_of_a_queue_in_which_all_take_as_long():
-    load = np.array([0.3, 0.7])
-    served = js.serving.serve(MODEL, ALONE, REQUESTS, batch=1.0, utilisation=load)
+    load = np.array([0.3, 0.7, 0.5, 1.0])
+    served = served_alone(batch=1.0, utilisation=load)
     rng, count = np.random.default_rng(0), 400_000
     service = 1.0
-    for x, waiting, rate in zip(
-        load, served.waiting_seconds, served.requests_per_second, strict=True
-    ):
+    for lane in range(2):
+        x, waiting, rate = (
+            y[lane] for y in (load, served.waiting_seconds, served.requests_per_second)
+        )
         arrivals = np.cumsum(rng.exponential(service / x, count))
         # Each begins when it comes or when all before it are done, whichever is later.
         done = np.maximum.accumulate(arrivals - service * np.arange(count))
         simulated = np.mean(done - (arrivals - service * np.arange(count)))
         assert float(waiting * rate / x) == pytest.approx(simulated, rel=0.05)
-    full = js.serving.serve(MODEL, ALONE, REQUESTS, batch=1.0)
-    assert float(full.waiting_seconds) == 0
-    idle = js.serving.serve(MODEL, ALONE, REQUESTS, batch=1.0, utilisation=0.5)
-    assert float(idle.dollars_per_request) == pytest.approx(2 * float(full.dollars_per_request))
+    idle, full = served.dollars_per_request[2:]
+    assert idle == pytest.approx(2 * full)
+    assert float(served_alone(batch=1.0).waiting_seconds) == 0
 
 
 def test_a_step_reads_the_experts_that_its_tokens_hit():
@@ -190,25 +197,24 @@ def test_speculation_takes_a_round_for_its_tokens(acceptance):
     large, deployment = js.architectures.published("llama-3-70b"), replace(ALONE, count=8)
     guess = js.serving.Speculation(draft, drafts=3, acceptance=acceptance)
     tokens = {0.0: 1.0, 0.7: (1 - 0.7**4) / 0.3, 1.0: 4.0}[acceptance]
-    served = js.serving.serve(
-        large, deployment, REQUESTS, batch=1.0, speculation=guess, prefill_on=deployment
-    )
+    on = {"speculation": guess, "prefill_on": deployment}
+    served = interpreted(js.serving.serve, large, deployment, REQUESTS, batch=1.0, **on)
     context = 1000 + 100
-    one = js.serving.step(draft, deployment, 1.0, context)
+    one = interpreted(js.serving.step, draft, deployment, 1.0, context)
     # Four tokens at once: hardly longer than one, as weights take the most.
     verified = float(served.token_seconds) * tokens - 3 * float(one.seconds)
-    alone = js.serving.step(large, deployment, 1.0, context)
+    alone = interpreted(js.serving.step, large, deployment, 1.0, context)
     assert verified == pytest.approx(float(alone.seconds), rel=0.05)
     assert verified > float(alone.seconds)
 
 
 def test_other_devices_may_read_the_prompts_and_a_cache_saves_them():
-    apart = js.serving.serve(MODEL, ALONE, REQUESTS, batch=8.0, prefill_on=replace(ALONE, count=2))
+    apart = served_alone(batch=8.0, prefill_on=replace(ALONE, count=2))
     step = js.serving.step(MODEL, ALONE, 8.0, 1100.0)
     assert float(apart.token_seconds) == pytest.approx(float(step.seconds), rel=1e-5)
     read = js.serving.prefill(MODEL, replace(ALONE, count=2), 1.0, 1000.0)
     assert float(apart.first_token_seconds) == pytest.approx(float(read.seconds), rel=1e-5)
-    known = js.serving.serve(MODEL, ALONE, replace(REQUESTS, cached=0.75), batch=8.0)
+    known = served_alone(replace(REQUESTS, cached=0.75), batch=8.0)
     read = js.serving.prefill(MODEL, ALONE, 1.0, 1000.0, cached=750.0)
     assert float(known.first_token_seconds) == pytest.approx(float(read.seconds), rel=1e-5)
 
@@ -222,13 +228,13 @@ def test_what_cannot_be_served_has_a_status_and_leaves_its_neighbours_alone():
     assert np.isfinite(step.seconds).tolist() == [True, False, False, False, False]
     assert float(step.seconds[0]) == float(js.serving.step(MODEL, ALONE, 1.0, 1000.0).seconds)
     counts = np.array([8.0, 9.0])  # two domains cannot share 9
-    unlike = js.serving.step(MODEL, replace(ALONE, count=counts), 1.0, 1000.0)
+    unlike = interpreted(js.serving.step, MODEL, replace(ALONE, count=counts), 1.0, 1000.0)
     assert [Status(int(x)).name for x in unlike.status] == ["OK", "INVALID_INPUT"]
     limits = js.serving.Limits(np.array([np.inf, 1e-6]))
-    slow = js.serving.serve(MODEL, ALONE, REQUESTS, limits=limits)
+    slow = served_alone(limits=limits)
     assert [Status(int(x)).name for x in slow.status] == ["OK", "TOO_SLOW"]
-    slopes = jax.grad(lambda b: jnp.nansum(js.serving.step(MODEL, ALONE, b, context).seconds))(
-        jnp.asarray(batch)
+    slopes = interpreted(
+        jax.grad(lambda b: jnp.nansum(js.serving.step(MODEL, ALONE, b, context).seconds)), batch
     )
     assert np.isfinite(slopes).all()
     assert slopes[0] > 0
@@ -244,17 +250,18 @@ def test_derivatives_are_those_of_differences(sharpness):
         found = js.serving.step(MODEL, deployment, batch, context, sharpness=sharpness)
         return jnp.log(found.seconds)
 
-    exact = jax.grad(seconds)(jnp.zeros(3))
-    steps = 1e-6 * jnp.eye(3)
-    both = jax.vmap(seconds)(jnp.concatenate([steps, -steps]))
+    exact = interpreted(jax.grad(seconds), np.zeros(3))
+    steps = 1e-6 * np.eye(3)
+    both = interpreted(jax.vmap(seconds), np.concatenate([steps, -steps]))
     assert_allclose(exact, (both[:3] - both[3:]) / 2e-6, rtol=1e-5, atol=1e-9)
 
 
 def test_a_smooth_maximum_is_above_the_maximum_and_near_it():
     batch = np.geomspace(1, 2000, 30)
-    sharp = js.serving.step(EXPERTS, replace(ALONE, count=8), batch, 1000.0).seconds
+    asked = EXPERTS, replace(ALONE, count=8), batch, 1000.0
+    sharp = interpreted(js.serving.step, *asked).seconds
     for p in (2.0, 8.0):
-        smooth = js.serving.step(EXPERTS, replace(ALONE, count=8), batch, 1000.0, sharpness=p)
+        smooth = interpreted(js.serving.step, *asked, sharpness=p)
         ratio = smooth.seconds / sharp
         fits = np.isfinite(ratio)
         assert np.all(ratio[fits] >= 1 - 1e-6)

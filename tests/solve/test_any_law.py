@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 
 import jaxscale as js
 from jaxscale import Status
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale.laws.protocol import log_tokens_ceiling
 from reference import random_bounds, random_budgets, random_scenarios, rows, solve_row
 from solve.lanes import (
@@ -77,7 +78,7 @@ def test_agrees_with_the_closed_reduction(seed, kind, target):
     draws = drawn(seed)
     law, given, *others = scenario(draws, target)
     closed = SOLVERS[target](law, given, *others)
-    found = SOLVERS[target](as_(kind, law), given, *others)
+    found = interpreted(SOLVERS[target], as_(kind, law), given, *others)
     # What a law that exposes only its loss can know: the loss, to its rounding.
     reducible = np.asarray(closed.loss) - draws["E"]
     exponent = np.minimum(draws["alpha"], draws["beta"])
@@ -115,7 +116,7 @@ def test_bounds_decide_as_in_the_closed_reduction(rng, target):
     near = [solve_row(REFERENCES[target], row, target) for row in rows(draws)]
     draws |= stacked([random_bounds(rng, plan, 0.4)._asdict() for plan in near])
     law, *others = scenario(draws, target)
-    closed, found = SOLVERS[target](law, *others), SOLVERS[target](as_(InLogs, law), *others)
+    closed, found = (interpreted(SOLVERS[target], x, *others) for x in (law, as_(InLogs, law)))
     assert len(set(np.asarray(closed.status))) >= 6
     np.testing.assert_array_equal(found.status, closed.status)
     assert_allclose(found.params, closed.params, rtol=1e-9)
@@ -152,12 +153,12 @@ def test_derivatives_are_those_of_the_closed_reduction(target, bounds):
         # Both orders at once: to compile the first on its own, too, takes as long again.
         return jax.jacfwd(lambda move: (first(move),) * 2, has_aux=True)(nowhere)
 
-    for_any, closed = (
-        jax.jit(functools.partial(derivatives, kind)) for kind in (InLogs, js.laws.Chinchilla)
+    # Without a demand and with one. Traced for a scalar, and run once: XLA would compile for long.
+    found, expected = (
+        interpreted(jax.vmap(functools.partial(derivatives, kind)), np.array([0.0, 1e12]))
+        for kind in (InLogs, js.laws.Chinchilla)
     )
-    for demand in (0.0, 1e12):
-        found, expected = for_any(demand), closed(demand)
-        jax.tree.map(lambda a, b: assert_allclose(a, b, rtol=1e-7, atol=1e-7), found, expected)
+    jax.tree.map(lambda a, b: assert_allclose(a, b, rtol=1e-7, atol=1e-7), found, expected)
 
 
 # --- Its own guarantee -----------------------------------------------------------------------
@@ -263,7 +264,7 @@ def test_no_plan_of_a_dense_search_is_cheaper(rng, name):
 def test_where_only_compute_matters_nothing_is_optimal(target):
     law = js.laws.ComputeOnly(intercept=8.0, slope=0.12)
     value = {"loss": float(law.loss(1e9, 2e10)), "budget": 1.2e20}[target]
-    solve = SOLVERS[target]
+    solve = functools.partial(interpreted, SOLVERS[target])
     for demand in (js.Demand(), js.Demand(1e10)):
         plan = solve(law, value, demand)
         assert plan.status == Status.NO_INTERIOR_OPTIMUM
@@ -291,14 +292,16 @@ class Compute:
 
 def test_rounding_is_no_optimum_where_all_plans_of_a_cost_are_alike():
     law, none = Compute(1.7, 100.0, 0.1), Status.NO_INTERIOR_OPTIMUM
-    assert (js.compute_optimal(law, flops=np.geomspace(1e18, 1e25, 15)).status == none).all()
-    assert (js.minimize_cost(law, np.linspace(2, 3, 7)).status == none).all()
-    assert js.minimize_loss(law, 1e22).status == none
+    of_flops = interpreted(js.compute_optimal, law, flops=np.geomspace(1e18, 1e25, 15))
+    of_losses = interpreted(js.minimize_cost, law, np.linspace(2, 3, 7))
+    assert (of_flops.status == none).all()
+    assert (of_losses.status == none).all()
+    assert interpreted(js.minimize_loss, law, 1e22).status == none
 
 
 def test_a_law_that_tokens_do_not_move_has_no_optimum():
     law = js.laws.published("clark2022_sbase")
-    plan = js.minimize_cost(law, 2.3, levers={"experts": 64.0})
+    plan = interpreted(js.minimize_cost, law, 2.3, levers={"experts": 64.0})
     assert plan.status == Status.NO_INTERIOR_OPTIMUM
 
 
@@ -313,11 +316,21 @@ def test_more_than_one_optimum_is_said(target):
     assert_allclose(plan.tokens_per_param[0], 1, rtol=1e-5 if X64 else 1e-2)
 
 
-def test_a_bracketed_search_runs_without_jit():
-    # As the command line solves; the ridge needs them.
-    law = TwoValleys(np.asarray(0.1, DTYPE))
+def run_op_by_op(function, *args):
     with jax.disable_jit():
-        plan = js.minimize_cost(law, 2.1)
+        return function(*args)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        interpreted,  # as the command line solves
+        pytest.param(run_op_by_op, marks=pytest.mark.thorough),
+    ],
+)
+def test_a_bracketed_search_runs_without_jit(run):
+    # The ridge needs brackets.
+    plan = run(js.minimize_cost, TwoValleys(np.asarray(0.1, DTYPE)), 2.1)
     # In the shape of the test above, whose program this shares.
     again = js.minimize_cost(TwoValleys(np.full(2, 0.1, DTYPE)), 2.1)
     assert plan.ok
@@ -377,7 +390,8 @@ def test_what_is_no_law_is_named(law, message):
 def test_costs_and_demand_have_the_shape_of_all():
     law = as_(InLogs, LAW)
     losses, tokens = np.array([[2.0], [2.1]], DTYPE), np.array([0, 1e11, 1e12], DTYPE)
-    plan = js.minimize_cost(law, losses, js.Demand(tokens))
+    plan = interpreted(js.minimize_cost, law, losses, js.Demand(tokens))
     assert all(getattr(plan, name).shape == (2, 3) for name in ("params", "status", "decode_cost"))
-    again = jax.vmap(lambda loss: js.minimize_cost(law, loss, js.Demand(tokens)))(losses)
+    by_row = jax.vmap(lambda loss: js.minimize_cost(law, loss, js.Demand(tokens)))
+    again = interpreted(by_row, losses)
     np.testing.assert_array_equal(plan.params, again.params[:, :])

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 
 import jaxscale as js
 from jaxscale import Status
+from jaxscale._numerics.interpreted import interpreted
 from solve.lanes import X64
 
 SUN = js.laws.published("sun2025")
@@ -132,17 +133,13 @@ def check_bounds(bounds, params, tokens):
 @pytest.mark.parametrize("target", ["loss", "budget"])
 def test_bounded_plans_are_those_of_a_dense_search(rng, target):
     asked = Scenarios(rng)
+    limits = {"bounds": asked.bounds, "levers": asked.levers}
     if target == "loss":
-        plan = js.minimize_cost(
-            asked.law, asked.target, asked.demand, bounds=asked.bounds, levers=asked.levers
-        )
+        plan = interpreted(js.minimize_cost, asked.law, asked.target, asked.demand, **limits)
         least, excess = asked.least(asked.cheapest), np.log(plan.total_cost)
     else:
-        plan = js.minimize_loss(
-            asked.law, asked.budget, asked.demand, bounds=asked.bounds, levers=asked.levers
-        )
-        least, excess = asked.least(asked.best), np.asarray(plan.loss)
-    plan = jax.tree.map(np.asarray, plan)
+        plan = interpreted(js.minimize_loss, asked.law, asked.budget, asked.demand, **limits)
+        least, excess = asked.least(asked.best), plan.loss
     ok, has_plan = plan.ok, np.isfinite(least)
     assert ok.sum() > LANES / 2
     # The search misses bounds that leave a sliver; the solver refuses what is absurd.
@@ -172,7 +169,7 @@ def with_slopes(solve, field, at):
         plan = solve(x, y)
         return getattr(plan, field), plan
 
-    slopes, plan = jax.grad(asked, (0, 1), has_aux=True)(*at)
+    slopes, plan = interpreted(jax.grad(asked, (0, 1), has_aux=True), *at)
     return plan, slopes
 
 

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 import jaxscale as js
 from jaxscale import Status
+from jaxscale._numerics.interpreted import interpreted
 from solve.lanes import DTYPE, EPS, X64, needs_x64
 from solve.law_samples import InLogs, OnlyLoss
 
@@ -54,12 +55,12 @@ def test_tokens_of_kaplan_et_al():
 @pytest.mark.parametrize("name", LEVERS)
 def test_no_split_of_the_same_flops_is_better(name):
     law, levers = js.laws.published(name), LEVERS[name]
-    plan = js.compute_optimal(law, params=SIZES, levers=levers)
+    plan = interpreted(js.compute_optimal, law, params=SIZES, levers=levers)
     assert plan.ok.all()
-    best = js.minimize_loss(law, plan.train_cost, levers=levers)
+    best = interpreted(js.minimize_loss, law, plan.train_cost, levers=levers)
     assert_allclose(plan.loss, best.loss, rtol=1e-12)
     assert_allclose(plan.params, best.params, rtol=1e-6)
-    turned = js.compute_optimal(law, tokens=plan.tokens, levers=levers)
+    turned = interpreted(js.compute_optimal, law, tokens=plan.tokens, levers=levers)
     assert_allclose(turned.params, SIZES, rtol=1e-9)
 
 
@@ -80,7 +81,7 @@ def test_derivatives_are_those_of_the_closed_form(law):
 
     for order in (jax.grad, jax.hessian):
         found, expected = (
-            jax.jit(order(f, argnums=(0, 1)))(law, np.log(1e10)) for f in (tokens, by_hand)
+            interpreted(order(f, argnums=(0, 1)), law, np.log(1e10)) for f in (tokens, by_hand)
         )
         for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
             assert_allclose(a, b, rtol=1e-8, atol=1e-10)
@@ -98,7 +99,7 @@ class Embedded(js.laws.Chinchilla):
 @needs_x64
 def test_a_law_that_counts_its_own_flops_does_not_use_the_closed_form_of_6_n_d():
     law = Embedded(LAW.E, LAW.A, LAW.B, LAW.alpha, LAW.beta)
-    plan = js.compute_optimal(law, params=1e9)
+    plan = interpreted(js.compute_optimal, law, params=1e9)
     assert plan.ok
     params = 1e9 * np.array([0.99, 1.0, 1.01])
     loss = law.loss(params, plan.train_cost / (6 * (params + 1e8)))
@@ -112,7 +113,7 @@ def test_bad_scenarios_leave_their_neighbors_alone():
         plan = js.compute_optimal(LAW, params=sizes)
         return jnp.nansum(plan.tokens), plan
 
-    slopes, plan = jax.grad(total, has_aux=True)(sizes)
+    slopes, plan = interpreted(jax.grad(total, has_aux=True), sizes)
     good = np.array([0, 5])
     assert plan.status[1:5].tolist() == [Status.INVALID_INPUT] * 4
     assert np.isnan(plan.tokens[1:5]).all()
@@ -150,6 +151,7 @@ def test_a_bad_lever_leaves_the_derivatives_of_its_neighbours_alone():
         plan = js.compute_optimal(law, params=np.array([1e9, 1e9]), levers={"bits": bits})
         return jnp.sum(jnp.where(plan.ok, plan.tokens, 0))
 
-    good = jax.grad(lambda law: tokens(law, np.array([8.0, 8.0])))(law).B
-    mixed = jax.grad(lambda law: tokens(law, np.array([8.0, np.nan])))(law).B
+    slope = jax.grad(tokens)
+    good = interpreted(slope, law, np.array([8.0, 8.0])).B
+    mixed = interpreted(slope, law, np.array([8.0, np.nan])).B
     assert float(mixed) == pytest.approx(float(good) / 2, rel=1e-5)

@@ -50,7 +50,7 @@ SPECIAL = {
     "alpha equals beta": {"alpha": 0.3, "beta": 0.3},
     "E of 0": {"E": 0.0, "loss": 0.5},
 }
-RANDOM = 15
+RANDOM = 6  # anew in every run; the reference takes a tenth of a second for each
 MODES = [slopes.forward, slopes.reverse]
 
 
@@ -391,7 +391,14 @@ class TestLanesWithoutPlan:
         assert not wrong, "by mode and scenario, and whether that has a plan"
 
 
-@pytest.mark.parametrize("target", LOSS_FIRST)
+# In a run in float32 the tests above ask the like, for other units.
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param("loss", marks=pytest.mark.thorough if X64 else ()),
+        pytest.param("budget", marks=pytest.mark.thorough),
+    ],
+)
 def test_float32_gradients_are_right_in_any_unit(target):
     """In dollars a FLOP costs 1e-20, and in FLOPs a budget is 1e22 and more."""
     size, price = np.meshgrid([1.0, 1e2, 1e4, 1e6], [1e-20, 1e-18, 1.0])

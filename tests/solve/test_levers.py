@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 import jaxscale as js
 from benchmarks.laws_problem import OVER_TWO, cases
 from jaxscale import Status
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale.solve import levers
 from solve.lanes import DTYPE, LOSS_FIRST, SOLVERS, X64, needs_x64
 
@@ -39,7 +40,8 @@ def test_the_published_precision_is_chosen(target):
 @pytest.mark.parametrize("target", LOSS_FIRST)
 def test_no_value_on_a_fine_grid_is_better(target):
     bits = np.linspace(3, 16, 1301).astype(DTYPE)[:, None]
-    fixed = SOLVERS[target](KUMAR, VALUE[target], js.Demand(DEMAND), levers={"bits": bits})
+    asked = KUMAR, VALUE[target], js.Demand(DEMAND)
+    fixed = interpreted(SOLVERS[target], *asked, levers={"bits": bits})
     name = {"loss": "total_cost", "budget": "loss"}[target]
     found, grid = getattr(chosen(target), name), np.nanmin(getattr(fixed, name), axis=0)
     assert np.all(found <= grid * (1 + (1e-12 if X64 else 1e-4)))
@@ -81,7 +83,7 @@ def cheapest_pair(law, loss, demand):
 def test_a_pair_of_levers_is_what_a_search_of_both_finds():
     law = cases()[OVER_TWO].law
     over = ("params", "tokens", "bits", "sparsity")
-    plan = js.minimize_cost(law, PAIR_LOSSES, js.Demand(PAIR_DEMANDS), over=over)
+    plan = interpreted(js.minimize_cost, law, PAIR_LOSSES, js.Demand(PAIR_DEMANDS), over=over)
     lanes = zip(PAIR_LOSSES.tolist(), PAIR_DEMANDS.tolist(), strict=True)
     cost, bits, sparsity = np.transpose([cheapest_pair(law, *lane) for lane in lanes])
     np.testing.assert_array_equal(plan.status, Status.OK)
@@ -94,11 +96,11 @@ def test_a_pair_of_levers_is_what_a_search_of_both_finds():
 @needs_x64
 def test_a_lever_at_the_end_of_its_range_is_said():
     law = js.laws.published("abnar2025")
-    plan = js.minimize_cost(law, 2.5, over=("params", "tokens", "sparsity"))
+    plan = interpreted(js.minimize_cost, law, 2.5, over=("params", "tokens", "sparsity"))
     assert plan.status == Status.AT_LEVER_END
     assert plan.ok
     assert plan.levers["sparsity"] == np.asarray(0.98, DTYPE)
-    fixed = js.minimize_cost(law, 2.5, levers={"sparsity": 0.98})
+    fixed = interpreted(js.minimize_cost, law, 2.5, levers={"sparsity": 0.98})
     assert_allclose(plan.total_cost, fixed.total_cost, rtol=1e-12 if X64 else 1e-5)
 
 
@@ -137,7 +139,7 @@ def test_levers_that_are_missing_unknown_or_given_twice_are_named():
 def test_repeated_data_has_the_published_optimum():
     # huggingface/datablations, README.md: 1e22 FLOPs and 25e9 unique tokens, on a grid of 500.
     law = js.laws.published("muennighoff2023_repeated")
-    plan = js.minimize_loss(law, 1e22, levers={"unique_tokens": 25e9})
+    plan = interpreted(js.minimize_loss, law, 1e22, levers={"unique_tokens": 25e9})
     assert_allclose(plan.tokens, 2.37336955e11, rtol=0.005)
     assert_allclose(plan.params, 7.022364736e9, rtol=0.005)
 

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from jaxscale import Status
+from jaxscale._numerics.interpreted import interpreted
 from jaxscale.plan import REASONS
 from solve import served_lanes as served
 from solve.lanes import TARGETS, needs_x64
@@ -198,25 +199,29 @@ def log_numbers(logs, draws, target):
     return jnp.stack([jnp.log(getattr(plan, name)) for name in ("params", "tokens", "total_cost")])
 
 
-@jax.jit
 def pulled(logs, draws, weights):
     return jax.grad(lambda x: jnp.nansum(weights * log_numbers(x, draws, "loss")))(logs)
 
 
-@jax.jit
 def pushed(logs, draws, tangents):
     return jax.jvp(lambda x: log_numbers(x, draws, "budget"), (logs,), (tangents,))[1]
 
 
 def slopes_of(draws, target):
-    """Derivatives of logarithms by logarithms: numbers, inputs, lanes; and central differences."""
+    """Derivatives of logarithms by logarithms: numbers, inputs, lanes; and central differences.
+
+    All rows, or all columns, in one run of NumPy: to compile takes far longer.
+    """
     zeros = {name: np.zeros(LANES) for name in BY[target]}
     if target == "loss":
-        rows = [pulled(zeros, draws, np.eye(3)[i][:, None] * np.ones(LANES)) for i in range(3)]
-        exact = np.stack([np.stack([row[name] for name in zeros]) for row in rows])
+        weights = np.eye(3)[:, :, None] * np.ones(LANES)
+        rows = interpreted(jax.vmap(lambda x: pulled(zeros, draws, x)), weights)
+        exact = np.stack([rows[name] for name in zeros], axis=1)
     else:
-        along = [{**zeros, name: np.ones(LANES)} for name in zeros]
-        exact = np.stack([np.asarray(pushed(zeros, draws, each)) for each in along], axis=1)
+        along = np.eye(len(zeros))[:, :, None] * np.ones(LANES)
+        along = dict(zip(zeros, along.swapaxes(0, 1), strict=True))
+        columns = interpreted(jax.vmap(lambda x: pushed(zeros, draws, x)), along)
+        exact = columns.swapaxes(0, 1)
     sides = []
     for sign in (1, -1):
         moved = [{**draws, name: draws[name] * np.exp(sign * STEP)} for name in zeros]
