@@ -215,3 +215,10 @@ FIELDS: Mapping[str, Field] = {
     )
 }
 TIMED = tuple(name for name, each in FIELDS.items() if each.group == SERVING)
+
+
+def label_of(name: str) -> str:
+    """What a person calls a field, or the lever of a law."""
+    if name in FIELDS:
+        return FIELDS[name].label
+    return name.removeprefix(LEVER).replace("_", " ").capitalize()

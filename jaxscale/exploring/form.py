@@ -9,7 +9,7 @@ import panel_material_ui as pmui
 
 from jaxscale import _schema, hardware
 from jaxscale._written import count, nonnegative
-from jaxscale.exploring.fields import DEMAND, FIELDS, HARDWARE, LAW, LEVER, Field, Slider
+from jaxscale.exploring.fields import DEMAND, FIELDS, HARDWARE, LAW, LEVER, Field, Slider, label_of
 from jaxscale.exploring.question import Question
 from jaxscale.exploring.read_costs import device_of_text
 from jaxscale.exploring.theme import STYLES
@@ -193,10 +193,9 @@ def _lever_field(name: str, levers: Mapping[str, tuple[float, float]]) -> Field:
     lever = name.removeprefix(LEVER)
     low, high = levers[lever]
     is_log = low > 0 and high / low > 20
-    label = lever.replace("_", " ").capitalize()
     return Field(
         name,
-        label,
+        label_of(name),
         LAW,
         nonnegative,
         f"from {count(low)} to {count(high)}",

@@ -18,7 +18,7 @@ from panel.util.parameters import edit_readonly
 from jaxscale.exploring.answering import Answer, answer, answer_at_once, most_draws_of
 from jaxscale.exploring.demand import demand_curve
 from jaxscale.exploring.effects import effects
-from jaxscale.exploring.fields import LEVER
+from jaxscale.exploring.fields import LEVER, label_of
 from jaxscale.exploring.figures import (
     DemandPicture,
     EffectsPicture,
@@ -58,7 +58,6 @@ CALM = 0.6  # seconds without a change after which the address follows
 REST = 2.0  # seconds without a change after which a fit's intervals take all its resamples
 AT_ONCE = "answers without a compiler"  # a key
 FAULT = "This could not be computed, by a fault of the page."
-STALE = "Not answered: see what is wrong beside the field."
 BELOW = "What is below is the last answer."
 
 # Keys scroll what a phone's width does not hold.
@@ -237,7 +236,7 @@ class Explorer(pn.viewable.Viewer):
         except Mistakes as mistakes:
             with pn.io.hold():
                 self._show_question(mistakes.by_field)
-                self._mark_stale(STALE)
+                self._mark_stale(_unanswered(mistakes.by_field))
             return
         key = key_of(asked)
         if not knows(key):
@@ -390,6 +389,16 @@ def session(question: Question, own: Mapping[str, Entry]) -> pmui.Page:
     if pn.state.curdoc is not None:
         pn.state.curdoc.js_on_event("document_ready", one_place)
     return explorer.page()
+
+
+def _unanswered(mistakes: Mapping[str, str]) -> str:
+    """Where to look for what is wrong, or what is where no field is to blame.
+
+    On a phone the fields are out of sight.
+    """
+    names = [label_of(name) for name in mistakes if name]
+    beside = f"see what is wrong beside {' and '.join(names)}"
+    return f"Not answered: {beside if names else mistakes['']}."
 
 
 def _each(functions: Sequence[Callable[[Answer], Any]], found: Answer) -> list[Any]:

@@ -104,7 +104,15 @@ def test_a_fault_is_said_and_the_next_question_is_answered(monkeypatch, caplog):
     assert explorer._status.severity == "error"
     explorer.question = FIRST.with_texts({"like_params": "banana"})
     asyncio.run(explorer._work())
-    assert explorer._status.object == page.STALE
+    assert explorer._status.object.endswith("wrong beside Params of a model to match.")
+
+
+def test_a_mistake_without_a_field_is_said_where_the_answer_would_be():
+    from jaxscale.exploring.page import Explorer
+
+    explorer = Explorer(FIRST.with_texts({"loss": "2"}), {})
+    asyncio.run(explorer._work())
+    assert explorer._status.object.startswith("Not answered: give one quality or budget")
 
 
 def test_the_address_follows_before_the_pictures(monkeypatch):

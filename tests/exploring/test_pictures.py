@@ -10,7 +10,7 @@ import jaxscale as js
 from jaxscale._numerics.interpreted import interpreted
 from jaxscale.exploring import FIRST, Question, answer, read, surfaces
 from jaxscale.exploring.demand import demand_curve
-from jaxscale.exploring.laws_compared import OTHER_LOSS, _in_range, laws_alike
+from jaxscale.exploring.laws_compared import OTHER_LOSS, _in_range, compared, laws_alike
 from jaxscale.exploring.surfaces import loss_map
 from jaxscale.exploring.uncertainty import draws_of
 from jaxscale.published import Entry
@@ -200,6 +200,14 @@ def test_sizes_by_law_are_those_of_compare_laws(first):
     compiled = {row.name: row for row in groups[0].sizes()}
     for name, row in compiled.items():
         assert_allclose(row[1:6], rows[name][1:6], rtol=1e-9)
+
+
+def test_laws_whose_program_is_not_compiled_wait(first):
+    without, (compiled, *others) = laws_alike(first)
+    found = compared(first, {}, lambda key: key == compiled.key)
+    names = [*(size.name for size in without), *compiled.names]
+    assert [size.name for size in found.sizes] == names
+    assert [group.key for group in found.waiting] == [group.key for group in others]
 
 
 def test_a_law_of_ones_own_has_the_interval_of_its_draws(of_a_loss):
