@@ -167,7 +167,7 @@ def answer(asked: Asked, most_draws: int | None = None) -> Answer:
         1.393e+10 params, saves 4.6%
     """
     with jax.enable_x64(True):
-        laws = _laws(asked, most_draws_of(asked) if most_draws is None else most_draws)
+        laws = _laws(asked, resamples_behind(asked) if most_draws is None else most_draws)
         found = _compiled_plans(*_arguments(asked, laws))
         return _told(asked, jax.tree.map(np.asarray, _Found(*found)))
 
@@ -183,9 +183,10 @@ def answer_at_once(asked: Asked) -> Answer:
         return _told(asked, _Found(*interpreted(_plans, over, *rest)))
 
 
-def most_draws_of(asked: Asked) -> int:
-    """How many resamples the intervals of an answer rest on at most."""
-    return MOST_TIMED if asked.is_timed else max(DRAWS, resamples_of(asked.entry))
+def resamples_behind(asked: Asked) -> int:
+    """How many resamples of a fit its intervals rest on; none of a law that has none."""
+    resamples = resamples_of(asked.entry)
+    return min(resamples, MOST_TIMED) if asked.is_timed else resamples
 
 
 def _laws(asked: Asked, most_draws: int) -> Any:

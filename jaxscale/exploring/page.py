@@ -15,7 +15,7 @@ import panel_material_ui as pmui
 from bokeh.models import CustomJS
 from panel.util.parameters import edit_readonly
 
-from jaxscale.exploring.answering import Answer, answer, answer_at_once, most_draws_of
+from jaxscale.exploring.answering import Answer, answer, answer_at_once, resamples_behind
 from jaxscale.exploring.demand import demand_curve
 from jaxscale.exploring.effects import effects
 from jaxscale.exploring.fields import LEVER, label_of
@@ -43,7 +43,7 @@ from jaxscale.exploring.sections import (
 )
 from jaxscale.exploring.surfaces import loss_map
 from jaxscale.exploring.theme import STYLES, THEME
-from jaxscale.exploring.uncertainty import DRAWS, draws_of, resamples_of
+from jaxscale.exploring.uncertainty import DRAWS, draws_of
 from jaxscale.exploring.ways import Ways, asked_by
 from jaxscale.exploring.work import knows, run
 from jaxscale.laws.protocol import levers_of
@@ -264,7 +264,7 @@ class Explorer(pn.viewable.Viewer):
             with pn.io.hold():
                 for (section, _), data in zip(some, arrays, strict=True):
                     section.show(data, found)
-        if min(resamples_of(asked.entry), most_draws_of(asked)) > DRAWS:
+        if resamples_behind(asked) > DRAWS:
             whole = await self._of_all_resamples(question, asked)
             if whole is None:
                 return
@@ -286,7 +286,7 @@ class Explorer(pn.viewable.Viewer):
         """The answer with the intervals of the command, when nothing has changed for a moment."""
         if not await self._step(question, asyncio.sleep(REST, True)):
             return None
-        key = "all resamples", resamples_of(asked.entry), key_of(asked)
+        key = "all resamples", resamples_behind(asked), key_of(asked)
         return await self._step(question, run(key, partial(answer, asked), is_picture=True))
 
     async def _step(self, question: Question, work: Coroutine[Any, Any, T]) -> T | None:
@@ -343,7 +343,8 @@ class Explorer(pn.viewable.Viewer):
                 self._say("Computing.")
                 fade(self._plans, True)
             for section in self._pictures:
-                section.dim(not is_answered or section.picture.answer is not self.answer)
+                shown = section.picture.answer
+                section.dim(shown is None or shown.asked.question is not question)
 
     def _dim(self) -> None:
         for section in self._pictures:
@@ -398,7 +399,7 @@ def _unanswered(mistakes: Mapping[str, str]) -> str:
     """
     names = [label_of(name) for name in mistakes if name]
     beside = f"see what is wrong beside {' and '.join(names)}"
-    return f"Not answered: {beside if names else mistakes['']}."
+    return f"Not answered: {beside if names else mistakes[''].removesuffix('.')}."
 
 
 def _each(functions: Sequence[Callable[[Answer], Any]], found: Answer) -> list[Any]:

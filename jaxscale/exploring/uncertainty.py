@@ -22,7 +22,7 @@ DRAWS = 200
 def draws_of(entry: Entry | None, most: int = DRAWS) -> Any:
     """Laws with a leading axis that the runs behind the entry allow; None where not known.
 
-    They are at most so many resamples of a fit, or draws from a covariance.
+    `most` is of the resamples of a fit; from a covariance always `DRAWS` are drawn.
     """
     if entry is None:
         return None

@@ -168,6 +168,11 @@ def test_a_page_at_rest_has_the_intervals_of_all_resamples(monkeypatch):
     explorer = page.Explorer(question, own)
     whole = asyncio.run(explorer._of_all_resamples(question, read(question, own)))
     assert len(whole.resampled.status) == 250
+    # The pictures are of the same question, and do not fade while laws wait for the compiler.
+    explorer._laws.picture.answer = answer_at_once(read(question, own))
+    explorer._show(whole)
+    explorer._mark_old(question)
+    assert explorer._laws._figure.styles.get("opacity", "1") == "1"
 
 
 @pytest.mark.parametrize("law", ["E=1.7,A=406,B=411,alpha=0.34,beta=0.28", "no such law"])
